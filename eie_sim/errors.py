@@ -1,0 +1,35 @@
+"""The one error for bad input: a single line with field, value and rule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class InputError(ValueError):
+    """Input that breaks a rule. The command line prints it as one line and exits with code 2."""
+
+
+def require(ok: bool, field: str, value: object, rule: str) -> None:
+    """Raise `InputError("field=value: rule")` unless `ok`."""
+    if not ok:
+        raise InputError(f"{field}={value}: {rule}")
+
+
+def require_int(field: str, value: object, low: int, high: int | None = None) -> None:
+    """Raise `InputError` unless `value` is an integer (not a bool) in `low..high`."""
+    import numbers
+
+    rule = f"must be an integer >= {low}" if high is None else f"must be an integer in {low}..{high}"
+    ok = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    require(ok, field, repr(value), rule)
+    number = int(value)  # type: ignore[call-overload]  # checked on the line above
+    require(number >= low and (high is None or number <= high), field, number, rule)
+
+
+def unknown(field: str, value: str, known: Iterable[str]) -> InputError:
+    """An error for a name that is not among `known`, with the nearest ones."""
+    names = sorted(known)
+    near = get_close_matches(value, names, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"must be one of {', '.join(names)}"
+    return InputError(f"{field}={value}: unknown; {hint}")

@@ -1,0 +1,116 @@
+"""Shared-weight codebooks by one-dimensional k-means, and the choice of fixed-point scales.
+
+Source: Han, Mao, Dally, "Deep Compression" (ICLR 2016), section 3; linear initialisation, section 3.2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from eie_sim.errors import InputError, require, require_int
+from eie_sim.fixed import MAX_FRACTIONAL_BITS, largest_fractional_bits
+
+MAX_ROUNDS = 10_000
+"""Rounds of k-means before giving up; a few hundred are usual."""
+
+ACTIVATION_BITS_WITH_BIAS = 14
+"""Most fractional bits of an activation beside a bias, whose driving 1.0 has to fit a word."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scales:
+    """Fractional bits of weights, activations and accumulators, 0 to 15 each; None where not chosen yet.
+
+    Raises InputError where one is out of range or the accumulator has more than weight + activation.
+    """
+
+    weight: int | None = None
+    activation: int | None = None
+    accumulator: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("weight", "activation", "accumulator"):
+            bits = getattr(self, name)
+            if bits is not None:
+                require_int(f"scales.{name}", bits, 0, MAX_FRACTIONAL_BITS)
+        if self.weight is not None and self.activation is not None and self.accumulator is not None:
+            most = self.weight + self.activation
+            rule = f"must be <= weight + activation = {most}"
+            require(self.accumulator <= most, "scales.accumulator", self.accumulator, rule)
+
+    @property
+    def complete(self) -> bool:
+        """True when all three are chosen."""
+        return None not in (self.weight, self.activation, self.accumulator)
+
+    @property
+    def shift(self) -> int:
+        """Right shift of a product to the accumulator's scale. Only where `complete`."""
+        assert self.weight is not None and self.activation is not None and self.accumulator is not None
+        return self.weight + self.activation - self.accumulator
+
+    def to_dict(self) -> dict[str, int | None]:
+        """The three counts of fractional bits by name."""
+        return {"weight": self.weight, "activation": self.activation, "accumulator": self.accumulator}
+
+
+def magnitude_of(values: ArrayLike) -> float:
+    """Largest magnitude, 0 for an empty array."""
+    array = np.asarray(values)
+    if array.size == 0:
+        return 0.0
+    return max(float(array.max()), -float(array.min()))
+
+
+def weight_scale(codebook: NDArray[np.float64]) -> int:
+    """Fractional bits for the codebook's values."""
+    return largest_fractional_bits(magnitude_of(codebook))
+
+
+def activation_scale(activations: NDArray[np.floating], *, has_bias: bool) -> int:
+    """Fractional bits for the activations; at most 14 beside a bias."""
+    limit = ACTIVATION_BITS_WITH_BIAS if has_bias else MAX_FRACTIONAL_BITS
+    return largest_fractional_bits(magnitude_of(activations), limit=limit)
+
+
+def accumulator_scale(outputs: NDArray[np.floating], *, weight: int, activation: int) -> int:
+    """Fractional bits for the accumulators, from the float outputs with one bit of headroom."""
+    limit = min(MAX_FRACTIONAL_BITS, weight + activation)
+    return largest_fractional_bits(2.0 * magnitude_of(outputs), limit=limit)
+
+
+def cluster(weights: NDArray[np.floating], n_codes: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """One-dimensional k-means to convergence, from centroids spaced evenly between minimum and maximum.
+
+    weights : finite surviving weights, any order, 1-D
+    n_codes : clusters, >= 1
+
+    Returns (centroids float64[n_codes] ascending, thresholds float64[n_codes - 1]): a weight belongs to the number of
+    thresholds below it, so one on a threshold goes to the lower centroid. A cluster that owns no weight stays where it is.
+    Deterministic; sorting once makes a round cost n_codes searches, whatever the number of weights.
+    """
+    if weights.size == 0:
+        return np.zeros(n_codes), np.zeros(n_codes - 1)
+    ordered = np.sort(weights)
+    total = np.concatenate([[0.0], np.cumsum(ordered, dtype=np.float64)])
+    centroids = np.linspace(float(ordered[0]), float(ordered[-1]), n_codes)
+    starts: NDArray[np.intp] | None = None
+    for _ in range(MAX_ROUNDS):
+        thresholds = ((centroids[:-1] + centroids[1:]) / 2).astype(ordered.dtype)
+        inner = np.searchsorted(ordered, thresholds, side="right")
+        new_starts = np.concatenate([[0], inner, [ordered.size]])
+        if starts is not None and np.array_equal(new_starts, starts):
+            return centroids, thresholds.astype(np.float64)
+        starts = new_starts
+        counts = np.diff(starts)
+        sums = np.diff(total[starts])
+        centroids = np.where(counts > 0, sums / np.maximum(counts, 1), centroids)
+    raise InputError(f"weights: k-means did not converge in {MAX_ROUNDS} rounds")
+
+
+def assign(weights: NDArray[np.floating], thresholds: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Cluster of each weight, 0 to len(thresholds), in the weights' shape."""
+    return np.searchsorted(thresholds.astype(weights.dtype), weights, side="left").astype(np.uint8)

@@ -1,0 +1,90 @@
+"""What an array of EIE processing elements is (Han et al. 2016, sections IV and V, Table II)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from eie_sim.errors import require, require_int
+
+DRAIN_CYCLES = 6
+"""Cycles from the issue of the last entry to the end of the layer: the depth of the pipeline."""
+
+ROUNDINGS = ("floor", "nearest")
+ACTIVE_RULES = ("positive", "nonzero")
+ACCUMULATOR_BITS = (16, 24, 32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EieConfig:
+    """One design: processing elements, queues, formats, memories, clock.
+
+    n_pe : processing elements; row i of the weights belongs to PE i % n_pe
+    queue_depth : usable entries of each PE's activation queue
+    weight_bits, index_bits : bits of a code and of a gap
+    accumulator_bits : 16, 24 or 32, saturating
+    rounding : "floor" or "nearest" (half added first), where a product is shifted to the accumulator's scale
+    active : which activations take part: "positive" (inputs after ReLU) or "nonzero"
+    spmat_width_bits : width of one row of the Spmat SRAM, a whole number of entries of which is read at once
+    spmat_bytes, pointer_bytes, activation_bytes : SRAM of each PE
+    pointer_bits : width of a column pointer; 2**pointer_bits entries can be reached
+    register_entries : accumulators in each of a PE's two register files
+    clock_mhz, node_nm : clock, and technology node for energy and area
+
+    Raises InputError naming field, value and rule.
+    """
+
+    n_pe: int = 64
+    queue_depth: int = 8
+    weight_bits: int = 4
+    index_bits: int = 4
+    accumulator_bits: int = 16
+    rounding: str = "floor"
+    active: str = "positive"
+    spmat_width_bits: int = 64
+    spmat_bytes: int = 128 * 1024
+    pointer_bytes: int = 32 * 1024
+    activation_bytes: int = 2 * 1024
+    pointer_bits: int = 16
+    register_entries: int = 64
+    clock_mhz: float = 800.0
+    node_nm: int = 45
+
+    def __post_init__(self) -> None:
+        require_int("n_pe", self.n_pe, 1, 65536)
+        require_int("queue_depth", self.queue_depth, 1, 2**20)
+        require_int("weight_bits", self.weight_bits, 1, 8)
+        require_int("index_bits", self.index_bits, 1, 8)
+        require_int("spmat_width_bits", self.spmat_width_bits, 1, 2**16)
+        for name in ("spmat_bytes", "pointer_bytes", "activation_bytes", "register_entries", "node_nm"):
+            require_int(name, getattr(self, name), 1, 2**40)
+        require_int("pointer_bits", self.pointer_bits, 1, 31)
+        require(self.accumulator_bits in ACCUMULATOR_BITS, "accumulator_bits", self.accumulator_bits, "must be 16, 24 or 32")
+        require(self.rounding in ROUNDINGS, "rounding", self.rounding, "must be floor or nearest")
+        require(self.active in ACTIVE_RULES, "active", self.active, "must be positive or nonzero")
+        number = isinstance(self.clock_mhz, (int, float)) and not isinstance(self.clock_mhz, bool)
+        require(number and 0 < self.clock_mhz < 1e6, "clock_mhz", repr(self.clock_mhz), "must be a number above 0 and below 1e6")
+        require(
+            self.entry_bits <= self.spmat_width_bits,
+            "spmat_width_bits",
+            self.spmat_width_bits,
+            f"must hold an entry of weight_bits + index_bits = {self.entry_bits} bits",
+        )
+
+    @property
+    def entry_bits(self) -> int:
+        """Bits of one stored entry, code and gap."""
+        return self.weight_bits + self.index_bits
+
+    @property
+    def entries_per_row(self) -> int:
+        """Entries in one row of the Spmat SRAM."""
+        return self.spmat_width_bits // self.entry_bits
+
+    @property
+    def peak_gops(self) -> float:
+        """One MAC (2 operations) per PE and cycle, in GOP/s."""
+        return 2 * self.n_pe * self.clock_mhz / 1e3
+
+    def to_dict(self) -> dict[str, object]:
+        """Field names and values, in order."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}

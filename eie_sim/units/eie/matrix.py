@@ -1,0 +1,466 @@
+"""The compressed weights of a layer: shared-weight codes, relative indices, columns interleaved over PEs.
+
+Source: Han et al. 2016, section III (interleaved compressed sparse columns) and Fig. 3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from eie_sim import quantize
+from eie_sim.errors import InputError, require, require_int
+from eie_sim.fixed import from_fixed, to_fixed
+from eie_sim.jit import kernel
+from eie_sim.quantize import Scales
+
+MAX_ENTRIES = 2**30
+"""Entries of one matrix; keeps cycle counts within 32 bits in the kernels."""
+
+MAX_WEIGHT = 2.0**100
+"""Magnitude above which sums of weights could overflow; fixed point saturates long before."""
+
+
+class Columns(NamedTuple):
+    """Non-zeros column by column, rows ascending within a column.
+
+    starts : int64[n_col + 1], where each column begins
+    rows : int32[n_weight], global row
+    values : [n_weight], weights or codes
+    """
+
+    starts: NDArray[np.int64]
+    rows: NDArray[np.int32]
+    values: NDArray[Any]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class EieMatrix:
+    """A layer as the PEs hold it. Build one with `from_dense` or `from_codes`.
+
+    shape : (n_out, n_in)
+    n_pe, weight_bits, index_bits : what the format fixes
+    has_bias : True when one more column, driven by activation 1.0, follows the inputs
+    codebook : float64[2**weight_bits], value of each code, code 0 is 0.0
+    scales : fractional bits; activation and accumulator may be None, then a run chooses them from its activations
+    codes, gaps : uint8[n_entry], entries PE by PE and column by column
+    pe_starts : int64[n_pe + 1], where each PE's entries begin
+    pointers : int32[n_col + 1, n_pe], where each column starts in that PE's entries
+    weights : the weight entries again, column by column, with their global rows (no padding)
+    """
+
+    shape: tuple[int, int]
+    n_pe: int
+    weight_bits: int
+    index_bits: int
+    has_bias: bool
+    codebook: NDArray[np.float64]
+    scales: Scales
+    codes: NDArray[np.uint8]
+    gaps: NDArray[np.uint8]
+    pe_starts: NDArray[np.int64]
+    pointers: NDArray[np.int32]
+    weights: Columns
+
+    @classmethod
+    def from_dense(
+        cls,
+        w: ArrayLike,
+        *,
+        n_pe: int = 64,
+        bias: ArrayLike | None = None,
+        weight_bits: int = 4,
+        index_bits: int = 4,
+        scales: Scales | None = None,
+        activations: ArrayLike | None = None,
+    ) -> EieMatrix:
+        """Cluster the non-zeros of a pruned float matrix and encode them.
+
+        w : real [n_out, n_in], numpy or scipy.sparse; bias : real [n_out], shares the codebook
+        scales : fractional bits; what is left out is chosen, activation and accumulator from `activations`
+        activations : float [n_in] or [n_vector, n_in], typical inputs; without them a run chooses from its own
+
+        Raises InputError for wrong shapes, NaN or infinity, or sizes out of range.
+        """
+        require_int("weight_bits", weight_bits, 1, 8)
+        columns, shape = columns_of(w)
+        columns = columns if bias is None else _append_column(columns, _vector("bias", bias, shape[0]))
+        require_finite("weights", columns.values)
+        values = columns.values if columns.values.dtype == np.float32 else columns.values.astype(np.float64)
+        centroids, thresholds = quantize.cluster(values, 2**weight_bits - 1)
+        codes = (quantize.assign(values, thresholds) + np.uint8(1)).astype(np.uint8)
+        matrix = cls._encode(
+            Columns(columns.starts, columns.rows, codes),
+            shape=shape,
+            n_pe=n_pe,
+            index_bits=index_bits,
+            has_bias=bias is not None,
+            codebook=np.concatenate([[0.0], centroids]),
+            scales=scales or Scales(),
+        )
+        return matrix if activations is None else matrix.with_scales_for(activations)
+
+    @classmethod
+    def from_codes(
+        cls,
+        codes: ArrayLike,
+        codebook: ArrayLike,
+        *,
+        n_pe: int = 64,
+        bias_codes: ArrayLike | None = None,
+        index_bits: int = 4,
+        scales: Scales | None = None,
+        activations: ArrayLike | None = None,
+    ) -> EieMatrix:
+        """Encode codes that are there already.
+
+        codes : uint8 [n_out, n_in], 0 where there is no weight; bias_codes : uint8 [n_out]
+        codebook : 2**weight_bits values, float, or int16 raw words of `scales.weight` fractional bits (0 when left out);
+            code 0 stands for 0
+        bias_codes given are one more column, broadcast even if all zero.
+
+        Raises InputError for a codebook of the wrong size, codes out of range, wrong shapes.
+        """
+        book, scales = _codebook(codebook, scales or Scales())
+        dense = _codes("codes", codes, len(book))
+        require(dense.ndim == 2, "codes", f"shape {dense.shape}", "must have 2 dimensions, (out, in)")
+        columns, shape = columns_of(dense)
+        if bias_codes is not None:
+            columns = _append_column(columns, _vector("bias_codes", _codes("bias_codes", bias_codes, len(book)), shape[0]))
+        matrix = cls._encode(
+            columns,
+            shape=shape,
+            n_pe=n_pe,
+            index_bits=index_bits,
+            has_bias=bias_codes is not None,
+            codebook=book,
+            scales=scales,
+        )
+        return matrix if activations is None else matrix.with_scales_for(activations)
+
+    @classmethod
+    def _encode(
+        cls,
+        columns: Columns,
+        *,
+        shape: tuple[int, int],
+        n_pe: int,
+        index_bits: int,
+        has_bias: bool,
+        codebook: NDArray[np.float64],
+        scales: Scales,
+    ) -> EieMatrix:
+        require_int("n_pe", n_pe, 1, 65536)
+        require_int("index_bits", index_bits, 1, 8)
+        if scales.weight is None:
+            scales = Scales(
+                weight=quantize.weight_scale(codebook), activation=scales.activation, accumulator=scales.accumulator
+            )
+        pointers = np.zeros((len(columns.starts), n_pe), dtype=np.int32)
+        n_entry = _count_entries(columns.starts, columns.rows, n_pe, 2**index_bits, pointers)
+        require(n_entry <= MAX_ENTRIES, "weights", f"{n_entry} entries", f"must encode to at most {MAX_ENTRIES} entries")
+        pe_starts = np.concatenate([[0], np.cumsum(pointers[-1], dtype=np.int64)])
+        codes = np.zeros(n_entry, dtype=np.uint8)
+        gaps = np.zeros(n_entry, dtype=np.uint8)
+        _fill_entries(columns.starts, columns.rows, columns.values, pe_starts, pointers, 2**index_bits, codes, gaps)
+        return cls(
+            shape=shape,
+            n_pe=int(n_pe),
+            weight_bits=int(len(codebook)).bit_length() - 1,
+            index_bits=int(index_bits),
+            has_bias=has_bias,
+            codebook=codebook,
+            scales=scales,
+            codes=codes,
+            gaps=gaps,
+            pe_starts=pe_starts,
+            pointers=pointers,
+            weights=columns,
+        )
+
+    @property
+    def n_out(self) -> int:
+        """Rows of the weights."""
+        return self.shape[0]
+
+    @property
+    def n_in(self) -> int:
+        """Columns of the weights, without a bias."""
+        return self.shape[1]
+
+    @property
+    def n_column(self) -> int:
+        """Stored columns, the bias included."""
+        return self.n_in + int(self.has_bias)
+
+    @property
+    def n_entry(self) -> int:
+        """Stored entries over all PEs, padding included."""
+        return len(self.codes)
+
+    @property
+    def n_weight(self) -> int:
+        """Stored weights, the bias included."""
+        return len(self.weights.rows)
+
+    @property
+    def n_padding(self) -> int:
+        """Padding entries."""
+        return self.n_entry - self.n_weight
+
+    @property
+    def density(self) -> float:
+        """Non-zero weights over all weights, the bias left out of both."""
+        total = self.n_out * self.n_in
+        return float(self.weights.starts[self.n_in]) / total if total else 0.0
+
+    @property
+    def col_ptr(self) -> NDArray[np.int32]:
+        """Column pointers by PE, int32[n_pe, n_column + 1]."""
+        return self.pointers.T
+
+    @cached_property
+    def codebook_raw(self) -> NDArray[np.int16]:
+        """The codebook in fixed point, int16[2**weight_bits] of `scales.weight` fractional bits."""
+        assert self.scales.weight is not None
+        return to_fixed(self.codebook, self.scales.weight)
+
+    @cached_property
+    def padding(self) -> NDArray[np.int32]:
+        """Padding entries by column and PE, int32[n_column, n_pe]."""
+        table = np.diff(self.pointers, axis=0)
+        _subtract_weights(self.weights.starts, self.weights.rows, table)
+        return table
+
+    def items(self, activations: NDArray[np.int16], active: str) -> NDArray[np.int32]:
+        """Columns that are broadcast for raw activations int16[n_in], in order; a bias comes last. int32[n_item]"""
+        takes_part = activations > 0 if active == "positive" else activations != 0
+        items = np.flatnonzero(takes_part).astype(np.int32)
+        return np.append(items, np.int32(self.n_in)) if self.has_bias else items
+
+    def with_scales(self, scales: Scales) -> EieMatrix:
+        """The same entries with other fractional bits."""
+        from dataclasses import replace
+
+        return replace(self, scales=scales)
+
+    def with_scales_for(self, activations: ArrayLike) -> EieMatrix:
+        """The same entries with the scales not chosen yet chosen for `activations`, float [n_in] or [n_vector, n_in].
+
+        Raw int16 activations are integers: 0 fractional bits, where the scales do not say.
+        """
+        if self.scales.complete:
+            return self
+        batch = np.atleast_2d(np.asarray(activations))
+        require(batch.shape[1] == self.n_in, "activations", f"shape {batch.shape}", f"must have {self.n_in} inputs")
+        require_finite("activations", batch)
+        assert self.scales.weight is not None
+        weight = self.scales.weight
+        raw = np.issubdtype(batch.dtype, np.integer)
+        activation = self.scales.activation
+        if activation is None:
+            activation = 0 if raw else quantize.activation_scale(batch, has_bias=self.has_bias)
+        accumulator = self.scales.accumulator
+        if accumulator is None:
+            values = from_fixed(batch, activation) if raw else batch
+            accumulator = quantize.accumulator_scale(self.multiply(values), weight=weight, activation=activation)
+        return self.with_scales(Scales(weight=weight, activation=activation, accumulator=accumulator))
+
+    def multiply(self, activations: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Float outputs [n_vector, n_out] for float inputs [n_vector, n_in], with the codebook's float values."""
+        outputs = np.zeros((len(activations), self.n_out))
+        ones = np.ones((len(activations), int(self.has_bias)))
+        inputs = np.concatenate([np.asarray(activations, dtype=np.float64), ones], axis=1)
+        _multiply(self.weights.starts, self.weights.rows, self.codebook[self.weights.values], inputs, outputs)
+        return outputs
+
+    def decode(self) -> NDArray[np.uint8]:
+        """Codes as a dense array, uint8[n_out, n_column], read back from the entries alone."""
+        dense = np.zeros((self.n_column, self.n_out), dtype=np.uint8)
+        _decode(self.codes, self.gaps, self.pe_starts, self.pointers, dense)
+        return dense.T
+
+
+def columns_of(w: Any) -> tuple[Columns, tuple[int, int]]:
+    """Non-zeros of a 2-D numpy array or scipy.sparse matrix, column by column, and the shape (n_out, n_in)."""
+    if hasattr(w, "tocsc"):
+        sparse = w.tocsc(copy=True)
+        sparse.sum_duplicates()
+        sparse.eliminate_zeros()
+        _require_real("weights", sparse.data)
+        return Columns(sparse.indptr.astype(np.int64), sparse.indices.astype(np.int32), sparse.data), sparse.shape
+    dense = np.asarray(w)
+    _require_real("weights", dense)
+    require(dense.ndim == 2, "weights", f"shape {dense.shape}", "must have 2 dimensions, (out, in)")
+    require(max(dense.shape) < 2**31, "weights", f"shape {dense.shape}", "must have fewer than 2**31 rows and columns")
+    if dense.dtype == np.float16 or dense.dtype == np.bool_:
+        dense = dense.astype(np.float32)
+    if not (dense.flags.c_contiguous or dense.flags.f_contiguous):
+        dense = np.ascontiguousarray(dense)
+    starts = np.zeros(dense.shape[1] + 1, dtype=np.int64)
+    _count_nonzeros(dense, starts)
+    np.cumsum(starts, out=starts)
+    rows = np.empty(starts[-1], dtype=np.int32)
+    values = np.empty(starts[-1], dtype=dense.dtype)
+    _fill_nonzeros(dense, starts[:-1].copy(), rows, values)
+    return Columns(starts, rows, values), dense.shape
+
+
+def require_finite(field: str, values: NDArray[Any]) -> None:
+    """Raise InputError at the first NaN, infinity, or magnitude beyond arithmetic."""
+    _require_real(field, values)
+    if values.size and not np.issubdtype(values.dtype, np.integer):
+        ok = np.abs(values) <= MAX_WEIGHT
+        if not ok.all():
+            where = np.unravel_index(int(np.argmin(ok)), values.shape)
+            place = ", ".join(str(int(i)) for i in where)
+            raise InputError(f"{field}[{place}]={values[where]}: must be finite and of magnitude at most 2**100")
+
+
+def _require_real(field: str, values: NDArray[Any]) -> None:
+    kind = values.dtype.kind
+    require(kind in "fiub", field, f"dtype {values.dtype}", "must hold real numbers")
+
+
+def _codebook(codebook: ArrayLike, scales: Scales) -> tuple[NDArray[np.float64], Scales]:
+    """Float values and scales of a codebook given as floats or raw int16 words."""
+    given = np.asarray(codebook)
+    size = given.size
+    rule = "must be 1-D with 2**weight_bits values, 2 to 256"
+    require(given.ndim == 1 and 2 <= size <= 256 and size & (size - 1) == 0, "codebook", f"shape {given.shape}", rule)
+    require_finite("codebook", given)
+    if given.dtype == np.int16:
+        if scales.weight is None:
+            scales = Scales(weight=0, activation=scales.activation, accumulator=scales.accumulator)
+        assert scales.weight is not None
+        book = from_fixed(given, scales.weight)
+    else:
+        book = given.astype(np.float64)
+    require(book[0] == 0.0, "codebook[0]", book[0], "must be 0, code 0 stands for the value 0")
+    return book, scales
+
+
+def _codes(field: str, codes: ArrayLike, n_code: int) -> NDArray[np.uint8]:
+    array = np.asarray(codes)
+    require(array.dtype.kind in "iub", field, f"dtype {array.dtype}", "must be integers, 0 for no weight")
+    if array.size:
+        low, high = int(array.min()), int(array.max())
+        require(low >= 0, field, low, "must be >= 0")
+        require(high < n_code, field, high, f"must be below the codebook's {n_code} values")
+    return array.astype(np.uint8, copy=False)
+
+
+def _vector(field: str, values: ArrayLike, size: int) -> NDArray[Any]:
+    array = np.asarray(values)
+    require(array.shape == (size,), field, f"shape {array.shape}", f"must be ({size},), one value per output")
+    _require_real(field, array)
+    return array
+
+
+def _append_column(columns: Columns, column: NDArray[Any]) -> Columns:
+    rows = np.flatnonzero(column).astype(np.int32)
+    return Columns(
+        np.append(columns.starts, columns.starts[-1] + len(rows)),
+        np.concatenate([columns.rows, rows]),
+        np.concatenate([columns.values, column[rows].astype(columns.values.dtype)]),
+    )
+
+
+@kernel
+def _count_nonzeros(dense, starts):
+    """starts[j + 1] = non-zeros of column j."""
+    for i in range(dense.shape[0]):
+        for j in range(dense.shape[1]):
+            starts[j + 1] += dense[i, j] != 0
+
+
+@kernel
+def _fill_nonzeros(dense, cursor, rows, values):
+    """Rows and values of the non-zeros, column by column; cursor starts at each column's first place."""
+    for i in range(dense.shape[0]):
+        for j in range(dense.shape[1]):
+            value = dense[i, j]
+            if value != 0:
+                at = cursor[j]
+                rows[at] = i
+                values[at] = value
+                cursor[j] = at + 1
+
+
+@kernel
+def _count_entries(starts, rows, n_pe, reach, pointers):
+    """Fill column pointers; an entry reaches over `reach` local rows. Returns the entries of all PEs."""
+    n_column = len(starts) - 1
+    next_row = np.zeros(n_pe, dtype=np.int64)
+    total = 0
+    for j in range(n_column):
+        next_row[:] = 0
+        for p in range(n_pe):
+            pointers[j + 1, p] = pointers[j, p]
+        for at in range(starts[j], starts[j + 1]):
+            p = rows[at] % n_pe
+            local = rows[at] // n_pe
+            entries = (local - next_row[p]) // reach + 1
+            pointers[j + 1, p] += entries
+            next_row[p] = local + 1
+            total += entries
+    return total
+
+
+@kernel
+def _fill_entries(starts, rows, values, pe_starts, pointers, reach, codes, gaps):
+    """Write the entries; padding is code 0 with the longest gap."""
+    n_pe = pointers.shape[1]
+    next_row = np.zeros(n_pe, dtype=np.int64)
+    cursor = pe_starts[:-1].copy()
+    for j in range(len(starts) - 1):
+        next_row[:] = 0
+        for at in range(starts[j], starts[j + 1]):
+            p = rows[at] % n_pe
+            local = rows[at] // n_pe
+            gap = local - next_row[p]
+            while gap >= reach:
+                gaps[cursor[p]] = reach - 1
+                cursor[p] += 1
+                gap -= reach
+            codes[cursor[p]] = values[at]
+            gaps[cursor[p]] = gap
+            cursor[p] += 1
+            next_row[p] = local + 1
+
+
+@kernel
+def _decode(codes, gaps, pe_starts, pointers, dense):
+    """dense[column, row] = code, by walking every PE's entries."""
+    n_pe = pointers.shape[1]
+    for p in range(n_pe):
+        for j in range(pointers.shape[0] - 1):
+            local = -1
+            for at in range(pe_starts[p] + pointers[j, p], pe_starts[p] + pointers[j + 1, p]):
+                local += np.int64(gaps[at]) + 1
+                if codes[at] != 0:
+                    dense[j, local * n_pe + p] = codes[at]
+
+
+@kernel
+def _subtract_weights(starts, rows, table):
+    """table[j, p] -= weights of column j on PE p."""
+    n_pe = table.shape[1]
+    for j in range(len(starts) - 1):
+        for at in range(starts[j], starts[j + 1]):
+            table[j, rows[at] % n_pe] -= 1
+
+
+@kernel
+def _multiply(starts, rows, values, inputs, outputs):
+    """outputs[v] = W @ inputs[v] in float64, skipping zero inputs."""
+    for v in range(inputs.shape[0]):
+        for j in range(inputs.shape[1]):
+            x = inputs[v, j]
+            if x != 0.0:
+                for at in range(starts[j], starts[j + 1]):
+                    outputs[v, rows[at]] += values[at] * x
