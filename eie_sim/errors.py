@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 class InputError(ValueError):
@@ -25,6 +29,16 @@ def require_int(field: str, value: object, low: int, high: int | None = None) ->
     require(ok, field, repr(value), rule)
     number = int(value)  # type: ignore[call-overload]  # checked on the line above
     require(number >= low and (high is None or number <= high), field, number, rule)
+
+
+def as_array(field: str, values: Any) -> NDArray[Any]:
+    """`values` as a numpy array; raise `InputError` where nested lists have no common shape."""
+    import numpy as np
+
+    try:
+        return np.asarray(values)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{field}: must be a rectangular array of numbers") from error
 
 
 def unknown(field: str, value: str, known: Iterable[str]) -> InputError:

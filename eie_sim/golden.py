@@ -9,16 +9,16 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 
 class Golden(NamedTuple):
-    """Result of the oracle for one activation vector.
+    """Result of the oracle for a batch of vectors.
 
-    output : int64[n_out], raw accumulators
-    saturated : bool[n_out], True where an accumulator was clamped on the way
-    real : float64[n_out], the product in floats
-    bound : float64[n_out], |output / 2**accumulator_bits_fractional - real| is at most this where nothing was clamped
+    output : int64[n_vector, n_out], raw accumulators
+    saturated : bool[n_vector, n_out], True where an accumulator was clamped on the way
+    real : float64[n_vector, n_out], the product in floats
+    bound : float64[n_vector, n_out]; where nothing was clamped, the value of the output is within it of `real`
     """
 
     output: NDArray[np.int64]
@@ -27,61 +27,103 @@ class Golden(NamedTuple):
     bound: NDArray[np.float64]
 
 
-def matvec(
-    codes: NDArray[np.uint8],
-    codebook: NDArray[np.float64],
-    activations: NDArray[np.floating] | NDArray[np.integer],
-    *,
-    fractional_bits: tuple[int, int, int],
-    accumulator_bits: int,
-    rounding: str,
-    active: str,
-    has_bias: bool,
+class Arithmetic(NamedTuple):
+    """The rules: fractional bits of weight, activation and accumulator, and the settings of the datapath."""
+
+    weight: int
+    activation: int
+    accumulator: int
+    accumulator_bits: int
+    rounding: str
+    active: str
+
+
+def matmul(
+    codes: NDArray[np.uint8], codebook: NDArray[np.float64], activations: ArrayLike, rules: Arithmetic
 ) -> Golden:
-    """Multiply dense codes [n_out, n_in (+ 1 with a bias)] by one vector of activations [n_in].
+    """Multiply dense codes uint8[n_out, n_in] by activations [n_vector, n_in], or [n_vector, n_in - 1] before a bias.
 
-    codebook : float value of each code
-    activations : floats, or raw 16-bit integers of the activation's fractional bits
-    fractional_bits : of weight, activation, accumulator
+    codebook : float64[n_code], value of each code
+    activations : floats, or raw 16-bit integers of `rules.activation` fractional bits
 
-    The bound adds, over the items, the rounding error of the weight times the activation and of the activation times
-    the weight, w x - w' x' = (w - w') x + w' (x - x'), each with its actual error, and one unit (floor) or half a unit
-    (nearest) of the accumulator per product that is shifted.
+    The bound adds, item by item, the error of the weight times the activation and of the activation times the weight,
+    w x - w' x' = (w - w') x + w' (x - x'), each with the error it really has, and one unit of the accumulator for every
+    product that is shifted (half of one when rounding to nearest).
     """
-    weight_bits, activation_bits, output_bits = fractional_bits
-    shift = weight_bits + activation_bits - output_bits
-    word = _words(codebook, weight_bits)
-    if activations.dtype.kind == "f":
-        raw, real_x = _words(activations, activation_bits), activations.astype(np.float64)
-    else:
-        raw, real_x = activations.astype(np.int64), activations / 2.0**activation_bits
-    takes_part = real_x > 0 if active == "positive" else real_x != 0
-    real_x = np.where(takes_part, real_x, 0.0)
-    if has_bias:
-        raw, real_x = np.append(raw, 1 << activation_bits), np.append(real_x, 1.0)
-    half = 2 ** (shift - 1) if rounding == "nearest" and shift > 0 else 0
-    unit = 0.0 if shift == 0 else (0.5 if rounding == "nearest" else 1.0) / 2.0**output_bits
-    low, high = -(2 ** (accumulator_bits - 1)), 2 ** (accumulator_bits - 1) - 1
+    x_raw, x = _inputs(np.atleast_2d(np.asarray(activations)), rules, has_bias_of=codes.shape[1])
+    word = _words(codebook, rules.weight)
+    word_value = word / 2.0**rules.weight
+    shift = rules.weight + rules.activation - rules.accumulator
+    half = 2 ** (shift - 1) if rules.rounding == "nearest" and shift > 0 else 0
+    unit = 0.0 if shift == 0 else (0.5 if rules.rounding == "nearest" else 1.0) / 2.0**rules.accumulator
+    limit = 2 ** (rules.accumulator_bits - 1)
 
-    n_out = codes.shape[0]
-    output, saturated = np.zeros(n_out, np.int64), np.zeros(n_out, np.bool_)
-    real, bound, gross = np.zeros(n_out), np.zeros(n_out), np.zeros(n_out)
-    for j in np.flatnonzero(real_x != 0.0):
-        column = codes[:, j]
-        x, x_raw = real_x[j], int(raw[j])
-        x_error = abs(x - x_raw / 2.0**activation_bits)
-        real += codebook[column] * x
-        gross += np.abs(codebook[column]) * abs(x)
-        weight_error = np.abs(codebook - word / 2.0**weight_bits)
-        error_of_code = weight_error * abs(x) + np.abs(word) / 2.0**weight_bits * x_error
-        if x_raw != 0:
-            total = output + ((word * x_raw + half) >> shift)[column] * (column != 0)
-            output = np.clip(total, low, high)
-            saturated |= total != output
-            error_of_code = error_of_code + unit
-        error_of_code[0] = 0.0
-        bound += error_of_code[column]
-    return Golden(output, saturated, real, bound + _float_error(len(real_x)) * gross)
+    shape = (len(x), codes.shape[0])
+    output, saturated = np.zeros(shape, np.int64), np.zeros(shape, np.bool_)
+    real, bound, gross = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    for j in np.flatnonzero((x != 0).any(axis=0)):
+        who = np.flatnonzero(x[:, j])
+        column, there = codes[:, j], codes[:, j] != 0
+        value, value_raw = x[who, j, None], x_raw[who, j, None]
+        product = (word * value_raw + half) >> shift
+        total = output[who] + product[:, column] * there
+        output[who] = np.clip(total, -limit, limit - 1)
+        saturated[who] |= total != output[who]
+        real[who] += (codebook * value)[:, column] * there
+        gross[who] += np.abs(codebook * value)[:, column] * there
+        error = np.abs(codebook - word_value) * np.abs(value)
+        error += np.abs(word_value) * np.abs(value - value_raw / 2.0**rules.activation)
+        error += np.where(value_raw != 0, unit, 0.0)
+        bound[who] += error[:, column] * there
+    return Golden(output, saturated, real, bound + _float_error(codes.shape[1]) * gross)
+
+
+def misencoded(weights: ArrayLike, codes: NDArray[np.uint8], codebook: NDArray[np.float64]) -> int:
+    """Weights [n_out, n_in] that are stored wrongly: a zero with a code, or a weight without its nearest codebook value.
+
+    Dense or scipy.sparse; nearest up to rounding of the weights' own type.
+    """
+    column, row, value = _triplets(weights)
+    stored_column, stored_row = np.nonzero(codes.T)
+    if not (np.array_equal(column, stored_column) and np.array_equal(row, stored_row)):
+        at, stored_at = column * codes.shape[0] + row, stored_column * codes.shape[0] + stored_row
+        return int(np.setxor1d(at, stored_at).size)
+    distance = np.abs(codebook[codes[row, column]] - value)
+    nearest = np.full(value.shape, np.inf)
+    for centre in codebook[1:]:
+        np.minimum(nearest, np.abs(centre - value), out=nearest)
+    slack = 4 * np.finfo(value.dtype if value.dtype.kind == "f" else np.float64).eps * np.abs(codebook).max(initial=0)
+    return int(np.count_nonzero(distance > nearest + slack))
+
+
+def _triplets(weights: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.floating]]:
+    """Columns, rows and values of the non-zeros, column by column."""
+    if hasattr(weights, "tocsc"):
+        sparse = weights.tocsc(copy=True)
+        sparse.sum_duplicates()
+        sparse.eliminate_zeros()
+        column = np.repeat(np.arange(sparse.shape[1]), np.diff(sparse.indptr))
+        return column, sparse.indices.astype(np.int64), sparse.data
+    dense = np.asarray(weights)
+    column, row = np.nonzero(dense.T)
+    return column, row, dense[row, column]
+
+
+def _inputs(
+    given: NDArray[np.floating] | NDArray[np.integer], rules: Arithmetic, *, has_bias_of: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Raw and real inputs [n_vector, n_column]: zero where an input takes no part, 1.0 for a bias."""
+    if given.dtype.kind == "f":
+        raw, real = _words(given, rules.activation), given.astype(np.float64)
+    else:
+        raw, real = given.astype(np.int64), given / 2.0**rules.activation
+    takes_part = real > 0 if rules.active == "positive" else real != 0
+    raw, real = np.where(takes_part, raw, 0), np.where(takes_part, real, 0.0)
+    bias = has_bias_of - given.shape[1]
+    if bias:
+        raw = np.concatenate([raw, np.full((len(raw), bias), 2**rules.activation)], axis=1)
+        real = np.concatenate([real, np.ones((len(real), bias))], axis=1)
+    return raw, real
 
 
 def _words(values: NDArray[np.floating], bits: int) -> NDArray[np.int64]:
@@ -91,5 +133,5 @@ def _words(values: NDArray[np.floating], bits: int) -> NDArray[np.int64]:
 
 def _float_error(n_term: int) -> float:
     """Relative rounding error of a float64 sum of n_term products (Higham 2002, section 3.1)."""
-    eps = np.finfo(np.float64).eps / 2
-    return float((n_term + 1) * eps / (1 - (n_term + 1) * eps))
+    unit = (n_term + 1) * float(np.finfo(np.float64).eps) / 2
+    return unit / (1 - unit)

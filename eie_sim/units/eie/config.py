@@ -18,19 +18,40 @@ ACCUMULATOR_BITS = (16, 24, 32)
 class EieConfig:
     """One design: processing elements, queues, formats, memories, clock.
 
-    n_pe : processing elements; row i of the weights belongs to PE i % n_pe
-    queue_depth : usable entries of each PE's activation queue
-    weight_bits, index_bits : bits of a code and of a gap
-    accumulator_bits : 16, 24 or 32, saturating
-    rounding : "floor" or "nearest" (half added first), where a product is shifted to the accumulator's scale
-    active : which activations take part: "positive" (inputs after ReLU) or "nonzero"
-    spmat_width_bits : width of one row of the Spmat SRAM, a whole number of entries of which is read at once
-    spmat_bytes, pointer_bytes, activation_bytes : SRAM of each PE
-    pointer_bits : width of a column pointer; 2**pointer_bits entries can be reached
-    register_entries : accumulators in each of a PE's two register files
-    clock_mhz, node_nm : clock, and technology node for energy and area
-
     Raises InputError naming field, value and rule.
+
+    Parameters
+    ----------
+    n_pe
+        Processing elements; row i of the weights belongs to PE i % n_pe.
+    queue_depth
+        Usable entries of each PE's activation queue.
+    weight_bits
+        Bits of a code: 2**weight_bits shared weights, code 0 being the value 0.
+    index_bits
+        Bits of a gap (relative index).
+    accumulator_bits
+        16, 24 or 32; accumulators saturate.
+    rounding
+        Where a product is shifted to the accumulator's scale: floor, or nearest (half is added first).
+    active
+        Inputs that take part: positive (after a ReLU) or nonzero.
+    spmat_width_bits
+        Width of a row of the Spmat SRAM, which holds a whole number of entries.
+    spmat_bytes
+        Spmat SRAM of a PE.
+    pointer_bytes
+        Pointer SRAM of a PE.
+    activation_bytes
+        Activation SRAM of a PE.
+    pointer_bits
+        Width of a column pointer; 2**pointer_bits entries can be reached.
+    register_entries
+        Accumulators in each of a PE's two register files.
+    clock_mhz
+        Clock in MHz.
+    node_nm
+        Technology node for energy and area, nm.
     """
 
     n_pe: int = 64

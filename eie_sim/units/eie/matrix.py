@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from eie_sim import quantize
-from eie_sim.errors import InputError, require, require_int
+from eie_sim.errors import InputError, as_array, require, require_int
 from eie_sim.fixed import from_fixed, to_fixed
 from eie_sim.jit import kernel
 from eie_sim.quantize import Scales
@@ -50,6 +50,7 @@ class EieMatrix:
     codes, gaps : uint8[n_entry], entries PE by PE and column by column
     pe_starts : int64[n_pe + 1], where each PE's entries begin
     pointers : int32[n_col + 1, n_pe], where each column starts in that PE's entries
+    padding : int32[n_col, n_pe], padding entries by column and PE
     weights : the weight entries again, column by column, with their global rows (no padding)
     """
 
@@ -64,6 +65,7 @@ class EieMatrix:
     gaps: NDArray[np.uint8]
     pe_starts: NDArray[np.int64]
     pointers: NDArray[np.int32]
+    padding: NDArray[np.int32]
     weights: Columns
 
     @classmethod
@@ -161,7 +163,8 @@ class EieMatrix:
                 weight=quantize.weight_scale(codebook), activation=scales.activation, accumulator=scales.accumulator
             )
         pointers = np.zeros((len(columns.starts), n_pe), dtype=np.int32)
-        n_entry = _count_entries(columns.starts, columns.rows, n_pe, 2**index_bits, pointers)
+        padding = np.zeros((len(columns.starts) - 1, n_pe), dtype=np.int32)
+        n_entry = _count_entries(columns.starts, columns.rows, 2**index_bits, pointers, padding)
         require(n_entry <= MAX_ENTRIES, "weights", f"{n_entry} entries", f"must encode to at most {MAX_ENTRIES} entries")
         pe_starts = np.concatenate([[0], np.cumsum(pointers[-1], dtype=np.int64)])
         codes = np.zeros(n_entry, dtype=np.uint8)
@@ -179,6 +182,7 @@ class EieMatrix:
             gaps=gaps,
             pe_starts=pe_starts,
             pointers=pointers,
+            padding=padding,
             weights=columns,
         )
 
@@ -229,13 +233,6 @@ class EieMatrix:
         assert self.scales.weight is not None
         return to_fixed(self.codebook, self.scales.weight)
 
-    @cached_property
-    def padding(self) -> NDArray[np.int32]:
-        """Padding entries by column and PE, int32[n_column, n_pe]."""
-        table = np.diff(self.pointers, axis=0)
-        _subtract_weights(self.weights.starts, self.weights.rows, table)
-        return table
-
     def items(self, activations: NDArray[np.int16], active: str) -> NDArray[np.int32]:
         """Columns that are broadcast for raw activations int16[n_in], in order; a bias comes last. int32[n_item]"""
         takes_part = activations > 0 if active == "positive" else activations != 0
@@ -248,14 +245,15 @@ class EieMatrix:
 
         return replace(self, scales=scales)
 
-    def with_scales_for(self, activations: ArrayLike) -> EieMatrix:
+    def with_scales_for(self, activations: ArrayLike, *, active: str = "positive") -> EieMatrix:
         """The same entries with the scales not chosen yet chosen for `activations`, float [n_in] or [n_vector, n_in].
 
-        Raw int16 activations are integers: 0 fractional bits, where the scales do not say.
+        Raw int16 activations are integers: 0 fractional bits, where the scales do not say. `active` says which
+        activations take part in the float outputs that set the accumulator's scale.
         """
         if self.scales.complete:
             return self
-        batch = np.atleast_2d(np.asarray(activations))
+        batch = np.atleast_2d(as_array("activations", activations))
         require(batch.shape[1] == self.n_in, "activations", f"shape {batch.shape}", f"must have {self.n_in} inputs")
         require_finite("activations", batch)
         assert self.scales.weight is not None
@@ -267,6 +265,7 @@ class EieMatrix:
         accumulator = self.scales.accumulator
         if accumulator is None:
             values = from_fixed(batch, activation) if raw else batch
+            values = np.maximum(values, 0) if active == "positive" else values
             accumulator = quantize.accumulator_scale(self.multiply(values), weight=weight, activation=activation)
         return self.with_scales(Scales(weight=weight, activation=activation, accumulator=accumulator))
 
@@ -293,7 +292,7 @@ def columns_of(w: Any) -> tuple[Columns, tuple[int, int]]:
         sparse.eliminate_zeros()
         _require_real("weights", sparse.data)
         return Columns(sparse.indptr.astype(np.int64), sparse.indices.astype(np.int32), sparse.data), sparse.shape
-    dense = np.asarray(w)
+    dense = as_array("weights", w)
     _require_real("weights", dense)
     require(dense.ndim == 2, "weights", f"shape {dense.shape}", "must have 2 dimensions, (out, in)")
     require(max(dense.shape) < 2**31, "weights", f"shape {dense.shape}", "must have fewer than 2**31 rows and columns")
@@ -328,7 +327,7 @@ def _require_real(field: str, values: NDArray[Any]) -> None:
 
 def _codebook(codebook: ArrayLike, scales: Scales) -> tuple[NDArray[np.float64], Scales]:
     """Float values and scales of a codebook given as floats or raw int16 words."""
-    given = np.asarray(codebook)
+    given = as_array("codebook", codebook)
     size = given.size
     rule = "must be 1-D with 2**weight_bits values, 2 to 256"
     require(given.ndim == 1 and 2 <= size <= 256 and size & (size - 1) == 0, "codebook", f"shape {given.shape}", rule)
@@ -345,7 +344,7 @@ def _codebook(codebook: ArrayLike, scales: Scales) -> tuple[NDArray[np.float64],
 
 
 def _codes(field: str, codes: ArrayLike, n_code: int) -> NDArray[np.uint8]:
-    array = np.asarray(codes)
+    array = as_array(field, codes)
     require(array.dtype.kind in "iub", field, f"dtype {array.dtype}", "must be integers, 0 for no weight")
     if array.size:
         low, high = int(array.min()), int(array.max())
@@ -355,7 +354,7 @@ def _codes(field: str, codes: ArrayLike, n_code: int) -> NDArray[np.uint8]:
 
 
 def _vector(field: str, values: ArrayLike, size: int) -> NDArray[Any]:
-    array = np.asarray(values)
+    array = as_array(field, values)
     require(array.shape == (size,), field, f"shape {array.shape}", f"must be ({size},), one value per output")
     _require_real(field, array)
     return array
@@ -392,22 +391,23 @@ def _fill_nonzeros(dense, cursor, rows, values):
 
 
 @kernel
-def _count_entries(starts, rows, n_pe, reach, pointers):
-    """Fill column pointers; an entry reaches over `reach` local rows. Returns the entries of all PEs."""
-    n_column = len(starts) - 1
+def _count_entries(starts, rows, reach, pointers, padding):
+    """Fill column pointers and padding; an entry reaches over `reach` local rows. Returns the entries of all PEs."""
+    n_pe = pointers.shape[1]
     next_row = np.zeros(n_pe, dtype=np.int64)
     total = 0
-    for j in range(n_column):
+    for j in range(len(starts) - 1):
         next_row[:] = 0
         for p in range(n_pe):
             pointers[j + 1, p] = pointers[j, p]
         for at in range(starts[j], starts[j + 1]):
             p = rows[at] % n_pe
             local = rows[at] // n_pe
-            entries = (local - next_row[p]) // reach + 1
-            pointers[j + 1, p] += entries
+            fillers = (local - next_row[p]) // reach
+            padding[j, p] += fillers
+            pointers[j + 1, p] += fillers + 1
             next_row[p] = local + 1
-            total += entries
+            total += fillers + 1
     return total
 
 
@@ -437,22 +437,13 @@ def _fill_entries(starts, rows, values, pe_starts, pointers, reach, codes, gaps)
 def _decode(codes, gaps, pe_starts, pointers, dense):
     """dense[column, row] = code, by walking every PE's entries."""
     n_pe = pointers.shape[1]
-    for p in range(n_pe):
-        for j in range(pointers.shape[0] - 1):
+    for j in range(pointers.shape[0] - 1):
+        for p in range(n_pe):
             local = -1
             for at in range(pe_starts[p] + pointers[j, p], pe_starts[p] + pointers[j + 1, p]):
                 local += np.int64(gaps[at]) + 1
                 if codes[at] != 0:
                     dense[j, local * n_pe + p] = codes[at]
-
-
-@kernel
-def _subtract_weights(starts, rows, table):
-    """table[j, p] -= weights of column j on PE p."""
-    n_pe = table.shape[1]
-    for j in range(len(starts) - 1):
-        for at in range(starts[j], starts[j + 1]):
-            table[j, rows[at] % n_pe] -= 1
 
 
 @kernel

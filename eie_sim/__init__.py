@@ -1,0 +1,60 @@
+"""Cycle-level simulation of sparse neural-network accelerators, fed by real pruned networks.
+
+    import eie_sim as es
+
+    w = weights * es.prune.magnitude(weights, density=0.1).mask        # (out, in)
+    matrix = es.EieMatrix.from_dense(w, n_pe=64)
+    result = es.simulate(matrix, activations, es.EieConfig(queue_depth=8))
+    print(result.summary())
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from eie_sim import energy as energy
+    from eie_sim import prune as prune
+    from eie_sim import workload as workload
+    from eie_sim.engine import simulate as simulate
+    from eie_sim.errors import InputError as InputError
+    from eie_sim.formats import footprint as footprint
+    from eie_sim.quantize import Scales as Scales
+    from eie_sim.result import SimResult as SimResult
+    from eie_sim.run import run_network as run_network
+    from eie_sim.units.eie.config import EieConfig as EieConfig
+    from eie_sim.units.eie.matrix import EieMatrix as EieMatrix
+    from eie_sim.workload import load as load
+    from eie_sim.workload import presets as presets
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "EieConfig": "eie_sim.units.eie.config",
+    "EieMatrix": "eie_sim.units.eie.matrix",
+    "InputError": "eie_sim.errors",
+    "Scales": "eie_sim.quantize",
+    "SimResult": "eie_sim.result",
+    "footprint": "eie_sim.formats",
+    "load": "eie_sim.workload",
+    "presets": "eie_sim.workload",
+    "run_network": "eie_sim.run",
+    "simulate": "eie_sim.engine",
+}
+_MODULES = ("energy", "prune", "workload")
+
+__all__ = ["__version__", *_HOME, *_MODULES]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first used, so that `import eie_sim` is instant."""
+    if name in _MODULES:
+        return importlib.import_module(f"eie_sim.{name}")
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'eie_sim' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

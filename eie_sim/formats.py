@@ -1,0 +1,415 @@
+"""How many bits a pruned layer takes: exact, by part, in EIE's encoding and in the usual formats of the same mask.
+
+`dense32` is the baseline compression ratios are usually quoted against. Widths of indices and pointers are the fewest
+bits that tell their values apart, so an index into one row or column takes none; every note says what was assumed.
+
+Source: EIE's encoding, Han et al. 2016, section III; N:M, Mishra et al. 2021 (arXiv 2104.08378), section 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from eie_sim.errors import InputError, require, require_int
+
+if TYPE_CHECKING:
+    from eie_sim.units.eie.matrix import EieMatrix
+
+CODEBOOK_VALUE_BITS = 16
+"""Width of a codebook value: the fixed point of EIE's datapath, whatever the other formats store."""
+
+DEFAULT_EIE_BITS = 4
+"""Width of a code and of a gap, where a mask is counted and neither is given."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Format:
+    """Size of one layer in one storage format.
+
+    name : key of the format in what `footprint` returns
+    parts : bits by part; they add to `total_bits`
+    dense_bits : bits of the same layer, bias included, stored dense
+    note : what was assumed: widths, padding, and why the format is not valid
+    valid : False when the format as configured cannot hold this layer; `parts` are then the bits it would take
+    violations : what breaks the format's rule: groups with too many non-zeros (nm), PEs whose entries the pointers
+        do not reach (eie)
+    """
+
+    name: str
+    parts: Mapping[str, int]
+    dense_bits: int
+    note: str
+    valid: bool = True
+    violations: int = 0
+
+    @property
+    def total_bits(self) -> int:
+        """Bits of all parts."""
+        return sum(self.parts.values())
+
+    @property
+    def ratio_to_dense(self) -> Fraction | None:
+        """total_bits / dense_bits, exact, below 1 where the format saves; None for a layer without positions."""
+        return Fraction(self.total_bits, self.dense_bits) if self.dense_bits else None
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain values, for JSON; the ratio as a float."""
+        ratio = self.ratio_to_dense
+        return {
+            "name": self.name,
+            "parts": dict(self.parts),
+            "total_bits": self.total_bits,
+            "dense_bits": self.dense_bits,
+            "ratio_to_dense": None if ratio is None else float(ratio),
+            "note": self.note,
+            "valid": self.valid,
+            "violations": self.violations,
+        }
+
+
+class _Layer(NamedTuple):
+    """What the formats are counted from.
+
+    flat : int64[n_nonzero], row-major positions of the non-zeros, ascending
+    n_bias : values of a dense bias, n_out or 0
+    """
+
+    n_out: int
+    n_in: int
+    flat: NDArray[np.int64]
+    value_bits: int
+    n_bias: int = 0
+
+    @property
+    def n_position(self) -> int:
+        return self.n_out * self.n_in
+
+    @property
+    def n_nonzero(self) -> int:
+        return len(self.flat)
+
+    def format(self, name: str, parts: dict[str, int], note: str, **marks: Any) -> Format:
+        """A format of the matrix alone, with the bias stored dense beside it."""
+        if self.n_bias:
+            parts = parts | {"bias": self.n_bias * self.value_bits}
+            note += "; the bias stored dense"
+        return Format(name=name, parts=parts, dense_bits=self.dense_bits, note=note, **marks)
+
+    @property
+    def dense_bits(self) -> int:
+        return (self.n_position + self.n_bias) * self.value_bits
+
+
+class _Encoding(NamedTuple):
+    """Counts and widths of an EIE encoding. `pe_entries` : int64[n_pe], entries of each PE, padding included."""
+
+    n_column: int
+    n_weight: int
+    pe_entries: NDArray[np.int64]
+    weight_bits: int
+    index_bits: int
+    pointer_bits: int
+
+
+def footprint(
+    matrix_or_mask: EieMatrix | ArrayLike | Any,
+    *,
+    value_bits: int = 16,
+    run_bits: int = 4,
+    n_keep: int = 2,
+    m_group: int = 4,
+    n_pe: int | None = None,
+    weight_bits: int | None = None,
+    index_bits: int | None = None,
+    pointer_bits: int = 16,
+) -> dict[str, Format]:
+    """Bits by part of a layer in every format: eie, dense, dense32, csr, csc, coo, bitmap, run_length, nm.
+
+    matrix_or_mask : an EieMatrix, or [n_out, n_in] of bool or real numbers, numpy or scipy.sparse, non-zero where kept
+    value_bits : width of a value in all formats but eie (whose codebook has 16-bit values) and dense32
+    run_bits : width of a zero run in run_length
+    n_keep, m_group : the pattern of nm, `n_keep` kept in each `m_group` inputs of a row
+    n_pe, weight_bits, index_bits : what an EieMatrix states itself; for a mask, eie is left out unless `n_pe` is given,
+        and the widths are 4 by default
+    pointer_bits : width of EIE's column pointers
+
+    Raises InputError for a wrong shape or dtype, NaN or infinity, options out of range or at odds with the matrix.
+    """
+    for name, value, high in (("value_bits", value_bits, 64), ("run_bits", run_bits, 62), ("m_group", m_group, 2**31)):
+        require_int(name, value, 1, high)
+    require_int("n_keep", n_keep, 1, int(m_group))
+    require_int("pointer_bits", pointer_bits, 1, 31)
+    stated = {"n_pe": n_pe, "weight_bits": weight_bits, "index_bits": index_bits}
+    matrix = _as_matrix(matrix_or_mask)
+    if matrix is None:
+        layer = _layer_of_mask(matrix_or_mask, int(value_bits))
+        encoding = _encoding_of_mask(layer, stated, int(pointer_bits))
+    else:
+        layer = _layer_of_matrix(matrix, int(value_bits))
+        encoding = _encoding_of_matrix(matrix, stated, int(pointer_bits))
+    formats = [] if encoding is None else [_eie(encoding, layer.dense_bits)]
+    formats += [_dense(layer), _dense32(layer), _csr(layer), _csc(layer), _coo(layer), _bitmap(layer)]
+    formats += [_run_length(layer, int(run_bits)), _nm(layer, int(n_keep), int(m_group))]
+    return {each.name: each for each in formats}
+
+
+def encoded(matrix: EieMatrix, *, pointer_bits: int = 16) -> Format:
+    """EIE's own encoding of a matrix, bits by part, with the dense bits at 16 bits a value, the bias in both.
+
+    A padding entry counts whole, code and gap, as `padding`; `index` is the gaps of the weight entries.
+    Raises InputError for anything but an EieMatrix.
+    """
+    require_int("pointer_bits", pointer_bits, 1, 31)
+    if _as_matrix(matrix) is None:
+        raise InputError(f"matrix={type(matrix).__name__}: must be an EieMatrix")
+    n_value = matrix.n_out * matrix.n_column
+    return _eie(_encoding_of_matrix(matrix, {}, int(pointer_bits)), n_value * CODEBOOK_VALUE_BITS)
+
+
+def compression(eie: Format) -> dict[str, Fraction]:
+    """How much smaller EIE's encoding (see `encoded`) is, and what it is made of; exact.
+
+    ratio_vs_dense32, ratio_vs_dense16 : dense bits at that width over encoded bits, the bias in both
+    weights_share, padding_share, index_share, pointers_share, codebook_share : parts of the encoded bits, adding to 1
+    """
+    n_value = Fraction(eie.dense_bits, CODEBOOK_VALUE_BITS)
+    ratios = {f"ratio_vs_dense{width}": n_value * width / eie.total_bits for width in (32, 16)}
+    return ratios | {f"{part}_share": Fraction(bits, eie.total_bits) for part, bits in eie.parts.items()}
+
+
+def _width(n_value: int) -> int:
+    """Fewest bits that tell `n_value` values apart: ceil(log2), 0 for one value or none."""
+    return max(n_value - 1, 0).bit_length()
+
+
+def _eie(encoding: _Encoding, dense_bits: int) -> Format:
+    n_pe, n_padding = len(encoding.pe_entries), int(encoding.pe_entries.sum()) - encoding.n_weight
+    n_codebook, reach = 2**encoding.weight_bits, 2**encoding.pointer_bits
+    parts = {
+        "weights": encoding.n_weight * encoding.weight_bits,
+        "padding": n_padding * (encoding.weight_bits + encoding.index_bits),
+        "index": encoding.n_weight * encoding.index_bits,
+        "pointers": n_pe * (encoding.n_column + 1) * encoding.pointer_bits,
+        "codebook": n_codebook * CODEBOOK_VALUE_BITS,
+    }
+    note = (
+        f"{n_pe} PEs, {encoding.weight_bits}-bit codes, {encoding.index_bits}-bit gaps, {encoding.pointer_bits}-bit "
+        f"column pointers; padding is the codes and gaps of {n_padding} padding entries; one codebook of "
+        f"{n_codebook} {CODEBOOK_VALUE_BITS}-bit values, not one per PE"
+    )
+    beyond = int(np.count_nonzero(encoding.pe_entries > reach))
+    if beyond:
+        most = int(encoding.pe_entries.max())
+        note += f"; {beyond} PEs hold more than the {reach} entries a pointer reaches, up to {most}"
+    return Format(name="eie", parts=parts, dense_bits=dense_bits, note=note, valid=beyond == 0, violations=beyond)
+
+
+def _dense(layer: _Layer) -> Format:
+    return layer.format(
+        "dense", {"values": layer.n_position * layer.value_bits}, f"{layer.value_bits}-bit values at every position"
+    )
+
+
+def _dense32(layer: _Layer) -> Format:
+    wide = layer._replace(value_bits=32)
+    dense = wide.format("dense32", {"values": wide.n_position * 32}, "32-bit values at every position")
+    return Format(name=dense.name, parts=dense.parts, dense_bits=layer.dense_bits, note=dense.note)
+
+
+def _csr(layer: _Layer) -> Format:
+    return _compressed(layer, "csr", "row", n_pointer=layer.n_out + 1, n_index=layer.n_in)
+
+
+def _csc(layer: _Layer) -> Format:
+    return _compressed(layer, "csc", "column", n_pointer=layer.n_in + 1, n_index=layer.n_out)
+
+
+def _compressed(layer: _Layer, name: str, along: str, *, n_pointer: int, n_index: int) -> Format:
+    """CSR or CSC: pointers hold 0 to n_nonzero, indices 0 to n_index - 1."""
+    index, pointer = _width(n_index), _width(layer.n_nonzero + 1)
+    across = "column" if along == "row" else "row"
+    parts = {
+        "values": layer.n_nonzero * layer.value_bits,
+        "index": layer.n_nonzero * index,
+        "pointers": n_pointer * pointer,
+    }
+    note = f"{index}-bit {across} indices, {n_pointer} {along} pointers of {pointer} bits"
+    return layer.format(name, parts, f"{layer.value_bits}-bit values, {note}")
+
+
+def _coo(layer: _Layer) -> Format:
+    row, column = _width(layer.n_out), _width(layer.n_in)
+    parts = {
+        "values": layer.n_nonzero * layer.value_bits,
+        "row_index": layer.n_nonzero * row,
+        "column_index": layer.n_nonzero * column,
+    }
+    return layer.format("coo", parts, f"{layer.value_bits}-bit values, {row}-bit row and {column}-bit column indices")
+
+
+def _bitmap(layer: _Layer) -> Format:
+    parts = {"values": layer.n_nonzero * layer.value_bits, "bitmap": layer.n_position}
+    return layer.format("bitmap", parts, f"{layer.value_bits}-bit values, one bit per position")
+
+
+def _run_length(layer: _Layer, run_bits: int) -> Format:
+    """Pairs of a zero run and a value; a filler is the longest run followed by a zero value."""
+    runs = np.diff(layer.flat, prepend=-1) - 1
+    n_filler = int((runs >> run_bits).sum())
+    parts = {
+        "values": layer.n_nonzero * layer.value_bits,
+        "padding": n_filler * (layer.value_bits + run_bits),
+        "runs": layer.n_nonzero * run_bits,
+    }
+    note = (
+        f"{layer.value_bits}-bit values, {run_bits}-bit zero runs, row-major and across rows; padding is the values "
+        f"and runs of {n_filler} fillers, each for {2**run_bits} zeros; zeros after the last value need nothing"
+    )
+    return layer.format("run_length", parts, note)
+
+
+def _nm(layer: _Layer, n_keep: int, m_group: int) -> Format:
+    """N of M kept: what it stores depends on the shape alone, whether it may on the mask."""
+    n_group = -(-layer.n_in // m_group)
+    position = max(1, _width(m_group))
+    n_kept = layer.n_out * n_group * n_keep
+    parts = {"values": n_kept * layer.value_bits, "metadata": n_kept * position}
+    pattern = f"{n_keep}:{m_group}"
+    note = f"{pattern}, {n_keep} kept in each {m_group} inputs of a row"
+    note += f"; {layer.value_bits}-bit values, {position}-bit positions"
+    if n_group * m_group != layer.n_in:
+        note += f"; {layer.n_in} inputs padded to {n_group * m_group}"
+    counts = _group_counts(layer, n_group, m_group)
+    violations = int(np.count_nonzero(counts > n_keep))
+    if violations:
+        note += f"; not {pattern}: {violations} of {layer.n_out * n_group} groups hold more than {n_keep} non-zeros"
+        note += f", {int(counts.max())}:{m_group} would hold them"
+    return layer.format("nm", parts, note, valid=violations == 0, violations=violations)
+
+
+def _group_counts(layer: _Layer, n_group: int, m_group: int) -> NDArray[np.int64]:
+    """Non-zeros of every group that has any, int64[n_group_in_use]; neighbours in `flat` are neighbours in groups."""
+    if not layer.n_nonzero:
+        return np.zeros(0, dtype=np.int64)
+    rows, columns = np.divmod(layer.flat, layer.n_in)
+    group = rows * n_group + columns // m_group
+    first = np.flatnonzero(np.diff(group, prepend=-1))
+    return np.diff(first, append=len(group))
+
+
+def _as_matrix(value: Any) -> EieMatrix | None:
+    """`value` if it is an EieMatrix. Arrays are told first: they need nothing of the encoder, nor its compiler."""
+    if isinstance(value, (np.ndarray, list, tuple)) or hasattr(value, "tocoo"):
+        return None
+    from eie_sim.units.eie.matrix import EieMatrix
+
+    return value if isinstance(value, EieMatrix) else None
+
+
+def _layer_of_matrix(matrix: EieMatrix, value_bits: int) -> _Layer:
+    starts = matrix.weights.starts[: matrix.n_in + 1]
+    columns = np.repeat(np.arange(matrix.n_in, dtype=np.int64), np.diff(starts))
+    flat = matrix.weights.rows[: starts[-1]].astype(np.int64) * matrix.n_in + columns
+    flat.sort()
+    n_bias = matrix.n_out if matrix.has_bias else 0
+    return _Layer(int(matrix.n_out), int(matrix.n_in), flat, value_bits, int(n_bias))
+
+
+def _layer_of_mask(mask: Any, value_bits: int) -> _Layer:
+    sparse = hasattr(mask, "tocoo")
+    array = mask if sparse else _array_of(mask)
+    shape = tuple(int(size) for size in array.shape)
+    require(array.dtype.kind in "fiub", "mask", f"dtype {array.dtype}", "must hold booleans or real numbers")
+    require(len(shape) == 2, "mask", f"shape {shape}", "must have 2 dimensions, (out, in)")
+    require(max(shape) < 2**31, "mask", f"shape {shape}", "must have fewer than 2**31 rows and columns")
+    flat, values = _sparse_nonzeros(array) if sparse else _dense_nonzeros(array)
+    finite = np.isfinite(values)
+    if not finite.all():
+        first = int(np.argmin(finite))
+        row, column = divmod(int(flat[first]), shape[1])
+        raise InputError(f"mask[{row}, {column}]={values[first]}: must be finite")
+    return _Layer(shape[0], shape[1], flat, value_bits)
+
+
+def _array_of(mask: Any) -> NDArray[Any]:
+    try:
+        return np.asarray(mask)
+    except ValueError as error:
+        raise InputError(f"mask={type(mask).__name__}: must be an EieMatrix or a 2-D array: {error}") from error
+
+
+def _dense_nonzeros(array: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    if array.flags.f_contiguous and not array.flags.c_contiguous:
+        by_column, values = _dense_nonzeros(array.T)  # as it lies in memory; a row-major copy takes longer
+        columns, rows = np.divmod(by_column, array.shape[0])
+        return _in_order(rows * array.shape[1] + columns, values)
+    row_major = array.ravel()
+    flat = np.flatnonzero(row_major).astype(np.int64, copy=False)
+    return flat, row_major[flat]
+
+
+def _sparse_nonzeros(array: Any) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    coo = array.tocoo()  # needs no pointers, whatever the shape
+    flat, values = _in_order(coo.row.astype(np.int64) * array.shape[1] + coo.col, coo.data)
+    first = np.flatnonzero(np.diff(flat, prepend=-1))
+    if len(first) < len(flat):  # scipy.sparse adds up entries of one position
+        flat, values = flat[first], np.add.reduceat(values, first)
+    kept = values != 0
+    return flat[kept], values[kept]
+
+
+def _in_order(flat: NDArray[np.int64], values: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    if (flat[1:] >= flat[:-1]).all():
+        return flat, values
+    order = np.argsort(flat, kind="stable")
+    return flat[order], values[order]
+
+
+def _encoding_of_matrix(matrix: EieMatrix, stated: Mapping[str, int | None], pointer_bits: int) -> _Encoding:
+    for name, value in stated.items():
+        own = getattr(matrix, name)
+        require(value is None or value == own, name, value, f"must agree with the matrix, whose {name} is {own}")
+    entries = np.diff(matrix.pe_starts)
+    widths = matrix.weight_bits, matrix.index_bits, pointer_bits
+    return _Encoding(int(matrix.n_column), int(matrix.n_weight), entries, *widths)
+
+
+def _encoding_of_mask(layer: _Layer, stated: Mapping[str, int | None], pointer_bits: int) -> _Encoding | None:
+    """EIE's counts without its entries; None when `n_pe` is not stated."""
+    n_pe = stated["n_pe"]
+    for name in ("weight_bits", "index_bits"):
+        width = stated[name]
+        require(width is None or n_pe is not None, name, width, "needs n_pe, without it a mask has no eie format")
+        if width is not None:
+            require_int(name, width, 1, 8)
+    if n_pe is None:
+        return None
+    require_int("n_pe", n_pe, 1, 65536)
+    weight_bits, index_bits = (int(stated[name] or DEFAULT_EIE_BITS) for name in ("weight_bits", "index_bits"))
+    entries = _pe_entries(layer, int(n_pe), index_bits)
+    return _Encoding(layer.n_in, layer.n_nonzero, entries, weight_bits, index_bits, pointer_bits)
+
+
+def _pe_entries(layer: _Layer, n_pe: int, index_bits: int) -> NDArray[np.int64]:
+    """Entries of each PE, padding included, int64[n_pe]: one per non-zero and one per 2**index_bits zeros before it."""
+    if not layer.n_nonzero:
+        return np.zeros(n_pe, dtype=np.int64)
+    rows, columns = np.divmod(layer.flat, layer.n_in)
+    n_local = -(-layer.n_out // n_pe)
+    # One number per non-zero in the order a PE stores them; below 2**63, as each side of the matrix is below 2**31.
+    place = (columns * n_pe + rows % n_pe) * n_local + rows // n_pe
+    place.sort()
+    segment, local = np.divmod(place, n_local)
+    before = np.concatenate([[-1], local[:-1]])
+    before[np.flatnonzero(np.diff(segment, prepend=-1))] = -1
+    padding = (local - before - 1) >> index_bits
+    pe = segment % n_pe
+    # Sums of float64 weights, exact below 2**53.
+    fillers = np.bincount(pe, weights=padding, minlength=n_pe).astype(np.int64)
+    return np.bincount(pe, minlength=n_pe) + fillers

@@ -1,0 +1,67 @@
+"""Run folders: a run's record as JSON and its layers as CSV, the same bytes for the same run."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from eie_sim.errors import InputError, require
+
+RECORD = "run.json"
+LAYERS = "layers.csv"
+
+
+def write_run(folder: Path, record: dict[str, Any]) -> list[Path]:
+    """Write run.json and layers.csv, each whole or not at all. Returns the paths.
+
+    Raises InputError where the folder holds something other than a run.
+    """
+    if folder.exists():
+        require(folder.is_dir(), "out", str(folder), "must be a folder")
+        foreign = any(folder.iterdir()) and not (folder / RECORD).exists()
+        require(not foreign, "out", str(folder), f"must be empty or an earlier run (no {RECORD} in it)")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / LAYERS, layers_csv(record))
+        write_whole(folder / RECORD, json.dumps(record, indent=2) + "\n")
+    except OSError as error:
+        raise InputError(f"out={folder}: cannot be written: {error.strerror}") from error
+    return [folder / RECORD, folder / LAYERS]
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write to a temporary name in the same folder and rename, so that the file is never half there."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def layers_csv(record: dict[str, Any]) -> str:
+    """One row per layer; nested figures have dotted names."""
+    rows = [dict(_flat(layer)) for layer in record["layers"]]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _flat(value: Any, name: str = "") -> list[tuple[str, Any]]:
+    if isinstance(value, dict):
+        return [pair for key, inner in value.items() for pair in _flat(inner, f"{name}.{key}" if name else key)]
+    if isinstance(value, list):
+        return [pair for inner in value for pair in _flat(inner, f"{name}.{inner['memory']}")]
+    return [(name, value)]

@@ -1,0 +1,199 @@
+"""Text tables of a network run, made from its record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+Record = dict[str, Any]
+
+MIN_WIDTH = 120
+"""Columns used where the output is not a terminal, so that tables line up in files and pipes."""
+
+
+class Column(NamedTuple):
+    """A heading with its unit, and how a layer's (or the total's) record becomes a cell."""
+
+    heading: str
+    cell: Callable[[Record], str]
+
+
+def print_network(record: Record, console: Console) -> None:
+    """Print a whole run: what it was, its tables, accuracy, and whether it is verified."""
+    for line in heading(record):
+        console.print(escape(line), soft_wrap=True)
+    for title, columns, with_total in sections(record):
+        console.print()
+        console.print(table(title, columns, record, with_total=with_total))
+    console.print()
+    for line in closing(record):
+        console.print(escape(line), soft_wrap=True)
+
+
+def heading(record: Record) -> list[str]:
+    """What ran on what."""
+    config = record["config"]
+    label = "synthetic" if record["synthetic"] else "real"
+    lines = [
+        f"{record['network']}: {record['source']}",
+        f"design: {config['n_pe']} PEs at {config['clock_mhz']:g} MHz, queue depth {config['queue_depth']}, "
+        f"{config['weight_bits']}-bit codes, {config['index_bits']}-bit gaps, {config['accumulator_bits']}-bit accumulators, "
+        f"{config['node_nm']} nm",
+        f"weights: {label}; engine {record['engine']}; seed {record['seed']}; config {record['config_hash']}",
+    ]
+    lines += [f"{layer['name']}: weights {layer['weights']}; inputs {layer['inputs']}" for layer in record["layers"]]
+    lines += [f"{other['name']}: {other['reason']}" for other in record["not_simulated"]]
+    return lines
+
+
+def sections(record: Record) -> list[tuple[str, list[Column], bool]]:
+    """Title, columns, and whether a total row makes sense."""
+    return [
+        ("Cycles per vector", CYCLES, True),
+        ("PE-cycles by class, % (add to 100)", classes(record), True),
+        ("Throughput, GOP/s (1 MAC = 2 operations)", THROUGHPUT, True),
+        ("Energy per vector, nJ, by component", energy(record), True),
+        ("Storage of the compressed weights, all PEs (shares add to 100 %)", STORAGE, True),
+        ("On chip: needed / available on the fullest PE", on_chip(record), False),
+        ("Verification against the dense golden product", VERIFICATION, False),
+    ]
+
+
+def closing(record: Record) -> list[str]:
+    """Accuracy, and `verified` or what differs."""
+    lines = []
+    if record["accuracy"] is not None:
+        shares = record["accuracy"]
+        dense = "" if shares["dense"] is None else f"float {100 * shares['dense']:.2f} %, "
+        lines.append(
+            f"accuracy on {shares['images']} held-back images: {dense}pruned {100 * shares['pruned']:.2f} %, "
+            f"compressed and simulated {100 * shares['compressed']:.2f} %"
+        )
+    lines += [f"differs: {text}" for text in record["differs"]]
+    return [*lines, "verified" if record["verified"] else "NOT VERIFIED"]
+
+
+def table(title: str, columns: Sequence[Column], record: Record, *, with_total: bool) -> Table:
+    """One row per layer, and one for the network where there are several layers."""
+    shown = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    shown.add_column("layer", no_wrap=True)
+    for column in columns:
+        shown.add_column(column.heading, justify="right", no_wrap=True)
+    for layer in record["layers"]:
+        shown.add_row(escape(layer["name"]), *(column.cell(layer) for column in columns))
+    if with_total and len(record["layers"]) > 1:
+        shown.add_row("network", *(_or_blank(column, record["total"]) for column in columns), style="bold")
+    return shown
+
+
+def _or_blank(column: Column, total: Record) -> str:
+    try:
+        return column.cell(total)
+    except KeyError:  # a figure that layers have and a total has not, such as a shape
+        return ""
+
+
+def _range(layer: Record) -> str:
+    cycles = layer["cycles_per_vector"]
+    return f"{cycles['min']:,}-{cycles['max']:,}"
+
+
+CYCLES = [
+    Column("out x in", lambda r: f"{r['n_out']}x{r['n_in']}"),
+    Column("weights non-zero", lambda r: f"{100 * r['weight_density']:.1f} %"),
+    Column("inputs active", lambda r: f"{100 * r['activation_density']:.1f} %"),
+    Column("vectors", lambda r: f"{r['n_vector']}"),
+    Column("cycles", lambda r: f"{r['cycles_per_vector']['mean']:,.1f}"),
+    Column("min-max", _range),
+    Column("time us", lambda r: f"{r['time_us_per_vector']:.3f}"),
+    Column("utilisation", lambda r: f"{100 * r['utilisation']:.1f} %"),
+    Column("load balance", lambda r: f"{100 * r['load_balance']:.1f} %"),
+]
+
+THROUGHPUT = [
+    Column("effectual MACs/vector", lambda r: f"{r['effectual_macs'] / max(r['n_vector'], 1):,.1f}"),
+    Column("dense MACs/vector", lambda r: f"{r['dense_macs'] / max(r['n_vector'], 1):,.0f}"),
+    Column("effective (effectual MACs)", lambda r: f"{r['effective_gops']:.2f}"),
+    Column("dense-equivalent (dense MACs)", lambda r: f"{r['dense_equivalent_gops']:.2f}"),
+]
+
+
+def classes(record: Record) -> list[Column]:
+    """A column per cycle class."""
+    names = record["layers"][0]["pe_cycles_percent"]
+    return [Column(name, lambda r, name=name: f"{r['pe_cycles_percent'][name]:.1f}") for name in names]  # type: ignore[misc]
+
+
+def energy(record: Record) -> list[Column]:
+    """A column per component, the total, and per effectual MAC."""
+    names = record["layers"][0]["energy"]["by_component_pj"]
+
+    def component(name: str) -> Column:
+        return Column(name, lambda r: f"{r['energy']['by_component_pj'][name] / 1e3 / max(r['n_vector'], 1):.3f}")
+
+    return [
+        *(component(name) for name in names),
+        Column("total nJ", lambda r: f"{r['energy']['total_nj_per_vector']:.3f}"),
+        Column("pJ/effectual MAC", lambda r: f"{r['energy']['pj_per_effectual_mac']:.2f}"),
+        Column("mW/PE", lambda r: f"{r['energy']['power_mw_per_pe']:.2f}"),
+    ]
+
+
+def on_chip(record: Record) -> list[Column]:
+    """A column per memory, and whether the layer fits."""
+
+    def memory(at: int, name: str, unit: str) -> Column:
+        return Column(f"{name} {unit}", lambda r: _needed(r["memories"][at]))
+
+    memories = record["layers"][0]["memories"]
+    columns = [memory(at, one["memory"], one["unit"]) for at, one in enumerate(memories)]
+    return [*columns, Column("fits", lambda r: "yes" if r["fits"] else f"no: {r['passes']} passes")]
+
+
+def _needed(memory: Record) -> str:
+    return f"{memory['needed']:,}/{memory['available']:,}" + ("" if memory["fits"] else " !")
+
+
+def _share(part: str) -> Column:
+    return Column(f"{part} %", lambda r: f"{r['storage']['percent'][part]:.1f}")
+
+
+STORAGE = [
+    Column("total bits", lambda r: f"{r['storage']['total_bits']:,}"),
+    *(_share(part) for part in ("weights", "index", "padding", "pointers", "codebook")),
+    Column("x smaller than dense 32-bit", lambda r: f"{r['storage']['compression_vs_dense32']:.2f}"),
+    Column("than dense 16-bit", lambda r: f"{r['storage']['compression_vs_dense16']:.2f}"),
+]
+
+
+VERIFICATION = [
+    Column("wrong weights", lambda r: f"{r['verification']['wrong_weights']:,}"),
+    Column("wrong outputs", lambda r: f"{r['verification']['wrong_outputs']:,} of {r['verification']['outputs']:,}"),
+    Column("saturated", lambda r: f"{r['verification']['saturated']:,}"),
+    Column("distance from float", lambda r: f"{r['verification']['error']:.2e}"),
+    Column("derived bound", lambda r: f"{r['verification']['bound']:.2e}"),
+    Column("", lambda r: "verified" if r["verification"]["ok"] else "DIFFERS"),
+]
+
+
+def rows(headings: Iterable[str], cells: Iterable[Sequence[str]], *, left: int = 1) -> Table:
+    """A plain table; the first `left` columns are text, the others figures."""
+    shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for at, name in enumerate(headings):
+        shown.add_column(name, justify="left" if at < left else "right", no_wrap=True)
+    for row in cells:
+        shown.add_row(*(escape(cell) for cell in row))
+    return shown
+
+
+def presets_table(records: list[Record]) -> Table:
+    """What `eie-sim presets` lists."""
+    headings = ["name", "kind", "layers", "out x in", "weights non-zero", "inputs active", "source"]
+    return rows(headings, [[str(record[key]) for key in PRESET_KEYS] for record in records], left=3)
+
+
+PRESET_KEYS = ("name", "kind", "layers", "shapes", "weight_density", "activation_density", "source")

@@ -1,0 +1,267 @@
+"""Run a network: compress, simulate layer after layer, verify against the dense oracle, account for energy and bits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eie_sim import golden
+from eie_sim.energy import EnergyReport, EnergyTable, account
+from eie_sim.engine import simulate
+from eie_sim.errors import require
+from eie_sim.fixed import from_fixed, requantise, to_fixed
+from eie_sim.formats import Format, encoded
+from eie_sim.result import SimResult
+from eie_sim.units.eie.config import EieConfig
+from eie_sim.units.eie.matrix import EieMatrix
+from eie_sim.workload import Layer, Network
+
+GOLDEN_VECTORS = 64
+"""Vectors the oracle takes at once; bounds its memory."""
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """How a simulated layer compares with its weights and with the dense oracle.
+
+    wrong_weights : weights stored wrongly, out of `weights`
+    wrong_outputs : outputs that differ from the oracle's integers, out of `outputs`
+    saturated : outputs whose accumulator was clamped on the way; they are outside the float bound by design
+    error, bound : largest distance from the float result where nothing was clamped, and what it may be, in real values
+    beyond_bound : unclamped outputs farther from the float result than their bound
+    """
+
+    weights: int
+    wrong_weights: int
+    outputs: int
+    wrong_outputs: int
+    saturated: int
+    error: float
+    bound: float
+    beyond_bound: int
+
+    @property
+    def ok(self) -> bool:
+        """True where nothing differs."""
+        return self.wrong_weights == self.wrong_outputs == self.beyond_bound == 0
+
+    def differs(self) -> str:
+        """What differs, in words; empty where nothing does."""
+        faults = [
+            (self.wrong_weights, f"of {self.weights} weights stored wrongly"),
+            (self.wrong_outputs, f"of {self.outputs} outputs differ from the golden product"),
+            (self.beyond_bound, f"of {self.outputs} outputs are farther from the float product than the bound"),
+        ]
+        return "; ".join(f"{count} {text}" for count, text in faults if count)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LayerRun:
+    """One layer: where it came from, the compressed weights, the result and what follows from it."""
+
+    layer: Layer
+    matrix: EieMatrix
+    inputs: str
+    result: SimResult
+    energy: EnergyReport
+    storage: Format
+    verification: Verification
+
+    @property
+    def n_vector(self) -> int:
+        """Vectors run, one after the other."""
+        return len(self.result.cycles_per_vector)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accuracy:
+    """Share of labelled images classified rightly, of the network before pruning, pruned, and compressed."""
+
+    images: int
+    dense: float | None
+    pruned: float
+    compressed: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class NetworkRun:
+    """All layers of a network, run one after the other on the same array."""
+
+    network: Network
+    config: EieConfig
+    layers: tuple[LayerRun, ...]
+    accuracy: Accuracy | None
+
+    @property
+    def verified(self) -> bool:
+        """True where every layer is."""
+        return all(layer.verification.ok for layer in self.layers)
+
+    @cached_property
+    def cycles(self) -> int:
+        """Cycles of all layers and vectors."""
+        return sum(layer.result.cycles for layer in self.layers)
+
+
+def run_network(
+    network: Network,
+    config: EieConfig,
+    *,
+    engine: str = "fast",
+    table: EnergyTable | None = None,
+    progress: Progress = lambda step: None,
+) -> NetworkRun:
+    """Compress every layer of a network, run it and check it.
+
+    Layers of a chained network take the outputs of the one before, after ReLU and requantisation; layers of any other
+    take their own activations. Raises InputError for what the unit cannot run.
+    """
+    require(len(network.layers) > 0, "network", network.name, "must have at least one layer")
+    matrices = [_compress(layer, config, progress) for layer in network.layers]
+    if network.chained:
+        matrices = calibrate(matrices, _calibration(network))
+    runs: list[LayerRun] = []
+    for at, (layer, matrix) in enumerate(zip(network.layers, matrices, strict=True)):
+        given, label = _given(network, layer, matrix) if at == 0 or not network.chained else _passed_on(runs[-1], matrix)
+        progress(f"{layer.name}: simulating")
+        result = simulate(matrix, given, config, engine=engine)
+        matrix = matrix.with_scales_for(given, active=config.active)
+        progress(f"{layer.name}: verifying")
+        runs.append(
+            LayerRun(
+                layer=layer,
+                matrix=matrix,
+                inputs=label,
+                result=result,
+                energy=account(result, table),
+                storage=encoded(matrix, pointer_bits=config.pointer_bits),
+                verification=verify(layer, matrix, given, result),
+            )
+        )
+    return NetworkRun(network=network, config=config, layers=tuple(runs), accuracy=accuracy(network, runs))
+
+
+def calibrate(matrices: list[EieMatrix], inputs: NDArray[np.floating]) -> list[EieMatrix]:
+    """Choose the open scales of chained layers from float inputs [n_vector, n_in], passed on through ReLU."""
+    chosen = []
+    for matrix in matrices:
+        chosen.append(matrix.with_scales_for(inputs))
+        inputs = np.maximum(matrix.multiply(inputs), 0.0)
+    return chosen
+
+
+def verify(layer: Layer, matrix: EieMatrix, activations: NDArray[Any], result: SimResult) -> Verification:
+    """Compare the stored weights with the layer's, and the outputs with the dense oracle's, in batches of vectors."""
+    codes = matrix.decode()
+    weights = _with_bias(layer)
+    batch, outputs = np.atleast_2d(activations), np.atleast_2d(result.output).astype(np.int64)
+    scales = result.scales
+    config = result.config
+    rules = golden.Arithmetic(**scales, accumulator_bits=config.accumulator_bits, rounding=config.rounding, active=config.active)
+    wrong = saturated = beyond = 0
+    error = bound = 0.0
+    for at in range(0, len(batch), GOLDEN_VECTORS):
+        part = slice(at, at + GOLDEN_VECTORS)
+        oracle = golden.matmul(codes, matrix.codebook, batch[part], rules)
+        wrong += int(np.count_nonzero(oracle.output != outputs[part]))
+        saturated += int(np.count_nonzero(oracle.saturated))
+        distance = np.abs(from_fixed(outputs[part], scales["accumulator"]) - oracle.real)
+        free = ~oracle.saturated
+        beyond += int(np.count_nonzero((distance > oracle.bound) & free))
+        error = max(error, float(distance[free].max(initial=0.0)))
+        bound = max(bound, float(oracle.bound[free].max(initial=0.0)))
+    return Verification(
+        weights=codes.size,
+        wrong_weights=golden.misencoded(weights, codes, matrix.codebook),
+        outputs=outputs.size,
+        wrong_outputs=wrong,
+        saturated=saturated,
+        error=error,
+        bound=bound,
+        beyond_bound=beyond,
+    )
+
+
+def accuracy(network: Network, runs: list[LayerRun]) -> Accuracy | None:
+    """Accuracy on the network's test images; None without labels, or where only part of the network ran."""
+    if network.test_labels is None or network.test_inputs is None or not network.chained:
+        return None
+    labels = network.test_labels
+    return Accuracy(
+        images=len(labels),
+        dense=None if network.dense_layers is None else _accuracy(_forward(network.dense_layers, network.test_inputs), labels),
+        pruned=_accuracy(_forward(network.layers, network.test_inputs), labels),
+        compressed=_accuracy(np.atleast_2d(runs[-1].result.output), labels),
+    )
+
+
+def _compress(layer: Layer, config: EieConfig, progress: Progress) -> EieMatrix:
+    progress(f"{layer.name}: compressing")
+    return EieMatrix.from_dense(
+        layer.weights,
+        n_pe=config.n_pe,
+        bias=layer.bias,
+        weight_bits=config.weight_bits,
+        index_bits=config.index_bits,
+    )
+
+
+def _calibration(network: Network) -> NDArray[np.floating]:
+    """Inputs that choose the scales: calibration data where the network has some, else the inputs themselves."""
+    return network.calibration if network.calibration is not None else _first_inputs(network)[0]
+
+
+def _first_inputs(network: Network) -> tuple[NDArray[np.floating], str]:
+    first = network.layers[0]
+    if network.test_inputs is not None:
+        return network.test_inputs, f"real: {len(network.test_inputs)} held-back inputs of the network"
+    assert first.activations is not None
+    return first.activations, first.activations_source
+
+
+def _given(network: Network, layer: Layer, matrix: EieMatrix) -> tuple[NDArray[Any], str]:
+    if network.chained:
+        inputs, label = _first_inputs(network)
+        assert matrix.scales.activation is not None
+        return to_fixed(inputs, matrix.scales.activation), label
+    require(layer.activations is not None, "activations", "none", f"layer {layer.name} needs some")
+    assert layer.activations is not None
+    return layer.activations, layer.activations_source
+
+
+def _passed_on(before: LayerRun, matrix: EieMatrix) -> tuple[NDArray[np.int16], str]:
+    """The outputs of the layer before, after ReLU, at this layer's activation scale."""
+    assert matrix.scales.activation is not None
+    rectified = np.maximum(before.result.output, 0)
+    given = requantise(rectified, before.result.scales["accumulator"], matrix.scales.activation)
+    return given, f"simulated: outputs of {before.layer.name} after ReLU"
+
+
+def _with_bias(layer: Layer) -> Any:
+    """The layer's weights with the bias as a last column, dense or sparse as they are."""
+    if layer.bias is None:
+        return layer.weights
+    if hasattr(layer.weights, "tocsc"):
+        import scipy.sparse
+
+        return scipy.sparse.hstack([layer.weights, scipy.sparse.csc_array(layer.bias[:, None])], format="csc")
+    return np.concatenate([layer.weights, layer.bias[:, None]], axis=1)
+
+
+def _forward(layers: tuple[Layer, ...], inputs: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Float outputs of the last layer, ReLU between layers."""
+    for at, layer in enumerate(layers):
+        inputs = inputs if at == 0 else np.maximum(inputs, 0.0)
+        inputs = np.asarray(inputs @ layer.weights.T) + (0.0 if layer.bias is None else layer.bias)
+    return inputs
+
+
+def _accuracy(outputs: NDArray[Any], labels: NDArray[np.integer]) -> float:
+    return float(np.mean(outputs.argmax(axis=1) == labels))

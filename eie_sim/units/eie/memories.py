@@ -1,0 +1,46 @@
+"""Whether a layer fits the memories of a PE (Han et al. 2016, section V: capacities; Table II: the SRAMs).
+
+Cycles contain no cost for passes, like the paper's own table; a layer that does not fit is simulated and marked.
+"""
+
+from __future__ import annotations
+
+from eie_sim.fixed import WORD_BITS
+from eie_sim.result import MemoryFit
+from eie_sim.units.eie.config import EieConfig
+from eie_sim.units.eie.matrix import EieMatrix
+
+
+def memories(matrix: EieMatrix, config: EieConfig) -> tuple[MemoryFit, ...]:
+    """Needed and available on the fullest PE, memory by memory.
+
+    Entries lie in whole rows of the Spmat SRAM. Pointers are one more than columns, and a pass over part of the columns
+    needs one more as well. The activation SRAM holds inputs and outputs; inputs longer than the register file stream
+    through it in batches. Every output row needs an accumulator of the register file.
+    """
+    most_entries = int(matrix.pointers[-1].max())
+    rows = -(-most_entries // config.entries_per_row)
+    inputs, outputs = -(-matrix.n_in // matrix.n_pe), -(-matrix.n_out // matrix.n_pe)
+    pointer_bits, accumulator_bits = config.pointer_bits, config.accumulator_bits
+    pointers = config.pointer_bytes * 8 // pointer_bits
+    return (
+        _fit("spmat_sram", rows * config.spmat_width_bits, config.spmat_bytes * 8, "bits"),
+        MemoryFit(
+            memory="pointer_sram",
+            needed=(matrix.n_column + 1) * pointer_bits,
+            available=pointers * pointer_bits,
+            unit="bits",
+            passes=_passes(matrix.n_column, pointers - 1),
+        ),
+        _fit("pointer_range", most_entries, 2**pointer_bits, "entries"),
+        _fit("activation_sram", (inputs + outputs) * WORD_BITS, config.activation_bytes * 8, "bits"),
+        _fit("register_file", outputs * accumulator_bits, config.register_entries * accumulator_bits, "bits"),
+    )
+
+
+def _fit(memory: str, needed: int, available: int, unit: str) -> MemoryFit:
+    return MemoryFit(memory, needed, available, unit, _passes(needed, available))
+
+
+def _passes(needed: int, available: int) -> int:
+    return max(1, -(-needed // max(available, 1)))

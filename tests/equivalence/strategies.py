@@ -1,0 +1,73 @@
+"""Random layers and designs, from empty to saturating."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from hypothesis import strategies as st
+
+from eie_sim.quantize import Scales
+from eie_sim.units.eie.config import EieConfig
+from eie_sim.units.eie.matrix import EieMatrix
+
+DENSITIES = st.sampled_from([0.0, 0.02, 0.1, 0.4, 1.0])
+
+
+@dataclass(frozen=True)
+class Case:
+    codes: np.ndarray
+    bias_codes: np.ndarray | None
+    matrix: EieMatrix
+    activations: np.ndarray
+    config: EieConfig
+
+
+@st.composite
+def designs(draw):
+    """Any format and queue; memories stay at their defaults, they change no cycle."""
+    weight_bits, index_bits = draw(st.integers(1, 8)), draw(st.integers(1, 8))
+    return EieConfig(
+        n_pe=draw(st.sampled_from([1, 2, 3, 4, 7, 8, 16, 64, 256]) | st.integers(1, 256)),
+        queue_depth=draw(st.integers(1, 4) | st.integers(1, 64)),
+        weight_bits=weight_bits,
+        index_bits=index_bits,
+        accumulator_bits=draw(st.sampled_from([16, 24, 32])),
+        rounding=draw(st.sampled_from(["floor", "nearest"])),
+        active=draw(st.sampled_from(["positive", "nonzero"])),
+        spmat_width_bits=draw(st.sampled_from([weight_bits + index_bits, 16, 48, 64, 100, 256])),
+    )
+
+
+@st.composite
+def scales(draw, *, has_bias):
+    weight, activation = draw(st.integers(0, 15)), draw(st.integers(0, 14 if has_bias else 15))
+    return Scales(weight=weight, activation=activation, accumulator=draw(st.integers(0, min(15, weight + activation))))
+
+
+@st.composite
+def cases(draw):
+    """A layer in codes, raw activations, and a design that agrees with them."""
+    config = draw(designs())
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    n_out, n_in = draw(st.integers(0, 3) | st.integers(0, 90)), draw(st.integers(0, 3) | st.integers(0, 60))
+    n_code = 2**config.weight_bits
+    codes = _codes(rng, (n_out, n_in), n_code, draw(DENSITIES))
+    codes[:, rng.random(n_in) < draw(DENSITIES)] = 0
+    bias_codes = _codes(rng, (n_out,), n_code, draw(DENSITIES)) if draw(st.booleans()) else None
+    magnitude = draw(st.sampled_from([2, 300, 32767]))
+    codebook = rng.integers(-magnitude, magnitude, n_code, dtype=np.int16)
+    codebook[0] = 0
+    matrix = EieMatrix.from_codes(
+        codes,
+        codebook,
+        n_pe=config.n_pe,
+        bias_codes=bias_codes,
+        index_bits=config.index_bits,
+        scales=draw(scales(has_bias=bias_codes is not None)),
+    )
+    active = rng.random(n_in) < draw(DENSITIES)
+    activations = np.where(active, rng.integers(-magnitude // 4 - 1, magnitude, n_in), 0).astype(np.int16)
+    return Case(codes, bias_codes, matrix, activations, config)
+
+
+def _codes(rng, shape, n_code, density):
+    return np.where(rng.random(shape) < density, rng.integers(0, n_code, shape), 0).astype(np.uint8)

@@ -1,0 +1,103 @@
+"""The engines agree with each other, and with a dense oracle and a cycle-stepped model written apart from both."""
+
+import numpy as np
+import pytest
+from cycle_stepped import DRAIN, entries_of, scan, simulate
+from hypothesis import given
+from strategies import Case, cases
+
+from eie_sim import golden
+from eie_sim.result import EieClass
+from eie_sim.units.eie import fast, functional, reference
+
+
+def assert_same_timing(a, b):
+    assert a.cycles == b.cycles
+    np.testing.assert_array_equal(a.counts, b.counts)
+    np.testing.assert_array_equal(a.classes, b.classes)
+    np.testing.assert_array_equal(a.broadcast, b.broadcast)
+    for ours, theirs in zip(a.timeline, b.timeline, strict=True):
+        assert ours.shape == theirs.shape
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def golden_of(case: Case):
+    scales = case.matrix.scales.to_dict()
+    config = case.config
+    rules = golden.Arithmetic(
+        **scales, accumulator_bits=config.accumulator_bits, rounding=config.rounding, active=config.active
+    )
+    codes = case.codes if case.bias_codes is None else np.column_stack([case.codes, case.bias_codes])
+    return golden.matmul(codes, case.matrix.codebook, case.activations, rules)
+
+
+@given(cases())
+def test_reference_and_fast_return_the_same(case):
+    run = reference.run(case.matrix, case.activations, case.config)
+    assert_same_timing(fast.run(case.matrix, case.activations, case.config, timeline=True), run.timing)
+    np.testing.assert_array_equal(functional.accumulate(case.matrix, case.activations, case.config), run.output)
+
+
+@given(cases())
+def test_output_is_the_golden_product(case):
+    oracle = golden_of(case)
+    output = functional.accumulate(case.matrix, case.activations, case.config)
+    np.testing.assert_array_equal(output, oracle.output[0])
+    distance = np.abs(output / 2.0**case.matrix.scales.accumulator - oracle.real[0])
+    assert (distance <= oracle.bound[0])[~oracle.saturated[0]].all()
+
+
+@given(cases())
+def test_time_is_that_of_the_cycle_stepped_model(case):
+    config = case.config
+    active = case.activations > 0 if config.active == "positive" else case.activations != 0
+    table = entries_of(case.codes, case.bias_codes, config.n_pe, config.index_bits)
+    steps = scan(active.tolist(), config.n_pe, case.bias_codes is not None)
+    cycles, sent_at, taken_at, log = simulate(table, steps, config.n_pe, config.queue_depth)
+    timing = fast.run(case.matrix, case.activations, config, timeline=True)
+    assert timing.cycles == cycles
+    assert timing.timeline[0].tolist() == sent_at
+    assert timing.timeline[1].tolist() == taken_at
+    for kind in (EieClass.WEIGHT, EieClass.PADDING, EieClass.EMPTY):
+        spent = [sum(name == kind.name.lower() and at <= cycles - DRAIN for at, name in pe) for pe in log]
+        assert timing.classes[:, kind].tolist() == spent
+
+
+@given(cases())
+def test_conservation(case):
+    timing = fast.run(case.matrix, case.activations, case.config, timeline=True)
+    events = dict(zip([e.name for e in fast.EieEvent], timing.counts.sum(axis=0).tolist(), strict=True))
+    assert timing.classes.sum() == timing.cycles * case.config.n_pe
+    assert (timing.classes >= 0).all()
+    assert events["QUEUE_WRITES"] == events["QUEUE_READS"] == events["BROADCASTS"] * case.config.n_pe
+    assert events["MACS"] + events["PADDING_ENTRIES"] == events["CODEBOOK_READS"]
+    assert events["OUTPUT_WRITES"] == case.matrix.n_out
+    busiest = int((timing.classes[:, EieClass.WEIGHT] + timing.classes[:, EieClass.PADDING]).max())
+    assert timing.cycles >= (busiest + DRAIN if busiest else 0)
+    broadcast_at, taken_at = timing.timeline
+    assert (np.diff(broadcast_at) >= 1).all()
+    assert (np.diff(taken_at, axis=0) >= 1).all()
+    assert (taken_at > broadcast_at[:, None]).all()
+
+
+@given(cases())
+def test_deeper_queues_never_cost_cycles(case):
+    from dataclasses import replace
+
+    deeper = replace(case.config, queue_depth=case.config.queue_depth + 3)
+    now = fast.run(case.matrix, case.activations, case.config)
+    assert fast.run(case.matrix, case.activations, deeper).cycles <= now.cycles
+
+
+@pytest.mark.slow
+def test_engines_agree_on_a_large_layer():
+    from eie_sim.engine import simulate as run
+    from eie_sim.units.eie.matrix import EieMatrix
+    from eie_sim.workload import load
+
+    layer = load("alex-7").layers[0]
+    matrix = EieMatrix.from_dense(layer.weights, activations=layer.activations)
+    fast_result, slow_result = (run(matrix, layer.activations, engine=name) for name in ("fast", "reference"))
+    np.testing.assert_array_equal(fast_result.output, slow_result.output)
+    np.testing.assert_array_equal(fast_result.counts, slow_result.counts)
+    np.testing.assert_array_equal(fast_result.classes, slow_result.classes)

@@ -1,0 +1,139 @@
+import numpy as np
+import pytest
+import scipy.sparse
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eie_sim.errors import InputError
+from eie_sim.quantize import Scales
+from eie_sim.units.eie.matrix import EieMatrix
+
+BOOK = np.linspace(-1, 1, 16)
+BOOK[0] = 0.0
+
+
+@st.composite
+def coded(draw):
+    shape = draw(st.integers(0, 70)), draw(st.integers(0, 12))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    dense = np.where(rng.random(shape) < draw(st.sampled_from([0, 0.05, 0.5, 1])), rng.integers(0, 16, shape), 0)
+    bias = rng.integers(0, 16, shape[0]) * (rng.random(shape[0]) < 0.5) if draw(st.booleans()) else None
+    return dense, bias, draw(st.integers(1, 9)), draw(st.integers(1, 8))
+
+
+def one_column(codes):
+    return np.array(codes)[:, None]
+
+
+def test_the_example_of_the_paper():
+    codes = [0, 0, 1, 2, *[0] * 18, 3]
+    matrix = EieMatrix.from_codes(one_column(codes), BOOK, n_pe=1)
+    assert matrix.codes.tolist() == [1, 2, 0, 3]
+    assert matrix.gaps.tolist() == [2, 0, 15, 2]
+    assert matrix.col_ptr.tolist() == [[0, 4]]
+    assert (matrix.n_weight, matrix.n_padding) == (3, 1)
+
+
+@pytest.mark.parametrize(("zeros", "gaps"), [(15, [15]), (16, [15, 0]), (31, [15, 15]), (32, [15, 15, 0])])
+def test_a_gap_is_bridged_only_when_it_is_longer_than_15(zeros, gaps):
+    matrix = EieMatrix.from_codes(one_column([0] * zeros + [7]), BOOK, n_pe=1)
+    assert matrix.gaps.tolist() == gaps
+    assert matrix.codes.tolist() == [0] * (len(gaps) - 1) + [7]
+
+
+def test_rows_are_dealt_to_pes_and_zeros_after_the_last_weight_need_nothing():
+    matrix = EieMatrix.from_codes(np.array([[1, 0], [0, 2], [0, 3], [0, 0], [5, 0]]), BOOK, n_pe=2)
+    # PE 0 holds rows 0, 2, 4; PE 1 rows 1, 3.
+    assert matrix.col_ptr.tolist() == [[0, 2, 3], [0, 0, 1]]
+    assert matrix.codes.tolist() == [1, 5, 3, 2]
+    assert matrix.gaps.tolist() == [0, 1, 1, 0]
+    assert matrix.padding.tolist() == [[0, 0], [0, 0]]
+
+
+@given(coded())
+def test_decode_returns_what_was_encoded(case):
+    dense, bias, n_pe, index_bits = case
+    matrix = EieMatrix.from_codes(dense, BOOK, n_pe=n_pe, bias_codes=bias, index_bits=index_bits)
+    expected = dense if bias is None else np.column_stack([dense, bias])
+    np.testing.assert_array_equal(matrix.decode(), expected)
+    assert matrix.n_weight == np.count_nonzero(expected)
+    assert matrix.padding.sum() == matrix.n_padding == np.count_nonzero(matrix.codes == 0)
+    assert matrix.has_bias == (bias is not None)
+
+
+@given(coded())
+def test_dense_sparse_and_fortran_order_encode_alike(case):
+    dense, _, n_pe, index_bits = case
+    values = BOOK[dense]
+    matrices = [
+        EieMatrix.from_dense(given_as, n_pe=n_pe, index_bits=index_bits)
+        for given_as in (values, np.asfortranarray(values), scipy.sparse.csr_array(values), scipy.sparse.coo_array(values))
+    ]
+    for matrix in matrices[1:]:
+        np.testing.assert_array_equal(matrix.codes, matrices[0].codes)
+        np.testing.assert_array_equal(matrix.gaps, matrices[0].gaps)
+        np.testing.assert_array_equal(matrix.pointers, matrices[0].pointers)
+        np.testing.assert_array_equal(matrix.codebook, matrices[0].codebook)
+
+
+def test_clustering_shares_the_codebook_with_the_bias():
+    matrix = EieMatrix.from_dense(np.array([[1.0, 0.0], [0.0, 1.0]]), bias=np.array([0.0, 5.0]), n_pe=1, weight_bits=2)
+    assert matrix.codebook.tolist() == [0.0, 1.0, 3.0, 5.0]
+    assert matrix.decode().tolist() == [[1, 0, 0], [0, 1, 3]]
+    assert matrix.density == 0.5
+
+
+def test_scales_are_chosen_from_the_codebook_and_the_activations():
+    w = np.array([[0.5, 0.0], [0.0, -1.5]])
+    matrix = EieMatrix.from_dense(w, n_pe=1)
+    assert matrix.scales == Scales(weight=14)
+    chosen = matrix.with_scales_for(np.array([3.0, 1.0])).scales
+    # 3.0 fits with 13 fractional bits; outputs 1.5 and -1.5 with one bit of headroom fit with 13.
+    assert chosen == Scales(weight=14, activation=13, accumulator=13)
+    assert EieMatrix.from_dense(w, n_pe=1, activations=np.array([3.0, 1.0])).scales == chosen
+
+
+def test_raw_integers_without_scales_are_integers():
+    matrix = EieMatrix.from_codes(np.array([[1]]), np.array([0, 7], dtype=np.int16), n_pe=1)
+    assert matrix.with_scales_for(np.array([3], dtype=np.int16)).scales == Scales(weight=0, activation=0, accumulator=0)
+
+
+def test_weights_on_their_way_into_a_file_are_not_changed():
+    dense = np.array([[0.0, 2.0], [3.0, 0.0]])
+    sparse = scipy.sparse.csc_array(dense)
+    EieMatrix.from_dense(sparse, n_pe=1)
+    np.testing.assert_array_equal(sparse.toarray(), dense)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: EieMatrix.from_dense(np.zeros(3)), "weights=shape (3,): must have 2 dimensions, (out, in)"),
+        (lambda: EieMatrix.from_dense(np.zeros((2, 2, 2))), "weights=shape (2, 2, 2): must have 2 dimensions, (out, in)"),
+        (lambda: EieMatrix.from_dense([[1.0, np.nan]]), "weights[1]=nan: must be finite"),
+        (lambda: EieMatrix.from_dense([[np.inf]]), "must be finite"),
+        (lambda: EieMatrix.from_dense([[1j]]), "weights=dtype complex128: must hold real numbers"),
+        (lambda: EieMatrix.from_dense([["a"]]), "must hold real numbers"),
+        (lambda: EieMatrix.from_dense(np.ones((2, 2)), n_pe=0), "n_pe=0: must be an integer in 1..65536"),
+        (lambda: EieMatrix.from_dense(np.ones((2, 2)), n_pe=2.5), "n_pe=2.5: must be an integer in 1..65536"),
+        (lambda: EieMatrix.from_dense(np.ones((2, 2)), index_bits=9), "index_bits=9: must be an integer in 1..8"),
+        (lambda: EieMatrix.from_dense(np.ones((2, 2)), weight_bits=0), "weight_bits=0: must be an integer in 1..8"),
+        (lambda: EieMatrix.from_dense(np.ones((2, 2)), bias=np.ones(3)), "bias=shape (3,): must be (2,)"),
+        (lambda: EieMatrix.from_dense(np.ones((2, 2)), bias=[1, np.nan]), "must be finite"),
+        (lambda: EieMatrix.from_codes([[16]], BOOK), "codes=16: must be below the codebook's 16 values"),
+        (lambda: EieMatrix.from_codes([[-1]], BOOK), "codes=-1: must be >= 0"),
+        (lambda: EieMatrix.from_codes([[1.0]], BOOK), "codes=dtype float64: must be integers"),
+        (lambda: EieMatrix.from_codes([1], BOOK), "codes=shape (1,): must have 2 dimensions, (out, in)"),
+        (lambda: EieMatrix.from_codes([[1]], BOOK[:15]), "codebook=shape (15,): must be 1-D with 2**weight_bits values"),
+        (lambda: EieMatrix.from_codes([[1]], BOOK + 1), "codebook[0]=1.0: must be 0"),
+        (lambda: EieMatrix.from_codes([[1], [2, 3]], BOOK), "codes: must be a rectangular array"),
+        (lambda: EieMatrix.from_codes([[1]], [0, np.nan]), "codebook[1]=nan: must be finite"),
+        (lambda: EieMatrix.from_codes([[1]], BOOK, bias_codes=[1, 2]), "bias_codes=shape (2,): must be (1,)"),
+        (lambda: EieMatrix.from_dense([[1, 2], [3]]), "weights: must be a rectangular array"),
+    ],
+)
+def test_bad_input_is_one_line_with_field_value_and_rule(make, message):
+    with pytest.raises(InputError) as error:
+        make()
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)

@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from eie_sim import quantize
+from eie_sim.errors import InputError
+from eie_sim.quantize import Scales
+
+weights = hnp.arrays(np.float64, st.integers(1, 60), elements=st.floats(-10, 10, width=32))
+
+
+def lloyd(values, n_codes):
+    """K-means as it is usually written: assign each point to the nearest centroid (the lower on a tie), average, repeat."""
+    centroids = np.linspace(values.min(), values.max(), n_codes)
+    while True:
+        owner = np.array([int(np.argmin([abs(v - c) for c in centroids])) for v in values])
+        moved = [values[owner == c].mean() if (owner == c).any() else centroids[c] for c in range(n_codes)]
+        if np.allclose(moved, centroids, rtol=0, atol=1e-12):
+            return centroids
+        centroids = np.array(moved)
+
+
+def test_two_clear_clusters():
+    centroids, thresholds = quantize.cluster(np.array([-3.0, -1.0, 5.0, 7.0]), 2)
+    assert centroids.tolist() == [-2.0, 6.0]
+    assert thresholds.tolist() == [2.0]
+
+
+def test_a_cluster_without_weights_stays_where_it_is():
+    centroids, _ = quantize.cluster(np.array([0.0, 0.0, 10.0]), 3)
+    assert centroids.tolist() == [0.0, 5.0, 10.0]
+
+
+def test_a_weight_on_a_threshold_goes_to_the_lower_centroid():
+    assert quantize.assign(np.array([1.0, 2.0, 2.1]), np.array([2.0])).tolist() == [0, 0, 1]
+
+
+@given(weights, st.integers(1, 15))
+def test_converged_centroids_are_the_means_of_the_weights_nearest_to_them(values, n_codes):
+    centroids, thresholds = quantize.cluster(values, n_codes)
+    assert (np.diff(centroids) >= 0).all()
+    owner = quantize.assign(values, thresholds)
+    distance = np.abs(values[:, None] - centroids)
+    np.testing.assert_allclose(distance[np.arange(len(values)), owner], distance.min(axis=1), atol=1e-12)
+    for code in np.unique(owner):
+        np.testing.assert_allclose(centroids[code], values[owner == code].mean(), atol=1e-12)
+
+
+def test_agrees_with_lloyd_on_distinct_random_weights():
+    values = np.random.default_rng(0).normal(size=300)
+    np.testing.assert_allclose(quantize.cluster(values, 15)[0], lloyd(values, 15), atol=1e-9)
+
+
+@given(weights)
+def test_never_worse_than_the_initial_centroids(values):
+    def cost(centroids):
+        return (np.abs(values[:, None] - centroids).min(axis=1) ** 2).sum()
+
+    centroids, _ = quantize.cluster(values, 7)
+    assert cost(centroids) <= cost(np.linspace(values.min(), values.max(), 7)) + 1e-9
+
+
+def test_no_weights_make_a_codebook_of_zeros():
+    centroids, thresholds = quantize.cluster(np.array([]), 3)
+    assert centroids.tolist() == [0.0, 0.0, 0.0]
+    assert len(thresholds) == 2
+
+
+def test_scales_are_the_largest_that_fit():
+    assert quantize.weight_scale(np.array([0.0, -0.9])) == 15
+    assert quantize.weight_scale(np.array([0.0, 1.0])) == 14
+    assert quantize.activation_scale(np.array([0.5]), has_bias=False) == 15
+    assert quantize.activation_scale(np.array([0.5]), has_bias=True) == 14
+    assert quantize.accumulator_scale(np.array([0.9]), weight=9, activation=9) == 14
+    assert quantize.accumulator_scale(np.array([0.4]), weight=3, activation=4) == 7
+    assert quantize.accumulator_scale(np.array([1e9]), weight=3, activation=4) == 0
+
+
+@pytest.mark.parametrize(
+    ("scales", "message"),
+    [
+        ({"weight": 16}, "scales.weight=16: must be an integer in 0..15"),
+        ({"activation": -1}, "scales.activation=-1: must be an integer in 0..15"),
+        ({"accumulator": 1.0}, "scales.accumulator=1.0: must be an integer in 0..15"),
+        ({"weight": 2, "activation": 3, "accumulator": 6}, "scales.accumulator=6: must be <= weight + activation = 5"),
+    ],
+)
+def test_scales_out_of_range(scales, message):
+    with pytest.raises(InputError) as error:
+        Scales(**scales)
+    assert str(error.value) == message
