@@ -1,11 +1,11 @@
 """Cycle-level simulation of sparse neural-network accelerators, fed by real pruned networks.
 
-    import eie_sim as es
+import eie_sim as es
 
-    w = weights * es.prune.magnitude(weights, density=0.1).mask        # (out, in)
-    matrix = es.EieMatrix.from_dense(w, n_pe=64)
-    result = es.simulate(matrix, activations, es.EieConfig(queue_depth=8))
-    print(result.summary())
+w = weights * es.prune.magnitude(weights, density=0.1).mask        # (out, in)
+matrix = es.EieMatrix.from_dense(w, n_pe=64)
+result = es.simulate(matrix, activations, es.EieConfig(queue_depth=8))
+print(result.summary())
 """
 
 from __future__ import annotations

@@ -39,10 +39,15 @@ def simulate(
 
     Raises InputError for activations that do not fit the matrix, and for a config that disagrees with it.
     """
-    require(type(matrix) in UNITS, "matrix", type(matrix).__name__, f"must be one of {', '.join(t.__name__ for t in UNITS)}")
+    require(
+        type(matrix) in UNITS, "matrix", type(matrix).__name__, f"must be one of {', '.join(t.__name__ for t in UNITS)}"
+    )
     config_type, unit = UNITS[type(matrix)]
     require(
-        config is None or isinstance(config, config_type), "config", type(config).__name__, f"must be {config_type.__name__}"
+        config is None or isinstance(config, config_type),
+        "config",
+        type(config).__name__,
+        f"must be {config_type.__name__}",
     )
     inputs = None
     if isinstance(activations, (int, float)) and not isinstance(activations, bool):

@@ -129,7 +129,9 @@ def run_network(
         matrices = calibrate(matrices, _calibration(network))
     runs: list[LayerRun] = []
     for at, (layer, matrix) in enumerate(zip(network.layers, matrices, strict=True)):
-        given, label = _given(network, layer, matrix) if at == 0 or not network.chained else _passed_on(runs[-1], matrix)
+        given, label = (
+            _given(network, layer, matrix) if at == 0 or not network.chained else _passed_on(runs[-1], matrix)
+        )
         progress(f"{layer.name}: simulating")
         result = simulate(matrix, given, config, engine=engine)
         matrix = matrix.with_scales_for(given, active=config.active)
@@ -164,7 +166,9 @@ def verify(layer: Layer, matrix: EieMatrix, activations: NDArray[Any], result: S
     batch, outputs = np.atleast_2d(activations), np.atleast_2d(result.output).astype(np.int64)
     scales = result.scales
     config = result.config
-    rules = golden.Arithmetic(**scales, accumulator_bits=config.accumulator_bits, rounding=config.rounding, active=config.active)
+    rules = golden.Arithmetic(
+        **scales, accumulator_bits=config.accumulator_bits, rounding=config.rounding, active=config.active
+    )
     wrong = saturated = beyond = 0
     error = bound = 0.0
     for at in range(0, len(batch), GOLDEN_VECTORS):
@@ -196,7 +200,9 @@ def accuracy(network: Network, runs: list[LayerRun]) -> Accuracy | None:
     labels = network.test_labels
     return Accuracy(
         images=len(labels),
-        dense=None if network.dense_layers is None else _accuracy(_forward(network.dense_layers, network.test_inputs), labels),
+        dense=None
+        if network.dense_layers is None
+        else _accuracy(_forward(network.dense_layers, network.test_inputs), labels),
         pruned=_accuracy(_forward(network.layers, network.test_inputs), labels),
         compressed=_accuracy(np.atleast_2d(runs[-1].result.output), labels),
     )

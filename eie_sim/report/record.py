@@ -33,7 +33,9 @@ def network_record(run: NetworkRun) -> dict[str, Any]:
         "accuracy": None if run.accuracy is None else asdict(run.accuracy),
         "not_simulated": [{"name": name, "reason": reason} for name, reason in run.network.not_simulated],
         "verified": run.verified,
-        "differs": [f"{layer.layer.name}: {layer.verification.differs()}" for layer in run.layers if not layer.verification.ok],
+        "differs": [
+            f"{layer.layer.name}: {layer.verification.differs()}" for layer in run.layers if not layer.verification.ok
+        ],
     }
 
 

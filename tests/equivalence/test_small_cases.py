@@ -127,7 +127,10 @@ def test_negative_inputs_take_part_only_when_asked(run):
 
 def test_products_are_floored_or_rounded_where_they_are_shifted():
     matrix = EieMatrix.from_codes(
-        [[1], [2]], np.array([0, 3, -3, 0], dtype=np.int16), n_pe=1, scales=Scales(weight=1, activation=1, accumulator=0)
+        [[1], [2]],
+        np.array([0, 3, -3, 0], dtype=np.int16),
+        n_pe=1,
+        scales=Scales(weight=1, activation=1, accumulator=0),
     )
     for rounding, expected in {"floor": [0, -1], "nearest": [1, -1]}.items():
         config = EieConfig(n_pe=1, weight_bits=2, rounding=rounding)

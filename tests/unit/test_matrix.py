@@ -67,7 +67,12 @@ def test_dense_sparse_and_fortran_order_encode_alike(case):
     values = BOOK[dense]
     matrices = [
         EieMatrix.from_dense(given_as, n_pe=n_pe, index_bits=index_bits)
-        for given_as in (values, np.asfortranarray(values), scipy.sparse.csr_array(values), scipy.sparse.coo_array(values))
+        for given_as in (
+            values,
+            np.asfortranarray(values),
+            scipy.sparse.csr_array(values),
+            scipy.sparse.coo_array(values),
+        )
     ]
     for matrix in matrices[1:]:
         np.testing.assert_array_equal(matrix.codes, matrices[0].codes)
@@ -109,7 +114,10 @@ def test_weights_on_their_way_into_a_file_are_not_changed():
     ("make", "message"),
     [
         (lambda: EieMatrix.from_dense(np.zeros(3)), "weights=shape (3,): must have 2 dimensions, (out, in)"),
-        (lambda: EieMatrix.from_dense(np.zeros((2, 2, 2))), "weights=shape (2, 2, 2): must have 2 dimensions, (out, in)"),
+        (
+            lambda: EieMatrix.from_dense(np.zeros((2, 2, 2))),
+            "weights=shape (2, 2, 2): must have 2 dimensions, (out, in)",
+        ),
         (lambda: EieMatrix.from_dense([[1.0, np.nan]]), "weights[1]=nan: must be finite"),
         (lambda: EieMatrix.from_dense([[np.inf]]), "must be finite"),
         (lambda: EieMatrix.from_dense([[1j]]), "weights=dtype complex128: must hold real numbers"),
@@ -124,7 +132,10 @@ def test_weights_on_their_way_into_a_file_are_not_changed():
         (lambda: EieMatrix.from_codes([[-1]], BOOK), "codes=-1: must be >= 0"),
         (lambda: EieMatrix.from_codes([[1.0]], BOOK), "codes=dtype float64: must be integers"),
         (lambda: EieMatrix.from_codes([1], BOOK), "codes=shape (1,): must have 2 dimensions, (out, in)"),
-        (lambda: EieMatrix.from_codes([[1]], BOOK[:15]), "codebook=shape (15,): must be 1-D with 2**weight_bits values"),
+        (
+            lambda: EieMatrix.from_codes([[1]], BOOK[:15]),
+            "codebook=shape (15,): must be 1-D with 2**weight_bits values",
+        ),
         (lambda: EieMatrix.from_codes([[1]], BOOK + 1), "codebook[0]=1.0: must be 0"),
         (lambda: EieMatrix.from_codes([[1], [2, 3]], BOOK), "codes: must be a rectangular array"),
         (lambda: EieMatrix.from_codes([[1]], [0, np.nan]), "codebook[1]=nan: must be finite"),

@@ -79,11 +79,18 @@ class EieConfig:
         for name in ("spmat_bytes", "pointer_bytes", "activation_bytes", "register_entries", "node_nm"):
             require_int(name, getattr(self, name), 1, 2**40)
         require_int("pointer_bits", self.pointer_bits, 1, 31)
-        require(self.accumulator_bits in ACCUMULATOR_BITS, "accumulator_bits", self.accumulator_bits, "must be 16, 24 or 32")
+        require(
+            self.accumulator_bits in ACCUMULATOR_BITS, "accumulator_bits", self.accumulator_bits, "must be 16, 24 or 32"
+        )
         require(self.rounding in ROUNDINGS, "rounding", self.rounding, "must be floor or nearest")
         require(self.active in ACTIVE_RULES, "active", self.active, "must be positive or nonzero")
         number = isinstance(self.clock_mhz, (int, float)) and not isinstance(self.clock_mhz, bool)
-        require(number and 0 < self.clock_mhz < 1e6, "clock_mhz", repr(self.clock_mhz), "must be a number above 0 and below 1e6")
+        require(
+            number and 0 < self.clock_mhz < 1e6,
+            "clock_mhz",
+            repr(self.clock_mhz),
+            "must be a number above 0 and below 1e6",
+        )
         require(
             self.entry_bits <= self.spmat_width_bits,
             "spmat_width_bits",

@@ -13,6 +13,7 @@ Source: Han et al. 2016, section IV; the queue semantics are those of a credit t
 from __future__ import annotations
 
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,28 @@ from eie_sim.jit import kernel
 from eie_sim.result import EieClass, EieEvent, EieTiming, Timeline
 from eie_sim.units.eie.config import DRAIN_CYCLES, EieConfig
 from eie_sim.units.eie.matrix import EieMatrix
+
+Counts = NDArray[np.int16] | NDArray[np.int32]
+
+
+class Service(NamedTuple):
+    """What every column asks of every PE, [n_column, n_pe] each; int16 where everything fits, so that more PEs share a
+    vector register, else int32.
+
+    entries, padding : entries, and padding entries among them
+    first_row, rows : Spmat row of the first entry, and rows touched; NO_ROW and 0 where there are no entries
+    safe_items : items whose sums fit the tables' type
+    """
+
+    entries: Counts
+    padding: Counts
+    first_row: Counts
+    rows: Counts
+    safe_items: int
+
+
+NO_ROW = -2
+"""Differs from every row and from the -1 of a PE that has read none yet."""
 
 
 class Schedule(NamedTuple):
@@ -50,19 +73,42 @@ class Tally(NamedTuple):
 
 def run(matrix: EieMatrix, activations: NDArray[np.int16], config: EieConfig, *, timeline: bool = False) -> EieTiming:
     """Cycles, counts, classes and, if asked, the timeline for raw activations int16[n_in]."""
+    asked = service(matrix, config.entries_per_row)
     items = matrix.items(activations, config.active)
     lost = lost_cycles(items, matrix.n_in, config.n_pe)
-    times = schedule(matrix, items, lost, config.queue_depth)
-    sums = tally(matrix, items, config.entries_per_row)
-    sent = len(items)
-    blocked = int(times.broadcast_at[-1]) - 1 - sent - int(lost.sum()) if sent else 0
+    times = schedule(asked, items, lost, config.queue_depth)
+    sums = tally(asked, items)
+    sent, lost_in_all = len(items), int(lost.sum())
+    blocked = int(times.broadcast_at[-1]) - 1 - sent - lost_in_all if sent else 0
     return EieTiming(
         cycles=times.last_issue + DRAIN_CYCLES if times.last_issue else 0,
         counts=counts_of(matrix, sums, sent),
-        classes=classes_of(matrix, items, times, sums),
-        broadcast=np.array([sent, blocked, lost.sum()], dtype=np.int64),
-        timeline=timeline_of(matrix, items, times) if timeline else None,
+        classes=classes_of(asked, items, times, sums),
+        broadcast=np.array([sent, blocked, lost_in_all], dtype=np.int64),
+        timeline=timeline_of(asked, items, times) if timeline else None,
     )
+
+
+def service(matrix: EieMatrix, entries_per_row: int) -> Service:
+    """The tables of a matrix, made once for each width of the Spmat SRAM and kept as long as the matrix."""
+    prepared = _PREPARED.setdefault(matrix, {})
+    if entries_per_row not in prepared:
+        prepared[entries_per_row] = _prepare(matrix, entries_per_row)
+    return prepared[entries_per_row]
+
+
+_PREPARED: WeakKeyDictionary[EieMatrix, dict[int, Service]] = WeakKeyDictionary()
+
+
+def _prepare(matrix: EieMatrix, entries_per_row: int) -> Service:
+    starts, ends = matrix.pointers[:-1], matrix.pointers[1:]
+    entries = ends - starts
+    first_row = np.where(entries > 0, starts // entries_per_row, NO_ROW)
+    rows = np.where(entries > 0, (ends - 1) // entries_per_row - first_row + 1, 0)
+    largest = max(int(table.max(initial=0)) for table in (entries, first_row + rows))
+    dtype = np.int16 if largest < np.iinfo(np.int16).max else np.int32
+    tables = [np.ascontiguousarray(table, dtype=dtype) for table in (entries, matrix.padding, first_row, rows)]
+    return Service(*tables, safe_items=int(np.iinfo(dtype).max // max(1, entries.max(initial=0))))
 
 
 def lost_cycles(items: NDArray[np.int32], n_in: int, n_pe: int) -> NDArray[np.int32]:
@@ -71,33 +117,31 @@ def lost_cycles(items: NDArray[np.int32], n_in: int, n_pe: int) -> NDArray[np.in
     Every lane row without an active input costs one, and every other one does after its last active input unless that
     sits in the last lane. A bias is a lane row of its own, in lane 0.
     """
-    lane_row, lane = np.divmod(items, n_pe)
-    is_bias = items == n_in
-    lane_row[is_bias] = -(-n_in // n_pe)
-    lane[is_bias] = 0
-    skipped_before = np.diff(lane_row, prepend=np.int32(0))
-    leaves_early = np.concatenate([[False], lane[:-1] != n_pe - 1])
-    skipped_before[1:] -= lane_row[1:] != lane_row[:-1]
-    skipped_before[leaves_early & (np.diff(lane_row, prepend=lane_row[:1]) > 0)] += 1
-    return skipped_before.astype(np.int32)
+    lost = np.empty(len(items), dtype=np.int32)
+    _scan(items, n_in, n_pe, lost)
+    return lost
 
 
-def schedule(matrix: EieMatrix, items: NDArray[np.int32], lost: NDArray[np.int32], queue_depth: int) -> Schedule:
+def schedule(asked: Service, items: NDArray[np.int32], lost: NDArray[np.int32], queue_depth: int) -> Schedule:
     """Solve the recurrence for the items."""
     broadcast_at = np.empty(len(items), dtype=np.int32)
     taken_by_all = np.empty(len(items), dtype=np.int32)
-    free_at = np.zeros(matrix.n_pe, dtype=np.int32)
-    busy_until = np.zeros(matrix.n_pe, dtype=np.int32)
-    _solve(items, lost, matrix.pointers, queue_depth, broadcast_at, taken_by_all, free_at, busy_until)
+    free_at, busy_until = (np.zeros(asked.entries.shape[1], dtype=np.int32) for _ in range(2))
+    _solve(items, lost, asked.entries, queue_depth, broadcast_at, taken_by_all, free_at, busy_until)
     return Schedule(broadcast_at, busy_until)
 
 
-def tally(matrix: EieMatrix, items: NDArray[np.int32], entries_per_row: int) -> Tally:
+def tally(asked: Service, items: NDArray[np.int32]) -> Tally:
     """Add up what the items make each PE do."""
-    sums = [np.zeros(matrix.n_pe, dtype=np.int32) for _ in Tally._fields]
-    row_read_last = np.full(matrix.n_pe, -1, dtype=np.int32)
-    _add_up(items, matrix.pointers, matrix.padding, 1.0 / entries_per_row, *sums, row_read_last)
-    return Tally(*(total.astype(np.int64) for total in sums))
+    n_pe, dtype = asked.entries.shape[1], asked.entries.dtype
+    sums = np.zeros((len(Tally._fields), n_pe), dtype=np.int64)
+    row_read_last = np.full(n_pe, -1, dtype=dtype)
+    tables = asked.entries, asked.padding, asked.first_row, asked.rows
+    for at in range(0, len(items), asked.safe_items):  # narrow sums are moved on before they could overflow
+        partial = [np.zeros(n_pe, dtype=dtype) for _ in Tally._fields]
+        _add_up(items[at : at + asked.safe_items], *tables, *partial, row_read_last)
+        sums += partial
+    return Tally(*sums)
 
 
 def counts_of(matrix: EieMatrix, sums: Tally, sent: int) -> NDArray[np.int64]:
@@ -117,13 +161,13 @@ def counts_of(matrix: EieMatrix, sums: Tally, sent: int) -> NDArray[np.int64]:
     return counts
 
 
-def classes_of(matrix: EieMatrix, items: NDArray[np.int32], times: Schedule, sums: Tally) -> NDArray[np.int64]:
+def classes_of(asked: Service, items: NDArray[np.int32], times: Schedule, sums: Tally) -> NDArray[np.int64]:
     """PE-cycles by class, int64[n_pe, n_class]."""
-    classes = np.zeros((matrix.n_pe, len(EieClass)), dtype=np.int64)
+    classes = np.zeros((len(times.busy_until), len(EieClass)), dtype=np.int64)
     if times.last_issue == 0:
         return classes
-    late = np.zeros(matrix.n_pe, dtype=np.int64)
-    _count_late_empty(items, matrix.pointers, times.broadcast_at, times.busy_until, times.last_issue, late)
+    late = np.zeros(len(classes), dtype=np.int64)
+    _count_late_empty(items, asked.entries, times.broadcast_at, times.busy_until, times.last_issue, late)
     classes[:, EieClass.WEIGHT] = sums.entries - sums.padding
     classes[:, EieClass.PADDING] = sums.padding
     classes[:, EieClass.EMPTY] = sums.empty - late
@@ -132,15 +176,29 @@ def classes_of(matrix: EieMatrix, items: NDArray[np.int32], times: Schedule, sum
     return classes
 
 
-def timeline_of(matrix: EieMatrix, items: NDArray[np.int32], times: Schedule) -> Timeline:
+def timeline_of(asked: Service, items: NDArray[np.int32], times: Schedule) -> Timeline:
     """(T int64[n_item], L int64[n_item, n_pe])."""
-    taken_at = np.empty((len(items), matrix.n_pe), dtype=np.int64)
-    _take(items, matrix.pointers, times.broadcast_at, np.zeros(matrix.n_pe, dtype=np.int64), taken_at)
+    n_pe = len(times.busy_until)
+    taken_at = np.empty((len(items), n_pe), dtype=np.int64)
+    _take(items, asked.entries, times.broadcast_at, np.zeros(n_pe, dtype=np.int64), taken_at)
     return times.broadcast_at.astype(np.int64), taken_at
 
 
 @kernel
-def _solve(items, lost, pointers, queue_depth, broadcast_at, taken_by_all, free_at, busy_until):
+def _scan(items, n_in, n_pe, lost):
+    """Fill the cycles lost before each item."""
+    row, lane = 0, n_pe - 1  # as if a row had just ended in its last lane
+    row_before = -1
+    for k in range(len(items)):
+        is_bias = items[k] == n_in
+        row = -(-n_in // n_pe) if is_bias else items[k] // n_pe
+        lost[k] = 0 if row == row_before else row - row_before - 1 + (lane != n_pe - 1)
+        lane = 0 if is_bias else items[k] % n_pe
+        row_before = row
+
+
+@kernel
+def _solve(items, lost, entries, queue_depth, broadcast_at, taken_by_all, free_at, busy_until):
     """Fill T, max over PEs of L, and the cycle after each PE's last entry. int32 throughout, so that PEs fill a vector."""
     previous = np.int32(1)
     for k in range(len(items)):
@@ -151,10 +209,9 @@ def _solve(items, lost, pointers, queue_depth, broadcast_at, taken_by_all, free_
         previous = at
         visible = np.int32(at + 1)
         latest = np.int32(0)
-        starts = pointers[items[k]]
-        ends = pointers[items[k] + 1]
+        of_item = entries[items[k]]
         for p in range(len(free_at)):
-            n = np.int32(ends[p] - starts[p])
+            n = np.int32(of_item[p])
             taken = max(visible, free_at[p])
             latest = max(latest, taken)
             done = np.int32(taken + max(n, np.int32(1)))
@@ -164,33 +221,31 @@ def _solve(items, lost, pointers, queue_depth, broadcast_at, taken_by_all, free_
 
 
 @kernel
-def _add_up(items, pointers, padding, rows_per_entry, entries, padding_entries, empty, spmat_reads, row_read_last):
-    """Sum entries, padding, items without entries and Spmat rows read, PE by PE; the last row read stays latched.
+def _add_up(items, entries, padding, first_row, rows, sum_entries, sum_padding, sum_empty, sum_rows, row_read_last):
+    """Sum entries, padding, items without entries and Spmat rows read, PE by PE.
 
-    Rows are found by a product with 1 / entries_per_row: half an entry from a boundary, it never rounds across one.
+    The last row read stays latched: a row in which an item begins is not read again. Entries come in order, so the row
+    read last only grows. Every step stays as narrow as the tables, so that many PEs share a vector register.
     """
+    narrow = sum_entries.dtype.type
     for k in range(len(items)):
-        starts = pointers[items[k]]
-        ends = pointers[items[k] + 1]
-        fillers = padding[items[k]]
-        for p in range(len(entries)):
-            n = np.int32(ends[p] - starts[p])
-            first = np.int32((starts[p] + 0.5) * rows_per_entry)
-            last = np.int32((ends[p] - 0.5) * rows_per_entry)
-            reads = np.int32(last - first + (first != row_read_last[p]))
-            entries[p] = np.int32(entries[p] + n)
-            padding_entries[p] = np.int32(padding_entries[p] + fillers[p])
-            empty[p] = np.int32(empty[p] + (n == 0))
-            spmat_reads[p] = np.int32(spmat_reads[p] + (reads if n > 0 else np.int32(0)))
-            row_read_last[p] = last if n > 0 else row_read_last[p]
+        j = items[k]
+        of_item, fillers, first, touched = entries[j], padding[j], first_row[j], rows[j]
+        for p in range(len(row_read_last)):
+            latched = row_read_last[p]
+            sum_entries[p] = narrow(sum_entries[p] + of_item[p])
+            sum_padding[p] = narrow(sum_padding[p] + fillers[p])
+            sum_empty[p] = narrow(sum_empty[p] + narrow(of_item[p] == 0))
+            sum_rows[p] = narrow(sum_rows[p] + narrow(touched[p] - narrow(first[p] == latched)))
+            row_read_last[p] = max(latched, narrow(narrow(first[p] + touched[p]) - 1))
 
 
 @kernel
-def _count_late_empty(items, pointers, broadcast_at, busy_until, last_issue, late):
+def _count_late_empty(items, entries, broadcast_at, busy_until, last_issue, late):
     """Items without entries that a PE takes after the last issue: they follow the PE's last entry, and count nowhere."""
     for p in range(len(late)):
         k = len(items)
-        while k > 0 and pointers[items[k - 1] + 1, p] == pointers[items[k - 1], p]:
+        while k > 0 and entries[items[k - 1], p] == 0:
             k -= 1
         free_at = np.int64(busy_until[p])
         for later in range(k, len(items)):
@@ -202,10 +257,10 @@ def _count_late_empty(items, pointers, broadcast_at, busy_until, last_issue, lat
 
 
 @kernel
-def _take(items, pointers, broadcast_at, free_at, taken_at):
+def _take(items, entries, broadcast_at, free_at, taken_at):
     """Fill L, given T."""
     for k in range(len(items)):
         for p in range(len(free_at)):
             taken = max(np.int64(broadcast_at[k]) + 1, free_at[p])
             taken_at[k, p] = taken
-            free_at[p] = taken + max(1, np.int64(pointers[items[k] + 1, p]) - pointers[items[k], p])
+            free_at[p] = taken + max(1, np.int64(entries[items[k], p]))

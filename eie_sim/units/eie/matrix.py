@@ -7,35 +7,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from eie_sim import quantize
-from eie_sim.errors import InputError, as_array, require, require_int
+from eie_sim.errors import as_array, require, require_int
 from eie_sim.fixed import from_fixed, to_fixed
-from eie_sim.jit import kernel
 from eie_sim.quantize import Scales
+from eie_sim.units.eie import encoding
+from eie_sim.units.eie.encoding import Columns, append_column, columns_of, require_finite, require_real
 
 MAX_ENTRIES = 2**30
 """Entries of one matrix; keeps cycle counts within 32 bits in the kernels."""
-
-MAX_WEIGHT = 2.0**100
-"""Magnitude above which sums of weights could overflow; fixed point saturates long before."""
-
-
-class Columns(NamedTuple):
-    """Non-zeros column by column, rows ascending within a column.
-
-    starts : int64[n_col + 1], where each column begins
-    rows : int32[n_weight], global row
-    values : [n_weight], weights or codes
-    """
-
-    starts: NDArray[np.int64]
-    rows: NDArray[np.int32]
-    values: NDArray[Any]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -90,7 +75,7 @@ class EieMatrix:
         """
         require_int("weight_bits", weight_bits, 1, 8)
         columns, shape = columns_of(w)
-        columns = columns if bias is None else _append_column(columns, _vector("bias", bias, shape[0]))
+        columns = columns if bias is None else append_column(columns, _vector("bias", bias, shape[0]))
         require_finite("weights", columns.values)
         values = columns.values if columns.values.dtype == np.float32 else columns.values.astype(np.float64)
         centroids, thresholds = quantize.cluster(values, 2**weight_bits - 1)
@@ -132,7 +117,9 @@ class EieMatrix:
         require(dense.ndim == 2, "codes", f"shape {dense.shape}", "must have 2 dimensions, (out, in)")
         columns, shape = columns_of(dense)
         if bias_codes is not None:
-            columns = _append_column(columns, _vector("bias_codes", _codes("bias_codes", bias_codes, len(book)), shape[0]))
+            columns = append_column(
+                columns, _vector("bias_codes", _codes("bias_codes", bias_codes, len(book)), shape[0])
+            )
         matrix = cls._encode(
             columns,
             shape=shape,
@@ -164,12 +151,16 @@ class EieMatrix:
             )
         pointers = np.zeros((len(columns.starts), n_pe), dtype=np.int32)
         padding = np.zeros((len(columns.starts) - 1, n_pe), dtype=np.int32)
-        n_entry = _count_entries(columns.starts, columns.rows, 2**index_bits, pointers, padding)
-        require(n_entry <= MAX_ENTRIES, "weights", f"{n_entry} entries", f"must encode to at most {MAX_ENTRIES} entries")
+        n_entry = encoding.count_entries(columns.starts, columns.rows, 2**index_bits, pointers, padding)
+        require(
+            n_entry <= MAX_ENTRIES, "weights", f"{n_entry} entries", f"must encode to at most {MAX_ENTRIES} entries"
+        )
         pe_starts = np.concatenate([[0], np.cumsum(pointers[-1], dtype=np.int64)])
         codes = np.zeros(n_entry, dtype=np.uint8)
         gaps = np.zeros(n_entry, dtype=np.uint8)
-        _fill_entries(columns.starts, columns.rows, columns.values, pe_starts, pointers, 2**index_bits, codes, gaps)
+        encoding.fill_entries(
+            columns.starts, columns.rows, columns.values, pe_starts, pointers, 2**index_bits, codes, gaps
+        )
         return cls(
             shape=shape,
             n_pe=int(n_pe),
@@ -274,55 +265,14 @@ class EieMatrix:
         outputs = np.zeros((len(activations), self.n_out))
         ones = np.ones((len(activations), int(self.has_bias)))
         inputs = np.concatenate([np.asarray(activations, dtype=np.float64), ones], axis=1)
-        _multiply(self.weights.starts, self.weights.rows, self.codebook[self.weights.values], inputs, outputs)
+        encoding.multiply(self.weights.starts, self.weights.rows, self.codebook[self.weights.values], inputs, outputs)
         return outputs
 
     def decode(self) -> NDArray[np.uint8]:
         """Codes as a dense array, uint8[n_out, n_column], read back from the entries alone."""
         dense = np.zeros((self.n_column, self.n_out), dtype=np.uint8)
-        _decode(self.codes, self.gaps, self.pe_starts, self.pointers, dense)
+        encoding.decode(self.codes, self.gaps, self.pe_starts, self.pointers, dense)
         return dense.T
-
-
-def columns_of(w: Any) -> tuple[Columns, tuple[int, int]]:
-    """Non-zeros of a 2-D numpy array or scipy.sparse matrix, column by column, and the shape (n_out, n_in)."""
-    if hasattr(w, "tocsc"):
-        sparse = w.tocsc(copy=True)
-        sparse.sum_duplicates()
-        sparse.eliminate_zeros()
-        _require_real("weights", sparse.data)
-        return Columns(sparse.indptr.astype(np.int64), sparse.indices.astype(np.int32), sparse.data), sparse.shape
-    dense = as_array("weights", w)
-    _require_real("weights", dense)
-    require(dense.ndim == 2, "weights", f"shape {dense.shape}", "must have 2 dimensions, (out, in)")
-    require(max(dense.shape) < 2**31, "weights", f"shape {dense.shape}", "must have fewer than 2**31 rows and columns")
-    if dense.dtype == np.float16 or dense.dtype == np.bool_:
-        dense = dense.astype(np.float32)
-    if not (dense.flags.c_contiguous or dense.flags.f_contiguous):
-        dense = np.ascontiguousarray(dense)
-    starts = np.zeros(dense.shape[1] + 1, dtype=np.int64)
-    _count_nonzeros(dense, starts)
-    np.cumsum(starts, out=starts)
-    rows = np.empty(starts[-1], dtype=np.int32)
-    values = np.empty(starts[-1], dtype=dense.dtype)
-    _fill_nonzeros(dense, starts[:-1].copy(), rows, values)
-    return Columns(starts, rows, values), dense.shape
-
-
-def require_finite(field: str, values: NDArray[Any]) -> None:
-    """Raise InputError at the first NaN, infinity, or magnitude beyond arithmetic."""
-    _require_real(field, values)
-    if values.size and not np.issubdtype(values.dtype, np.integer):
-        ok = np.abs(values) <= MAX_WEIGHT
-        if not ok.all():
-            where = np.unravel_index(int(np.argmin(ok)), values.shape)
-            place = ", ".join(str(int(i)) for i in where)
-            raise InputError(f"{field}[{place}]={values[where]}: must be finite and of magnitude at most 2**100")
-
-
-def _require_real(field: str, values: NDArray[Any]) -> None:
-    kind = values.dtype.kind
-    require(kind in "fiub", field, f"dtype {values.dtype}", "must hold real numbers")
 
 
 def _codebook(codebook: ArrayLike, scales: Scales) -> tuple[NDArray[np.float64], Scales]:
@@ -356,102 +306,5 @@ def _codes(field: str, codes: ArrayLike, n_code: int) -> NDArray[np.uint8]:
 def _vector(field: str, values: ArrayLike, size: int) -> NDArray[Any]:
     array = as_array(field, values)
     require(array.shape == (size,), field, f"shape {array.shape}", f"must be ({size},), one value per output")
-    _require_real(field, array)
+    require_real(field, array)
     return array
-
-
-def _append_column(columns: Columns, column: NDArray[Any]) -> Columns:
-    rows = np.flatnonzero(column).astype(np.int32)
-    return Columns(
-        np.append(columns.starts, columns.starts[-1] + len(rows)),
-        np.concatenate([columns.rows, rows]),
-        np.concatenate([columns.values, column[rows].astype(columns.values.dtype)]),
-    )
-
-
-@kernel
-def _count_nonzeros(dense, starts):
-    """starts[j + 1] = non-zeros of column j."""
-    for i in range(dense.shape[0]):
-        for j in range(dense.shape[1]):
-            starts[j + 1] += dense[i, j] != 0
-
-
-@kernel
-def _fill_nonzeros(dense, cursor, rows, values):
-    """Rows and values of the non-zeros, column by column; cursor starts at each column's first place."""
-    for i in range(dense.shape[0]):
-        for j in range(dense.shape[1]):
-            value = dense[i, j]
-            if value != 0:
-                at = cursor[j]
-                rows[at] = i
-                values[at] = value
-                cursor[j] = at + 1
-
-
-@kernel
-def _count_entries(starts, rows, reach, pointers, padding):
-    """Fill column pointers and padding; an entry reaches over `reach` local rows. Returns the entries of all PEs."""
-    n_pe = pointers.shape[1]
-    next_row = np.zeros(n_pe, dtype=np.int64)
-    total = 0
-    for j in range(len(starts) - 1):
-        next_row[:] = 0
-        for p in range(n_pe):
-            pointers[j + 1, p] = pointers[j, p]
-        for at in range(starts[j], starts[j + 1]):
-            p = rows[at] % n_pe
-            local = rows[at] // n_pe
-            fillers = (local - next_row[p]) // reach
-            padding[j, p] += fillers
-            pointers[j + 1, p] += fillers + 1
-            next_row[p] = local + 1
-            total += fillers + 1
-    return total
-
-
-@kernel
-def _fill_entries(starts, rows, values, pe_starts, pointers, reach, codes, gaps):
-    """Write the entries; padding is code 0 with the longest gap."""
-    n_pe = pointers.shape[1]
-    next_row = np.zeros(n_pe, dtype=np.int64)
-    cursor = pe_starts[:-1].copy()
-    for j in range(len(starts) - 1):
-        next_row[:] = 0
-        for at in range(starts[j], starts[j + 1]):
-            p = rows[at] % n_pe
-            local = rows[at] // n_pe
-            gap = local - next_row[p]
-            while gap >= reach:
-                gaps[cursor[p]] = reach - 1
-                cursor[p] += 1
-                gap -= reach
-            codes[cursor[p]] = values[at]
-            gaps[cursor[p]] = gap
-            cursor[p] += 1
-            next_row[p] = local + 1
-
-
-@kernel
-def _decode(codes, gaps, pe_starts, pointers, dense):
-    """dense[column, row] = code, by walking every PE's entries."""
-    n_pe = pointers.shape[1]
-    for j in range(pointers.shape[0] - 1):
-        for p in range(n_pe):
-            local = -1
-            for at in range(pe_starts[p] + pointers[j, p], pe_starts[p] + pointers[j + 1, p]):
-                local += np.int64(gaps[at]) + 1
-                if codes[at] != 0:
-                    dense[j, local * n_pe + p] = codes[at]
-
-
-@kernel
-def _multiply(starts, rows, values, inputs, outputs):
-    """outputs[v] = W @ inputs[v] in float64, skipping zero inputs."""
-    for v in range(inputs.shape[0]):
-        for j in range(inputs.shape[1]):
-            x = inputs[v, j]
-            if x != 0.0:
-                for at in range(starts[j], starts[j + 1]):
-                    outputs[v, rows[at]] += values[at] * x

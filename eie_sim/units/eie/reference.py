@@ -229,9 +229,7 @@ def gather_counts(pes: list[ProcessingElement], control: ControlUnit) -> NDArray
     return counts
 
 
-def gather_timeline(
-    pes: list[ProcessingElement], control: ControlUnit
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def gather_timeline(pes: list[ProcessingElement], control: ControlUnit) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(T int64[n_item], L int64[n_item, n_pe])."""
     broadcast_at = np.array(control.broadcast_at, dtype=np.int64)
     taken_at = np.array([pe.taken_at for pe in pes], dtype=np.int64).T

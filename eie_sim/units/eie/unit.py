@@ -12,7 +12,8 @@ from eie_sim.fixed import WORD_MAX, WORD_MIN, to_fixed
 from eie_sim.result import BROADCAST_MEANINGS, EieClass, EieEvent, EieRun, SimResult, config_hash
 from eie_sim.units.eie import fast, functional
 from eie_sim.units.eie.config import EieConfig
-from eie_sim.units.eie.matrix import EieMatrix, require_finite
+from eie_sim.units.eie.encoding import require_finite
+from eie_sim.units.eie.matrix import EieMatrix
 from eie_sim.units.eie.memories import memories
 
 ENGINES = ("fast", "reference")

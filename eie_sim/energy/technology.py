@@ -65,8 +65,8 @@ def sram(capacity_bytes: int, width_bits: int, cells: str = FAST_CELLS) -> Sram:
     cells : "itrs-hp" or "itrs-lstp"
 
     Exact where the table (CACTI 7) has the pair. Elsewhere energies and area are linear between logarithms, first in
-    width, then in capacity, with the end slopes beyond the table. A capacity the table has at few widths takes the
-    shape over the others from 128 KB, or, with one width only, from its neighbours. Leakage is linear in capacity,
+    width, then in capacity, with the end slopes beyond the table. Where the table has a capacity at few widths, the
+    shape over the others is that of 128 KB, or, with one width only, of its neighbours. Leakage is linear in capacity,
     whatever the width. CACTI reorganises an array as it grows, so its numbers have steps that no interpolation has.
 
     Raises InputError for sizes below 1 and unknown cells.
@@ -77,10 +77,13 @@ def sram(capacity_bytes: int, width_bits: int, cells: str = FAST_CELLS) -> Sram:
     exact = known.get((int(capacity_bytes), int(width_bits)))
     if exact is not None:
         return exact
-    read, write, area = (
-        _at(_grid(cells, quantity), capacity_bytes, width_bits) for quantity in ("read_pj", "write_pj", "area_mm2")
+    return Sram(
+        read_pj=_at(_grid(cells, "read_pj"), capacity_bytes, width_bits),
+        write_pj=_at(_grid(cells, "write_pj"), capacity_bytes, width_bits),
+        leakage_mw=_leakage_mw(known, capacity_bytes),
+        area_mm2=_at(_grid(cells, "area_mm2"), capacity_bytes, width_bits),
+        interpolated=True,
     )
-    return Sram(read, write, _leakage_mw(known, capacity_bytes), area, interpolated=True)
 
 
 @cache
@@ -91,7 +94,11 @@ def _known(cells: str) -> dict[tuple[int, int], Sram]:
         raise unknown("cells", cells, {row["cells"] for row in table})
     return {
         (int(row["capacity_kib"]) * 1024, int(row["width_bits"])): Sram(
-            *(float(row[name]) for name in ("read_pj", "write_pj", "leakage_mw", "area_mm2")), interpolated=False
+            read_pj=float(row["read_pj"]),
+            write_pj=float(row["write_pj"]),
+            leakage_mw=float(row["leakage_mw"]),
+            area_mm2=float(row["area_mm2"]),
+            interpolated=False,
         )
         for row in table
         if row["cells"] == cells
@@ -124,8 +131,8 @@ def _fill(own: dict[int, float], width: Floats, shape: Floats) -> Floats:
 
 
 def _row_at(grid: _Grid, capacity: float) -> Floats:
-    """Values at all widths of the grid for one capacity."""
-    return np.array([_line(capacity, grid.capacity, column) for column in grid.value.T])
+    """Values at all widths for one capacity, from the nearest one beyond the ends: a shape is not extrapolated."""
+    return np.array([np.interp(capacity, grid.capacity, column) for column in grid.value.T])
 
 
 def _at(grid: _Grid, capacity_bytes: int, width_bits: int) -> float:
@@ -140,7 +147,7 @@ def _line(x: float, xs: Floats, ys: Floats) -> float:
 
 
 def _leakage_mw(known: dict[tuple[int, int], Sram], capacity_bytes: int) -> float:
-    """Linear in capacity between means over the widths; from 0 for no capacity, and in proportion beyond the largest."""
+    """Linear in capacity between means over the widths, from 0 for no capacity; in proportion beyond the largest."""
     capacities = sorted({capacity for capacity, _ in known})
     means = [float(np.mean([s.leakage_mw for (c, _), s in known.items() if c == capacity])) for capacity in capacities]
     beyond = max(1.0, capacity_bytes / capacities[-1])

@@ -1,0 +1,129 @@
+"""Counts times a table: the energy of a result, and of several."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from eie_sim.energy.constants import COMPONENTS, LEAKAGE
+from eie_sim.energy.table import EnergyTable
+from eie_sim.errors import require
+from eie_sim.result import SimResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnergyReport:
+    """Energy of a result. The events, the clock and the leakage add to the total, and so do the components.
+
+    by_event : pJ by counted event
+    pe_cycle_pj : pJ of clock and pipeline registers
+    by_component : pJ by module of Table II, and `leakage`
+    n_pe, time_us, effectual_macs : of the result
+    table, node_nm : the energies used
+    """
+
+    table: str
+    node_nm: int
+    n_pe: int
+    time_us: float
+    effectual_macs: int
+    by_event: dict[str, float]
+    pe_cycle_pj: float
+    by_component: dict[str, float]
+
+    @property
+    def leakage_pj(self) -> float:
+        """Energy of leakage over the result's time."""
+        return self.by_component[LEAKAGE]
+
+    @property
+    def total_pj(self) -> float:
+        """All of it."""
+        return math.fsum(self.by_component.values())
+
+    @property
+    def pj_per_effectual_mac(self) -> float:
+        """Total over MACs with both operands non-zero; 0 without any."""
+        return self.total_pj / self.effectual_macs if self.effectual_macs else 0.0
+
+    @property
+    def power_mw(self) -> float:
+        """Mean power of all PEs; 0 for no time."""
+        return self.total_pj / self.time_us / 1e3 if self.time_us else 0.0
+
+    @property
+    def power_mw_per_pe(self) -> float:
+        """Mean power of one PE, what Table II states."""
+        return self.power_mw / self.n_pe
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {
+            "table": self.table,
+            "node_nm": self.node_nm,
+            "n_pe": self.n_pe,
+            "time_us": self.time_us,
+            "effectual_macs": self.effectual_macs,
+            "by_component_pj": dict(self.by_component),
+            "by_event_pj": dict(self.by_event),
+            "pe_cycle_pj": self.pe_cycle_pj,
+            "leakage_pj": self.leakage_pj,
+            "total_pj": self.total_pj,
+            "pj_per_effectual_mac": self.pj_per_effectual_mac,
+            "power_mw": self.power_mw,
+            "power_mw_per_pe": self.power_mw_per_pe,
+        }
+
+
+def account(result: SimResult, table: EnergyTable | None = None) -> EnergyReport:
+    """Energy of a result, all its vectors together.
+
+    table : energies per event; the default ones for the result's config when left out
+
+    Raises InputError for a unit without energies.
+    """
+    require(result.unit == "eie", "unit", result.unit, "energies are known for eie only")
+    table = table or EnergyTable.for_config(result.config)
+    events = result.stats["events"]
+    pe_cycles = result.cycles * result.n_unit
+    by_event = {event: count * table.energy_pj[event] for event, count in events.items()}
+    by_component = dict.fromkeys((component for parts in COMPONENTS.values() for component in parts), 0.0)
+    for event, energy in by_event.items():
+        for component in COMPONENTS[event]:
+            by_component[component] += energy / len(COMPONENTS[event])
+    for component, energy in table.pe_cycle_pj.items():
+        by_component[component] += pe_cycles * energy
+    by_component[LEAKAGE] = table.leakage_mw * result.n_unit * result.time_us * 1e3  # 1 mW us is 1000 pJ
+    return EnergyReport(
+        table=table.name,
+        node_nm=table.node_nm,
+        n_pe=result.n_unit,
+        time_us=result.time_us,
+        effectual_macs=events["macs"],
+        by_event=by_event,
+        pe_cycle_pj=pe_cycles * sum(table.pe_cycle_pj.values()),
+        by_component=by_component,
+    )
+
+
+def total_of(reports: Sequence[EnergyReport]) -> EnergyReport:
+    """Layers run one after the other on the same array, together.
+
+    Raises InputError for none, and for reports of different arrays or tables.
+    """
+    require(len(reports) > 0, "reports", "none", "must be at least one")
+    first = reports[0]
+    for report in reports:
+        same = (report.table, report.node_nm, report.n_pe) == (first.table, first.node_nm, first.n_pe)
+        rule = f"must share table, node and PEs with the first, {first.table}, {first.node_nm} nm, {first.n_pe} PEs"
+        require(same, "report", f"{report.table}, {report.node_nm} nm, {report.n_pe} PEs", rule)
+    return replace(
+        first,
+        time_us=sum(report.time_us for report in reports),
+        effectual_macs=sum(report.effectual_macs for report in reports),
+        by_event={event: sum(report.by_event[event] for report in reports) for event in first.by_event},
+        pe_cycle_pj=sum(report.pe_cycle_pj for report in reports),
+        by_component={name: sum(report.by_component[name] for report in reports) for name in first.by_component},
+    )

@@ -1,0 +1,169 @@
+"""Non-zeros column by column, and the kernels that encode, decode and multiply them.
+
+Source: Han et al. 2016, section III (interleaved compressed sparse columns).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eie_sim.errors import InputError, as_array, require
+from eie_sim.jit import kernel
+
+MAX_WEIGHT = 2.0**100
+"""Magnitude above which sums of weights could overflow; fixed point saturates long before."""
+
+
+class Columns(NamedTuple):
+    """Non-zeros column by column, rows ascending within a column.
+
+    starts : int64[n_col + 1], where each column begins
+    rows : int32[n_weight], global row
+    values : [n_weight], weights or codes
+    """
+
+    starts: NDArray[np.int64]
+    rows: NDArray[np.int32]
+    values: NDArray[Any]
+
+
+def columns_of(w: Any) -> tuple[Columns, tuple[int, int]]:
+    """Non-zeros of a 2-D numpy array or scipy.sparse matrix, column by column, and the shape (n_out, n_in)."""
+    if hasattr(w, "tocsc"):
+        sparse = w.tocsc(copy=True)
+        sparse.sum_duplicates()
+        sparse.eliminate_zeros()
+        require_real("weights", sparse.data)
+        return Columns(sparse.indptr.astype(np.int64), sparse.indices.astype(np.int32), sparse.data), sparse.shape
+    dense = as_array("weights", w)
+    require_real("weights", dense)
+    require(dense.ndim == 2, "weights", f"shape {dense.shape}", "must have 2 dimensions, (out, in)")
+    require(max(dense.shape) < 2**31, "weights", f"shape {dense.shape}", "must have fewer than 2**31 rows and columns")
+    if dense.dtype == np.float16 or dense.dtype == np.bool_:
+        dense = dense.astype(np.float32)
+    if not (dense.flags.c_contiguous or dense.flags.f_contiguous):
+        dense = np.ascontiguousarray(dense)
+    starts = np.zeros(dense.shape[1] + 1, dtype=np.int64)
+    _count_nonzeros(dense, starts)
+    np.cumsum(starts, out=starts)
+    rows = np.empty(starts[-1], dtype=np.int32)
+    values = np.empty(starts[-1], dtype=dense.dtype)
+    _fill_nonzeros(dense, starts[:-1].copy(), rows, values)
+    return Columns(starts, rows, values), dense.shape
+
+
+def require_finite(field: str, values: NDArray[Any]) -> None:
+    """Raise InputError at the first NaN, infinity, or magnitude beyond arithmetic."""
+    require_real(field, values)
+    if values.size and not np.issubdtype(values.dtype, np.integer):
+        ok = np.abs(values) <= MAX_WEIGHT
+        if not ok.all():
+            where = np.unravel_index(int(np.argmin(ok)), values.shape)
+            place = ", ".join(str(int(i)) for i in where)
+            raise InputError(f"{field}[{place}]={values[where]}: must be finite and of magnitude at most 2**100")
+
+
+def require_real(field: str, values: NDArray[Any]) -> None:
+    """Raise InputError for anything but real numbers."""
+    kind = values.dtype.kind
+    require(kind in "fiub", field, f"dtype {values.dtype}", "must hold real numbers")
+
+
+def append_column(columns: Columns, column: NDArray[Any]) -> Columns:
+    rows = np.flatnonzero(column).astype(np.int32)
+    return Columns(
+        np.append(columns.starts, columns.starts[-1] + len(rows)),
+        np.concatenate([columns.rows, rows]),
+        np.concatenate([columns.values, column[rows].astype(columns.values.dtype)]),
+    )
+
+
+@kernel
+def _count_nonzeros(dense, starts):
+    """starts[j + 1] = non-zeros of column j."""
+    for i in range(dense.shape[0]):
+        for j in range(dense.shape[1]):
+            starts[j + 1] += dense[i, j] != 0
+
+
+@kernel
+def _fill_nonzeros(dense, cursor, rows, values):
+    """Rows and values of the non-zeros, column by column; cursor starts at each column's first place."""
+    for i in range(dense.shape[0]):
+        for j in range(dense.shape[1]):
+            value = dense[i, j]
+            if value != 0:
+                at = cursor[j]
+                rows[at] = i
+                values[at] = value
+                cursor[j] = at + 1
+
+
+@kernel
+def count_entries(starts, rows, reach, pointers, padding):
+    """Fill column pointers and padding; an entry reaches over `reach` local rows. Returns the entries of all PEs."""
+    n_pe = pointers.shape[1]
+    next_row = np.zeros(n_pe, dtype=np.int64)
+    total = 0
+    for j in range(len(starts) - 1):
+        next_row[:] = 0
+        for p in range(n_pe):
+            pointers[j + 1, p] = pointers[j, p]
+        for at in range(starts[j], starts[j + 1]):
+            p = rows[at] % n_pe
+            local = rows[at] // n_pe
+            fillers = (local - next_row[p]) // reach
+            padding[j, p] += fillers
+            pointers[j + 1, p] += fillers + 1
+            next_row[p] = local + 1
+            total += fillers + 1
+    return total
+
+
+@kernel
+def fill_entries(starts, rows, values, pe_starts, pointers, reach, codes, gaps):
+    """Write the entries; padding is code 0 with the longest gap."""
+    n_pe = pointers.shape[1]
+    next_row = np.zeros(n_pe, dtype=np.int64)
+    cursor = pe_starts[:-1].copy()
+    for j in range(len(starts) - 1):
+        next_row[:] = 0
+        for at in range(starts[j], starts[j + 1]):
+            p = rows[at] % n_pe
+            local = rows[at] // n_pe
+            gap = local - next_row[p]
+            while gap >= reach:
+                gaps[cursor[p]] = reach - 1
+                cursor[p] += 1
+                gap -= reach
+            codes[cursor[p]] = values[at]
+            gaps[cursor[p]] = gap
+            cursor[p] += 1
+            next_row[p] = local + 1
+
+
+@kernel
+def decode(codes, gaps, pe_starts, pointers, dense):
+    """dense[column, row] = code, by walking every PE's entries."""
+    n_pe = pointers.shape[1]
+    for j in range(pointers.shape[0] - 1):
+        for p in range(n_pe):
+            local = -1
+            for at in range(pe_starts[p] + pointers[j, p], pe_starts[p] + pointers[j + 1, p]):
+                local += np.int64(gaps[at]) + 1
+                if codes[at] != 0:
+                    dense[j, local * n_pe + p] = codes[at]
+
+
+@kernel
+def multiply(starts, rows, values, inputs, outputs):
+    """outputs[v] = W @ inputs[v] in float64, skipping zero inputs."""
+    for v in range(inputs.shape[0]):
+        for j in range(inputs.shape[1]):
+            x = inputs[v, j]
+            if x != 0.0:
+                for at in range(starts[j], starts[j + 1]):
+                    outputs[v, rows[at]] += values[at] * x
