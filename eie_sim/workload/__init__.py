@@ -1,0 +1,24 @@
+"""Workloads: layers and networks with their weights and activations, from presets, files and arrays."""
+
+from eie_sim.workload.files import read_arrays
+from eie_sim.workload.loading import load, load_activations, pruned
+from eie_sim.workload.naming import network_from_arrays
+from eie_sim.workload.network import Layer, Network
+from eie_sim.workload.presets import Preset, data_folder, load_preset, preset_names, presets
+from eie_sim.workload.synthetic import synthetic_activations
+
+__all__ = [
+    "Layer",
+    "Network",
+    "Preset",
+    "data_folder",
+    "load",
+    "load_activations",
+    "load_preset",
+    "network_from_arrays",
+    "preset_names",
+    "presets",
+    "pruned",
+    "read_arrays",
+    "synthetic_activations",
+]

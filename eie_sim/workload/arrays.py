@@ -1,0 +1,140 @@
+"""Numbers of any kind to floats, and the checks every array passes on its way in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eie_sim.errors import InputError, require
+
+Floats = NDArray[np.floating[Any]]
+
+Weights = Any
+"""float32 or float64 [n_out, n_in], a numpy array or a `scipy.sparse.csc_array` (scipy comes without types)."""
+
+MAX_SIDE = 2**20
+"""Most rows or columns of a matrix; what is kept per column and PE stays within memory."""
+
+MAX_BYTES = 2**31
+"""Most bytes the arrays of one file may declare, so that a small file cannot claim all memory."""
+
+EXACT_IN_FLOAT32 = ("bool", "int8", "uint8", "int16", "uint16", "float16", "float32")
+
+MAX_NAME = 200
+
+
+def is_sparse(array: Any) -> bool:
+    """True for any scipy.sparse matrix or array, without importing scipy."""
+    return hasattr(array, "tocsc")
+
+
+def shown(text: object, limit: int = 80) -> str:
+    """`text` as it may stand in a one-line message: cut to `limit`, quoted where a character does not print."""
+    plain = str(text)
+    plain = plain if len(plain) <= limit else f"{plain[:limit]}..."
+    return plain if plain.isprintable() else repr(plain)
+
+
+def one_line(error: BaseException, limit: int = 160) -> str:
+    """What an exception says, on one line."""
+    return shown(" ".join(str(error).split()) or type(error).__name__, limit)
+
+
+def require_name(field: str, name: object) -> None:
+    """Raise InputError unless `name` is text fit for tables and terminals: 1 to 200 characters, all printable."""
+    rule = f"must be 1 to {MAX_NAME} printable characters"
+    ok = isinstance(name, str) and 0 < len(name) <= MAX_NAME and name.isprintable()
+    require(ok, field, repr(name)[:MAX_NAME], rule)
+
+
+def require_fraction(field: str, value: object) -> float:
+    """`value` as a float; raises InputError unless it is a real number in 0..1."""
+    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    require(number, field, shown(repr(value)), "must be a number in 0..1")
+    fraction = float(value)  # type: ignore[arg-type]  # a number, by the line above
+    require(0.0 <= fraction <= 1.0, field, fraction, "must be in 0..1")
+    return fraction
+
+
+def to_array(field: str, values: Any) -> NDArray[Any]:
+    """Whatever numpy takes for an array. Raises InputError for what it does not, as lists of unequal length."""
+    try:
+        return np.asarray(values)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise InputError(f"{field}: not an array ({one_line(error)})") from None
+
+
+def as_floats(field: str, array: Any) -> Floats:
+    """Real numbers as native float32 where that is exact by type, else float64; not copied where nothing changes.
+
+    Raises InputError for complex numbers, text and objects.
+    """
+    values = to_array(field, array)
+    require(values.dtype.kind in "fiub", field, f"dtype {shown(values.dtype)}", "must hold real numbers")
+    target = np.float32 if values.dtype.name in EXACT_IN_FLOAT32 else np.float64
+    with np.errstate(over="ignore"):  # a long double too large becomes infinite, which is refused later by name
+        return values.astype(target, copy=False)
+
+
+def as_weights(field: str, array: Any) -> Weights:
+    """A matrix as `Weights`: dense stays dense, any sparse format becomes csc without stored zeros.
+
+    array : numbers [n_out, n_in], numpy or scipy.sparse
+
+    Booleans in a sparse matrix stay booleans: a pattern without values. Raises InputError for other than two
+    dimensions, an empty side, a side beyond `MAX_SIDE`, or numbers that are not real.
+    """
+    matrix = array if is_sparse(array) else to_array(field, array)
+    require_matrix_shape(field, matrix.shape)
+    return _csc(field, matrix) if is_sparse(matrix) else as_floats(field, matrix)
+
+
+def require_matrix_shape(field: str, shape: tuple[int, ...]) -> None:
+    """Raise InputError unless `shape` is that of a matrix with something in it, each side at most `MAX_SIDE`."""
+    said = f"shape {shown(tuple(shape))}"
+    require(len(shape) == 2, field, said, "must have 2 dimensions, (out, in)")
+    require(min(shape) >= 1, field, said, "must have at least one row and one column")
+    require(max(shape) <= MAX_SIDE, field, said, f"must have at most {MAX_SIDE} rows and columns")
+
+
+def _csc(field: str, matrix: Any) -> Any:
+    from scipy.sparse import csc_array
+
+    require(matrix.dtype.kind in "fiub", field, f"dtype {matrix.dtype}", "must hold real numbers")
+    try:
+        if hasattr(matrix, "check_format"):
+            matrix.check_format(full_check=True)  # indices out of range would be read from beyond the arrays
+        csc = csc_array(matrix, copy=True)
+    except (ValueError, TypeError, IndexError, OverflowError) as error:
+        raise InputError(f"{field}: not a valid sparse matrix ({one_line(error)})") from None
+    if csc.dtype != np.bool_:
+        csc = csc_array((as_floats(field, csc.data), csc.indices, csc.indptr), shape=csc.shape)
+    csc.sum_duplicates()
+    csc.eliminate_zeros()
+    return csc
+
+
+def nonzero_fraction(array: Any) -> float:
+    """Fraction of a numpy array or csc matrix that is not zero; 0 where it is empty."""
+    total = int(np.prod(array.shape, dtype=object))
+    return int(np.count_nonzero(array.data if is_sparse(array) else array)) / total if total else 0.0
+
+
+def require_floats(field: str, array: Any) -> None:
+    """Raise InputError, naming the first bad one, unless `array`, numpy or csc, holds finite float32 or float64."""
+    values = array.data if is_sparse(array) else array
+    require(values.dtype in (np.float32, np.float64), field, f"dtype {values.dtype}", "must be float32 or float64")
+    finite = np.isfinite(values)
+    if finite.all():
+        return
+    first = int(np.argmin(finite))  # in the order of the elements, whatever their layout
+    place = _sparse_place(array, first) if is_sparse(array) else np.unravel_index(first, values.shape)
+    where = ", ".join(str(int(i)) for i in place)
+    raise InputError(f"{field}[{where}]={values.flat[first]}: must be finite")
+
+
+def _sparse_place(csc: Any, stored: int) -> tuple[int, int]:
+    """Row and column of a stored element."""
+    return int(csc.indices[stored]), int(np.searchsorted(csc.indptr, stored, side="right")) - 1

@@ -1,0 +1,186 @@
+"""What is simulated: layers with weights and activations, and where each of them comes from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eie_sim.errors import InputError, require, require_int, unknown
+from eie_sim.workload.arrays import (
+    Floats,
+    Weights,
+    is_sparse,
+    nonzero_fraction,
+    require_floats,
+    require_matrix_shape,
+    require_name,
+    shown,
+)
+
+NO_ACTIVATIONS = "none recorded"
+FROM_LAYER_BEFORE = "computed by the layer before"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Layer:
+    """One fully connected layer.
+
+    weights : float32 or float64 [n_out, n_in], numpy array or scipy.sparse.csc_array; pruned weights are zeros
+    bias : float [n_out], or None
+    activations : float [n_vector, n_in], inputs of this layer to simulate, or None
+    weights_source, activations_source : what they are, in words fit for a table
+    synthetic : True where the values of the weights were drawn, not trained
+
+    Raises InputError, naming the layer, for wrong shapes or types, NaN or infinity.
+    """
+
+    name: str
+    weights: Weights
+    bias: Floats | None = None
+    activations: Floats | None = None
+    weights_source: str
+    activations_source: str = NO_ACTIVATIONS
+    synthetic: bool
+
+    def __post_init__(self) -> None:
+        require_name("layer", self.name)
+        self._check_weights()
+        if self.bias is not None:
+            rule = f"must be ({self.n_out},), one per output"
+            require(self.bias.shape == (self.n_out,), self._field("bias"), f"shape {self.bias.shape}", rule)
+            require_floats(self._field("bias"), self.bias)
+        if self.activations is not None:
+            require_batch(self._field("activations"), self.activations, self.n_in)
+
+    def _check_weights(self) -> None:
+        field = self._field("weights")
+        require_matrix_shape(field, self.weights.shape)
+        stored = self.weights.format if is_sparse(self.weights) else "csc"
+        require(stored == "csc", field, stored, "must be a numpy array or a csc_array")
+        require_floats(field, self.weights)
+
+    def _field(self, part: str) -> str:
+        return f"layer {self.name}: {part}"
+
+    @property
+    def n_out(self) -> int:
+        """Outputs, rows of the weights."""
+        return int(self.weights.shape[0])
+
+    @property
+    def n_in(self) -> int:
+        """Inputs, columns of the weights."""
+        return int(self.weights.shape[1])
+
+    @cached_property
+    def density(self) -> float:
+        """Fraction of the weights that is not zero, the bias left out."""
+        return nonzero_fraction(self.weights)
+
+    @cached_property
+    def activation_density(self) -> float | None:
+        """Fraction of the activations that is not zero, over all vectors; None without activations."""
+        return None if self.activations is None else nonzero_fraction(self.activations)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Network:
+    """Layers that belong together.
+
+    layers : in order
+    chained : True where each layer's outputs, after ReLU, are the next one's inputs
+    source : where it comes from, in words fit for a table
+    not_simulated : (name, reason) of what was there beside the layers
+    test_inputs : float [n, n_in of the first layer], inputs with known answers, or None
+    test_labels : int [n], the answers, or None
+    dense_layers : the layers before pruning, or None
+    calibration : float [n, n_in of the first layer], training data to choose fixed-point scales from, or None
+    seed : what was drawn was drawn with it
+
+    Raises InputError where the parts do not fit each other.
+    """
+
+    name: str
+    layers: tuple[Layer, ...]
+    chained: bool
+    source: str
+    not_simulated: tuple[tuple[str, str], ...] = ()
+    test_inputs: Floats | None = None
+    test_labels: NDArray[np.integer] | None = None
+    dense_layers: tuple[Layer, ...] | None = None
+    calibration: Floats | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require_name("network", self.name)
+        require_int("seed", self.seed, 0)
+        require(len(self.layers) > 0, "layers", "()", "must be at least one")
+        twice = [name for name, count in Counter(layer.name for layer in self.layers).items() if count > 1]
+        require(not twice, "layer", twice[:1], "two layers of one network must not share a name")
+        if self.chained:
+            self._check_chain()
+        self._check_inputs()
+        if self.dense_layers is not None:
+            before = [(layer.name, *layer.weights.shape) for layer in self.dense_layers]
+            after = [(layer.name, *layer.weights.shape) for layer in self.layers]
+            require(before == after, "dense_layers", before, f"must have the names and shapes of the layers, {after}")
+
+    def _check_chain(self) -> None:
+        for first, second in pairwise(self.layers):
+            if first.n_out != second.n_in:
+                raise InputError(
+                    f"layer {second.name}: n_in={second.n_in}: must be the {first.n_out} outputs of {first.name}"
+                )
+
+    def _check_inputs(self) -> None:
+        n_in = self.layers[0].n_in
+        if self.test_inputs is not None:
+            require_batch("test_inputs", self.test_inputs, n_in)
+        if self.calibration is not None:
+            require_batch("calibration", self.calibration, n_in)
+        if self.test_labels is not None:
+            expected = None if self.test_inputs is None else (len(self.test_inputs),)
+            rule = "must be one per test input"
+            require(self.test_labels.shape == expected, "test_labels", f"shape {self.test_labels.shape}", rule)
+
+    @property
+    def inputs(self) -> Floats | None:
+        """What a run starts from, float [n, n_in]: the test inputs, or else the first layer's activations."""
+        return self.layers[0].activations if self.test_inputs is None else self.test_inputs
+
+    @property
+    def synthetic(self) -> bool:
+        """True where any layer's weights are."""
+        return any(layer.synthetic for layer in self.layers)
+
+    def layer(self, name: str) -> Network:
+        """The network of just the layer `name`, with that layer's own activations. Raises InputError: did you mean.
+
+        Test inputs and labels stay behind, because one layer does not answer the network's question.
+        """
+        names = [layer.name for layer in self.layers]
+        if name not in names:
+            raise unknown("layer", shown(name), names)
+        at = names.index(name)
+        return replace(
+            self,
+            name=self.name if len(names) == 1 else f"{self.name}/{name}",
+            layers=(self.layers[at],),
+            chained=False,
+            test_inputs=None,
+            test_labels=None,
+            dense_layers=None if self.dense_layers is None else (self.dense_layers[at],),
+            calibration=self.calibration if at == 0 else None,
+        )
+
+
+def require_batch(field: str, batch: Floats, n_in: int) -> None:
+    """Raise InputError unless `batch` is finite float [n >= 1, n_in]."""
+    ok = batch.ndim == 2 and batch.shape[1] == n_in and len(batch) > 0
+    require(ok, field, f"shape {batch.shape}", f"must be (n_vector, {n_in}), n_vector at least 1")
+    require_floats(field, batch)

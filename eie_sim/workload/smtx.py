@@ -1,0 +1,78 @@
+"""One sparsity pattern from a .smtx file of the Deep Learning Matrix Collection (Gale et al. 2020).
+
+Three lines: `rows, cols, nnz`; rows + 1 offsets; nnz column indices, row by row. There are no values.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eie_sim.errors import InputError, require
+from eie_sim.workload.arrays import as_weights, require_matrix_shape, shown
+
+MAX_DIGITS = 18
+
+
+def read_smtx(path: Path) -> dict[str, Any]:
+    """The pattern of a .smtx file under the file's stem, a csc_array of booleans [rows, cols]. Raises InputError."""
+    lines = path.read_bytes().split(b"\n", 3)
+    require(len(lines) >= 3, "lines", len(lines), "must be 3, the file is cut short")
+    require(not b"".join(lines[3:]).strip(), "lines", "4 or more", "must be 3")
+    n_row, n_col, n_stored = _counts(lines[0])
+    require_matrix_shape("first line", (n_row, n_col))
+    offsets = _integers("offsets", lines[1], n_row + 1)
+    indices = _integers("column indices", lines[2], n_stored)
+    _check_offsets(offsets, n_stored)
+    _check_indices(indices, offsets, n_col)
+    return {path.stem: _pattern(indices, offsets, (n_row, n_col))}
+
+
+def _counts(line: bytes) -> list[int]:
+    words = line.replace(b",", b" ").split()
+    ok = len(words) == 3 and all(word.isdigit() and len(word) <= MAX_DIGITS for word in words)
+    require(ok, "first line", shown(line.decode("latin-1").strip()), "must be rows, cols, nnz")
+    return [int(word) for word in words]
+
+
+def _integers(field: str, line: bytes, count: int) -> NDArray[np.int64]:
+    """Exactly `count` integers >= 0 of a line, separated by spaces; the line's length bounds them beforehand."""
+    most = (len(line) + 1) // 2
+    require(count <= most, field, count, f"must fit their line of {len(line)} bytes, at most {most}")
+    odd = line.translate(None, b"0123456789 \t\r")
+    require(not odd, field, shown(odd[:20].decode("latin-1")), "must be digits and spaces")
+    words = line.split()
+    require(len(words) == count, field, f"{len(words)} numbers", f"must be {count} numbers")
+    require(all(len(word) <= MAX_DIGITS for word in words), field, "too long", f"must have at most {MAX_DIGITS} digits")
+    return np.array(words, dtype="S18").astype(np.int64)
+
+
+def _check_offsets(offsets: NDArray[np.int64], n_stored: int) -> None:
+    require(offsets[0] == 0, "offsets[0]", offsets[0], "must be 0")
+    require(offsets[-1] == n_stored, f"offsets[{len(offsets) - 1}]", offsets[-1], f"must be nnz, {n_stored}")
+    falls = np.flatnonzero(np.diff(offsets) < 0)
+    if falls.size:
+        at = int(falls[0])
+        raise InputError(f"offsets[{at + 1}]={offsets[at + 1]}: must be at least the one before, {offsets[at]}")
+
+
+def _check_indices(indices: NDArray[np.int64], offsets: NDArray[np.int64], n_col: int) -> None:
+    beyond = np.flatnonzero(indices >= n_col)
+    if beyond.size:
+        at = int(beyond[0])
+        raise InputError(f"column indices[{at}]={indices[at]}: must be below {n_col} columns")
+    row = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    order = np.lexsort((indices, row))
+    again = np.flatnonzero((np.diff(indices[order]) == 0) & (np.diff(row[order]) == 0))
+    if again.size:
+        at = int(order[again[0] + 1])
+        raise InputError(f"column indices[{at}]={indices[at]}: stands twice in row {row[at]}")
+
+
+def _pattern(indices: NDArray[np.int64], offsets: NDArray[np.int64], shape: tuple[int, int]) -> Any:
+    from scipy.sparse import csr_array
+
+    return as_weights("pattern", csr_array((np.ones(len(indices), dtype=np.bool_), indices, offsets), shape=shape))
