@@ -128,6 +128,130 @@ def presets(*, json: bool = False) -> int:
     return 0
 
 
+@app.command
+def footprint(
+    source: str,
+    /,
+    *,
+    layer: str | None = None,
+    density: float | None = None,
+    n_keep: int = 2,
+    m_group: int = 4,
+    value_bits: int = 16,
+    json: bool = False,
+    design: Design = EieConfig(),  # noqa: B008  frozen, so sharing one default is safe
+) -> int:
+    """Count the bits of each layer in EIE's encoding and, from the same mask, in the usual formats.
+
+    Example: eie-sim footprint digits-mlp --layer fc2
+
+    Parameters
+    ----------
+    source
+        A preset (see eie-sim presets) or a file: npz, npy, safetensors, mtx, smtx. Weights are (out, in).
+    layer
+        Count only this layer.
+    density
+        Prune each layer by magnitude to this density first, 0 to 1.
+    n_keep
+        Weights kept in each group, of the N:M format.
+    m_group
+        Weights in a group, of the N:M format.
+    value_bits
+        Width of a value in the uncompressed formats.
+    json
+        Print the formats as JSON.
+    """
+    from eie_sim.formats import footprint as count
+    from eie_sim.report.text import formats_table
+    from eie_sim.run import compress
+    from eie_sim.workload import load
+
+    with _progress() as progress:
+        progress(f"{source}: loading")
+        network = load(source, layer=layer, density=density)
+        layers = []
+        for one in network.layers:
+            progress(f"{one.name}: compressing")
+            formats = count(
+                compress(one, design),
+                value_bits=value_bits,
+                n_keep=n_keep,
+                m_group=m_group,
+                pointer_bits=design.pointer_bits,
+            )
+            layers.append({"name": one.name, "formats": [form.to_dict() for form in formats.values()]})
+    if json:
+        _print_json(layers)
+    else:
+        _console().print(formats_table(layers))
+    return 0
+
+
+@app.command
+def energy(
+    *,
+    csv: bool = False,
+    json: bool = False,
+    design: Design = EieConfig(),  # noqa: B008  frozen, so sharing one default is safe
+) -> int:
+    """Show the energy per event with the source of every constant, and the area of a design.
+
+    Example: eie-sim energy --csv > table.csv, edit it, and eie-sim run alex-7 --energy-table table.csv
+
+    Parameters
+    ----------
+    csv
+        Print the energies as CSV, to be edited and given to run.
+    json
+        Print energies and area as JSON.
+    """
+    from eie_sim.energy import EnergyTable, area
+    from eie_sim.report.text import area_table, energy_table
+
+    table, areas = EnergyTable.for_config(design), area(design).to_dict()
+    records = [row._asdict() for row in table.rows]
+    if csv:
+        sys.stdout.write(table.to_csv())
+    elif json:
+        _print_json({"energy": records, "area": areas})
+    else:
+        console = _console()
+        console.print(energy_table(records))
+        console.print()
+        console.print(area_table(areas))
+    return 0
+
+
+@app.command
+def validate(*, seed: int = 0, json: bool = False) -> int:
+    """Rerun published figures: power by module (Table II) and times (Table IV) of the EIE paper, with the error of each.
+
+    Example: eie-sim validate --json
+
+    Parameters
+    ----------
+    seed
+        Of the synthetic weights and activations.
+    json
+        Print the comparisons as JSON.
+    """
+    from eie_sim.report.text import print_comparisons
+    from eie_sim.validate import LAYERS, eie_times, energy_table2, simulate_layers
+
+    layers = {}
+    with _progress() as progress:
+        for name in LAYERS:
+            progress(f"{name}: simulating")
+            layers |= simulate_layers([name], seed=seed)
+    records = [row.to_dict() for row in [*energy_table2(layers), *eie_times(layers)]]
+    if json:
+        _print_json(records)
+    else:
+        print_comparisons(records, _console())
+    return 0
+
+
 @contextmanager
 def _progress() -> Iterator[Progress]:
     """Show the current step on a terminal's standard error; stay quiet elsewhere."""
@@ -145,7 +269,9 @@ def _console() -> Console:
 
     from eie_sim.report.text import MIN_WIDTH
 
-    return Console(highlight=False, width=None if sys.stdout.isatty() else MIN_WIDTH)
+    console = Console(highlight=False)
+    console.width = max(console.width, MIN_WIDTH)  # a narrow terminal wraps lines, and no figure is cut
+    return console
 
 
 def _print_json(value: Any) -> None:

@@ -64,11 +64,16 @@ class Verification:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LayerRun:
-    """One layer: where it came from, the compressed weights, the result and what follows from it."""
+    """One layer: where it came from, the compressed weights, the result and what follows from it.
+
+    inputs : what the activations were, in words
+    negative_ignored : negative inputs that took no part, because the design takes positive ones only
+    """
 
     layer: Layer
     matrix: EieMatrix
     inputs: str
+    negative_ignored: int
     result: SimResult
     energy: EnergyReport
     storage: Format
@@ -124,23 +129,28 @@ def run_network(
     take their own activations. Raises InputError for what the unit cannot run.
     """
     require(len(network.layers) > 0, "network", network.name, "must have at least one layer")
-    matrices = [_compress(layer, config, progress) for layer in network.layers]
+    table = table or EnergyTable.for_config(config)
+    matrices = []
+    for layer in network.layers:
+        progress(f"{layer.name}: compressing")
+        matrices.append(compress(layer, config))
     if network.chained:
-        matrices = calibrate(matrices, _calibration(network))
+        matrices = calibrate(matrices, _calibration(network), active=config.active)
     runs: list[LayerRun] = []
     for at, (layer, matrix) in enumerate(zip(network.layers, matrices, strict=True)):
         given, label = (
             _given(network, layer, matrix) if at == 0 or not network.chained else _passed_on(runs[-1], matrix)
         )
+        matrix = matrix.with_scales_for(given, active=config.active)
         progress(f"{layer.name}: simulating")
         result = simulate(matrix, given, config, engine=engine)
-        matrix = matrix.with_scales_for(given, active=config.active)
         progress(f"{layer.name}: verifying")
         runs.append(
             LayerRun(
                 layer=layer,
                 matrix=matrix,
                 inputs=label,
+                negative_ignored=int(np.count_nonzero(given < 0)) if config.active == "positive" else 0,
                 result=result,
                 energy=account(result, table),
                 storage=encoded(matrix, pointer_bits=config.pointer_bits),
@@ -150,12 +160,23 @@ def run_network(
     return NetworkRun(network=network, config=config, layers=tuple(runs), accuracy=accuracy(network, runs))
 
 
-def calibrate(matrices: list[EieMatrix], inputs: NDArray[np.floating]) -> list[EieMatrix]:
+def compress(layer: Layer, config: EieConfig) -> EieMatrix:
+    """Cluster and encode a layer, its bias with it, in the format of the design."""
+    return EieMatrix.from_dense(
+        layer.weights,
+        n_pe=config.n_pe,
+        bias=layer.bias,
+        weight_bits=config.weight_bits,
+        index_bits=config.index_bits,
+    )
+
+
+def calibrate(matrices: list[EieMatrix], inputs: NDArray[np.floating], *, active: str) -> list[EieMatrix]:
     """Choose the open scales of chained layers from float inputs [n_vector, n_in], passed on through ReLU."""
     chosen = []
     for matrix in matrices:
-        chosen.append(matrix.with_scales_for(inputs))
-        inputs = np.maximum(matrix.multiply(inputs), 0.0)
+        chosen.append(matrix.with_scales_for(inputs, active=active))
+        inputs = np.maximum(matrix.multiply(inputs if active == "nonzero" else np.maximum(inputs, 0.0)), 0.0)
     return chosen
 
 
@@ -205,17 +226,6 @@ def accuracy(network: Network, runs: list[LayerRun]) -> Accuracy | None:
         else _accuracy(_forward(network.dense_layers, network.test_inputs), labels),
         pruned=_accuracy(_forward(network.layers, network.test_inputs), labels),
         compressed=_accuracy(np.atleast_2d(runs[-1].result.output), labels),
-    )
-
-
-def _compress(layer: Layer, config: EieConfig, progress: Progress) -> EieMatrix:
-    progress(f"{layer.name}: compressing")
-    return EieMatrix.from_dense(
-        layer.weights,
-        n_pe=config.n_pe,
-        bias=layer.bias,
-        weight_bits=config.weight_bits,
-        index_bits=config.index_bits,
     )
 
 

@@ -51,6 +51,7 @@ def layer_record(run: LayerRun) -> dict[str, Any]:
         "bias": run.matrix.has_bias,
         "weights": run.layer.weights_source,
         "inputs": run.inputs,
+        "negative_inputs_ignored": run.negative_ignored,
         "synthetic": run.layer.synthetic,
         "weight_density": run.matrix.density,
         "weight_sparsity": 1.0 - run.matrix.density,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from typing import Any, NamedTuple
 
 from rich.console import Console
@@ -45,7 +45,12 @@ def heading(record: Record) -> list[str]:
         f"{config['node_nm']} nm",
         f"weights: {label}; engine {record['engine']}; seed {record['seed']}; config {record['config_hash']}",
     ]
-    lines += [f"{layer['name']}: weights {layer['weights']}; inputs {layer['inputs']}" for layer in record["layers"]]
+    for layer in record["layers"]:
+        lines.append(f"{layer['name']}: weights {layer['weights']}; inputs {layer['inputs']}")
+        if layer["negative_inputs_ignored"]:
+            lines.append(
+                f"{layer['name']}: {layer['negative_inputs_ignored']} negative inputs took no part (--active nonzero takes them)"
+            )
     lines += [f"{other['name']}: {other['reason']}" for other in record["not_simulated"]]
     return lines
 
@@ -104,21 +109,21 @@ def _range(layer: Record) -> str:
 
 CYCLES = [
     Column("out x in", lambda r: f"{r['n_out']}x{r['n_in']}"),
-    Column("weights non-zero", lambda r: f"{100 * r['weight_density']:.1f} %"),
-    Column("inputs active", lambda r: f"{100 * r['activation_density']:.1f} %"),
+    Column("weights\nnon-zero", lambda r: f"{100 * r['weight_density']:.1f} %"),
+    Column("inputs\nactive", lambda r: f"{100 * r['activation_density']:.1f} %"),
     Column("vectors", lambda r: f"{r['n_vector']}"),
     Column("cycles", lambda r: f"{r['cycles_per_vector']['mean']:,.1f}"),
     Column("min-max", _range),
     Column("time us", lambda r: f"{r['time_us_per_vector']:.3f}"),
     Column("utilisation", lambda r: f"{100 * r['utilisation']:.1f} %"),
-    Column("load balance", lambda r: f"{100 * r['load_balance']:.1f} %"),
+    Column("load\nbalance", lambda r: f"{100 * r['load_balance']:.1f} %"),
 ]
 
 THROUGHPUT = [
-    Column("effectual MACs/vector", lambda r: f"{r['effectual_macs'] / max(r['n_vector'], 1):,.1f}"),
-    Column("dense MACs/vector", lambda r: f"{r['dense_macs'] / max(r['n_vector'], 1):,.0f}"),
-    Column("effective (effectual MACs)", lambda r: f"{r['effective_gops']:.2f}"),
-    Column("dense-equivalent (dense MACs)", lambda r: f"{r['dense_equivalent_gops']:.2f}"),
+    Column("effectual\nMACs/vector", lambda r: f"{r['effectual_macs'] / max(r['n_vector'], 1):,.1f}"),
+    Column("dense\nMACs/vector", lambda r: f"{r['dense_macs'] / max(r['n_vector'], 1):,.0f}"),
+    Column("effective\n(effectual MACs)", lambda r: f"{r['effective_gops']:.2f}"),
+    Column("dense-equivalent\n(dense MACs)", lambda r: f"{r['dense_equivalent_gops']:.2f}"),
 ]
 
 
@@ -138,7 +143,7 @@ def energy(record: Record) -> list[Column]:
     return [
         *(component(name) for name in names),
         Column("total nJ", lambda r: f"{r['energy']['total_nj_per_vector']:.3f}"),
-        Column("pJ/effectual MAC", lambda r: f"{r['energy']['pj_per_effectual_mac']:.2f}"),
+        Column("pJ per\neffectual MAC", lambda r: f"{r['energy']['pj_per_effectual_mac']:.2f}"),
         Column("mW/PE", lambda r: f"{r['energy']['power_mw_per_pe']:.2f}"),
     ]
 
@@ -147,11 +152,15 @@ def on_chip(record: Record) -> list[Column]:
     """A column per memory, and whether the layer fits."""
 
     def memory(at: int, name: str, unit: str) -> Column:
-        return Column(f"{name} {unit}", lambda r: _needed(r["memories"][at]))
+        return Column(f"{name}\n{unit}", lambda r: _needed(r["memories"][at]))
 
     memories = record["layers"][0]["memories"]
     columns = [memory(at, one["memory"], one["unit"]) for at, one in enumerate(memories)]
     return [*columns, Column("fits", lambda r: "yes" if r["fits"] else f"no: {r['passes']} passes")]
+
+
+def _scales(layer: Record) -> str:
+    return " / ".join(str(layer["scales"][name]) for name in ("weight", "activation", "accumulator"))
 
 
 def _needed(memory: Record) -> str:
@@ -159,41 +168,122 @@ def _needed(memory: Record) -> str:
 
 
 def _share(part: str) -> Column:
-    return Column(f"{part} %", lambda r: f"{r['storage']['percent'][part]:.1f}")
+    return Column(f"{part}\n%", lambda r: f"{r['storage']['percent'][part]:.1f}")
 
 
 STORAGE = [
-    Column("total bits", lambda r: f"{r['storage']['total_bits']:,}"),
+    Column("total\nbits", lambda r: f"{r['storage']['total_bits']:,}"),
     *(_share(part) for part in ("weights", "index", "padding", "pointers", "codebook")),
-    Column("x smaller than dense 32-bit", lambda r: f"{r['storage']['compression_vs_dense32']:.2f}"),
-    Column("than dense 16-bit", lambda r: f"{r['storage']['compression_vs_dense16']:.2f}"),
+    Column("times smaller\nthan 32-bit dense", lambda r: f"{r['storage']['compression_vs_dense32']:.2f}"),
+    Column("times smaller\nthan 16-bit dense", lambda r: f"{r['storage']['compression_vs_dense16']:.2f}"),
 ]
 
 
 VERIFICATION = [
-    Column("wrong weights", lambda r: f"{r['verification']['wrong_weights']:,}"),
-    Column("wrong outputs", lambda r: f"{r['verification']['wrong_outputs']:,} of {r['verification']['outputs']:,}"),
+    Column("wrong\nweights", lambda r: f"{r['verification']['wrong_weights']:,}"),
+    Column("wrong\noutputs", lambda r: f"{r['verification']['wrong_outputs']:,} of {r['verification']['outputs']:,}"),
+    Column("fractional bits\nw / a / acc", _scales),
     Column("saturated", lambda r: f"{r['verification']['saturated']:,}"),
-    Column("distance from float", lambda r: f"{r['verification']['error']:.2e}"),
-    Column("derived bound", lambda r: f"{r['verification']['bound']:.2e}"),
+    Column("distance\nfrom float", lambda r: f"{r['verification']['error']:.2e}"),
+    Column("derived\nbound", lambda r: f"{r['verification']['bound']:.2e}"),
     Column("", lambda r: "verified" if r["verification"]["ok"] else "DIFFERS"),
 ]
 
 
-def rows(headings: Iterable[str], cells: Iterable[Sequence[str]], *, left: int = 1) -> Table:
-    """A plain table; the first `left` columns are text, the others figures."""
+def rows(
+    headings: Sequence[str], cells: Iterable[Sequence[str]], *, text: set[int], wrapped: Set[int] = frozenset()
+) -> Table:
+    """A plain table: columns in `text` are aligned left, figures right; only those in `wrapped` may break lines."""
     shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for at, name in enumerate(headings):
-        shown.add_column(name, justify="left" if at < left else "right", no_wrap=True)
+        shown.add_column(name, justify="left" if at in text else "right", no_wrap=at not in wrapped, vertical="top")
     for row in cells:
         shown.add_row(*(escape(cell) for cell in row))
     return shown
 
 
 def presets_table(records: list[Record]) -> Table:
-    """What `eie-sim presets` lists."""
-    headings = ["name", "kind", "layers", "out x in", "weights non-zero", "inputs active", "source"]
-    return rows(headings, [[str(record[key]) for key in PRESET_KEYS] for record in records], left=3)
+    """What `eie-sim presets` lists: a row per layer."""
+    headings = ["name", "kind", "layer", "out x in", "weights\nnon-zero", "inputs\nactive", "source"]
+    cells = [
+        [
+            record["name"] if at == 0 else "",
+            record["kind"],
+            layer,
+            f"{n_out}x{n_in}",
+            _percent(weights),
+            _percent(inputs),
+        ]
+        + [record["source"] if at == 0 else ""]
+        for record in records
+        for at, (layer, (n_out, n_in), weights, inputs) in enumerate(
+            zip(*(record[key] for key in ("layers", "shapes", "weight_density", "activation_density")), strict=True)
+        )
+    ]
+    return rows(headings, cells, text={0, 1, 2, 6}, wrapped={6})
 
 
-PRESET_KEYS = ("name", "kind", "layers", "shapes", "weight_density", "activation_density", "source")
+def comparison_table(records: list[Record]) -> Table:
+    """Published and simulated figures side by side, with the error, whether the layer fits the PEs, and a note number."""
+    number = {note: at for at, note in enumerate(comparison_notes(records), start=1)}
+    headings = ["table", "row", "quantity", "unit", "published", "simulated", "error", "fits", "note"]
+    cells = [
+        [r["table"], r["row"], r["quantity"], r["unit"], f"{r['published']:.3f}", f"{r['simulated']:.3f}"]
+        + [f"{100 * r['error']:+.1f} %", "yes" if r["fits"] else "no", f"[{number[r['note']]}]"]
+        for r in records
+    ]
+    return rows(headings, cells, text={0, 1, 2, 3, 7})
+
+
+def comparison_notes(records: list[Record]) -> list[str]:
+    """The notes of the comparisons, each once, in order."""
+    return list(dict.fromkeys(record["note"] for record in records))
+
+
+def print_comparisons(records: list[Record], console: Console) -> None:
+    """Print the table, then what was simulated and what is known of the differences."""
+    console.print(comparison_table(records))
+    console.print()
+    for at, note in enumerate(comparison_notes(records), start=1):
+        console.print(f"[{at}] {note}", markup=False)
+    console.print()
+    for inputs in dict.fromkeys(record["inputs"] for record in records):
+        named = ", ".join(dict.fromkeys(record["row"] for record in records if record["inputs"] == inputs))
+        console.print(f"{named}: {inputs}", markup=False)
+
+
+def energy_table(records: list[Record]) -> Table:
+    """Energies per event with their sources; chosen constants are marked."""
+    cells = [
+        [r["event"], r["component"], f"{r['energy_pj']:.4f}", "chosen" if r["chosen"] else "", r["source"]]
+        for r in records
+    ]
+    return rows(["event", "component", "pJ", "", "source"], cells, text={0, 1, 3, 4}, wrapped={4})
+
+
+def area_table(record: Record) -> Table:
+    """Area of a design by module."""
+    cells = [[module, f"{mm2:.6f}"] for module, mm2 in record["by_module_mm2"].items()]
+    cells += [["one PE", f"{record['pe_mm2']:.6f}"], [f"{record['n_pe']} PEs", f"{record['total_mm2']:.3f}"]]
+    return rows(["module", "mm2"], cells, text={0})
+
+
+def formats_table(layers: list[Record]) -> Table:
+    """Bits of each layer in every storage format, by part."""
+    cells = [
+        [
+            layer["name"] if at == 0 else "",
+            one["name"],
+            f"{one['total_bits']:,}",
+            "" if one["ratio_to_dense"] is None else f"{100 * one['ratio_to_dense']:.2f} %",
+            ", ".join(f"{part} {bits:,}" for part, bits in one["parts"].items()),
+            "yes" if one["valid"] else f"no: {one['violations']:,} violations",
+        ]
+        for layer in layers
+        for at, one in enumerate(layer["formats"])
+    ]
+    return rows(["layer", "format", "bits", "of dense", "by part", "holds the layer"], cells, text={0, 1, 4, 5}, wrapped={4})
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"

@@ -46,7 +46,7 @@ def require_name(field: str, name: object) -> None:
     """Raise InputError unless `name` is text fit for tables and terminals: 1 to 200 characters, all printable."""
     rule = f"must be 1 to {MAX_NAME} printable characters"
     ok = isinstance(name, str) and 0 < len(name) <= MAX_NAME and name.isprintable()
-    require(ok, field, repr(name)[:MAX_NAME], rule)
+    require(ok, field, shown(repr(name)), rule)
 
 
 def require_fraction(field: str, value: object) -> float:

@@ -123,11 +123,11 @@ def _open(source: Any, seed: int) -> Network:
         return load_preset(source, seed=seed)
     if isinstance(source, (str, os.PathLike)):
         return _open_file(source, seed)
-    if isinstance(source, Mapping):
-        return network_from_arrays(source, "arrays", seed=seed)
     if is_sparse(source) or isinstance(source, np.ndarray):
         require(source.ndim == 2, "weights", f"shape {shown(source.shape)}", "must have 2 dimensions, (out, in)")
         return network_from_arrays({IN_MEMORY: source}, IN_MEMORY, seed=seed)
+    if isinstance(source, Mapping):
+        return network_from_arrays(source, "arrays", seed=seed)
     kinds = "a preset, a path, a numpy array, a scipy.sparse matrix, or a dict of arrays"
     raise InputError(f"workload={type(source).__name__}: must be {kinds}")
 

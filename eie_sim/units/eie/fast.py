@@ -12,7 +12,7 @@ Source: Han et al. 2016, section IV; the queue semantics are those of a credit t
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -23,70 +23,27 @@ from eie_sim.result import EieClass, EieEvent, EieTiming, Timeline
 from eie_sim.units.eie.config import DRAIN_CYCLES, EieConfig
 from eie_sim.units.eie.matrix import EieMatrix
 
-Counts = NDArray[np.int16] | NDArray[np.int32]
-
 
 class Service(NamedTuple):
-    """What every column asks of every PE, [n_column, n_pe] each; int16 where everything fits, so that more PEs share a
-    vector register, else int32.
+    """What every column asks of every PE, [n_column, n_pe] each.
 
-    entries, padding : entries, and padding entries among them
-    first_row, rows : Spmat row of the first entry, and rows touched; NO_ROW and 0 where there are no entries
-    safe_items : items whose sums fit the tables' type
+    entries, padding : entries, and padding entries among them; uint8, or int32 where a figure is above 255
+    rows : Spmat rows touched; likewise
+    first_row : Spmat row of the first entry, NO_ROW where there is none; int16, or int32 with the others or beyond 2**15
+    safe_items : items whose sums surely fit the type of first_row
     """
 
-    entries: Counts
-    padding: Counts
-    first_row: Counts
-    rows: Counts
+    entries: NDArray[np.integer]
+    padding: NDArray[np.integer]
+    rows: NDArray[np.integer]
+    first_row: NDArray[np.integer]
     safe_items: int
 
 
 NO_ROW = -2
-"""Differs from every row and from the -1 of a PE that has read none yet."""
+"""Differs from every row, and from the -1 of a PE that has read none yet."""
 
-
-class Schedule(NamedTuple):
-    """When items are broadcast and PEs are done.
-
-    broadcast_at : int32[n_item], T
-    busy_until : int32[n_pe], the cycle after a PE's last entry; 0 where it issued none
-    """
-
-    broadcast_at: NDArray[np.int32]
-    busy_until: NDArray[np.int32]
-
-    @property
-    def last_issue(self) -> int:
-        """Cycle of the last entry on any PE; 0 where none was issued."""
-        return max(int(self.busy_until.max()) - 1, 0)
-
-
-class Tally(NamedTuple):
-    """Sums over the items, int64[n_pe] each; they depend on the matrix and the items, not on time."""
-
-    entries: NDArray[np.int64]
-    padding: NDArray[np.int64]
-    empty: NDArray[np.int64]
-    spmat_reads: NDArray[np.int64]
-
-
-def run(matrix: EieMatrix, activations: NDArray[np.int16], config: EieConfig, *, timeline: bool = False) -> EieTiming:
-    """Cycles, counts, classes and, if asked, the timeline for raw activations int16[n_in]."""
-    asked = service(matrix, config.entries_per_row)
-    items = matrix.items(activations, config.active)
-    lost = lost_cycles(items, matrix.n_in, config.n_pe)
-    times = schedule(asked, items, lost, config.queue_depth)
-    sums = tally(asked, items)
-    sent, lost_in_all = len(items), int(lost.sum())
-    blocked = int(times.broadcast_at[-1]) - 1 - sent - lost_in_all if sent else 0
-    return EieTiming(
-        cycles=times.last_issue + DRAIN_CYCLES if times.last_issue else 0,
-        counts=counts_of(matrix, sums, sent),
-        classes=classes_of(asked, items, times, sums),
-        broadcast=np.array([sent, blocked, lost_in_all], dtype=np.int64),
-        timeline=timeline_of(asked, items, times) if timeline else None,
-    )
+_PREPARED: WeakKeyDictionary[EieMatrix, dict[int, Service]] = WeakKeyDictionary()
 
 
 def service(matrix: EieMatrix, entries_per_row: int) -> Service:
@@ -97,104 +54,81 @@ def service(matrix: EieMatrix, entries_per_row: int) -> Service:
     return prepared[entries_per_row]
 
 
-_PREPARED: WeakKeyDictionary[EieMatrix, dict[int, Service]] = WeakKeyDictionary()
-
-
 def _prepare(matrix: EieMatrix, entries_per_row: int) -> Service:
+    """Tables as narrow as their figures allow: the engine waits for memory more than it computes."""
     starts, ends = matrix.pointers[:-1], matrix.pointers[1:]
     entries = ends - starts
     first_row = np.where(entries > 0, starts // entries_per_row, NO_ROW)
     rows = np.where(entries > 0, (ends - 1) // entries_per_row - first_row + 1, 0)
-    largest = max(int(table.max(initial=0)) for table in (entries, first_row + rows))
-    dtype = np.int16 if largest < np.iinfo(np.int16).max else np.int32
-    tables = [np.ascontiguousarray(table, dtype=dtype) for table in (entries, matrix.padding, first_row, rows)]
-    return Service(*tables, safe_items=int(np.iinfo(dtype).max // max(1, entries.max(initial=0))))
+    most = int(entries.max(initial=1))
+    narrow = most <= np.iinfo(np.uint8).max and first_row.max(initial=0) < np.iinfo(np.int16).max - 255
+    count_type, row_type = (np.uint8, np.int16) if narrow else (np.int32, np.int32)
+    counts = (np.ascontiguousarray(table, dtype=count_type) for table in (entries, matrix.padding, rows))
+    return Service(*counts, np.ascontiguousarray(first_row, dtype=row_type), np.iinfo(row_type).max // most)
 
 
-def lost_cycles(items: NDArray[np.int32], n_in: int, n_pe: int) -> NDArray[np.int32]:
-    """Cycles the leading-non-zero scan loses before each item, int32[n_item].
+def run(matrix: EieMatrix, activations: NDArray[np.int16], config: EieConfig, *, timeline: bool = False) -> EieTiming:
+    """Cycles, counts, classes and, if asked, the timeline for raw activations int16[n_in]."""
+    asked = service(matrix, config.entries_per_row)
+    n_pe, n_column = matrix.n_pe, matrix.n_column
+    items, lost, broadcast_at, taken_by_all = np.empty((4, n_column), dtype=np.int32)
+    pe_times = np.zeros((2, n_pe), dtype=np.int32)
+    narrow_sums, sums = np.empty((5, n_pe), dtype=asked.first_row.dtype), np.zeros((4, n_pe), dtype=np.int64)
+    counts = np.zeros((n_pe + 1, len(EieEvent)), dtype=np.int64)
+    classes = np.zeros((n_pe, len(EieClass)), dtype=np.int64)
+    broadcast = np.zeros(3, dtype=np.int64)
 
-    Every lane row without an active input costs one, and every other one does after its last active input unless that
-    sits in the last lane. A bias is a lane row of its own, in lane 0.
-    """
-    lost = np.empty(len(items), dtype=np.int32)
-    _scan(items, n_in, n_pe, lost)
-    return lost
-
-
-def schedule(asked: Service, items: NDArray[np.int32], lost: NDArray[np.int32], queue_depth: int) -> Schedule:
-    """Solve the recurrence for the items."""
-    broadcast_at = np.empty(len(items), dtype=np.int32)
-    taken_by_all = np.empty(len(items), dtype=np.int32)
-    free_at, busy_until = (np.zeros(asked.entries.shape[1], dtype=np.int32) for _ in range(2))
-    _solve(items, lost, asked.entries, queue_depth, broadcast_at, taken_by_all, free_at, busy_until)
-    return Schedule(broadcast_at, busy_until)
-
-
-def tally(asked: Service, items: NDArray[np.int32]) -> Tally:
-    """Add up what the items make each PE do."""
-    n_pe, dtype = asked.entries.shape[1], asked.entries.dtype
-    sums = np.zeros((len(Tally._fields), n_pe), dtype=np.int64)
-    row_read_last = np.full(n_pe, -1, dtype=dtype)
-    tables = asked.entries, asked.padding, asked.first_row, asked.rows
-    for at in range(0, len(items), asked.safe_items):  # narrow sums are moved on before they could overflow
-        partial = [np.zeros(n_pe, dtype=dtype) for _ in Tally._fields]
-        _add_up(items[at : at + asked.safe_items], *tables, *partial, row_read_last)
-        sums += partial
-    return Tally(*sums)
+    n_item = _scan(activations, config.active == "nonzero", matrix.has_bias, n_pe, items, lost)
+    items, lost, broadcast_at = items[:n_item], lost[:n_item], broadcast_at[:n_item]
+    _solve(items, lost, asked.entries, config.queue_depth, broadcast_at, taken_by_all, *pe_times)
+    _add_up(items, *asked, narrow_sums, sums)
+    last_issue = _report(
+        items, lost, asked.entries, broadcast_at, pe_times[1], sums, matrix.n_out, counts, classes, broadcast
+    )
+    return EieTiming(
+        cycles=last_issue + DRAIN_CYCLES if last_issue else 0,
+        counts=counts,
+        classes=classes,
+        broadcast=broadcast,
+        timeline=_timeline(asked, items, broadcast_at) if timeline else None,
+    )
 
 
-def counts_of(matrix: EieMatrix, sums: Tally, sent: int) -> NDArray[np.int64]:
-    """The count matrix, int64[n_pe + 1, n_event]; its last row is the central control unit."""
-    counts = np.zeros((matrix.n_pe + 1, len(EieEvent)), dtype=np.int64)
-    counts[-1, EieEvent.BROADCASTS] = sent
-    pes = counts[:-1]
-    for event in (EieEvent.QUEUE_WRITES, EieEvent.QUEUE_READS, EieEvent.POINTER_READS):
-        pes[:, event] = sent
-    pes[:, EieEvent.SPMAT_READS] = sums.spmat_reads
-    pes[:, EieEvent.CODEBOOK_READS] = sums.entries
-    pes[:, EieEvent.PADDING_ENTRIES] = sums.padding
-    for event in (EieEvent.MACS, EieEvent.ACCUMULATOR_READS, EieEvent.ACCUMULATOR_WRITES):
-        pes[:, event] = sums.entries - sums.padding
-    rows, more = divmod(matrix.n_out, matrix.n_pe)
-    pes[:, EieEvent.OUTPUT_WRITES] = rows + (np.arange(matrix.n_pe) < more)
-    return counts
-
-
-def classes_of(asked: Service, items: NDArray[np.int32], times: Schedule, sums: Tally) -> NDArray[np.int64]:
-    """PE-cycles by class, int64[n_pe, n_class]."""
-    classes = np.zeros((len(times.busy_until), len(EieClass)), dtype=np.int64)
-    if times.last_issue == 0:
-        return classes
-    late = np.zeros(len(classes), dtype=np.int64)
-    _count_late_empty(items, asked.entries, times.broadcast_at, times.busy_until, times.last_issue, late)
-    classes[:, EieClass.WEIGHT] = sums.entries - sums.padding
-    classes[:, EieClass.PADDING] = sums.padding
-    classes[:, EieClass.EMPTY] = sums.empty - late
-    classes[:, EieClass.DRAIN] = DRAIN_CYCLES
-    classes[:, EieClass.WAITING] = times.last_issue + DRAIN_CYCLES - classes.sum(axis=1)
-    return classes
-
-
-def timeline_of(asked: Service, items: NDArray[np.int32], times: Schedule) -> Timeline:
+def _timeline(asked: Service, items: NDArray[np.int32], broadcast_at: NDArray[np.int32]) -> Timeline:
     """(T int64[n_item], L int64[n_item, n_pe])."""
-    n_pe = len(times.busy_until)
+    n_pe = asked.entries.shape[1]
     taken_at = np.empty((len(items), n_pe), dtype=np.int64)
-    _take(items, asked.entries, times.broadcast_at, np.zeros(n_pe, dtype=np.int64), taken_at)
-    return times.broadcast_at.astype(np.int64), taken_at
+    _take(items, asked.entries, broadcast_at, np.zeros(n_pe, dtype=np.int64), taken_at)
+    return broadcast_at.astype(np.int64), taken_at
 
 
 @kernel
-def _scan(items, n_in, n_pe, lost):
-    """Fill the cycles lost before each item."""
-    row, lane = 0, n_pe - 1  # as if a row had just ended in its last lane
-    row_before = -1
-    for k in range(len(items)):
-        is_bias = items[k] == n_in
-        row = -(-n_in // n_pe) if is_bias else items[k] // n_pe
-        lost[k] = 0 if row == row_before else row - row_before - 1 + (lane != n_pe - 1)
-        lane = 0 if is_bias else items[k] % n_pe
-        row_before = row
+def _scan(activations: Any, any_sign: bool, has_bias: bool, n_pe: int, items: Any, lost: Any) -> int:
+    """Fill the items and the cycles lost before each; returns how many items there are.
+
+    Every lane row without an active input costs a cycle, and every other one does after its last active input unless
+    that sits in the last lane. A bias is a lane row of its own, in lane 0.
+    """
+    n_in = len(activations)
+    n_item = 0
+    lost_since = 0
+    for row_start in range(0, n_in, n_pe):
+        row_end = min(row_start + n_pe, n_in)
+        last_active = -1
+        for j in range(row_start, row_end):
+            if activations[j] > 0 or (any_sign and activations[j] != 0):
+                items[n_item] = j
+                lost[n_item] = lost_since
+                lost_since = 0
+                last_active = j
+                n_item += 1
+        if last_active != row_start + n_pe - 1:
+            lost_since += 1
+    if has_bias:
+        items[n_item] = n_in
+        lost[n_item] = lost_since
+        n_item += 1
+    return n_item
 
 
 @kernel
@@ -221,39 +155,92 @@ def _solve(items, lost, entries, queue_depth, broadcast_at, taken_by_all, free_a
 
 
 @kernel
-def _add_up(items, entries, padding, first_row, rows, sum_entries, sum_padding, sum_empty, sum_rows, row_read_last):
-    """Sum entries, padding, items without entries and Spmat rows read, PE by PE.
+def _add_up(items, entries, padding, rows, first_row, safe_items, narrow_sums, sums):
+    """Sum entries, padding, items without entries and Spmat rows read, PE by PE, into sums int64[4, n_pe].
 
-    The last row read stays latched: a row in which an item begins is not read again. Entries come in order, so the row
-    read last only grows. Every step stays as narrow as the tables, so that many PEs share a vector register.
+    Narrow sums are moved on before a PE's entries could overflow them. The row read last stays latched: a row in which
+    an item begins is not read again. Entries come in order, so the row read last only grows.
     """
-    narrow = sum_entries.dtype.type
-    for k in range(len(items)):
-        j = items[k]
-        of_item, fillers, first, touched = entries[j], padding[j], first_row[j], rows[j]
-        for p in range(len(row_read_last)):
-            latched = row_read_last[p]
-            sum_entries[p] = narrow(sum_entries[p] + of_item[p])
-            sum_padding[p] = narrow(sum_padding[p] + fillers[p])
-            sum_empty[p] = narrow(sum_empty[p] + narrow(of_item[p] == 0))
-            sum_rows[p] = narrow(sum_rows[p] + narrow(touched[p] - narrow(first[p] == latched)))
-            row_read_last[p] = max(latched, narrow(narrow(first[p] + touched[p]) - 1))
+    latched = narrow_sums[4]
+    latched[:] = -1
+    for start in range(0, len(items), safe_items):
+        narrow_sums[:4] = 0
+        _add_block(
+            items[start : start + safe_items],
+            entries,
+            padding,
+            rows,
+            first_row,
+            narrow_sums[0],
+            narrow_sums[1],
+            narrow_sums[2],
+            narrow_sums[3],
+            latched,
+        )
+        sums += narrow_sums[:4]
 
 
 @kernel
-def _count_late_empty(items, entries, broadcast_at, busy_until, last_issue, late):
-    """Items without entries that a PE takes after the last issue: they follow the PE's last entry, and count nowhere."""
-    for p in range(len(late)):
-        k = len(items)
-        while k > 0 and entries[items[k - 1], p] == 0:
-            k -= 1
-        free_at = np.int64(busy_until[p])
-        for later in range(k, len(items)):
-            taken = max(np.int64(broadcast_at[later]) + 1, free_at)
-            if taken > last_issue:
-                late[p] += len(items) - later
-                break
-            free_at = taken + 1
+def _add_block(items, entries, padding, rows, first_row, sum_entries, sum_padding, sum_empty, sum_rows, latched):
+    """Add up a few items. Every step stays as narrow as the sums, so that many PEs share a vector register."""
+    narrow = sum_entries.dtype.type
+    for k in range(len(items)):
+        j = items[k]
+        of_item, fillers, touched, first = entries[j], padding[j], rows[j], first_row[j]
+        for p in range(len(latched)):
+            n, row, row_before = narrow(of_item[p]), first[p], latched[p]
+            sum_entries[p] = narrow(sum_entries[p] + n)
+            sum_padding[p] = narrow(sum_padding[p] + narrow(fillers[p]))
+            sum_empty[p] = narrow(sum_empty[p] + narrow(n == 0))
+            sum_rows[p] = narrow(sum_rows[p] + narrow(narrow(touched[p]) - narrow(row == row_before)))
+            latched[p] = max(row_before, narrow(narrow(row + narrow(touched[p])) - 1))
+
+
+@kernel
+def _report(items, lost, entries, broadcast_at, busy_until, sums, n_out, counts, classes, broadcast):
+    """Fill counts, classes and broadcast from the times and the sums; returns the cycle of the last issue, 0 for none."""
+    n_item, n_pe = len(items), len(busy_until)
+    last_issue = max(np.int64(busy_until.max()) - 1, 0)
+    counts[n_pe, EieEvent.BROADCASTS] = n_item
+    for p in range(n_pe):
+        n_entry, n_padding, n_empty, n_read = sums[0, p], sums[1, p], sums[2, p], sums[3, p]
+        n_weight = n_entry - n_padding
+        counts[p, EieEvent.QUEUE_WRITES] = n_item
+        counts[p, EieEvent.QUEUE_READS] = n_item
+        counts[p, EieEvent.POINTER_READS] = n_item
+        counts[p, EieEvent.SPMAT_READS] = n_read
+        counts[p, EieEvent.CODEBOOK_READS] = n_entry
+        counts[p, EieEvent.MACS] = n_weight
+        counts[p, EieEvent.PADDING_ENTRIES] = n_padding
+        counts[p, EieEvent.ACCUMULATOR_READS] = n_weight
+        counts[p, EieEvent.ACCUMULATOR_WRITES] = n_weight
+        counts[p, EieEvent.OUTPUT_WRITES] = (n_out - p + n_pe - 1) // n_pe
+        if last_issue > 0:
+            n_empty -= _late_empty(items, entries, p, broadcast_at, busy_until[p], last_issue)
+            classes[p, EieClass.WEIGHT] = n_weight
+            classes[p, EieClass.PADDING] = n_padding
+            classes[p, EieClass.EMPTY] = n_empty
+            classes[p, EieClass.WAITING] = last_issue - n_entry - n_empty
+            classes[p, EieClass.DRAIN] = DRAIN_CYCLES
+    broadcast[0] = n_item
+    broadcast[2] = lost.sum()
+    broadcast[1] = broadcast_at[n_item - 1] - 1 - n_item - broadcast[2] if n_item > 0 else 0
+    return last_issue
+
+
+@kernel
+def _late_empty(items, entries, p, broadcast_at, busy_until, last_issue):
+    """Items without entries that a PE takes after the last issue: they follow its last entry, and count in no class."""
+    k = len(items)
+    while k > 0 and entries[items[k - 1], p] == 0:
+        k -= 1
+    free_at = np.int64(busy_until)
+    for later in range(k, len(items)):
+        taken = max(np.int64(broadcast_at[later]) + 1, free_at)
+        if taken > last_issue:
+            return len(items) - later
+        free_at = taken + 1
+    return 0
 
 
 @kernel

@@ -1,0 +1,86 @@
+"""Run with: pytest tests/benchmarks -m slow --benchmark-enable"""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import scipy.sparse
+
+from eie_sim import quantize
+from eie_sim.units.eie import fast, functional, reference
+from eie_sim.units.eie.config import EieConfig
+from eie_sim.units.eie.matrix import EieMatrix
+from eie_sim.units.eie.unit import raw_activations
+from eie_sim.workload import load, preset_names
+
+pytestmark = pytest.mark.slow
+DESIGN = EieConfig()
+
+
+@pytest.fixture(scope="module")
+def alex6():
+    """A prepared Alex-6: the encoded matrix, raw activations, and scipy's product over the same active columns."""
+    layer = load("alex-6").layers[0]
+    matrix = EieMatrix.from_dense(layer.weights, activations=layer.activations)
+    raw = raw_activations(matrix, layer.activations[0])
+    active = np.flatnonzero(raw > 0)
+    columns, values = layer.weights[:, active], raw[active].astype(np.float32)
+    return matrix, raw, lambda: columns @ values
+
+
+def test_timing_and_counts(alex6, ratio):
+    matrix, raw, product = alex6
+    case = "fast engine, timing and counts / scipy CSC product, Alex-6"
+    ratio(case, lambda: fast.run(matrix, raw, DESIGN), product, at_most=0.5, aim=0.15, rounds=200)
+
+
+def test_timing_counts_and_output(alex6, ratio):
+    matrix, raw, product = alex6
+
+    def run():
+        fast.run(matrix, raw, DESIGN)
+        functional.accumulate(matrix, raw, DESIGN)
+
+    ratio("timing, counts and output / scipy CSC product, Alex-6", run, product, at_most=5, aim=2, rounds=100)
+
+
+def test_fast_against_reference(ratio):
+    layer = load("alex-7").layers[0]
+    matrix = EieMatrix.from_dense(layer.weights, activations=layer.activations)
+    raw = raw_activations(matrix, layer.activations[0])
+
+    def run():
+        fast.run(matrix, raw, DESIGN)
+        functional.accumulate(matrix, raw, DESIGN)
+
+    case = "fast / reference engine, everything, Alex-7"
+    ratio(case, run, lambda: reference.run(matrix, raw, DESIGN), at_most=1, rounds=1)
+
+
+def test_dense_to_matrix(ratio):
+    dense = load("alex-6").layers[0].weights.toarray()
+    case = "dense 4096 x 9216 to EieMatrix / scipy.sparse.csc_matrix"
+    ratio(
+        case, lambda: EieMatrix.from_dense(dense), lambda: scipy.sparse.csc_matrix(dense), at_most=20, aim=8, rounds=3
+    )
+
+
+def test_clustering(ratio):
+    weights = np.random.default_rng(0).normal(size=3_400_000).astype(np.float32)
+    case = "k-means of 3.4 M weights into 15 / numpy.sort of them"
+    ratio(case, lambda: quantize.cluster(weights, 15), lambda: np.sort(weights), at_most=20, rounds=3)
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_peak_memory_of_a_preset(name):
+    program = (
+        "import json, resource, sys\nfrom eie_sim.cli import main\n"
+        f"code = main(['run', '{name}', '--json'])\n"
+        "sys.stderr.write(json.dumps([code, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    code, peak_kb = json.loads(done.stderr)
+    assert code == 0
+    assert peak_kb < 1.5e6

@@ -1,0 +1,136 @@
+"""What comes with the package."""
+
+import csv
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from eie_sim import InputError
+from eie_sim.workload import data_folder, load, preset_names, presets
+
+PAPER = {
+    "alex-6": (4096, 9216, 0.09, 0.351),
+    "alex-7": (4096, 4096, 0.09, 0.353),
+    "alex-8": (1000, 4096, 0.25, 0.375),
+    "vgg-6": (4096, 25088, 0.04, 0.183),
+    "vgg-7": (4096, 4096, 0.04, 0.375),
+    "vgg-8": (1000, 4096, 0.23, 0.411),
+    "nt-we": (600, 4096, 0.10, 1.0),
+    "nt-wd": (8791, 600, 0.11, 1.0),
+    "nt-lstm": (2400, 1201, 0.10, 1.0),
+}
+
+
+def within_four_sigma(measured, density, total):
+    return abs(measured - density) <= 4 * np.sqrt(density * (1 - density) / total)
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_paper_layers_have_the_published_shape_and_density(name):
+    n_out, n_in, weight_density, activation_density = PAPER[name]
+    network = load(name.upper())
+    (layer,) = network.layers
+    assert layer.weights.shape == (n_out, n_in)
+    assert layer.weights.dtype == layer.activations.dtype == np.float32
+    assert layer.activations.shape == (1, n_in)
+    assert within_four_sigma(layer.density, weight_density, n_out * n_in)
+    assert within_four_sigma(layer.activation_density, activation_density, n_in)
+    assert layer.synthetic
+    assert network.synthetic
+    assert layer.weights_source == f"synthetic, density {weight_density:g}, seed 0"
+    assert layer.activations_source == f"synthetic, density {activation_density:g}, seed 0"
+    assert network.source.startswith("synthetic, shape and densities of ")
+
+
+def test_the_list_has_all_of_them():
+    records = presets()
+    assert [record.name for record in records] == ["digits-mlp", *PAPER] == list(preset_names())
+    assert {record.name: record.kind for record in records if record.kind != "synthetic"} == {"digits-mlp": "real"}
+    for record in records[1:]:
+        n_out, n_in, *densities = PAPER[record.name]
+        assert record.shapes == ((n_out, n_in),)
+        assert [*record.weight_density, *record.activation_density] == densities
+        assert "Table III" in record.source
+    json.dumps([record.to_dict() for record in records], allow_nan=False)
+
+
+def test_digits_record_is_measured():
+    digits = presets()[0]
+    assert digits.layers == ("fc1", "fc2", "fc3")
+    assert digits.shapes == ((256, 64), (128, 256), (10, 128))
+    results = json.loads((data_folder("models") / "digits-mlp" / "results.json").read_text())["pruned"]["layers"]
+    for at, name in enumerate(digits.layers):
+        assert round(digits.weight_density[at], 4) == results[name]["weights"]["ratio"]
+        assert round(digits.activation_density[at], 4) == results[name]["inputs_traced"]["ratio"]
+
+
+def test_digits_network():
+    network = load("digits-mlp")
+    assert network.chained
+    assert not network.synthetic
+    assert network.test_inputs.shape == (360, 64)
+    assert network.inputs is network.test_inputs
+    assert network.test_labels.shape == (360,)
+    assert network.calibration.shape == (256, 64)
+    assert 0 <= network.test_inputs.min() < network.test_inputs.max() == 1
+    assert [layer.activations.shape for layer in network.layers] == [(64, 64), (64, 256), (64, 128)]
+    assert [layer.bias.shape for layer in network.layers] == [(256,), (128,), (10,)]
+    assert all(layer.weights_source == "real, trained and pruned" for layer in network.layers)
+    assert all(layer.activations_source == "recorded, 64 held-back images" for layer in network.layers)
+    np.testing.assert_array_equal(network.layers[0].activations, network.test_inputs[:64])
+
+
+@pytest.mark.parametrize("which", ["pruned", "dense"])
+def test_digits_network_has_the_accuracy_of_its_record(which):
+    network = load("digits-mlp")
+    layers = network.layers if which == "pruned" else network.dense_layers
+    x = network.test_inputs
+    for layer in layers:
+        x = np.maximum(x, 0) @ layer.weights.T + layer.bias
+    results = json.loads((data_folder("models") / "digits-mlp" / "results.json").read_text())
+    assert np.count_nonzero(x.argmax(axis=1) == network.test_labels) == results[which]["accuracy"]["count"]
+
+
+def test_recorded_activations_are_what_the_layers_compute():
+    network = load("digits-mlp")
+    for first, second in itertools.pairwise(network.layers):
+        computed = np.maximum(first.activations @ first.weights.T + first.bias, 0)
+        np.testing.assert_allclose(second.activations, computed, rtol=1e-5, atol=1e-6)
+
+
+def test_one_layer_of_a_preset():
+    network = load("digits-mlp", layer="fc2")
+    assert network.name == "digits-mlp/fc2"
+    assert [layer.name for layer in network.layers] == ["fc2"]
+    assert network.inputs.shape == (64, 256)
+    assert network.test_labels is None
+    assert not network.chained
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("alex6", "did you mean alex-6"), ("digits", "did you mean digits-mlp"), ("zzzzzz", "must be one of alex-6, ")],
+)
+def test_a_misspelt_preset(name, said):
+    with pytest.raises(InputError, match=f"workload={name}: unknown; {said}"):
+        load(name)
+
+
+def test_data_folders():
+    assert (data_folder("models") / "digits-mlp" / "weights.safetensors").is_file()
+    assert (data_folder("traces") / "digits-mlp.safetensors").is_file()
+    with pytest.raises(InputError, match="nothing-such"):
+        data_folder("nothing-such")
+
+
+def test_the_table_is_the_published_one():
+    with (data_folder("models") / "eie-paper" / "layers.csv").open(encoding="utf-8", newline="") as stream:
+        rows = {row["name"]: row for row in csv.DictReader(stream)}
+    assert rows.keys() == PAPER.keys()
+    for name, values in PAPER.items():
+        columns = ("n_out", "n_in", "weight_density", "activation_density")
+        assert tuple(float(rows[name][column]) for column in columns) == values
+    assert (Path(data_folder("models")) / "eie-paper" / "README.md").is_file()
