@@ -44,7 +44,7 @@ _HOME = {
 }
 _MODULES = ("energy", "prune", "workload")
 
-__all__ = ["__version__", *_HOME, *_MODULES]
+__all__ = ["__version__", *_HOME, *_MODULES]  # noqa: PLE0604  keys of the dict above, all strings
 
 
 def __getattr__(name: str) -> Any:

@@ -225,7 +225,7 @@ def energy(
 
 @app.command
 def validate(*, seed: int = 0, json: bool = False) -> int:
-    """Rerun published figures: power by module (Table II) and times (Table IV) of the EIE paper, with the error of each.
+    """Rerun published figures of the EIE paper, power by module (Table II) and times (Table IV), and show each error.
 
     Example: eie-sim validate --json
 
@@ -237,9 +237,9 @@ def validate(*, seed: int = 0, json: bool = False) -> int:
         Print the comparisons as JSON.
     """
     from eie_sim.report.text import print_comparisons
-    from eie_sim.validate import LAYERS, eie_times, energy_table2, simulate_layers
+    from eie_sim.validate import LAYERS, LayerResult, eie_times, energy_table2, simulate_layers
 
-    layers = {}
+    layers: dict[str, LayerResult] = {}
     with _progress() as progress:
         for name in LAYERS:
             progress(f"{name}: simulating")

@@ -63,5 +63,5 @@ def product(weight, activation, half, shift):
 
 @kernel
 def saturating_add(accumulator, addend, low, high):
-    """accumulator + addend, held within low..high."""
+    """Add, and hold the sum within low..high."""
     return min(max(accumulator + addend, low), high)

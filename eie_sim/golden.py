@@ -6,7 +6,7 @@ how far the integer result may be from it.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -46,11 +46,10 @@ def matmul(
     codebook : float64[n_code], value of each code
     activations : floats, or raw 16-bit integers of `rules.activation` fractional bits
 
-    The bound adds, item by item, the error of the weight times the activation and of the activation times the weight,
-    w x - w' x' = (w - w') x + w' (x - x'), each with the error it really has, and one unit of the accumulator for every
-    product that is shifted (half of one when rounding to nearest).
+    The bound adds, item by item, w x - w' x' = (w - w') x + w' (x - x'), each with the error it really has, and
+    one unit of the accumulator for every product that is shifted (half of one when rounding to nearest).
     """
-    x_raw, x = _inputs(np.atleast_2d(np.asarray(activations)), rules, has_bias_of=codes.shape[1])
+    x_raw, x = _inputs(np.atleast_2d(np.asarray(activations)), rules, n_column=codes.shape[1])
     word = _words(codebook, rules.weight)
     word_value = word / 2.0**rules.weight
     shift = rules.weight + rules.activation - rules.accumulator
@@ -79,7 +78,7 @@ def matmul(
 
 
 def misencoded(weights: ArrayLike, codes: NDArray[np.uint8], codebook: NDArray[np.float64]) -> int:
-    """Weights [n_out, n_in] that are stored wrongly: a zero with a code, or a weight without its nearest codebook value.
+    """Count weights [n_out, n_in] stored wrongly: a zero with a code, or one without its nearest codebook value.
 
     Dense or scipy.sparse; nearest up to rounding of the weights' own type.
     """
@@ -109,9 +108,7 @@ def _triplets(weights: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64],
     return column, row, dense[row, column]
 
 
-def _inputs(
-    given: NDArray[np.floating] | NDArray[np.integer], rules: Arithmetic, *, has_bias_of: int
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def _inputs(given: NDArray[Any], rules: Arithmetic, *, n_column: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Raw and real inputs [n_vector, n_column]: zero where an input takes no part, 1.0 for a bias."""
     if given.dtype.kind == "f":
         raw, real = _words(given, rules.activation), given.astype(np.float64)
@@ -119,14 +116,14 @@ def _inputs(
         raw, real = given.astype(np.int64), given / 2.0**rules.activation
     takes_part = real > 0 if rules.active == "positive" else real != 0
     raw, real = np.where(takes_part, raw, 0), np.where(takes_part, real, 0.0)
-    bias = has_bias_of - given.shape[1]
+    bias = n_column - given.shape[1]
     if bias:
         raw = np.concatenate([raw, np.full((len(raw), bias), 2**rules.activation)], axis=1)
         real = np.concatenate([real, np.ones((len(real), bias))], axis=1)
     return raw, real
 
 
-def _words(values: NDArray[np.floating], bits: int) -> NDArray[np.int64]:
+def _words(values: NDArray[Any], bits: int) -> NDArray[np.int64]:
     """Nearest 16-bit words, ties to even, saturating."""
     return np.minimum(np.maximum(np.round(values.astype(np.float64) * (1 << bits)), -32768), 32767).astype(np.int64)
 

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import numba
-from numba.core import config as numba_config
+from numba.core import config
+
+numba_config: Any = config  # its settings are made at run time
 
 
 def source_hash(package: Path) -> str:

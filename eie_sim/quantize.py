@@ -89,7 +89,7 @@ def cluster(weights: NDArray[np.floating], n_codes: int) -> tuple[NDArray[np.flo
     n_codes : clusters, >= 1
 
     Returns (centroids float64[n_codes] ascending, thresholds float64[n_codes - 1]): a weight belongs to the number of
-    thresholds below it, so one on a threshold goes to the lower centroid. A cluster that owns no weight stays where it is.
+    thresholds below it, so one on a threshold goes to the lower centroid. A cluster without weights stays where it is.
     Deterministic; sorting once makes a round cost n_codes searches, whatever the number of weights.
     """
     if weights.size == 0:

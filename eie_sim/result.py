@@ -210,7 +210,8 @@ class SimResult:
         fits = "fits" if self.fits else f"does not fit: {self.passes} passes"
         return "\n".join(
             [
-                f"{self.unit}, {self.engine} engine: {self.cycles} cycles, {self.time_us:.2f} us at {self.config.clock_mhz:g} MHz",
+                f"{self.unit}, {self.engine} engine: {self.cycles} cycles, "
+                f"{self.time_us:.2f} us at {self.config.clock_mhz:g} MHz",
                 f"inputs: {self.inputs}; {fits}; config {self.config_hash}",
                 f"PE-cycles: {split}",
                 f"utilisation {100 * self.utilisation:.1f} %, load balance {100 * self.load_balance:.1f} %",

@@ -137,27 +137,37 @@ def run_network(
     if network.chained:
         matrices = calibrate(matrices, _calibration(network), active=config.active)
     runs: list[LayerRun] = []
-    for at, (layer, matrix) in enumerate(zip(network.layers, matrices, strict=True)):
-        given, label = (
-            _given(network, layer, matrix) if at == 0 or not network.chained else _passed_on(runs[-1], matrix)
-        )
-        matrix = matrix.with_scales_for(given, active=config.active)
-        progress(f"{layer.name}: simulating")
-        result = simulate(matrix, given, config, engine=engine)
-        progress(f"{layer.name}: verifying")
-        runs.append(
-            LayerRun(
-                layer=layer,
-                matrix=matrix,
-                inputs=label,
-                negative_ignored=int(np.count_nonzero(given < 0)) if config.active == "positive" else 0,
-                result=result,
-                energy=account(result, table),
-                storage=encoded(matrix, pointer_bits=config.pointer_bits),
-                verification=verify(layer, matrix, given, result),
-            )
-        )
+    for layer, matrix in zip(network.layers, matrices, strict=True):
+        follows = network.chained and len(runs) > 0
+        given, label = _passed_on(runs[-1], matrix) if follows else _given(network, layer, matrix)
+        progress(f"{layer.name}: simulating and verifying")
+        runs.append(run_layer(layer, matrix, given, config, inputs=label, engine=engine, table=table))
     return NetworkRun(network=network, config=config, layers=tuple(runs), accuracy=accuracy(network, runs))
+
+
+def run_layer(
+    layer: Layer,
+    matrix: EieMatrix,
+    activations: NDArray[Any],
+    config: EieConfig,
+    *,
+    inputs: str,
+    engine: str,
+    table: EnergyTable,
+) -> LayerRun:
+    """Simulate one compressed layer, check it, and account for it. `inputs` says what the activations are."""
+    matrix = matrix.with_scales_for(activations, active=config.active)
+    result = simulate(matrix, activations, config, engine=engine)
+    return LayerRun(
+        layer=layer,
+        matrix=matrix,
+        inputs=inputs,
+        negative_ignored=int(np.count_nonzero(activations < 0)) if config.active == "positive" else 0,
+        result=result,
+        energy=account(result, table),
+        storage=encoded(matrix, pointer_bits=config.pointer_bits),
+        verification=verify(layer, matrix, activations, result),
+    )
 
 
 def compress(layer: Layer, config: EieConfig) -> EieMatrix:

@@ -41,16 +41,15 @@ def heading(record: Record) -> list[str]:
     lines = [
         f"{record['network']}: {record['source']}",
         f"design: {config['n_pe']} PEs at {config['clock_mhz']:g} MHz, queue depth {config['queue_depth']}, "
-        f"{config['weight_bits']}-bit codes, {config['index_bits']}-bit gaps, {config['accumulator_bits']}-bit accumulators, "
-        f"{config['node_nm']} nm",
+        f"{config['weight_bits']}-bit codes, {config['index_bits']}-bit gaps, "
+        f"{config['accumulator_bits']}-bit accumulators, {config['node_nm']} nm",
         f"weights: {label}; engine {record['engine']}; seed {record['seed']}; config {record['config_hash']}",
     ]
     for layer in record["layers"]:
         lines.append(f"{layer['name']}: weights {layer['weights']}; inputs {layer['inputs']}")
         if layer["negative_inputs_ignored"]:
-            lines.append(
-                f"{layer['name']}: {layer['negative_inputs_ignored']} negative inputs took no part (--active nonzero takes them)"
-            )
+            ignored = layer["negative_inputs_ignored"]
+            lines.append(f"{layer['name']}: {ignored} negative inputs took no part (--active nonzero takes them)")
     lines += [f"{other['name']}: {other['reason']}" for other in record["not_simulated"]]
     return lines
 
@@ -213,8 +212,8 @@ def presets_table(records: list[Record]) -> Table:
             f"{n_out}x{n_in}",
             _percent(weights),
             _percent(inputs),
+            record["source"] if at == 0 else "",
         ]
-        + [record["source"] if at == 0 else ""]
         for record in records
         for at, (layer, (n_out, n_in), weights, inputs) in enumerate(
             zip(*(record[key] for key in ("layers", "shapes", "weight_density", "activation_density")), strict=True)
@@ -224,12 +223,18 @@ def presets_table(records: list[Record]) -> Table:
 
 
 def comparison_table(records: list[Record]) -> Table:
-    """Published and simulated figures side by side, with the error, whether the layer fits the PEs, and a note number."""
+    """Published and simulated figures side by side, with error, whether the layer fits the PEs, and a note number."""
     number = {note: at for at, note in enumerate(comparison_notes(records), start=1)}
     headings = ["table", "row", "quantity", "unit", "published", "simulated", "error", "fits", "note"]
     cells = [
-        [r["table"], r["row"], r["quantity"], r["unit"], f"{r['published']:.3f}", f"{r['simulated']:.3f}"]
-        + [f"{100 * r['error']:+.1f} %", "yes" if r["fits"] else "no", f"[{number[r['note']]}]"]
+        [
+            *(r[key] for key in ("table", "row", "quantity", "unit")),
+            f"{r['published']:.3f}",
+            f"{r['simulated']:.3f}",
+            f"{100 * r['error']:+.1f} %",
+            "yes" if r["fits"] else "no",
+            f"[{number[r['note']]}]",
+        ]
         for r in records
     ]
     return rows(headings, cells, text={0, 1, 2, 3, 7})
@@ -282,7 +287,8 @@ def formats_table(layers: list[Record]) -> Table:
         for layer in layers
         for at, one in enumerate(layer["formats"])
     ]
-    return rows(["layer", "format", "bits", "of dense", "by part", "holds the layer"], cells, text={0, 1, 4, 5}, wrapped={4})
+    headings = ["layer", "format", "bits", "of dense", "by part", "holds the layer"]
+    return rows(headings, cells, text={0, 1, 4, 5}, wrapped={4})
 
 
 def _percent(share: float) -> str:

@@ -1,0 +1,1 @@
+"""The accelerators, a folder each, and the channel their reference engines share."""

@@ -1,7 +1,7 @@
 """The channel that all reference engines share: bounded, with a latency, and credits that take time to return.
 
-Waiting lives here. A sender reserves a slot and sends; a receiver takes. Neither asks whether the other is ready, and the
-times do not depend on the order in which processes of one cycle run.
+Waiting lives here. A sender reserves a slot and sends; a receiver takes. Neither asks whether the other is ready, and
+the times do not depend on the order in which processes of one cycle run.
 """
 
 from __future__ import annotations

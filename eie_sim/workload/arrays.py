@@ -20,6 +20,9 @@ MAX_SIDE = 2**20
 MAX_BYTES = 2**31
 """Most bytes the arrays of one file may declare, so that a small file cannot claim all memory."""
 
+MAX_NUMBERS = 2**29
+"""Most numbers of one array, so that bytes widened to floats stay within memory too."""
+
 EXACT_IN_FLOAT32 = ("bool", "int8", "uint8", "int16", "uint16", "float16", "float32")
 
 MAX_NAME = 200
@@ -69,10 +72,11 @@ def to_array(field: str, values: Any) -> NDArray[Any]:
 def as_floats(field: str, array: Any) -> Floats:
     """Real numbers as native float32 where that is exact by type, else float64; not copied where nothing changes.
 
-    Raises InputError for complex numbers, text and objects.
+    Raises InputError for complex numbers, text and objects, and for more than `MAX_NUMBERS`.
     """
     values = to_array(field, array)
     require(values.dtype.kind in "fiub", field, f"dtype {shown(values.dtype)}", "must hold real numbers")
+    require(values.size <= MAX_NUMBERS, field, f"{values.size} numbers", f"must be at most {MAX_NUMBERS}")
     target = np.float32 if values.dtype.name in EXACT_IN_FLOAT32 else np.float64
     with np.errstate(over="ignore"):  # a long double too large becomes infinite, which is refused later by name
         return values.astype(target, copy=False)

@@ -106,7 +106,7 @@ def test_one_vector_for_no_layer():
 
 
 def test_values_on_a_pattern():
-    pattern = scipy.sparse.random_array((200, 300), density=0.2, rng=0, format="csc").astype(bool)
+    pattern = scipy.sparse.csc_array(np.random.default_rng(0).random((200, 300)) < 0.2)
     w = synthetic.weights_on(pattern, "a", seed=1)
     np.testing.assert_array_equal(w.indices, pattern.indices)
     np.testing.assert_array_equal(w.indptr, pattern.indptr)

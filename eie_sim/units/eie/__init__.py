@@ -1,0 +1,1 @@
+"""EIE processing elements (Han et al., ISCA 2016): format, arithmetic, two engines."""

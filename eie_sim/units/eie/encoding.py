@@ -42,7 +42,7 @@ def columns_of(w: Any) -> tuple[Columns, tuple[int, int]]:
     require_real("weights", dense)
     require(dense.ndim == 2, "weights", f"shape {dense.shape}", "must have 2 dimensions, (out, in)")
     require(max(dense.shape) < 2**31, "weights", f"shape {dense.shape}", "must have fewer than 2**31 rows and columns")
-    if dense.dtype == np.float16 or dense.dtype == np.bool_:
+    if dense.dtype in (np.float16, np.bool_):
         dense = dense.astype(np.float32)
     if not (dense.flags.c_contiguous or dense.flags.f_contiguous):
         dense = np.ascontiguousarray(dense)
@@ -73,6 +73,7 @@ def require_real(field: str, values: NDArray[Any]) -> None:
 
 
 def append_column(columns: Columns, column: NDArray[Any]) -> Columns:
+    """The same columns and one more, given dense [n_row]."""
     rows = np.flatnonzero(column).astype(np.int32)
     return Columns(
         np.append(columns.starts, columns.starts[-1] + len(rows)),

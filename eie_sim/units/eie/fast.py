@@ -12,7 +12,7 @@ Source: Han et al. 2016, section IV; the queue semantics are those of a credit t
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -29,7 +29,7 @@ class Service(NamedTuple):
 
     entries, padding : entries, and padding entries among them; uint8, or int32 where a figure is above 255
     rows : Spmat rows touched; likewise
-    first_row : Spmat row of the first entry, NO_ROW where there is none; int16, or int32 with the others or beyond 2**15
+    first_row : Spmat row of the first entry, NO_ROW where there is none; int16, or int32 where rows are many
     safe_items : items whose sums surely fit the type of first_row
     """
 
@@ -63,8 +63,13 @@ def _prepare(matrix: EieMatrix, entries_per_row: int) -> Service:
     most = int(entries.max(initial=1))
     narrow = most <= np.iinfo(np.uint8).max and first_row.max(initial=0) < np.iinfo(np.int16).max - 255
     count_type, row_type = (np.uint8, np.int16) if narrow else (np.int32, np.int32)
-    counts = (np.ascontiguousarray(table, dtype=count_type) for table in (entries, matrix.padding, rows))
-    return Service(*counts, np.ascontiguousarray(first_row, dtype=row_type), np.iinfo(row_type).max // most)
+    return Service(
+        entries=entries.astype(count_type),
+        padding=matrix.padding.astype(count_type),
+        rows=rows.astype(count_type),
+        first_row=first_row.astype(row_type),
+        safe_items=int(np.iinfo(row_type).max // most),
+    )
 
 
 def run(matrix: EieMatrix, activations: NDArray[np.int16], config: EieConfig, *, timeline: bool = False) -> EieTiming:
@@ -103,7 +108,7 @@ def _timeline(asked: Service, items: NDArray[np.int32], broadcast_at: NDArray[np
 
 
 @kernel
-def _scan(activations: Any, any_sign: bool, has_bias: bool, n_pe: int, items: Any, lost: Any) -> int:
+def _scan(activations, any_sign, has_bias, n_pe, items, lost):
     """Fill the items and the cycles lost before each; returns how many items there are.
 
     Every lane row without an active input costs a cycle, and every other one does after its last active input unless
@@ -133,7 +138,7 @@ def _scan(activations: Any, any_sign: bool, has_bias: bool, n_pe: int, items: An
 
 @kernel
 def _solve(items, lost, entries, queue_depth, broadcast_at, taken_by_all, free_at, busy_until):
-    """Fill T, max over PEs of L, and the cycle after each PE's last entry. int32 throughout, so that PEs fill a vector."""
+    """Fill T, max over PEs of L, and the cycle after each PE's last entry; int32 throughout, for vector registers."""
     previous = np.int32(1)
     for k in range(len(items)):
         at = np.int32(previous + 1 + lost[k])
@@ -198,7 +203,7 @@ def _add_block(items, entries, padding, rows, first_row, sum_entries, sum_paddin
 
 @kernel
 def _report(items, lost, entries, broadcast_at, busy_until, sums, n_out, counts, classes, broadcast):
-    """Fill counts, classes and broadcast from the times and the sums; returns the cycle of the last issue, 0 for none."""
+    """Fill counts, classes and broadcast from times and sums; returns the cycle of the last issue, 0 for none."""
     n_item, n_pe = len(items), len(busy_until)
     last_issue = max(np.int64(busy_until.max()) - 1, 0)
     counts[n_pe, EieEvent.BROADCASTS] = n_item

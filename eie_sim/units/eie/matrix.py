@@ -106,8 +106,8 @@ class EieMatrix:
         """Encode codes that are there already.
 
         codes : uint8 [n_out, n_in], 0 where there is no weight; bias_codes : uint8 [n_out]
-        codebook : 2**weight_bits values, float, or int16 raw words of `scales.weight` fractional bits (0 when left out);
-            code 0 stands for 0
+        codebook : 2**weight_bits values, the first of them 0: floats, or int16 raw words of `scales.weight` fractional
+            bits (0 when left out)
         bias_codes given are one more column, broadcast even if all zero.
 
         Raises InputError for a codebook of the wrong size, codes out of range, wrong shapes.
@@ -164,7 +164,7 @@ class EieMatrix:
         return cls(
             shape=shape,
             n_pe=int(n_pe),
-            weight_bits=int(len(codebook)).bit_length() - 1,
+            weight_bits=len(codebook).bit_length() - 1,
             index_bits=int(index_bits),
             has_bias=has_bias,
             codebook=codebook,

@@ -90,7 +90,7 @@ class ProcessingElement:
         """Take items until the end; one entry a cycle, and a cycle for a column without entries."""
         while (item := (yield from self.queue.take())) is not END:
             self.counts[EieEvent.QUEUE_READS] += 1
-            self.taken_at.append(self.env.now)
+            self.taken_at.append(int(self.env.now))
             start, end = self.pointers.read_pair(item.column)
             self.counts[EieEvent.POINTER_READS] += 1
             if start == end:
@@ -119,7 +119,7 @@ class ProcessingElement:
 
     def spend_cycle(self, kind: EieClass) -> Process:
         """Be occupied for the current cycle."""
-        self.cycles_of[kind].append(self.env.now)
+        self.cycles_of[kind].append(int(self.env.now))
         yield self.env.timeout(1)
 
     def write_back(self) -> None:
@@ -156,9 +156,9 @@ class ControlUnit:
         ready_at = self.env.now
         for pe in self.pes:
             yield from pe.queue.reserve()
-        self.blocked_cycles += self.env.now - ready_at
+        self.blocked_cycles += int(self.env.now - ready_at)
         self.lost_cycles = self.idle_cycles
-        self.broadcast_at.append(self.env.now)
+        self.broadcast_at.append(int(self.env.now))
         for pe in self.pes:
             pe.queue.send(item)
             pe.counts[EieEvent.QUEUE_WRITES] += 1

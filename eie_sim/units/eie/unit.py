@@ -106,7 +106,7 @@ def _activations(matrix: EieMatrix, activations: ArrayLike) -> NDArray[Any]:
 def _outputs(runs: list[EieRun], single: bool, config: EieConfig, n_out: int) -> NDArray[np.integer]:
     dtype = np.int16 if config.accumulator_bits == 16 else np.int32
     outputs = np.array([run.output for run in runs], dtype=dtype).reshape(len(runs), n_out)
-    return outputs[0] if single else outputs
+    return np.asarray(outputs[0] if single else outputs, dtype=dtype)
 
 
 def _total(arrays: list[NDArray[np.int64]], shape: tuple[int, ...]) -> NDArray[np.int64]:

@@ -1,0 +1,139 @@
+"""Hostile .safetensors, .mtx and .smtx files."""
+
+import json
+
+import numpy as np
+import pytest
+from refusals import refused
+
+from eie_sim.workload import load
+
+# .safetensors
+
+
+def tensors(header, data=b""):
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + data
+
+
+def entry(dtype="F32", shape=(1, 2), offsets=(0, 8)):
+    return {"w": {"dtype": dtype, "shape": list(shape), "data_offsets": list(offsets)}}
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ((2**63).to_bytes(8, "little") + b"{}", "header length=9223372036854775808: must be at most 16777216"),
+        ((1000).to_bytes(8, "little") + b"{}", "must be at most the 2 bytes left"),
+        (tensors(b"{not json}"), "damaged safetensors file"),
+        (tensors(b"{" * 2000), "damaged safetensors file"),
+        (tensors(entry(), bytes(7)), "damaged safetensors file"),
+        (tensors(entry(), bytes(9)), "damaged safetensors file"),
+        (tensors(entry(shape=(2**40, 2**40)), bytes(8)), "damaged safetensors file"),
+        (tensors(entry(shape=(-1, 2)), bytes(8)), "damaged safetensors file"),
+        (tensors(entry(offsets=(8, 0)), bytes(8)), "damaged safetensors file"),
+        (tensors(entry(dtype="F128"), bytes(8)), "damaged safetensors file"),
+        (tensors(entry(dtype="C64", shape=(1, 1)), bytes(8)), "."),
+        (tensors(entry(shape=(1,) * 70 + (2,)), bytes(8)), r"tensor w: shape="),
+        (tensors(entry(shape=(1, 0), offsets=(0, 0))), "must have at least one row and one column"),
+        (tensors(entry(), np.array([1, np.nan], "<f4").tobytes()), r"weights\[0, 1\]=nan"),
+        (tensors({"a\nb": entry()["w"]}, bytes(8)), "printable"),
+        (tensors({}), "arrays=0"),
+    ],
+)
+def test_hostile_tensor_files(tmp_path, data, said):
+    (tmp_path / "w.safetensors").write_bytes(data)
+    refused(tmp_path / "w.safetensors", said)
+
+
+def test_the_smallest_tensor_file_is_read(tmp_path):
+    (tmp_path / "w.safetensors").write_bytes(tensors(entry(), bytes(8)))
+    assert load(tmp_path / "w.safetensors").layers[0].weights.shape == (1, 2)
+
+
+# .mtx
+
+HEAD = "%%MatrixMarket matrix coordinate real general\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("%%MatrixMarket", "first line="),
+        ("%%MatrixMarket vector coordinate real general\n3 3 0\n", "first line="),
+        ("%%MatrixMarket matrix coordinate complex general\n1 1 1\n1 1 1 0\n", "field=complex: must be one of real"),
+        ("%%MatrixMarket matrix coordinate real hermitian\n1 1 1\n1 1 1\n", "symmetry=hermitian: must be one of"),
+        ("%%MatrixMarket matrix tensor real general\n1 1 1\n1 1 1\n", "format=tensor: must be one of"),
+        ("%%MatrixMarket matrix array pattern general\n1 1\n1\n", "field=pattern: must have values"),
+        (HEAD, "size line: missing"),
+        (HEAD + "% only\n% comments\n", "size line: missing"),
+        (HEAD + "3 3\n", "size line=.*must have 3 counts"),
+        (HEAD + "3 x 1\n1 1 1\n", "size line=3 x 1: must hold counts"),
+        (HEAD + "-3 3 1\n1 1 1\n", "must hold counts"),
+        (HEAD + f"{10**30} 3 1\n1 1 1\n", "must hold counts"),
+        (HEAD + "0 3 0\n", "must have at least one row and one column"),
+        (HEAD + f"3 {2**40} 1\n1 1 1\n", "must have at most 1048576 rows and columns"),
+        (HEAD + "3 3 9000000000000\n1 1 1\n", "entries=9000000000000: must fit the 6 bytes left"),
+        (HEAD + "3 3 2\n1 1 1\n3 3 \n", "entries: "),
+        (HEAD + "3 3 2\n1 1 1          \n", "entries=1 lines of 3 numbers: must be 2 lines of 3"),
+        (HEAD + "3 3 1\n1 1 1\n2 2 2\n", "entries=more lines: must be 1 lines of 3"),
+        (HEAD + "3 3 1\n1 1 1 1\n", "entries=1 lines of 4 numbers"),
+        (HEAD + "3 3 0\n1 1 1\n", "entries=more lines: must be 0 lines"),
+        (HEAD + "3 3 1\n4 1 1\n", r"row of entry 1=4: must be an integer in 1\.\.3"),
+        (HEAD + "3 3 1\n1 0 1\n", r"column of entry 1=0: must be an integer in 1\.\.3"),
+        (HEAD + "3 3 1\n1.5 1 1\n", "row of entry 1=1.5"),
+        (HEAD + "3 3 1\nnan 1 1\n", "row of entry 1=nan"),
+        (HEAD + "3 3 1\n1 1 nan\n", r"weights\[0, 0\]=nan: must be finite"),
+        (HEAD + "3 3 1\n1 1 1e999\n", r"weights\[0, 0\]=inf: must be finite"),
+        (HEAD + "3 3 1\n1 1 (1+2j)\n", "entries: "),
+        (HEAD.replace("general", "symmetric") + "2 3 1\n1 1 1\n", "must be square to be symmetric"),
+        ("%%MatrixMarket matrix array real general\n2 2\n1\n2\n3\n4\n5\n", "entries=more lines"),
+        ("%%MatrixMarket matrix array real general\n2 2\n1\n2\n3    \n", "entries=3 lines of 1 numbers: must be 4"),
+        (
+            "%%MatrixMarket matrix array real general\n1000000 1000000\n1\n",
+            "entries=1000000000000: must fit the 2 bytes",
+        ),
+        (HEAD + "%" * 100_000, "must be shorter than 65536 bytes"),
+    ],
+)
+def test_hostile_matrix_market(tmp_path, text, said):
+    (tmp_path / "w.mtx").write_text(text)
+    refused(tmp_path / "w.mtx", said)
+
+
+# .smtx
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("2, 3\n0 1 2\n0 1\n", "first line=2, 3: must be rows, cols, nnz"),
+        ("2, 3, -2\n0 1 2\n0 1\n", "first line="),
+        ("2, 3, 2", "lines=1: must be 3"),
+        ("2, 3, 2\n0 1 2", "lines=2: must be 3"),
+        ("2, 3, 2\n0 1 2\n0 1\n7\n", "lines=4 or more: must be 3"),
+        ("0, 3, 0\n0\n\n", "must have at least one row"),
+        (f"2, {2**30}, 2\n0 1 2\n0 1\n", "must have at most 1048576"),
+        ("1000000, 3, 2\n0 1 2\n0 1\n", "offsets=1000001: must fit their line of 5 bytes"),
+        ("2, 3, 99999999999\n0 1 2\n0 1\n", "column indices=99999999999: must fit their line"),
+        ("2, 3, 2\n0 1     \n0 1\n", "offsets=2 numbers: must be 3 numbers"),
+        ("2, 3, 2\n0 1 2\n0  \n", "column indices=1 numbers: must be 2 numbers"),
+        ("2, 3, 2\n0 1 2\n0 1 2\n", "column indices=3 numbers"),
+        ("2, 3, 2\n1 1 2\n0 1\n", r"offsets\[0\]=1: must be 0"),
+        ("2, 3, 2\n0 1 1\n0 1\n", r"offsets\[2\]=1: must be nnz, 2"),
+        ("3, 3, 2\n0 2 1 2\n0 1\n", r"offsets\[2\]=1: must be at least the one before, 2"),
+        ("2, 3, 2\n0 1 2\n0 3\n", r"column indices\[1\]=3: must be below 3 columns"),
+        ("2, 3, 2\n0 2 2\n1 1\n", r"column indices\[1\]=1: stands twice in row 0"),
+        ("2, 3, 2\n0 1 2\n0 -1\n", "column indices=-: must be digits and spaces"),
+        ("2, 3, 2\n0 1 2\n0 1.5\n", r"column indices=\.: must be digits and spaces"),
+        (f"2, 3, 2\n0 1 2\n0 {10**25}\n", "must have at most 18 digits"),
+    ],
+)
+def test_hostile_patterns(tmp_path, text, said):
+    (tmp_path / "w.smtx").write_text(text)
+    refused(tmp_path / "w.smtx", said)
+
+
+def test_a_column_may_repeat_in_another_row(tmp_path):
+    (tmp_path / "w.smtx").write_text("2, 3, 4\n0 2 4\n2 1 1 2")
+    assert load(tmp_path / "w.smtx").layers[0].weights.nnz == 4
