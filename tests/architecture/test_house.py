@@ -1,4 +1,4 @@
-"""The house stands: modules import only downwards, heavy libraries and files stay in their rooms, functions fit a screen."""
+"""The house stands: imports go down, heavy libraries and files stay in their rooms, functions fit a screen."""
 
 import ast
 import subprocess

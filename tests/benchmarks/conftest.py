@@ -10,7 +10,7 @@ RATIOS = []
 
 @pytest.fixture
 def ratio(request, benchmark):
-    """ratio(label, ours, theirs, at_most=, aim=): benchmark `ours`, and record its median time over that of `theirs`."""
+    """Call with (label, ours, theirs): benchmark `ours`, and record its median time over that of `theirs`."""
 
     def measure(label, ours, theirs, *, at_most, aim=None, rounds=30):
         ours()

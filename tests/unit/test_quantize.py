@@ -12,7 +12,7 @@ weights = hnp.arrays(np.float64, st.integers(1, 60), elements=st.floats(-10, 10,
 
 
 def lloyd(values, n_codes):
-    """K-means as it is usually written: assign each point to the nearest centroid (the lower on a tie), average, repeat."""
+    """K-means as usually written: give each point to the nearest centroid (the lower on a tie), average, repeat."""
     centroids = np.linspace(values.min(), values.max(), n_codes)
     while True:
         owner = np.array([int(np.argmin([abs(v - c) for c in centroids])) for v in values])
