@@ -5,12 +5,12 @@ from __future__ import annotations
 import json as json_module
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, Token, convert
 
 import eie_sim
 from eie_sim.errors import InputError
@@ -21,11 +21,21 @@ if TYPE_CHECKING:
 
     from eie_sim.run import Progress
 
+
+def _converted(kind: Any, tokens: Sequence[Token]) -> Any:
+    """What cyclopts makes of the words, but 1.5 is no integer: it would be rounded."""
+    for token in tokens:
+        if kind is int and "." in token.value:
+            raise ValueError(f'unable to convert "{token.value}" into int.')
+    return convert(kind, tokens)
+
+
 app = App(
     name="eie-sim",
     version=eie_sim.__version__,
     help="What does a pruned network cost on sparse hardware? Try: eie-sim run digits-mlp",
-    default_parameter=Parameter(negative=""),
+    default_parameter=Parameter(negative="", converter=_converted),
+    suppress_keyboard_interrupt=False,  # main() answers it
 )
 
 Design = Annotated[EieConfig, Parameter(name="*", group="Design")]
@@ -77,6 +87,7 @@ def run(
     json
         Print the run as JSON.
     """
+    from eie_sim.archive import opened
     from eie_sim.energy import EnergyTable
     from eie_sim.report.folder import write_run
     from eie_sim.report.record import network_record
@@ -88,7 +99,7 @@ def run(
     with _progress() as progress:
         progress(f"{source}: loading")
         network = load(
-            source,
+            opened(source),
             layer=layer,
             activations=None if activations is None else str(activations),
             activation_density=activation_density,
@@ -162,19 +173,20 @@ def footprint(
     json
         Print the formats as JSON.
     """
+    from eie_sim.archive import opened
     from eie_sim.formats import footprint as count
     from eie_sim.report.text import formats_table
-    from eie_sim.run import compress
+    from eie_sim.run import matrix_for
     from eie_sim.workload import load
 
     with _progress() as progress:
         progress(f"{source}: loading")
-        network = load(source, layer=layer, density=density)
+        network = load(opened(source), layer=layer, density=density)
         layers = []
         for one in network.layers:
             progress(f"{one.name}: compressing")
             formats = count(
-                compress(one, design),
+                matrix_for(one, design),
                 value_bits=value_bits,
                 n_keep=n_keep,
                 m_group=m_group,
@@ -287,16 +299,32 @@ def _read_text(field: str, path: Path) -> str:
         raise InputError(f"{field}={path}: must be UTF-8 text") from error
 
 
+def _fail(message: str) -> int:
+    sys.stderr.write(f"error: {' '.join(message.split())}\n")
+    return EXIT_BAD_INPUT
+
+
+def _drop_output() -> None:
+    """Send what is still in the buffer nowhere, or Python would trip over it when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command. Exit code 0: done; 1: the result differs from the golden product; 2: bad input."""
+    """Run the command. Exit code 0: done; 1: the result differs from the golden product; 2: bad input or full disk."""
     try:
-        return app(arguments, exit_on_error=False, print_error=False, result_action="return_value") or 0
+        code: int = app(arguments, exit_on_error=False, print_error=False, result_action="return_value") or 0
+        sys.stdout.flush()  # so that a reader that went away is noticed here, and not when Python ends
     except (CycloptsError, InputError) as error:
-        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
-        return EXIT_BAD_INPUT
-    except BrokenPipeError:  # the reader of our output went away, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        code = _fail(str(error))
+    except MemoryError:
+        code = _fail("memory: not enough for this workload and design; run one layer, or fewer vectors")
+    except (BrokenPipeError, SystemExit):  # the reader of our output went away, as `| head` does; rich exits then
+        _drop_output()
+        code = 0
+    except OSError as error:
+        _drop_output()
+        code = _fail(str(error))
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
-        return 130
+        code = 130
+    return code

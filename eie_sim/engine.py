@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
-from eie_sim.errors import require
+from eie_sim.errors import InputError, is_number, require
 from eie_sim.result import SimResult
 from eie_sim.units.eie import unit as eie
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.matrix import EieMatrix
 
-UNITS: dict[type, tuple[type, Callable[..., SimResult]]] = {
-    EieMatrix: (EieConfig, eie.simulate),
-}
-"""By type of matrix: the config that goes with it, and the unit's door."""
+
+class Unit(NamedTuple):
+    """An accelerator: what it is configured by, how weights are compressed for it, and its door."""
+
+    matrix: type
+    config: type
+    compress: Callable[..., Any]
+    simulate: Callable[..., SimResult]
+
+
+UNITS = (Unit(EieMatrix, EieConfig, eie.compress, eie.simulate),)
+
+
+def compress(weights: Any, config: Any, *, bias: Any = None) -> Any:
+    """Compress pruned weights [n_out, n_in] (and bias [n_out]) for the unit that `config` belongs to."""
+    known = ", ".join(unit.config.__name__ for unit in UNITS)
+    for unit in UNITS:
+        if isinstance(config, unit.config):
+            return unit.compress(weights, config, bias=bias)
+    raise InputError(f"config={type(config).__name__}: must be one of {known}")
 
 
 def simulate(
@@ -30,8 +46,8 @@ def simulate(
 
     matrix : EieMatrix
     activations : [n_in], or [n_vector, n_in] run one after the other; floats (quantised by the matrix's scales, which
-        are chosen here where they are open) or raw int16. A single number is a density: independent random activations
-        of that density, a lower-quality mode, which the result's `inputs` says
+        are chosen here where they are open) or integers, which are raw 16-bit words whatever their type. A single
+        number is a density: independent random activations, a lower-quality mode, which the result's `inputs` says
     config : EieConfig; the default design with the matrix's n_pe and bits when left out
     engine : "fast" (completion times) or "reference" (SimPy processes); both return the same
     timeline : keep (T, L): the cycle of each broadcast, and of each PE's taking it
@@ -39,19 +55,14 @@ def simulate(
 
     Raises InputError for activations that do not fit the matrix, and for a config that disagrees with it.
     """
-    require(
-        type(matrix) in UNITS, "matrix", type(matrix).__name__, f"must be one of {', '.join(t.__name__ for t in UNITS)}"
-    )
-    config_type, unit = UNITS[type(matrix)]
-    require(
-        config is None or isinstance(config, config_type),
-        "config",
-        type(config).__name__,
-        f"must be {config_type.__name__}",
-    )
+    unit = next((unit for unit in UNITS if isinstance(matrix, unit.matrix)), None)
+    if unit is None:
+        raise InputError(f"matrix={type(matrix).__name__}: must be {' or '.join(u.matrix.__name__ for u in UNITS)}")
+    given = config is None or isinstance(config, unit.config)
+    require(given, "config", type(config).__name__, f"must be {unit.config.__name__}")
     inputs = None
-    if isinstance(activations, (int, float)) and not isinstance(activations, bool):
+    if is_number(activations):
         from eie_sim.workload import synthetic_activations
 
         activations, inputs = synthetic_activations(matrix.n_in, float(activations), seed=seed)
-    return unit(matrix, activations, config, engine=engine, timeline=timeline, inputs=inputs)
+    return unit.simulate(matrix, activations, config, engine=engine, timeline=timeline, inputs=inputs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -17,13 +18,23 @@ class InputError(ValueError):
 def require(ok: bool, field: str, value: object, rule: str) -> None:
     """Raise `InputError("field=value: rule")` unless `ok`."""
     if not ok:
-        raise InputError(f"{field}={value}: {rule}")
+        raise InputError(f"{field}={_on_one_line(value)}: {rule}")
+
+
+def require_one_of(field: str, value: object, choices: tuple[object, ...]) -> None:
+    """Raise `InputError` unless `value` is one of `choices`, which are words or integers; 16.0 is not 16."""
+    *most, last = (str(choice) for choice in choices)
+    ok = isinstance(value, (str, numbers.Integral)) and value in choices
+    require(ok, field, value, f"must be {', '.join(most)} or {last}")
+
+
+def is_number(value: object) -> bool:
+    """True for a real number, numpy's too, but not for a bool."""
+    return not isinstance(value, bool) and isinstance(value, numbers.Real)
 
 
 def require_int(field: str, value: object, low: int, high: int | None = None) -> None:
     """Raise `InputError` unless `value` is an integer (not a bool) in `low..high`."""
-    import numbers
-
     rule = f"must be an integer >= {low}" if high is None else f"must be an integer in {low}..{high}"
     ok = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     require(ok, field, repr(value), rule)
@@ -41,9 +52,15 @@ def as_array(field: str, values: Any) -> NDArray[Any]:
         raise InputError(f"{field}: must be a rectangular array of numbers") from error
 
 
-def unknown(field: str, value: str, known: Iterable[str]) -> InputError:
+def unknown(field: str, value: object, known: Iterable[str]) -> InputError:
     """An error for a name that is not among `known`, with the nearest ones."""
-    names = sorted(known)
-    near = get_close_matches(value, names, n=3, cutoff=0.5)
+    names, said = sorted(known), _on_one_line(value)
+    near = get_close_matches(said, names, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"must be one of {', '.join(names)}"
-    return InputError(f"{field}={value}: unknown; {hint}")
+    return InputError(f"{field}={said}: unknown; {hint}")
+
+
+def _on_one_line(value: object) -> str:
+    """`value` as text; quoted where a character, such as a line break, does not print."""
+    text = str(value)
+    return text if text.isprintable() else repr(text)

@@ -21,6 +21,11 @@ def to_fixed(values: ArrayLike, fractional_bits: int) -> NDArray[np.int16]:
     return np.clip(scaled, WORD_MIN, WORD_MAX).astype(np.int16)
 
 
+def one(fractional_bits: int) -> int:
+    """The word that stands for 1.0: what drives a bias. With 15 fractional bits it saturates just below."""
+    return int(to_fixed(1.0, fractional_bits))
+
+
 def from_fixed(raw: ArrayLike, fractional_bits: int) -> NDArray[np.float64]:
     """Raw words to their exact values."""
     return np.asarray(raw, dtype=np.float64) / 2.0**fractional_bits

@@ -77,6 +77,21 @@ def matmul(
     return Golden(output, saturated, real, bound + _float_error(codes.shape[1]) * gross)
 
 
+def write_back(output: ArrayLike, accumulator: int, activation: int) -> NDArray[np.int64]:
+    """ReLU of raw accumulators of `accumulator` fractional bits, as raw words of `activation` fractional bits.
+
+    In integers: half to even where bits are dropped, then saturation to 16 bits.
+    """
+    raw = np.maximum(np.asarray(output, dtype=np.int64), 0)
+    dropped = accumulator - activation
+    if dropped <= 0:
+        return np.asarray(np.minimum(raw << -dropped, 32767), dtype=np.int64)
+    kept, rest = raw >> dropped, raw & ((1 << dropped) - 1)
+    half = 1 << (dropped - 1)
+    up = (rest > half) | ((rest == half) & (kept % 2 == 1))
+    return np.asarray(np.minimum(kept + up, 32767), dtype=np.int64)
+
+
 def misencoded(weights: ArrayLike, codes: NDArray[np.uint8], codebook: NDArray[np.float64]) -> int:
     """Count weights [n_out, n_in] stored wrongly: a zero with a code, or one without its nearest codebook value.
 
@@ -118,7 +133,7 @@ def _inputs(given: NDArray[Any], rules: Arithmetic, *, n_column: int) -> tuple[N
     raw, real = np.where(takes_part, raw, 0), np.where(takes_part, real, 0.0)
     bias = n_column - given.shape[1]
     if bias:
-        raw = np.concatenate([raw, np.full((len(raw), bias), 2**rules.activation)], axis=1)
+        raw = np.concatenate([raw, np.full((len(raw), bias), min(2**rules.activation, 32767))], axis=1)
         real = np.concatenate([real, np.ones((len(real), bias))], axis=1)
     return raw, real
 

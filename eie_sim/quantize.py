@@ -36,6 +36,7 @@ class Scales:
             bits = getattr(self, name)
             if bits is not None:
                 require_int(f"scales.{name}", bits, 0, MAX_FRACTIONAL_BITS)
+                object.__setattr__(self, name, int(bits))  # numpy's small integers would overflow in 1 << bits
         if self.weight is not None and self.activation is not None and self.accumulator is not None:
             most = self.weight + self.activation
             rule = f"must be <= weight + activation = {most}"

@@ -124,15 +124,16 @@ class SimResult:
 
     output : raw accumulators before ReLU, [n_out] or [n_vector, n_out]; int16, or int32 for wider accumulators
     cycles : total over the vectors; cycles_per_vector int64[n_vector]
-    counts : int64[n_unit, n_event], rows are the PEs and last the central control unit, columns `event_names`
-    classes : int64[n_pe, n_class] PE-cycles, columns `class_names`; they add to cycles * n_pe
+    n_unit : processing elements
+    counts : int64[n_unit + 1, n_event], a row per PE and a last one for the central control unit, columns `event_names`
+    classes : int64[n_unit, n_class] PE-cycles, columns `class_names`; they add to cycles * n_unit
     broadcast : sent, blocked_cycles, lost_cycles
     timeline : (T, L) per vector: one pair for a vector, a list of pairs for a batch; None when not asked
     scales : fractional bits of weight, activation and accumulator; value = raw / 2**bits
     dense_macs : n_out * n_in per vector, what a dense unit computes (bias not counted)
     fits, memories : whether the layer fits the PE's memories, and each of them
     inputs : what the activations were, in words
-    config_hash : identifies config, matrix, scales and activations
+    config_hash : identifies unit and config
     """
 
     unit: str

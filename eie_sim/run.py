@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eie_sim import golden
+from eie_sim.archive import matrix_of
 from eie_sim.energy import EnergyReport, EnergyTable, account
-from eie_sim.engine import simulate
-from eie_sim.errors import require
+from eie_sim.engine import compress, simulate
+from eie_sim.errors import InputError, require
 from eie_sim.fixed import from_fixed, requantise, to_fixed
 from eie_sim.formats import Format, encoded
 from eie_sim.result import SimResult
@@ -32,6 +33,7 @@ class Verification:
     """How a simulated layer compares with its weights and with the dense oracle.
 
     wrong_weights : weights stored wrongly, out of `weights`
+    wrong_inputs : inputs that differ from the oracle's write-back of the layer before
     wrong_outputs : outputs that differ from the oracle's integers, out of `outputs`
     saturated : outputs whose accumulator was clamped on the way; they are outside the float bound by design
     error, bound : largest distance from the float result where nothing was clamped, and what it may be, in real values
@@ -40,6 +42,7 @@ class Verification:
 
     weights: int
     wrong_weights: int
+    wrong_inputs: int
     outputs: int
     wrong_outputs: int
     saturated: int
@@ -50,12 +53,13 @@ class Verification:
     @property
     def ok(self) -> bool:
         """True where nothing differs."""
-        return self.wrong_weights == self.wrong_outputs == self.beyond_bound == 0
+        return self.wrong_weights == self.wrong_inputs == self.wrong_outputs == self.beyond_bound == 0
 
     def differs(self) -> str:
         """What differs, in words; empty where nothing does."""
         faults = [
             (self.wrong_weights, f"of {self.weights} weights stored wrongly"),
+            (self.wrong_inputs, "inputs differ from the golden write-back of the layer before"),
             (self.wrong_outputs, f"of {self.outputs} outputs differ from the golden product"),
             (self.beyond_bound, f"of {self.outputs} outputs are farther from the float product than the bound"),
         ]
@@ -133,7 +137,7 @@ def run_network(
     matrices = []
     for layer in network.layers:
         progress(f"{layer.name}: compressing")
-        matrices.append(compress(layer, config))
+        matrices.append(matrix_for(layer, config))
     if network.chained:
         matrices = calibrate(matrices, _calibration(network), active=config.active)
     runs: list[LayerRun] = []
@@ -141,7 +145,8 @@ def run_network(
         follows = network.chained and len(runs) > 0
         given, label = _passed_on(runs[-1], matrix) if follows else _given(network, layer, matrix)
         progress(f"{layer.name}: simulating and verifying")
-        runs.append(run_layer(layer, matrix, given, config, inputs=label, engine=engine, table=table))
+        before = runs[-1].result if follows else None
+        runs.append(run_layer(layer, matrix, given, config, inputs=label, engine=engine, table=table, before=before))
     return NetworkRun(network=network, config=config, layers=tuple(runs), accuracy=accuracy(network, runs))
 
 
@@ -154,8 +159,12 @@ def run_layer(
     inputs: str,
     engine: str,
     table: EnergyTable,
+    before: SimResult | None = None,
 ) -> LayerRun:
-    """Simulate one compressed layer, check it, and account for it. `inputs` says what the activations are."""
+    """Simulate one compressed layer, check it, and account for it.
+
+    inputs : what the activations are, in words; before : the result they were written back from, in a chain
+    """
     matrix = matrix.with_scales_for(activations, active=config.active)
     result = simulate(matrix, activations, config, engine=engine)
     return LayerRun(
@@ -166,19 +175,13 @@ def run_layer(
         result=result,
         energy=account(result, table),
         storage=encoded(matrix, pointer_bits=config.pointer_bits),
-        verification=verify(layer, matrix, activations, result),
+        verification=verify(layer, matrix, activations, result, before=before),
     )
 
 
-def compress(layer: Layer, config: EieConfig) -> EieMatrix:
-    """Cluster and encode a layer, its bias with it, in the format of the design."""
-    return EieMatrix.from_dense(
-        layer.weights,
-        n_pe=config.n_pe,
-        bias=layer.bias,
-        weight_bits=config.weight_bits,
-        index_bits=config.index_bits,
-    )
+def matrix_for(layer: Layer, config: EieConfig) -> Any:
+    """A layer in the format of the design: as it is stored, where it comes from an archive, or else compressed now."""
+    return compress(layer.weights, config, bias=layer.bias) if layer.stored is None else matrix_of(layer, config)
 
 
 def calibrate(matrices: list[EieMatrix], inputs: NDArray[np.floating], *, active: str) -> list[EieMatrix]:
@@ -190,10 +193,16 @@ def calibrate(matrices: list[EieMatrix], inputs: NDArray[np.floating], *, active
     return chosen
 
 
-def verify(layer: Layer, matrix: EieMatrix, activations: NDArray[Any], result: SimResult) -> Verification:
-    """Compare the stored weights with the layer's, and the outputs with the dense oracle's, in batches of vectors."""
+def verify(
+    layer: Layer,
+    matrix: EieMatrix,
+    activations: NDArray[Any],
+    result: SimResult,
+    *,
+    before: SimResult | None = None,
+) -> Verification:
+    """Compare stored weights, written-back inputs and outputs with the dense oracle's, in batches of vectors."""
     codes = matrix.decode()
-    weights = _with_bias(layer)
     batch, outputs = np.atleast_2d(activations), np.atleast_2d(result.output).astype(np.int64)
     scales = result.scales
     config = result.config
@@ -214,14 +223,27 @@ def verify(layer: Layer, matrix: EieMatrix, activations: NDArray[Any], result: S
         bound = max(bound, float(oracle.bound[free].max(initial=0.0)))
     return Verification(
         weights=codes.size,
-        wrong_weights=golden.misencoded(weights, codes, matrix.codebook),
+        wrong_weights=_wrong_weights(layer, codes, matrix),
         outputs=outputs.size,
+        wrong_inputs=0 if before is None else _wrong_inputs(activations, before, result),
         wrong_outputs=wrong,
         saturated=saturated,
         error=error,
         bound=bound,
         beyond_bound=beyond,
     )
+
+
+def _wrong_weights(layer: Layer, codes: NDArray[np.uint8], matrix: EieMatrix) -> int:
+    """Weights stored wrongly; those of an archive have codes to compare, because a shared value may be 0."""
+    if layer.stored is not None:
+        return int(np.count_nonzero(codes != layer.stored.columns))
+    return golden.misencoded(_with_bias(layer), codes, matrix.codebook)
+
+
+def _wrong_inputs(activations: NDArray[Any], before: SimResult, result: SimResult) -> int:
+    expected = golden.write_back(before.output, before.scales["accumulator"], result.scales["activation"])
+    return int(np.count_nonzero(activations != expected))
 
 
 def accuracy(network: Network, runs: list[LayerRun]) -> Accuracy | None:
@@ -248,8 +270,7 @@ def _first_inputs(network: Network) -> tuple[NDArray[np.floating], str]:
     first = network.layers[0]
     if network.test_inputs is not None:
         return network.test_inputs, f"real: {len(network.test_inputs)} held-back inputs of the network"
-    assert first.activations is not None
-    return first.activations, first.activations_source
+    return _own_activations(first), first.activations_source
 
 
 def _given(network: Network, layer: Layer, matrix: EieMatrix) -> tuple[NDArray[Any], str]:
@@ -257,9 +278,13 @@ def _given(network: Network, layer: Layer, matrix: EieMatrix) -> tuple[NDArray[A
         inputs, label = _first_inputs(network)
         assert matrix.scales.activation is not None
         return to_fixed(inputs, matrix.scales.activation), label
-    require(layer.activations is not None, "activations", "none", f"layer {layer.name} needs some")
-    assert layer.activations is not None
-    return layer.activations, layer.activations_source
+    return _own_activations(layer), layer.activations_source
+
+
+def _own_activations(layer: Layer) -> NDArray[np.floating]:
+    if layer.activations is None:
+        raise InputError(f"activations=none: layer {layer.name} needs some")
+    return layer.activations
 
 
 def _passed_on(before: LayerRun, matrix: EieMatrix) -> tuple[NDArray[np.int16], str]:

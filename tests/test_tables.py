@@ -11,7 +11,14 @@ NAMES = sorted(path.stem for path in FOLDER.glob("*.csv"))
 
 
 def test_the_tables_are_there():
-    assert NAMES == ["eie_energy_45nm", "eie_table2", "eie_table4", "sram_45nm", "tech_scaling"]
+    assert NAMES == [
+        "deep_compression_layers",
+        "eie_energy_45nm",
+        "eie_table2",
+        "eie_table4",
+        "sram_45nm",
+        "tech_scaling",
+    ]
 
 
 @pytest.mark.parametrize("name", NAMES)

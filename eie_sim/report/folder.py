@@ -21,17 +21,22 @@ def write_run(folder: Path, record: dict[str, Any]) -> list[Path]:
 
     Raises InputError where the folder holds something other than a run.
     """
-    if folder.exists():
-        require(folder.is_dir(), "out", str(folder), "must be a folder")
-        foreign = any(folder.iterdir()) and not (folder / RECORD).exists()
-        require(not foreign, "out", str(folder), f"must be empty or an earlier run (no {RECORD} in it)")
     try:
+        if folder.exists():
+            require(folder.is_dir(), "out", str(folder), "must be a folder")
+            ours = (folder / RECORD).exists() or all(_is_ours(path.name) for path in folder.iterdir())
+            require(ours, "out", str(folder), f"must be empty or an earlier run (no {RECORD} in it)")
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / LAYERS, layers_csv(record))
         write_whole(folder / RECORD, json.dumps(record, indent=2) + "\n")
     except OSError as error:
         raise InputError(f"out={folder}: cannot be written: {error.strerror}") from error
     return [folder / RECORD, folder / LAYERS]
+
+
+def _is_ours(name: str) -> bool:
+    """True for what a run leaves behind that was cut off before its record was there."""
+    return name == LAYERS or name.startswith((f".{LAYERS}.", f".{RECORD}."))
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -37,13 +37,13 @@ def print_network(record: Record, console: Console) -> None:
 def heading(record: Record) -> list[str]:
     """What ran on what."""
     config = record["config"]
-    label = "synthetic" if record["synthetic"] else "real"
+    weights = "synthetic weights; " if record["synthetic"] else ""
     lines = [
         f"{record['network']}: {record['source']}",
         f"design: {config['n_pe']} PEs at {config['clock_mhz']:g} MHz, queue depth {config['queue_depth']}, "
         f"{config['weight_bits']}-bit codes, {config['index_bits']}-bit gaps, "
         f"{config['accumulator_bits']}-bit accumulators, {config['node_nm']} nm",
-        f"weights: {label}; engine {record['engine']}; seed {record['seed']}; config {record['config_hash']}",
+        f"{weights}engine {record['engine']}; seed {record['seed']}; config {record['config_hash']}",
     ]
     for layer in record["layers"]:
         lines.append(f"{layer['name']}: weights {layer['weights']}; inputs {layer['inputs']}")
@@ -69,7 +69,11 @@ def sections(record: Record) -> list[tuple[str, list[Column], bool]]:
 
 def closing(record: Record) -> list[str]:
     """Accuracy, and `verified` or what differs."""
-    lines = []
+    lines = [
+        f"! {layer['name']} does not fit: {_misfits(layer)}; {layer['passes']} passes, whose cost no cycle contains"
+        for layer in record["layers"]
+        if not layer["fits"]
+    ]
     if record["accuracy"] is not None:
         shares = record["accuracy"]
         dense = "" if shares["dense"] is None else f"float {100 * shares['dense']:.2f} %, "
@@ -88,10 +92,15 @@ def table(title: str, columns: Sequence[Column], record: Record, *, with_total: 
     for column in columns:
         shown.add_column(column.heading, justify="right", no_wrap=True)
     for layer in record["layers"]:
-        shown.add_row(escape(layer["name"]), *(column.cell(layer) for column in columns))
+        shown.add_row(escape(_marked(layer)), *(column.cell(layer) for column in columns))
     if with_total and len(record["layers"]) > 1:
         shown.add_row("network", *(_or_blank(column, record["total"]) for column in columns), style="bold")
     return shown
+
+
+def _marked(layer: Record) -> str:
+    """The layer's name, with a mark where the layer does not fit the PEs."""
+    return layer["name"] if layer["fits"] else f"{layer['name']} !"
 
 
 def _or_blank(column: Column, total: Record) -> str:
@@ -162,6 +171,14 @@ def _scales(layer: Record) -> str:
     return " / ".join(str(layer["scales"][name]) for name in ("weight", "activation", "accumulator"))
 
 
+def _misfits(layer: Record) -> str:
+    return ", ".join(
+        f"{one['memory']} needs {one['needed']:,} of {one['available']:,} {one['unit']}"
+        for one in layer["memories"]
+        if not one["fits"]
+    )
+
+
 def _needed(memory: Record) -> str:
     return f"{memory['needed']:,}/{memory['available']:,}" + ("" if memory["fits"] else " !")
 
@@ -180,6 +197,7 @@ STORAGE = [
 
 VERIFICATION = [
     Column("wrong\nweights", lambda r: f"{r['verification']['wrong_weights']:,}"),
+    Column("wrong\ninputs", lambda r: f"{r['verification']['wrong_inputs']:,}"),
     Column("wrong\noutputs", lambda r: f"{r['verification']['wrong_outputs']:,} of {r['verification']['outputs']:,}"),
     Column("fractional bits\nw / a / acc", _scales),
     Column("saturated", lambda r: f"{r['verification']['saturated']:,}"),

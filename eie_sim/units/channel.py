@@ -27,12 +27,14 @@ class Channel:
         self._credit_cycles = credit_cycles
         self._free_slots = depth
         self._visible: deque[Any] = deque()
-        self._waiting: simpy.Event | None = None
+        self._sender_waits: simpy.Event | None = None
+        self._receiver_waits: simpy.Event | None = None
 
     def reserve(self) -> Generator[simpy.Event, None, None]:
         """Wait until a slot is free, and claim it."""
         while self._free_slots == 0:
-            yield self._wait()
+            self._sender_waits = self._env.event()
+            yield self._sender_waits
         self._free_slots -= 1
 
     def send(self, item: Any) -> None:
@@ -42,29 +44,22 @@ class Channel:
     def take(self) -> Generator[simpy.Event, None, Any]:
         """Wait for the next item, and take it; its slot is free again `credit_cycles` later."""
         while not self._visible:
-            yield self._wait()
+            self._receiver_waits = self._env.event()
+            yield self._receiver_waits
         self._later(self._credit_cycles, self._release)
         return self._visible.popleft()
 
     def _arrive(self, event: simpy.Event) -> None:
         self._visible.append(event.value)
-        self._wake()
+        if self._receiver_waits is not None and not self._receiver_waits.triggered:
+            self._receiver_waits.succeed()
 
     def _release(self, _event: simpy.Event) -> None:
         self._free_slots += 1
-        self._wake()
+        if self._sender_waits is not None and not self._sender_waits.triggered:
+            self._sender_waits.succeed()
 
     def _later(self, cycles: int, callback: Any, value: Any = None) -> None:
         timeout = self._env.timeout(cycles, value)
         assert timeout.callbacks is not None
         timeout.callbacks.append(callback)
-
-    def _wait(self) -> simpy.Event:
-        # A full channel has a waiting sender, an empty one a waiting receiver, and never both.
-        self._waiting = self._env.event()
-        return self._waiting
-
-    def _wake(self) -> None:
-        if self._waiting is not None:
-            self._waiting.succeed()
-            self._waiting = None

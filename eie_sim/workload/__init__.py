@@ -5,12 +5,14 @@ from eie_sim.workload.loading import load, load_activations, pruned
 from eie_sim.workload.naming import network_from_arrays
 from eie_sim.workload.network import Layer, Network
 from eie_sim.workload.presets import Preset, data_folder, load_preset, preset_names, presets
+from eie_sim.workload.shared import SharedWeights
 from eie_sim.workload.synthetic import synthetic_activations
 
 __all__ = [
     "Layer",
     "Network",
     "Preset",
+    "SharedWeights",
     "data_folder",
     "load",
     "load_activations",

@@ -47,7 +47,7 @@ HEAD_BYTES = 32
 @contextmanager
 def about(path: Path) -> Iterator[None]:
     """Put the file's name before whatever is said about it, and turn the system's own errors into InputError."""
-    name = shown(path.name)
+    name = shown(path.name or path)
     try:
         yield
     except InputError as error:

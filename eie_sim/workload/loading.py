@@ -35,7 +35,8 @@ def load(
     """A network to simulate, with activations.
 
     source : a preset's name, in any case; a path to .npz, .npy, .safetensors, .mtx or .smtx; a numpy array or
-        scipy.sparse matrix (out, in); or a mapping of names to such arrays, as `network_from_arrays` reads them
+        scipy.sparse matrix (out, in); a mapping of names to such arrays, as `network_from_arrays` reads them; or a
+        network, such as that of an archive
     layer : only this one
     activations : inputs of the first layer, (n_vector, n_in) or (n_in,), or the path of a file with them
     activation_density : fraction not zero of drawn inputs instead; for the first layer, or for all that are not chained
@@ -95,10 +96,11 @@ def pruned(network: Network, density: float) -> Network:
 def _pruned_layer(layer: Layer, dense: Layer, density: float) -> Layer:
     if dense.density <= density < 1:
         said = f"{dense.weights_source}; density {dense.density:.4g} is not above {density:g}, nothing pruned"
-        return replace(layer, weights=dense.weights, bias=dense.bias, weights_source=said)
+        return replace(layer, weights=dense.weights, bias=dense.bias, stored=dense.stored, weights_source=said)
     prune = _prune_sparse if is_sparse(dense.weights) else _prune_dense
     said = f"{dense.weights_source}; pruned by magnitude to density {density:g}"
-    return replace(layer, weights=prune(dense.weights, density), bias=dense.bias, weights_source=said)
+    weights = prune(dense.weights, density)
+    return replace(layer, weights=weights, bias=dense.bias, stored=None, weights_source=said)
 
 
 def _prune_dense(weights: Any, density: float) -> Any:
@@ -119,6 +121,8 @@ def _prune_sparse(weights: Any, density: float) -> Any:
 
 
 def _open(source: Any, seed: int) -> Network:
+    if isinstance(source, Network):
+        return replace(source, seed=seed)
     if isinstance(source, str) and source.lower() in preset_names():
         return load_preset(source, seed=seed)
     if isinstance(source, (str, os.PathLike)):
@@ -128,7 +132,7 @@ def _open(source: Any, seed: int) -> Network:
         return network_from_arrays({IN_MEMORY: source}, IN_MEMORY, seed=seed)
     if isinstance(source, Mapping):
         return network_from_arrays(source, "arrays", seed=seed)
-    kinds = "a preset, a path, a numpy array, a scipy.sparse matrix, or a dict of arrays"
+    kinds = "a preset, a path, a numpy array, a scipy.sparse matrix, a dict of arrays, or a Network"
     raise InputError(f"workload={type(source).__name__}: must be {kinds}")
 
 

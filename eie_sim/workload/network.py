@@ -21,6 +21,7 @@ from eie_sim.workload.arrays import (
     require_name,
     shown,
 )
+from eie_sim.workload.shared import SharedWeights
 
 NO_ACTIVATIONS = "none recorded"
 FROM_LAYER_BEFORE = "computed by the layer before"
@@ -35,6 +36,7 @@ class Layer:
     activations : float [n_vector, n_in], inputs of this layer to simulate, or None
     weights_source, activations_source : what they are, in words fit for a table
     synthetic : True where the values of the weights were drawn, not trained
+    stored : the codes and codebook that weights and bias were decoded from, or None where they are yet to be compressed
 
     Raises InputError, naming the layer, for wrong shapes or types, NaN or infinity.
     """
@@ -46,10 +48,14 @@ class Layer:
     weights_source: str
     activations_source: str = NO_ACTIVATIONS
     synthetic: bool
+    stored: SharedWeights | None = None
 
     def __post_init__(self) -> None:
         require_name("layer", self.name)
         self._check_weights()
+        if self.stored is not None:
+            same = self.weights is self.stored.weights and self.bias is self.stored.bias
+            require(same, self._field("stored"), "other weights", "must be left out where weights or bias change")
         if self.bias is not None:
             rule = f"must be ({self.n_out},), one per output"
             require(self.bias.shape == (self.n_out,), self._field("bias"), f"shape {self.bias.shape}", rule)

@@ -13,7 +13,7 @@ from eie_sim.errors import InputError, unknown
 from eie_sim.workload import synthetic
 from eie_sim.workload.arrays import as_floats, shown
 from eie_sim.workload.files import about, read_arrays
-from eie_sim.workload.network import Layer, Network
+from eie_sim.workload.network import NO_ACTIVATIONS, Layer, Network
 
 PAPER = "eie-paper"
 PAPER_SOURCE = "Han et al., ISCA 2016, Table III"
@@ -167,15 +167,15 @@ def _digits(seed: int) -> Network:
 
 def _digits_layer(name: str, tensors: dict[str, Any], how: str, recorded: dict[str, Any]) -> Layer:
     activations = recorded.get(f"{name}.input")
-    label = {} if activations is None else {"activations_source": f"recorded, {len(activations)} held-back images"}
+    label = NO_ACTIVATIONS if activations is None else f"recorded, {len(activations)} held-back images"
     return Layer(
         name=name,
         weights=tensors[f"{name}.weight"],
         bias=tensors[f"{name}.bias"],
         activations=activations,
         weights_source=f"real, {how}",
+        activations_source=label,
         synthetic=False,
-        **label,
     )
 
 

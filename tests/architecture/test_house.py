@@ -19,13 +19,14 @@ FLOORS = [
     ["cli"],
     ["report", "validate"],
     ["run"],
-    ["engine", "energy", "formats"],
+    ["cost"],
+    ["engine", "energy", "formats", "archive"],
     ["units.*.unit"],
     ["units.*.reference", "units.*.fast", "units.*.functional", "units.*.memories"],
     ["units.*.matrix", "workload", "golden"],
-    ["units.*.encoding", "prune"],
-    ["quantize", "units.channel"],
-    ["fixed", "units.*.config", "result", "tables"],
+    ["units.*.encoding", "prune", "deep_compression"],
+    ["quantize", "huffman", "units.channel"],
+    ["fixed", "huffman_kernels", "units.*.config", "result", "tables"],
     ["jit", "errors"],
 ]
 ROOMS = {
@@ -40,7 +41,7 @@ ROOMS = {
     "urllib": set(),
     "requests": set(),
 }
-OPENS_FILES = {"workload", "report", "validate", "cli", "jit", "tables"}
+OPENS_FILES = {"workload", "archive", "report", "validate", "cli", "jit", "tables"}
 FILE_CALLS = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "load", "memmap", "fromfile", "tofile"}
 SIZE_LIMIT = 60
 FILE_LIMIT = 450

@@ -38,8 +38,8 @@ def designs(draw):
 
 
 @st.composite
-def scales(draw, *, has_bias):
-    weight, activation = draw(st.integers(0, 15)), draw(st.integers(0, 14 if has_bias else 15))
+def scales(draw):
+    weight, activation = draw(st.integers(0, 15)), draw(st.integers(0, 15))
     return Scales(weight=weight, activation=activation, accumulator=draw(st.integers(0, min(15, weight + activation))))
 
 
@@ -62,7 +62,7 @@ def cases(draw):
         n_pe=config.n_pe,
         bias_codes=bias_codes,
         index_bits=config.index_bits,
-        scales=draw(scales(has_bias=bias_codes is not None)),
+        scales=draw(scales()),
     )
     active = rng.random(n_in) < draw(DENSITIES)
     activations = np.where(active, rng.integers(-magnitude // 4 - 1, magnitude, n_in), 0).astype(np.int16)

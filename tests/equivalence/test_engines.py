@@ -7,8 +7,11 @@ from hypothesis import given
 from strategies import Case, cases
 
 from eie_sim import golden
-from eie_sim.result import EieClass
+from eie_sim.quantize import Scales
+from eie_sim.result import EieClass, EieEvent
 from eie_sim.units.eie import fast, functional, reference
+from eie_sim.units.eie.config import EieConfig
+from eie_sim.units.eie.matrix import EieMatrix
 
 
 def assert_same_timing(a, b):
@@ -63,10 +66,30 @@ def test_time_is_that_of_the_cycle_stepped_model(case):
         assert timing.classes[:, kind].tolist() == spent
 
 
+@pytest.mark.parametrize(("n_out", "n_in"), [(300, 130), (200, 400), (700, 60)])
+def test_tall_columns_on_one_pe(n_out, n_in):
+    """More entries in a column than a byte counts, and more items than the narrow sums hold at once."""
+    rng = np.random.default_rng(n_out)
+    codes = np.where(rng.random((n_out, n_in)) < 0.97, rng.integers(1, 16, (n_out, n_in)), 0).astype(np.uint8)
+    scales = Scales(weight=6, activation=6, accumulator=4)
+    matrix = EieMatrix.from_codes(
+        codes, rng.integers(-50, 50, 16, dtype=np.int16) * (np.arange(16) > 0), n_pe=1, scales=scales
+    )
+    config = EieConfig(n_pe=1, queue_depth=3)
+    activations = rng.integers(1, 100, n_in).astype(np.int16)
+    timing = fast.run(matrix, activations, config, timeline=True)
+    assert_same_timing(timing, reference.run(matrix, activations, config).timing)
+    table = entries_of(codes, None, 1, 4)
+    cycles, sent_at, taken_at, _ = simulate(table, scan([True] * n_in, 1, False), 1, 3)
+    assert (timing.cycles, timing.timeline[0].tolist(), timing.timeline[1].tolist()) == (cycles, sent_at, taken_at)
+    assert timing.counts[0, EieEvent.CODEBOOK_READS] == matrix.n_entry
+    assert timing.counts[0, EieEvent.SPMAT_READS] == -(-matrix.n_entry // 8)
+
+
 @given(cases())
 def test_conservation(case):
     timing = fast.run(case.matrix, case.activations, case.config, timeline=True)
-    events = dict(zip([e.name for e in fast.EieEvent], timing.counts.sum(axis=0).tolist(), strict=True))
+    events = dict(zip([e.name for e in EieEvent], timing.counts.sum(axis=0).tolist(), strict=True))
     assert timing.classes.sum() == timing.cycles * case.config.n_pe
     assert (timing.classes >= 0).all()
     assert events["QUEUE_WRITES"] == events["QUEUE_READS"] == events["BROADCASTS"] * case.config.n_pe

@@ -118,7 +118,7 @@ def test_weights_on_their_way_into_a_file_are_not_changed():
             lambda: EieMatrix.from_dense(np.zeros((2, 2, 2))),
             "weights=shape (2, 2, 2): must have 2 dimensions, (out, in)",
         ),
-        (lambda: EieMatrix.from_dense([[1.0, np.nan]]), "weights[1]=nan: must be finite"),
+        (lambda: EieMatrix.from_dense([[1.0, np.nan]]), "weights[0, 1]=nan: must be finite"),
         (lambda: EieMatrix.from_dense([[np.inf]]), "must be finite"),
         (lambda: EieMatrix.from_dense([[1j]]), "weights=dtype complex128: must hold real numbers"),
         (lambda: EieMatrix.from_dense([["a"]]), "must hold real numbers"),

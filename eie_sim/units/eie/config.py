@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from eie_sim.errors import require, require_int
+from eie_sim.errors import is_number, require, require_int, require_one_of
 
 DRAIN_CYCLES = 6
 """Cycles from the issue of the last entry to the end of the layer: the depth of the pipeline."""
@@ -79,14 +79,11 @@ class EieConfig:
         for name in ("spmat_bytes", "pointer_bytes", "activation_bytes", "register_entries", "node_nm"):
             require_int(name, getattr(self, name), 1, 2**40)
         require_int("pointer_bits", self.pointer_bits, 1, 31)
+        require_one_of("accumulator_bits", self.accumulator_bits, ACCUMULATOR_BITS)
+        require_one_of("rounding", self.rounding, ROUNDINGS)
+        require_one_of("active", self.active, ACTIVE_RULES)
         require(
-            self.accumulator_bits in ACCUMULATOR_BITS, "accumulator_bits", self.accumulator_bits, "must be 16, 24 or 32"
-        )
-        require(self.rounding in ROUNDINGS, "rounding", self.rounding, "must be floor or nearest")
-        require(self.active in ACTIVE_RULES, "active", self.active, "must be positive or nonzero")
-        number = isinstance(self.clock_mhz, (int, float)) and not isinstance(self.clock_mhz, bool)
-        require(
-            number and 0 < self.clock_mhz < 1e6,
+            is_number(self.clock_mhz) and 0 < self.clock_mhz < 1e6,
             "clock_mhz",
             repr(self.clock_mhz),
             "must be a number above 0 and below 1e6",
@@ -97,6 +94,14 @@ class EieConfig:
             self.spmat_width_bits,
             f"must hold an entry of weight_bits + index_bits = {self.entry_bits} bits",
         )
+        self._make_plain()
+
+    def _make_plain(self) -> None:
+        """Numpy's numbers become Python's, so that equal designs have equal JSON and equal hashes."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if is_number(value):
+                object.__setattr__(self, field.name, float(value) if field.name == "clock_mhz" else int(value))
 
     @property
     def entry_bits(self) -> int:

@@ -57,13 +57,30 @@ def columns_of(w: Any) -> tuple[Columns, tuple[int, int]]:
 
 def require_finite(field: str, values: NDArray[Any]) -> None:
     """Raise InputError at the first NaN, infinity, or magnitude beyond arithmetic."""
+    at = _first_not_finite(field, values)
+    if at is not None:
+        _refuse(field, np.unravel_index(at, values.shape), values.flat[at])
+
+
+def require_finite_columns(field: str, columns: Columns) -> None:
+    """The same for non-zeros held column by column; the error names row and column."""
+    at = _first_not_finite(field, columns.values)
+    if at is not None:
+        column = int(np.searchsorted(columns.starts, at, side="right")) - 1
+        _refuse(field, (columns.rows[at], column), columns.values[at])
+
+
+def _first_not_finite(field: str, values: NDArray[Any]) -> int | None:
     require_real(field, values)
-    if values.size and not np.issubdtype(values.dtype, np.integer):
-        ok = np.abs(values) <= MAX_WEIGHT
-        if not ok.all():
-            where = np.unravel_index(int(np.argmin(ok)), values.shape)
-            place = ", ".join(str(int(i)) for i in where)
-            raise InputError(f"{field}[{place}]={values[where]}: must be finite and of magnitude at most 2**100")
+    if not values.size or values.dtype.kind != "f":
+        return None
+    ok = np.abs(values) <= min(MAX_WEIGHT, float(np.finfo(values.dtype).max))  # float16 ends before 2**100
+    return None if ok.all() else int(np.argmin(ok))
+
+
+def _refuse(field: str, place: Any, value: Any) -> None:
+    where = ", ".join(str(int(index)) for index in place)
+    raise InputError(f"{field}[{where}]={value}: must be finite and of magnitude at most 2**100")
 
 
 def require_real(field: str, values: NDArray[Any]) -> None:
@@ -73,12 +90,12 @@ def require_real(field: str, values: NDArray[Any]) -> None:
 
 
 def append_column(columns: Columns, column: NDArray[Any]) -> Columns:
-    """The same columns and one more, given dense [n_row]."""
+    """The same columns and one more, given dense [n_row]; the type of the values is one that holds both."""
     rows = np.flatnonzero(column).astype(np.int32)
     return Columns(
         np.append(columns.starts, columns.starts[-1] + len(rows)),
         np.concatenate([columns.rows, rows]),
-        np.concatenate([columns.values, column[rows].astype(columns.values.dtype)]),
+        np.concatenate([columns.values, column[rows]]),
     )
 
 

@@ -13,7 +13,6 @@ Source: Han et al. 2016, section IV; the queue semantics are those of a credit t
 from __future__ import annotations
 
 from typing import NamedTuple
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,15 +42,14 @@ class Service(NamedTuple):
 NO_ROW = -2
 """Differs from every row, and from the -1 of a PE that has read none yet."""
 
-_PREPARED: WeakKeyDictionary[EieMatrix, dict[int, Service]] = WeakKeyDictionary()
-
 
 def service(matrix: EieMatrix, entries_per_row: int) -> Service:
-    """The tables of a matrix, made once for each width of the Spmat SRAM and kept as long as the matrix."""
-    prepared = _PREPARED.setdefault(matrix, {})
-    if entries_per_row not in prepared:
-        prepared[entries_per_row] = _prepare(matrix, entries_per_row)
-    return prepared[entries_per_row]
+    """The tables of a matrix, made once for each width of the Spmat SRAM and kept with the matrix."""
+    key = "fast", entries_per_row
+    if key not in matrix.prepared:
+        matrix.prepared[key] = _prepare(matrix, entries_per_row)
+    tables: Service = matrix.prepared[key]
+    return tables
 
 
 def _prepare(matrix: EieMatrix, entries_per_row: int) -> Service:

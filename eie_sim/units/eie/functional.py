@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.fixed import accumulator_range, product, rounding_half, saturating_add
+from eie_sim.fixed import accumulator_range, one, product, rounding_half, saturating_add
 from eie_sim.jit import kernel
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.matrix import EieMatrix
@@ -25,7 +25,7 @@ def accumulate(matrix: EieMatrix, activations: NDArray[np.int16], config: EieCon
     """
     items = matrix.items(activations, config.active)
     assert matrix.scales.activation is not None
-    driven = np.append(activations.astype(np.int64), 1 << matrix.scales.activation)
+    driven = np.append(activations.astype(np.int64), one(matrix.scales.activation))
     shift = matrix.scales.shift
     half = rounding_half(config.rounding, shift)
     low, high = accumulator_range(config.accumulator_bits)

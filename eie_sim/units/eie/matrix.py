@@ -5,7 +5,7 @@ Source: Han et al. 2016, section III (interleaved compressed sparse columns) and
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,10 +17,14 @@ from eie_sim.errors import as_array, require, require_int
 from eie_sim.fixed import from_fixed, to_fixed
 from eie_sim.quantize import Scales
 from eie_sim.units.eie import encoding
-from eie_sim.units.eie.encoding import Columns, append_column, columns_of, require_finite, require_real
+from eie_sim.units.eie.encoding import Columns, append_column, columns_of, require_finite, require_finite_columns
 
 MAX_ENTRIES = 2**30
 """Entries of one matrix; keeps cycle counts within 32 bits in the kernels."""
+
+
+MAX_POINTERS = 2**27
+"""Column pointers of one matrix over all PEs, checked before they are allocated."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -37,6 +41,7 @@ class EieMatrix:
     pointers : int32[n_col + 1, n_pe], where each column starts in that PE's entries
     padding : int32[n_col, n_pe], padding entries by column and PE
     weights : the weight entries again, column by column, with their global rows (no padding)
+    prepared : what an engine has made of the entries and keeps here, by its own key
     """
 
     shape: tuple[int, int]
@@ -52,6 +57,7 @@ class EieMatrix:
     pointers: NDArray[np.int32]
     padding: NDArray[np.int32]
     weights: Columns
+    prepared: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
     def from_dense(
@@ -75,8 +81,8 @@ class EieMatrix:
         """
         require_int("weight_bits", weight_bits, 1, 8)
         columns, shape = columns_of(w)
+        require_finite_columns("weights", columns)
         columns = columns if bias is None else append_column(columns, _vector("bias", bias, shape[0]))
-        require_finite("weights", columns.values)
         values = columns.values if columns.values.dtype == np.float32 else columns.values.astype(np.float64)
         centroids, thresholds = quantize.cluster(values, 2**weight_bits - 1)
         codes = (quantize.assign(values, thresholds) + np.uint8(1)).astype(np.uint8)
@@ -106,8 +112,8 @@ class EieMatrix:
         """Encode codes that are there already.
 
         codes : uint8 [n_out, n_in], 0 where there is no weight; bias_codes : uint8 [n_out]
-        codebook : 2**weight_bits values, the first of them 0: floats, or int16 raw words of `scales.weight` fractional
-            bits (0 when left out)
+        codebook : 2**weight_bits values, the first of them 0: numbers, or, where the type is int16, raw words of
+            `scales.weight` fractional bits (0 when left out)
         bias_codes given are one more column, broadcast even if all zero.
 
         Raises InputError for a codebook of the wrong size, codes out of range, wrong shapes.
@@ -149,6 +155,8 @@ class EieMatrix:
             scales = Scales(
                 weight=quantize.weight_scale(codebook), activation=scales.activation, accumulator=scales.accumulator
             )
+        n_pointer = len(columns.starts) * n_pe
+        require(n_pointer <= MAX_POINTERS, "n_pe", n_pe, f"times columns must be at most {MAX_POINTERS} pointers")
         pointers = np.zeros((len(columns.starts), n_pe), dtype=np.int32)
         padding = np.zeros((len(columns.starts) - 1, n_pe), dtype=np.int32)
         n_entry = encoding.count_entries(columns.starts, columns.rows, 2**index_bits, pointers, padding)
@@ -232,8 +240,6 @@ class EieMatrix:
 
     def with_scales(self, scales: Scales) -> EieMatrix:
         """The same entries with other fractional bits."""
-        from dataclasses import replace
-
         return replace(self, scales=scales)
 
     def with_scales_for(self, activations: ArrayLike, *, active: str = "positive") -> EieMatrix:
@@ -306,5 +312,5 @@ def _codes(field: str, codes: ArrayLike, n_code: int) -> NDArray[np.uint8]:
 def _vector(field: str, values: ArrayLike, size: int) -> NDArray[Any]:
     array = as_array(field, values)
     require(array.shape == (size,), field, f"shape {array.shape}", f"must be ({size},), one value per output")
-    require_real(field, array)
+    require_finite(field, array)
     return array

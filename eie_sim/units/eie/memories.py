@@ -21,10 +21,10 @@ def memories(matrix: EieMatrix, config: EieConfig) -> tuple[MemoryFit, ...]:
     most_entries = int(matrix.pointers[-1].max())
     rows = -(-most_entries // config.entries_per_row)
     inputs, outputs = -(-matrix.n_in // matrix.n_pe), -(-matrix.n_out // matrix.n_pe)
-    pointer_bits, accumulator_bits = config.pointer_bits, config.accumulator_bits
+    pointer_bits = config.pointer_bits
     pointers = config.pointer_bytes * 8 // pointer_bits
     return (
-        _fit("spmat_sram", rows * config.spmat_width_bits, config.spmat_bytes * 8, "bits"),
+        _fit("spmat_sram", rows, config.spmat_bytes * 8 // config.spmat_width_bits, "bits", config.spmat_width_bits),
         MemoryFit(
             memory="pointer_sram",
             needed=(matrix.n_column + 1) * pointer_bits,
@@ -33,13 +33,14 @@ def memories(matrix: EieMatrix, config: EieConfig) -> tuple[MemoryFit, ...]:
             passes=_passes(matrix.n_column, pointers - 1),
         ),
         _fit("pointer_range", most_entries, 2**pointer_bits, "entries"),
-        _fit("activation_sram", (inputs + outputs) * WORD_BITS, config.activation_bytes * 8, "bits"),
-        _fit("register_file", outputs * accumulator_bits, config.register_entries * accumulator_bits, "bits"),
+        _fit("activation_sram", inputs + outputs, config.activation_bytes * 8 // WORD_BITS, "bits", WORD_BITS),
+        _fit("register_file", outputs, config.register_entries, "bits", config.accumulator_bits),
     )
 
 
-def _fit(memory: str, needed: int, available: int, unit: str) -> MemoryFit:
-    return MemoryFit(memory, needed, available, unit, _passes(needed, available))
+def _fit(memory: str, needed: int, available: int, unit: str, width: int = 1) -> MemoryFit:
+    """`needed` and `available` words, shown as `width` units each; a pass holds whole words only."""
+    return MemoryFit(memory, needed * width, available * width, unit, _passes(needed, available))
 
 
 def _passes(needed: int, available: int) -> int:

@@ -2,7 +2,8 @@
 
 A control unit scans the inputs for non-zeros and broadcasts them. Each processing element takes an activation from its
 queue, reads the column's pair of pointers, walks the entries row by row of its Spmat SRAM, decodes each code and
-accumulates. Nothing here computes a time: times are where the clock stands when things happen.
+accumulates. Times are where the clock stands when things happen; the pointer pair is read while the column before it is
+walked, and takes no time of its own. The pipeline's depth is added at the end, when the last entry has been issued.
 
 Source: Han et al. 2016, section IV (leading non-zero detection, activation queue, pointer read unit, sparse matrix read
 unit, arithmetic unit, activation read/write unit).
@@ -17,7 +18,7 @@ import numpy as np
 import simpy
 from numpy.typing import NDArray
 
-from eie_sim.fixed import accumulator_range, product, rounding_half, saturating_add
+from eie_sim.fixed import accumulator_range, one, product, rounding_half, saturating_add
 from eie_sim.result import EieClass, EieEvent, EieRun, EieTiming
 from eie_sim.units.channel import Channel
 from eie_sim.units.eie.config import DRAIN_CYCLES, EieConfig
@@ -197,7 +198,7 @@ def lane_rows_of(matrix: EieMatrix, activations: NDArray[np.int16], config: EieC
     ]
     lanes += [None] * (-len(lanes) % config.n_pe)
     if matrix.has_bias:
-        lanes += [Item(matrix.n_in, 1 << matrix.scales.activation)] + [None] * (config.n_pe - 1)
+        lanes += [Item(matrix.n_in, one(matrix.scales.activation))] + [None] * (config.n_pe - 1)
     return [lanes[at : at + config.n_pe] for at in range(0, len(lanes), config.n_pe)]
 
 

@@ -25,6 +25,13 @@ def config_for(matrix: EieMatrix) -> EieConfig:
     return EieConfig(**{name: getattr(matrix, name) for name in FIXED_BY_MATRIX})
 
 
+def compress(weights: Any, config: EieConfig, *, bias: Any = None) -> EieMatrix:
+    """Cluster and encode weights [n_out, n_in], and bias [n_out] with them, in the format of the design."""
+    return EieMatrix.from_dense(
+        weights, n_pe=config.n_pe, bias=bias, weight_bits=config.weight_bits, index_bits=config.index_bits
+    )
+
+
 def simulate(
     matrix: EieMatrix,
     activations: ArrayLike,

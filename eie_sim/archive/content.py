@@ -1,0 +1,159 @@
+"""What an archive holds, and what becomes of it: a network to run, the matrices of a design."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from eie_sim import __version__
+from eie_sim.errors import InputError, require
+from eie_sim.units.eie.config import EieConfig
+from eie_sim.units.eie.matrix import EieMatrix
+from eie_sim.workload import Layer, Network, SharedWeights
+
+HASH = re.compile("[0-9a-f]{64}")
+ROWS_HASHED = 256
+"""Rows made dense at a time; bounds the memory that hashing a sparse matrix takes."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Archive:
+    """A pruned and compressed network, and where it comes from. Build one with `archive_of`, or `load` it.
+
+    network : its layers have `stored` weights; seed, calibration inputs and the source in words are the network's
+    source_sha256 : of the arrays before pruning, see `hash_of`
+    recipe : how it was made; a JSON object
+    package : what made it
+
+    Raises InputError for layers without stored weights and for a recipe that JSON cannot hold.
+    """
+
+    network: Network
+    source_sha256: str
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    package: str = f"eie_sim {__version__}"
+
+    def __post_init__(self) -> None:
+        for layer in self.network.layers:
+            require(layer.stored is not None, f"layer {layer.name}: stored", None, "must be there in an archive")
+        require(
+            HASH.fullmatch(self.source_sha256) is not None, "source_sha256", self.source_sha256, "must be 64 digits"
+        )
+        object.__setattr__(self, "recipe", _plain(self.recipe))
+
+    @property
+    def stored(self) -> dict[str, SharedWeights]:
+        """Codes, codebook and scales of each layer, by its name."""
+        return {layer.name: layer.stored for layer in self.network.layers if layer.stored is not None}
+
+
+def archive_of(network: Network, matrices: Sequence[EieMatrix], *, recipe: Mapping[str, Any] | None = None) -> Archive:
+    """The archive of a network from the compressed matrix of each of its layers.
+
+    The source is the network before pruning where that is known, else the network as it is. Calibration inputs come
+    along where a scale is left open; activations, test inputs and labels do not. Raises InputError where matrices and
+    layers do not match.
+    """
+    layers, count = network.layers, len(matrices)
+    complete = all(matrix.scales.complete for matrix in matrices)
+    require(count == len(layers), "matrices", count, f"must be one for each of the {len(layers)} layers")
+    kept = Network(
+        name=network.name,
+        layers=tuple(_stored_layer(*pair) for pair in zip(layers, matrices, strict=True)),
+        chained=network.chained,
+        source=network.source,
+        not_simulated=network.not_simulated,
+        calibration=None if complete else network.calibration,
+        seed=network.seed,
+    )
+    return Archive(network=kept, source_sha256=hash_of(network.dense_layers or layers), recipe=recipe or {})
+
+
+def network_of(archive: Archive) -> Network:
+    """The network to run: weights are the values of the codebook, exactly, and layers keep what is stored of them."""
+    return archive.network
+
+
+def matrices_of(archive: Archive, config: EieConfig) -> list[EieMatrix]:
+    """Each layer in the format of a design, codes, codebook and scales as they are stored. Raises as `matrix_of`."""
+    return [matrix_of(layer, config) for layer in archive.network.layers]
+
+
+def matrix_of(layer: Layer, config: EieConfig) -> EieMatrix:
+    """A layer with stored weights in the format of a design; nothing is clustered or scaled again.
+
+    Raises InputError where the design has other `weight_bits` than the codes.
+    """
+    stored = layer.stored
+    if stored is None:
+        raise InputError(f"layer {layer.name}: stored=None: must be there, the weights are not compressed yet")
+    ours, theirs = stored.weight_bits, config.weight_bits
+    rule = f"must be equal to the stored weight_bits={ours} of layer {layer.name}"
+    require(ours == theirs, "config.weight_bits", theirs, rule)
+    return EieMatrix.from_codes(
+        stored.codes,
+        stored.codebook,
+        n_pe=config.n_pe,
+        bias_codes=stored.bias_codes,
+        index_bits=config.index_bits,
+        scales=stored.scales,
+    )
+
+
+def hash_of(layers: Iterable[Layer]) -> str:
+    """sha256 in hex of the weights and biases of layers, see `eie_sim.archive`; sparse ones count as if dense."""
+    digest = hashlib.sha256()
+    for layer in layers:
+        for array in (layer.weights, layer.bias):
+            if array is not None:
+                _feed(digest, array)
+    return digest.hexdigest()
+
+
+def _feed(digest: Any, array: Any) -> None:
+    dtype = array.dtype.newbyteorder("<")
+    digest.update(f"{dtype.str} {','.join(map(str, array.shape))}\n".encode("ascii"))
+    rows = array.tocsr() if hasattr(array, "tocsr") else array
+    for at in range(0, array.shape[0], ROWS_HASHED):
+        part = rows[at : at + ROWS_HASHED]
+        dense = part.toarray() if hasattr(part, "toarray") else part
+        digest.update(np.ascontiguousarray(dense, dtype=dtype).tobytes())
+
+
+def _stored_layer(layer: Layer, matrix: EieMatrix) -> Layer:
+    where = f"matrix of layer {layer.name}"
+    expected = tuple(layer.weights.shape)
+    require(matrix.shape == expected, where, f"shape {matrix.shape}", f"must be {expected}")
+    rule = "must have a bias where the layer has one, and only there"
+    require(matrix.has_bias == (layer.bias is not None), where, f"has_bias {matrix.has_bias}", rule)
+    columns = matrix.decode()
+    stored = SharedWeights(
+        codes=np.ascontiguousarray(columns[:, : matrix.n_in]),
+        codebook=matrix.codebook,
+        scales=matrix.scales,
+        bias_codes=columns[:, -1].copy() if matrix.has_bias else None,
+    )
+    return Layer(
+        name=layer.name,
+        weights=stored.weights,
+        bias=stored.bias,
+        weights_source=layer.weights_source,
+        synthetic=layer.synthetic,
+        stored=stored,
+    )
+
+
+def _plain(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """The recipe as JSON reads it back, so that it is the same before and after a file."""
+    try:
+        text = json.dumps(dict(recipe), allow_nan=False, sort_keys=True)
+        plain = json.loads(text)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"recipe: must be a JSON object ({error})") from None
+    return dict(plain)

@@ -1,0 +1,205 @@
+"""Archives as bytes, and as files that are whole or not there. `eie_sim.archive` describes the layout."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eie_sim.archive import manifest
+from eie_sim.archive.content import Archive
+from eie_sim.archive.packing import pack, unpack
+from eie_sim.errors import InputError, require
+from eie_sim.quantize import Scales
+from eie_sim.workload import Layer, Network, SharedWeights
+from eie_sim.workload.arrays import MAX_BYTES, shown
+from eie_sim.workload.files import about, is_file
+from eie_sim.workload.safetensors_file import LENGTH_BYTES, MANIFEST, MAX_HEADER, metadata_of, tensors_of
+
+SHA256 = "eie_sim.sha256"
+SUFFIX = ".safetensors"
+CALIBRATION = "calibration"
+DTYPES = {"<f8": "F64", "<f4": "F32", "<i2": "I16", "|u1": "U8"}
+ALIGNMENT = 8
+"""Of the first tensor in the file, by spaces after the header."""
+
+Tensors = dict[str, NDArray[Any]]
+
+
+def save(path: str | os.PathLike[str], archive: Archive) -> None:
+    """Write an archive: the same bytes for the same content, and an older file stays until the new one is whole.
+
+    Raises InputError for a name that does not end in .safetensors, and where the file cannot be written.
+    """
+    file = Path(path)
+    require(file.suffix == SUFFIX, "archive", shown(file.name), f"must end in {SUFFIX}")
+    data = to_bytes(archive)
+    try:
+        _write_whole(file, data)
+    except OSError as error:
+        raise InputError(f"{shown(file)}: cannot be written ({error.strerror})") from error
+
+
+def load(path: str | os.PathLike[str]) -> Archive:
+    """Read an archive, every part of it checked.
+
+    Raises InputError, one line, for a file that is missing, no archive, cut short, edited, or of another version.
+    """
+    file = Path(path)
+    with about(file):
+        require(is_file(file), "file", "missing", "must be an existing file")
+        size = file.stat().st_size
+        require(size <= MAX_BYTES, "size", size, f"must be at most {MAX_BYTES} bytes")
+        return from_bytes(file.read_bytes())
+
+
+def opened(source: Any) -> Any:
+    """The network of an archive where `source` is the path of one; anything else as it is, for `workload.load`.
+
+    Raises InputError for a damaged archive.
+    """
+    if not isinstance(source, (str, os.PathLike)) or not _is_archive(Path(source)):
+        return source
+    network = load(source).network
+    return replace(network, source=f"archive {shown(Path(source).name)} of {network.source}")
+
+
+def to_bytes(archive: Archive) -> bytes:
+    """The file of an archive. Raises InputError for texts and sizes that `from_bytes` would not take."""
+    tensors = _tensors(archive)
+    # widest first, so that each is aligned, then by name: the order in which the safetensors library writes
+    ordered = sorted(tensors.items(), key=lambda item: (-item[1].itemsize, item[0]))
+    blobs = {name: array.tobytes() for name, array in ordered}
+    text = manifest.written(archive, {name: _sha256(blob) for name, blob in blobs.items()})
+    manifest.read(text)  # what cannot be read again must not be written
+    header: dict[str, Any] = {"__metadata__": {MANIFEST: text, SHA256: _sha256(text.encode())}}
+    at = 0
+    for name, array in ordered:
+        header[name] = {"dtype": DTYPES[array.dtype.str], "shape": array.shape, "data_offsets": [at, at + array.nbytes]}
+        at += array.nbytes
+    head = json.dumps(header, separators=(",", ":")).encode()
+    head += b" " * (-len(head) % ALIGNMENT)
+    require(len(head) <= MAX_HEADER, "header length", len(head), f"must be at most {MAX_HEADER} bytes")
+    size = LENGTH_BYTES + len(head) + at
+    require(size <= MAX_BYTES, "size", size, f"must be at most {MAX_BYTES} bytes")
+    return b"".join([len(head).to_bytes(LENGTH_BYTES, "little"), head, *blobs.values()])
+
+
+def from_bytes(data: bytes) -> Archive:
+    """The archive in the bytes of its file. Raises InputError as `load`."""
+    tensors, texts = tensors_of(data), metadata_of(data)
+    if MANIFEST not in texts:
+        raise InputError(f"no archive: a safetensors file without {MANIFEST} in its metadata")
+    record = manifest.read(texts[MANIFEST])
+    _check_hash("manifest", texts[MANIFEST].encode("utf-8", "surrogatepass"), texts.get(SHA256))
+    for name in sorted(tensors.keys() | record["tensors"].keys()):
+        where = f"tensor {shown(name)}"
+        require(
+            name in tensors and name in record["tensors"], where, "missing or foreign", "must be as in the manifest"
+        )
+        _check_hash(where, tensors[name].tobytes(), record["tensors"][name])
+    calibration = tensors.pop(CALIBRATION, None)
+    layers = tuple(_layer(fields, tensors) for fields in record["layers"])
+    require(not tensors, "tensor", shown(sorted(tensors)), "must belong to a layer")
+    network = Network(
+        name=record["name"],
+        layers=layers,
+        chained=record["chained"],
+        source=record["source"]["name"],
+        not_simulated=tuple((name, reason) for name, reason in record["not_simulated"]),
+        calibration=calibration,
+        seed=record["seed"],
+    )
+    sha256 = record["source"]["sha256"]
+    return Archive(network=network, source_sha256=sha256, recipe=record["recipe"], package=record["package"])
+
+
+def _tensors(archive: Archive) -> Tensors:
+    tensors: Tensors = {}
+    for name, stored in archive.stored.items():
+        codes = stored.columns.ravel()
+        tensors[f"mask/{name}"] = pack((codes != 0).astype(np.uint8), 1)
+        tensors[f"codes/{name}"] = pack(codes[codes != 0], stored.weight_bits)
+        tensors[f"codebook/{name}"] = stored.codebook.astype("<f8", copy=False)
+        tensors[f"codebook_raw/{name}"] = stored.codebook_raw.astype("<i2", copy=False)
+    if (inputs := archive.network.calibration) is not None:
+        tensors[CALIBRATION] = np.ascontiguousarray(inputs, dtype=inputs.dtype.newbyteorder("<"))
+    return tensors
+
+
+def _layer(fields: dict[str, Any], tensors: Tensors) -> Layer:
+    """A layer from its fields of the manifest and from its tensors, which it takes out of `tensors`."""
+    name, bits, shape = fields["name"], fields["weight_bits"], (fields["n_out"], fields["n_in"] + fields["bias"])
+    mask = unpack(f"tensor mask/{name}", _taken(tensors, f"mask/{name}", np.uint8), shape[0] * shape[1], 1)
+    n_weight = int(np.count_nonzero(mask))
+    kept = unpack(f"tensor codes/{name}", _taken(tensors, f"codes/{name}", np.uint8), n_weight, bits)
+    require(bool(kept.all()), f"tensor codes/{name}", 0, "must be 1 or more, a code of 0 is no weight")
+    mask[mask != 0] = kept
+    columns = mask.reshape(shape)
+    stored = SharedWeights(
+        codes=np.ascontiguousarray(columns[:, : fields["n_in"]]),
+        codebook=_taken(tensors, f"codebook/{name}", np.float64),
+        scales=Scales(**fields["scales"]),
+        bias_codes=columns[:, -1].copy() if fields["bias"] else None,
+    )
+    require(stored.weight_bits == bits, f"tensor codebook/{name}", stored.codebook.shape, f"must be ({2**bits},)")
+    raw = _taken(tensors, f"codebook_raw/{name}", np.int16)
+    rule = f"must be the codebook at {stored.scales.weight} fractional bits"
+    require(np.array_equal(raw, stored.codebook_raw), f"tensor codebook_raw/{name}", shown(raw), rule)
+    return Layer(
+        name=name,
+        weights=stored.weights,
+        bias=stored.bias,
+        weights_source=fields["source"],
+        synthetic=fields["synthetic"],
+        stored=stored,
+    )
+
+
+def _taken(tensors: Tensors, name: str, dtype: type[np.generic]) -> NDArray[Any]:
+    array = tensors.pop(name, None)
+    if array is None:
+        raise InputError(f"tensor {shown(name)}: missing")
+    require(array.dtype == dtype, f"tensor {shown(name)}", f"dtype {array.dtype}", f"must be {np.dtype(dtype)}")
+    return array
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _check_hash(where: str, data: bytes, told: Any) -> None:
+    if told != _sha256(data):
+        raise InputError(f"{where}: its sha256 is another one; the file is damaged or was edited")
+
+
+def _is_archive(path: Path) -> bool:
+    """True where the header of a file has a manifest; False, not an error, for whatever else there is or is not."""
+    if path.suffix.lower() != SUFFIX or not is_file(path):
+        return False
+    with about(path), path.open("rb") as stream:
+        begin = stream.read(LENGTH_BYTES)
+        length = int.from_bytes(begin, "little")
+        return length <= MAX_HEADER and MANIFEST in metadata_of(begin + stream.read(length))
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    """Write under a temporary name in the same folder and rename, so that the file is never half there."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

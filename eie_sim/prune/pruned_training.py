@@ -1,0 +1,141 @@
+"""Prune, train the survivors, prune further (Han, Pool, Tran, Dally, NeurIPS 2015, section 3).
+
+A rule says which weights stay: from the weights of all layers and a density to the masks of all layers. `each_layer`
+and `hidden_neurons` make one from a pattern's function for a single layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eie_sim.errors import is_number, require
+from eie_sim.prune.mlp import Array, Mlp, Samples
+from eie_sim.prune.train import Mask, TrainConfig, checked_masks, fit
+
+MaskOf = Callable[[Array, float], NDArray[Any]]
+"""Weights (out, in) of a layer and the density to keep, to a bool mask (out, in)."""
+
+Rule = Callable[[Sequence[Array], float], Sequence[NDArray[Any]]]
+"""Weights of all layers, first layer first, and the density to keep, to the masks of all layers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PruneStep:
+    """What one step kept.
+
+    asked : density asked for
+    kept, total : counts of weights for each layer; biases are never pruned
+    """
+
+    asked: float
+    kept: tuple[int, ...]
+    total: tuple[int, ...]
+
+    @property
+    def achieved(self) -> float:
+        """Weights kept over all weights."""
+        return sum(self.kept) / max(sum(self.total), 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PrunedNetwork:
+    """A network pruned and trained, the masks of its layers and the steps that led there."""
+
+    network: Mlp
+    masks: tuple[Mask, ...]
+    steps: tuple[PruneStep, ...]
+
+
+def prune_and_train(
+    network: Mlp,
+    samples: Samples,
+    *,
+    schedule: Sequence[float],
+    rule: Rule,
+    config: TrainConfig,
+    rng: np.random.Generator | None = None,
+) -> PrunedNetwork:
+    """Prune to each density of the schedule in turn, and train the survivors for config.epochs after each.
+
+    schedule : densities 0 to 1, the last of them the one wanted; a single one is one-shot pruning
+    rule : which weights to keep; it sees those already pruned as 0, so scores of magnitude never bring one back
+    config : of each training; with distillation, `network` as it came in is the teacher
+    rng : draws the order of the samples, default_rng(config.seed) when left out
+
+    Raises InputError for an empty schedule, densities out of range, masks of the wrong shape or type.
+    """
+    require(len(schedule) > 0, "schedule", list(schedule), "must have one density or more")
+    for density in schedule:
+        require_density("schedule", density)
+    rng = rng or np.random.default_rng(config.seed)
+    teacher, steps, masks = network, [], checked_masks(network, None)
+    for density in schedule:
+        network, masks, step = prune(network, density=density, rule=rule)
+        network = fit(network, samples, config, masks=masks, teacher=teacher, rng=rng)
+        steps.append(step)
+    return PrunedNetwork(network=network, masks=tuple(masks), steps=tuple(steps))
+
+
+def prune(network: Mlp, *, density: float, rule: Rule) -> tuple[Mlp, list[Mask], PruneStep]:
+    """The network with the weights that `rule` does not keep at exactly 0, the masks, and the counts.
+
+    Raises InputError for masks of the wrong shape or type.
+    """
+    masks = checked_masks(network, rule(network.weights, density))
+    weights = [
+        np.where(mask, weight, weight.dtype.type(0)) for mask, weight in zip(masks, network.weights, strict=True)
+    ]
+    kept = tuple(int(np.count_nonzero(mask)) for mask in masks)
+    step = PruneStep(asked=float(density), kept=kept, total=tuple(mask.size for mask in masks))
+    return Mlp(tuple(weights), network.biases), masks, step
+
+
+def each_layer(mask_of: MaskOf) -> Rule:
+    """The rule that prunes every layer to the same density."""
+    return lambda weights, density: [mask_of(weight, density) for weight in weights]
+
+
+def hidden_neurons(mask_of: MaskOf) -> Rule:
+    """The rule that removes whole hidden neurons, so that the network could be stored as a smaller dense one.
+
+    mask_of : keeps or drops whole rows; its density is a fraction of the rows
+
+    A neuron that goes takes its row and its column in the next layer along; outputs all stay. Every hidden layer keeps
+    the same fraction of its neurons: the largest for which the weights left are not more than the density asked for.
+    """
+
+    def rule(weights: Sequence[Array], density: float) -> list[Mask]:
+        most = round(density * sum(weight.size for weight in weights))
+        parts = max([weight.shape[0] for weight in weights[:-1]], default=1)
+        low, high = 0, parts  # of `parts` parts of the neurons, `low` fit; the weights left grow with the neurons
+        while low < high:
+            middle = (low + high + 1) // 2
+            fits = _count(_without_neurons(weights, mask_of, middle / parts)) <= most
+            low, high = (middle, high) if fits else (low, middle - 1)
+        return _without_neurons(weights, mask_of, low / parts)
+
+    return rule
+
+
+def _without_neurons(weights: Sequence[Array], mask_of: MaskOf, fraction: float) -> list[Mask]:
+    """Masks that keep about `fraction` of every hidden layer's rows, and the columns that read from them."""
+    masks = [np.ones(weight.shape, dtype=np.bool_) for weight in weights]
+    for at, weight in enumerate(weights[:-1]):
+        stays = np.asarray(mask_of(weight, fraction)).any(axis=1)
+        masks[at][~stays] = False
+        masks[at + 1][:, ~stays] = False
+    return masks
+
+
+def _count(masks: Sequence[Mask]) -> int:
+    return sum(int(np.count_nonzero(mask)) for mask in masks)
+
+
+def require_density(field: str, density: float) -> None:
+    """Raise InputError for a density that is not a number in 0..1."""
+    require(is_number(density) and 0 <= density <= 1, field, repr(density), "must be a density in 0..1")

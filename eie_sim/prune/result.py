@@ -1,0 +1,62 @@
+"""What a pruning step says of itself: masks, and what was asked against what was reached."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PruneResult:
+    """What a pruning step kept of a layer.
+
+    mask : bool array of the weights' shape, True where a weight is kept
+    asked : density asked for, 0 to 1
+    kept, total : counts of weights
+    """
+
+    mask: NDArray[np.bool_]
+    asked: float
+    kept: int
+    total: int
+
+    @property
+    def achieved(self) -> float:
+        """Density reached, kept / total."""
+        return self.kept / self.total
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Selection:
+    """What a pruning step kept of several layers.
+
+    layers : by name, in the order given
+    asked : density asked for over all weights of all layers
+    warnings : one line each: layers that were pruned away, densities raised to a floor
+    """
+
+    layers: dict[str, PruneResult]
+    asked: float
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def masks(self) -> dict[str, NDArray[np.bool_]]:
+        """By layer, True where a weight is kept."""
+        return {name: layer.mask for name, layer in self.layers.items()}
+
+    @property
+    def kept(self) -> int:
+        """Weights kept in all layers."""
+        return sum(layer.kept for layer in self.layers.values())
+
+    @property
+    def total(self) -> int:
+        """Weights of all layers."""
+        return sum(layer.total for layer in self.layers.values())
+
+    @property
+    def achieved(self) -> float:
+        """Density reached over all layers, kept / total."""
+        return self.kept / self.total

@@ -1,0 +1,73 @@
+"""What pruning one layer at a time does to a network, and what the layer then costs.
+
+Source: Han et al. 2015, section 3.1 (sensitivity to pruning, layer by layer).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eie_sim.errors import require
+
+Weights = NDArray[Any]
+Progress = Callable[[str], None]
+
+
+class Point(NamedTuple):
+    """One layer at one density, the others as they are.
+
+    asked, achieved : density; kept : weights
+    quality : of the network, higher is better: accuracy, or minus an error
+    cost : of the layer, in the unit of the cost function: weights, bytes, cycles, pJ
+    """
+
+    layer: str
+    asked: float
+    achieved: float
+    kept: int
+    quality: float
+    cost: float
+
+
+def scan(
+    weights: Mapping[str, Weights],
+    densities: Sequence[float],
+    *,
+    mask_of: Callable[[Weights, float], NDArray[np.bool_]],
+    quality_of: Callable[[Mapping[str, Weights]], float],
+    cost_of: Callable[[str, Weights], float],
+    progress: Progress = lambda step: None,
+) -> list[Point]:
+    """Prune every layer to every density, alone, and measure.
+
+    weights : [n_out, n_in] by layer
+    mask_of(weights, density) : what to keep; quality_of(weights by layer) : of the whole network
+    cost_of(layer, pruned weights) : of that layer
+
+    Returns the points layer by layer, in the order of the densities. Raises InputError for a density outside 0..1.
+    """
+    for density in densities:
+        require(0 <= density <= 1, "density", density, "must be in 0..1")
+    points = []
+    for layer, dense in weights.items():
+        for density in densities:
+            progress(f"{layer}: density {density:g}")
+            mask = mask_of(dense, density)
+            pruned = np.where(mask, dense, dense.dtype.type(0))
+            kept = int(np.count_nonzero(mask))
+            quality = float(quality_of({**weights, layer: pruned}))
+            achieved = kept / mask.size if mask.size else 0.0
+            points.append(Point(layer, float(density), achieved, kept, quality, float(cost_of(layer, pruned))))
+    return points
+
+
+def reconstruction_error(dense: Weights, pruned: Weights, inputs: NDArray[Any]) -> float:
+    """Relative squared error of a layer's outputs on `inputs` [n_vector, n_in]; 0 where the dense outputs are 0."""
+    outputs = inputs @ dense.T
+    lost = inputs @ (dense - pruned).T
+    power = float(np.sum(outputs.astype(np.float64) ** 2))
+    return float(np.sum(lost.astype(np.float64) ** 2)) / power if power else 0.0
