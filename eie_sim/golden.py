@@ -97,7 +97,8 @@ def misencoded(weights: ArrayLike, codes: NDArray[np.uint8], codebook: NDArray[n
 
     Dense or scipy.sparse; nearest up to rounding of the weights' own type.
     """
-    column, row, value = _triplets(weights)
+    column, row, given = _triplets(weights)
+    value = given.astype(np.float64)
     stored_column, stored_row = np.nonzero(codes.T)
     if not (np.array_equal(column, stored_column) and np.array_equal(row, stored_row)):
         at, stored_at = column * codes.shape[0] + row, stored_column * codes.shape[0] + stored_row
@@ -106,7 +107,7 @@ def misencoded(weights: ArrayLike, codes: NDArray[np.uint8], codebook: NDArray[n
     nearest = np.full(value.shape, np.inf)
     for centre in codebook[1:]:
         np.minimum(nearest, np.abs(centre - value), out=nearest)
-    slack = 4 * np.finfo(value.dtype if value.dtype.kind == "f" else np.float64).eps * np.abs(codebook).max(initial=0)
+    slack = 4 * np.finfo(given.dtype if given.dtype.kind == "f" else np.float64).eps * np.abs(codebook).max(initial=0)
     return int(np.count_nonzero(distance > nearest + slack))
 
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
+from eie_sim.prune.counts import fraction
 from eie_sim.prune.mlp import Mlp, Samples, count_correct
-from eie_sim.prune.pruned_training import Rule, prune, prune_and_train, require_density
+from eie_sim.prune.pruned_training import Rule, prune, prune_and_train
 from eie_sim.prune.schedule import iterative, one_shot
 from eie_sim.prune.train import TrainConfig
 
@@ -98,8 +99,7 @@ def accuracy_table(
     Returns a record per network, in the order of patterns, densities, schedules, regularisers.
     Raises InputError for densities out of range and for what `prune_and_train` refuses.
     """
-    for density in densities:
-        require_density("densities", density)
+    densities = [float(fraction("densities", density)) for density in densities]
     records: list[AccuracyRecord] = []
     networks = len(patterns) * len(densities) * len(schedules) * len(regularisers)
     for (pattern, rule), density in product(patterns.items(), densities):
@@ -115,7 +115,7 @@ def accuracy_table(
                     pattern=pattern,
                     schedule=schedule,
                     regulariser=regulariser,
-                    asked=float(density),
+                    asked=density,
                     kept=result.steps[-1].kept,
                     total=result.steps[-1].total,
                     correct_untrained=untrained,

@@ -46,6 +46,7 @@ def allocate(points: Sequence[Point], budget: float, *, floor: float = 0.0) -> A
     multiple-choice knapsack by dominance). Raises InputError where even the cheapest choice is over the budget.
     """
     require(0 <= floor <= 1, "floor", floor, "must be in 0..1")
+    require(np.isfinite(budget), "budget", budget, "must be finite")
     best_quality = max((point.quality for point in points), default=0.0)
     layers = _by_layer(points, floor)
     cheapest = sum(min(point.cost for point in choices) for choices in layers)

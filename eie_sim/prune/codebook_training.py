@@ -18,6 +18,7 @@ from eie_sim.prune.optimiser import OPTIMISERS
 from eie_sim.prune.train import epochs, require_finite
 
 MAX_CODES = 256
+"""Values that a code of one byte can name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -44,14 +45,14 @@ class SharedLayer:
         require(book.dtype.kind == "f", "codebook", f"dtype {book.dtype}", "must be floats")
         require(book[0] == 0, "codebook[0]", book[0], "must be 0, code 0 stands for no weight")
         require(codes.ndim == 2, "codes", f"shape {codes.shape}", "must be (out, in)")
-        object.__setattr__(self, "codes", _checked_codes("codes", codes, book.size))
         n_given = (self.bias_codes is not None) + (self.bias is not None)
         require(n_given == 1, "bias_codes and bias", f"{n_given} given", "must be exactly one of them")
-        if self.bias_codes is not None:
-            object.__setattr__(self, "bias_codes", _checked_codes("bias_codes", self.bias_codes, book.size))
-        given = as_array("bias", self.bias if self.bias_codes is None else self.bias_codes)
-        rule = f"must be {codes.shape[:1]}"
-        require(given.shape == codes.shape[:1], "bias", f"shape {given.shape}", rule)
+        object.__setattr__(self, "codebook", book)
+        object.__setattr__(self, "codes", _checked_codes("codes", codes, book.size))
+        field = "bias" if self.bias_codes is None else "bias_codes"
+        given = as_array(field, getattr(self, field))
+        require(given.shape == codes.shape[:1], field, f"shape {given.shape}", f"must be {codes.shape[:1]}")
+        object.__setattr__(self, field, given if field == "bias" else _checked_codes(field, given, book.size))
 
 
 def share(network: Mlp, *, weight_bits: int = 4, biases: str = "shared") -> list[SharedLayer]:

@@ -14,7 +14,7 @@ BLOCK = 2**14
 
 
 class Optimiser(Protocol):
-    """Moves the vector it was made for. A number whose gradient was 0 at every step stays exactly what it was."""
+    """Moves the vector it was made for."""
 
     def step(self, gradient: Array, rate: float) -> None:
         """Go down `gradient`, of the vector's length, at the learning rate `rate`."""

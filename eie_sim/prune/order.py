@@ -62,7 +62,7 @@ def _place(rows: Rows, place: int) -> Rows:
     lowest = rows.min(axis=1, keepdims=True)
     others = rows > lowest
     bottom = lowest_score(rows.dtype)
-    lower = np.resize(np.linspace(bottom, 2 * bottom, 1024, dtype=rows.dtype), rows.shape[1])
+    lower = np.resize(np.linspace(bottom, 1.5 * bottom, 1024, dtype=rows.dtype), rows.shape[1])
     found = np.partition(np.where(others, rows, lower), place, axis=1)[:, place]
     return np.where(found <= bottom, lowest[:, 0], found)
 
@@ -77,4 +77,4 @@ def _drop_first_of_equals(mask: Mask, equal: Mask, surplus: NDArray[np.int64]) -
     n_equal = np.count_nonzero(equal, axis=1)
     first = np.cumsum(n_equal) - n_equal
     within_row = np.arange(surplus.sum()) - np.repeat(np.cumsum(surplus) - surplus, surplus)
-    mask.ravel()[np.flatnonzero(equal)[np.repeat(first, surplus) + within_row]] = False
+    mask.flat[np.flatnonzero(equal)[np.repeat(first, surplus) + within_row]] = False

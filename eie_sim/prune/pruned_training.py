@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.errors import is_number, require
+from eie_sim.errors import require
+from eie_sim.prune.counts import fraction, keep_count
 from eie_sim.prune.mlp import Array, Mlp, Samples
 from eie_sim.prune.train import Mask, TrainConfig, checked_masks, fit
 
@@ -70,11 +71,10 @@ def prune_and_train(
     Raises InputError for an empty schedule, densities out of range, masks of the wrong shape or type.
     """
     require(len(schedule) > 0, "schedule", list(schedule), "must have one density or more")
-    for density in schedule:
-        require_density("schedule", density)
+    densities = [float(fraction("schedule", density)) for density in schedule]
     rng = rng or np.random.default_rng(config.seed)
     teacher, steps, masks = network, [], checked_masks(network, None)
-    for density in schedule:
+    for density in densities:
         network, masks, step = prune(network, density=density, rule=rule)
         network = fit(network, samples, config, masks=masks, teacher=teacher, rng=rng)
         steps.append(step)
@@ -110,7 +110,7 @@ def hidden_neurons(mask_of: MaskOf) -> Rule:
     """
 
     def rule(weights: Sequence[Array], density: float) -> list[Mask]:
-        most = round(density * sum(weight.size for weight in weights))
+        most = keep_count(density, sum(weight.size for weight in weights))
         parts = max([weight.shape[0] for weight in weights[:-1]], default=1)
         low, high = 0, parts  # of `parts` parts of the neurons, `low` fit; the weights left grow with the neurons
         while low < high:
@@ -134,8 +134,3 @@ def _without_neurons(weights: Sequence[Array], mask_of: MaskOf, fraction: float)
 
 def _count(masks: Sequence[Mask]) -> int:
     return sum(int(np.count_nonzero(mask)) for mask in masks)
-
-
-def require_density(field: str, density: float) -> None:
-    """Raise InputError for a density that is not a number in 0..1."""
-    require(is_number(density) and 0 <= density <= 1, field, repr(density), "must be a density in 0..1")

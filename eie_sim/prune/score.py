@@ -8,6 +8,7 @@ empty, 0-d, not real, not finite, or of a shape that does not fit.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -33,11 +34,11 @@ def as_reals(field: str, values: ArrayLike) -> Reals:
     return array
 
 
-def as_scores(field: str, values: ArrayLike) -> Reals:
-    """`values` as scores: real, finite, >= 0. Signed weights are refused: their order is not that of any loss."""
+def as_scores(field: str, values: ArrayLike, rule: str = "must be >= 0, as score.l1(weights)") -> Reals:
+    """`values` as scores: real, finite, >= 0. So weights that were passed without their sign taken off are refused."""
     array = as_reals(field, values)
     if array.min() < 0:
-        refuse(field, array, array < 0, "must be >= 0, as in score.l1(weights)")
+        refuse(field, array, array < 0, rule)
     return array
 
 
@@ -73,10 +74,10 @@ def lp(w: ArrayLike, p: float) -> Reals:
 def bn_scale(gamma: ArrayLike) -> Reals:
     """|gamma| of a layer's BatchNorm, one for each neuron or filter (Liu et al. 2017, Network slimming, section 3).
 
-    gamma : real[n_out]
+    gamma : real[out]
     """
     scale = as_reals("gamma", gamma)
-    require(scale.ndim == 1, "gamma", f"shape {scale.shape}", "must be (n_out,)")
+    require(scale.ndim == 1, "gamma", f"shape {scale.shape}", "must be (out,)")
     return np.abs(scale)
 
 
@@ -102,10 +103,11 @@ def taylor_second(w: ArrayLike, gradients: ArrayLike | None = None, *, diagonal:
     gradients : of each sample, (n_sample, *shape); h is then the mean of their squares, the empirical Fisher diagonal
     diagonal : h itself, of the weights' shape, >= 0; give one of the two
     """
-    require((gradients is None) != (diagonal is None), "gradients", "and diagonal", "give exactly one of the two")
+    if (gradients is None) == (diagonal is None):
+        raise InputError("gradients and diagonal: give exactly one of the two")
     weights = as_reals("weights", w)
     if gradients is None:
-        h = as_scores("diagonal", diagonal)  # type: ignore[arg-type]  # one of the two is given
+        h = as_scores("diagonal", diagonal, "must be >= 0")  # type: ignore[arg-type]  # one of the two is given
         _require_shape("diagonal", h, weights)
     else:
         slopes = as_reals("gradients", gradients)
@@ -143,8 +145,10 @@ def wanda(w: ArrayLike, inputs: ArrayLike) -> Reals:
     return np.abs(weights) * np.sqrt(squares).astype(weights.dtype)
 
 
-def random(shape: tuple[int, ...], *, seed: int) -> Reals:
+def random(shape: Sequence[Any], *, seed: int) -> Reals:
     """Uniform scores in 0..1, the baseline that every criterion has to beat: float64, the same for the same seed."""
+    ok = all(isinstance(size, (int, np.integer)) and size >= 1 for size in shape)
+    require(ok, "shape", shape, "must be integers >= 1")
     require_int("seed", seed, 0)
     return np.random.default_rng(seed).random(shape)
 

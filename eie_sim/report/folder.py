@@ -16,22 +16,34 @@ RECORD = "run.json"
 LAYERS = "layers.csv"
 
 
+def require_run_folder(folder: Path) -> None:
+    """Raise InputError where `folder` is no folder, or holds something other than a run."""
+    try:
+        if not folder.exists():
+            return
+        require(folder.is_dir(), "out", str(folder), "must be a folder")
+        ours = (folder / RECORD).exists() or all(_is_ours(path.name) for path in folder.iterdir())
+    except OSError as error:
+        raise InputError(f"out={folder}: cannot be written: {error.strerror}") from error
+    require(ours, "out", str(folder), f"must be empty or an earlier run (no {RECORD} in it)")
+
+
 def write_run(folder: Path, record: dict[str, Any]) -> list[Path]:
-    """Write run.json and layers.csv, each whole or not at all. Returns the paths.
+    """Write run.json and layers.csv, both whole or, where that fails, none of them. Returns the paths.
 
     Raises InputError where the folder holds something other than a run.
     """
+    require_run_folder(folder)
+    texts = {
+        folder / LAYERS: layers_csv(record),
+        folder / RECORD: json.dumps(record, indent=2, allow_nan=False) + "\n",
+    }
     try:
-        if folder.exists():
-            require(folder.is_dir(), "out", str(folder), "must be a folder")
-            ours = (folder / RECORD).exists() or all(_is_ours(path.name) for path in folder.iterdir())
-            require(ours, "out", str(folder), f"must be empty or an earlier run (no {RECORD} in it)")
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / LAYERS, layers_csv(record))
-        write_whole(folder / RECORD, json.dumps(record, indent=2) + "\n")
+        write_whole(texts)
     except OSError as error:
         raise InputError(f"out={folder}: cannot be written: {error.strerror}") from error
-    return [folder / RECORD, folder / LAYERS]
+    return list(texts)
 
 
 def _is_ours(name: str) -> bool:
@@ -39,18 +51,23 @@ def _is_ours(name: str) -> bool:
     return name == LAYERS or name.startswith((f".{LAYERS}.", f".{RECORD}."))
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write to a temporary name in the same folder and rename, so that the file is never half there."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+def write_whole(texts: dict[Path, str]) -> None:
+    """Write files to temporary names beside them, then rename all, so that none is ever half there."""
+    temporary: dict[Path, Path] = {}
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
+        for path, text in texts.items():
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+            temporary[path] = Path(name)
+            with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary[path].chmod(0o644)
+        for path, whole in temporary.items():
+            whole.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        for left in temporary.values():
+            left.unlink(missing_ok=True)
         raise
 
 

@@ -53,6 +53,7 @@ def layer_record(run: LayerRun) -> dict[str, Any]:
         "inputs": run.inputs,
         "negative_inputs_ignored": run.negative_ignored,
         "synthetic": run.layer.synthetic,
+        "n_weight": run.matrix.n_weight,
         "weight_density": run.matrix.density,
         "weight_sparsity": 1.0 - run.matrix.density,
         "activation_density": _activation_density(run),
@@ -100,6 +101,7 @@ def total_record(run: NetworkRun) -> dict[str, Any]:
     vectors = max(layer.n_vector for layer in run.layers)
     return {
         "n_vector": vectors,
+        "n_weight": sum(layer.matrix.n_weight for layer in run.layers),
         "cycles": cycles,
         "cycles_per_vector": {"mean": cycles / max(vectors, 1)},
         "time_us": time_us,
@@ -122,6 +124,33 @@ def total_record(run: NetworkRun) -> dict[str, Any]:
 def energy_record(report: EnergyReport, vectors: int) -> dict[str, Any]:
     """The energy of all vectors, and per vector."""
     return {**report.to_dict(), "total_nj_per_vector": report.total_pj / 1e3 / max(vectors, 1)}
+
+
+def before_after(before: NetworkRun, after: NetworkRun) -> dict[str, Any]:
+    """A network before and after pruning, layer by layer and in total, both compressed and simulated."""
+    records = [network_record(run) for run in (before, after)]
+    return {
+        "network": records[1]["network"],
+        "seed": records[1]["seed"],
+        "config_hash": records[1]["config_hash"],
+        "layers": [
+            {"name": old["name"], "before": _size(old), "after": _size(new)}
+            for old, new in zip(records[0]["layers"], records[1]["layers"], strict=True)
+        ],
+        "total": {"before": _size(records[0]["total"]), "after": _size(records[1]["total"])},
+        "accuracy": {"before": records[0]["accuracy"], "after": records[1]["accuracy"]},
+        "verified": all(record["verified"] for record in records),
+    }
+
+
+def _size(record: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "weights": record["n_weight"],
+        "bits": record["storage"]["total_bits"],
+        "cycles_per_vector": record["cycles_per_vector"]["mean"],
+        "energy_nj_per_vector": record["energy"]["total_nj_per_vector"],
+        "fits": record["fits"],
+    }
 
 
 def storage_record(formats: list[Format]) -> dict[str, Any]:

@@ -86,14 +86,15 @@ def closing(record: Record) -> list[str]:
 
 
 def table(title: str, columns: Sequence[Column], record: Record, *, with_total: bool) -> Table:
-    """One row per layer, and one for the network where there are several layers."""
+    """One row per layer, and one for the network where several layers ran the same number of vectors."""
     shown = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     shown.add_column("layer", no_wrap=True)
     for column in columns:
         shown.add_column(column.heading, justify="right", no_wrap=True)
     for layer in record["layers"]:
         shown.add_row(escape(_marked(layer)), *(column.cell(layer) for column in columns))
-    if with_total and len(record["layers"]) > 1:
+    vectors = {layer["n_vector"] for layer in record["layers"]}
+    if with_total and len(record["layers"]) > 1 and len(vectors) == 1:
         shown.add_row("network", *(_or_blank(column, record["total"]) for column in columns), style="bold")
     return shown
 
@@ -238,6 +239,42 @@ def presets_table(records: list[Record]) -> Table:
         )
     ]
     return rows(headings, cells, text={0, 1, 2, 6}, wrapped={6})
+
+
+def before_after_table(record: Record) -> Table:
+    """A network before => after pruning, a row per layer and one for the network; an `!` marks what does not fit."""
+    headings = ["layer", "weights", "compressed bits", "cycles/vector", "energy nJ/vector", "accuracy"]
+    cells = [[row["name"], *_changes(row), ""] for row in record["layers"]]
+    shares = [record["accuracy"][when] for when in ("before", "after")]
+    accuracy = "" if None in shares else " => ".join(f"{100 * share['compressed']:.2f} %" for share in shares)
+    return rows(headings, [*cells, ["network", *_changes(record["total"]), accuracy]], text={0})
+
+
+def _changes(row: Record) -> list[str]:
+    old, new = row["before"], row["after"]
+    mark = "" if new["fits"] else " !"
+    return [
+        f"{old['weights']:,} => {new['weights']:,}",
+        f"{old['bits']:,} => {new['bits']:,}{mark}",
+        f"{old['cycles_per_vector']:,.1f} => {new['cycles_per_vector']:,.1f}",
+        f"{old['energy_nj_per_vector']:,.2f} => {new['energy_nj_per_vector']:,.2f}",
+    ]
+
+
+def points_table(records: list[Record], quantity: str) -> Table:
+    """Layers at densities: what is kept, the quality of the network, the cost of the layer."""
+    cells = [
+        [
+            r["layer"],
+            f"{r['asked']:g}",
+            f"{r['achieved']:.4f}",
+            f"{r['kept']:,}",
+            f"{r['quality']:.4f}",
+            f"{r['cost']:,.1f}",
+        ]
+        for r in records
+    ]
+    return rows(["layer", "density", "achieved", "weights kept", "quality", quantity], cells, text={0})
 
 
 def comparison_table(records: list[Record]) -> Table:

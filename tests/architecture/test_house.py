@@ -19,6 +19,7 @@ FLOORS = [
     ["cli"],
     ["report", "validate"],
     ["run"],
+    ["pruning"],
     ["cost"],
     ["engine", "energy", "formats", "archive"],
     ["units.*.unit"],

@@ -133,7 +133,7 @@ CODES, BOOK, BIAS = np.array([[1, 0]]), np.array([0.0, 1.0]), np.zeros(1)
         ({"bias_codes": np.array([1])}, "bias_codes and bias=2 given: must be exactly one of them"),
         ({"bias": np.zeros(2)}, r"bias=shape \(2,\): must be \(1,\)"),
         ({"bias": None, "bias_codes": np.array([5])}, "bias_codes=5: must be below"),
-        ({"bias": None, "bias_codes": np.array([0, 0])}, r"bias=shape \(2,\): must be \(1,\)"),
+        ({"bias": None, "bias_codes": np.array([0, 0])}, r"bias_codes=shape \(2,\): must be \(1,\)"),
     ],
 )
 def test_bad_layers_are_refused_in_one_line(arguments, message):

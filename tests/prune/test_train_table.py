@@ -103,7 +103,7 @@ def test_the_table_is_the_same_each_time():
 
 
 def test_densities_out_of_range_are_refused_before_any_training():
-    with pytest.raises(InputError, match=r"densities=1.5: must be a density in 0\.\.1"):
+    with pytest.raises(InputError, match=r"densities=1.5: must be in 0\.\.1"):
         accuracy_table(DENSE, TRAINING, HELD_BACK, patterns=PATTERNS, densities=[0.5, 1.5])
 
 

@@ -1,47 +1,15 @@
-"""The eie-sim command: arguments in, the library called, text or JSON out. No logic lives here."""
+"""Commands that simulate and account: run, presets, footprint, energy, validate."""
 
 from __future__ import annotations
 
-import json as json_module
-import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Literal
 
-from cyclopts import App, CycloptsError, Parameter, Token, convert
-
-import eie_sim
+from eie_sim.cli.shell import DESIGN, Design, app, console, print_json, read_text, steps_shown
 from eie_sim.errors import InputError
-from eie_sim.units.eie.config import EieConfig
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from eie_sim.run import Progress
-
-
-def _converted(kind: Any, tokens: Sequence[Token]) -> Any:
-    """What cyclopts makes of the words, but 1.5 is no integer: it would be rounded."""
-    for token in tokens:
-        if kind is int and "." in token.value:
-            raise ValueError(f'unable to convert "{token.value}" into int.')
-    return convert(kind, tokens)
-
-
-app = App(
-    name="eie-sim",
-    version=eie_sim.__version__,
-    help="What does a pruned network cost on sparse hardware? Try: eie-sim run digits-mlp",
-    default_parameter=Parameter(negative="", converter=_converted),
-    suppress_keyboard_interrupt=False,  # main() answers it
-)
-
-Design = Annotated[EieConfig, Parameter(name="*", group="Design")]
 
 EXIT_DIFFERS = 1
-EXIT_BAD_INPUT = 2
 
 
 @app.command
@@ -58,7 +26,7 @@ def run(
     energy_table: Path | None = None,
     out: Path | None = None,
     json: bool = False,
-    design: Design = EieConfig(),  # noqa: B008  frozen, so sharing one default is safe
+    design: Design = DESIGN,
 ) -> int:
     """Simulate a network or layer on EIE: cycles, energy, memory, verified against the dense product.
 
@@ -89,14 +57,16 @@ def run(
     """
     from eie_sim.archive import opened
     from eie_sim.energy import EnergyTable
-    from eie_sim.report.folder import write_run
+    from eie_sim.report.folder import require_run_folder, write_run
     from eie_sim.report.record import network_record
     from eie_sim.report.text import print_network
     from eie_sim.run import run_network
     from eie_sim.workload import load
 
-    table = None if energy_table is None else EnergyTable.from_csv(_read_text("energy_table", energy_table), design)
-    with _progress() as progress:
+    if out is not None:
+        require_run_folder(out)
+    table = None if energy_table is None else EnergyTable.from_csv(read_text("energy_table", energy_table), design)
+    with steps_shown() as progress:
         progress(f"{source}: loading")
         network = load(
             opened(source),
@@ -111,9 +81,9 @@ def run(
     if out is not None:
         write_run(out, record)
     if json:
-        _print_json(record)
+        print_json(record)
     else:
-        print_network(record, _console())
+        print_network(record, console())
     return 0 if done.verified else EXIT_DIFFERS
 
 
@@ -133,9 +103,9 @@ def presets(*, json: bool = False) -> int:
 
     records = [preset.to_dict() for preset in known()]
     if json:
-        _print_json(records)
+        print_json(records)
     else:
-        _console().print(presets_table(records))
+        console().print(presets_table(records))
     return 0
 
 
@@ -150,7 +120,7 @@ def footprint(
     m_group: int = 4,
     value_bits: int = 16,
     json: bool = False,
-    design: Design = EieConfig(),  # noqa: B008  frozen, so sharing one default is safe
+    design: Design = DESIGN,
 ) -> int:
     """Count the bits of each layer in EIE's encoding and, from the same mask, in the usual formats.
 
@@ -179,7 +149,7 @@ def footprint(
     from eie_sim.run import matrix_for
     from eie_sim.workload import load
 
-    with _progress() as progress:
+    with steps_shown() as progress:
         progress(f"{source}: loading")
         network = load(opened(source), layer=layer, density=density)
         layers = []
@@ -194,9 +164,9 @@ def footprint(
             )
             layers.append({"name": one.name, "formats": [form.to_dict() for form in formats.values()]})
     if json:
-        _print_json(layers)
+        print_json(layers)
     else:
-        _console().print(formats_table(layers))
+        console().print(formats_table(layers))
     return 0
 
 
@@ -205,7 +175,7 @@ def energy(
     *,
     csv: bool = False,
     json: bool = False,
-    design: Design = EieConfig(),  # noqa: B008  frozen, so sharing one default is safe
+    design: Design = DESIGN,
 ) -> int:
     """Show the energy per event with the source of every constant, and the area of a design.
 
@@ -221,17 +191,19 @@ def energy(
     from eie_sim.energy import EnergyTable, area
     from eie_sim.report.text import area_table, energy_table
 
+    if csv and json:
+        raise InputError("csv=True: must be left out with --json")
     table, areas = EnergyTable.for_config(design), area(design).to_dict()
     records = [row._asdict() for row in table.rows]
     if csv:
         sys.stdout.write(table.to_csv())
     elif json:
-        _print_json({"energy": records, "area": areas})
+        print_json({"energy": records, "area": areas})
     else:
-        console = _console()
-        console.print(energy_table(records))
-        console.print()
-        console.print(area_table(areas))
+        shown = console()
+        shown.print(energy_table(records))
+        shown.print()
+        shown.print(area_table(areas))
     return 0
 
 
@@ -252,79 +224,13 @@ def validate(*, seed: int = 0, json: bool = False) -> int:
     from eie_sim.validate import LAYERS, LayerResult, eie_times, energy_table2, simulate_layers
 
     layers: dict[str, LayerResult] = {}
-    with _progress() as progress:
+    with steps_shown() as progress:
         for name in LAYERS:
             progress(f"{name}: simulating")
             layers |= simulate_layers([name], seed=seed)
     records = [row.to_dict() for row in [*energy_table2(layers), *eie_times(layers)]]
     if json:
-        _print_json(records)
+        print_json(records)
     else:
-        print_comparisons(records, _console())
+        print_comparisons(records, console())
     return 0
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    """Show the current step on a terminal's standard error; stay quiet elsewhere."""
-    if not sys.stderr.isatty():
-        yield lambda step: None
-        return
-    from rich.console import Console
-
-    with Console(stderr=True).status("") as status:
-        yield status.update
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    from eie_sim.report.text import MIN_WIDTH
-
-    console = Console(highlight=False)
-    console.width = max(console.width, MIN_WIDTH)  # a narrow terminal wraps lines, and no figure is cut
-    return console
-
-
-def _print_json(value: Any) -> None:
-    sys.stdout.write(json_module.dumps(value, indent=2, allow_nan=False) + "\n")
-
-
-def _read_text(field: str, path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{field}={path}: {error.strerror or 'cannot be read'}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{field}={path}: must be UTF-8 text") from error
-
-
-def _fail(message: str) -> int:
-    sys.stderr.write(f"error: {' '.join(message.split())}\n")
-    return EXIT_BAD_INPUT
-
-
-def _drop_output() -> None:
-    """Send what is still in the buffer nowhere, or Python would trip over it when it ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command. Exit code 0: done; 1: the result differs from the golden product; 2: bad input or full disk."""
-    try:
-        code: int = app(arguments, exit_on_error=False, print_error=False, result_action="return_value") or 0
-        sys.stdout.flush()  # so that a reader that went away is noticed here, and not when Python ends
-    except (CycloptsError, InputError) as error:
-        code = _fail(str(error))
-    except MemoryError:
-        code = _fail("memory: not enough for this workload and design; run one layer, or fewer vectors")
-    except (BrokenPipeError, SystemExit):  # the reader of our output went away, as `| head` does; rich exits then
-        _drop_output()
-        code = 0
-    except OSError as error:
-        _drop_output()
-        code = _fail(str(error))
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        code = 130
-    return code

@@ -1,0 +1,81 @@
+"""What all commands share: the app, the design's options, progress, tables and JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, Parameter, Token, convert
+
+import eie_sim
+from eie_sim.errors import InputError
+from eie_sim.units.eie.config import EieConfig
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from eie_sim.run import Progress
+
+
+def _converted(kind: Any, tokens: Sequence[Token]) -> Any:
+    """What cyclopts makes of the words, but 1.5 is no integer: it would be rounded."""
+    for token in tokens:
+        if kind is int and "." in token.value:
+            raise ValueError(f'unable to convert "{token.value}" into int.')
+    return convert(kind, tokens)
+
+
+app = App(
+    name="eie-sim",
+    version=eie_sim.__version__,
+    help="What does a pruned network cost on sparse hardware? Try: eie-sim run digits-mlp",
+    default_parameter=Parameter(negative="", converter=_converted),
+    suppress_keyboard_interrupt=False,  # main() answers it
+)
+
+Design = Annotated[EieConfig, Parameter(name="*", group="Design")]
+
+DESIGN = EieConfig()
+"""The default of every command; frozen, so they share it."""
+
+
+@contextmanager
+def steps_shown() -> Iterator[Progress]:
+    """Show the current step on a terminal's standard error; stay quiet elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda step: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("") as status:
+        yield status.update
+
+
+def console() -> Console:
+    """Where tables are printed: never so narrow that a figure is cut."""
+    from rich.console import Console
+
+    from eie_sim.report.text import MIN_WIDTH
+
+    made = Console(highlight=False)
+    made.width = max(made.width, MIN_WIDTH)  # a narrow terminal wraps lines instead
+    return made
+
+
+def print_json(value: Any) -> None:
+    """Print plain data as JSON."""
+    sys.stdout.write(json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def read_text(field: str, path: Path) -> str:
+    """The text of a file given for `field`. Raises InputError where it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{field}={path}: {error.strerror or 'cannot be read'}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{field}={path}: must be UTF-8 text") from error
