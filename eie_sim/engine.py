@@ -62,6 +62,7 @@ def simulate(
     require(given, "config", type(config).__name__, f"must be {unit.config.__name__}")
     inputs = None
     if is_number(activations):
+        require(0 <= activations <= 1, "activation_density", activations, "must be in 0..1")
         from eie_sim.workload import synthetic_activations
 
         activations, inputs = synthetic_activations(matrix.n_in, float(activations), seed=seed)

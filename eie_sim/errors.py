@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+MAX_SAID = 200
+"""Characters of a value that a message repeats."""
 
 
 class InputError(ValueError):
@@ -18,7 +22,7 @@ class InputError(ValueError):
 def require(ok: bool, field: str, value: object, rule: str) -> None:
     """Raise `InputError("field=value: rule")` unless `ok`."""
     if not ok:
-        raise InputError(f"{field}={_on_one_line(value)}: {rule}")
+        raise InputError(f"{field}={_said(value)}: {rule}")
 
 
 def require_one_of(field: str, value: object, choices: tuple[object, ...]) -> None:
@@ -37,7 +41,7 @@ def require_int(field: str, value: object, low: int, high: int | None = None) ->
     """Raise `InputError` unless `value` is an integer (not a bool) in `low..high`."""
     rule = f"must be an integer >= {low}" if high is None else f"must be an integer in {low}..{high}"
     ok = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    require(ok, field, repr(value), rule)
+    require(ok, field, _said(value, repr), rule)
     number = int(value)  # type: ignore[call-overload]  # checked on the line above
     require(number >= low and (high is None or number <= high), field, number, rule)
 
@@ -54,13 +58,17 @@ def as_array(field: str, values: Any) -> NDArray[Any]:
 
 def unknown(field: str, value: object, known: Iterable[str]) -> InputError:
     """An error for a name that is not among `known`, with the nearest ones."""
-    names, said = sorted(known), _on_one_line(value)
+    names, said = sorted(known), _said(value)
     near = get_close_matches(said, names, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"must be one of {', '.join(names)}"
     return InputError(f"{field}={said}: unknown; {hint}")
 
 
-def _on_one_line(value: object) -> str:
-    """`value` as text; quoted where a character, such as a line break, does not print."""
-    text = str(value)
-    return text if text.isprintable() else repr(text)
+def _said(value: object, in_words: Callable[[object], str] = str) -> str:
+    """`value` as a line of at most 200 characters; quoted where one, such as a line break, does not print."""
+    try:
+        text = in_words(value)
+    except ValueError:  # Python refuses to write out integers of thousands of digits
+        text = f"an {type(value).__name__} too long to show"
+    text = text if text.isprintable() else repr(text)
+    return text if len(text) <= MAX_SAID else f"{text[: MAX_SAID - 3]}..."

@@ -49,7 +49,7 @@ def _gaussian(scores: Rows) -> Rows:
 def _lamp(scores: Rows) -> Rows:
     ascending = np.sort(scores)
     no_smaller = np.cumsum(ascending[::-1], dtype=np.float64)[::-1]
-    return np.divide(ascending, no_smaller, out=np.zeros_like(scores), where=no_smaller > 0, casting="same_kind")
+    return np.divide(ascending, no_smaller, out=ascending, where=no_smaller > 0, casting="same_kind")
 
 
 NORMALISERS: dict[str, Normaliser] = {

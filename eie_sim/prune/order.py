@@ -25,7 +25,7 @@ def top(rows: Rows, counts: CountOfRow) -> Mask:
     counts : one for every row, or one for all; at most the places of the row that can be chosen
     """
     cut = kth_largest(rows, counts)[:, None]
-    mask: Mask = rows >= cut
+    mask: Mask = np.greater_equal(rows, cut, order="C")  # so that one flat index finds a place
     wanted = np.broadcast_to(counts, len(rows))
     if np.count_nonzero(mask) != wanted.sum():  # no row has fewer than wanted, but equals at the threshold make more
         _drop_first_of_equals(mask, rows == cut, np.count_nonzero(mask, axis=1) - wanted)
@@ -63,7 +63,9 @@ def _place(rows: Rows, place: int) -> Rows:
     others = rows > lowest
     bottom = lowest_score(rows.dtype)
     lower = np.resize(np.linspace(bottom, 1.5 * bottom, 1024, dtype=rows.dtype), rows.shape[1])
-    found = np.partition(np.where(others, rows, lower), place, axis=1)[:, place]
+    spread = np.where(others, rows, lower)
+    spread.partition(place, axis=1)
+    found = spread[:, place]
     return np.where(found <= bottom, lowest[:, 0], found)
 
 
@@ -77,4 +79,4 @@ def _drop_first_of_equals(mask: Mask, equal: Mask, surplus: NDArray[np.int64]) -
     n_equal = np.count_nonzero(equal, axis=1)
     first = np.cumsum(n_equal) - n_equal
     within_row = np.arange(surplus.sum()) - np.repeat(np.cumsum(surplus) - surplus, surplus)
-    mask.flat[np.flatnonzero(equal)[np.repeat(first, surplus) + within_row]] = False
+    mask.reshape(-1)[np.flatnonzero(equal)[np.repeat(first, surplus) + within_row]] = False

@@ -22,12 +22,12 @@ __all__ = ["apoz", "bn_scale", "l1", "l2", "lp", "random", "taylor_first", "tayl
 
 
 def as_reals(field: str, values: ArrayLike) -> Reals:
-    """`values` as a floating array, not empty and finite; floating arrays are not copied, integers become floats."""
+    """`values` as a floating array, not empty and finite; floats of up to 64 bits are not copied."""
     array = as_array(field, values)
     require(array.dtype.kind in "biuf", field, f"dtype {array.dtype}", "must be real numbers")
     rule = "must have at least one dimension and one element"
     require(array.ndim > 0 and array.size > 0, field, f"shape {array.shape}", rule)
-    if array.dtype.kind != "f":
+    if array.dtype.kind != "f" or array.dtype.itemsize > 8:
         array = array.astype(np.float32 if array.dtype.itemsize <= 2 else np.float64)
     if not (-math.inf < array.min() and array.max() < math.inf):  # NaN is neither; cheaper than a mask of the finite
         refuse(field, array, ~np.isfinite(array), "must be finite")

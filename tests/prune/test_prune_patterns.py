@@ -42,6 +42,15 @@ def test_element_takes_any_shape_and_order_in_memory():
     assert mask.flags.writeable
 
 
+@pytest.mark.parametrize("kind", ["f2", "f4", ">f4", "f8", "longdouble", "i1", "i8", "u2", "?"])
+def test_types_of_scores_make_no_difference(kind):
+    """Rows that are long and mostly zero take a way of their own."""
+    scores = np.random.default_rng(0).integers(-30, 3, (8, 300)).clip(0).astype(kind)
+    for chosen in (pattern.element(), pattern.per_row(), pattern.neuron(), pattern.balanced(pes(2)), pattern.nm(1, 2)):
+        density = None if chosen == pattern.nm(1, 2) else 0.03
+        assert kept(chosen.prune(scores, density)) == kept(chosen.prune(scores.astype("f8"), density))
+
+
 def test_block():
     """Sums of the 2 x 2 blocks are 10, 12; 9, 11: half of them, 12 and 11, stay."""
     scores = [[9, 1, 3, 3], [0, 0, 3, 3], [4, 4, 0, 0], [1, 0, 0, 11]]

@@ -170,10 +170,10 @@ def test_nm_masks_are_nm_and_keep_the_best(seed, m_group, data, high, wide):
     assert all(np.array_equal(plainly(row, n_keep), kept) for row, kept in rows)
 
 
-@pytest.mark.parametrize("chosen", GROUPED, ids=by_name)
 @pytest.mark.parametrize("normalise", ["none", "sum", "mean", "max", "standarization", "gaussian", "lamp"])
-@given(seed=seeds, density=densities, floor=st.sampled_from([0.0, 0.2]), high=sizes, wide=sizes)
-def test_over_one_layer_global_is_local(chosen, normalise, seed, density, floor, high, wide):
+@given(data=st.data(), seed=seeds, density=densities, high=sizes, wide=sizes)
+def test_over_one_layer_global_is_local(data, normalise, seed, density, high, wide):
+    chosen, floor = data.draw(st.sampled_from(GROUPED)), data.draw(st.sampled_from([0.0, 0.2]))
     layers = {"fc": np.random.default_rng(seed).integers(0, 6, (2 * high, 3 * wide))}
     floor = min(floor, density)
     one = globally(layers, density, pattern=chosen, normalise=normalise, floor=floor)

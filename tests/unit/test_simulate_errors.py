@@ -80,7 +80,7 @@ def test_activations_that_do_not_belong(activations, message, engine):
     [
         (1.5, "activation_density=1.5: must be in 0..1"),
         (-0.1, "activation_density=-0.1: must be in 0..1"),
-        (2, "activation_density=2.0: must be in 0..1"),
+        (2, "activation_density=2: must be in 0..1"),
         (float("nan"), "activation_density=nan: must be in 0..1"),
         (float("inf"), "activation_density=inf: must be in 0..1"),
         (np.float32(7), "activation_density=7.0: must be in 0..1"),
@@ -237,3 +237,37 @@ def test_a_value_that_does_not_print_is_quoted(value):
     for call in (lambda: require(False, "field", value, "must be plain"), lambda: require_int("field", value, 0)):
         assert refused(call).startswith(f"field={value!r}: must be ")
     assert str(unknown("field", value, ["name"])) == f"field={value!r}: unknown; must be one of name"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: es.EieMatrix.from_dense(np.eye(3), n_pe=10**5000),
+        lambda: es.EieMatrix.from_dense(np.eye(3), n_pe="x" * 100_000),
+        lambda: es.EieMatrix.from_dense(np.eye(3), scales="x"),
+        lambda: es.EieMatrix.from_codes([[1]], [0.0, 1.0], scales=(1, 2, 3)),
+        lambda: es.EieMatrix.from_dense(np.eye(3), activations=np.ones((2, 3, 3))),
+        lambda: es.simulate(es.EieMatrix.from_dense(np.eye(3)), np.ones(3), engine=np.array(["fast", "x"])),
+        lambda: es.simulate(es.EieMatrix.from_dense(np.eye(3)), 10**400),
+    ],
+)
+def test_odd_values_are_one_short_line(call):
+    with pytest.raises(es.InputError) as error:
+        call()
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 400
+
+
+def test_a_sparse_matrix_with_forged_indices_is_refused():
+    forged = scipy.sparse.coo_array(np.eye(3))
+    forged.coords = (forged.coords[0] + 10**7, forged.coords[1])
+    with pytest.raises(es.InputError, match=r"must be in 0\.\.2"):
+        es.EieMatrix.from_dense(forged)
+
+
+def test_small_numpy_integers_do_not_overflow():
+    dense = np.random.default_rng(0).normal(size=(300, 3))
+    plain = es.EieMatrix.from_dense(dense, n_pe=1, index_bits=8, weight_bits=8)
+    small = es.EieMatrix.from_dense(dense, n_pe=np.uint8(1), index_bits=np.uint8(8), weight_bits=np.int8(8))
+    np.testing.assert_array_equal(small.codes, plain.codes)
+    np.testing.assert_array_equal(small.gaps, plain.gaps)

@@ -33,6 +33,8 @@ class Columns(NamedTuple):
 def columns_of(w: Any) -> tuple[Columns, tuple[int, int]]:
     """Non-zeros of a 2-D numpy array or scipy.sparse matrix, column by column, and the shape (n_out, n_in)."""
     if hasattr(w, "tocsc"):
+        require(len(w.shape) == 2, "weights", f"shape {w.shape}", "must have 2 dimensions, (out, in)")
+        _require_inside(w)
         sparse = w.tocsc(copy=True)
         sparse.sum_duplicates()
         sparse.eliminate_zeros()
@@ -53,6 +55,14 @@ def columns_of(w: Any) -> tuple[Columns, tuple[int, int]]:
     values = np.empty(starts[-1], dtype=dense.dtype)
     _fill_nonzeros(dense, starts[:-1].copy(), rows, values)
     return Columns(starts, rows, values), dense.shape
+
+
+def _require_inside(sparse: Any) -> None:
+    """Raise InputError for a scipy matrix whose indices, edited by hand, lie outside its shape: kernels trust them."""
+    entries = sparse.tocoo()
+    for name, index, size in (("row", entries.row, sparse.shape[0]), ("column", entries.col, sparse.shape[1])):
+        inside = index.size == 0 or (index.min() >= 0 and index.max() < size)
+        require(inside, f"weights.{name}", "out of range", f"must be in 0..{size - 1}")
 
 
 def require_finite(field: str, values: NDArray[Any]) -> None:

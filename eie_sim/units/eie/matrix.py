@@ -80,6 +80,7 @@ class EieMatrix:
         Raises InputError for wrong shapes, NaN or infinity, or sizes out of range.
         """
         require_int("weight_bits", weight_bits, 1, 8)
+        weight_bits = int(weight_bits)
         columns, shape = columns_of(w)
         require_finite_columns("weights", columns)
         columns = columns if bias is None else append_column(columns, _vector("bias", bias, shape[0]))
@@ -93,7 +94,7 @@ class EieMatrix:
             index_bits=index_bits,
             has_bias=bias is not None,
             codebook=np.concatenate([[0.0], centroids]),
-            scales=scales or Scales(),
+            scales=Scales() if scales is None else scales,
         )
         return matrix if activations is None else matrix.with_scales_for(activations)
 
@@ -118,7 +119,9 @@ class EieMatrix:
 
         Raises InputError for a codebook of the wrong size, codes out of range, wrong shapes.
         """
-        book, scales = _codebook(codebook, scales or Scales())
+        scales = Scales() if scales is None else scales
+        require(isinstance(scales, Scales), "scales", type(scales).__name__, "must be Scales")
+        book, scales = _codebook(codebook, scales)
         dense = _codes("codes", codes, len(book))
         require(dense.ndim == 2, "codes", f"shape {dense.shape}", "must have 2 dimensions, (out, in)")
         columns, shape = columns_of(dense)
@@ -151,6 +154,8 @@ class EieMatrix:
     ) -> EieMatrix:
         require_int("n_pe", n_pe, 1, 65536)
         require_int("index_bits", index_bits, 1, 8)
+        n_pe, index_bits = int(n_pe), int(index_bits)  # numpy's small integers would overflow
+        require(isinstance(scales, Scales), "scales", type(scales).__name__, "must be Scales")
         if scales.weight is None:
             scales = Scales(
                 weight=quantize.weight_scale(codebook), activation=scales.activation, accumulator=scales.accumulator
@@ -171,9 +176,9 @@ class EieMatrix:
         )
         return cls(
             shape=shape,
-            n_pe=int(n_pe),
+            n_pe=n_pe,
             weight_bits=len(codebook).bit_length() - 1,
-            index_bits=int(index_bits),
+            index_bits=index_bits,
             has_bias=has_bias,
             codebook=codebook,
             scales=scales,
@@ -251,7 +256,8 @@ class EieMatrix:
         if self.scales.complete:
             return self
         batch = np.atleast_2d(as_array("activations", activations))
-        require(batch.shape[1] == self.n_in, "activations", f"shape {batch.shape}", f"must have {self.n_in} inputs")
+        ok = batch.ndim == 2 and batch.shape[1] == self.n_in
+        require(ok, "activations", f"shape {batch.shape}", f"must have {self.n_in} inputs")
         require_finite("activations", batch)
         assert self.scales.weight is not None
         weight = self.scales.weight

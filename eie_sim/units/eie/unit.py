@@ -43,7 +43,7 @@ def simulate(
 ) -> SimResult:
     """Run one vector, or a batch one after the other. See `eie_sim.simulate`."""
     config = config or config_for(matrix)
-    if engine not in ENGINES:
+    if not isinstance(engine, str) or engine not in ENGINES:
         raise unknown("engine", engine, ENGINES)
     _require_agreement(matrix, config)
     given = _activations(matrix, activations)
