@@ -206,7 +206,7 @@ def _same_in_every_row(density: Fraction, shape: Shape, rows: Rows, capacity: Co
 
 def _pes_and_windows(shape: Shape, *, n_pe: int, window: int | None) -> Layout:
     require(len(shape) == 2, "scores", f"shape {shape}", "must be (out, in) for pattern balanced")
-    width = min(window or shape[1], shape[1])
+    n_pe, width = min(n_pe, shape[0]), min(window or shape[1], shape[1])  # PEs without rows have no part in it
     n_row, n_window = -(-shape[0] // n_pe), -(-shape[1] // width)
     return Layout((n_row * n_pe, n_window * width), (n_row, n_pe, n_window, width), (0, 3))
 
@@ -215,6 +215,7 @@ def _balanced_counts(
     density: Fraction, shape: Shape, rows: Rows, capacity: CountOfRow, *, n_pe: int, window: int | None
 ) -> CountOfRow:
     """Counts of PEs first, then of the windows of each, so that both are equal."""
+    n_pe = min(n_pe, shape[0])
     starts = np.arange(0, shape[1], window or shape[1])
     widths = np.diff(starts, append=shape[1])
     room = np.broadcast_to(capacity, len(rows)).reshape(n_pe, -1).astype(np.int64)

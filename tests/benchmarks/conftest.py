@@ -37,4 +37,4 @@ def pytest_terminal_summary(terminalreporter):
     terminalreporter.write_line(f"{'case':58} {'ours':>10} {'theirs':>10} {'ratio':>8} {'at most':>8} {'aim':>6}")
     for label, mine, other, value, at_most, aim in RATIOS:
         bounds = f"{at_most:8g} {'' if aim is None else f'{aim:6g}'}"
-        terminalreporter.write_line(f"{label:58} {mine * 1e3:7.3f} ms {other * 1e3:7.3f} ms {value:8.3f} {bounds}")
+        terminalreporter.write_line(f"{label:58} {mine * 1e3:7.3f} ms {other * 1e3:7.3f} ms {value:8.3g} {bounds}")

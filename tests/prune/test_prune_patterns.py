@@ -190,7 +190,7 @@ def test_a_pe_with_too_few_rows_keeps_all_it_has():
 
 
 def test_pes_without_rows_ask_for_nothing():
-    assert kept(pattern.balanced(pes(64)).prune([[1, 2], [4, 3]], 0.5)) == [[0, 1], [1, 0]]
+    assert kept(pattern.balanced(pes(65536)).prune([[1, 2], [4, 3]], 0.5)) == [[0, 1], [1, 0]]
 
 
 def test_balanced_in_windows():
