@@ -87,7 +87,8 @@ def _read_array(stream: IO[bytes], size: int) -> NDArray[Any]:
     rule = "must be integers >= 0, at most 32 of them"
     ok = len(shape) <= 32 and all(type(side) is int and side >= 0 for side in shape)
     require(ok, "shape", shown(shape), rule)
-    require(dtype.itemsize > 0, "dtype", shown(dtype), "must have a size")
+    plain = dtype.itemsize > 0 and dtype.subdtype is None
+    require(plain, "dtype", shown(dtype), "must have a size, and no shape of its own")
     n_bytes = math.prod(shape) * dtype.itemsize
     there = size - stream.tell()
     if n_bytes != there:
@@ -149,7 +150,7 @@ def _assemble(kind: str, data: NDArray[Any], indices: list[NDArray[Any]], shape:
         if kind == "coo":
             return sparse.coo_array((data, (indices[0], indices[1])), shape=shape)
         return getattr(sparse, f"{kind}_array")((data, *indices), shape=shape)
-    except (ValueError, TypeError, IndexError, OverflowError) as error:
+    except (ValueError, TypeError, IndexError, OverflowError, ZeroDivisionError) as error:
         raise InputError(f"not a valid sparse matrix ({one_line(error)})") from None
 
 

@@ -95,6 +95,6 @@ def _array(name: str, tensor: dict[str, Any]) -> NDArray[Any]:
 
 
 def _counted(name: str) -> tuple[tuple[int, str], ...]:
-    """A sort key that compares digits as numbers."""
-    pieces = re.findall(r"[0-9]+|[^0-9]+", name)
+    """A sort key that compares digits as numbers, eighteen at a time: Python refuses to read thousands at once."""
+    pieces = re.findall(r"[0-9]{1,18}|[^0-9]+", name)
     return tuple((int(piece), "") if piece.isascii() and piece.isdigit() else (-1, piece) for piece in pieces)

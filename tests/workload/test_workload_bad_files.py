@@ -254,3 +254,27 @@ def test_errors_name_the_file_once(tmp_path):
 
 def test_smtx_text_round_trip_is_what_the_collection_writes():
     assert smtx_text(np.eye(2)) == "2, 2, 2\n0 1 2\n0 1\n"
+
+
+def test_an_array_of_arrays_is_refused(tmp_path):
+    header = b"{'descr': ('<f4', (2, 3)), 'fortran_order': False, 'shape': (1, 1), }\n"
+    body = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(24)
+    (tmp_path / "sub.npy").write_bytes(body)
+    with pytest.raises(InputError, match="no shape of its own"):
+        load(tmp_path / "sub.npy")
+
+
+def test_blocks_of_no_size_are_refused(tmp_path):
+    parts = {"format": b"bsr", "shape": [2, 2], "data": np.zeros((0, 0, 0)), "indices": np.zeros(0, int)}
+    np.savez(tmp_path / "blocks.npz", **parts, indptr=np.zeros(3, int))
+    with pytest.raises(InputError) as error:
+        load(tmp_path / "blocks.npz")
+    assert "\n" not in str(error.value)
+
+
+def test_a_name_of_five_thousand_digits_is_one_line(tmp_path):
+    from safetensors.numpy import save_file
+
+    save_file({"1" * 5000: np.ones((2, 2), np.float32)}, tmp_path / "digits.safetensors")
+    with pytest.raises(InputError, match="must be 1 to 200 printable characters"):
+        load(tmp_path / "digits.safetensors")
