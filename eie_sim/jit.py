@@ -36,14 +36,15 @@ def cache_folder() -> Path:
     bounds = "-bounds" if numba_config.BOUNDSCHECK else ""
     name = f"kernels-{source_hash(Path(__file__).parent)}{bounds}"
     stated = os.environ.get("NUMBA_CACHE_DIR")
-    user = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    for base in (Path(stated),) if stated else (Path(user) / "eie-sim", Path(tempfile.gettempdir()) / "eie-sim"):
-        try:
-            (base / name).mkdir(parents=True, exist_ok=True)
-            if os.access(base / name, os.W_OK):
-                return base / name
-        except OSError:
-            continue
+    base = Path(stated) if stated else Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "eie-sim"
+    try:
+        folder = base.expanduser() / name
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            return folder
+    except (OSError, RuntimeError):  # not writable, or a user without a home
+        pass
+    # Never a folder with a name others can guess: what numba finds in its cache, it runs.
     return Path(tempfile.mkdtemp(prefix="eie-sim-"))
 
 

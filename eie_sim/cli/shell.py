@@ -50,9 +50,10 @@ def steps_shown() -> Iterator[Progress]:
         yield lambda step: None
         return
     from rich.console import Console
+    from rich.markup import escape
 
     with Console(stderr=True).status("") as status:
-        yield status.update
+        yield lambda step: status.update(escape(step))
 
 
 def console() -> Console:
