@@ -230,7 +230,7 @@ def presets_table(records: list[Record]) -> Table:
             layer,
             f"{n_out}x{n_in}",
             _percent(weights),
-            _percent(inputs),
+            "" if inputs is None else _percent(inputs),
             record["source"] if at == 0 else "",
         ]
         for record in records

@@ -104,6 +104,7 @@ class Network:
     not_simulated : (name, reason) of what was there beside the layers
     test_inputs : float [n, n_in of the first layer], inputs with known answers, or None
     test_labels : int [n], the answers, or None
+    train_inputs, train_labels : the same of what it was trained on, none of them among the test inputs
     dense_layers : the layers before pruning, or None
     calibration : float [n, n_in of the first layer], training data to choose fixed-point scales from, or None
     seed : what was drawn was drawn with it
@@ -118,6 +119,8 @@ class Network:
     not_simulated: tuple[tuple[str, str], ...] = ()
     test_inputs: Floats | None = None
     test_labels: NDArray[np.integer] | None = None
+    train_inputs: Floats | None = None
+    train_labels: NDArray[np.integer] | None = None
     dense_layers: tuple[Layer, ...] | None = None
     calibration: Floats | None = None
     seed: int = 0
@@ -145,14 +148,17 @@ class Network:
 
     def _check_inputs(self) -> None:
         n_in = self.layers[0].n_in
-        if self.test_inputs is not None:
-            require_batch("test_inputs", self.test_inputs, n_in)
-        if self.calibration is not None:
-            require_batch("calibration", self.calibration, n_in)
-        if self.test_labels is not None:
-            expected = None if self.test_inputs is None else (len(self.test_inputs),)
-            rule = "must be one per test input"
-            require(self.test_labels.shape == expected, "test_labels", f"shape {self.test_labels.shape}", rule)
+        for field in ("test_inputs", "train_inputs", "calibration"):
+            batch = getattr(self, field)
+            if batch is not None:
+                require_batch(field, batch, n_in)
+        for field, inputs, labels in (
+            ("test_labels", self.test_inputs, self.test_labels),
+            ("train_labels", self.train_inputs, self.train_labels),
+        ):
+            if labels is not None:
+                fits = inputs is not None and labels.shape == (len(inputs),)
+                require(fits, field, f"shape {labels.shape}", "must be one per input of the same kind")
 
     @property
     def inputs(self) -> Floats | None:
@@ -180,6 +186,8 @@ class Network:
             chained=False,
             test_inputs=None,
             test_labels=None,
+            train_inputs=None,
+            train_labels=None,
             dense_layers=None if self.dense_layers is None else (self.dense_layers[at],),
             calibration=self.calibration if at == 0 else None,
         )

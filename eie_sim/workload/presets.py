@@ -1,16 +1,16 @@
-"""The workloads that come with the package: the nine layers of the EIE paper, and one small trained network."""
+"""The workloads that come with the package: two small trained networks, and the nine layers of the EIE paper."""
 
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from eie_sim.errors import InputError, unknown
-from eie_sim.workload import synthetic
+from eie_sim.workload import mnist, synthetic
 from eie_sim.workload.arrays import as_floats, shown
 from eie_sim.workload.files import about, read_arrays
 from eie_sim.workload.network import NO_ACTIVATIONS, Layer, Network
@@ -21,6 +21,12 @@ DIGITS = "digits-mlp"
 DIGITS_SOURCE = "trained on the UCI digits (models/digits-mlp)"
 PIXEL_MAX = 16
 """Largest pixel of the digits; inputs are pixels divided by it."""
+
+LENET = "lenet-300-100"
+LENET_SOURCE = "trained on 4,000 MNIST images (models/lenet-300-100)"
+LENET_UNSEEN = f"its images are not installed: {mnist.INSTALL}"
+N_CALIBRATION = 256
+"""Training images that choose fixed-point scales."""
 
 
 class PaperLayer(NamedTuple):
@@ -40,7 +46,8 @@ class Preset:
 
     kind : "real" (trained weights, recorded activations) or "synthetic" (drawn to a shape and density)
     shapes : (n_out, n_in)
-    weight_density, activation_density : fractions not zero, measured for a real one, asked for of a synthetic one
+    weight_density, activation_density : fractions not zero, measured for a real one (None where none
+        are recorded), asked for of a synthetic one
     """
 
     name: str
@@ -48,7 +55,7 @@ class Preset:
     layers: tuple[str, ...]
     shapes: tuple[tuple[int, int], ...]
     weight_density: tuple[float, ...]
-    activation_density: tuple[float, ...]
+    activation_density: tuple[float | None, ...]
     source: str
 
     def to_dict(self) -> dict[str, Any]:
@@ -59,7 +66,7 @@ class Preset:
             "layers": list(self.layers),
             "shapes": [list(shape) for shape in self.shapes],
             "weight_density": [round(density, 4) for density in self.weight_density],
-            "activation_density": [round(density, 4) for density in self.activation_density],
+            "activation_density": [None if d is None else round(d, 4) for d in self.activation_density],
             "source": self.source,
         }
 
@@ -77,13 +84,13 @@ def data_folder(name: str) -> Path:
 
 
 def preset_names() -> tuple[str, ...]:
-    """Names of all presets, the real network first."""
-    return (DIGITS, *(row.name for row in _paper_layers()))
+    """Names of all presets, the real networks first."""
+    return (*REAL, *(row.name for row in _paper_layers()))
 
 
 def presets() -> list[Preset]:
-    """Every preset with its layers, shapes, densities and source, the real network first."""
-    return [_digits_record(), *(_paper_record(row) for row in _paper_layers())]
+    """Every preset with its layers, shapes, densities and source, the real networks first."""
+    return [*(_real_record(make(0)) for make in REAL.values()), *(_paper_record(row) for row in _paper_layers())]
 
 
 def load_preset(name: str, *, seed: int = 0) -> Network:
@@ -92,11 +99,11 @@ def load_preset(name: str, *, seed: int = 0) -> Network:
     Raises InputError for an unknown name: did you mean.
     """
     wanted = name.lower()
-    if wanted == DIGITS:
-        return _digits(seed)
+    if wanted in REAL:
+        return REAL[wanted](seed)
     rows = {row.name: row for row in _paper_layers()}
     if wanted not in rows:
-        raise unknown("workload", shown(name), (DIGITS, *rows))
+        raise unknown("workload", shown(name), (*REAL, *rows))
     return _paper_network(rows[wanted], seed)
 
 
@@ -145,27 +152,67 @@ def _paper_record(row: PaperLayer) -> Preset:
 
 
 def _digits(seed: int) -> Network:
-    folder = data_folder("models") / DIGITS
     recorded = read_arrays(data_folder("traces") / f"{DIGITS}.safetensors")
-    data = read_arrays(folder / "digits.npz")
+    data = read_arrays(data_folder("models") / DIGITS / "digits.npz")
     held = data["held_back"]
-    pruned = read_arrays(folder / "weights.safetensors")
-    dense = read_arrays(folder / "dense.safetensors")
-    names = [name.removesuffix(".weight") for name in pruned if name.endswith(".weight")]
+    images, labels = as_floats("images", data["images"]) / np.float32(PIXEL_MAX), data["labels"].astype(np.int64)
+    pruned, dense = _trained_layers(DIGITS, recorded)
     return Network(
         name=DIGITS,
-        layers=tuple(_digits_layer(name, pruned, "trained and pruned", recorded) for name in names),
+        layers=pruned,
         chained=True,
         source=DIGITS_SOURCE,
-        test_inputs=as_floats("images", data["images"][held]) / np.float32(PIXEL_MAX),
-        test_labels=data["labels"][held].astype(np.int64),
-        dense_layers=tuple(_digits_layer(name, dense, "trained, not pruned", {}) for name in names),
-        calibration=recorded[f"calibration.{names[0]}.input"],
+        test_inputs=images[held],
+        test_labels=labels[held],
+        train_inputs=images[~held],
+        train_labels=labels[~held],
+        dense_layers=dense,
+        calibration=recorded[f"calibration.{pruned[0].name}.input"],
         seed=seed,
     )
 
 
-def _digits_layer(name: str, tensors: dict[str, Any], how: str, recorded: dict[str, Any]) -> Layer:
+def _lenet(seed: int) -> Network:
+    """Without its images where they are not installed; what needs them says so."""
+    pruned, dense = _trained_layers(LENET, {})
+    bare = Network(
+        name=LENET,
+        layers=pruned,
+        chained=True,
+        source=f"{LENET_SOURCE}; {LENET_UNSEEN}",
+        dense_layers=dense,
+        seed=seed,
+    )
+    if mnist.images_file() is None:
+        return bare
+    inputs, labels, held, _ = mnist.read_mnist()
+    return replace(
+        bare,
+        source=LENET_SOURCE,
+        test_inputs=inputs[held],
+        test_labels=labels[held],
+        train_inputs=inputs[~held],
+        train_labels=labels[~held],
+        calibration=inputs[~held][:N_CALIBRATION],
+    )
+
+
+REAL = {DIGITS: _digits, LENET: _lenet}
+
+
+def _trained_layers(name: str, recorded: dict[str, Any]) -> tuple[tuple[Layer, ...], tuple[Layer, ...]]:
+    """The layers of a trained network pruned, with their recorded activations, and before pruning."""
+    folder = data_folder("models") / name
+    found = []
+    kinds = (("weights", "trained and pruned", recorded), ("dense", "trained, not pruned", {}))
+    for file, how, activations in kinds:
+        tensors = read_arrays(folder / f"{file}.safetensors")
+        names = [tensor.removesuffix(".weight") for tensor in tensors if tensor.endswith(".weight")]
+        found.append(tuple(_trained_layer(layer, tensors, how, activations) for layer in names))
+    return found[0], found[1]
+
+
+def _trained_layer(name: str, tensors: dict[str, Any], how: str, recorded: dict[str, Any]) -> Layer:
     activations = recorded.get(f"{name}.input")
     label = NO_ACTIVATIONS if activations is None else f"recorded, {len(activations)} held-back images"
     return Layer(
@@ -179,14 +226,13 @@ def _digits_layer(name: str, tensors: dict[str, Any], how: str, recorded: dict[s
     )
 
 
-def _digits_record() -> Preset:
-    network = _digits(0)
+def _real_record(network: Network) -> Preset:
     return Preset(
-        name=DIGITS,
+        name=network.name,
         kind="real",
         layers=tuple(layer.name for layer in network.layers),
         shapes=tuple((layer.n_out, layer.n_in) for layer in network.layers),
         weight_density=tuple(layer.density for layer in network.layers),
-        activation_density=tuple(layer.activation_density or 0.0 for layer in network.layers),
-        source=DIGITS_SOURCE,
+        activation_density=tuple(layer.activation_density for layer in network.layers),
+        source=network.source,
     )

