@@ -203,13 +203,14 @@ REAL = {DIGITS: _digits, LENET: _lenet}
 def _trained_layers(name: str, recorded: dict[str, Any]) -> tuple[tuple[Layer, ...], tuple[Layer, ...]]:
     """The layers of a trained network pruned, with their recorded activations, and before pruning."""
     folder = data_folder("models") / name
-    found = []
-    kinds = (("weights", "trained and pruned", recorded), ("dense", "trained, not pruned", {}))
-    for file, how, activations in kinds:
-        tensors = read_arrays(folder / f"{file}.safetensors")
-        names = [tensor.removesuffix(".weight") for tensor in tensors if tensor.endswith(".weight")]
-        found.append(tuple(_trained_layer(layer, tensors, how, activations) for layer in names))
-    return found[0], found[1]
+    pruned = _read_layers(folder / "weights.safetensors", "trained and pruned", recorded)
+    return pruned, _read_layers(folder / "dense.safetensors", "trained, not pruned", {})
+
+
+def _read_layers(path: Path, how: str, recorded: dict[str, Any]) -> tuple[Layer, ...]:
+    tensors = read_arrays(path)
+    names = [name.removesuffix(".weight") for name in tensors if name.endswith(".weight")]
+    return tuple(_trained_layer(name, tensors, how, recorded) for name in names)
 
 
 def _trained_layer(name: str, tensors: dict[str, Any], how: str, recorded: dict[str, Any]) -> Layer:
