@@ -2,46 +2,59 @@
 
 from __future__ import annotations
 
-import os
 import sys
+from typing import TYPE_CHECKING
 
-from cyclopts import CycloptsError
+from eie_sim.cli import streams
 
-from eie_sim.cli import pruning, simulate  # noqa: F401  each adds its commands to the app
-from eie_sim.cli.shell import app
-from eie_sim.errors import InputError
+if TYPE_CHECKING:
+    from cyclopts import App
 
-__all__ = ["app", "main"]
+__all__ = ["commands", "main"]
 
 EXIT_BAD_INPUT = 2
-
-
-def _fail(message: str) -> int:
-    sys.stderr.write(f"error: {' '.join(message.split())}\n")
-    return EXIT_BAD_INPUT
-
-
-def _drop_output() -> None:
-    """Send what is still in the buffer nowhere, or Python would trip over it when it ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+EXIT_INTERRUPTED = 130
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command. Exit code 0: done; 1: the result differs from the golden product; 2: bad input or full disk."""
     try:
-        code: int = app(arguments, exit_on_error=False, print_error=False, result_action="return_value") or 0
+        streams.prepare()
+        return _answered(arguments)
+    except KeyboardInterrupt:
+        streams.say("interrupted")
+        return EXIT_INTERRUPTED
+
+
+def commands() -> App:
+    """The app with every command. Imported here and not above, where an interrupt would end in a traceback."""
+    from eie_sim.cli import pruning, simulate  # noqa: F401  each adds its commands to the app
+    from eie_sim.cli.shell import app
+
+    return app
+
+
+def _answered(arguments: list[str] | None) -> int:
+    from cyclopts import CycloptsError
+
+    from eie_sim.errors import InputError
+
+    try:
+        code: int = commands()(arguments, exit_on_error=False, print_error=False, result_action="return_value") or 0
         sys.stdout.flush()  # so that a reader that went away is noticed here, and not when Python ends
     except (CycloptsError, InputError) as error:
-        code = _fail(str(error))
+        return _fail(str(error))
     except MemoryError:
-        code = _fail("memory: not enough for this workload and design; run one layer, or fewer vectors")
+        return _fail("memory: not enough for this workload and design; run one layer, or fewer vectors")
     except (BrokenPipeError, SystemExit):  # the reader of our output went away, as `| head` does; rich exits then
-        _drop_output()
-        code = 0
+        streams.drop(sys.stdout)
+        return 0
     except OSError as error:
-        _drop_output()
-        code = _fail(str(error))
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        code = 130
+        streams.drop(sys.stdout)
+        return _fail(str(error))
     return code
+
+
+def _fail(message: str) -> int:
+    streams.say(f"error: {message}")
+    return EXIT_BAD_INPUT

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, Parameter, Token, convert
 
 import eie_sim
+from eie_sim.cli.streams import plain
 from eie_sim.errors import InputError
 from eie_sim.units.eie.config import EieConfig
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from eie_sim.report.text import Screen
     from eie_sim.run import Progress
 
 
@@ -50,21 +50,17 @@ def steps_shown() -> Iterator[Progress]:
         yield lambda step: None
         return
     from rich.console import Console
-    from rich.markup import escape
+    from rich.text import Text
 
     with Console(stderr=True).status("") as status:
-        yield lambda step: status.update(escape(step))
+        yield lambda step: status.update(Text(plain(step)))
 
 
-def console() -> Console:
-    """Where tables are printed: never so narrow that a figure is cut."""
-    from rich.console import Console
+def console() -> Screen:
+    """Where tables are printed."""
+    from eie_sim.report.text import Screen
 
-    from eie_sim.report.text import MIN_WIDTH
-
-    made = Console(highlight=False)
-    made.width = max(made.width, MIN_WIDTH)  # a narrow terminal wraps lines instead
-    return made
+    return Screen()
 
 
 def print_json(value: Any) -> None:

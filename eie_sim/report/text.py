@@ -5,14 +5,40 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence, Set
 from typing import Any, NamedTuple
 
+from rich.cells import cell_len
 from rich.console import Console
-from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 
 Record = dict[str, Any]
 
 MIN_WIDTH = 120
 """Columns used where the output is not a terminal, so that tables line up in files and pipes."""
+
+NAME_WIDTH = 40
+"""Most columns of a name; longer ones go on in the next line."""
+
+WRAPPED_WIDTH = 24
+"""Fewest columns of text that may break lines."""
+
+
+class Screen(Console):
+    """A console that shows names as they are, with neither markup nor emoji, and cuts no table.
+
+    Where a table is wider than the terminal, it is the terminal that wraps it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False)
+        self.width = max(self.width, MIN_WIDTH)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print as any console, as wide as the tables need."""
+        unlimited = self.options.update(width=2**20)
+        for shown in objects:
+            if isinstance(shown, Table):
+                self.width = max(self.width, Measurement.get(self, unlimited, shown).minimum)
+        super().print(*objects, **options)
 
 
 class Column(NamedTuple):
@@ -22,16 +48,16 @@ class Column(NamedTuple):
     cell: Callable[[Record], str]
 
 
-def print_network(record: Record, console: Console) -> None:
+def print_network(record: Record, console: Screen) -> None:
     """Print a whole run: what it was, its tables, accuracy, and whether it is verified."""
     for line in heading(record):
-        console.print(escape(line), soft_wrap=True)
+        console.print(line, soft_wrap=True)
     for title, columns, with_total in sections(record):
         console.print()
         console.print(table(title, columns, record, with_total=with_total))
     console.print()
     for line in closing(record):
-        console.print(escape(line), soft_wrap=True)
+        console.print(line, soft_wrap=True)
 
 
 def heading(record: Record) -> list[str]:
@@ -87,15 +113,14 @@ def closing(record: Record) -> list[str]:
 
 def table(title: str, columns: Sequence[Column], record: Record, *, with_total: bool) -> Table:
     """One row per layer, and one for the network where several layers ran the same number of vectors."""
-    shown = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    shown.add_column("layer", no_wrap=True)
-    for column in columns:
-        shown.add_column(column.heading, justify="right", no_wrap=True)
-    for layer in record["layers"]:
-        shown.add_row(escape(_marked(layer)), *(column.cell(layer) for column in columns))
+    cells = [[_marked(layer), *(column.cell(layer) for column in columns)] for layer in record["layers"]]
     vectors = {layer["n_vector"] for layer in record["layers"]}
-    if with_total and len(record["layers"]) > 1 and len(vectors) == 1:
-        shown.add_row("network", *(_or_blank(column, record["total"]) for column in columns), style="bold")
+    total = with_total and len(record["layers"]) > 1 and len(vectors) == 1
+    if total:
+        cells.append(["network", *(_or_blank(column, record["total"]) for column in columns)])
+    shown = rows(["layer", *(column.heading for column in columns)], cells, text={0}, title=title)
+    if total:
+        shown.rows[-1].style = "bold"
     return shown
 
 
@@ -209,14 +234,30 @@ VERIFICATION = [
 
 
 def rows(
-    headings: Sequence[str], cells: Iterable[Sequence[str]], *, text: set[int], wrapped: Set[int] = frozenset()
+    headings: Sequence[str],
+    cells: Iterable[Sequence[str]],
+    *,
+    text: set[int],
+    wrapped: Set[int] = frozenset(),
+    title: str | None = None,
 ) -> Table:
-    """A plain table: columns in `text` are aligned left, figures right; only those in `wrapped` may break lines."""
-    shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for at, name in enumerate(headings):
-        shown.add_column(name, justify="left" if at in text else "right", no_wrap=at not in wrapped, vertical="top")
-    for row in cells:
-        shown.add_row(*(escape(cell) for cell in row))
+    """A plain table. Figures are aligned right and never broken.
+
+    Columns in `text` are aligned left, and names longer than `NAME_WIDTH` fold; those in `wrapped` fill what is left.
+    """
+    shown = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    body = [list(row) for row in cells]
+    for at, (heading, *column) in enumerate(zip(headings, *body, strict=True)):
+        needed = max(cell_len(line) for cell in (heading, *column) for line in cell.split("\n"))
+        shown.add_column(
+            heading,
+            justify="left" if at in text else "right",
+            width=None if at in wrapped else min(needed, NAME_WIDTH) if at in text else needed,
+            min_width=min(needed, WRAPPED_WIDTH) if at in wrapped else None,
+            overflow="fold",
+        )
+    for row in body:
+        shown.add_row(*row)
     return shown
 
 
@@ -300,16 +341,16 @@ def comparison_notes(records: list[Record]) -> list[str]:
     return list(dict.fromkeys(record["note"] for record in records))
 
 
-def print_comparisons(records: list[Record], console: Console) -> None:
+def print_comparisons(records: list[Record], console: Screen) -> None:
     """Print the table, then what was simulated and what is known of the differences."""
     console.print(comparison_table(records))
     console.print()
     for at, note in enumerate(comparison_notes(records), start=1):
-        console.print(f"[{at}] {note}", markup=False)
+        console.print(f"[{at}] {note}")
     console.print()
     for inputs in dict.fromkeys(record["inputs"] for record in records):
         named = ", ".join(dict.fromkeys(record["row"] for record in records if record["inputs"] == inputs))
-        console.print(f"{named}: {inputs}", markup=False)
+        console.print(f"{named}: {inputs}")
 
 
 def energy_table(records: list[Record]) -> Table:

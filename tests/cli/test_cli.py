@@ -15,14 +15,14 @@ from safetensors.numpy import save_file
 
 import eie_sim
 from eie_sim import golden
-from eie_sim.cli import app, main
+from eie_sim.cli import commands, main
 from eie_sim.report.folder import LAYERS, RECORD, layers_csv
 from eie_sim.report.record import network_record
 from eie_sim.run import run_network
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.workload import load, preset_names
 
-COMMANDS = sorted(name for name in app if not name.startswith("-"))
+COMMANDS = sorted(name for name in commands() if not name.startswith("-"))
 TITLES = [
     "Cycles per vector",
     "PE-cycles by class, % (add to 100)",
@@ -60,7 +60,7 @@ def ask_json(ask):
 def start(*arguments, **options):
     """Run the command in a process of its own, its output buffered as it is for a user."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-    program = "import sys; from eie_sim.cli import main; sys.exit(main())"
+    program = options.pop("before", "") + "import sys; from eie_sim.cli import main; sys.exit(main())"
     command = [sys.executable, "-c", program, *(str(argument) for argument in arguments)]
     return subprocess.run(command, env=environment | options.pop("env", {}), check=False, timeout=60, **options)
 
@@ -263,6 +263,36 @@ def test_names_in_a_file_cannot_style_the_tables(ask, tmp_path):
     assert sum(line.startswith("[red]fc[/red] ") for line in out.splitlines()) == len(TITLES)
 
 
+@pytest.mark.parametrize("name", [":smile:", "ends in \\", "[link=x]", "größe", "\u6f22\u5b57"])
+def test_names_are_shown_as_they_are(ask, tmp_path, name):
+    path = tmp_path / "odd.npz"
+    np.savez(path, **{f"{name}.weight": weights(3, 4), "b.weight": weights(2, 3)})
+    for command in ("run", "footprint", "compress"):
+        code, out, err = ask(command, path)
+        assert (code, err) == (0, "")
+        assert sum(line.startswith(f"{name} ") for line in out.splitlines()) == (len(TITLES) if command == "run" else 1)
+
+
+@pytest.mark.parametrize("command", ["run", "footprint", "compress"])
+def test_a_long_name_folds_and_cuts_no_figure(ask, tmp_path, command):
+    for name in ("fc", "long" * 45):
+        arrays = {f"{name}.weight": weights(12, 9), f"{name}.input": np.eye(9), "b.weight": weights(5, 12)}
+        np.savez(tmp_path / f"{name[:4]}.npz", **arrays)
+    short, long = (ask(command, tmp_path / f"{name}.npz")[1] for name in ("fc", "long"))
+    assert "…" not in long
+    figures = [re.findall(r"\b\d[\d,.]*\b", out.split("\n\n", 1)[-1]) for out in (short, long)]
+    assert sorted(figures[0]) == sorted(figures[1])
+    assert len(figures[0]) > 20
+
+
+@pytest.mark.parametrize("environment", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}])
+def test_a_stream_without_the_characters_of_a_name_gets_escapes(tmp_path, environment):
+    np.savez(tmp_path / "odd.npz", **{"größe.weight": weights(3, 4)})
+    done = start("run", tmp_path / "odd.npz", env=environment, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert rb"gr\xf6\xdfe: weights" in done.stdout
+
+
 # a run that is not verified
 
 
@@ -332,7 +362,8 @@ BAD_INPUT = [
     ("run digits-mlp --active some", "active=some: must be positive or nonzero"),
     ("run digits-mlp --spmat-width-bits 4", "spmat_width_bits=4: must hold an entry of weight_bits + index_bits = 8"),
     ("run digits-mlp --pointer-bits 40", "pointer_bits=40: must be an integer in 1..31"),
-    ("run digits-mlp --clock-mhz nan", "clock_mhz=nan: must be a number above 0"),
+    ("run digits-mlp --clock-mhz nan", "clock_mhz=nan: must be a number >= 0.001"),
+    ("run digits-mlp --clock-mhz 1e-310 --json", "clock_mhz=1e-310: must be a number >= 0.001 and below 1e6"),
     ("run digits-mlp --clock-mhz fast", 'Invalid value for --clock-mhz: unable to convert "fast" into float'),
     ("run digits-mlp --node-nm 3", "node_nm=3: no scaling factors; must be one of 7"),
     ("run digits-mlp --engine quick", 'Invalid value "quick" for --engine'),
@@ -402,6 +433,14 @@ def test_odd_names_are_answered_in_one_line_too(ask, name):
     code, out, err = ask("run", name)
     assert (code, out, len(err.splitlines())) == (2, "", 1)
     assert err.strip().isprintable()
+
+
+@pytest.mark.parametrize("words", [["run", "digits-mlp", "--x\x1b[31m"], ["\x1b[2J"], ["run", "a", "b\x9b31m\u202e"]])
+def test_a_terminal_never_obeys_what_an_error_repeats(ask, words):
+    code, out, err = ask(*words)
+    assert (code, out) == (2, "")
+    assert err.removesuffix("\n").isprintable()
+    assert r"\x" in err
 
 
 def test_bad_input_in_a_process_of_its_own():
@@ -628,6 +667,40 @@ def test_output_that_cannot_be_written_is_one_line_and_exit_code_2(arguments):
     assert done.stderr == "error: [Errno 28] No space left on device\n"
 
 
+@pytest.mark.parametrize("arguments", [["presets"], ["presets", "--json"], ["--help"], ["run", "nothing"]])
+@pytest.mark.parametrize("closed", [(1,), (2,), (0, 1, 2)])
+def test_closed_streams_are_no_error_of_their_own(arguments, closed, tmp_path):
+    code = start(*arguments, capture_output=True).returncode
+    before = (
+        f"import os, sys; [os.close(fd) for fd in {closed}]; sys.stdout = sys.stdout if 1 not in {closed} else None; "
+    )
+    before += f"sys.stderr = sys.stderr if 2 not in {closed} else None; "
+    done = start(*arguments, before=before, capture_output=True)
+    assert done.returncode == code == (2 if "nothing" in arguments else 0)
+    assert b"Traceback" not in done.stderr
+    assert closed != (1,) or code or done.stderr == b""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_an_error_that_cannot_be_written_keeps_its_exit_code():
+    with Path("/dev/full").open("w") as full:
+        assert start("run", "nothing", stdout=subprocess.PIPE, stderr=full).returncode == 2
+
+
+@pytest.mark.parametrize("module", ["cyclopts", "eie_sim.cli.simulate", "numpy", "numba"])
+def test_an_interrupt_while_modules_load_is_answered_too(module):
+    before = f"""
+import sys
+class Interrupt:
+    def find_spec(name, *_):
+        if name == "{module}":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupt)
+"""
+    done = start("run", "digits-mlp", before=before, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
+
+
 def test_an_interrupt_ends_with_exit_code_130(ask, monkeypatch):
     def interrupted(*_given, **_options):
         raise KeyboardInterrupt
@@ -652,8 +725,8 @@ def test_progress_goes_to_a_terminal_only(ask, chain, monkeypatch):
         monkeypatch.setattr("sys.stderr.isatty", lambda terminal=terminal: terminal, raising=False)
         assert ask("run", chain, "--json")[0] == 0
         assert bool(steps) == terminal
-    assert steps[0].endswith("chain.npz: loading")
-    assert "fc2: compressing" in steps
+    assert str(steps[0]).endswith("chain.npz: loading")
+    assert "fc2: compressing" in map(str, steps)
 
 
 def test_a_narrow_terminal_cuts_no_figure(ask, chain, monkeypatch):

@@ -2,6 +2,7 @@
 
 from collections import deque
 from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -177,13 +178,16 @@ def test_without_a_config_the_matrix_says_what_it_fixes():
         ({"activation_bytes": 1.5}, "activation_bytes=1.5: must be an integer in 1..1099511627776"),
         ({"register_entries": 0}, "register_entries=0: must be an integer in 1..1099511627776"),
         ({"pointer_bits": 32}, "pointer_bits=32: must be an integer in 1..31"),
-        ({"clock_mhz": 0}, "clock_mhz=0: must be a number above 0 and below 1e6"),
-        ({"clock_mhz": -800.0}, "clock_mhz=-800.0: must be a number above 0 and below 1e6"),
-        ({"clock_mhz": 1e6}, "clock_mhz=1000000.0: must be a number above 0 and below 1e6"),
-        ({"clock_mhz": float("nan")}, "clock_mhz=nan: must be a number above 0 and below 1e6"),
-        ({"clock_mhz": float("inf")}, "clock_mhz=inf: must be a number above 0 and below 1e6"),
-        ({"clock_mhz": "800"}, "clock_mhz='800': must be a number above 0 and below 1e6"),
-        ({"clock_mhz": True}, "clock_mhz=True: must be a number above 0 and below 1e6"),
+        ({"clock_mhz": 0}, "clock_mhz=0: must be a number >= 0.001 and below 1e6"),
+        ({"clock_mhz": -800.0}, "clock_mhz=-800.0: must be a number >= 0.001 and below 1e6"),
+        ({"clock_mhz": 1e6}, "clock_mhz=1000000.0: must be a number >= 0.001 and below 1e6"),
+        ({"clock_mhz": float("nan")}, "clock_mhz=nan: must be a number >= 0.001 and below 1e6"),
+        ({"clock_mhz": float("inf")}, "clock_mhz=inf: must be a number >= 0.001 and below 1e6"),
+        ({"clock_mhz": "800"}, "clock_mhz='800': must be a number >= 0.001 and below 1e6"),
+        ({"clock_mhz": 1e-310}, "clock_mhz=1e-310: must be a number >= 0.001 and below 1e6"),
+        ({"clock_mhz": Fraction(1, 10**400)}, f"clock_mhz=1/1{'0' * 194}...: must be a number >= 0.001 and below 1e6"),
+        ({"clock_mhz": 10**5000}, "clock_mhz=an int too long to show: must be a number >= 0.001 and below 1e6"),
+        ({"clock_mhz": True}, "clock_mhz=True: must be a number >= 0.001 and below 1e6"),
         ({"node_nm": 0}, "node_nm=0: must be an integer in 1..1099511627776"),
     ],
 )
@@ -193,6 +197,7 @@ def test_settings_of_a_design_out_of_range(settings, message):
 
 def test_numpy_numbers_make_the_same_design_as_pythons():
     ours = es.EieConfig(n_pe=16, queue_depth=4, accumulator_bits=24, clock_mhz=500.0)
+    assert es.EieConfig(clock_mhz=Fraction(1, 1000)).clock_mhz == 0.001
     theirs = es.EieConfig(
         n_pe=np.int16(16), queue_depth=np.uint64(4), accumulator_bits=np.int8(24), clock_mhz=np.int64(500)
     )

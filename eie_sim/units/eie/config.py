@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
+from typing import Any
 
 from eie_sim.errors import is_number, require, require_int, require_one_of
 
@@ -49,7 +51,7 @@ class EieConfig:
     register_entries
         Accumulators in each of a PE's two register files.
     clock_mhz
-        Clock in MHz.
+        Clock in MHz, 0.001 to below 1e6.
     node_nm
         Technology node for energy and area, nm.
     """
@@ -82,12 +84,7 @@ class EieConfig:
         require_one_of("accumulator_bits", self.accumulator_bits, ACCUMULATOR_BITS)
         require_one_of("rounding", self.rounding, ROUNDINGS)
         require_one_of("active", self.active, ACTIVE_RULES)
-        require(
-            is_number(self.clock_mhz) and 0 < self.clock_mhz < 1e6,
-            "clock_mhz",
-            repr(self.clock_mhz),
-            "must be a number above 0 and below 1e6",
-        )
+        _require_clock(self.clock_mhz)
         require(
             self.entry_bits <= self.spmat_width_bits,
             "spmat_width_bits",
@@ -121,3 +118,13 @@ class EieConfig:
     def to_dict(self) -> dict[str, object]:
         """Field names and values, in order."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def _require_clock(clock_mhz: Any) -> None:
+    """Raise InputError unless it is a number in bounds as the float it becomes: times and powers then stay finite."""
+    try:
+        mhz = float(clock_mhz) if is_number(clock_mhz) else math.nan
+    except OverflowError:  # an integer or a fraction beyond any float
+        mhz = math.inf
+    said = repr(clock_mhz) if isinstance(clock_mhz, str) else clock_mhz
+    require(0.001 <= mhz < 1e6, "clock_mhz", said, "must be a number >= 0.001 and below 1e6")
