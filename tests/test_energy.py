@@ -336,12 +336,16 @@ HEADER = "event,energy_pj,source\n"
         (HEADER + "macs,1,Horowitz, 2014\n", "line 2: cells=4: must be 3; a source with a comma needs quotes"),
         (HEADER + '"ma\ncs",1,x\n', "line 3: event='ma\\ncs': unknown"),
         (HEADER + f"macs,1,{'x' * 200_000}\n", "line 2: not valid CSV"),
+        (HEADER + 'macs,1,"left open\nleakage,2,x\n', "line 3: not valid CSV: unexpected end of data"),
+        (HEADER + 'macs,1,"left open\nleakage,2,"x"\n', "line 3: not valid CSV"),
+        (HEADER + 'macs,1,"left open\nleakage,2,x"\n', "line 3: source='left open\\nleakage,2,x': must be one line"),
+        (HEADER + "macs,1,\x1b[31mred\n", "line 2: source='\\x1b[31mred': must be one line of printable text"),
     ],
 )
 def test_a_bad_table_is_one_line_that_names_its_line(text, message):
     with pytest.raises(InputError) as caught:
         EnergyTable.from_csv(text, EieConfig())
-    assert str(caught.value).startswith(message)
+    assert str(caught.value).startswith(f"text: {message}")
     assert "\n" not in str(caught.value)
 
 

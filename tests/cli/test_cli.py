@@ -376,8 +376,11 @@ BAD_INPUT = [
     ("run digits-mlp --activations missing.npy", "missing.npy: file=missing: must be an existing file"),
     ("run digits-mlp --activations nan.npy", "nan.npy: activations=shape (1, 2): must be (n_vector, 64) or (64,)"),
     ("run digits-mlp --energy-table missing.csv", "energy_table=missing.csv: No such file or directory"),
-    ("run digits-mlp --energy-table .", "energy_table=.: Is a directory"),
-    ("run digits-mlp --energy-table text.txt", "line 1=not numbers: must be event,energy_pj,source"),
+    ("run digits-mlp --energy-table .", "energy_table=.: must be an ordinary file"),
+    ("run digits-mlp --energy-table text.txt", "energy_table=text.txt: line 1=not numbers: must be event"),
+    ("run digits-mlp --energy-table fifo", "energy_table=fifo: must be an ordinary file"),
+    ("run digits-mlp --energy-table /dev/zero", "energy_table=/dev/zero: must be an ordinary file"),
+    ("run digits-mlp --energy-table long.csv", "energy_table=long.csv: must be at most 1048576 bytes"),
     ("run digits-mlp --energy-table binary.npy", "energy_table=binary.npy: must be UTF-8 text"),
     ("run digits-mlp --json=3", 'Invalid value for --json: unable to convert "3" into bool'),
     ("run good.npy --out text.txt", "out=text.txt: must be a folder"),
@@ -406,6 +409,8 @@ def files(tmp_path, monkeypatch):
     Path("empty.npz").touch()
     np.save("good.npy", weights(3, 2))
     np.save("nan.npy", np.array([[1.0, np.nan]]))
+    Path("long.csv").write_bytes(bytes(2**20 + 1))
+    os.mkfifo("fifo")
     Path("binary.npy").write_bytes(b"\x93NUMPY\xff\xfe")
     Path("foreign").mkdir()
     Path("foreign/thesis.txt").write_text("mine")
