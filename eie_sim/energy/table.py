@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from eie_sim.energy.constants import COMPONENTS, LEAKAGE, PE_CYCLE, EnergyRow, default_rows, row_of
+from eie_sim.energy.constants import COMPONENTS, LEAKAGE, PE_CYCLE, EnergyRow, default_rows, require_config, row_of
 from eie_sim.energy.technology import scaling
 from eie_sim.errors import InputError, require, unknown
 
@@ -41,8 +41,9 @@ class EnergyTable:
 
         Width of codes and gaps changes how often the Spmat SRAM is read and nothing else: a code still picks one
         16-bit word, and the multiplier stays 16 x 16. Scaling to the node applies to leakage power too.
-        Raises InputError for a node without scaling factors.
+        Raises InputError for another type, and for a node without scaling factors.
         """
+        require_config(config)
         factor = scaling(config.node_nm).energy_x
         note = "" if factor == 1.0 else f"; x {factor:g} to {config.node_nm} nm (Stillmaker and Baas 2017, logic)"
         rows = tuple(
@@ -61,6 +62,7 @@ class EnergyTable:
         Raises InputError with the line for unknown or repeated events and energies that are not numbers in 0..1e9.
         """
         default = cls.for_config(config)
+        require(isinstance(name, str), "name", type(name).__name__, "must be text")
         require(isinstance(text, str), where, type(text).__name__, "must be text, as to_csv writes it")
         try:
             given = _parse(text)
