@@ -25,8 +25,10 @@ MAX_TEXT = 2**20
 
 
 def _converted(kind: Any, tokens: Sequence[Token]) -> Any:
-    """What cyclopts makes of the words, but 1.5 is no integer: it would be rounded."""
+    """What cyclopts makes of the words, but 1.5 is no integer, it would be rounded, and an empty word is no path."""
     for token in tokens:
+        if kind is Path and not token.value:
+            raise ValueError("must be a path, not empty.")
         if kind is int and "." in token.value:
             raise ValueError(f'unable to convert "{token.value}" into int.')
     return convert(kind, tokens)
