@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numba
-from numba.core import config
+from numba.core import caching, config
 
 numba_config: Any = config  # its settings are made at run time
+numba_caching: Any = caching  # it comes without types
 
 
 def source_hash(package: Path) -> str:
@@ -31,32 +32,68 @@ def source_hash(package: Path) -> str:
 
 
 @cache
-def cache_folder() -> Path:
-    """Where this version of the package keeps its compiled kernels; created, and writable."""
+def cache_folder() -> Path | None:
+    """Where this version of the package keeps its compiled kernels: created, writable, ours; None where that fails."""
     bounds = "-bounds" if numba_config.BOUNDSCHECK else ""
     name = f"kernels-{source_hash(Path(__file__).parent)}{bounds}"
     stated = os.environ.get("NUMBA_CACHE_DIR")
     base = Path(stated) if stated else Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "eie-sim"
     try:
         folder = base.expanduser() / name
-        folder.mkdir(parents=True, exist_ok=True)
-        if os.access(folder, os.W_OK):
-            return folder
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder if _is_ours(folder) else None
     except (OSError, RuntimeError):  # not writable, or a user without a home
-        pass
-    # Never a folder with a name others can guess: what numba finds in its cache, it runs.
-    return Path(tempfile.mkdtemp(prefix="eie-sim-"))
+        return None
+
+
+def _is_ours(folder: Path) -> bool:
+    """True where only we may write into it: what numba finds in its cache, it runs."""
+    status = folder.stat()
+    owned = not hasattr(os, "getuid") or (status.st_uid == os.getuid() and not status.st_mode & 0o022)
+    return owned and os.access(folder, os.W_OK)
+
+
+class _Files(numba_caching.CompileResultCacheImpl):  # type: ignore[misc]
+    """Kernels in our folder, and never beside the sources, where an edit of another module would not be noticed."""
+
+    _locator_classes: ClassVar = [numba_caching.UserProvidedCacheLocator]
+
+
+class _Cache(numba_caching.FunctionCache):  # type: ignore[misc]
+    """Numba's cache, but one that is damaged, full or read-only costs time and never a run."""
+
+    _impl_class = _Files
+
+    def load_overload(self, *wanted: Any) -> Any:
+        """The compiled kernel, or None; a damaged index is emptied, so that the next run finds a kernel again."""
+        try:
+            return super().load_overload(*wanted)
+        except Exception:  # bytes that were overwritten can raise anything
+            with suppress(OSError):
+                self.flush()
+            return None
+
+    def save_overload(self, *made: Any) -> None:
+        """Keep a compiled kernel, where that is possible."""
+        with suppress(Exception):  # a full disk, or a damaged index that could not be emptied
+            super().save_overload(*made)
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile `function` on its first call and keep the result in `cache_folder()`.
 
-    Numba reads its global cache setting when it decorates, so the setting is ours for that moment only and other
+    Numba reads its global cache setting when it makes a cache, so the setting is ours for that moment only and other
     users of numba in the process keep theirs.
     """
-    before = numba_config.CACHE_DIR
-    numba_config.CACHE_DIR = str(cache_folder())
+    compiled: Any = numba.njit(nogil=True)(function)
+    folder, before = cache_folder(), numba_config.CACHE_DIR
+    if folder is None or not hasattr(compiled, "enable_caching"):  # a plain function under NUMBA_DISABLE_JIT
+        return compiled  # type: ignore[no-any-return]
+    numba_config.CACHE_DIR = str(folder)
     try:
-        return numba.njit(cache=True, nogil=True)(function)
+        compiled._cache = _Cache(function)  # what enable_caching does, with our class
+    except (OSError, RuntimeError):  # the disk is full
+        pass
     finally:
         numba_config.CACHE_DIR = before
+    return compiled  # type: ignore[no-any-return]

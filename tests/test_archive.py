@@ -217,11 +217,71 @@ def test_saving_over_an_older_file(tmp_path):
     assert path.stat().st_mode & 0o777 == 0o644
 
 
+@pytest.mark.parametrize("content", [save_tensors({"fc.weight": np.ones((2, 2), np.float32)}), b"", b"a thesis"])
+def test_a_file_that_is_no_archive_is_never_overwritten(tmp_path, content):
+    path = tmp_path / "mine.safetensors"
+    path.write_bytes(content)
+    for call in (archive.require_archive_path, lambda path: archive.save(path, small())):
+        with pytest.raises(InputError, match="must be new or an archive; what is there is none and stays as it is"):
+            call(path)
+    assert [each.name for each in tmp_path.iterdir()] == ["mine.safetensors"]
+    assert path.read_bytes() == content
+
+
+def test_where_an_archive_may_be_written(tmp_path, monkeypatch):
+    path = tmp_path / "net.safetensors"
+    assert archive.require_archive_path(str(path)) == path
+    archive.save(path, small())
+    assert archive.require_archive_path(path) == path
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(InputError, match="must be in a folder that can be written to"):
+        archive.require_archive_path(path)
+
+
+ODD = [None, 3, 10**5000, "x", b"x", [], {}, [None], object(), np.eye(2), EieConfig, "", "a\0b", Path]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=range(len(ODD)))
+@pytest.mark.parametrize(
+    ("call", "field"),
+    [
+        (lambda odd: archive.archive_of(odd, []), "network"),
+        (lambda odd: archive.archive_of(small().network, odd), "matri"),
+        (lambda odd: archive.archive_of(small().network, [odd]), "matrix"),
+        (lambda odd: archive.Archive(network=odd, source_sha256="0" * 64), "network"),
+        (lambda odd: archive.Archive(network=small().network, source_sha256=odd), "source_sha256"),
+        (lambda odd: archive.save(odd, small()), "archive"),
+        (lambda odd: archive.save("there.safetensors", odd), "archive"),
+        (archive.require_archive_path, "archive"),
+        (archive.load, "path|x: file"),
+        (archive.to_bytes, "archive"),
+        (archive.from_bytes, "data|header length"),
+        (lambda odd: archive.hash_of([odd]), "layer"),
+        (archive.network_of, "archive"),
+        (lambda odd: archive.matrices_of(odd, EieConfig()), "archive"),
+        (lambda odd: archive.matrix_of(odd, EieConfig()), "layer"),
+        (lambda odd: archive.matrix_of(small().network.layers[0], odd), "config"),
+    ],
+)
+def test_another_type_is_one_line_that_names_the_argument(call, field, odd, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=f"^({field})\\w*[=:]") as caught:
+        call(odd)
+    assert len(str(caught.value)) < 400
+    assert str(caught.value).isprintable()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_cannot_be_written(tmp_path):
     with pytest.raises(InputError, match=r"archive=net.npz: must end in .safetensors"):
         archive.save(tmp_path / "net.npz", small())
-    with pytest.raises(InputError, match=r"cannot be written \(No such file"):
+    with pytest.raises(InputError, match=r"must be in a folder that exists"):
         archive.save(tmp_path / "missing" / "net.safetensors", small())
+    with pytest.raises(InputError, match=r"cannot be written \(File name too long"):
+        archive.save(tmp_path / f"{'long' * 80}.safetensors", small())
+    (tmp_path / "folder.safetensors").mkdir()
+    with pytest.raises(InputError, match=r"must be new or an archive"):
+        archive.save(tmp_path / "folder.safetensors", small())
     with pytest.raises(InputError, match="manifest: source='a\\\\nb': must be printable text"):
         archive.to_bytes(replace(small(), network=replace(small().network, source="a\nb")))
 
@@ -246,7 +306,7 @@ def test_what_cannot_be_archived():
         replace(one, source_sha256="abc")
     loop = []
     loop.append(loop)
-    for recipe in ({"x": np.ones(2)}, {"x": float("nan")}, {"x": {1, 2}}, {"x": loop}, {("a",): 1}, 3):
+    for recipe in ({"x": np.ones(2)}, {"x": float("nan")}, {"x": {1, 2}}, {"x": loop}, {("a",): 1}, 3, np.eye(2), []):
         with pytest.raises(InputError, match="recipe: must be a JSON object"):
             replace(one, recipe=recipe)
 

@@ -16,6 +16,7 @@ from eie_sim.result import EieClass, EieEvent, SimResult
 from eie_sim.units.eie.config import EieConfig
 
 KIB = 1024
+HEADER = "event,energy_pj,source\n"
 PE_CYCLES = 64 * 10_000
 ALEX_7_PER_PE_CYCLE = {
     "broadcasts": 0.0022,
@@ -204,6 +205,42 @@ def test_unknown_cells_are_refused():
         sram(1024, 64, "itrs-hpp")
 
 
+@pytest.mark.parametrize("odd", [None, 3, "x", b"x", [], {}, [None], object(), np.eye(2), EieConfig], ids=str)
+@pytest.mark.parametrize(
+    ("call", "field"),
+    [
+        (account, "result"),
+        (lambda odd: account(result_with({}), odd), "table"),
+        (area, "config"),
+        (EnergyTable.for_config, "config"),
+        (lambda odd: EnergyTable.from_csv(HEADER, odd), "config"),
+        (lambda odd: EnergyTable.from_csv(odd, EieConfig()), "text"),
+        (lambda odd: EnergyTable.from_csv(HEADER, EieConfig(), name=odd), "name"),
+        (lambda odd: sram(odd, 64), "capacity_bytes"),
+        (lambda odd: sram(1024, odd), "width_bits"),
+        (lambda odd: sram(1024, 64, odd), "cells"),
+        (scaling, "node_nm"),
+        (total_of, "report"),
+        (lambda odd: total_of([odd]), "report"),
+    ],
+)
+def test_another_type_is_one_line_that_names_the_argument(call, field, odd):
+    takes = {"table": (type(None),), "name": (str,), "width_bits": (int,), "capacity_bytes": (int,)}
+    if isinstance(odd, takes.get(field, ())):
+        return
+    with pytest.raises(InputError, match=f"^{field}s?[=:]") as caught:
+        call(odd)
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("number", [10**5000, 2**70, -1, float("nan")], ids=["huge", "large", "negative", "nan"])
+def test_sizes_and_nodes_beyond_reason_are_one_line_too(number):
+    for call in (lambda: sram(number, 64), lambda: sram(1024, number), lambda: scaling(number)):
+        with pytest.raises(InputError) as caught:
+            call()
+        assert len(str(caught.value)) < 400
+
+
 # accounting
 
 
@@ -316,9 +353,6 @@ def test_a_table_as_spreadsheets_write_it():
     assert EnergyTable.from_csv(text, EieConfig()).energy_pj["macs"] == 2.5
 
 
-HEADER = "event,energy_pj,source\n"
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -336,12 +370,16 @@ HEADER = "event,energy_pj,source\n"
         (HEADER + "macs,1,Horowitz, 2014\n", "line 2: cells=4: must be 3; a source with a comma needs quotes"),
         (HEADER + '"ma\ncs",1,x\n', "line 3: event='ma\\ncs': unknown"),
         (HEADER + f"macs,1,{'x' * 200_000}\n", "line 2: not valid CSV"),
+        (HEADER + 'macs,1,"left open\nleakage,2,x\n', "line 3: not valid CSV: unexpected end of data"),
+        (HEADER + 'macs,1,"left open\nleakage,2,"x"\n', "line 3: not valid CSV"),
+        (HEADER + 'macs,1,"left open\nleakage,2,x"\n', "line 3: source='left open\\nleakage,2,x': must be one line"),
+        (HEADER + "macs,1,\x1b[31mred\n", "line 2: source='\\x1b[31mred': must be one line of printable text"),
     ],
 )
 def test_a_bad_table_is_one_line_that_names_its_line(text, message):
     with pytest.raises(InputError) as caught:
         EnergyTable.from_csv(text, EieConfig())
-    assert str(caught.value).startswith(message)
+    assert str(caught.value).startswith(f"text: {message}")
     assert "\n" not in str(caught.value)
 
 

@@ -36,7 +36,7 @@ little-endian.
 """
 
 from eie_sim.archive.content import Archive, archive_of, hash_of, matrices_of, matrix_of, network_of
-from eie_sim.archive.file import from_bytes, load, opened, save, to_bytes
+from eie_sim.archive.file import from_bytes, load, opened, require_archive_path, save, to_bytes
 
 __all__ = [
     "Archive",
@@ -48,6 +48,7 @@ __all__ = [
     "matrix_of",
     "network_of",
     "opened",
+    "require_archive_path",
     "save",
     "to_bytes",
 ]

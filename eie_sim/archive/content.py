@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,7 +31,7 @@ class Archive:
     recipe : how it was made; a JSON object
     package : what made it
 
-    Raises InputError for layers without stored weights and for a recipe that JSON cannot hold.
+    Raises InputError for other types, layers without stored weights, and a recipe that JSON cannot hold.
     """
 
     network: Network
@@ -40,11 +40,13 @@ class Archive:
     package: str = f"eie_sim {__version__}"
 
     def __post_init__(self) -> None:
+        require_kind("network", self.network, Network)
+        require_kind("package", self.package, str)
+        require_kind("source_sha256", self.source_sha256, str)
         for layer in self.network.layers:
             require(layer.stored is not None, f"layer {layer.name}: stored", None, "must be there in an archive")
-        require(
-            HASH.fullmatch(self.source_sha256) is not None, "source_sha256", self.source_sha256, "must be 64 digits"
-        )
+        is_hash = HASH.fullmatch(self.source_sha256) is not None
+        require(is_hash, "source_sha256", self.source_sha256, "must be 64 digits")
         object.__setattr__(self, "recipe", _plain(self.recipe))
 
     @property
@@ -53,13 +55,23 @@ class Archive:
         return {layer.name: layer.stored for layer in self.network.layers if layer.stored is not None}
 
 
-def archive_of(network: Network, matrices: Sequence[EieMatrix], *, recipe: Mapping[str, Any] | None = None) -> Archive:
+def require_kind(field: str, value: object, kind: type) -> None:
+    """Raise InputError unless `value` is a `kind`."""
+    require(isinstance(value, kind), field, type(value).__name__, f"must be of type {kind.__name__}")
+
+
+def archive_of(network: Network, matrices: Iterable[EieMatrix], *, recipe: Mapping[str, Any] | None = None) -> Archive:
     """The archive of a network from the compressed matrix of each of its layers.
 
     The source is the network before pruning where that is known, else the network as it is. Calibration inputs come
-    along where a scale is left open; activations, test inputs and labels do not. Raises InputError where matrices and
-    layers do not match.
+    along where a scale is left open; activations, test inputs and labels do not. Raises InputError for other types, and
+    where matrices and layers do not match.
     """
+    require_kind("network", network, Network)
+    require_kind("matrices", matrices, Iterable)
+    matrices = list(matrices)
+    for matrix in matrices:
+        require_kind("matrix", matrix, EieMatrix)
     layers, count = network.layers, len(matrices)
     complete = all(matrix.scales.complete for matrix in matrices)
     require(count == len(layers), "matrices", count, f"must be one for each of the {len(layers)} layers")
@@ -72,24 +84,29 @@ def archive_of(network: Network, matrices: Sequence[EieMatrix], *, recipe: Mappi
         calibration=None if complete else network.calibration,
         seed=network.seed,
     )
-    return Archive(network=kept, source_sha256=hash_of(network.dense_layers or layers), recipe=recipe or {})
+    return Archive(
+        network=kept, source_sha256=hash_of(network.dense_layers or layers), recipe={} if recipe is None else recipe
+    )
 
 
 def network_of(archive: Archive) -> Network:
     """The network to run: weights are the values of the codebook, exactly, and layers keep what is stored of them."""
+    require_kind("archive", archive, Archive)
     return archive.network
 
 
 def matrices_of(archive: Archive, config: EieConfig) -> list[EieMatrix]:
     """Each layer in the format of a design, codes, codebook and scales as they are stored. Raises as `matrix_of`."""
-    return [matrix_of(layer, config) for layer in archive.network.layers]
+    return [matrix_of(layer, config) for layer in network_of(archive).layers]
 
 
 def matrix_of(layer: Layer, config: EieConfig) -> EieMatrix:
     """A layer with stored weights in the format of a design; nothing is clustered or scaled again.
 
-    Raises InputError where the design has other `weight_bits` than the codes.
+    Raises InputError for other types, and where the design has other `weight_bits` than the codes.
     """
+    require_kind("layer", layer, Layer)
+    require_kind("config", config, EieConfig)
     stored = layer.stored
     if stored is None:
         raise InputError(f"layer {layer.name}: stored=None: must be there, the weights are not compressed yet")
@@ -107,9 +124,14 @@ def matrix_of(layer: Layer, config: EieConfig) -> EieMatrix:
 
 
 def hash_of(layers: Iterable[Layer]) -> str:
-    """sha256 in hex of the weights and biases of layers, see `eie_sim.archive`; sparse ones count as if dense."""
+    """sha256 in hex of the weights and biases of layers, see `eie_sim.archive`; sparse ones count as if dense.
+
+    Raises InputError for other types.
+    """
+    require_kind("layers", layers, Iterable)
     digest = hashlib.sha256()
     for layer in layers:
+        require_kind("layer", layer, Layer)
         for array in (layer.weights, layer.bias):
             if array is not None:
                 _feed(digest, array)
@@ -151,6 +173,8 @@ def _stored_layer(layer: Layer, matrix: EieMatrix) -> Layer:
 
 def _plain(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """The recipe as JSON reads it back, so that it is the same before and after a file."""
+    if not isinstance(recipe, Mapping):
+        raise InputError(f"recipe: must be a JSON object, not {type(recipe).__name__}")
     try:
         text = json.dumps(dict(recipe), allow_nan=False, sort_keys=True)
         plain = json.loads(text)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eie_sim.archive import manifest
-from eie_sim.archive.content import Archive
+from eie_sim.archive.content import Archive, require_kind
 from eie_sim.archive.packing import pack, unpack
 from eie_sim.errors import InputError, require
 from eie_sim.quantize import Scales
@@ -36,10 +36,9 @@ Tensors = dict[str, NDArray[Any]]
 def save(path: str | os.PathLike[str], archive: Archive) -> None:
     """Write an archive: the same bytes for the same content, and an older file stays until the new one is whole.
 
-    Raises InputError for a name that does not end in .safetensors, and where the file cannot be written.
+    Raises InputError as `require_archive_path`, for another type, and where the file cannot be written.
     """
-    file = Path(path)
-    require(file.suffix == SUFFIX, "archive", shown(file.name), f"must end in {SUFFIX}")
+    file = require_archive_path(path)
     data = to_bytes(archive)
     try:
         _write_whole(file, data)
@@ -47,12 +46,31 @@ def save(path: str | os.PathLike[str], archive: Archive) -> None:
         raise InputError(f"{shown(file)}: cannot be written ({error.strerror})") from error
 
 
+def require_archive_path(path: str | os.PathLike[str]) -> Path:
+    """The path, if an archive may be written there. Ask before long work; `save` asks again.
+
+    Raises InputError for a name that does not end in .safetensors, a folder that is missing or may not be written to,
+    and for what is there already and no archive of ours: weights that somebody trained are never overwritten.
+    """
+    file = _path("archive", path)
+    require(file.suffix == SUFFIX, "archive", shown(file.name), f"must end in {SUFFIX}")
+    said = shown(file)
+    try:
+        require(file.parent.is_dir(), "archive", said, "must be in a folder that exists")
+        require(os.access(file.parent, os.W_OK), "archive", said, "must be in a folder that can be written to")
+        free = not file.exists() or _is_archive(file)
+    except OSError as error:
+        raise InputError(f"{said}: cannot be written ({error.strerror})") from None
+    require(free, "archive", said, "must be new or an archive; what is there is none and stays as it is")
+    return file
+
+
 def load(path: str | os.PathLike[str]) -> Archive:
     """Read an archive, every part of it checked.
 
     Raises InputError, one line, for a file that is missing, no archive, cut short, edited, or of another version.
     """
-    file = Path(path)
+    file = _path("path", path)
     with about(file):
         require(is_file(file), "file", "missing", "must be an existing file")
         size = file.stat().st_size
@@ -73,6 +91,7 @@ def opened(source: Any) -> Any:
 
 def to_bytes(archive: Archive) -> bytes:
     """The file of an archive. Raises InputError for texts and sizes that `from_bytes` would not take."""
+    require_kind("archive", archive, Archive)
     tensors = _tensors(archive)
     # widest first, so that each is aligned, then by name: the order in which the safetensors library writes
     ordered = sorted(tensors.items(), key=lambda item: (-item[1].itemsize, item[0]))
@@ -94,6 +113,7 @@ def to_bytes(archive: Archive) -> bytes:
 
 def from_bytes(data: bytes) -> Archive:
     """The archive in the bytes of its file. Raises InputError as `load`."""
+    require_kind("data", data, bytes)
     tensors, texts = tensors_of(data), metadata_of(data)
     if MANIFEST not in texts:
         raise InputError(f"no archive: a safetensors file without {MANIFEST} in its metadata")
@@ -119,6 +139,16 @@ def from_bytes(data: bytes) -> Archive:
     )
     sha256 = record["source"]["sha256"]
     return Archive(network=network, source_sha256=sha256, recipe=record["recipe"], package=record["package"])
+
+
+def _path(field: str, value: Any) -> Path:
+    try:
+        text = os.fspath(value)
+    except TypeError:
+        text = None
+    ok = isinstance(text, str) and text != "" and "\0" not in text
+    require(ok, field, type(value).__name__ if text is None else repr(text), "must be a path")
+    return Path(text)
 
 
 def _tensors(archive: Archive) -> Tensors:

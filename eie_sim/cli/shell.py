@@ -13,17 +13,22 @@ from cyclopts import App, Parameter, Token, convert
 
 import eie_sim
 from eie_sim.cli.streams import plain
-from eie_sim.errors import InputError
+from eie_sim.errors import InputError, require
 from eie_sim.units.eie.config import EieConfig
 
 if TYPE_CHECKING:
     from eie_sim.report.text import Screen
     from eie_sim.run import Progress
 
+MAX_TEXT = 2**20
+"""Most bytes of a text file; tables of energies have a few hundred."""
+
 
 def _converted(kind: Any, tokens: Sequence[Token]) -> Any:
-    """What cyclopts makes of the words, but 1.5 is no integer: it would be rounded."""
+    """What cyclopts makes of the words, but 1.5 is no integer, it would be rounded, and an empty word is no path."""
     for token in tokens:
+        if kind is Path and not token.value:
+            raise ValueError("must be a path, not empty.")
         if kind is int and "." in token.value:
             raise ValueError(f'unable to convert "{token.value}" into int.')
     return convert(kind, tokens)
@@ -69,9 +74,14 @@ def print_json(value: Any) -> None:
 
 
 def read_text(field: str, path: Path) -> str:
-    """The text of a file given for `field`. Raises InputError where it cannot be read."""
+    """The text of an ordinary file given for `field`. Raises InputError where it is none, too long, or not UTF-8."""
     try:
-        return path.read_text(encoding="utf-8")
+        ordinary = path.is_file() or not path.exists()  # what does not exist has an error of its own
+        require(ordinary, field, path, "must be an ordinary file")
+        with path.open("rb") as file:
+            data = file.read(MAX_TEXT + 1)
+        require(len(data) <= MAX_TEXT, field, path, f"must be at most {MAX_TEXT} bytes")
+        return data.decode("utf-8")
     except OSError as error:
         raise InputError(f"{field}={path}: {error.strerror or 'cannot be read'}") from error
     except UnicodeDecodeError as error:

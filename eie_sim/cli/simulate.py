@@ -65,7 +65,10 @@ def run(
 
     if out is not None:
         require_run_folder(out)
-    table = None if energy_table is None else EnergyTable.from_csv(read_text("energy_table", energy_table), design)
+    table = None
+    if energy_table is not None:
+        text = read_text("energy_table", energy_table)
+        table = EnergyTable.from_csv(text, design, where=f"energy_table={energy_table}")
     with steps_shown() as progress:
         progress(f"{source}: loading")
         network = load(

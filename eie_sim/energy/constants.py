@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from eie_sim import tables
 from eie_sim.energy.technology import FAST_CELLS, LOW_LEAKAGE_CELLS, sram
+from eie_sim.errors import require
 
 PE_CYCLE = "pe_cycle"
 LEAKAGE = "leakage"
@@ -65,6 +66,13 @@ class _Constant(NamedTuple):
 def row_of(event: str, energy_pj: float, source: str, *, chosen: bool = False) -> EnergyRow:
     """A row, its component looked up."""
     return EnergyRow(event, " and ".join(COMPONENTS[event]), energy_pj, chosen, source)
+
+
+def require_config(config: Any) -> None:
+    """Raise InputError unless `config` is an EieConfig, which is looked up here to keep energies free of units."""
+    from eie_sim.units.eie.config import EieConfig
+
+    require(isinstance(config, EieConfig), "config", type(config).__name__, "must be an EieConfig")
 
 
 def default_rows(config: Any) -> tuple[EnergyRow, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -82,10 +82,13 @@ def account(result: SimResult, table: EnergyTable | None = None) -> EnergyReport
 
     table : energies per event; the default ones for the result's config when left out
 
-    Raises InputError for a unit without energies.
+    Raises InputError for other types, and for a unit without energies.
     """
+    require(isinstance(result, SimResult), "result", type(result).__name__, "must be a SimResult")
+    given = table is None or isinstance(table, EnergyTable)
+    require(given, "table", type(table).__name__, "must be an EnergyTable, or left out")
     require(result.unit == "eie", "unit", result.unit, "energies are known for eie only")
-    table = table or EnergyTable.for_config(result.config)
+    table = EnergyTable.for_config(result.config) if table is None else table
     events = result.stats["events"]
     pe_cycles = result.cycles * result.n_unit
     by_event = {event: count * table.energy_pj[event] for event, count in events.items()}
@@ -108,14 +111,17 @@ def account(result: SimResult, table: EnergyTable | None = None) -> EnergyReport
     )
 
 
-def total_of(reports: Sequence[EnergyReport]) -> EnergyReport:
+def total_of(reports: Iterable[EnergyReport]) -> EnergyReport:
     """Layers run one after the other on the same array, together.
 
-    Raises InputError for none, and for reports of different arrays or tables.
+    Raises InputError for none, for other types, and for reports of different arrays or tables.
     """
+    require(isinstance(reports, Iterable), "reports", type(reports).__name__, "must be EnergyReports")
+    reports = list(reports)
     require(len(reports) > 0, "reports", "none", "must be at least one")
     first = reports[0]
     for report in reports:
+        require(isinstance(report, EnergyReport), "report", type(report).__name__, "must be an EnergyReport")
         same = (report.table, report.node_nm, report.n_pe) == (first.table, first.node_nm, first.n_pe)
         rule = f"must share table, node and PEs with the first, {first.table}, {first.node_nm} nm, {first.n_pe} PEs"
         require(same, "report", f"{report.table}, {report.node_nm} nm, {report.n_pe} PEs", rule)

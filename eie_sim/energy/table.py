@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from eie_sim.energy.constants import COMPONENTS, LEAKAGE, PE_CYCLE, EnergyRow, default_rows, row_of
+from eie_sim.energy.constants import COMPONENTS, LEAKAGE, PE_CYCLE, EnergyRow, default_rows, require_config, row_of
 from eie_sim.energy.technology import scaling
 from eie_sim.errors import InputError, require, unknown
 
@@ -41,8 +41,9 @@ class EnergyTable:
 
         Width of codes and gaps changes how often the Spmat SRAM is read and nothing else: a code still picks one
         16-bit word, and the multiplier stays 16 x 16. Scaling to the node applies to leakage power too.
-        Raises InputError for a node without scaling factors.
+        Raises InputError for another type, and for a node without scaling factors.
         """
+        require_config(config)
         factor = scaling(config.node_nm).energy_x
         note = "" if factor == 1.0 else f"; x {factor:g} to {config.node_nm} nm (Stillmaker and Baas 2017, logic)"
         rows = tuple(
@@ -51,16 +52,22 @@ class EnergyTable:
         return cls(name=f"eie-{config.node_nm}nm", node_nm=config.node_nm, clock_mhz=float(config.clock_mhz), rows=rows)
 
     @classmethod
-    def from_csv(cls, text: str, config: Any, *, name: str = "given") -> EnergyTable:
+    def from_csv(cls, text: str, config: Any, *, name: str = "given", where: str = "text") -> EnergyTable:
         """The default table with the user's energies in place of its own.
 
         text : CSV with the columns event, energy_pj, source; energies hold at the config's node and clock. An event
             may be left out. `to_csv` writes this form.
+        where : what errors call the text
 
         Raises InputError with the line for unknown or repeated events and energies that are not numbers in 0..1e9.
         """
         default = cls.for_config(config)
-        given = _parse(text)
+        require(isinstance(name, str), "name", type(name).__name__, "must be text")
+        require(isinstance(text, str), where, type(text).__name__, "must be text, as to_csv writes it")
+        try:
+            given = _parse(text)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from None
         return replace(default, name=name, rows=tuple(given.get(row.event, row) for row in default.rows))
 
     def to_csv(self) -> str:
@@ -93,7 +100,7 @@ class EnergyTable:
 
 def _parse(text: str) -> dict[str, EnergyRow]:
     """Rows by event."""
-    reader = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""))
+    reader = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True)
     given: dict[str, EnergyRow] = {}
     try:
         header = [cell.strip() for cell in next(reader, [])]
@@ -120,6 +127,8 @@ def _parse_row(line: str, cells: list[str]) -> EnergyRow:
         energy_pj = math.nan
     rule = f"must be a number of pJ in 0..{MAX_ENERGY_PJ:g}"
     require(0.0 <= energy_pj <= MAX_ENERGY_PJ, f"{line}: energy_pj", _shown(energy), rule)
+    rule = "must be one line of printable text; is a quote left open?"
+    require(source.isprintable(), f"{line}: source", _shown(source), rule)
     return row_of(event, energy_pj, source or "given without a source")
 
 

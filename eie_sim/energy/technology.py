@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eie_sim import tables
-from eie_sim.errors import InputError, require_int, unknown
+from eie_sim.errors import require, require_int, unknown
 
 Floats = NDArray[np.float64]
 
@@ -51,9 +51,9 @@ def scaling(node_nm: int) -> Scaling:
     Raises InputError for a node the table does not have.
     """
     by_node = {int(row["node_nm"]): row for row in tables.rows("tech_scaling")}
-    if node_nm not in by_node:
-        known = ", ".join(str(node) for node in sorted(by_node))
-        raise InputError(f"node_nm={node_nm}: no scaling factors; must be one of {known}")
+    known = ", ".join(str(node) for node in sorted(by_node))
+    require_int("node_nm", node_nm, 1)
+    require(node_nm in by_node, "node_nm", node_nm, f"no scaling factors; must be one of {known}")
     row = by_node[node_nm]
     return Scaling(float(row["energy_x_nominal_vs_45nm_0.9V"]), float(row["area_x"]))
 
@@ -61,7 +61,7 @@ def scaling(node_nm: int) -> Scaling:
 def sram(capacity_bytes: int, width_bits: int, cells: str = FAST_CELLS) -> Sram:
     """Energy per access (pJ), leakage (mW) and area (mm2) of an SRAM at 45 nm with one read/write port.
 
-    capacity_bytes, width_bits : at least 1
+    capacity_bytes, width_bits : 1 to 2**40 and 1 to 2**20
     cells : "itrs-hp" or "itrs-lstp"
 
     Exact where the table (CACTI 7) has the pair. Elsewhere energies and area are linear between logarithms, first in
@@ -69,10 +69,12 @@ def sram(capacity_bytes: int, width_bits: int, cells: str = FAST_CELLS) -> Sram:
     shape over the others is that of 128 KB, or, with one width only, of its neighbours. Leakage is linear in capacity,
     whatever the width. CACTI reorganises an array as it grows, so its numbers have steps that no interpolation has.
 
-    Raises InputError for sizes below 1 and unknown cells.
+    Raises InputError for other sizes and unknown cells.
     """
-    require_int("capacity_bytes", capacity_bytes, 1)
-    require_int("width_bits", width_bits, 1)
+    require_int("capacity_bytes", capacity_bytes, 1, 2**40)
+    require_int("width_bits", width_bits, 1, 2**20)
+    if not isinstance(cells, str):
+        raise unknown("cells", cells, (FAST_CELLS, LOW_LEAKAGE_CELLS))
     known = _known(cells)
     exact = known.get((int(capacity_bytes), int(width_bits)))
     if exact is not None:

@@ -1,4 +1,7 @@
-"""Run folders: a run's record as JSON and its layers as CSV, the same bytes for the same run."""
+"""Run folders: a run's record as JSON and its layers as CSV, the same bytes for the same run.
+
+Runs that end at the same time take turns, so a folder holds the files of one run, of the one that ended last.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,10 @@ import csv
 import io
 import json
 import os
+import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +28,9 @@ def require_run_folder(folder: Path) -> None:
         if not folder.exists():
             return
         require(folder.is_dir(), "out", str(folder), "must be a folder")
+        for name in (RECORD, LAYERS):
+            path = folder / name
+            require(path.is_file() or not path.exists(), "out", str(folder), f"{name} in it must be an ordinary file")
         ours = (folder / RECORD).exists() or all(_is_ours(path.name) for path in folder.iterdir())
     except OSError as error:
         raise InputError(f"out={folder}: cannot be written: {error.strerror}") from error
@@ -40,7 +49,8 @@ def write_run(folder: Path, record: dict[str, Any]) -> list[Path]:
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(texts)
+        with _alone_in(folder):
+            write_whole(texts)
     except OSError as error:
         raise InputError(f"out={folder}: cannot be written: {error.strerror}") from error
     return list(texts)
@@ -49,6 +59,23 @@ def write_run(folder: Path, record: dict[str, Any]) -> list[Path]:
 def _is_ours(name: str) -> bool:
     """True for what a run leaves behind that was cut off before its record was there."""
     return name == LAYERS or name.startswith((f".{LAYERS}.", f".{RECORD}."))
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Wait until no other run writes into the folder; where the system locks no folders, go on at once."""
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network drives
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def write_whole(texts: dict[Path, str]) -> None:

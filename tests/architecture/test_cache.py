@@ -1,10 +1,15 @@
-"""Compiled kernels are never stale: an edit in one module reaches kernels of others that call it."""
+"""Compiled kernels are never stale, and a cache that fails never ends a run."""
 
 import os
+import pickle
 import shutil
 import subprocess
 import sys
+from itertools import cycle
 from pathlib import Path
+
+import numba
+import pytest
 
 import eie_sim
 
@@ -20,22 +25,25 @@ print(functional.accumulate(matrix, np.array([5], dtype=np.int16), EieConfig(n_p
 """
 
 
-def output_of(copy: Path, cache: Path) -> str:
+PACKAGE = Path(eie_sim.__file__).parent
+
+
+IGNORED = shutil.ignore_patterns("__pycache__", "models", "traces")
+
+
+def output_of(copy: Path, cache: Path, program: str = PROGRAM, **variables: str) -> str:
     environment = {**os.environ, "PYTHONPATH": str(copy), "XDG_CACHE_HOME": str(cache), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment |= variables
     environment.pop("NUMBA_CACHE_DIR", None)
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], env=environment, cwd=copy, capture_output=True, text=True, check=True
+        [sys.executable, "-c", program], env=environment, cwd=copy, capture_output=True, text=True, check=True
     )
     return done.stdout.strip()
 
 
 def test_a_helper_edited_in_another_module_is_compiled_again(tmp_path):
     copy, cache = tmp_path / "copy", tmp_path / "cache"
-    shutil.copytree(
-        Path(eie_sim.__file__).parent,
-        copy / "eie_sim",
-        ignore=shutil.ignore_patterns("__pycache__", "models", "traces"),
-    )
+    shutil.copytree(PACKAGE, copy / "eie_sim", ignore=IGNORED)
     assert output_of(copy, cache) == "15"
     assert list(cache.rglob("*.nbi")), "kernels are cached in the folder we name"
     fixed = copy / "eie_sim" / "fixed.py"
@@ -43,3 +51,83 @@ def test_a_helper_edited_in_another_module_is_compiled_again(tmp_path):
     assert edited != fixed.read_text()
     fixed.write_text(edited)
     assert output_of(copy, cache) == "115"
+
+
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory):
+    """A cache with every kernel of the program in it."""
+    cache = tmp_path_factory.mktemp("cache")
+    assert output_of(PACKAGE.parent, cache) == "15"
+    return cache
+
+
+def files_of(cache: Path) -> dict[Path, bytes]:
+    return {path.relative_to(cache): path.read_bytes() for path in cache.rglob("*") if path.suffix in (".nbi", ".nbc")}
+
+
+DAMAGE = [
+    lambda data: b"",
+    lambda data: b"junk" * 100,
+    lambda data: data[: len(data) // 2],
+    lambda data: pickle.dumps(["no", "cache"]),
+    lambda data: pickle.dumps(numba.__version__) + pickle.dumps(3),
+]
+
+
+@pytest.mark.parametrize("suffix", [".nbi", ".nbc"])
+def test_a_damaged_cache_is_compiled_again_and_repaired(warm, tmp_path, suffix):
+    cache = shutil.copytree(warm, tmp_path / "cache")
+    files = [name for name in files_of(cache) if name.suffix == suffix]
+    for name, damage in zip(files, cycle(DAMAGE), strict=False):
+        path = cache / name
+        path.write_bytes(damage(path.read_bytes()))
+    damaged = files_of(cache)
+    assert output_of(PACKAGE.parent, cache) == "15"
+    repaired = files_of(cache)
+    assert {name for name in repaired if repaired[name] != damaged.get(name)} >= set(files)
+    assert output_of(PACKAGE.parent, cache) == "15"
+    assert files_of(cache) == repaired
+
+
+FULL_DISK = """
+import builtins, errno, tempfile
+real = builtins.open
+def full(file, mode="r", *rest, **options):
+    if "w" in mode and ".nb" in str(file):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    return real(file, mode, *rest, **options)
+builtins.open = full
+"""
+READ_ONLY = """
+import os
+os.access = lambda *_: False
+"""
+NO_FILE_AT_ALL = """
+import tempfile
+def full(*_, **__):
+    raise OSError(28, "No space left on device")
+tempfile.TemporaryFile = tempfile.mkdtemp = full
+"""
+
+
+@pytest.mark.parametrize("disk", [FULL_DISK, READ_ONLY, NO_FILE_AT_ALL], ids=["full", "read-only", "no file at all"])
+def test_a_disk_that_takes_nothing_costs_no_run(tmp_path, disk):
+    (tmp_path / "temporary").mkdir()
+    (tmp_path / "cache").mkdir()
+    sources = shutil.copytree(PACKAGE, tmp_path / "copy" / "eie_sim", ignore=IGNORED).parent
+    program = disk + "from eie_sim.fixed import product; print(product(6, 5, 0, 1))"
+    assert output_of(sources, tmp_path / "cache", program=program, TMPDIR=str(tmp_path / "temporary")) == "15"
+    assert list((tmp_path / "temporary").iterdir()) == []
+    assert list(tmp_path.rglob("*.nb[ic]")) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="needs owners of files")
+def test_a_cache_that_others_may_write_to_is_left_alone(warm, tmp_path):
+    cache = shutil.copytree(warm, tmp_path / "cache")
+    (folder,) = (cache / "eie-sim").iterdir()
+    assert folder.stat().st_mode & 0o777 == 0o700
+    folder.chmod(0o777)
+    for name in files_of(cache):
+        (cache / name).write_bytes(b"junk")
+    assert output_of(PACKAGE.parent, cache) == "15"
+    assert set(files_of(cache).values()) == {b"junk"}

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from safetensors.numpy import save_file
 import eie_sim
 from eie_sim import golden
 from eie_sim.cli import commands, main
-from eie_sim.report.folder import LAYERS, RECORD, layers_csv
+from eie_sim.report.folder import LAYERS, RECORD, layers_csv, write_run
 from eie_sim.report.record import network_record
 from eie_sim.run import run_network
 from eie_sim.units.eie.config import EieConfig
@@ -376,13 +377,20 @@ BAD_INPUT = [
     ("run digits-mlp --activations missing.npy", "missing.npy: file=missing: must be an existing file"),
     ("run digits-mlp --activations nan.npy", "nan.npy: activations=shape (1, 2): must be (n_vector, 64) or (64,)"),
     ("run digits-mlp --energy-table missing.csv", "energy_table=missing.csv: No such file or directory"),
-    ("run digits-mlp --energy-table .", "energy_table=.: Is a directory"),
-    ("run digits-mlp --energy-table text.txt", "line 1=not numbers: must be event,energy_pj,source"),
+    ("run digits-mlp --energy-table .", "energy_table=.: must be an ordinary file"),
+    ("run digits-mlp --energy-table text.txt", "energy_table=text.txt: line 1=not numbers: must be event"),
+    ("run digits-mlp --energy-table fifo", "energy_table=fifo: must be an ordinary file"),
+    ("run digits-mlp --energy-table /dev/zero", "energy_table=/dev/zero: must be an ordinary file"),
+    ("run digits-mlp --energy-table long.csv", "energy_table=long.csv: must be at most 1048576 bytes"),
     ("run digits-mlp --energy-table binary.npy", "energy_table=binary.npy: must be UTF-8 text"),
     ("run digits-mlp --json=3", 'Invalid value for --json: unable to convert "3" into bool'),
     ("run good.npy --out text.txt", "out=text.txt: must be a folder"),
     ("run good.npy --out text.txt/inside", "out=text.txt/inside: cannot be written: Not a directory"),
     ("run good.npy --out foreign", "out=foreign: must be empty or an earlier run (no run.json in it)"),
+    ("run good.npy --out ", "Invalid value for --out: must be a path, not empty."),
+    ("run good.npy --out=", "Invalid value for --out: must be a path, not empty."),
+    ("run digits-mlp --energy-table ", "Invalid value for --energy-table: must be a path, not empty."),
+    ("run good.npy --out odd", "out=odd: run.json in it must be an ordinary file"),
     (f"run good.npy --out {'long' * 80}", "cannot be written: File name too long"),
     ("presets extra", "Unused Tokens: ['extra']"),
     ("footprint", "Command"),
@@ -406,8 +414,11 @@ def files(tmp_path, monkeypatch):
     Path("empty.npz").touch()
     np.save("good.npy", weights(3, 2))
     np.save("nan.npy", np.array([[1.0, np.nan]]))
+    Path("long.csv").write_bytes(bytes(2**20 + 1))
+    os.mkfifo("fifo")
     Path("binary.npy").write_bytes(b"\x93NUMPY\xff\xfe")
     Path("foreign").mkdir()
+    Path("odd/run.json").mkdir(parents=True)
     Path("foreign/thesis.txt").write_text("mine")
     return tmp_path
 
@@ -519,6 +530,30 @@ def test_a_write_that_fails_leaves_the_old_files_and_nothing_temporary(ask, chai
     assert (code, out) == (2, "")
     assert err == f"error: out={folder}: cannot be written: No space left on device\n"
     assert contents(folder) == before
+
+
+def test_runs_into_one_folder_at_once_take_turns(tmp_path):
+    folder = tmp_path / "run"
+    program = """
+import sys, time
+from pathlib import Path
+from eie_sim.report.folder import write_run
+real = Path.replace
+def slow(self, target):
+    real(self, target)
+    time.sleep(0.5)  # between its two files
+Path.replace = slow
+write_run(Path(sys.argv[1]), {"layers": [{"name": "first"}]})
+"""
+    with subprocess.Popen([sys.executable, "-c", program, str(folder)]) as first:
+        while not (folder / LAYERS).exists():
+            assert first.poll() is None
+            time.sleep(0.01)
+        write_run(folder, {"layers": [{"name": "second"}]})
+    assert first.returncode == 0
+    assert (folder / LAYERS).read_text() == "name\nsecond\n"
+    assert json.loads((folder / RECORD).read_text()) == {"layers": [{"name": "second"}]}
+    assert sorted(path.name for path in folder.iterdir()) == [LAYERS, RECORD]
 
 
 def test_a_folder_that_cannot_be_looked_into_is_one_line(ask, chain, tmp_path, monkeypatch):
