@@ -14,8 +14,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from eie_sim import archive as archive
+    from eie_sim import deep_compression as deep_compression
     from eie_sim import energy as energy
     from eie_sim import prune as prune
+    from eie_sim import pruning as pruning
     from eie_sim import workload as workload
     from eie_sim.engine import simulate as simulate
     from eie_sim.errors import InputError as InputError
@@ -42,7 +45,7 @@ _HOME = {
     "run_network": "eie_sim.run",
     "simulate": "eie_sim.engine",
 }
-_MODULES = ("energy", "prune", "workload")
+_MODULES = ("archive", "deep_compression", "energy", "prune", "pruning", "workload")
 
 __all__ = ["__version__", *_HOME, *_MODULES]  # noqa: PLE0604  keys of the dict above, all strings
 

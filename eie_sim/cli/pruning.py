@@ -1,35 +1,45 @@
-"""Commands that prune and compress: prune, compress, sensitivity, allocate."""
+"""Commands that prune and compress: prune, compress, sensitivity, allocate, accuracy."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
-from eie_sim.cli.shell import DESIGN, Design, app, console, print_json, steps_shown
+from eie_sim.cli.shell import (
+    DESIGN,
+    EXIT_DIFFERS,
+    Design,
+    Json,
+    Source,
+    app,
+    console,
+    print_json,
+    print_lines,
+    steps_shown,
+)
+from eie_sim.errors import InputError
+from eie_sim.recipe import Recipe
 
-DENSITIES = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
+Pruning = Annotated[Recipe, Parameter(name="*", group=Group("Pruning", sort_key=1))]
+Several = Annotated[tuple[float, ...], Parameter(consume_multiple=True)]
+Names = Annotated[tuple[str, ...], Parameter(consume_multiple=True)]
+
+RECIPE = Recipe()
+SCANNED = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
+TABLED = (0.5, 0.25, 0.1)
 
 
 @app.command
 def prune(
-    source: str,
+    source: Source,
     /,
     *,
-    density: float | None = None,
-    pattern: str = "element",
-    criterion: str = "l1",
-    scope: str = "local",
-    floor: float = 0.0,
-    n_keep: int = 2,
-    m_group: int = 4,
-    block_rows: int = 4,
-    block_cols: int = 4,
-    window: int | None = None,
-    seed: int = 0,
+    layer_density: Names = (),
     out: Path | None = None,
-    json: bool = False,
+    json: Json = False,
+    recipe: Pruning = RECIPE,
     design: Design = DESIGN,
 ) -> int:
     """Prune a network and compress it; show each layer before and after, and keep it as an archive that run takes.
@@ -38,67 +48,38 @@ def prune(
 
     Parameters
     ----------
-    source
-        A preset (see eie-sim presets) or a file: npz, npy, safetensors, mtx, smtx. Weights are (out, in).
-    density
-        Fraction of the weights to keep, 0 to 1; the nm pattern fixes its own.
-    pattern
-        element, nm, block, neuron, input, or balanced (as many weights for every PE of the design).
-    criterion
-        l1, l2, wanda (needs recorded activations), or random.
-    scope
-        local (every layer to the density) or global (one threshold over all layers).
-    floor
-        Least density of any layer.
-    n_keep
-        Weights kept in each group of the nm pattern.
-    m_group
-        Weights in a group of the nm pattern, along the inputs.
-    block_rows
-        Rows of a block.
-    block_cols
-        Columns of a block.
-    window
-        Columns over which balanced counts are equal; all where left out.
-    seed
-        Of the random criterion.
+    layer_density
+        Densities of single layers, as fc1=0.3 fc2=0.1; the others have --density.
     out
         Keep the pruned and compressed network in this file.
-    json
-        Print the table as JSON.
     """
-    from eie_sim.archive import opened
-    from eie_sim.pruning import Recipe, prune_network
-    from eie_sim.workload import load
+    from eie_sim.pruning import prune_network, unpruned
+    from eie_sim.report.pruning import pruned_lines, pruned_record, pruned_table
+    from eie_sim.run import run_network
 
-    recipe = Recipe(
-        density=density,
-        pattern=pattern,
-        criterion=criterion,
-        scope=scope,
-        floor=floor,
-        n_keep=n_keep,
-        m_group=m_group,
-        block_rows=block_rows,
-        block_cols=block_cols,
-        window=window,
-        seed=seed,
-    )
+    densities = dict(_density_of_layer(word) for word in layer_density)
+    _require_archive(out)
     with steps_shown() as progress:
-        progress(f"{source}: loading")
-        network = load(opened(source), seed=seed)
-        progress(f"{source}: pruning")
-        pruned, _ = prune_network(network, recipe, design)
-    return _compared(network, pruned, design, recipe.to_dict(), out=out, json=json)
+        network = _loaded(source, progress, seed=recipe.seed)
+        pruned, kept = prune_network(network, recipe, design, densities=densities, progress=progress)
+        before, after = (run_network(each, design, progress=progress) for each in (unpruned(network), pruned))
+        _keep(out, after, {**recipe.to_dict(), "densities": densities}, progress)
+    record = pruned_record(before, after, kept, recipe)
+    if json:
+        print_json(record)
+    else:
+        console().print(pruned_table(record))
+        print_lines(["", *pruned_lines(record)])
+    return 0 if record["verified"] else EXIT_DIFFERS
 
 
 @app.command
 def compress(
-    source: str,
+    source: Source,
     /,
     *,
     out: Path | None = None,
-    json: bool = False,
+    json: Json = False,
     design: Design = DESIGN,
 ) -> int:
     """Compress a pruned network: cluster its weights, choose fixed point, and keep codes and codebooks as an archive.
@@ -107,30 +88,43 @@ def compress(
 
     Parameters
     ----------
-    source
-        A preset (see eie-sim presets) or a file: npz, npy, safetensors, mtx, smtx. Weights are (out, in).
     out
         Keep the compressed network in this file.
-    json
-        Print the table as JSON.
     """
-    from eie_sim.archive import opened
-    from eie_sim.workload import load
+    from eie_sim.deep_compression import compress_layer
+    from eie_sim.report.pruning import compressed_record, streams_table
+    from eie_sim.report.text import closing, storage_table
+    from eie_sim.run import run_network
 
+    _require_archive(out)
     with steps_shown() as progress:
-        progress(f"{source}: loading")
-        network = load(opened(source))
-    return _compared(network, network, design, {}, out=out, json=json)
+        run = run_network(_loaded(source, progress), design, progress=progress)
+        streams = {}
+        for layer in run.network.layers:
+            progress(f"{layer.name}: Huffman coding")
+            packed = compress_layer(layer.weights, weight_bits=design.weight_bits, index_bits=design.index_bits)
+            streams[layer.name] = packed.sizes()
+        _keep(out, run, {}, progress)
+    record = compressed_record(run, streams)
+    if json:
+        print_json(record)
+    else:
+        console().print(storage_table(record))
+        console().print()
+        console().print(streams_table(record))
+        print_lines(["", *closing(record)])
+    return 0 if record["verified"] else EXIT_DIFFERS
 
 
 @app.command
 def sensitivity(
-    source: str,
+    source: Source,
     /,
     *,
-    densities: Annotated[tuple[float, ...], Parameter(consume_multiple=True)] = DENSITIES,
+    densities: Several = SCANNED,
     quantity: str = "cycles",
-    json: bool = False,
+    quality: str | None = None,
+    json: Json = False,
     design: Design = DESIGN,
 ) -> int:
     """Prune one layer at a time by magnitude: accuracy, or error of the layer's outputs, beside its simulated cost.
@@ -139,46 +133,51 @@ def sensitivity(
 
     Parameters
     ----------
-    source
-        A preset (see eie-sim presets) or a file: npz, npy, safetensors, mtx, smtx. Weights are (out, in).
     densities
         Densities to try.
     quantity
-        Cost of a layer: weights, bytes, cycles or energy, the last two per vector.
-    json
-        Print the points as JSON.
+        Cost of a layer: weights, bytes, cycles or energy (pJ), the last two per vector.
+    quality
+        accuracy, loss or outputs; left out, accuracy where the network has labelled inputs, else outputs.
     """
-    from eie_sim.report.text import points_table
+    from eie_sim.pruning import default_quality, scan_network
+    from eie_sim.report.pruning import points_record, points_table
 
-    points = _scanned(source, densities, quantity, design)
-    records = [point._asdict() for point in points]
+    with steps_shown() as progress:
+        network = _loaded(source, progress)
+        quality = quality or default_quality(network, "accuracy")
+        points = scan_network(network, densities, quantity, design, quality=quality, progress=progress)
+    record = points_record(points, network, design, quantity=quantity, quality=quality)
     if json:
-        print_json(records)
+        print_json(record)
     else:
-        console().print(points_table(records, quantity))
+        console().print(points_table(record))
+        print_lines(["", f"{quality}: {record['quality_is']}"])
     return 0
 
 
 @app.command
 def allocate(
-    source: str,
+    source: Source,
     /,
     *,
     budget: float,
     quantity: str = "cycles",
     floor: float = 0.0,
-    densities: Annotated[tuple[float, ...], Parameter(consume_multiple=True)] = DENSITIES,
-    json: bool = False,
+    densities: Several | None = None,
+    quality: str | None = None,
+    out: Path | None = None,
+    json: Json = False,
     design: Design = DESIGN,
 ) -> int:
     """Choose a density for each layer for a budget of the whole network, by magnitude, with the simulator as cost.
+
+    Beside it, plain magnitude pruning of the same budget: one density for all layers, and one threshold for all.
 
     Example: eie-sim allocate digits-mlp --budget 230 --quantity cycles
 
     Parameters
     ----------
-    source
-        A preset (see eie-sim presets) or a file: npz, npy, safetensors, mtx, smtx. Weights are (out, in).
     budget
         Most that all layers together may cost.
     quantity
@@ -187,48 +186,129 @@ def allocate(
         Least density of any layer.
     densities
         Densities to choose from.
-    json
-        Print the choice as JSON.
+    quality
+        What to keep most of: accuracy, loss or outputs; left out, loss where inputs are labelled, else outputs.
+    out
+        Keep the network of the chosen densities, compressed, in this file.
     """
-    from eie_sim.prune.allocate import allocate as choose
-    from eie_sim.report.text import points_table
-
-    chosen = choose(_scanned(source, densities, quantity, design), budget, floor=floor)
-    records = [point._asdict() for point in chosen.points]
-    if json:
-        print_json({"budget": chosen.budget, "cost": chosen.cost, "loss": chosen.loss, "layers": records})
-    else:
-        shown = console()
-        shown.print(points_table(records, quantity))
-        shown.print(f"{quantity}: {chosen.cost:,.1f} of {chosen.budget:,.1f}")
-    return 0
-
-
-def _scanned(source: str, densities: tuple[float, ...], quantity: str, design: Any) -> Any:
-    from eie_sim.archive import opened
-    from eie_sim.pruning import scan_network
-    from eie_sim.workload import load
-
-    with steps_shown() as progress:
-        progress(f"{source}: loading")
-        return scan_network(load(opened(source)), densities, quantity, design, progress=progress)
-
-
-def _compared(before: Any, after: Any, design: Any, recipe: dict[str, Any], *, out: Path | None, json: bool) -> int:
-    """Show both networks, simulated; keep the second."""
-    from eie_sim.archive import archive_of, save
-    from eie_sim.report.record import before_after
-    from eie_sim.report.text import before_after_table
+    from eie_sim.pruning import allocate_network, default_quality
+    from eie_sim.pruning.budget import DENSITIES
+    from eie_sim.report.pruning import choices_record, choices_table
     from eie_sim.run import run_network
 
+    _require_archive(out)
     with steps_shown() as progress:
-        runs = [run_network(network, design, progress=progress) for network in (before, after)]
-        if out is not None:
-            progress(f"{out}: writing")
-            save(out, archive_of(after, [layer.matrix for layer in runs[1].layers], recipe=recipe))
-    record = before_after(*runs)
+        network = _loaded(source, progress)
+        quality = quality or default_quality(network, "loss")
+        choices = allocate_network(
+            network,
+            budget,
+            quantity,
+            design,
+            densities=DENSITIES if densities is None else densities,
+            floor=floor,
+            quality=quality,
+            progress=progress,
+        )
+        runs = [run_network(choice.network, design, progress=progress) for choice in choices]
+        recipe = {"budget": budget, "quantity": quantity, "quality": quality, "densities": choices[0].densities}
+        _keep(out, runs[0], recipe, progress)
+    record = choices_record(choices, runs, budget=budget, quantity=quantity, quality=quality)
     if json:
         print_json(record)
     else:
-        console().print(before_after_table(record))
+        console().print(choices_table(record))
+        print_lines(["", f"budget {budget:,g} {quantity}; chosen for {quality}: {record['quality_is']}"])
+    return 0 if record["verified"] else EXIT_DIFFERS
+
+
+@app.command
+def accuracy(
+    source: Source,
+    /,
+    *,
+    patterns: Names = ("element", "nm", "neuron", "balanced"),
+    densities: Several = TABLED,
+    schedules: Names = ("one-shot", "iterative"),
+    penalties: Names = ("L1", "L2"),
+    epochs: int | None = None,
+    m_group: int = 4,
+    json: Json = False,
+    design: Design = DESIGN,
+) -> int:
+    """Accuracy and simulated cycles against density: prune the network in every combination, train what is left.
+
+    Example: eie-sim accuracy digits-mlp --patterns element balanced --densities 0.25 0.1
+
+    Parameters
+    ----------
+    patterns
+        Of element, nm, block, neuron, input, balanced; nm takes the densities that are a whole number of --m-group.
+    densities
+        Fractions of the weights to keep.
+    schedules
+        one-shot, or iterative: the same fraction of the survivors in each of 5 steps, with as much training in all.
+    penalties
+        L1 or L2 on the weights in training.
+    epochs
+        Epochs of training in all steps together; 20 when left out.
+    m_group
+        Weights in a group of the nm pattern, along the inputs.
+    """
+    from eie_sim.pruning import table_of
+    from eie_sim.report.pruning import accuracies_record, accuracies_table
+
+    with steps_shown() as progress:
+        network = _loaded(source, progress)
+        records, left_out = table_of(
+            network,
+            design,
+            patterns=patterns,
+            densities=densities,
+            schedules=schedules,
+            regularisers=penalties,
+            epochs=epochs,
+            recipe=Recipe(m_group=m_group),
+            progress=progress,
+        )
+    record = accuracies_record(records, left_out, network, design)
+    if json:
+        print_json(record)
+    else:
+        console().print(accuracies_table(record))
+        print_lines(["", *(f"left out: {words}" for words in left_out)])
     return 0
+
+
+def _loaded(source: str, progress: Any, *, seed: int = 0) -> Any:
+    from eie_sim.archive import opened
+    from eie_sim.workload import load
+
+    progress(f"{source}: loading")
+    return load(opened(source), seed=seed)
+
+
+def _density_of_layer(word: str) -> tuple[str, float]:
+    """fc1=0.3 as a name and a number."""
+    name, _, number = word.rpartition("=")
+    try:
+        return name, float(number)
+    except ValueError:
+        raise InputError(f"layer_density={word}: must be as fc1=0.3") from None
+
+
+def _require_archive(out: Path | None) -> None:
+    """Complain of a file that could not be written before the work is done."""
+    if out is not None:
+        from eie_sim.archive import require_archive_path
+
+        require_archive_path(out)
+
+
+def _keep(out: Path | None, run: Any, recipe: dict[str, Any], progress: Any) -> None:
+    """Write a run's network, compressed, as an archive."""
+    from eie_sim.archive import archive_of, save
+
+    if out is not None:
+        progress(f"{out}: writing")
+        save(out, archive_of(run.network, [layer.matrix for layer in run.layers], recipe=recipe))

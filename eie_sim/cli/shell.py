@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import App, Parameter, Token, convert
+from cyclopts import App, Group, Parameter, Token, convert
 
 import eie_sim
 from eie_sim.cli.streams import plain
@@ -42,7 +42,18 @@ app = App(
     suppress_keyboard_interrupt=False,  # main() answers it
 )
 
-Design = Annotated[EieConfig, Parameter(name="*", group="Design")]
+Source = Annotated[
+    str,
+    Parameter(
+        help="A preset (see eie-sim presets) or a file: npz, npy, safetensors, mtx, smtx. Weights are (out, in)."
+    ),
+]
+
+Json = Annotated[bool, Parameter(help="Print the result as JSON.")]
+
+EXIT_DIFFERS = 1
+
+Design = Annotated[EieConfig, Parameter(name="*", group=Group("Design", sort_key=2))]
 
 DESIGN = EieConfig()
 """The default of every command; frozen, so they share it."""
@@ -66,6 +77,13 @@ def console() -> Screen:
     from eie_sim.report.text import Screen
 
     return Screen()
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print text that the terminal wraps."""
+    shown = console()
+    for line in lines:
+        shown.print(line, soft_wrap=True)
 
 
 def print_json(value: Any) -> None:

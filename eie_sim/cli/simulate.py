@@ -6,10 +6,18 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from eie_sim.cli.shell import DESIGN, Design, app, console, print_json, read_text, steps_shown
+from eie_sim.cli.shell import (
+    DESIGN,
+    EXIT_DIFFERS,
+    Design,
+    app,
+    console,
+    print_json,
+    print_lines,
+    read_text,
+    steps_shown,
+)
 from eie_sim.errors import InputError
-
-EXIT_DIFFERS = 1
 
 
 @app.command
@@ -211,18 +219,31 @@ def energy(
 
 
 @app.command
-def validate(*, seed: int = 0, json: bool = False) -> int:
-    """Rerun published figures of the EIE paper, power by module (Table II) and times (Table IV), and show each error.
+def validate(
+    paper: Literal["eie", "deep-compression"] = "eie",
+    /,
+    *,
+    seed: int = 0,
+    json: bool = False,
+) -> int:
+    """Rerun published figures and show each error: power by module (Table II) and times (Table IV) of the EIE paper.
 
-    Example: eie-sim validate --json
+    Or the compressed sizes of Deep Compression, beside the closed formula and the encoder on random masks.
+    Example: eie-sim validate deep-compression --json
 
     Parameters
     ----------
+    paper
+        eie (Han et al., ISCA 2016) or deep-compression (Han et al., ICLR 2016).
     seed
-        Of the synthetic weights and activations.
+        Of the synthetic weights, activations and masks.
     json
         Print the comparisons as JSON.
     """
+    return {"eie": _validate_eie, "deep-compression": _validate_deep_compression}[paper](seed, json)
+
+
+def _validate_eie(seed: int, json: bool) -> int:
     from eie_sim.report.text import print_comparisons
     from eie_sim.validate import LAYERS, LayerResult, eie_times, energy_table2, simulate_layers
 
@@ -236,4 +257,18 @@ def validate(*, seed: int = 0, json: bool = False) -> int:
         print_json(records)
     else:
         print_comparisons(records, console())
+    return 0
+
+
+def _validate_deep_compression(seed: int, json: bool) -> int:
+    from eie_sim.deep_compression import published_record
+    from eie_sim.report.pruning import published_lines, published_table
+
+    with steps_shown() as progress:
+        records = published_record(seed, progress=progress)
+    if json:
+        print_json([record.to_dict() for record in records])
+    else:
+        console().print(published_table(records))
+        print_lines(["", *published_lines(records)])
     return 0

@@ -35,6 +35,7 @@ class AccuracyRecord:
     kept, total : weights for each layer, biases left out of both
     correct_untrained : samples right after pruning straight to the density, before any training
     correct, n_sample : samples right after training, and all of them; held-back ones
+    cost : of the trained network, in the unit of the cost function; None without one
     """
 
     pattern: str
@@ -46,6 +47,7 @@ class AccuracyRecord:
     correct_untrained: int
     correct: int
     n_sample: int
+    cost: float | None = None
 
     @property
     def density(self) -> float:
@@ -73,6 +75,7 @@ class AccuracyRecord:
             "correct": self.correct,
             "correct_untrained": self.correct_untrained,
             "n_sample": self.n_sample,
+            "cost": self.cost,
         }
 
 
@@ -85,6 +88,7 @@ def accuracy_table(
     densities: Sequence[float],
     schedules: Mapping[str, Callable[[float], Sequence[float]]] = SCHEDULES,
     regularisers: Mapping[str, TrainConfig] = REGULARISERS,
+    cost_of: Callable[[Mlp], float] | None = None,
     progress: Callable[[str], None] = lambda step: None,
 ) -> list[AccuracyRecord]:
     """Prune and train a trained network in every combination, each from the network as it came in.
@@ -94,6 +98,7 @@ def accuracy_table(
     schedules : by name, the densities on the way to one
     regularisers : by name, how to train; its epochs are split evenly over the steps of a schedule, so that schedules
         are compared at equal training (a step has one epoch at least)
+    cost_of : what a pruned network costs, as cycles on a design
     progress : told about each network before its turn
 
     Returns a record per network, in the order of patterns, densities, schedules, regularisers.
@@ -121,6 +126,7 @@ def accuracy_table(
                     correct_untrained=untrained,
                     correct=count_correct(result.network, held_back),
                     n_sample=len(held_back),
+                    cost=None if cost_of is None else cost_of(result.network),
                 )
             )
     return records

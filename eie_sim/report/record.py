@@ -126,33 +126,6 @@ def energy_record(report: EnergyReport, vectors: int) -> dict[str, Any]:
     return {**report.to_dict(), "total_nj_per_vector": report.total_pj / 1e3 / max(vectors, 1)}
 
 
-def before_after(before: NetworkRun, after: NetworkRun) -> dict[str, Any]:
-    """A network before and after pruning, layer by layer and in total, both compressed and simulated."""
-    records = [network_record(run) for run in (before, after)]
-    return {
-        "network": records[1]["network"],
-        "seed": records[1]["seed"],
-        "config_hash": records[1]["config_hash"],
-        "layers": [
-            {"name": old["name"], "before": _size(old), "after": _size(new)}
-            for old, new in zip(records[0]["layers"], records[1]["layers"], strict=True)
-        ],
-        "total": {"before": _size(records[0]["total"]), "after": _size(records[1]["total"])},
-        "accuracy": {"before": records[0]["accuracy"], "after": records[1]["accuracy"]},
-        "verified": all(record["verified"] for record in records),
-    }
-
-
-def _size(record: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "weights": record["n_weight"],
-        "bits": record["storage"]["total_bits"],
-        "cycles_per_vector": record["cycles_per_vector"]["mean"],
-        "energy_nj_per_vector": record["energy"]["total_nj_per_vector"],
-        "fits": record["fits"],
-    }
-
-
 def storage_record(formats: list[Format]) -> dict[str, Any]:
     """Bits of the compressed weights by part, added up over layers, and how they compare with dense storage."""
     bits = {part: sum(one.parts[part] for one in formats) for part in formats[0].parts}

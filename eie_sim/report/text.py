@@ -87,7 +87,7 @@ def sections(record: Record) -> list[tuple[str, list[Column], bool]]:
         ("PE-cycles by class, % (add to 100)", classes(record), True),
         ("Throughput, GOP/s (1 MAC = 2 operations)", THROUGHPUT, True),
         ("Energy per vector, nJ, by component", energy(record), True),
-        ("Storage of the compressed weights, all PEs (shares add to 100 %)", STORAGE, True),
+        (STORAGE_TITLE, STORAGE, True),
         ("On chip: needed / available on the fullest PE", on_chip(record), False),
         ("Verification against the dense golden product", VERIFICATION, False),
     ]
@@ -122,6 +122,11 @@ def table(title: str, columns: Sequence[Column], record: Record, *, with_total: 
     if total:
         shown.rows[-1].style = "bold"
     return shown
+
+
+def storage_table(record: Record) -> Table:
+    """Bits of the compressed weights by part."""
+    return table(STORAGE_TITLE, STORAGE, record, with_total=True)
 
 
 def _marked(layer: Record) -> str:
@@ -213,6 +218,7 @@ def _share(part: str) -> Column:
     return Column(f"{part}\n%", lambda r: f"{r['storage']['percent'][part]:.1f}")
 
 
+STORAGE_TITLE = "Storage of the compressed weights, all PEs (shares add to 100 %)"
 STORAGE = [
     Column("total\nbits", lambda r: f"{r['storage']['total_bits']:,}"),
     *(_share(part) for part in ("weights", "index", "padding", "pointers", "codebook")),
@@ -280,42 +286,6 @@ def presets_table(records: list[Record]) -> Table:
         )
     ]
     return rows(headings, cells, text={0, 1, 2, 6}, wrapped={6})
-
-
-def before_after_table(record: Record) -> Table:
-    """A network before => after pruning, a row per layer and one for the network; an `!` marks what does not fit."""
-    headings = ["layer", "weights", "compressed bits", "cycles/vector", "energy nJ/vector", "accuracy"]
-    cells = [[row["name"], *_changes(row), ""] for row in record["layers"]]
-    shares = [record["accuracy"][when] for when in ("before", "after")]
-    accuracy = "" if None in shares else " => ".join(f"{100 * share['compressed']:.2f} %" for share in shares)
-    return rows(headings, [*cells, ["network", *_changes(record["total"]), accuracy]], text={0})
-
-
-def _changes(row: Record) -> list[str]:
-    old, new = row["before"], row["after"]
-    mark = "" if new["fits"] else " !"
-    return [
-        f"{old['weights']:,} => {new['weights']:,}",
-        f"{old['bits']:,} => {new['bits']:,}{mark}",
-        f"{old['cycles_per_vector']:,.1f} => {new['cycles_per_vector']:,.1f}",
-        f"{old['energy_nj_per_vector']:,.2f} => {new['energy_nj_per_vector']:,.2f}",
-    ]
-
-
-def points_table(records: list[Record], quantity: str) -> Table:
-    """Layers at densities: what is kept, the quality of the network, the cost of the layer."""
-    cells = [
-        [
-            r["layer"],
-            f"{r['asked']:g}",
-            f"{r['achieved']:.4f}",
-            f"{r['kept']:,}",
-            f"{r['quality']:.4f}",
-            f"{r['cost']:,.1f}",
-        ]
-        for r in records
-    ]
-    return rows(["layer", "density", "achieved", "weights kept", "quality", quantity], cells, text={0})
 
 
 def comparison_table(records: list[Record]) -> Table:

@@ -18,8 +18,7 @@ MODULES = sorted(
 FLOORS = [
     ["cli"],
     ["report", "validate"],
-    ["run"],
-    ["pruning"],
+    ["run", "pruning"],
     ["cost"],
     ["engine", "energy", "formats", "archive"],
     ["units.*.unit"],
@@ -27,7 +26,7 @@ FLOORS = [
     ["units.*.matrix", "workload", "golden"],
     ["units.*.encoding", "prune", "deep_compression"],
     ["quantize", "huffman", "units.channel"],
-    ["fixed", "huffman_kernels", "units.*.config", "result", "tables"],
+    ["fixed", "huffman_kernels", "units.*.config", "result", "tables", "recipe"],
     ["jit", "errors"],
 ]
 ROOMS = {

@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+from networks import needs_mnist
 
 from eie_sim.prune import globally, magnitude, pattern, score
+from eie_sim.pruning import scan_network
 from eie_sim.units.eie.config import EieConfig
+from eie_sim.workload import load
 
 pytestmark = pytest.mark.slow
 SIDE = 4096
@@ -78,3 +81,13 @@ def test_nm(n_keep, m_group, weights, scores, ratio):
     case = f"{n_keep}:{m_group}, 4096 x 4096 / numpy.partition along its groups"
     theirs = lambda: np.partition(groups, m_group - n_keep, axis=1)  # noqa: E731
     ratio(case, lambda: chosen.prune(scores), theirs, at_most=3, aim=2, rounds=5)
+
+
+@needs_mnist
+def test_a_sensitivity_scan_of_lenet(benchmark):
+    """Three layers, ten ratios, accuracy and cycles: under ten seconds, loading included."""
+    densities = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
+    scan = lambda: scan_network(load("lenet-300-100"), densities, "cycles", DESIGN)  # noqa: E731
+    points = benchmark.pedantic(scan, rounds=3, warmup_rounds=1)
+    assert len(points) == 30
+    assert benchmark.stats is None or benchmark.stats.stats.max < 10

@@ -47,8 +47,9 @@ def test_nm_pruning_keeps_half(ask):
 def test_the_table_says_before_and_after(ask):
     code, out, _ = ask("prune", "digits-mlp", "--density", "0.2", "--criterion", "wanda", "--scope", "global")
     assert code == 0
-    assert "5,434 => " in out
-    assert "98.33 % => " in out
+    assert "50,823 => " in out
+    assert "10,086 of 50,432 weights kept, 20.00 %" in out
+    assert "held-back images: float 98.33 % => " in out
 
 
 def test_compress_writes_the_same_bytes_each_time(ask, tmp_path):
@@ -58,30 +59,104 @@ def test_compress_writes_the_same_bytes_each_time(ask, tmp_path):
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
-def test_balanced_masks_take_fewer_cycles_at_equal_weights(ask):
-    cycles = {}
-    for pattern in ("element", "balanced"):
-        _, out, _ = ask("prune", "digits-mlp", "--density", "0.25", "--pattern", pattern, "--json")
-        cycles[pattern] = json.loads(out)["total"]["after"]["cycles_per_vector"]
-    assert cycles["balanced"] < cycles["element"]
-
-
 def test_sensitivity_lists_every_layer_at_every_density(ask):
     code, out, _ = ask("sensitivity", "digits-mlp", "--densities", "0.1", "0.5", "--quantity", "bytes", "--json")
     assert code == 0
-    points = json.loads(out)
+    record = json.loads(out)
+    points = record["points"]
+    assert (record["quantity"], record["quality"], len(record["config_hash"])) == ("bytes", "accuracy", 12)
     assert [(point["layer"], point["asked"]) for point in points] == [
         (layer, density) for layer in ("fc1", "fc2", "fc3") for density in (0.1, 0.5)
     ]
     assert all(0 < point["quality"] <= 1 and point["cost"] > 0 for point in points)
 
 
-def test_an_allocation_is_within_its_budget(ask):
-    code, out, _ = ask("allocate", "digits-mlp", "--budget", "230", "--json")
+def test_an_allocation_is_within_its_budget_beside_its_rivals(ask, tmp_path):
+    kept = tmp_path / "chosen.eie.safetensors"
+    code, out, _ = ask("allocate", "digits-mlp", "--budget", "230", "--out", kept, "--json")
     assert code == 0
-    chosen = json.loads(out)
-    assert chosen["cost"] <= chosen["budget"] == 230
-    assert [layer["layer"] for layer in chosen["layers"]] == ["fc1", "fc2", "fc3"]
+    record = json.loads(out)
+    assert [choice["name"] for choice in record["choices"]] == ["budgeted", "uniform", "global"]
+    assert all(choice["cost"] <= record["budget"] == 230 for choice in record["choices"])
+    assert record["verified"]
+    densities = record["choices"][0]["densities"]
+    code, out, _ = ask("run", kept, "--activation-density", "0.5", "--json")
+    biases = {layer.name: np.count_nonzero(layer.bias) for layer in load("digits-mlp").dense_layers}
+    for layer in json.loads(out)["layers"]:
+        total = layer["n_out"] * layer["n_in"]
+        assert layer["n_weight"] == round(densities[layer["name"]] * total) + biases[layer["name"]]
+
+
+def test_an_allocation_as_a_table(ask):
+    code, out, _ = ask("allocate", "digits-mlp", "--budget", "215", "--quality", "accuracy")
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()[2:5]] == ["budgeted", "uniform", "global"]
+    assert "budget 215 cycles; chosen for accuracy" in out
+
+
+def test_layers_may_have_densities_of_their_own(ask):
+    words = ["--density", "0.5", "--layer-density", "fc1=0.25", "fc3=1", "--json"]
+    code, out, _ = ask("prune", "digits-mlp", *words)
+    assert code == 0
+    assert [layer["kept"] for layer in json.loads(out)["layers"]] == [4096, 16384, 1280]
+
+
+def test_removed_neurons_leave_smaller_layers(ask, tmp_path):
+    kept = tmp_path / "small.eie.safetensors"
+    words = ["--density", "0.25", "--pattern", "neuron", "--remove", "--epochs", "2", "--out", kept]
+    code, out, _ = ask("prune", "digits-mlp", *words)
+    assert code == 0
+    assert "256x64 => 64x64" in out
+    code, out, _ = ask("run", kept, "--activation-density", "0.5", "--json")
+    assert [(layer["n_out"], layer["n_in"]) for layer in json.loads(out)["layers"]] == [(64, 64), (32, 64), (10, 32)]
+
+
+def test_a_layer_that_collapses_is_a_warning(ask):
+    code, out, _ = ask("prune", "digits-mlp", "--density", "0.5", "--layer-density", "fc3=0")
+    assert code == 0
+    assert "warning: fc3: all 1280 weights are pruned" in out
+
+
+def test_compress_lists_the_parts_of_both_formats(ask):
+    code, out, _ = ask("compress", "digits-mlp", "--json")
+    assert code == 0
+    record = json.loads(out)
+    for layer in [*record["layers"], record["total"]]:
+        stream = layer["deep_compression"]
+        assert stream["total_bits"] == stream["codes_bits"] + stream["indices_bits"] + stream["codebook_bits"]
+        assert sum(layer["storage"]["bits"].values()) == layer["storage"]["total_bits"]
+    assert record["verified"]
+    code, out, _ = ask("compress", "digits-mlp")
+    assert "Deep Compression's stream" in out
+    assert out.rstrip().endswith("verified")
+
+
+def test_the_accuracy_table(ask):
+    words = ["--patterns", "element", "nm", "--densities", "0.5", "0.1", "--epochs", "1", "--penalties", "L2"]
+    code, out, err = ask("accuracy", "digits-mlp", *words)
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert [line.split()[:4] for line in lines[2:8]] == [
+        [pattern, schedule, "L2", asked]
+        for pattern, asked in (("element", "50.00"), ("element", "10.00"), ("nm", "50.00"))
+        for schedule in ("one-shot", "iterative")
+    ]
+    assert "left out: nm: 0.1 of 4 is no whole number of weights" in out
+    code, out, _ = ask("accuracy", "digits-mlp", *words, "--json")
+    record = json.loads(out)
+    assert {"seed", "config_hash", "left_out", "records"} <= record.keys()
+    assert all(0 < one["accuracy"] <= 1 and one["cost"] > 0 for one in record["records"])
+
+
+def test_the_published_record_of_deep_compression(ask):
+    code, out, _ = ask("validate", "deep-compression")
+    assert code == 0
+    assert out.count("\n") > 31 + 8
+    assert "unknown: without the trained weights" in out
+    code, out, _ = ask("validate", "deep-compression", "--json")
+    records = json.loads(out)
+    assert len(records) == 35
+    assert {record["network"] for record in records} == {"LeNet300", "LeNet5", "AlexNet", "VGG16"}
 
 
 @pytest.mark.parametrize(
@@ -100,6 +175,22 @@ def test_an_allocation_is_within_its_budget(ask):
         (["sensitivity", "digits-mlp", "--densities", "2"], "density=2.0: must be in 0..1"),
         (["allocate", "digits-mlp", "--budget", "1"], "budget=1: must be at least"),
         (["allocate", "digits-mlp", "--budget", "nan"], "budget=nan: must be finite"),
+        (["allocate", "digits-mlp", "--budget", "230", "--quality", "los"], "quality=los: unknown; did you mean loss?"),
+        (
+            ["prune", "digits-mlp", "--density", "0.5", "--layer-density", "fc1"],
+            "layer_density=fc1: must be as fc1=0.3",
+        ),
+        (
+            ["prune", "digits-mlp", "--density", "0.5", "--layer-density", "fc9=1"],
+            "densities=fc9: unknown; did you mean",
+        ),
+        (["prune", "alex-8", "--density", "0.5", "--epochs", "2"], "train_labels=none: epochs=2 needs a chain"),
+        (["prune", "alex-8", "--density", "0.5", "--remove"], "remove=True: must be left out"),
+        (["accuracy", "alex-8"], "train_labels=none: accuracy table needs a chain"),
+        (["accuracy", "digits-mlp", "--patterns", "elements"], "patterns=elements: unknown; did you mean element?"),
+        (["accuracy", "digits-mlp", "--penalties", "L3"], "regularisers=L3: unknown; did you mean"),
+        (["accuracy", "digits-mlp", "--densities", "2"], "densities=2.0: must be in 0..1"),
+        (["validate", "vgg"], "vgg"),
         (["energy", "--csv", "--json"], "csv=True"),
     ],
 )

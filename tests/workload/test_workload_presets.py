@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from networks import needs_mnist
 
 from eie_sim import InputError
 from eie_sim.workload import data_folder, load, mnist, preset_names, presets
@@ -24,7 +25,6 @@ PAPER = {
     "nt-lstm": (2400, 1201, 0.10, 1.0),
 }
 REAL = ["digits-mlp", "lenet-300-100"]
-needs_mnist = pytest.mark.skipif(mnist.images_file() is None, reason=mnist.INSTALL)
 
 
 def within_four_sigma(measured, density, total):

@@ -1,0 +1,136 @@
+"""A network in floats: what its layers read, how well it answers, and what it can learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eie_sim.errors import InputError, unknown
+from eie_sim.prune.mlp import Mlp, Samples, accuracy, forward
+from eie_sim.prune.sensitivity import reconstruction_error
+from eie_sim.prune.train import TrainConfig, loss
+from eie_sim.workload import Layer, Network
+
+Arrays = dict[str, NDArray[Any]]
+Biases = dict[str, NDArray[Any] | None]
+Quality = Callable[[Mapping[str, NDArray[Any]]], float]
+
+N_MEASURED = 256
+"""Most vectors that costs and scores are measured on."""
+
+
+def before_pruning(network: Network) -> tuple[Layer, ...]:
+    """The layers before pruning where the network has them, else its layers."""
+    return network.dense_layers or network.layers
+
+
+def weights_of(network: Network) -> tuple[Arrays, Biases]:
+    """Dense weights [n_out, n_in] and biases [n_out] before pruning, by layer."""
+    layers = before_pruning(network)
+    return {layer.name: dense(layer.weights) for layer in layers}, {layer.name: layer.bias for layer in layers}
+
+
+def dense(weights: Any) -> NDArray[Any]:
+    """A numpy array of weights in either form."""
+    return np.asarray(weights.toarray() if hasattr(weights, "toarray") else weights)
+
+
+def mlp_of(weights: Mapping[str, NDArray[Any]], biases: Mapping[str, Any]) -> Mlp:
+    """The layers of a chain as a network in floats; a bias that is not there is 0."""
+    given = [np.zeros(len(w), w.dtype) if biases[name] is None else biases[name] for name, w in weights.items()]
+    return Mlp(tuple(weights.values()), tuple(given))
+
+
+def training(network: Network) -> Samples | None:
+    """What a chain can learn from, None without labelled training inputs."""
+    if not network.chained or network.train_inputs is None or network.train_labels is None:
+        return None
+    return Samples(inputs=network.train_inputs, labels=network.train_labels.astype(np.intp))
+
+
+def held_back(network: Network) -> Samples | None:
+    """What a chain is judged on, None without labelled test inputs."""
+    if not network.chained or network.test_inputs is None or network.test_labels is None:
+        return None
+    return Samples(inputs=network.test_inputs, labels=network.test_labels.astype(np.intp))
+
+
+def require_training(network: Network, why: str) -> Samples:
+    """What a chain can learn from. Raises InputError, saying why it is needed, where there is none."""
+    samples = training(network)
+    if samples is None:
+        raise InputError(f"train_labels=none: {why} needs a chain of layers with labelled training inputs")
+    return samples
+
+
+def require_held_back(network: Network, why: str) -> Samples:
+    """What a chain is judged on. Raises InputError, saying why it is needed, where there is none."""
+    samples = held_back(network)
+    if samples is None:
+        raise InputError(f"test_labels=none: {why} needs a chain of layers with labelled test inputs")
+    return samples
+
+
+def inputs_of(network: Network, weights: Mapping[str, NDArray[Any]], biases: Mapping[str, Any]) -> Arrays:
+    """What each layer reads, float [n_vector, n_in], at most N_MEASURED vectors.
+
+    In a chain, what these weights make of the calibration inputs, or of those that a run starts from; else the
+    layer's own activations. Raises InputError where there are none.
+    """
+    if network.chained:
+        first = network.inputs if network.calibration is None else network.calibration
+        if first is None:
+            raise InputError(f"activations=none: layer {network.layers[0].name} needs some to be measured")
+        return dict(zip(weights, forward(mlp_of(weights, biases), first[:N_MEASURED])[0], strict=True))
+    return {layer.name: _own(layer)[:N_MEASURED] for layer in network.layers}
+
+
+def _own(layer: Layer) -> NDArray[Any]:
+    if layer.activations is None:
+        raise InputError(f"activations=none: layer {layer.name} needs some to be measured")
+    return layer.activations
+
+
+def _accuracy(network: Network) -> Quality:
+    samples, biases = require_held_back(network, "accuracy"), weights_of(network)[1]
+    return lambda weights: accuracy(mlp_of(weights, biases), samples)
+
+
+def _loss(network: Network) -> Quality:
+    samples = training(network) or require_held_back(network, "loss")
+    biases, plain = weights_of(network)[1], TrainConfig()
+    return lambda weights: -loss(mlp_of(weights, biases), samples, plain)
+
+
+def _outputs(network: Network) -> Quality:
+    before, biases = weights_of(network)
+    inputs = inputs_of(network, before, biases)
+    return lambda weights: -sum(reconstruction_error(before[name], weights[name], inputs[name]) for name in before)
+
+
+_MAKERS = {"accuracy": _accuracy, "loss": _loss, "outputs": _outputs}
+
+QUALITIES = {
+    "accuracy": "share of the labelled test inputs answered rightly",
+    "loss": "minus the mean cross-entropy of the labelled training inputs, or of the test inputs without those",
+    "outputs": "minus the relative squared error of the layers' outputs, added up",
+}
+"""What the quality of a pruned network can be; higher is better."""
+
+
+def default_quality(network: Network, labelled: str) -> str:
+    """`labelled` where the network has labelled inputs, else outputs."""
+    return "outputs" if held_back(network) is None else labelled
+
+
+def quality_of(name: str, network: Network) -> Quality:
+    """A function from pruned weights by layer to quality, biases as before pruning.
+
+    Raises InputError for an unknown name and for a network without what it needs.
+    """
+    if name not in _MAKERS:
+        raise unknown("quality", name, _MAKERS)
+    return _MAKERS[name](network)

@@ -1,0 +1,107 @@
+"""How to prune a network, as one frozen record: what the command line takes and an archive keeps."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from eie_sim.errors import InputError, is_number, require, require_int, require_one_of, unknown
+
+PATTERNS = ("element", "nm", "block", "neuron", "input", "balanced")
+CRITERIA = ("l1", "l2", "wanda", "taylor", "obd", "apoz", "random")
+SCOPES = ("local", "global")
+SCHEDULES = ("one-shot", "linear", "cubic", "iterative")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """How to prune, and how to train what is left. Raises InputError naming field, value and rule.
+
+    Parameters
+    ----------
+    density
+        Fraction of the weights to keep, 0 to 1; the nm pattern fixes its own.
+    pattern
+        element, nm, block, neuron (hidden ones), input, or balanced (as many weights for every PE of the design).
+    criterion
+        l1, l2, wanda (inputs' norm), taylor or obd (gradients of labelled training inputs), apoz (of neurons), random.
+    scope
+        local (every layer to the density) or global (one threshold over all layers).
+    floor
+        Least density of any layer.
+    n_keep
+        Weights kept in each group of the nm pattern.
+    m_group
+        Weights in a group of the nm pattern, along the inputs.
+    block_rows
+        Rows of a block.
+    block_cols
+        Columns of a block.
+    window
+        Columns over which balanced counts are equal; all where left out.
+    schedule
+        one-shot, linear, cubic or iterative (the same fraction of the survivors at every step).
+    steps
+        Steps of any other schedule than one-shot.
+    epochs
+        Epochs of training what is left, split over the steps; 0 for none.
+    learning_rate
+        At the start of a step's training, falling to zero.
+    penalty_l1
+        L1 penalty on the weights in training.
+    penalty_l2
+        L2 penalty on the weights in training.
+    distillation
+        Weight of the network before pruning as a teacher, 0 to 1.
+    remove
+        Take neurons that nothing depends on out of the layers, which makes them smaller.
+    seed
+        Of the random criterion and the order of the training inputs.
+    """
+
+    density: float | None = None
+    pattern: str = "element"
+    criterion: str = "l1"
+    scope: str = "local"
+    floor: float = 0.0
+    n_keep: int = 2
+    m_group: int = 4
+    block_rows: int = 4
+    block_cols: int = 4
+    window: int | None = None
+    schedule: str = "one-shot"
+    steps: int = 5
+    epochs: int = 0
+    learning_rate: float = 8e-3
+    penalty_l1: float = 0.0
+    penalty_l2: float = 1e-4
+    distillation: float = 0.0
+    remove: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for field, known in (("pattern", PATTERNS), ("criterion", CRITERIA)):
+            if getattr(self, field) not in known:
+                raise unknown(field, getattr(self, field), known)
+        require_one_of("scope", self.scope, SCOPES)
+        require_one_of("schedule", self.schedule, SCHEDULES)
+        require_int("steps", self.steps, 1, 1000)
+        require_int("epochs", self.epochs, 0, 10**6)
+        for field in ("density", "floor"):
+            value = getattr(self, field)
+            if value is not None:
+                require(is_number(value), field, value, "must be a number in 0..1")
+                require(0 <= value <= 1, field, value, "must be in 0..1")
+        self._check_together()
+
+    def _check_together(self) -> None:
+        if self.pattern == "nm":
+            require(self.schedule == "one-shot", "schedule", self.schedule, "must be one-shot, nm has but one density")
+        if self.criterion == "apoz":
+            require(self.pattern == "neuron", "pattern", self.pattern, "must be neuron where the criterion is apoz")
+        if self.scope == "global" and (self.density is None or self.pattern in ("nm", "balanced")):
+            raise InputError(f"scope=global: needs a density and a pattern of groups, not {self.pattern}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Field names and values, in order."""
+        return asdict(self)

@@ -1,0 +1,349 @@
+"""What pruning and compressing did to a network, as plain data and as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+
+from eie_sim.deep_compression import CompressionRecord, Sizes
+from eie_sim.deep_compression.record import LABELS, TOTAL
+from eie_sim.prune import Selection
+from eie_sim.prune.accuracy_table import AccuracyRecord
+from eie_sim.prune.sensitivity import Point
+from eie_sim.pruning import QUALITIES, Choice
+from eie_sim.recipe import Recipe
+from eie_sim.report.record import network_record, versions
+from eie_sim.report.text import Record, rows
+from eie_sim.result import config_hash
+from eie_sim.run import NetworkRun
+from eie_sim.workload import Network
+
+
+def pruned_record(before: NetworkRun, after: NetworkRun, kept: Selection, recipe: Recipe) -> Record:
+    """A network before and after pruning, layer by layer and in total, both compressed and simulated."""
+    old, new = network_record(before), network_record(after)
+    return {
+        **_provenance(new),
+        "recipe": recipe.to_dict(),
+        "asked": kept.asked,
+        "achieved": kept.achieved,
+        "kept": kept.kept,
+        "total_weights": kept.total,
+        "warnings": list(kept.warnings),
+        "layers": [
+            {"name": was["name"], **_counts(kept, was["name"]), "before": _size(was), "after": _size(now)}
+            for was, now in zip(old["layers"], new["layers"], strict=True)
+        ],
+        "total": {"before": _size(old["total"]), "after": _size(new["total"])},
+        "accuracy": {"before": old["accuracy"], "after": new["accuracy"]},
+        "verified": old["verified"] and new["verified"],
+    }
+
+
+def pruned_table(record: Record) -> Table:
+    """A row per layer and one for the network, before => after; an `!` marks what does not fit."""
+    headings = ["layer", "out x in", "asked", "achieved", "weights", "compressed bits", "cycles/vector"]
+    total = {"asked": record["asked"], "achieved": record["achieved"], **record["total"]}
+    named = [*((row["name"], row) for row in record["layers"]), ("network", total)]
+    cells = [
+        [name, _shape(row), _percent(row["asked"]), _percent(row["achieved"]), *_changes(row)] for name, row in named
+    ]
+    return rows([*headings, "energy nJ/vector"], cells, text={0})
+
+
+def pruned_lines(record: Record) -> list[str]:
+    """What the table has no room for: counts, accuracy, warnings."""
+    recipe = record["recipe"]
+    lines = [
+        f"{record['network']}: {recipe['pattern']}, {recipe['criterion']}, {recipe['scope']}; "
+        f"{record['kept']:,} of {record['total_weights']:,} weights kept, {_percent(record['achieved'])}",
+        *accuracy_lines(record["accuracy"]),
+    ]
+    return [*lines, *(f"warning: {warning}" for warning in record["warnings"]), *_closing(record)]
+
+
+def accuracy_lines(accuracy: Mapping[str, Any]) -> list[str]:
+    """Accuracy before => after, in floats and as compressed and simulated; nothing without labelled images."""
+    if accuracy["before"] is None or accuracy["after"] is None:
+        return []
+    images = accuracy["after"]["images"]
+    floats, simulated = (
+        " => ".join(f"{100 * accuracy[when][kind]:.2f} %" for when in ("before", "after"))
+        for kind in ("pruned", "compressed")
+    )
+    return [f"accuracy on {images} held-back images: float {floats}, compressed and simulated {simulated}"]
+
+
+def compressed_record(run: NetworkRun, streams: Mapping[str, Sizes]) -> Record:
+    """A compressed network: EIE's format by part, and Deep Compression's single stream of the same layers."""
+    record = network_record(run)
+    layers = [
+        {
+            "name": layer["name"],
+            "fits": layer["fits"],
+            "n_vector": layer["n_vector"],
+            "weights": layer["n_weight"],
+            "storage": layer["storage"],
+            "deep_compression": streams[layer["name"]].to_dict(),
+        }
+        for layer in record["layers"]
+    ]
+    return {
+        **_provenance(record),
+        "layers": layers,
+        "total": {"storage": record["total"]["storage"], "deep_compression": _summed(list(streams.values()))},
+        "accuracy": record["accuracy"],
+        "differs": record["differs"],
+        "verified": record["verified"],
+    }
+
+
+def streams_table(record: Record) -> Table:
+    """Deep Compression's format of each layer, part by part, in bits, before and after Huffman coding."""
+    headings = ["layer", "weights", "fillers", "codes", "indices", "codebook", "total", "times\nsmaller"]
+    headings += ["Huffman\ncodes", "Huffman\nindices", "code\ntables", "total", "times\nsmaller"]
+    parts = ["n_weight", "n_filler", "codes_bits", "indices_bits", "codebook_bits", "total_bits", "ratio_vs_dense32"]
+    parts += ["huffman_codes_bits", "huffman_indices_bits", "huffman_tables_bits", "huffman_total_bits"]
+    parts += ["huffman_ratio_vs_dense32"]
+    named = [(layer["name"], layer["deep_compression"]) for layer in record["layers"]]
+    if len(named) > 1:
+        named.append(("network", record["total"]["deep_compression"]))
+    cells = [
+        [name, *(f"{sizes[part]:,.2f}" if "ratio" in part else f"{sizes[part]:,}" for part in parts)]
+        for name, sizes in named
+    ]
+    title = "Deep Compression's stream of the same weights, bits (times smaller than 32-bit dense)"
+    return rows(headings, cells, text={0}, title=title)
+
+
+def points_record(points: Sequence[Point], network: Network, config: Any, *, quantity: str, quality: str) -> Record:
+    """A sensitivity scan."""
+    return {
+        **_of(network, config),
+        "quantity": quantity,
+        "quality": quality,
+        "quality_is": QUALITIES[quality],
+        "points": [point._asdict() for point in points],
+    }
+
+
+def points_table(record: Record) -> Table:
+    """Layers at densities: what is kept, the quality of the network, the cost of the layer."""
+    cells = [
+        [
+            r["layer"],
+            f"{r['asked']:g}",
+            f"{r['achieved']:.4f}",
+            f"{r['kept']:,}",
+            quality_of(record, r),
+            f"{r['cost']:,.1f}",
+        ]
+        for r in record["points"]
+    ]
+    headings = ["layer", "density", "achieved", "weights kept", record["quality"], heading_of(record["quantity"])]
+    return rows(headings, cells, text={0})
+
+
+def quality_of(record: Record, point: Record) -> str:
+    """A quality in its unit."""
+    return f"{100 * point['quality']:.2f} %" if record["quality"] == "accuracy" else f"{point['quality']:.4f}"
+
+
+def heading_of(quantity: str) -> str:
+    """A quantity of a budget with its unit."""
+    return {"cycles": "cycles/vector", "energy": "energy pJ/vector"}.get(quantity, quantity)
+
+
+def choices_record(
+    choices: Sequence[Choice], runs: Sequence[NetworkRun], *, budget: float, quantity: str, quality: str
+) -> Record:
+    """Networks pruned for one budget, each simulated as a whole."""
+    records = [network_record(run) for run in runs]
+    return {
+        **_provenance(records[0]),
+        "budget": budget,
+        "quantity": quantity,
+        "quality": quality,
+        "quality_is": QUALITIES[quality],
+        "choices": [
+            {
+                "name": choice.name,
+                "densities": choice.densities,
+                "cost": choice.cost,
+                **_size(record["total"]),
+                "accuracy": record["accuracy"],
+            }
+            for choice, record in zip(choices, records, strict=True)
+        ],
+        "differs": [line for record in records for line in record["differs"]],
+        "verified": all(record["verified"] for record in records),
+    }
+
+
+def choices_table(record: Record) -> Table:
+    """A row per choice: densities, what was budgeted, and what the whole network takes when it is simulated."""
+    layers = list(record["choices"][0]["densities"])
+    headings = ["choice", *(f"{layer}\ndensity" for layer in layers), f"budgeted\n{heading_of(record['quantity'])}"]
+    headings += ["weights", "cycles/\nvector", "energy\nnJ/vector", "accuracy\nfloat", "accuracy\nsimulated"]
+    cells = [
+        [
+            choice["name"],
+            *(f"{choice['densities'][layer]:.3f}" for layer in layers),
+            f"{choice['cost']:,.1f}",
+            f"{choice['weights']:,}",
+            f"{choice['cycles_per_vector']:,.1f}",
+            f"{choice['energy_nj_per_vector']:,.2f}",
+            *(
+                "" if choice["accuracy"] is None else _percent(choice["accuracy"][kind])
+                for kind in ("pruned", "compressed")
+            ),
+        ]
+        for choice in record["choices"]
+    ]
+    return rows(headings, cells, text={0})
+
+
+def accuracies_record(
+    records: Sequence[AccuracyRecord], left_out: Sequence[str], network: Network, config: Any
+) -> Record:
+    """Accuracy and cycles against density."""
+    return {
+        **_of(network, config),
+        "left_out": list(left_out),
+        "records": [record.to_dict() for record in records],
+    }
+
+
+def accuracies_table(record: Record) -> Table:
+    """A row per pruned network; of cycles, those of the trained network."""
+    headings = ["pattern", "schedule", "penalty", "asked", "weights\nkept", "density", "accuracy\nuntrained"]
+    cells = [
+        [
+            one["pattern"],
+            one["schedule"],
+            one["regulariser"],
+            _percent(one["asked"]),
+            f"{one['kept']:,}",
+            _percent(one["density"]),
+            _percent(one["accuracy_untrained"]),
+            _percent(one["accuracy"]),
+            f"{one['cost']:,.1f}",
+        ]
+        for one in record["records"]
+    ]
+    return rows([*headings, "accuracy\ntrained", "cycles/\nvector"], cells, text={0, 1, 2})
+
+
+def published_table(records: Sequence[CompressionRecord]) -> Table:
+    """Deep Compression's published rates, % of 32-bit dense, beside the closed formula and the encoder."""
+    headings = [
+        "network",
+        "layer",
+        "weights",
+        "kept",
+        "published",
+        "formula",
+        "differs",
+        "encoder",
+        "differs",
+        "fillers",
+    ]
+    headings += ["published\nHuffman", "formula\nHuffman", "encoder\nHuffman", "differs"]
+    cells = [
+        [
+            one.network,
+            one.layer,
+            f"{one.n_position:,}",
+            f"{100 * one.n_kept / one.n_position:.1f} %",
+            *(f"{one.published_pct:.2f}", f"{one.formula_pct:.2f}", f"{one.differences['formula']:+.2f}"),
+            *(f"{one.encoder_pct:.2f}", f"{one.differences['encoder']:+.2f}", f"{100 * one.filler_share:.1f} %"),
+            *(f"{one.published_huffman_pct:.2f}", f"{one.formula_huffman_pct:.2f}", f"{one.encoder_huffman_pct:.2f}"),
+            f"{one.differences['encoder_huffman']:+.2f}",
+        ]
+        for one in records
+    ]
+    shown = rows(headings, cells, text={0, 1})
+    for at, one in enumerate(records):
+        shown.rows[at].style = "bold" if one.layer == TOTAL else ""
+    return shown
+
+
+def published_lines(records: Sequence[CompressionRecord]) -> list[str]:
+    """What each figure of the published table is, and what cannot be computed."""
+    rates = (
+        "rates in percent of the dense layer at 32 bits a weight; differences are computed minus published, in points"
+    )
+    return [rates, *(f"{name}: {meaning}" for name, meaning in LABELS.items()), f"masks: {records[0].mask}"]
+
+
+def _of(network: Network, config: Any) -> Record:
+    """Provenance of figures that come without a run."""
+    design = config.to_dict()
+    return {
+        "network": network.name,
+        "source": network.source,
+        "seed": network.seed,
+        "config": design,
+        "config_hash": config_hash("eie", design),
+        "versions": versions(),
+    }
+
+
+def _provenance(record: Record) -> Record:
+    return {key: record[key] for key in ("network", "source", "seed", "config", "config_hash", "versions")}
+
+
+def _counts(kept: Selection, name: str) -> Record:
+    layer = kept.layers[name]
+    return {"asked": layer.asked, "achieved": layer.achieved, "kept": layer.kept, "total": layer.total}
+
+
+def _size(record: Record) -> Record:
+    return {
+        **({"shape": [record["n_out"], record["n_in"]]} if "n_out" in record else {}),
+        "weights": record["n_weight"],
+        "bits": record["storage"]["total_bits"],
+        "cycles_per_vector": record["cycles_per_vector"]["mean"],
+        "energy_nj_per_vector": record["energy"]["total_nj_per_vector"],
+        "fits": record["fits"],
+    }
+
+
+def _shape(row: Record) -> str:
+    if "shape" not in row["after"]:
+        return ""
+    old, new = ("x".join(map(str, row[when]["shape"])) for when in ("before", "after"))
+    return new if old == new else f"{old} => {new}"
+
+
+def _changes(row: Record) -> list[str]:
+    old, new = row["before"], row["after"]
+    mark = "" if new["fits"] else " !"
+    return [
+        f"{old['weights']:,} => {new['weights']:,}",
+        f"{old['bits']:,} => {new['bits']:,}{mark}",
+        f"{old['cycles_per_vector']:,.1f} => {new['cycles_per_vector']:,.1f}",
+        f"{old['energy_nj_per_vector']:,.2f} => {new['energy_nj_per_vector']:,.2f}",
+    ]
+
+
+def _closing(record: Record) -> list[str]:
+    return ["verified" if record["verified"] else "NOT VERIFIED"]
+
+
+def _summed(sizes: Sequence[Sizes]) -> Record:
+    """The layers together; ratios are of the sums."""
+    each = [one.to_dict() for one in sizes]
+    total: Record = {part: sum(one[part] or 0 for one in each) for part in each[0] if not part.endswith("_dense32")}
+    entries = total["n_weight"] + total["n_filler"]
+    return total | {
+        "filler_share": total["n_filler"] / entries if entries else 0.0,
+        "ratio_vs_dense32": total["dense32_bits"] / total["total_bits"],
+        "huffman_ratio_vs_dense32": total["dense32_bits"] / total["huffman_total_bits"],
+    }
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f} %"
