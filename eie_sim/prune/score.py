@@ -8,6 +8,7 @@ empty, 0-d, not real, not finite, or of a shape that does not fit.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 from eie_sim.errors import InputError, as_array, is_number, require, require_int
 
 Reals = NDArray[np.floating[Any]]
+
+MAX_FLOAT = sys.float_info.max
 
 __all__ = ["apoz", "bn_scale", "l1", "l2", "lp", "random", "taylor_first", "taylor_second", "wanda"]
 
@@ -65,7 +68,7 @@ def l2(w: ArrayLike) -> Reals:
 
 def lp(w: ArrayLike, p: float) -> Reals:
     """|w|**p, for p > 0. Summed over a group it is the p-th power of its Lp norm, which has the same order."""
-    require(is_number(p) and 0 < p < math.inf, "p", repr(p), "must be a finite number above 0")
+    require(is_number(p) and 0 < p <= MAX_FLOAT, "p", p, "must be a finite number above 0")
     weights = as_reals("weights", w)
     with np.errstate(over="ignore"):
         return np.asarray(np.abs(weights) ** float(p))
@@ -91,7 +94,7 @@ def taylor_first(w: ArrayLike, gradients: ArrayLike) -> Reals:
     weights, slopes = as_reals("weights", w), as_reals("gradients", gradients)
     if slopes.ndim == weights.ndim + 1:
         _require_samples(weights, slopes)
-        slopes = slopes.mean(axis=0)
+        slopes = _mean(slopes)
     _require_shape("gradients", slopes, weights)
     with np.errstate(over="ignore"):
         return np.abs(weights * slopes)
@@ -113,8 +116,8 @@ def taylor_second(w: ArrayLike, gradients: ArrayLike | None = None, *, diagonal:
         slopes = as_reals("gradients", gradients)
         _require_samples(weights, slopes)
         h = np.einsum("s...,s...->...", slopes, slopes) / len(slopes)  # every sample counts, and no array of squares
-    with np.errstate(over="ignore"):
-        return np.square(weights) * h / 2
+    with np.errstate(over="ignore", invalid="ignore"):
+        return as_reals("scores", np.square(weights) * h / 2)
 
 
 def apoz(activations: ArrayLike) -> Reals:
@@ -141,8 +144,10 @@ def wanda(w: ArrayLike, inputs: ArrayLike) -> Reals:
     require(weights.ndim == 2, "weights", f"shape {weights.shape}", "must be (out, in)")
     ok = vectors.ndim == 2 and vectors.shape[1] == weights.shape[1]
     require(ok, "inputs", f"shape {vectors.shape}", f"must be (n_vector, {weights.shape[1]}) for these weights")
-    squares: Reals = np.einsum("vi,vi->i", vectors, vectors, dtype=np.float64)
-    return np.abs(weights) * np.sqrt(squares).astype(weights.dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares: Reals = np.einsum("vi,vi->i", vectors, vectors, dtype=np.float64)
+        scores = (np.abs(weights) * np.sqrt(squares)).astype(weights.dtype)
+    return as_reals("scores", scores)  # refused here where too large for their type
 
 
 def random(shape: Sequence[Any], *, seed: int) -> Reals:
@@ -151,6 +156,12 @@ def random(shape: Sequence[Any], *, seed: int) -> Reals:
     require(ok, "shape", shape, "must be integers >= 1")
     require_int("seed", seed, 0)
     return np.random.default_rng(seed).random(shape)
+
+
+def _mean(samples: Reals) -> Reals:
+    """Of finite samples, the first axis: finite too, whatever their sum."""
+    share: Reals = np.einsum("s...,s->...", samples, np.full(len(samples), 1 / len(samples)), dtype=np.float64)
+    return share.astype(samples.dtype)
 
 
 def _require_shape(field: str, array: NDArray[Any], weights: NDArray[Any]) -> None:

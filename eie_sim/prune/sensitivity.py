@@ -5,6 +5,7 @@ Source: Han et al. 2015, section 3.1 (sensitivity to pruning, layer by layer).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -66,8 +67,18 @@ def scan(
 
 
 def reconstruction_error(dense: Weights, pruned: Weights, inputs: NDArray[Any]) -> float:
-    """Relative squared error of a layer's outputs on `inputs` [n_vector, n_in]; 0 where the dense outputs are 0."""
-    outputs = inputs @ dense.T
-    lost = inputs @ (dense - pruned).T
-    power = float(np.sum(outputs.astype(np.float64) ** 2))
-    return float(np.sum(lost.astype(np.float64) ** 2)) / power if power else 0.0
+    """Relative squared error of a layer's outputs on `inputs` [n_vector, n_in]; 0 where the dense outputs are 0.
+
+    Computed in float64. Raises InputError where the squares of the outputs are beyond it.
+    """
+    power = _power(inputs, dense)
+    return _power(inputs, np.subtract(dense, pruned, dtype=np.float64)) / power if power else 0.0
+
+
+def _power(inputs: NDArray[Any], weights: Weights) -> float:
+    """Sum of the squares of a layer's outputs."""
+    with np.errstate(over="ignore", invalid="ignore"):  # refused on the next lines
+        outputs = np.matmul(inputs, weights.T, dtype=np.float64)
+        power = float(np.vdot(outputs, outputs))
+    require(math.isfinite(power), "power of the outputs", power, "must be finite; weights or inputs are too large")
+    return power

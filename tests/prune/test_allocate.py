@@ -87,6 +87,15 @@ def test_a_scan_prunes_one_layer_at_a_time():
         scan(weights, [1.5], mask_of=keep_largest, quality_of=len, cost_of=lambda _, w: 0)
 
 
+def test_reconstruction_error_of_large_numbers():
+    large = np.full((2, 2), 1e30, np.float32)
+    half = large * np.float32([[1, 0], [1, 0]])
+    assert reconstruction_error(large, half, large) == pytest.approx(0.25)
+    for dense, inputs in ((large, np.full((1, 2), 1e300)), (np.full((2, 2), 1e308), np.array([[1e308, -1e308]]))):
+        with pytest.raises(InputError, match=r"^power of the outputs=(inf|nan): must be finite"):
+            reconstruction_error(dense, dense * 0, inputs)
+
+
 def test_reconstruction_error_is_relative_to_the_power_of_the_outputs():
     dense, pruned = np.array([[3.0, 4.0]]), np.array([[3.0, 0.0]])
     assert reconstruction_error(dense, pruned, np.array([[1.0, 0.0]])) == 0.0

@@ -85,6 +85,7 @@ GOOD = np.ones((2, 3))
         (lambda: score.l1(["a"]), "weights=dtype <U1: must be real numbers"),
         (lambda: score.l1([[1], [1, 2]]), "weights: must be a rectangular array of numbers"),
         (lambda: score.lp(GOOD, 0), "p=0: must be a finite number above 0"),
+        (lambda: score.lp(GOOD, 10**5000), "p=an int too long to show: must be a finite number above 0"),
         (lambda: score.lp(GOOD, np.inf), "p=inf: must be a finite number above 0"),
         (lambda: score.bn_scale(GOOD), "gamma=shape (2, 3): must be (out,)"),
         (
@@ -122,6 +123,16 @@ def test_errors(call, message):
     with pytest.raises(InputError) as error:
         call()
     assert str(error.value) == message
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_scores_are_exact_or_refused_however_large_the_numbers(dtype):
+    half = np.full((2, 3), np.finfo(dtype).max / 2, dtype)
+    assert (score.taylor_first(np.ones_like(half), [half, half, half, half]) == half).all()
+    for call in (lambda: score.wanda(half, half), lambda: score.taylor_second(half * 0, [half])):
+        with pytest.raises(InputError, match=r"^scores\[0, 0\]=(inf|nan): must be finite$"):
+            call()
+    assert score.wanda(np.float32([[1e-30]]), np.full((4, 1), 3e38, np.float32))[0, 0] == pytest.approx(6e8)
 
 
 def test_scores_too_large_for_their_type_are_refused_when_used():
