@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from eie_sim.errors import InputError, require, require_int
+from eie_sim.errors import InputError, as_array, require, require_int
+from eie_sim.sparse import checked, is_sparse, require_sides
 
 if TYPE_CHECKING:
     from eie_sim.units.eie.matrix import EieMatrix
@@ -305,7 +306,7 @@ def _group_counts(layer: _Layer, n_group: int, m_group: int) -> NDArray[np.int64
 
 def _as_matrix(value: Any) -> EieMatrix | None:
     """`value` if it is an EieMatrix. Arrays are told first: they need nothing of the encoder, nor its compiler."""
-    if isinstance(value, (np.ndarray, list, tuple)) or hasattr(value, "tocoo"):
+    if isinstance(value, (np.ndarray, list, tuple)) or is_sparse(value):
         return None
     from eie_sim.units.eie.matrix import EieMatrix
 
@@ -322,26 +323,17 @@ def _layer_of_matrix(matrix: EieMatrix, value_bits: int) -> _Layer:
 
 
 def _layer_of_mask(mask: Any, value_bits: int) -> _Layer:
-    sparse = hasattr(mask, "tocoo")
-    array = mask if sparse else _array_of(mask)
+    array = checked("mask", mask) if is_sparse(mask) else as_array("mask", mask)
     shape = tuple(int(size) for size in array.shape)
     require(array.dtype.kind in "fiub", "mask", f"dtype {array.dtype}", "must hold booleans or real numbers")
-    require(len(shape) == 2, "mask", f"shape {shape}", "must have 2 dimensions, (out, in)")
-    require(max(shape) < 2**31, "mask", f"shape {shape}", "must have fewer than 2**31 rows and columns")
-    flat, values = _sparse_nonzeros(array) if sparse else _dense_nonzeros(array)
+    require_sides("mask", shape)
+    flat, values = _sparse_nonzeros(array) if is_sparse(array) else _dense_nonzeros(array)
     finite = np.isfinite(values)
     if not finite.all():
         first = int(np.argmin(finite))
         row, column = divmod(int(flat[first]), shape[1])
         raise InputError(f"mask[{row}, {column}]={values[first]}: must be finite")
     return _Layer(shape[0], shape[1], flat, value_bits)
-
-
-def _array_of(mask: Any) -> NDArray[Any]:
-    try:
-        return np.asarray(mask)
-    except ValueError as error:
-        raise InputError(f"mask={type(mask).__name__}: must be an EieMatrix or a 2-D array: {error}") from error
 
 
 def _dense_nonzeros(array: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[Any]]:

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eie_sim.errors import InputError, require
-from eie_sim.workload.arrays import MAX_BYTES, as_floats, as_weights, one_line, require_matrix_shape, shown
+from eie_sim.sparse import from_parts
+from eie_sim.workload.arrays import MAX_BYTES, as_weights, one_line, require_matrix_shape, shown
 
 CHUNK = 2**24
 ENDING = ".npy"
@@ -138,20 +139,8 @@ def _scipy_matrix(arrays: dict[str, Any]) -> Any:
     require(stated.dtype.kind in "iu" and stated.ndim == 1, "shape", shown(stated.tolist()), "must be integers")
     shape = tuple(int(side) for side in stated)
     require_matrix_shape("shape", shape)
-    indices = [_integers(name, arrays[name]) for name in needed]
-    data = arrays["data"] if arrays["data"].dtype == np.bool_ else as_floats("data", arrays["data"])
-    return as_weights("sparse matrix", _assemble(kind, data, indices, shape))
-
-
-def _assemble(kind: str, data: NDArray[Any], indices: list[NDArray[Any]], shape: tuple[int, ...]) -> Any:
-    from scipy import sparse
-
-    try:
-        if kind == "coo":
-            return sparse.coo_array((data, (indices[0], indices[1])), shape=shape)
-        return getattr(sparse, f"{kind}_array")((data, *indices), shape=shape)
-    except (ValueError, TypeError, IndexError, OverflowError, ZeroDivisionError) as error:
-        raise InputError(f"not a valid sparse matrix ({one_line(error)})") from None
+    indices = tuple(_integers(name, arrays[name]) for name in needed)
+    return as_weights("sparse matrix", from_parts("sparse matrix", kind, arrays["data"], indices, (shape[0], shape[1])))
 
 
 def _integers(name: str, array: NDArray[Any]) -> NDArray[Any]:

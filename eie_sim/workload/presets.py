@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from eie_sim.errors import InputError, unknown
+from eie_sim.errors import InputError, require_type, unknown
 from eie_sim.workload import synthetic
 from eie_sim.workload.arrays import as_floats, shown
 from eie_sim.workload.files import about, read_arrays
@@ -91,6 +91,7 @@ def load_preset(name: str, *, seed: int = 0) -> Network:
 
     Raises InputError for an unknown name: did you mean.
     """
+    require_type("workload", name, str)
     wanted = name.lower()
     if wanted == DIGITS:
         return _digits(seed)
