@@ -147,6 +147,9 @@ def footprint(
     require_int("n_keep", n_keep, 1, int(m_group))
     require_int("pointer_bits", pointer_bits, 1, 31)
     stated = {"n_pe": n_pe, "weight_bits": weight_bits, "index_bits": index_bits}
+    for name, given, high in (("n_pe", n_pe, 65536), ("weight_bits", weight_bits, 8), ("index_bits", index_bits, 8)):
+        if given is not None:
+            require_int(name, given, 1, high)
     matrix = _as_matrix(matrix_or_mask)
     if matrix is None:
         layer = _layer_of_mask(matrix_or_mask, int(value_bits))
@@ -378,11 +381,8 @@ def _encoding_of_mask(layer: _Layer, stated: Mapping[str, int | None], pointer_b
     for name in ("weight_bits", "index_bits"):
         width = stated[name]
         require(width is None or n_pe is not None, name, width, "needs n_pe, without it a mask has no eie format")
-        if width is not None:
-            require_int(name, width, 1, 8)
     if n_pe is None:
         return None
-    require_int("n_pe", n_pe, 1, 65536)
     weight_bits, index_bits = (int(stated[name] or DEFAULT_EIE_BITS) for name in ("weight_bits", "index_bits"))
     entries = _pe_entries(layer, int(n_pe), index_bits)
     return _Encoding(layer.n_in, layer.n_nonzero, entries, weight_bits, index_bits, pointer_bits)

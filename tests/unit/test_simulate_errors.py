@@ -266,6 +266,24 @@ def test_small_numpy_integers_do_not_overflow():
     np.testing.assert_array_equal(small.gaps, plain.gaps)
 
 
+ARRAY = np.array([1, 2])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: es.simulate(None, None), "matrix=NoneType: must be EieMatrix"),
+        (lambda: es.simulate(matrix_of(), [1, 2, 3], timeline=ARRAY), "timeline=ndarray: must be bool"),
+        (lambda: es.footprint(np.eye(2), n_pe=ARRAY), "n_pe=array([1, 2]): must be an integer in 1..65536"),
+        (lambda: es.footprint(matrix_of(), n_pe=ARRAY), "n_pe=array([1, 2]): must be an integer in 1..65536"),
+        (lambda: es.footprint(matrix_of(), index_bits=ARRAY), "index_bits=array([1, 2]): must be an integer in 1..8"),
+        (lambda: es.footprint(matrix_of(), weight_bits="4"), "weight_bits='4': must be an integer in 1..8"),
+    ],
+)
+def test_arguments_of_another_type(call, message):
+    assert refused(call) == message
+
+
 MASKED = np.ma.array([[1.0, 2.0], [3.0, 4.0]], mask=[[0, 1], [0, 0]])
 
 

@@ -43,8 +43,7 @@ def simulate(
 ) -> SimResult:
     """Run one vector, or a batch one after the other. See `eie_sim.simulate`."""
     config = config or config_for(matrix)
-    if not isinstance(engine, str) or engine not in ENGINES:
-        raise unknown("engine", engine, ENGINES)
+    require_engine(engine)
     _require_agreement(matrix, config)
     given = _activations(matrix, activations)
     matrix = matrix.with_scales_for(given, active=config.active)
@@ -72,6 +71,12 @@ def simulate(
         config_hash=config_hash("eie", config.to_dict()),
         timeline=None if not timeline else timelines[0] if single else timelines,  # type: ignore[arg-type]
     )
+
+
+def require_engine(engine: object) -> None:
+    """Raise InputError, did you mean, unless `engine` is the name of one."""
+    if not isinstance(engine, str) or engine not in ENGINES:
+        raise unknown("engine", engine, ENGINES)
 
 
 def raw_activations(matrix: EieMatrix, activations: NDArray[Any]) -> NDArray[np.int16]:
