@@ -26,7 +26,10 @@ from eie_sim.units.eie.unit import require_engine
 from eie_sim.workload import Layer, Network
 
 GOLDEN_VECTORS = 64
-"""Vectors the oracle takes at once; bounds its memory."""
+"""Most vectors the oracle takes at once."""
+
+GOLDEN_NUMBERS = 2**23
+"""Most inputs or outputs the oracle takes at once, where a single vector has no more; bounds its memory."""
 
 Progress = Callable[[str], None]
 
@@ -232,8 +235,9 @@ def verify(
     )
     wrong = saturated = beyond = 0
     error = bound = 0.0
-    for at in range(0, len(batch), GOLDEN_VECTORS):
-        part = slice(at, at + GOLDEN_VECTORS)
+    at_once = max(1, min(GOLDEN_VECTORS, GOLDEN_NUMBERS // max(codes.shape)))
+    for at in range(0, len(batch), at_once):
+        part = slice(at, at + at_once)
         oracle = golden.matmul(codes, matrix.codebook, batch[part], rules)
         wrong += int(np.count_nonzero(oracle.output != outputs[part]))
         saturated += int(np.count_nonzero(oracle.saturated))

@@ -1,5 +1,6 @@
 """What does not belong is refused at the door, in one line with field, value and rule."""
 
+import tracemalloc
 from collections import deque
 from decimal import Decimal
 
@@ -282,6 +283,38 @@ ARRAY = np.array([1, 2])
 )
 def test_arguments_of_another_type(call, message):
     assert refused(call) == message
+
+
+def wide(n_column):
+    """One weight in the last column of very many."""
+    return scipy.sparse.coo_array(([1.0], ([0], [n_column - 1])), shape=(n_column, n_column))
+
+
+def test_a_matrix_too_large_to_be_dense_is_not_decoded():
+    matrix = es.EieMatrix.from_dense(wide(2**20), n_pe=1)
+    rule = "must have at most 2147483648 positions to be decoded to a dense array"
+    assert refused(matrix.decode) == f"weights=shape (1048576, 1048576): {rule}"
+    network = es.load(wide(2**20), activations=np.ones(2**20, np.float32))
+    assert refused(lambda: es.run_network(network, es.EieConfig(n_pe=1))).startswith("layer array: weights=shape")
+
+
+def test_outputs_of_all_vectors_have_a_limit():
+    matrix = es.EieMatrix.from_dense(scipy.sparse.coo_array(([1.0], ([0], [0])), shape=(2**20, 1)), n_pe=1)
+    said = "activations=257 vectors: must give at most 268435456 outputs over all vectors, 1048576 each"
+    for call in (lambda: es.simulate(matrix, np.ones((257, 1))), lambda: matrix.multiply(np.ones((257, 1)))):
+        assert refused(call) == said
+
+
+def test_counts_of_many_vectors_and_pes_take_no_memory_each():
+    matrix = es.EieMatrix.from_dense(np.eye(3), n_pe=4096)
+    es.simulate(matrix, np.ones(3))
+    tracemalloc.start()
+    result = es.simulate(matrix, np.ones((200, 3)))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20e6
+    np.testing.assert_array_equal(result.counts, 200 * es.simulate(matrix, np.ones(3)).counts)
+    assert result.cycles == result.cycles_per_vector.sum()
 
 
 MASKED = np.ma.array([[1.0, 2.0], [3.0, 4.0]], mask=[[0, 1], [0, 0]])
