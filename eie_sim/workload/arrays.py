@@ -22,7 +22,7 @@ MAX_BYTES = 2**31
 """Most bytes the arrays of one file may declare, so that a small file cannot claim all memory."""
 
 MAX_NUMBERS = 2**29
-"""Most numbers of one array, so that bytes widened to floats stay within memory too."""
+"""Most numbers of one array, and of all the arrays of a network, so that bytes widened to floats stay within memory."""
 
 EXACT_IN_FLOAT32 = ("bool", "int8", "uint8", "int16", "uint16", "float16", "float32")
 

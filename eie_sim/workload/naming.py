@@ -15,6 +15,7 @@ from eie_sim.errors import InputError, as_array, require, require_type
 from eie_sim.sparse import checked, is_sparse
 from eie_sim.workload import synthetic
 from eie_sim.workload.arrays import (
+    MAX_NUMBERS,
     Floats,
     Weights,
     as_floats,
@@ -81,6 +82,9 @@ def network_from_arrays(arrays: Mapping[str, Any], name: str, *, origin: str = "
     roles = _roles(given, name)
     if not roles.weights:
         raise InputError(f"no weight matrix, 2-D (out, in), among {_listing(given, roles.left)}")
+    used = [array for each, array in given.items() if each not in roles.left and not is_sparse(array)]
+    total = sum(array.size for array in used)  # those of sparse ones have indices beside them, which are as wide
+    require(total <= MAX_NUMBERS, "arrays", f"{total} numbers", f"must be at most {MAX_NUMBERS} over all arrays")
     layers = tuple(_layer(given, roles, each, origin, seed) for each in roles.weights)
     return Network(
         name=name,
