@@ -5,6 +5,7 @@ Anyone may write to the arrays of a scipy matrix, and its compiled conversions f
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
@@ -28,8 +29,9 @@ COMPRESSED = ("csr", "csc", "bsr")
 
 
 def is_sparse(value: Any) -> bool:
-    """True for any scipy.sparse matrix or array, without importing scipy."""
-    return hasattr(value, "tocsc")
+    """True for any scipy.sparse matrix or array, without importing scipy: where there is one, scipy is loaded."""
+    scipy_sparse = sys.modules.get("scipy.sparse")
+    return scipy_sparse is not None and bool(scipy_sparse.issparse(value))
 
 
 def require_sides(field: str, shape: tuple[int, ...], *, columns: int = MAX_SIDE - 1) -> None:

@@ -89,6 +89,7 @@ def pruned(network: Network, density: float) -> Network:
     Starts from the weights before pruning where the network has them; they stay in `dense_layers`. Biases are kept.
     Raises InputError for a density outside 0..1.
     """
+    require_type("network", network, Network)
     density = require_fraction("density", density)
     dense = network.layers if network.dense_layers is None else network.dense_layers
     layers = tuple(_pruned_layer(*pair, density) for pair in zip(network.layers, dense, strict=True))

@@ -107,6 +107,15 @@ def test_other_values_are_refused(dtype, door):
     assert f"dtype {np.dtype(dtype)}" in refused(lambda: DOORS[door](matrix))
 
 
+@pytest.mark.parametrize("door", DOORS)
+def test_what_only_looks_sparse_is_refused(door):
+    class Looks:
+        def tocsc(self):
+            raise AssertionError
+
+    refused(lambda: DOORS[door](Looks()))
+
+
 @pytest.mark.parametrize("shape", [(1, 2**31), (2**31, 1), (2**40, 2**40)])
 @pytest.mark.parametrize("door", DOORS)
 def test_sides_that_would_wrap_are_refused(shape, door):

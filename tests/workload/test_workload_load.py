@@ -135,6 +135,7 @@ def test_parts_of_a_network_of_another_type(change, message):
         (lambda: load(matrix(), density=np.ones(2)), r"density=array([1., 1.]): must be a number in 0..1"),
         (lambda: load(matrix(), seed=2**128), f"seed={2**128}: must be below 2**128"),
         (lambda: load(matrix(), seed=10**5000), "seed=an int too long to show: must be below 2**128"),
+        (lambda: pruned(None, 0.5), "network=NoneType: must be Network"),
         (lambda: load_activations(None), "activations=NoneType: must be str or PathLike"),
         (lambda: load_activations(3), "activations=int: must be str or PathLike"),
         (lambda: read_arrays(None), "file=NoneType: must be str or PathLike"),
