@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from eie_sim.errors import InputError, is_number, require
+from eie_sim.errors import InputError, is_number, require, require_type
 from eie_sim.result import SimResult
 from eie_sim.units.eie import unit as eie
 from eie_sim.units.eie.config import EieConfig
@@ -60,6 +60,7 @@ def simulate(
         raise InputError(f"matrix={type(matrix).__name__}: must be {' or '.join(u.matrix.__name__ for u in UNITS)}")
     given = config is None or isinstance(config, unit.config)
     require(given, "config", type(config).__name__, f"must be {unit.config.__name__}")
+    require_type("timeline", timeline, bool)
     inputs = None
     if is_number(activations):
         require(0 <= activations <= 1, "activation_density", activations, "must be in 0..1")

@@ -46,14 +46,37 @@ def require_int(field: str, value: object, low: int, high: int | None = None) ->
     require(number >= low and (high is None or number <= high), field, number, rule)
 
 
+def require_type(field: str, value: object, *kinds: type) -> None:
+    """Raise `InputError`, which names the types, unless `value` is of one of `kinds`."""
+    *most, last = ("None" if kind is type(None) else kind.__name__ for kind in kinds)
+    rule = f"must be {', '.join(most)} or {last}" if most else f"must be {last}"
+    require(isinstance(value, kinds), field, type(value).__name__, rule)
+
+
+def require_seed(seed: object) -> None:
+    """Raise `InputError` unless `seed` is an integer >= 0 of at most 128 bits, as many as a generator takes up."""
+    require_int("seed", seed, 0)
+    require(int(seed) < 2**128, "seed", seed, "must be below 2**128")  # type: ignore[call-overload]  # an integer
+
+
 def as_array(field: str, values: Any) -> NDArray[Any]:
-    """`values` as a numpy array; raise `InputError` where nested lists have no common shape."""
+    """`values` as a plain numpy array in the machine's byte order, long doubles as float64.
+
+    Raise `InputError` where nested lists have no common shape, and for masked arrays: their mask would be lost.
+    """
     import numpy as np
 
+    parts = values if isinstance(values, (list, tuple)) else (values,)
+    masked = any(isinstance(part, np.ma.MaskedArray) for part in parts)
+    require(not masked, field, "a masked array", "must be a plain array, as its filled() gives")
     try:
-        return np.asarray(values)
-    except (ValueError, TypeError) as error:
+        array = np.asarray(values)
+    except (ValueError, TypeError, OverflowError, RuntimeError) as error:
         raise InputError(f"{field}: must be a rectangular array of numbers") from error
+    if array.dtype.char == "g":
+        with np.errstate(over="ignore"):  # one too large becomes infinite, which is refused later by name
+            return array.astype(np.float64)
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def unknown(field: str, value: object, known: Iterable[str]) -> InputError:

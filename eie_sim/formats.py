@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from eie_sim.errors import InputError, require, require_int
+from eie_sim.errors import InputError, as_array, require, require_int
+from eie_sim.sparse import checked, is_sparse, require_sides
 
 if TYPE_CHECKING:
     from eie_sim.units.eie.matrix import EieMatrix
@@ -146,6 +147,9 @@ def footprint(
     require_int("n_keep", n_keep, 1, int(m_group))
     require_int("pointer_bits", pointer_bits, 1, 31)
     stated = {"n_pe": n_pe, "weight_bits": weight_bits, "index_bits": index_bits}
+    for name, given, high in (("n_pe", n_pe, 65536), ("weight_bits", weight_bits, 8), ("index_bits", index_bits, 8)):
+        if given is not None:
+            require_int(name, given, 1, high)
     matrix = _as_matrix(matrix_or_mask)
     if matrix is None:
         layer = _layer_of_mask(matrix_or_mask, int(value_bits))
@@ -305,7 +309,7 @@ def _group_counts(layer: _Layer, n_group: int, m_group: int) -> NDArray[np.int64
 
 def _as_matrix(value: Any) -> EieMatrix | None:
     """`value` if it is an EieMatrix. Arrays are told first: they need nothing of the encoder, nor its compiler."""
-    if isinstance(value, (np.ndarray, list, tuple)) or hasattr(value, "tocoo"):
+    if isinstance(value, (np.ndarray, list, tuple)) or is_sparse(value):
         return None
     from eie_sim.units.eie.matrix import EieMatrix
 
@@ -322,26 +326,17 @@ def _layer_of_matrix(matrix: EieMatrix, value_bits: int) -> _Layer:
 
 
 def _layer_of_mask(mask: Any, value_bits: int) -> _Layer:
-    sparse = hasattr(mask, "tocoo")
-    array = mask if sparse else _array_of(mask)
+    array = checked("mask", mask) if is_sparse(mask) else as_array("mask", mask)
     shape = tuple(int(size) for size in array.shape)
     require(array.dtype.kind in "fiub", "mask", f"dtype {array.dtype}", "must hold booleans or real numbers")
-    require(len(shape) == 2, "mask", f"shape {shape}", "must have 2 dimensions, (out, in)")
-    require(max(shape) < 2**31, "mask", f"shape {shape}", "must have fewer than 2**31 rows and columns")
-    flat, values = _sparse_nonzeros(array) if sparse else _dense_nonzeros(array)
+    require_sides("mask", shape)
+    flat, values = _sparse_nonzeros(array) if is_sparse(array) else _dense_nonzeros(array)
     finite = np.isfinite(values)
     if not finite.all():
         first = int(np.argmin(finite))
         row, column = divmod(int(flat[first]), shape[1])
         raise InputError(f"mask[{row}, {column}]={values[first]}: must be finite")
     return _Layer(shape[0], shape[1], flat, value_bits)
-
-
-def _array_of(mask: Any) -> NDArray[Any]:
-    try:
-        return np.asarray(mask)
-    except ValueError as error:
-        raise InputError(f"mask={type(mask).__name__}: must be an EieMatrix or a 2-D array: {error}") from error
 
 
 def _dense_nonzeros(array: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[Any]]:
@@ -386,11 +381,8 @@ def _encoding_of_mask(layer: _Layer, stated: Mapping[str, int | None], pointer_b
     for name in ("weight_bits", "index_bits"):
         width = stated[name]
         require(width is None or n_pe is not None, name, width, "needs n_pe, without it a mask has no eie format")
-        if width is not None:
-            require_int(name, width, 1, 8)
     if n_pe is None:
         return None
-    require_int("n_pe", n_pe, 1, 65536)
     weight_bits, index_bits = (int(stated[name] or DEFAULT_EIE_BITS) for name in ("weight_bits", "index_bits"))
     entries = _pe_entries(layer, int(n_pe), index_bits)
     return _Encoding(layer.n_in, layer.n_nonzero, entries, weight_bits, index_bits, pointer_bits)

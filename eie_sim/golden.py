@@ -60,7 +60,7 @@ def matmul(
     shape = (len(x), codes.shape[0])
     output, saturated = np.zeros(shape, np.int64), np.zeros(shape, np.bool_)
     real, bound, gross = np.zeros(shape), np.zeros(shape), np.zeros(shape)
-    for j in np.flatnonzero((x != 0).any(axis=0)):
+    for j in np.flatnonzero((x != 0).any(axis=0) & codes.any(axis=0)):
         who = np.flatnonzero(x[:, j])
         column, there = codes[:, j], codes[:, j] != 0
         value, value_raw = x[who, j, None], x_raw[who, j, None]

@@ -5,7 +5,9 @@ Source: Han, Mao, Dally, "Deep Compression" (ICLR 2016), section 3; linear initi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -98,18 +100,43 @@ def cluster(weights: NDArray[np.floating], n_codes: int) -> tuple[NDArray[np.flo
     ordered = np.sort(weights)
     total = np.concatenate([[0.0], np.cumsum(ordered, dtype=np.float64)])
     centroids = np.linspace(float(ordered[0]), float(ordered[-1]), n_codes)
+    near = _converged(ordered, centroids, lambda starts: np.diff(total[starts]))
+    # Differences of running totals lose clusters of small weights beside large ones, so the last rounds sum by cluster.
+    centroids = _converged(ordered, near, lambda starts: _sums(ordered, starts))
+    return centroids, _thresholds(ordered, centroids).astype(np.float64)
+
+
+def _converged(
+    ordered: NDArray[np.floating],
+    centroids: NDArray[np.float64],
+    sums_of: Callable[[NDArray[np.intp]], NDArray[np.float64]],
+) -> NDArray[np.float64]:
+    """Centroids that no round of k-means moves any more; `sums_of` adds up clusters given by their n_codes + 1 starts.
+
+    The weights are ordered, so a cluster is a range of them.
+    """
     starts: NDArray[np.intp] | None = None
     for _ in range(MAX_ROUNDS):
-        thresholds = ((centroids[:-1] + centroids[1:]) / 2).astype(ordered.dtype)
-        inner = np.searchsorted(ordered, thresholds, side="right")
+        inner = np.searchsorted(ordered, _thresholds(ordered, centroids), side="right")
         new_starts = np.concatenate([[0], inner, [ordered.size]])
         if starts is not None and np.array_equal(new_starts, starts):
-            return centroids, thresholds.astype(np.float64)
+            return centroids
         starts = new_starts
         counts = np.diff(starts)
-        sums = np.diff(total[starts])
-        centroids = np.where(counts > 0, sums / np.maximum(counts, 1), centroids)
+        means = sums_of(starts) / np.maximum(counts, 1)
+        first, last = ordered[np.minimum(starts[:-1], ordered.size - 1)], ordered[starts[1:] - 1]
+        # Rounding must not take a mean out of its cluster, or the centroids would be out of order.
+        centroids = np.where(counts > 0, np.minimum(np.maximum(means, first), last), centroids)
     raise InputError(f"weights: k-means did not converge in {MAX_ROUNDS} rounds")
+
+
+def _thresholds(ordered: NDArray[np.floating], centroids: NDArray[np.float64]) -> NDArray[np.floating]:
+    """Middles between neighbours, in the type of the weights, which they are compared with."""
+    return ((centroids[:-1] + centroids[1:]) / 2).astype(ordered.dtype)
+
+
+def _sums(ordered: NDArray[np.floating], starts: NDArray[np.intp]) -> NDArray[np.float64]:
+    return np.array([ordered[a:b].sum(dtype=np.float64) for a, b in pairwise(starts)])
 
 
 def assign(weights: NDArray[np.floating], thresholds: NDArray[np.float64]) -> NDArray[np.uint8]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -14,16 +16,20 @@ from eie_sim import golden
 from eie_sim.archive import matrix_of
 from eie_sim.energy import EnergyReport, EnergyTable, account
 from eie_sim.engine import compress, simulate
-from eie_sim.errors import InputError, require
+from eie_sim.errors import InputError, require, require_type
 from eie_sim.fixed import from_fixed, requantise, to_fixed
 from eie_sim.formats import Format, encoded
 from eie_sim.result import SimResult
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.matrix import EieMatrix
+from eie_sim.units.eie.unit import require_engine
 from eie_sim.workload import Layer, Network
 
 GOLDEN_VECTORS = 64
-"""Vectors the oracle takes at once; bounds its memory."""
+"""Most vectors the oracle takes at once."""
+
+GOLDEN_NUMBERS = 2**23
+"""Most inputs or outputs the oracle takes at once, where a single vector has no more; bounds its memory."""
 
 Progress = Callable[[str], None]
 
@@ -132,7 +138,11 @@ def run_network(
     Layers of a chained network take the outputs of the one before, after ReLU and requantisation; layers of any other
     take their own activations. Raises InputError for what the unit cannot run.
     """
-    require(len(network.layers) > 0, "network", network.name, "must have at least one layer")
+    require_type("network", network, Network)
+    require_type("config", config, EieConfig)
+    require_engine(engine)
+    require_type("table", table, EnergyTable, NoneType)
+    require(callable(progress), "progress", type(progress).__name__, "must be a function of the step's name")
     table = table or EnergyTable.for_config(config)
     matrices = []
     for layer in network.layers:
@@ -146,7 +156,9 @@ def run_network(
         given, label = _passed_on(runs[-1], matrix) if follows else _given(network, layer, matrix)
         progress(f"{layer.name}: simulating and verifying")
         before = runs[-1].result if follows else None
-        runs.append(run_layer(layer, matrix, given, config, inputs=label, engine=engine, table=table, before=before))
+        with _about(layer):
+            run = run_layer(layer, matrix, given, config, inputs=label, engine=engine, table=table, before=before)
+        runs.append(run)
     return NetworkRun(network=network, config=config, layers=tuple(runs), accuracy=accuracy(network, runs))
 
 
@@ -181,7 +193,19 @@ def run_layer(
 
 def matrix_for(layer: Layer, config: EieConfig) -> Any:
     """A layer in the format of the design: as it is stored, where it comes from an archive, or else compressed now."""
-    return compress(layer.weights, config, bias=layer.bias) if layer.stored is None else matrix_of(layer, config)
+    if layer.stored is not None:
+        return matrix_of(layer, config)
+    with _about(layer):
+        return compress(layer.weights, config, bias=layer.bias)
+
+
+@contextmanager
+def _about(layer: Layer) -> Iterator[None]:
+    """Put the layer's name before what is said about its matrix or its run."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"layer {layer.name}: {error}") from None
 
 
 def calibrate(matrices: list[EieMatrix], inputs: NDArray[np.floating], *, active: str) -> list[EieMatrix]:
@@ -211,8 +235,9 @@ def verify(
     )
     wrong = saturated = beyond = 0
     error = bound = 0.0
-    for at in range(0, len(batch), GOLDEN_VECTORS):
-        part = slice(at, at + GOLDEN_VECTORS)
+    at_once = max(1, min(GOLDEN_VECTORS, GOLDEN_NUMBERS // max(codes.shape)))
+    for at in range(0, len(batch), at_once):
+        part = slice(at, at + at_once)
         oracle = golden.matmul(codes, matrix.codebook, batch[part], rules)
         wrong += int(np.count_nonzero(oracle.output != outputs[part]))
         saturated += int(np.count_nonzero(oracle.saturated))

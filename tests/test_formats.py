@@ -341,7 +341,7 @@ def test_format_is_frozen() -> None:
         (sp.csr_array(np.ones((2, 2), dtype=complex)), {}, "mask=dtype complex128: must hold"),
         ("weights", {}, "mask=dtype <U7: must hold"),
         (None, {}, "mask=dtype object: must hold"),
-        ([[1, 2], [3]], {}, "mask=list: must be an EieMatrix or a 2-D array"),
+        ([[1, 2], [3]], {}, "mask: must be a rectangular array"),
         (np.array([[0, 1], [2, np.nan]]), {}, r"mask\[1, 1\]=nan: must be finite"),
         (sp.csc_array(np.array([[0, 1], [np.inf, 0]])), {}, r"mask\[1, 0\]=inf: must be finite"),
         (sp.coo_array(([1], ([0], [0])), shape=(1, 2**31)), {}, r"mask=shape .*: must have fewer than 2\*\*31"),

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from eie_sim.deep_compression.layer import DeepCompression, require_codebook, require_shape, require_widths
 from eie_sim.errors import InputError, as_array, require
+from eie_sim.sparse import checked, is_sparse
 
 MAX_ENTRIES = 2**30
 """Most entries of a layer; a lone weight after a huge gap of narrow indices would claim all memory in fillers."""
@@ -33,12 +34,11 @@ def compress_layer(weights_or_mask: Any, *, weight_bits: int, index_bits: int) -
     weights are rounded to 32-bit floats. Only non-zeros take memory. Raises InputError for a wrong dtype, NaN,
     infinity, huge magnitudes, widths out of range.
     """
-    sparse = hasattr(weights_or_mask, "tocoo")
-    array = weights_or_mask if sparse else as_array("weights", weights_or_mask)
+    sparse = is_sparse(weights_or_mask)
+    array = checked("weights", weights_or_mask) if sparse else as_array("weights", weights_or_mask)
     shape = tuple(int(side) for side in array.shape)
     require(array.dtype.kind in "fiub", "weights", f"dtype {array.dtype}", "must hold booleans or real numbers")
     require(len(shape) > 0, "weights", "a single number", "must have 1 dimension or more")
-    require(not sparse or len(shape) == 2, "weights", f"shape {shape}", "must have 2 dimensions where it is sparse")
     positions, values = _sparse_nonzeros(array) if sparse else _dense_nonzeros(array)
     return compress_positions(
         positions,

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from eie_sim import tables
 from eie_sim.deep_compression.encode import compress_positions
 from eie_sim.deep_compression.sizes import CODEBOOK_VALUE_BITS, Sizes
-from eie_sim.errors import require_int, unknown
+from eie_sim.errors import require_int, require_seed, unknown
 
 Progress = Callable[[str], None]
 
@@ -130,7 +130,7 @@ def published_record(
     Layers have their full sizes; only kept positions take memory. Raises InputError for a seed below 0 or an unknown
     network.
     """
-    require_int("seed", seed, 0)
+    require_seed(seed)
     rows = tables.rows(TABLE)
     known = tuple(dict.fromkeys(row["network"] for row in rows))
     wanted = known if networks is None else tuple(networks)

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.errors import InputError, require
+from eie_sim.errors import InputError, as_array, is_number, require, require_type
+from eie_sim.sparse import as_csc, is_sparse
 
 Floats = NDArray[np.floating[Any]]
 
@@ -21,16 +22,11 @@ MAX_BYTES = 2**31
 """Most bytes the arrays of one file may declare, so that a small file cannot claim all memory."""
 
 MAX_NUMBERS = 2**29
-"""Most numbers of one array, so that bytes widened to floats stay within memory too."""
+"""Most numbers of one array, and of all the arrays of a network, so that bytes widened to floats stay within memory."""
 
 EXACT_IN_FLOAT32 = ("bool", "int8", "uint8", "int16", "uint16", "float16", "float32")
 
 MAX_NAME = 200
-
-
-def is_sparse(array: Any) -> bool:
-    """True for any scipy.sparse matrix or array, without importing scipy."""
-    return hasattr(array, "tocsc")
 
 
 def shown(text: object, limit: int = 80) -> str:
@@ -54,19 +50,10 @@ def require_name(field: str, name: object) -> None:
 
 def require_fraction(field: str, value: object) -> float:
     """`value` as a float; raises InputError unless it is a real number in 0..1."""
-    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    require(number, field, shown(repr(value)), "must be a number in 0..1")
-    fraction = float(value)  # type: ignore[arg-type]  # a number, by the line above
-    require(0.0 <= fraction <= 1.0, field, fraction, "must be in 0..1")
-    return fraction
-
-
-def to_array(field: str, values: Any) -> NDArray[Any]:
-    """Whatever numpy takes for an array. Raises InputError for what it does not, as lists of unequal length."""
-    try:
-        return np.asarray(values)
-    except (ValueError, TypeError, OverflowError) as error:
-        raise InputError(f"{field}: not an array ({one_line(error)})") from None
+    require(is_number(value), field, shown(repr(value)), "must be a number in 0..1")
+    ok = 0 <= value <= 1  # type: ignore[operator]  # a number, by the line above
+    require(ok, field, value, "must be in 0..1")
+    return float(value)  # type: ignore[arg-type]
 
 
 def as_floats(field: str, array: Any) -> Floats:
@@ -74,12 +61,11 @@ def as_floats(field: str, array: Any) -> Floats:
 
     Raises InputError for complex numbers, text and objects, and for more than `MAX_NUMBERS`.
     """
-    values = to_array(field, array)
+    values = as_array(field, array)
     require(values.dtype.kind in "fiub", field, f"dtype {shown(values.dtype)}", "must hold real numbers")
     require(values.size <= MAX_NUMBERS, field, f"{values.size} numbers", f"must be at most {MAX_NUMBERS}")
     target = np.float32 if values.dtype.name in EXACT_IN_FLOAT32 else np.float64
-    with np.errstate(over="ignore"):  # a long double too large becomes infinite, which is refused later by name
-        return values.astype(target, copy=False)
+    return values.astype(target, copy=False)
 
 
 def as_weights(field: str, array: Any) -> Weights:
@@ -90,7 +76,7 @@ def as_weights(field: str, array: Any) -> Weights:
     Booleans in a sparse matrix stay booleans: a pattern without values. Raises InputError for other than two
     dimensions, an empty side, a side beyond `MAX_SIDE`, or numbers that are not real.
     """
-    matrix = array if is_sparse(array) else to_array(field, array)
+    matrix = array if is_sparse(array) else as_array(field, array)
     require_matrix_shape(field, matrix.shape)
     return _csc(field, matrix) if is_sparse(matrix) else as_floats(field, matrix)
 
@@ -106,24 +92,22 @@ def require_matrix_shape(field: str, shape: tuple[int, ...]) -> None:
 def _csc(field: str, matrix: Any) -> Any:
     from scipy.sparse import csc_array
 
-    require(matrix.dtype.kind in "fiub", field, f"dtype {matrix.dtype}", "must hold real numbers")
-    try:
-        if hasattr(matrix, "check_format"):
-            matrix.check_format(full_check=True)  # indices out of range would be read from beyond the arrays
-        csc = csc_array(matrix, copy=True)
-    except (ValueError, TypeError, IndexError, OverflowError) as error:
-        raise InputError(f"{field}: not a valid sparse matrix ({one_line(error)})") from None
-    if csc.dtype != np.bool_:
-        csc = csc_array((as_floats(field, csc.data), csc.indices, csc.indptr), shape=csc.shape)
-    csc.sum_duplicates()
-    csc.eliminate_zeros()
-    return csc
+    csc = as_csc(field, matrix)
+    if csc.dtype == np.bool_:
+        return csc
+    return csc_array((as_floats(field, csc.data), csc.indices, csc.indptr), shape=csc.shape)
 
 
 def nonzero_fraction(array: Any) -> float:
     """Fraction of a numpy array or csc matrix that is not zero; 0 where it is empty."""
     total = int(np.prod(array.shape, dtype=object))
     return int(np.count_nonzero(array.data if is_sparse(array) else array)) / total if total else 0.0
+
+
+def require_plain(field: str, array: Any) -> None:
+    """Raise InputError unless `array` is a numpy array without a mask."""
+    require_type(field, array, np.ndarray)
+    require(not isinstance(array, np.ma.MaskedArray), field, "a masked array", "must be a plain array")
 
 
 def require_floats(field: str, array: Any) -> None:

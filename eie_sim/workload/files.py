@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from eie_sim.errors import InputError, require
+from eie_sim.errors import InputError, require, require_type
 from eie_sim.workload.arrays import MAX_BYTES, one_line, shown
 from eie_sim.workload.matrix_market import read_mtx
 from eie_sim.workload.npz import read_npy, read_npz
@@ -42,6 +42,7 @@ UNREAD = (
 """First bytes of what people hand in by mistake."""
 
 HEAD_BYTES = 32
+MISSING = "file=missing: must be an existing file"
 
 
 @contextmanager
@@ -65,6 +66,7 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, Any]:
     pattern without values. A file with one matrix and no names has it under the file's stem.
     Raises InputError for a file that is missing, damaged, hostile, or not what its name says.
     """
+    require_type("file", path, str, os.PathLike)
     file = Path(path)
     with about(file):
         kind = _kind(file)
@@ -73,7 +75,7 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def _kind(path: Path) -> Kind:
     suffix = path.suffix.lower()
-    require(is_file(path), "file", "missing", "must be an existing file")
+    _require_file(path)
     kind = KINDS.get(suffix)
     if kind is None:
         raise InputError(f"suffix={shown(suffix)}: must be one of {', '.join(KINDS)}; pickles are never read")
@@ -94,6 +96,16 @@ def _guess(head: bytes) -> str:
         if begins(head):
             return f"; it looks like {called}"
     return next((f"; it looks like {called}" for begin, called in UNREAD if head.startswith(begin)), "")
+
+
+def _require_file(path: Path) -> None:
+    if is_file(path):
+        return
+    try:
+        kind = "a folder" if path.is_dir() else "a pipe or device" if path.exists() else None
+    except (OSError, ValueError):  # names no file can have
+        kind = None
+    raise InputError(MISSING if kind is None else f"file={kind}: must be an ordinary file")
 
 
 def is_file(path: Path) -> bool:

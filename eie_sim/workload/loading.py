@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from eie_sim.errors import InputError, require, require_int, unknown
+from eie_sim.errors import InputError, require, require_seed, require_type, unknown
 from eie_sim.prune import keep_count, magnitude
+from eie_sim.sparse import is_sparse
 from eie_sim.workload import synthetic
-from eie_sim.workload.arrays import Floats, is_sparse, require_fraction, shown
+from eie_sim.workload.arrays import Floats, require_fraction, shown
 from eie_sim.workload.files import KINDS, about, is_file, read_arrays
 from eie_sim.workload.naming import BARE_ACTIVATIONS, as_batch, network_from_arrays
 from eie_sim.workload.network import FROM_LAYER_BEFORE, Layer, Network
@@ -46,7 +47,7 @@ def load(
     Layers that need activations and have none get drawn ones of density 1, labelled so.
     Raises InputError for an unknown name, a bad file, or values out of range.
     """
-    require_int("seed", seed, 0)
+    require_seed(seed)
     if activations is not None and activation_density is not None:
         raise InputError(f"activation_density={shown(activation_density)}: must be left out, activations are given")
     network = _open(source, int(seed))
@@ -66,6 +67,7 @@ def load_activations(path: str | os.PathLike[str]) -> Floats:
 
     Returns float [n_vector, n_in]. Raises InputError, also where it cannot be told which array is meant.
     """
+    require_type("activations", path, str, os.PathLike)
     file = Path(path)
     with about(file):
         suffix = file.suffix.lower()
@@ -87,6 +89,7 @@ def pruned(network: Network, density: float) -> Network:
     Starts from the weights before pruning where the network has them; they stay in `dense_layers`. Biases are kept.
     Raises InputError for a density outside 0..1.
     """
+    require_type("network", network, Network)
     density = require_fraction("density", density)
     dense = network.layers if network.dense_layers is None else network.dense_layers
     layers = tuple(_pruned_layer(*pair, density) for pair in zip(network.layers, dense, strict=True))

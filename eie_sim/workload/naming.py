@@ -11,18 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from eie_sim.errors import InputError, require
+from eie_sim.errors import InputError, as_array, require, require_type
+from eie_sim.sparse import checked, is_sparse
 from eie_sim.workload import synthetic
 from eie_sim.workload.arrays import (
+    MAX_NUMBERS,
     Floats,
     Weights,
     as_floats,
     as_weights,
-    is_sparse,
     require_matrix_shape,
     require_name,
     shown,
-    to_array,
 )
 from eie_sim.workload.network import NO_ACTIVATIONS, Layer, Network
 
@@ -72,13 +72,19 @@ def network_from_arrays(arrays: Mapping[str, Any], name: str, *, origin: str = "
     network. Convolutions, recurrent layers and all else are listed in `not_simulated`.
     Raises InputError where there are no weights, or shapes or numbers are wrong.
     """
+    require_type("arrays", arrays, Mapping)
+    require_name("name", name)
+    require_type("origin", origin, str)
     require(0 < len(arrays) <= MAX_ARRAYS, "arrays", len(arrays), f"must be 1 to {MAX_ARRAYS}")
     for each in arrays:
         require_name("array name", each)
-    given = {each: array if is_sparse(array) else to_array(f"array {each}", array) for each, array in arrays.items()}
+    given = {each: _given(f"array {each}", array) for each, array in arrays.items()}
     roles = _roles(given, name)
     if not roles.weights:
         raise InputError(f"no weight matrix, 2-D (out, in), among {_listing(given, roles.left)}")
+    used = [array for each, array in given.items() if each not in roles.left and not is_sparse(array)]
+    total = sum(array.size for array in used)  # those of sparse ones have indices beside them, which are as wide
+    require(total <= MAX_NUMBERS, "arrays", f"{total} numbers", f"must be at most {MAX_NUMBERS} over all arrays")
     layers = tuple(_layer(given, roles, each, origin, seed) for each in roles.weights)
     return Network(
         name=name,
@@ -88,6 +94,10 @@ def network_from_arrays(arrays: Mapping[str, Any], name: str, *, origin: str = "
         not_simulated=tuple((each, roles.left[each]) for each in given if each in roles.left),
         seed=seed,
     )
+
+
+def _given(field: str, array: Any) -> Any:
+    return checked(field, array) if is_sparse(array) else as_array(field, array)
 
 
 def _roles(arrays: dict[str, Any], name: str) -> Roles:
@@ -222,7 +232,7 @@ def _bias(name: str, array: Any, n_out: int) -> Floats:
 def as_batch(field: str, array: Any, n_in: int) -> Floats:
     """Activations as float [n_vector, n_in] from (n_vector, n_in) or (n_in,). Raises InputError for another shape."""
     require(not is_sparse(array), field, "a sparse matrix", "must be a numpy array")
-    values = to_array(field, array)
+    values = as_array(field, array)
     ok = values.ndim in (1, 2) and values.shape[-1] == n_in and values.size > 0
     require(ok, field, f"shape {shown(values.shape)}", f"must be (n_vector, {n_in}) or ({n_in},)")
     return as_floats(field, np.atleast_2d(values))

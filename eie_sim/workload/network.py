@@ -6,19 +6,21 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.errors import InputError, require, require_int, unknown
+from eie_sim.errors import InputError, require, require_seed, require_type, unknown
+from eie_sim.sparse import checked, is_sparse
 from eie_sim.workload.arrays import (
     Floats,
     Weights,
-    is_sparse,
     nonzero_fraction,
     require_floats,
     require_matrix_shape,
     require_name,
+    require_plain,
     shown,
 )
 from eie_sim.workload.shared import SharedWeights
@@ -52,11 +54,12 @@ class Layer:
 
     def __post_init__(self) -> None:
         require_name("layer", self.name)
+        for name, kind in (("weights_source", str), ("activations_source", str), ("synthetic", bool)):
+            require_type(self._field(name), getattr(self, name), kind)
         self._check_weights()
-        if self.stored is not None:
-            same = self.weights is self.stored.weights and self.bias is self.stored.bias
-            require(same, self._field("stored"), "other weights", "must be left out where weights or bias change")
+        self._check_stored()
         if self.bias is not None:
+            require_plain(self._field("bias"), self.bias)
             rule = f"must be ({self.n_out},), one per output"
             require(self.bias.shape == (self.n_out,), self._field("bias"), f"shape {self.bias.shape}", rule)
             require_floats(self._field("bias"), self.bias)
@@ -65,10 +68,20 @@ class Layer:
 
     def _check_weights(self) -> None:
         field = self._field("weights")
+        if is_sparse(self.weights):
+            checked(field, self.weights)
+            require(self.weights.format == "csc", field, self.weights.format, "must be a numpy array or a csc_array")
+        else:
+            require_plain(field, self.weights)
         require_matrix_shape(field, self.weights.shape)
-        stored = self.weights.format if is_sparse(self.weights) else "csc"
-        require(stored == "csc", field, stored, "must be a numpy array or a csc_array")
         require_floats(field, self.weights)
+
+    def _check_stored(self) -> None:
+        if self.stored is None:
+            return
+        require_type(self._field("stored"), self.stored, SharedWeights)
+        same = self.weights is self.stored.weights and self.bias is self.stored.bias
+        require(same, self._field("stored"), "other weights", "must be left out where weights or bias change")
 
     def _field(self, part: str) -> str:
         return f"layer {self.name}: {part}"
@@ -127,7 +140,11 @@ class Network:
 
     def __post_init__(self) -> None:
         require_name("network", self.name)
-        require_int("seed", self.seed, 0)
+        require_seed(self.seed)
+        require_type("chained", self.chained, bool)
+        require_type("source", self.source, str)
+        require_pairs("not_simulated", self.not_simulated)
+        require_layers("layers", self.layers)
         require(len(self.layers) > 0, "layers", "()", "must be at least one")
         twice = [name for name, count in Counter(layer.name for layer in self.layers).items() if count > 1]
         require(not twice, "layer", twice[:1], "two layers of one network must not share a name")
@@ -135,6 +152,7 @@ class Network:
             self._check_chain()
         self._check_inputs()
         if self.dense_layers is not None:
+            require_layers("dense_layers", self.dense_layers)
             before = [(layer.name, *layer.weights.shape) for layer in self.dense_layers]
             after = [(layer.name, *layer.weights.shape) for layer in self.layers]
             require(before == after, "dense_layers", before, f"must have the names and shapes of the layers, {after}")
@@ -157,8 +175,10 @@ class Network:
             ("train_labels", self.train_inputs, self.train_labels),
         ):
             if labels is not None:
+                require_plain(field, labels)
+                require(labels.dtype.kind in "iu", field, f"dtype {labels.dtype}", "must be integers")
                 fits = inputs is not None and labels.shape == (len(inputs),)
-                require(fits, field, f"shape {labels.shape}", "must be one per input of the same kind")
+                require(fits, field, f"shape {labels.shape}", f"must be one per input, {field[:-6]}inputs")
 
     @property
     def inputs(self) -> Floats | None:
@@ -175,6 +195,7 @@ class Network:
 
         Test inputs and labels stay behind, because one layer does not answer the network's question.
         """
+        require_type("layer", name, str)
         names = [layer.name for layer in self.layers]
         if name not in names:
             raise unknown("layer", shown(name), names)
@@ -195,6 +216,22 @@ class Network:
 
 def require_batch(field: str, batch: Floats, n_in: int) -> None:
     """Raise InputError unless `batch` is finite float [n >= 1, n_in]."""
+    require_plain(field, batch)
     ok = batch.ndim == 2 and batch.shape[1] == n_in and len(batch) > 0
     require(ok, field, f"shape {batch.shape}", f"must be (n_vector, {n_in}), n_vector at least 1")
     require_floats(field, batch)
+
+
+def require_layers(field: str, layers: Any) -> None:
+    """Raise InputError unless `layers` is a tuple of `Layer`."""
+    require_type(field, layers, tuple)
+    for at, layer in enumerate(layers):
+        require_type(f"{field}[{at}]", layer, Layer)
+
+
+def require_pairs(field: str, pairs: Any) -> None:
+    """Raise InputError unless `pairs` is a tuple of pairs of text."""
+    require_type(field, pairs, tuple)
+    for at, pair in enumerate(pairs):
+        ok = isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(text, str) for text in pair)
+        require(ok, f"{field}[{at}]", type(pair).__name__, "must be a pair of texts, (name, reason)")

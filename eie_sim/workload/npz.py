@@ -7,19 +7,38 @@ from __future__ import annotations
 
 import math
 import tokenize
+import warnings
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eie_sim.errors import InputError, require
-from eie_sim.workload.arrays import MAX_BYTES, as_floats, as_weights, one_line, require_matrix_shape, shown
+from eie_sim.sparse import from_parts
+from eie_sim.workload.arrays import MAX_BYTES, as_weights, one_line, require_matrix_shape, shown
 
 CHUNK = 2**24
 ENDING = ".npy"
+
+MAX_HEADER = 10_000
+"""Longest header of an array, as numpy has it."""
+
+
+class Version(NamedTuple):
+    """A version of the format: how many bytes state the length of a header, and what reads the header."""
+
+    length_bytes: int
+    read: Callable[[IO[bytes]], tuple[tuple[int, ...], bool, np.dtype[Any]]]
+
+
+VERSIONS = {
+    (1, 0): Version(2, np.lib.format.read_array_header_1_0),
+    (2, 0): Version(4, np.lib.format.read_array_header_2_0),
+}
 
 HEADER_ERRORS = (
     # numpy reads a header as Python source, so a damaged one fails in as many ways as source can
@@ -104,13 +123,24 @@ def _read_array(stream: IO[bytes], size: int) -> NDArray[Any]:
 def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     try:
         version = np.lib.format.read_magic(stream)
-        require(version in ((1, 0), (2, 0)), "format version", version, "must be 1.0 or 2.0")
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        return read(stream)
+        known = VERSIONS.get(version)
+        if known is None:
+            raise InputError(f"format version={version}: must be 1.0 or 2.0")
+        _check_header_length(stream, known.length_bytes)
+        with warnings.catch_warnings(action="ignore"):  # about headers that Python 2 wrote, which are read all the same
+            return known.read(stream)
     except InputError:
         raise
     except HEADER_ERRORS as error:
         raise InputError(f"damaged array header ({one_line(error)})") from None
+
+
+def _check_header_length(stream: IO[bytes], length_bytes: int) -> None:
+    """Look ahead at the length, because numpy reads all of a header before it finds it too long."""
+    at = stream.tell()
+    length = int.from_bytes(stream.read(length_bytes), "little")
+    stream.seek(at)
+    require(length <= MAX_HEADER, "header length", length, f"must be at most {MAX_HEADER} bytes")
 
 
 def _bytes(stream: IO[bytes], count: int) -> NDArray[np.uint8]:
@@ -138,20 +168,8 @@ def _scipy_matrix(arrays: dict[str, Any]) -> Any:
     require(stated.dtype.kind in "iu" and stated.ndim == 1, "shape", shown(stated.tolist()), "must be integers")
     shape = tuple(int(side) for side in stated)
     require_matrix_shape("shape", shape)
-    indices = [_integers(name, arrays[name]) for name in needed]
-    data = arrays["data"] if arrays["data"].dtype == np.bool_ else as_floats("data", arrays["data"])
-    return as_weights("sparse matrix", _assemble(kind, data, indices, shape))
-
-
-def _assemble(kind: str, data: NDArray[Any], indices: list[NDArray[Any]], shape: tuple[int, ...]) -> Any:
-    from scipy import sparse
-
-    try:
-        if kind == "coo":
-            return sparse.coo_array((data, (indices[0], indices[1])), shape=shape)
-        return getattr(sparse, f"{kind}_array")((data, *indices), shape=shape)
-    except (ValueError, TypeError, IndexError, OverflowError, ZeroDivisionError) as error:
-        raise InputError(f"not a valid sparse matrix ({one_line(error)})") from None
+    indices = tuple(_integers(name, arrays[name]) for name in needed)
+    return as_weights("sparse matrix", from_parts("sparse matrix", kind, arrays["data"], indices, (shape[0], shape[1])))
 
 
 def _integers(name: str, array: NDArray[Any]) -> NDArray[Any]:

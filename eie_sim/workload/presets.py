@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from eie_sim.errors import InputError, unknown
+from eie_sim.errors import InputError, require_type, unknown
 from eie_sim.workload import mnist, synthetic
 from eie_sim.workload.arrays import as_floats, shown
 from eie_sim.workload.files import about, read_arrays
@@ -98,6 +98,7 @@ def load_preset(name: str, *, seed: int = 0) -> Network:
 
     Raises InputError for an unknown name: did you mean.
     """
+    require_type("workload", name, str)
     wanted = name.lower()
     if wanted in REAL:
         return REAL[wanted](seed)

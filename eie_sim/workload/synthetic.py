@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.errors import require, require_int
+from eie_sim.errors import require, require_int, require_seed
 from eie_sim.workload.arrays import MAX_SIDE, require_fraction
 
 BLOCK = 2**20
@@ -83,7 +83,7 @@ def synthetic_activations(n_in: int, density: float, *, seed: int = 0) -> tuple[
 
 def _generator(purpose: str, seed: int) -> np.random.Generator:
     """A stream of its own for each purpose and seed, the same on every run (unlike one from Python's hash)."""
-    require_int("seed", seed, 0)
+    require_seed(seed)
     return np.random.default_rng(np.random.SeedSequence([int(seed), zlib.crc32(purpose.encode())]))
 
 

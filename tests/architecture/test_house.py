@@ -26,14 +26,14 @@ FLOORS = [
     ["units.*.matrix", "workload", "golden"],
     ["units.*.encoding", "prune", "deep_compression"],
     ["quantize", "huffman", "units.channel"],
-    ["fixed", "huffman_kernels", "units.*.config", "result", "tables", "recipe"],
+    ["fixed", "huffman_kernels", "units.*.config", "result", "tables", "recipe", "sparse"],
     ["jit", "errors"],
 ]
 ROOMS = {
     "numba": {"jit"},
     "simpy": {"units.channel", "units.eie.reference"},
     "matplotlib": {"report"},
-    "scipy": {"workload", "run"},
+    "scipy": {"sparse", "workload", "run"},
     "safetensors": {"workload"},
     "rich": {"cli", "report"},
     "cyclopts": {"cli"},

@@ -1,5 +1,6 @@
 """The dense oracle against plain Python integers and fractions, and what it says of weights that are stored wrongly."""
 
+import time
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -190,6 +191,19 @@ def test_a_bias_is_driven_by_one_in_every_vector():
     oracle = golden.matmul(codes, book, np.array([[0.0], [1.0], [-1.0]]), asked)
     assert oracle.output.tolist() == [[128, 0], [128, 128], [128, 0]]
     assert oracle.real.tolist() == [[0.5, 0.0], [0.5, 0.5], [0.5, 0.0]]
+
+
+def test_columns_without_codes_are_not_walked():
+    """A matrix of 2**20 columns is done at once where few have codes, and the result is that of those few."""
+    codes = np.zeros((2**20, 2), dtype=np.uint8).T
+    codes[:, [5, 2**20 - 1]] = [[1, 0], [1, 1]]
+    inputs = np.arange(2**20, dtype=np.int64)[None] % 100
+    few = golden.matmul(codes[:, [5, -1]], np.array([0.0, 2.0]), inputs[:, [5, -1]], EXACT)
+    start = time.process_time()
+    found = golden.matmul(codes, np.array([0.0, 2.0]), inputs, EXACT)
+    assert time.process_time() - start < 5
+    np.testing.assert_array_equal(found.output, few.output)
+    assert found.output.tolist() == [[10, 160]]
 
 
 def test_inputs_beyond_a_word_saturate_and_the_bound_knows():

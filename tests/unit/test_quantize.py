@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -46,6 +48,29 @@ def test_converged_centroids_are_the_means_of_the_weights_nearest_to_them(values
     np.testing.assert_allclose(distance[np.arange(len(values)), owner], distance.min(axis=1), atol=1e-12)
     for code in np.unique(owner):
         np.testing.assert_allclose(centroids[code], values[owner == code].mean(), atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_small_weights_beside_huge_ones_keep_their_mean(dtype):
+    small = np.arange(1, 101) * 1e-30
+    values = np.concatenate([[-1e30] * 3, small, [1e30] * 4]).astype(dtype)
+    centroids, thresholds = quantize.cluster(values, 3)
+    np.testing.assert_allclose(centroids, [-1e30, 50.5e-30, 1e30], rtol=1e-6)
+    assert np.bincount(quantize.assign(values, thresholds)).tolist() == [3, 100, 4]
+
+
+MAGNITUDES = st.integers(-30, 30).flatmap(lambda power: st.floats(-9, 9, width=32).map(lambda x: x * 10.0**power))
+
+
+@given(hnp.arrays(np.float64, st.integers(1, 60), elements=MAGNITUDES), st.integers(1, 15))
+def test_centroids_are_means_whatever_the_range(values, n_codes):
+    centroids, thresholds = quantize.cluster(values, n_codes)
+    assert (np.diff(centroids) >= 0).all()
+    owner = quantize.assign(values, thresholds)
+    for code in np.unique(owner):
+        members = values[owner == code]
+        tiny = 1e-14 * np.abs(members).sum() / len(members)  # of a sum in any order
+        assert abs(centroids[code] - math.fsum(members) / len(members)) <= tiny
 
 
 def test_agrees_with_lloyd_on_distinct_random_weights():

@@ -1,6 +1,9 @@
 """What a result says, worked by hand from its counts; shares that add to exactly 100."""
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
@@ -154,6 +157,26 @@ def test_a_simulated_result_survives_json_even_where_the_design_was_given_in_num
     assert figures["config"]["n_pe"] == 3
     assert figures["n_vector"] == 2
     assert figures["config_hash"] == config_hash("eie", EieConfig(n_pe=3, queue_depth=2, clock_mhz=500).to_dict())
+
+
+def test_a_result_of_kernels_that_are_not_compiled_survives_json():
+    program = """
+import json, numpy as np, eie_sim as es
+rng = np.random.default_rng(0)
+weights = rng.normal(size=(40, 9)) * (rng.random((40, 9)) < 0.4)
+matrix = es.EieMatrix.from_dense(weights, n_pe=3, bias=rng.normal(size=40), index_bits=2)
+vectors = rng.normal(size=(2, 9))
+config = es.EieConfig(n_pe=3, queue_depth=2, index_bits=2)
+print(json.dumps([es.simulate(matrix, vectors, config, engine=e).to_dict() for e in ("fast", "reference")]))
+print(json.dumps(es.run_network(es.load(weights), config).verified))
+"""
+    environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
+    command = [sys.executable, "-W", "error", "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    results, verified = map(json.loads, done.stdout.splitlines())
+    fast, reference = ({**result, "engine": None} for result in results)
+    assert fast == reference
+    assert verified
 
 
 def test_the_hash_tells_designs_apart_and_nothing_else():

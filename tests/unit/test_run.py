@@ -535,6 +535,31 @@ def test_an_unknown_engine_is_refused():
         run_network(three_layers(), SMALL, engine="referense")
 
 
+def test_what_is_wrong_with_weights_names_their_layer():
+    layers = layer_of(np.eye(2), activations=[[1.0, 2.0]]), layer_of(np.eye(2) * 2.0**101, "fc2")
+    with pytest.raises(InputError, match=r"^layer fc2: weights\[0, 0\]=2\.5.*: must be finite and of magnitude"):
+        run_network(network_of(*layers), SMALL)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"network": None}, "network=NoneType: must be Network"),
+        ({"network": np.eye(2)}, "network=ndarray: must be Network"),
+        ({"config": None}, "config=NoneType: must be EieConfig"),
+        ({"config": {"n_pe": 4}}, "config=dict: must be EieConfig"),
+        ({"engine": None}, "engine=None: unknown; must be one of fast, reference"),
+        ({"table": "45nm"}, "table=str: must be EnergyTable or None"),
+        ({"progress": None}, "progress=NoneType: must be a function of the step's name"),
+    ],
+)
+def test_arguments_of_another_type(change, message):
+    arguments = {"network": three_layers(), "config": SMALL} | change
+    with pytest.raises(InputError) as error:
+        run_network(arguments.pop("network"), arguments.pop("config"), **arguments)
+    assert str(error.value) == message
+
+
 def test_progress_names_each_step_and_layer():
     steps = []
     run_network(three_layers(), SMALL, progress=steps.append)

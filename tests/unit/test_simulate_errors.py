@@ -1,5 +1,6 @@
 """What does not belong is refused at the door, in one line with field, value and rule."""
 
+import tracemalloc
 from collections import deque
 from decimal import Decimal
 from fractions import Fraction
@@ -263,16 +264,100 @@ def test_odd_values_are_one_short_line(call):
     assert len(str(error.value)) < 400
 
 
-def test_a_sparse_matrix_with_forged_indices_is_refused():
-    forged = scipy.sparse.coo_array(np.eye(3))
-    forged.coords = (forged.coords[0] + 10**7, forged.coords[1])
-    with pytest.raises(es.InputError, match=r"must be in 0\.\.2"):
-        es.EieMatrix.from_dense(forged)
-
-
 def test_small_numpy_integers_do_not_overflow():
     dense = np.random.default_rng(0).normal(size=(300, 3))
     plain = es.EieMatrix.from_dense(dense, n_pe=1, index_bits=8, weight_bits=8)
     small = es.EieMatrix.from_dense(dense, n_pe=np.uint8(1), index_bits=np.uint8(8), weight_bits=np.int8(8))
     np.testing.assert_array_equal(small.codes, plain.codes)
     np.testing.assert_array_equal(small.gaps, plain.gaps)
+
+
+ARRAY = np.array([1, 2])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: es.simulate(None, None), "matrix=NoneType: must be EieMatrix"),
+        (lambda: es.simulate(matrix_of(), [1, 2, 3], timeline=ARRAY), "timeline=ndarray: must be bool"),
+        (lambda: es.footprint(np.eye(2), n_pe=ARRAY), "n_pe=array([1, 2]): must be an integer in 1..65536"),
+        (lambda: es.footprint(matrix_of(), n_pe=ARRAY), "n_pe=array([1, 2]): must be an integer in 1..65536"),
+        (lambda: es.footprint(matrix_of(), index_bits=ARRAY), "index_bits=array([1, 2]): must be an integer in 1..8"),
+        (lambda: es.footprint(matrix_of(), weight_bits="4"), "weight_bits='4': must be an integer in 1..8"),
+    ],
+)
+def test_arguments_of_another_type(call, message):
+    assert refused(call) == message
+
+
+def wide(n_column):
+    """One weight in the last column of very many."""
+    return scipy.sparse.coo_array(([1.0], ([0], [n_column - 1])), shape=(n_column, n_column))
+
+
+def test_a_matrix_too_large_to_be_dense_is_not_decoded():
+    matrix = es.EieMatrix.from_dense(wide(2**20), n_pe=1)
+    rule = "must have at most 2147483648 positions to be decoded to a dense array"
+    assert refused(matrix.decode) == f"weights=shape (1048576, 1048576): {rule}"
+    network = es.load(wide(2**20), activations=np.ones(2**20, np.float32))
+    assert refused(lambda: es.run_network(network, es.EieConfig(n_pe=1))).startswith("layer array: weights=shape")
+
+
+def test_outputs_of_all_vectors_have_a_limit():
+    matrix = es.EieMatrix.from_dense(scipy.sparse.coo_array(([1.0], ([0], [0])), shape=(2**20, 1)), n_pe=1)
+    said = "activations=257 vectors: must give at most 268435456 outputs over all vectors, 1048576 each"
+    for call in (lambda: es.simulate(matrix, np.ones((257, 1))), lambda: matrix.multiply(np.ones((257, 1)))):
+        assert refused(call) == said
+
+
+def test_counts_of_many_vectors_and_pes_take_no_memory_each():
+    matrix = es.EieMatrix.from_dense(np.eye(3), n_pe=4096)
+    es.simulate(matrix, np.ones(3))
+    tracemalloc.start()
+    result = es.simulate(matrix, np.ones((200, 3)))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20e6
+    np.testing.assert_array_equal(result.counts, 200 * es.simulate(matrix, np.ones(3)).counts)
+    assert result.cycles == result.cycles_per_vector.sum()
+
+
+MASKED = np.ma.array([[1.0, 2.0], [3.0, 4.0]], mask=[[0, 1], [0, 0]])
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: es.EieMatrix.from_dense(MASKED),
+        lambda: es.EieMatrix.from_dense([MASKED[0], MASKED[1]]),
+        lambda: es.EieMatrix.from_dense(np.eye(2), bias=MASKED[0]),
+        lambda: es.EieMatrix.from_codes(MASKED.astype(np.uint8), [0, 1]),
+        lambda: es.simulate(es.EieMatrix.from_dense(np.eye(2)), MASKED),
+        lambda: es.footprint(MASKED),
+        lambda: es.load(MASKED),
+        lambda: es.load({"fc1.weight": MASKED}),
+        lambda: es.load(np.eye(2), activations=MASKED),
+        lambda: es.workload.Layer(name="fc1", weights=MASKED, weights_source="made up", synthetic=True),
+    ],
+)
+def test_a_mask_is_not_lost(call):
+    assert "=a masked array: must be a plain array" in refused(call)
+
+
+@pytest.mark.parametrize("dtype", [">f4", ">f8", ">f2", ">i2", "g"])
+def test_dense_arrays_of_any_byte_order_and_width(dtype):
+    dense = np.array([[1, 0, 3], [0, 2, 0]]).astype(dtype)
+    plain, odd = es.EieMatrix.from_dense(dense.astype(float), n_pe=2), es.EieMatrix.from_dense(dense, n_pe=2)
+    assert odd.codebook.tolist() == plain.codebook.tolist()
+    np.testing.assert_array_equal(odd.decode(), plain.decode())
+    assert es.footprint(dense) == es.footprint(dense.astype(float))
+    assert es.load(dense).layers[0].weights.tolist() == dense.astype(float).tolist()
+    vector = np.array([1, 2, 3]).astype(dtype)
+    np.testing.assert_array_equal(
+        es.simulate(plain, vector).output, es.simulate(plain, vector.astype(vector.dtype.newbyteorder("="))).output
+    )
+
+
+def test_big_endian_words_are_a_raw_codebook_too():
+    words = np.array([0, 7], dtype=">i2")
+    assert es.EieMatrix.from_codes([[1]], words, scales=es.Scales(weight=2)).codebook.tolist() == [0.0, 1.75]

@@ -112,13 +112,13 @@ def test_missing_files(tmp_path):
 
 def test_a_folder(tmp_path):
     (tmp_path / "w.npz").mkdir()
-    refused(tmp_path / "w.npz", "must be an existing file")
+    refused(tmp_path / "w.npz", "file=a folder: must be an ordinary file")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "w.npz")
-    refused(tmp_path / "w.npz", "must be an existing file")
+    refused(tmp_path / "w.npz", "file=a pipe or device: must be an ordinary file")
 
 
 @pytest.mark.parametrize("name", ["a\0b", "a\nb", "x" * 5000, "", "a\nb.npz", "\x1b[31m"])

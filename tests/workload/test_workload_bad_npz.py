@@ -39,7 +39,7 @@ HEADERS = {
     "no type": ("{'descr': 'banana', 'fortran_order': False, 'shape': (2, 2), }", "damaged array header"),
     "code": ("__import__('os').abort()", "damaged array header"),
     "brackets": ("(" * 5000, "damaged array header"),
-    "long": ("{" + " " * 60000 + "}", "damaged array header"),
+    "long": ("{" + " " * 60000 + "}", "header length=60003: must be at most 10000 bytes"),
     "wrong keys": ("{'descr': '<f8'}", "damaged array header"),
     "unclosed": ("{'descr': '''", "damaged array header"),
     "odd indent": ("  {'descr':\n '<f8'", "damaged array header"),
@@ -70,6 +70,22 @@ def test_a_header_of_version_2_is_read(tmp_path):
     assert load(tmp_path / "w.npy").layers[0].weights[0, 0] == 3
 
 
+@pytest.mark.parametrize("length", [10_001, 1_900_000_000, 2**32 - 1])
+def test_a_header_that_claims_to_be_long_is_not_read(tmp_path, length):
+    data = b"\x93NUMPY\x02\x00" + length.to_bytes(4, "little") + b"{" + bytes(100)
+    (tmp_path / "w.npy").write_bytes(data)
+    refused(tmp_path / "w.npy", f"header length={length}: must be at most 10000 bytes")
+    with zipfile.ZipFile(tmp_path / "w.npz", "w") as archive:
+        archive.writestr("w.npy", data)
+    refused(tmp_path / "w.npz", f"header length={length}: must be at most 10000 bytes")
+
+
+def test_a_header_of_python_2_is_read_quietly(tmp_path):
+    header = "{'descr': '<f8', 'fortran_order': False, 'shape': (1L, 2L), }"
+    (tmp_path / "w.npy").write_bytes(npy(header, np.array([3.0, 4.0]).tobytes()))
+    assert load(tmp_path / "w.npy").layers[0].weights.tolist() == [[3, 4]]
+
+
 def test_bytes_after_an_array(tmp_path):
     np.save(tmp_path / "w.npy", matrix())
     with (tmp_path / "w.npy").open("ab") as stream:
@@ -94,6 +110,15 @@ def test_declared_sizes_are_added_up(tmp_path, monkeypatch):
     monkeypatch.setattr("eie_sim.workload.npz.MAX_BYTES", 1000)
     np.savez(tmp_path / "w.npz", a=np.ones((8, 8)), b=np.ones((8, 8)))
     refused(tmp_path / "w.npz", "declared size=1280: must be at most 1000 bytes over all arrays")
+
+
+def test_numbers_are_added_up_before_they_are_widened(tmp_path, monkeypatch):
+    monkeypatch.setattr("eie_sim.workload.naming.MAX_NUMBERS", 100)
+    small = np.ones((8, 8), np.int8)
+    np.savez(tmp_path / "w.npz", a=small, b=small)
+    refused(tmp_path / "w.npz", "arrays=128 numbers: must be at most 100 over all arrays")
+    np.savez(tmp_path / "w.npz", a=small, image=np.ones((3, 8, 8, 8), np.int8))
+    assert len(load(tmp_path / "w.npz").layers) == 1
 
 
 def test_the_size_of_a_file_is_limited(tmp_path, monkeypatch):

@@ -11,7 +11,17 @@ from sample_files import WRITERS, matrix, two_layers
 
 from eie_sim import InputError
 from eie_sim.prune import keep_count, magnitude
-from eie_sim.workload import Layer, Network, load, pruned
+from eie_sim.workload import (
+    Layer,
+    Network,
+    load,
+    load_activations,
+    load_preset,
+    network_from_arrays,
+    pruned,
+    read_arrays,
+    synthetic_activations,
+)
 
 UNCHAINED = {"a": matrix(), "b": matrix(1, (5, 7))}
 
@@ -58,6 +68,98 @@ def test_one_layer_by_name(tmp_path):
     assert network.layers[0].activations_source == "synthetic, density 1, seed 0: none given"
     with pytest.raises(InputError, match="layer=fc3: unknown; did you mean fc2 or fc1"):
         load(two_layers(), layer="fc3")
+
+
+LAYER = {"name": "fc1", "weights": matrix(), "weights_source": "made up", "synthetic": True}
+PART = Layer(**LAYER)
+NETWORK = {"name": "net", "layers": (PART,), "chained": False, "source": "made up"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": None}, "layer=None: must be 1 to 200 printable characters"),
+        ({"weights": None}, "layer fc1: weights=NoneType: must be ndarray"),
+        ({"weights": [[1.0]]}, "layer fc1: weights=list: must be ndarray"),
+        ({"weights": np.ones(3)}, "layer fc1: weights=shape (3,): must have 2 dimensions, (out, in)"),
+        ({"bias": [0.0]}, "layer fc1: bias=list: must be ndarray"),
+        ({"bias": 1.0}, "layer fc1: bias=float: must be ndarray"),
+        ({"activations": "x"}, "layer fc1: activations=str: must be ndarray"),
+        ({"weights_source": None}, "layer fc1: weights_source=NoneType: must be str"),
+        ({"activations_source": 3}, "layer fc1: activations_source=int: must be str"),
+        ({"synthetic": None}, "layer fc1: synthetic=NoneType: must be bool"),
+        ({"stored": "x"}, "layer fc1: stored=str: must be SharedWeights"),
+    ],
+)
+def test_parts_of_a_layer_of_another_type(change, message):
+    with pytest.raises(InputError) as caught:
+        Layer(**(LAYER | change))
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": None}, "network=None: must be 1 to 200 printable characters"),
+        ({"layers": None}, "layers=NoneType: must be tuple"),
+        ({"layers": ()}, "layers=(): must be at least one"),
+        ({"layers": (PART, None)}, "layers[1]=NoneType: must be Layer"),
+        ({"chained": None}, "chained=NoneType: must be bool"),
+        ({"source": None}, "source=NoneType: must be str"),
+        ({"not_simulated": None}, "not_simulated=NoneType: must be tuple"),
+        ({"not_simulated": ("x",)}, "not_simulated[0]=str: must be a pair of texts, (name, reason)"),
+        ({"test_inputs": [1.0]}, "test_inputs=list: must be ndarray"),
+        ({"calibration": 1.0}, "calibration=float: must be ndarray"),
+        ({"test_labels": [1]}, "test_labels=list: must be ndarray"),
+        ({"test_labels": np.ones(1)}, "test_labels=dtype float64: must be integers"),
+        ({"dense_layers": PART}, "dense_layers=Layer: must be tuple"),
+        ({"dense_layers": (None,)}, "dense_layers[0]=NoneType: must be Layer"),
+        ({"seed": None}, "seed=None: must be an integer >= 0"),
+        ({"seed": 2**128}, f"seed={2**128}: must be below 2**128"),
+    ],
+)
+def test_parts_of_a_network_of_another_type(change, message):
+    with pytest.raises(InputError) as caught:
+        Network(**(NETWORK | change))
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: load(matrix(), layer=np.ones(3)), "layer=ndarray: must be str"),
+        (lambda: load(matrix(), layer=3), "layer=int: must be str"),
+        (lambda: load(None), "workload=NoneType: must be a preset"),
+        (lambda: load(matrix(), density=10**400), "density=1000"),
+        (lambda: load(matrix(), activation_density=10**400), "activation_density=1000"),
+        (lambda: load(matrix(), density=np.ones(2)), r"density=array([1., 1.]): must be a number in 0..1"),
+        (lambda: load(matrix(), seed=2**128), f"seed={2**128}: must be below 2**128"),
+        (lambda: load(matrix(), seed=10**5000), "seed=an int too long to show: must be below 2**128"),
+        (lambda: pruned(None, 0.5), "network=NoneType: must be Network"),
+        (lambda: load_activations(None), "activations=NoneType: must be str or PathLike"),
+        (lambda: load_activations(3), "activations=int: must be str or PathLike"),
+        (lambda: read_arrays(None), "file=NoneType: must be str or PathLike"),
+        (lambda: load_preset(None), "workload=NoneType: must be str"),
+        (lambda: load_preset("alex-7", seed=2**128), f"seed={2**128}: must be below 2**128"),
+        (lambda: network_from_arrays(None, "net"), "arrays=NoneType: must be Mapping"),
+        (lambda: network_from_arrays([matrix()], "net"), "arrays=list: must be Mapping"),
+        (lambda: network_from_arrays({"w": matrix()}, None), "name=None: must be 1 to 200 printable characters"),
+        (lambda: network_from_arrays({3: matrix()}, "net"), "array name=3: must be 1 to 200 printable characters"),
+        (lambda: network_from_arrays({"w": None}, "net"), "no weight matrix, 2-D (out, in), among w"),
+        (lambda: network_from_arrays({"w": matrix()}, "net", origin=None), "origin=NoneType: must be str"),
+        (lambda: network_from_arrays({"w": matrix()}, "net", seed=None), "seed=None: must be an integer >= 0"),
+        (lambda: synthetic_activations(3, 0.5, seed=2**128), f"seed={2**128}: must be below 2**128"),
+    ],
+)
+def test_arguments_of_another_type(call, message):
+    with pytest.raises(InputError) as caught:
+        call()
+    assert str(caught.value).startswith(message)
+    assert len(str(caught.value)) < 400
+
+
+def test_the_largest_seed():
+    assert load(matrix() != 0, seed=2**128 - 1).layers[0].synthetic
 
 
 def test_given_activations_replace_recorded_ones_and_test_inputs():

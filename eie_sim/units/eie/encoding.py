@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from eie_sim.errors import InputError, as_array, require
 from eie_sim.jit import kernel
+from eie_sim.sparse import MAX_COLUMNS, as_csc, is_sparse, require_sides
 
 MAX_WEIGHT = 2.0**100
 """Magnitude above which sums of weights could overflow; fixed point saturates long before."""
@@ -32,18 +33,12 @@ class Columns(NamedTuple):
 
 def columns_of(w: Any) -> tuple[Columns, tuple[int, int]]:
     """Non-zeros of a 2-D numpy array or scipy.sparse matrix, column by column, and the shape (n_out, n_in)."""
-    if hasattr(w, "tocsc"):
-        require(len(w.shape) == 2, "weights", f"shape {w.shape}", "must have 2 dimensions, (out, in)")
-        _require_inside(w)
-        sparse = w.tocsc(copy=True)
-        sparse.sum_duplicates()
-        sparse.eliminate_zeros()
-        require_real("weights", sparse.data)
+    if is_sparse(w):
+        sparse = as_csc("weights", w)
         return Columns(sparse.indptr.astype(np.int64), sparse.indices.astype(np.int32), sparse.data), sparse.shape
     dense = as_array("weights", w)
     require_real("weights", dense)
-    require(dense.ndim == 2, "weights", f"shape {dense.shape}", "must have 2 dimensions, (out, in)")
-    require(max(dense.shape) < 2**31, "weights", f"shape {dense.shape}", "must have fewer than 2**31 rows and columns")
+    require_sides("weights", dense.shape, columns=MAX_COLUMNS)
     if dense.dtype in (np.float16, np.bool_):
         dense = dense.astype(np.float32)
     if not (dense.flags.c_contiguous or dense.flags.f_contiguous):
@@ -55,14 +50,6 @@ def columns_of(w: Any) -> tuple[Columns, tuple[int, int]]:
     values = np.empty(starts[-1], dtype=dense.dtype)
     _fill_nonzeros(dense, starts[:-1].copy(), rows, values)
     return Columns(starts, rows, values), dense.shape
-
-
-def _require_inside(sparse: Any) -> None:
-    """Raise InputError for a scipy matrix whose indices, edited by hand, lie outside its shape: kernels trust them."""
-    entries = sparse.tocoo()
-    for name, index, size in (("row", entries.row, sparse.shape[0]), ("column", entries.col, sparse.shape[1])):
-        inside = index.size == 0 or (index.min() >= 0 and index.max() < size)
-        require(inside, f"weights.{name}", "out of range", f"must be in 0..{size - 1}")
 
 
 def require_finite(field: str, values: NDArray[Any]) -> None:

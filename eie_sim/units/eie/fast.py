@@ -89,7 +89,7 @@ def run(matrix: EieMatrix, activations: NDArray[np.int16], config: EieConfig, *,
         items, lost, asked.entries, broadcast_at, pe_times[1], sums, matrix.n_out, counts, classes, broadcast
     )
     return EieTiming(
-        cycles=last_issue + DRAIN_CYCLES if last_issue else 0,
+        cycles=int(last_issue) + DRAIN_CYCLES if last_issue else 0,
         counts=counts,
         classes=classes,
         broadcast=broadcast,

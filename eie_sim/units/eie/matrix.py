@@ -26,6 +26,12 @@ MAX_ENTRIES = 2**30
 MAX_POINTERS = 2**27
 """Column pointers of one matrix over all PEs, checked before they are allocated."""
 
+MAX_DENSE = 2**31
+"""Codes of a matrix that is decoded to a dense array, a byte each."""
+
+MAX_OUTPUTS = 2**28
+"""Outputs of one batch of vectors."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class EieMatrix:
@@ -274,14 +280,26 @@ class EieMatrix:
 
     def multiply(self, activations: NDArray[np.floating]) -> NDArray[np.float64]:
         """Float outputs [n_vector, n_out] for float inputs [n_vector, n_in], with the codebook's float values."""
+        self.require_outputs(len(activations))
         outputs = np.zeros((len(activations), self.n_out))
         ones = np.ones((len(activations), int(self.has_bias)))
         inputs = np.concatenate([np.asarray(activations, dtype=np.float64), ones], axis=1)
         encoding.multiply(self.weights.starts, self.weights.rows, self.codebook[self.weights.values], inputs, outputs)
         return outputs
 
+    def require_outputs(self, n_vector: int) -> None:
+        """Raise InputError where the outputs of so many vectors are more than are kept."""
+        most = f"must give at most {MAX_OUTPUTS} outputs over all vectors, {self.n_out} each"
+        require(n_vector * self.n_out <= MAX_OUTPUTS, "activations", f"{n_vector} vectors", most)
+
     def decode(self) -> NDArray[np.uint8]:
-        """Codes as a dense array, uint8[n_out, n_column], read back from the entries alone."""
+        """Codes as a dense array, uint8[n_out, n_column], read back from the entries alone.
+
+        Raises InputError for a matrix too large to be dense.
+        """
+        shape = self.n_out, self.n_column
+        rule = f"must have at most {MAX_DENSE} positions to be decoded to a dense array"
+        require(self.n_out * self.n_column <= MAX_DENSE, "weights", f"shape {shape}", rule)
         dense = np.zeros((self.n_column, self.n_out), dtype=np.uint8)
         encoding.decode(self.codes, self.gaps, self.pe_starts, self.pointers, dense)
         return dense.T

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from eie_sim.errors import as_array, require, unknown
 from eie_sim.fixed import WORD_MAX, WORD_MIN, to_fixed
-from eie_sim.result import BROADCAST_MEANINGS, EieClass, EieEvent, EieRun, SimResult, config_hash
+from eie_sim.result import BROADCAST_MEANINGS, EieClass, EieEvent, EieRun, SimResult, Timeline, config_hash
 from eie_sim.units.eie import fast, functional
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.encoding import require_finite
@@ -18,6 +18,17 @@ from eie_sim.units.eie.memories import memories
 
 ENGINES = ("fast", "reference")
 FIXED_BY_MATRIX = ("n_pe", "index_bits", "weight_bits")
+
+
+class _Batch(NamedTuple):
+    """Runs of several vectors, summed but for output, int16 or int32 [n_vector, n_out], and cycles [n_vector]."""
+
+    output: NDArray[np.integer]
+    cycles: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    classes: NDArray[np.int64]
+    broadcast: NDArray[np.int64]
+    timelines: list[Timeline]
 
 
 def config_for(matrix: EieMatrix) -> EieConfig:
@@ -43,35 +54,39 @@ def simulate(
 ) -> SimResult:
     """Run one vector, or a batch one after the other. See `eie_sim.simulate`."""
     config = config or config_for(matrix)
-    if not isinstance(engine, str) or engine not in ENGINES:
-        raise unknown("engine", engine, ENGINES)
+    require_engine(engine)
     _require_agreement(matrix, config)
     given = _activations(matrix, activations)
     matrix = matrix.with_scales_for(given, active=config.active)
     raw = raw_activations(matrix, given)
-    runs = [_run(matrix, vector, config, engine, timeline) for vector in np.atleast_2d(raw)]
-    timelines = [run.timing.timeline for run in runs]
-    single = raw.ndim == 1
+    done = _run_all(matrix, np.atleast_2d(raw), config, engine, timeline)
+    single, n_vector = raw.ndim == 1, len(done.cycles)
     return SimResult(
         unit="eie",
         engine=engine,
         config=config,
-        output=_outputs(runs, single, config, matrix.n_out),
+        output=done.output[0] if single else done.output,
         scales={name: int(bits or 0) for name, bits in matrix.scales.to_dict().items()},
-        cycles=sum(run.timing.cycles for run in runs),
-        cycles_per_vector=np.array([run.timing.cycles for run in runs], dtype=np.int64),
+        cycles=int(done.cycles.sum()),
+        cycles_per_vector=done.cycles,
         n_unit=matrix.n_pe,
         event_names=tuple(event.name.lower() for event in EieEvent),
-        counts=_total([run.timing.counts for run in runs], (matrix.n_pe + 1, len(EieEvent))),
+        counts=done.counts,
         class_names=tuple(kind.name.lower() for kind in EieClass),
-        classes=_total([run.timing.classes for run in runs], (matrix.n_pe, len(EieClass))),
-        broadcast=_named(_total([run.timing.broadcast for run in runs], (len(BROADCAST_MEANINGS),))),
-        dense_macs=matrix.n_out * matrix.n_in * len(runs),
+        classes=done.classes,
+        broadcast=_named(done.broadcast),
+        dense_macs=matrix.n_out * matrix.n_in * n_vector,
         memories=memories(matrix, config),
-        inputs=inputs or f"given, {len(runs)} vector{'' if len(runs) == 1 else 's'}",
+        inputs=inputs or f"given, {n_vector} vector{'' if n_vector == 1 else 's'}",
         config_hash=config_hash("eie", config.to_dict()),
-        timeline=None if not timeline else timelines[0] if single else timelines,  # type: ignore[arg-type]
+        timeline=None if not timeline else done.timelines[0] if single else done.timelines,
     )
+
+
+def require_engine(engine: object) -> None:
+    """Raise InputError, did you mean, unless `engine` is the name of one."""
+    if not isinstance(engine, str) or engine not in ENGINES:
+        raise unknown("engine", engine, ENGINES)
 
 
 def raw_activations(matrix: EieMatrix, activations: NDArray[Any]) -> NDArray[np.int16]:
@@ -80,6 +95,27 @@ def raw_activations(matrix: EieMatrix, activations: NDArray[Any]) -> NDArray[np.
         return activations.astype(np.int16)
     assert matrix.scales.activation is not None
     return to_fixed(activations, matrix.scales.activation)
+
+
+def _run_all(matrix: EieMatrix, batch: NDArray[np.int16], config: EieConfig, engine: str, timeline: bool) -> _Batch:
+    """Every vector after the other. Counts are added up at once: those of 65536 PEs take megabytes a vector."""
+    dtype = np.int16 if config.accumulator_bits == 16 else np.int32
+    done = _Batch(
+        output=np.zeros((len(batch), matrix.n_out), dtype=dtype),
+        cycles=np.zeros(len(batch), dtype=np.int64),
+        counts=np.zeros((matrix.n_pe + 1, len(EieEvent)), dtype=np.int64),
+        classes=np.zeros((matrix.n_pe, len(EieClass)), dtype=np.int64),
+        broadcast=np.zeros(len(BROADCAST_MEANINGS), dtype=np.int64),
+        timelines=[],
+    )
+    for at, vector in enumerate(batch):
+        output, timing = _run(matrix, vector, config, engine, timeline)
+        done.output[at], done.cycles[at] = output, timing.cycles
+        for name in ("counts", "classes", "broadcast"):
+            getattr(done, name)[:] += getattr(timing, name)
+        if timing.timeline is not None and timeline:
+            done.timelines.append(timing.timeline)
+    return done
 
 
 def _run(matrix: EieMatrix, raw: NDArray[np.int16], config: EieConfig, engine: str, timeline: bool) -> EieRun:
@@ -102,23 +138,13 @@ def _activations(matrix: EieMatrix, activations: ArrayLike) -> NDArray[Any]:
     require(given.dtype.kind in "fiu", "activations", f"dtype {given.dtype}", "must be floats or raw int16")
     rule = f"must be ({matrix.n_in},) or (n_vector, {matrix.n_in}) for a matrix of {matrix.n_in} inputs"
     require(given.ndim in (1, 2) and given.shape[-1] == matrix.n_in, "activations", f"shape {given.shape}", rule)
+    matrix.require_outputs(1 if given.ndim == 1 else len(given))
     if given.dtype.kind == "f":
         require_finite("activations", given)
     elif given.size:
         for extreme in (int(given.min()), int(given.max())):
             require(WORD_MIN <= extreme <= WORD_MAX, "activations", extreme, "raw words must fit int16")
     return given
-
-
-def _outputs(runs: list[EieRun], single: bool, config: EieConfig, n_out: int) -> NDArray[np.integer]:
-    dtype = np.int16 if config.accumulator_bits == 16 else np.int32
-    outputs = np.array([run.output for run in runs], dtype=dtype).reshape(len(runs), n_out)
-    return np.asarray(outputs[0] if single else outputs, dtype=dtype)
-
-
-def _total(arrays: list[NDArray[np.int64]], shape: tuple[int, ...]) -> NDArray[np.int64]:
-    """Sum over vectors; zeros for an empty batch."""
-    return np.sum(arrays, axis=0) if arrays else np.zeros(shape, dtype=np.int64)
 
 
 def _named(broadcast: NDArray[np.int64]) -> dict[str, int]:
