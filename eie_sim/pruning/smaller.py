@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -21,21 +22,26 @@ def without_dead(network: Network) -> Network:
     for a layer of which nothing would be left.
     """
     require(network.chained, "remove", "True", "must be left out where the layers are no chain")
-    arrays = chain(
+    smaller = shrunk(
         [LayerArrays(name=layer.name, weight=dense(layer.weights), bias=layer.bias) for layer in network.layers]
     )
-    while True:
-        gone = dead(arrays)
-        if not any(mask.any() for mask in gone.values()):
-            break
-        arrays = remove(arrays, {name: ~mask for name, mask in gone.items()}, fold_constants=True)
-    layers = tuple(_layer(before, after) for before, after in zip(network.layers, arrays.layers, strict=True))
+    layers = tuple(_layer(before, after) for before, after in zip(network.layers, smaller, strict=True))
     first = replace(
         layers[0],
         activations=network.layers[0].activations,
         activations_source=network.layers[0].activations_source,
     )
     return replace(network, layers=(first, *layers[1:]), dense_layers=None)
+
+
+def shrunk(layers: Sequence[LayerArrays]) -> tuple[LayerArrays, ...]:
+    """The layers of a chain without dead neurons, until there are none; see `without_dead`."""
+    arrays = chain(layers)
+    while True:
+        gone = dead(arrays)
+        if not any(mask.any() for mask in gone.values()):
+            return arrays.layers
+        arrays = remove(arrays, {name: ~mask for name, mask in gone.items()}, fold_constants=True)
 
 
 def _layer(before: Layer, after: LayerArrays) -> Layer:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 from eie_sim.cost import cost
@@ -14,8 +15,10 @@ from eie_sim.prune import pattern, score
 from eie_sim.prune.accuracy_table import REGULARISERS, SCHEDULES, AccuracyRecord, accuracy_table
 from eie_sim.prune.mlp import Array, Mlp, forward
 from eie_sim.prune.pruned_training import Rule, each_layer, hidden_neurons
+from eie_sim.prune.removal import LayerArrays
 from eie_sim.pruning.measure import N_MEASURED, mlp_of, require_held_back, require_training, weights_of
 from eie_sim.pruning.network import PATTERNS
+from eie_sim.pruning.smaller import shrunk
 from eie_sim.recipe import Recipe
 from eie_sim.workload import Network
 
@@ -42,7 +45,7 @@ def table_of(
     recipe : m_group, blocks and window of the patterns
 
     Cost is cycles per vector of all layers on the design, for the first N_MEASURED held-back inputs, passed on in
-    floats.
+    floats; of the neuron pattern, those of the smaller network that is left.
     Returns the records, and what was left out in words.
     Raises InputError for a network without labelled inputs to train and judge on.
     """
@@ -68,7 +71,7 @@ def table_of(
                 each: config_of if epochs is None else replace(config_of, epochs=epochs)
                 for each, config_of in _some("regularisers", regularisers, REGULARISERS).items()
             },
-            cost_of=lambda pruned: _cycles(pruned, judged.inputs[:N_MEASURED], config),
+            cost_of=partial(_cycles, inputs=judged.inputs[:N_MEASURED], config=config, smaller=name == "neuron"),
             progress=progress,
         )
     return records, left_out
@@ -101,7 +104,14 @@ def _nm(weight: Array, density: float, m_group: int) -> Any:
     return pattern.nm(n_keep, m_group).prune(score.l1(weight)).mask
 
 
-def _cycles(network: Mlp, inputs: Array, config: Any) -> float:
-    """Cycles per vector of all layers, the inputs passed on in floats."""
+def _cycles(network: Mlp, *, inputs: Array, config: Any, smaller: bool) -> float:
+    """Cycles per vector of all layers, the inputs passed on in floats; of the smaller network where neurons went."""
+    network = _without_neurons(network) if smaller else network
     layers = zip(network.weights, network.biases, forward(network, inputs)[0], strict=True)
     return sum(cost("cycles", weight, config, activations=read, bias=bias) for weight, bias, read in layers)
+
+
+def _without_neurons(network: Mlp) -> Mlp:
+    pairs = zip(network.weights, network.biases, strict=True)
+    layers = shrunk([LayerArrays(name=str(at), weight=weight, bias=bias) for at, (weight, bias) in enumerate(pairs)])
+    return Mlp(tuple(layer.weight for layer in layers), tuple(layer.bias for layer in layers if layer.bias is not None))

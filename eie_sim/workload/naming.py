@@ -34,6 +34,7 @@ PAIRED = re.compile(r"(?P<stem>(?:.*[._/])?)(?P<word>weights?|w)(?P<number>_?\d*
 BIAS_OF = {"weights": ("biases", "bias"), "weight": ("bias",), "w": ("b",)}
 ACTIVATIONS_NAME = re.compile(r"(?P<layer>.+)(?:[./]input|[._/]activations)", re.IGNORECASE)
 BARE_ACTIVATIONS = "activations"
+EXAMPLES = ("test_inputs", "test_labels", "train_inputs", "train_labels", "calibration")
 
 BY_NAME = (
     (re.compile(r"lstm|(?<![a-z])(bi)?(gru|rnn)", re.IGNORECASE), "recurrent, {}, not simulated yet"),
@@ -64,7 +65,9 @@ def network_from_arrays(arrays: Mapping[str, Any], name: str, *, origin: str = "
 
     arrays : numpy or scipy.sparse; weights are 2-D, (out, in). `X.weight`, `X_weight`, `X/weight` or any other 2-D
         array is the weights of a layer; `X.bias`, `X_bias`, `X/bias`, or b1 beside W1, its bias; `X.activations` or
-        `X.input`, (n, n_in) or (n_in,), its recorded activations; `activations` those of the first layer
+        `X.input`, (n, n_in) or (n_in,), its recorded activations; `activations` those of the first layer.
+        `test_inputs`, `train_inputs` and `calibration`, (n, n_in), and `test_labels` and `train_labels`, (n,), are
+        those of the network
     origin : "file" or "memory", for the labels
     seed : for the values of a pattern, a matrix of booleans, which has none of its own
 
@@ -79,11 +82,15 @@ def network_from_arrays(arrays: Mapping[str, Any], name: str, *, origin: str = "
     for each in arrays:
         require_name("array name", each)
     given = {each: _given(f"array {each}", array) for each, array in arrays.items()}
+    examples = _examples(given)
+    given = {each: array for each, array in given.items() if each not in examples}
     roles = _roles(given, name)
     if not roles.weights:
         raise InputError(f"no weight matrix, 2-D (out, in), among {_listing(given, roles.left)}")
     used = [array for each, array in given.items() if each not in roles.left and not is_sparse(array)]
-    total = sum(array.size for array in used)  # those of sparse ones have indices beside them, which are as wide
+    total = sum(
+        array.size for array in (*used, *examples.values())
+    )  # those of sparse ones have indices beside them, which are as wide
     require(total <= MAX_NUMBERS, "arrays", f"{total} numbers", f"must be at most {MAX_NUMBERS} over all arrays")
     layers = tuple(_layer(given, roles, each, origin, seed) for each in roles.weights)
     return Network(
@@ -93,7 +100,18 @@ def network_from_arrays(arrays: Mapping[str, Any], name: str, *, origin: str = "
         source=origin,
         not_simulated=tuple((each, roles.left[each]) for each in given if each in roles.left),
         seed=seed,
+        **examples,
     )
+
+
+def _examples(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """Inputs of the network as floats, and their labels, by the names of the network's fields."""
+    found = {each: array for each, array in arrays.items() if each in EXAMPLES}
+    for each, array in found.items():
+        require(not is_sparse(array), f"array {each}", "a sparse matrix", "must be a numpy array")
+    return {
+        each: array if each.endswith("labels") else as_floats(f"array {each}", array) for each, array in found.items()
+    }
 
 
 def _given(field: str, array: Any) -> Any:

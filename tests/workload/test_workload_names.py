@@ -6,7 +6,7 @@ import scipy.sparse
 from sample_files import matrix
 
 from eie_sim import InputError
-from eie_sim.workload import network_from_arrays
+from eie_sim.workload import load, network_from_arrays
 
 
 def network(**arrays):
@@ -194,3 +194,33 @@ def test_the_arrays_given_are_not_changed():
     for m, parts in zip((repeated, raw), before, strict=True):
         for now, then in zip((m.data, m.indices, m.indptr), parts, strict=True):
             np.testing.assert_array_equal(now, then)
+
+
+def test_labelled_inputs_belong_to_the_network(tmp_path):
+    rng = np.random.default_rng(0)
+    arrays = {"fc1.weight": rng.normal(size=(5, 4)), "fc2.weight": rng.normal(size=(3, 5))}
+    arrays |= {"test_inputs": rng.normal(size=(7, 4)), "test_labels": rng.integers(0, 3, 7)}
+    arrays |= {"train_inputs": rng.integers(0, 2, (9, 4)), "train_labels": rng.integers(0, 3, 9)}
+    np.savez(tmp_path / "net.npz", **arrays, calibration=np.ones((2, 4)))
+    network = load(tmp_path / "net.npz")
+    assert [layer.name for layer in network.layers] == ["fc1", "fc2"]
+    np.testing.assert_array_equal(network.test_inputs, arrays["test_inputs"])
+    np.testing.assert_array_equal(network.train_labels, arrays["train_labels"])
+    assert network.train_inputs.dtype.kind == "f"
+    assert network.calibration.shape == (2, 4)
+    assert network.not_simulated == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "message"),
+    [
+        ("test_labels", np.zeros(7, int), "test_labels=shape .7,.: must be one per input, test_inputs"),
+        ("train_inputs", np.zeros((7, 3)), r"train_inputs=shape \(7, 3\): must be \(n_vector, 4\)"),
+        ("calibration", np.full((1, 4), np.nan), r"calibration\[0, 0\]=nan: must be finite"),
+        ("test_inputs", np.array([["a"]]), "array test_inputs=dtype <U1: must hold real numbers"),
+        ("train_labels", np.zeros(7), "train_labels=dtype float64: must be integers"),
+    ],
+)
+def test_inputs_that_do_not_fit_the_network_are_refused(name, array, message):
+    with pytest.raises(InputError, match=message):
+        load({"w": np.ones((3, 4)), name: array})
