@@ -174,7 +174,10 @@ def _selected(
         kept = globally(among, density, pattern=shape, **given)
     masks = {name: np.ones(weights[name].shape, np.bool_) for name in whole}
     rest = {name: PruneResult(mask=m, asked=1.0, kept=m.size, total=m.size) for name, m in masks.items()}
-    return replace(kept, layers={name: (kept.layers | rest)[name] for name in weights})
+    layers = {name: (kept.layers | rest)[name] for name in weights}
+    total = sum(layer.total for layer in layers.values())
+    asked_of_all = (kept.asked * kept.total + sum(layer.total for layer in rest.values())) / total
+    return replace(kept, layers=layers, asked=asked_of_all if rest else kept.asked)
 
 
 def _epochs_of_steps(recipe: Recipe, steps: int) -> int:
