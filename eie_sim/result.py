@@ -44,6 +44,33 @@ class EieClass(IntEnum):
     DRAIN = 4
 
 
+class NmEvent(IntEnum):
+    """Counted events of a chip of N:M tensor cores, over all tiles of a product; the columns of its count matrix."""
+
+    MACS = 0
+    OPERAND_SELECTS = 1
+    L2_BYTES = 2
+    L2_METADATA_BYTES = 3
+    SMEM_BYTES = 4
+    SMEM_METADATA_BYTES = 5
+    DRAM_BYTES = 6
+    DRAM_METADATA_BYTES = 7
+    STORE_BYTES = 8
+    TILES = 9
+    WAVES = 10
+    IDLE_CORES = 11
+
+
+class NmPart(IntEnum):
+    """Parts of the chip that a product keeps busy; which is busiest names the bound."""
+
+    TENSOR = 0
+    SMEM = 1
+    L2 = 2
+    STORE = 3
+    DRAM = 4
+
+
 EVENT_MEANINGS = {
     "broadcasts": "activations sent to all PEs",
     "queue_writes": "items put into an activation queue",
@@ -56,6 +83,34 @@ EVENT_MEANINGS = {
     "accumulator_reads": "accumulators read, one per MAC",
     "accumulator_writes": "accumulators written, one per MAC",
     "output_writes": "output rows written back",
+}
+
+NM_EVENT_MEANINGS = {
+    "macs": "multiply-accumulates of full tiles, kept values only",
+    "operand_selects": "rows of B picked by metadata, one per executed MAC of a sparse product",
+    "l2_bytes": "copied from L2 for full tiles: values, metadata, activations",
+    "l2_metadata_bytes": "metadata within l2_bytes",
+    "smem_bytes": "operands read from shared memory for full tiles",
+    "smem_metadata_bytes": "metadata within smem_bytes",
+    "dram_bytes": "distinct bytes of all waves, clipped to the real product, outputs too",
+    "dram_metadata_bytes": "metadata within dram_bytes",
+    "store_bytes": "outputs of full tiles stored",
+    "tiles": "output tiles",
+    "waves": "waves of tiles over the cores",
+    "idle_cores": "cores without a tile in the last wave",
+}
+
+PART_MEANINGS = {
+    "tensor": "instructions issued to the tensor cores of core 0",
+    "smem": "operands read from the shared memory of core 0",
+    "l2": "copies on the L2 port of core 0",
+    "store": "outputs stored by core 0",
+    "dram": "distinct bytes of all waves at the chip's DRAM",
+}
+
+NM_CLASS_MEANINGS = {
+    "tensor": "core 0 issues instructions",
+    "waiting": "for data, operands, stores, other cores, DRAM or the launch",
 }
 
 CLASS_MEANINGS = {
@@ -97,6 +152,25 @@ class EieRun(NamedTuple):
     timing: EieTiming
 
 
+class NmTiming(NamedTuple):
+    """When and how often, for one product.
+
+    cycles : of the whole product
+    counts : by NmEvent; exact, as Python integers
+    busy : cycles by NmPart
+    """
+
+    cycles: int
+    counts: tuple[int, ...]
+    busy: tuple[int, ...]
+
+
+def bound_of(cycles: int, busy: tuple[int, ...]) -> str:
+    """The busiest part, the first of equals, or `latency` where none is busy for half of the cycles."""
+    most = max(busy)
+    return "latency" if 2 * most < cycles else NmPart(busy.index(most)).name.lower()
+
+
 class MemoryFit(NamedTuple):
     """Whether one memory of a PE holds what the layer needs, in the memory's own unit, and the passes it would take."""
 
@@ -120,16 +194,23 @@ def config_hash(*parts: object) -> str:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SimResult:
-    """Output, cycles and counts of one layer on one unit, over one vector or a batch run one after the other.
+    """Output, cycles and counts of one layer on one unit, over one vector, or over a batch.
 
-    output : raw accumulators before ReLU, [n_out] or [n_vector, n_out]; int16, or int32 for wider accumulators
-    cycles : total over the vectors; cycles_per_vector int64[n_vector]
-    n_unit : processing elements
-    counts : int64[n_unit + 1, n_event], a row per PE and a last one for the central control unit, columns `event_names`
-    classes : int64[n_unit, n_class] PE-cycles, columns `class_names`; they add to cycles * n_unit
-    broadcast : sent, blocked_cycles, lost_cycles
+    EIE runs the vectors of a batch one after the other; the N:M unit multiplies by all of them at once.
+
+    output : raw accumulators before ReLU, [n_out] or [n_vector, n_out]; int16 or int32 of EIE, int32 or float32 of the
+        N:M unit; None where a shape was timed without data
+    cycles : total over the vectors; cycles_per_vector int64[n_vector], one total of the N:M unit
+    n_unit : processing elements of EIE; 1 of the N:M unit, whose core 0 is watched
+    counts : int64[rows, n_event], columns `event_names`: of EIE a row per PE and a last one for the central control
+        unit, of the N:M unit one row
+    classes : int64[n_unit, n_class] cycles, columns `class_names`; they add to cycles * n_unit
+    useful_class : the class that counts as utilisation; busy_classes : those that count in load balance
+    extra : further totals of the unit, by name: `broadcast` of EIE, `busy` of the N:M unit
+    named : choices and findings of the unit: `tile`, `runs_as` and `bound` of the N:M unit
     timeline : (T, L) per vector: one pair for a vector, a list of pairs for a batch; None when not asked
     scales : fractional bits of weight, activation and accumulator; value = raw / 2**bits
+    effectual_macs : MACs that count: of EIE both operands non-zero, of the N:M unit kept weights of the real shape
     dense_macs : n_out * n_in per vector, what a dense unit computes (bias not counted)
     fits, memories : whether the layer fits the PE's memories, and each of them
     inputs : what the activations were, in words
@@ -139,8 +220,7 @@ class SimResult:
     unit: str
     engine: str
     config: Any
-    output: NDArray[np.integer]
-    scales: dict[str, int]
+    output: Any
     cycles: int
     cycles_per_vector: NDArray[np.int64]
     n_unit: int
@@ -148,11 +228,16 @@ class SimResult:
     counts: NDArray[np.int64]
     class_names: tuple[str, ...]
     classes: NDArray[np.int64]
-    broadcast: dict[str, int]
+    useful_class: str
+    busy_classes: tuple[str, ...]
+    effectual_macs: int
     dense_macs: int
-    memories: tuple[MemoryFit, ...]
     inputs: str
     config_hash: str
+    scales: dict[str, int] = field(default_factory=dict)
+    memories: tuple[MemoryFit, ...] = ()
+    extra: dict[str, dict[str, int]] = field(default_factory=dict)
+    named: dict[str, Any] = field(default_factory=dict)
     timeline: Timeline | list[Timeline] | None = field(default=None, repr=False)
 
     @property
@@ -172,25 +257,31 @@ class SimResult:
 
     @property
     def stats(self) -> dict[str, dict[str, int]]:
-        """Totals: `events` by name, `classes` in PE-cycles, `broadcast`."""
+        """Totals: `events` by name, `classes` in cycles of all units, and the unit's `extra`."""
         events = dict(zip(self.event_names, self.counts.sum(axis=0).tolist(), strict=True))
         classes = dict(zip(self.class_names, self.classes.sum(axis=0).tolist(), strict=True))
-        return {"events": events, "classes": classes, "broadcast": dict(self.broadcast)}
+        return {"events": events, "classes": classes, **{name: dict(totals) for name, totals in self.extra.items()}}
 
     @property
-    def effectual_macs(self) -> int:
-        """MACs executed: both operands non-zero (a bias included)."""
-        return self.stats["events"]["macs"]
+    def bound(self) -> str | None:
+        """What limits the N:M unit: its busiest part, or latency; None of a unit that names none."""
+        return self.named.get("bound")
 
     @property
     def utilisation(self) -> float:
-        """Share of PE-cycles that issue a weight entry, 0 to 1."""
-        return _ratio(self.stats["classes"]["weight"], self.cycles * self.n_unit)
+        """Share of the units' cycles in the useful class, such as issuing a weight entry, 0 to 1."""
+        return _ratio(self.stats["classes"][self.useful_class], self.cycles * self.n_unit)
+
+    @property
+    def busy(self) -> NDArray[np.int64]:
+        """Busy cycles of each unit, int64[n_unit]."""
+        columns = [self.class_names.index(name) for name in self.busy_classes]
+        return np.asarray(self.classes[:, columns].sum(axis=1))
 
     @property
     def load_balance(self) -> float:
-        """Mean busy over max busy PE, busy being cycles that issue an entry; 1 where nothing is issued."""
-        busy = self.classes[:, EieClass.WEIGHT] + self.classes[:, EieClass.PADDING]
+        """Mean busy over max busy unit; 1 where nothing is issued."""
+        busy = self.busy
         return float(busy.mean() / busy.max()) if busy.max() else 1.0
 
     @property
@@ -214,7 +305,7 @@ class SimResult:
                 f"{self.unit}, {self.engine} engine: {self.cycles} cycles, "
                 f"{self.time_us:.2f} us at {self.config.clock_mhz:g} MHz",
                 f"inputs: {self.inputs}; {fits}; config {self.config_hash}",
-                f"PE-cycles: {split}",
+                f"cycles by class: {split}",
                 f"utilisation {100 * self.utilisation:.1f} %, load balance {100 * self.load_balance:.1f} %",
                 f"effective {self.effective_gops:.1f} GOP/s (effectual MACs), "
                 f"dense-equivalent {self.dense_equivalent_gops:.1f} GOP/s (dense MACs)",
@@ -234,6 +325,7 @@ class SimResult:
             "time_us": self.time_us,
             "scales": dict(self.scales),
             "stats": self.stats,
+            **self.named,
             "effectual_macs": self.effectual_macs,
             "dense_macs": self.dense_macs,
             "utilisation": self.utilisation,

@@ -10,7 +10,6 @@ from typing import Any
 import eie_sim
 from eie_sim.energy import EnergyReport, total_of
 from eie_sim.formats import Format
-from eie_sim.result import EieClass
 from eie_sim.run import LayerRun, NetworkRun
 
 
@@ -95,7 +94,7 @@ def total_record(run: NetworkRun) -> dict[str, Any]:
     cycles, time_us = run.cycles, sum(result.time_us for result in results)
     classes = {name: sum(r.stats["classes"][name] for r in results) for name in results[0].class_names}
     events = {name: sum(r.stats["events"][name] for r in results) for name in results[0].event_names}
-    busy = [r.classes[:, EieClass.WEIGHT] + r.classes[:, EieClass.PADDING] for r in results]
+    busy = [result.busy for result in results]
     most = sum(int(b.max()) for b in busy)
     dense_macs = sum(result.dense_macs for result in results)
     vectors = max(layer.n_vector for layer in run.layers)
@@ -166,5 +165,5 @@ def versions() -> dict[str, str]:
 def _activation_density(run: LayerRun) -> float:
     """Active inputs over all inputs, the bias left out."""
     total = run.n_vector * run.matrix.n_in
-    sent = run.result.broadcast["sent"] - run.n_vector * int(run.matrix.has_bias)
+    sent = run.result.extra["broadcast"]["sent"] - run.n_vector * int(run.matrix.has_bias)
     return sent / total if total else 0.0

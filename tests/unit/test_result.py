@@ -51,7 +51,10 @@ def result_of(**changes):
         "counts": counts,
         "class_names": CLASSES,
         "classes": np.array([[25, 5, 10, 54, 6], [15, 3, 20, 56, 6]]),
-        "broadcast": {"sent": 7, "blocked_cycles": 1, "lost_cycles": 2},
+        "useful_class": "weight",
+        "busy_classes": ("weight", "padding"),
+        "effectual_macs": 40,
+        "extra": {"broadcast": {"sent": 7, "blocked_cycles": 1, "lost_cycles": 2}},
         "dense_macs": 600,
         "memories": (MemoryFit("a", 8, 8, "bits", 1), MemoryFit("b", 9, 4, "entries", 3)),
         "inputs": "made up",
@@ -120,7 +123,7 @@ def test_summary_says_it_all_in_five_lines():
     assert result_of().summary().splitlines() == [
         "eie, fast engine: 100 cycles, 0.25 us at 400 MHz",
         "inputs: made up; does not fit: 3 passes; config 0123456789ab",
-        "PE-cycles: weight 20.0 %, padding 4.0 %, empty 15.0 %, waiting 55.0 %, drain 6.0 %",
+        "cycles by class: weight 20.0 %, padding 4.0 %, empty 15.0 %, waiting 55.0 %, drain 6.0 %",
         "utilisation 20.0 %, load balance 80.0 %",
         "effective 0.3 GOP/s (effectual MACs), dense-equivalent 4.8 GOP/s (dense MACs)",
     ]

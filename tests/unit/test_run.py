@@ -315,10 +315,10 @@ def test_negative_inputs_that_take_no_part_are_counted():
         network = network_of(layer_of(np.eye(3), activations=inputs), chained=chained)
         positive = run_network(network, SMALL)
         assert positive.layers[0].negative_ignored == 3
-        assert positive.layers[0].result.broadcast["sent"] == 2
+        assert positive.layers[0].result.extra["broadcast"]["sent"] == 2
         nonzero = run_network(network, replace(SMALL, active="nonzero"))
         assert nonzero.layers[0].negative_ignored == 0
-        assert nonzero.layers[0].result.broadcast["sent"] == 5
+        assert nonzero.layers[0].result.extra["broadcast"]["sent"] == 5
         assert [layer["negative_inputs_ignored"] for layer in network_record(positive)["layers"]] == [3]
 
 
