@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from eie_sim import tables
 from eie_sim.energy import COMPONENTS, EnergyTable, account, area, scaling, sram, total_of
 from eie_sim.errors import InputError
-from eie_sim.result import EieClass, EieEvent, SimResult
+from eie_sim.result import EieClass, EieEvent, NmEvent, SimResult
 from eie_sim.units.eie.config import EieConfig
+from eie_sim.units.nm.config import TensorCoreConfig
 
 KIB = 1024
 HEADER = "event,energy_pj,source\n"
@@ -296,9 +297,78 @@ def test_a_report_is_json():
     assert record["by_component_pj"].keys() == account(alex_7()).by_component.keys()
 
 
-def test_another_unit_is_refused():
-    with pytest.raises(InputError, match=r"^unit=nm: "):
-        account(result_with({}, unit="nm"))
+def test_a_table_of_another_unit_is_refused():
+    table = EnergyTable.for_config(TensorCoreConfig.preset("nm-64"))
+    with pytest.raises(InputError, match=r"^table=nm-45nm: must be one for the eie unit"):
+        account(result_with({}), table)
+
+
+# the N:M unit
+
+
+def nm_result(events, *, cycles=100, config=None):
+    """A result of the N:M unit with these counts."""
+    config = config or TensorCoreConfig.preset("nm-64")
+    counts = np.zeros((1, len(NmEvent)), dtype=np.int64)
+    for name, count in events.items():
+        counts[0, NmEvent[name.upper()]] = count
+    return SimResult(
+        unit="nm",
+        engine="fast",
+        config=config,
+        output=None,
+        cycles=cycles,
+        cycles_per_vector=np.array([cycles]),
+        n_unit=1,
+        event_names=tuple(event.name.lower() for event in NmEvent),
+        counts=counts,
+        class_names=("tensor", "waiting"),
+        classes=np.array([[40, cycles - 40]]),
+        useful_class="tensor",
+        busy_classes=("tensor",),
+        effectual_macs=events.get("macs", 0),
+        dense_macs=0,
+        inputs="made up",
+        config_hash="",
+    )
+
+
+def test_every_event_of_the_nm_unit_has_an_energy_or_is_part_of_one():
+    table = EnergyTable.for_config(TensorCoreConfig.preset("nm-64"))
+    counted = {event.name.lower() for event in NmEvent}
+    assert counted - set(table.energy_pj) == {"tiles", "waves", "idle_cores"}
+    assert set(table.energy_pj) - counted == {"register_bytes"}
+
+
+def test_energy_of_the_nm_unit_by_hand():
+    """4x4x4 instructions read 2 x 16 words of 2 bytes and move 16 accumulators of 4 bytes twice: 3 bytes a MAC."""
+    config = TensorCoreConfig.preset("nm-64", smem_bytes=64 * 1024, l2_bytes=1024 * 1024, dram="lpddr4")
+    events = {"macs": 1000, "operand_selects": 1000, "smem_bytes": 300, "smem_metadata_bytes": 100}
+    report = account(nm_result(events | {"dram_bytes": 50, "dram_metadata_bytes": 10}, config=config))
+    smem_pj_per_byte = sram(64 * 1024, 128).read_pj / 16
+    assert report.by_component["macs"] == pytest.approx(1000 * (1.1 + 0.9))
+    assert report.by_component["registers"] == pytest.approx(3000 * 0.072)
+    assert report.by_component["smem"] == pytest.approx(200 * smem_pj_per_byte)
+    assert report.by_component["dram"] == pytest.approx(40 * 8 * 8)
+    metadata = 100 * smem_pj_per_byte + 10 * 8 * 8 + 1000 * 0.02435
+    assert report.by_component["metadata"] == pytest.approx(metadata)
+    assert report.by_component["clock"] == pytest.approx(100 * 64 * 1.8)
+    assert report.n_pe == 64
+    assert report.total_pj == pytest.approx(math.fsum(report.by_component.values()))
+
+
+def test_int8_macs_cost_less_and_dram_does_not_scale_with_the_node():
+    energies = {}
+    for name in ("stc-1024", "rtx3090", "a100-sxm", "h100-sxm"):
+        energies[name] = EnergyTable.for_config(TensorCoreConfig.preset(name)).energy_pj
+    assert energies["stc-1024"]["macs"] == pytest.approx(0.3)
+    assert energies["a100-sxm"]["macs"] == pytest.approx(2.0 * scaling(7).energy_x)
+    bits = {"stc-1024": 8.0, "rtx3090": 14.0, "a100-sxm": 3.9, "h100-sxm": 4.05}
+    for name, pj_per_bit in bits.items():
+        for event in ("dram_bytes", "dram_metadata_bytes"):
+            assert energies[name][event] == pytest.approx(8 * pj_per_bit)
+    chosen = {row.event for row in EnergyTable.for_config(TensorCoreConfig.preset("rtx3090")).rows if row.chosen}
+    assert chosen == {"dram_bytes", "dram_metadata_bytes", "pe_cycle"}
 
 
 def test_layers_add():
@@ -412,8 +482,8 @@ def test_area_follows_the_design():
     assert area(EieConfig(node_nm=28)).total_mm2 == pytest.approx(64 * 0.638024 * 0.3767)
 
 
-def test_energy_needs_no_compiler_and_no_unit():
-    code = "import sys, eie_sim.energy; assert not {'numba', 'scipy', 'simpy', 'eie_sim.units'} & set(sys.modules)"
+def test_energy_needs_no_compiler_and_no_engine():
+    code = "import sys, eie_sim.energy; assert not {'numba', 'scipy', 'simpy', 'eie_sim.engine'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

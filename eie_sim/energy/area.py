@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from eie_sim import tables
-from eie_sim.energy.constants import WORD_BITS, require_config, sram_sizes
+from eie_sim.energy.eie import WORD_BITS, sram_sizes
 from eie_sim.energy.technology import scaling, sram
+from eie_sim.energy.units import require_eie
 
 MODULES = {
     "act_queue": "Act queue",
@@ -72,7 +73,7 @@ def area(config: Any) -> AreaReport:
     left out, as 64 PEs alone make up the paper's 40.8 mm2. Node factors (Stillmaker and Baas 2017) are for logic, and
     are used for SRAM too. Raises InputError for another type, and for a node without factors.
     """
-    require_config(config)
+    require_eie(config)
     published = {row["item"]: row["area_um2"] for row in tables.rows("eie_table2") if row["group"] == "module"}
     mm2 = {module: float(published[name]) / 1e6 for module, name in MODULES.items()}
     filler_share = mm2.pop("filler") / sum(mm2.values())

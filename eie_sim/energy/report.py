@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from eie_sim.energy.constants import COMPONENTS, LEAKAGE
+from eie_sim.energy.rows import LEAKAGE
 from eie_sim.energy.table import EnergyTable
+from eie_sim.energy.units import energies_of
 from eie_sim.errors import require
 from eie_sim.result import SimResult
 
@@ -19,8 +20,8 @@ class EnergyReport:
 
     by_event : pJ by counted event
     pe_cycle_pj : pJ of clock and pipeline registers
-    by_component : pJ by module of Table II, and `leakage`
-    n_pe, time_us, effectual_macs : of the result
+    by_component : pJ by module of Table II, or by level of the N:M unit, and `leakage`
+    n_pe, time_us, effectual_macs : of the result; of the N:M unit n_pe is the chip's MACs in a cycle
     table, node_nm : the energies used
     """
 
@@ -87,24 +88,26 @@ def account(result: SimResult, table: EnergyTable | None = None) -> EnergyReport
     require(isinstance(result, SimResult), "result", type(result).__name__, "must be a SimResult")
     given = table is None or isinstance(table, EnergyTable)
     require(given, "table", type(table).__name__, "must be an EnergyTable, or left out")
-    require(result.unit == "eie", "unit", result.unit, "energies are known for eie only")
+    energies = energies_of(result.config)
     table = EnergyTable.for_config(result.config) if table is None else table
-    events = result.stats["events"]
-    pe_cycles = result.cycles * result.n_unit
-    by_event = {event: count * table.energy_pj[event] for event, count in events.items()}
-    by_component = dict.fromkeys((component for parts in COMPONENTS.values() for component in parts), 0.0)
+    components = energies.components
+    require(table.components == components, "table", table.name, f"must be one for the {energies.unit} unit")
+    lanes = energies.lanes(result.config)
+    pe_cycles = result.cycles * lanes
+    by_event = {event: count * table.energy_pj[event] for event, count in energies.counts(result).items()}
+    by_component = dict.fromkeys((component for parts in components.values() for component in parts), 0.0)
     for event, energy in by_event.items():
-        for component in COMPONENTS[event]:
-            by_component[component] += energy / len(COMPONENTS[event])
+        for component in components[event]:
+            by_component[component] += energy / len(components[event])
     for component, energy in table.pe_cycle_pj.items():
         by_component[component] += pe_cycles * energy
-    by_component[LEAKAGE] = table.leakage_mw * result.n_unit * result.time_us * 1e3  # 1 mW us is 1000 pJ
+    by_component[LEAKAGE] = table.leakage_mw * lanes * result.time_us * 1e3  # 1 mW us is 1000 pJ
     return EnergyReport(
         table=table.name,
         node_nm=table.node_nm,
-        n_pe=result.n_unit,
+        n_pe=lanes,
         time_us=result.time_us,
-        effectual_macs=events["macs"],
+        effectual_macs=result.effectual_macs,
         by_event=by_event,
         pe_cycle_pj=pe_cycles * sum(table.pe_cycle_pj.values()),
         by_component=by_component,

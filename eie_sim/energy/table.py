@@ -9,9 +9,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from eie_sim.energy.constants import COMPONENTS, LEAKAGE, PE_CYCLE, EnergyRow, default_rows, require_config, row_of
+from eie_sim.energy.rows import LEAKAGE, PE_CYCLE, Components, EnergyRow, row_of
 from eie_sim.energy.technology import scaling
+from eie_sim.energy.units import energies_of
 from eie_sim.errors import InputError, require, unknown
+
+DRAM = "dram"
+"""How events off the chip begin: their energy does not scale with the chip's node."""
 
 CSV_COLUMNS = ["event", "energy_pj", "source"]
 
@@ -25,31 +29,42 @@ class EnergyTable:
 
     name : how reports call it
     node_nm, clock_mhz : technology node and clock it holds for
-    rows : a row for every event, then clock and leakage per PE-cycle
+    components : where the energy of an event belongs
+    rows : a row for every event, then clock and leakage per PE-cycle (of the N:M unit, per MAC lane and cycle)
     """
 
     name: str
     node_nm: int
     clock_mhz: float
+    components: Components
     rows: tuple[EnergyRow, ...]
 
     @classmethod
     def for_config(cls, config: Any) -> EnergyTable:
         """The default table: SRAM by capacity and width, registers and adds linear in bits, all scaled to the node.
 
-        config : EieConfig
+        config : EieConfig or TensorCoreConfig
 
         Width of codes and gaps changes how often the Spmat SRAM is read and nothing else: a code still picks one
         16-bit word, and the multiplier stays 16 x 16. Scaling to the node applies to leakage power too.
         Raises InputError for another type, and for a node without scaling factors.
         """
-        require_config(config)
+        energies = energies_of(config)
         factor = scaling(config.node_nm).energy_x
         note = "" if factor == 1.0 else f"; x {factor:g} to {config.node_nm} nm (Stillmaker and Baas 2017, logic)"
-        rows = tuple(
-            row._replace(energy_pj=row.energy_pj * factor, source=row.source + note) for row in default_rows(config)
+        scaled = tuple(
+            row
+            if row.event.startswith(DRAM)
+            else row._replace(energy_pj=row.energy_pj * factor, source=row.source + note)
+            for row in energies.rows(config)
         )
-        return cls(name=f"eie-{config.node_nm}nm", node_nm=config.node_nm, clock_mhz=float(config.clock_mhz), rows=rows)
+        return cls(
+            name=f"{energies.unit}-{config.node_nm}nm",
+            node_nm=config.node_nm,
+            clock_mhz=float(config.clock_mhz),
+            components=energies.components,
+            rows=scaled,
+        )
 
     @classmethod
     def from_csv(cls, text: str, config: Any, *, name: str = "given", where: str = "text") -> EnergyTable:
@@ -65,7 +80,7 @@ class EnergyTable:
         require(isinstance(name, str), "name", type(name).__name__, "must be text")
         require(isinstance(text, str), where, type(text).__name__, "must be text, as to_csv writes it")
         try:
-            given = _parse(text)
+            given = _parse(text, default.components)
         except InputError as error:
             raise InputError(f"{where}: {error}") from None
         return replace(default, name=name, rows=tuple(given.get(row.event, row) for row in default.rows))
@@ -86,19 +101,19 @@ class EnergyTable:
     @cached_property
     def pe_cycle_pj(self) -> dict[str, float]:
         """Energy of clock and pipeline registers per PE and cycle, by component. The clock is not gated."""
-        shares = COMPONENTS[PE_CYCLE]
+        shares = self.components[PE_CYCLE]
         return {component: self._row(PE_CYCLE).energy_pj / len(shares) for component in shares}
 
     @cached_property
     def leakage_mw(self) -> float:
-        """Leakage of one PE."""
+        """Leakage of one PE, or MAC lane."""
         return self._row(LEAKAGE).energy_pj * self.clock_mhz / 1e3
 
     def _row(self, event: str) -> EnergyRow:
         return next(row for row in self.rows if row.event == event)
 
 
-def _parse(text: str) -> dict[str, EnergyRow]:
+def _parse(text: str, components: Components) -> dict[str, EnergyRow]:
     """Rows by event."""
     reader = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True)
     given: dict[str, EnergyRow] = {}
@@ -107,7 +122,7 @@ def _parse(text: str) -> dict[str, EnergyRow]:
         require(header == CSV_COLUMNS, "line 1", _shown(",".join(header)), f"must be {','.join(CSV_COLUMNS)}")
         for cells in reader:
             if cells:
-                row = _parse_row(f"line {reader.line_num}", cells)
+                row = _parse_row(f"line {reader.line_num}", cells, components)
                 require(row.event not in given, f"line {reader.line_num}: event", row.event, "is there already")
                 given[row.event] = row
     except csv.Error as error:
@@ -115,12 +130,12 @@ def _parse(text: str) -> dict[str, EnergyRow]:
     return given
 
 
-def _parse_row(line: str, cells: list[str]) -> EnergyRow:
+def _parse_row(line: str, cells: list[str], components: Components) -> EnergyRow:
     rule = f"must be {len(CSV_COLUMNS)}; a source with a comma needs quotes around it"
     require(len(cells) == len(CSV_COLUMNS), f"{line}: cells", len(cells), rule)
     event, energy, source = (cell.strip() for cell in cells)
-    if event not in COMPONENTS:
-        raise unknown(f"{line}: event", _shown(event), COMPONENTS)
+    if event not in components:
+        raise unknown(f"{line}: event", _shown(event), components)
     try:
         energy_pj = float(energy)
     except ValueError:
@@ -129,7 +144,7 @@ def _parse_row(line: str, cells: list[str]) -> EnergyRow:
     require(0.0 <= energy_pj <= MAX_ENERGY_PJ, f"{line}: energy_pj", _shown(energy), rule)
     rule = "must be one line of printable text; is a quote left open?"
     require(source.isprintable(), f"{line}: source", _shown(source), rule)
-    return row_of(event, energy_pj, source or "given without a source")
+    return row_of(components, event, energy_pj, source or "given without a source")
 
 
 def _shown(cell: str) -> str:
