@@ -5,11 +5,23 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from eie_sim.errors import InputError, is_number, require, require_int, require_one_of, unknown
+from eie_sim.errors import (
+    InputError,
+    is_number,
+    require,
+    require_int,
+    require_one_of,
+    require_seed,
+    require_type,
+    unknown,
+)
 
 PATTERNS = ("element", "nm", "block", "neuron", "input", "balanced")
 CRITERIA = ("l1", "l2", "wanda", "taylor", "obd", "apoz", "random")
 SCOPES = ("local", "global")
+MAX_NUMBER = 1e30
+"""Of rates and penalties; infinity and NaN are beyond it."""
+
 SCHEDULES = ("one-shot", "linear", "cubic", "iterative")
 
 
@@ -81,22 +93,38 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for field, known in (("pattern", PATTERNS), ("criterion", CRITERIA)):
-            if getattr(self, field) not in known:
-                raise unknown(field, getattr(self, field), known)
+            value = getattr(self, field)
+            if not isinstance(value, str) or value not in known:
+                raise unknown(field, value, known)
         require_one_of("scope", self.scope, SCOPES)
         require_one_of("schedule", self.schedule, SCHEDULES)
+        require_type("remove", self.remove, bool)
+        require_seed(self.seed)
         require_int("steps", self.steps, 1, 1000)
         require_int("epochs", self.epochs, 0, 10**6)
-        for field in ("density", "floor"):
+        for field in ("n_keep", "m_group", "block_rows", "block_cols"):
+            require_int(field, getattr(self, field), 1)
+        if self.window is not None:
+            require_int("window", self.window, 1)
+        for field, rule, high in (
+            ("density", "must be in 0..1", 1),
+            ("floor", "must be in 0..1", 1),
+            ("distillation", "must be in 0..1", 1),
+            ("penalty_l1", "must be a finite number >= 0", MAX_NUMBER),
+            ("penalty_l2", "must be a finite number >= 0", MAX_NUMBER),
+            ("learning_rate", "must be a finite number above 0", MAX_NUMBER),
+        ):
             value = getattr(self, field)
-            if value is not None:
-                require(is_number(value), field, value, "must be a number in 0..1")
-                require(0 <= value <= 1, field, value, "must be in 0..1")
+            if value is not None or field != "density":
+                require(is_number(value) and 0 <= value <= high, field, value, rule)
+        require(self.learning_rate > 0, "learning_rate", self.learning_rate, "must be a finite number above 0")
         self._check_together()
 
     def _check_together(self) -> None:
         if self.pattern == "nm":
             require(self.schedule == "one-shot", "schedule", self.schedule, "must be one-shot, nm has but one density")
+        if self.schedule == "iterative":
+            require(self.density != 0, "density", self.density, "must be above 0, iterative steps always leave some")
         if self.criterion == "apoz":
             require(self.pattern == "neuron", "pattern", self.pattern, "must be neuron where the criterion is apoz")
         if self.scope == "global" and (self.density is None or self.pattern in ("nm", "balanced")):

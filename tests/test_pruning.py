@@ -51,7 +51,7 @@ def test_every_layer_keeps_exactly_what_was_asked_of_its_weights_before_pruning(
 
 
 def test_layers_may_have_densities_of_their_own():
-    _, kept = prune_network(DIGITS, Recipe(density=0.5), DESIGN, densities={"fc3": 1.0, "fc1": 0.1})
+    _, kept = prune_network(DIGITS, Recipe(density=0.5), DESIGN, layer_density={"fc3": 1.0, "fc1": 0.1})
     assert [layer.asked for layer in kept.layers.values()] == [0.1, 0.5, 1.0]
     assert [layer.kept for layer in kept.layers.values()] == [1638, 16384, 1280]
 
@@ -155,7 +155,16 @@ def test_removal_from_a_recipe():
         ({"epochs": -1}, "epochs=-1: must be an integer"),
         ({"density": 1.5}, r"density=1.5: must be in 0\.\.1"),
         ({"density": float("nan")}, r"density=nan: must be in 0\.\.1"),
-        ({"density": "much"}, "density=much: must be a number"),
+        ({"density": "much"}, "density=much: must be in 0"),
+        ({"learning_rate": float("nan")}, "learning_rate=nan: must be a finite number above 0"),
+        ({"learning_rate": 0}, "learning_rate=0: must be a finite number above 0"),
+        ({"penalty_l1": float("inf")}, "penalty_l1=inf: must be a finite number >= 0"),
+        ({"distillation": 5}, r"distillation=5: must be in 0\.\.1"),
+        ({"window": 0}, "window=0: must be an integer >= 1"),
+        ({"seed": -1}, "seed=-1: must be"),
+        ({"remove": 1}, "remove"),
+        ({"pattern": np.ma.array([1])}, "pattern="),
+        ({"schedule": "iterative", "density": 0}, "density=0: must be above 0"),
         ({"floor": -0.1}, r"floor=-0.1: must be in 0\.\.1"),
         ({"pattern": "nm", "schedule": "cubic"}, "schedule=cubic: must be one-shot"),
         ({"criterion": "apoz"}, "pattern=element: must be neuron where the criterion is apoz"),
@@ -172,19 +181,20 @@ def test_a_recipe_is_checked_where_it_is_written(fields, message):
     ("recipe", "densities", "message"),
     [
         (Recipe(), None, "density=None: must be a fraction of the weights to keep"),
-        (Recipe(density=0.5), {"fc9": 0.1}, "densities=fc9: unknown; did you mean fc"),
-        (Recipe(density=0.5), {"fc1": 2.0}, "must be in 0..1"),
+        (Recipe(density=0.5), {"fc9": 0.1}, "layer_density=fc9: unknown; did you mean fc"),
+        (Recipe(density=0.5), {"fc1": 2.0}, r"layer_density of fc1=2.0: must be in 0\.\.1"),
+        (Recipe(density=0.5), {"fc1": float("nan")}, r"layer_density of fc1=nan: must be in 0\.\.1"),
+        (Recipe(density=0.5, pattern="neuron"), {"fc3": 0.5}, "layer_density of fc3=0.5: must be left out"),
+        (Recipe(density=0.5, schedule="iterative"), {"fc1": 0}, "layer_density of fc1=0: must be above 0"),
         (Recipe(density=0.5, scope="global"), {"fc1": 0.1}, "scope=global: must be local"),
         (Recipe(density=0.5, epochs=1), None, "train_labels=none: epochs=1 needs a chain"),
         (Recipe(density=0.5, criterion="taylor"), None, "train_labels=none: criterion=taylor needs"),
-        (Recipe(density=0, schedule="iterative"), None, "must be above 0"),
-        (Recipe(density=0.5, epochs=1, distillation=2), None, "train_labels=none"),
         (Recipe(pattern="nm", m_group=5, n_keep=1), None, "must be a multiple of m_group=5"),
     ],
 )
 def test_a_recipe_that_does_not_fit_the_network_is_refused(recipe, densities, message):
     with pytest.raises(InputError, match=message):
-        prune_network(chain(labelled=False), recipe, DESIGN, densities=densities)
+        prune_network(chain(labelled=False), recipe, DESIGN, layer_density=densities)
 
 
 def test_layers_that_are_no_chain_have_no_dead_neurons_and_no_apoz():
@@ -287,10 +297,41 @@ def test_the_table_measures_what_it_says():
         assert record.cost > 0
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"densities": [float("nan")]}, "densities=nan"),
+        ({"densities": [0]}, "densities=0: must be above 0"),
+        ({"patterns": []}, "patterns=none: must be at least one"),
+        ({"penalties": []}, "penalties=none: must be at least one"),
+        ({"schedules": ["cubic"]}, "schedules=cubic: unknown"),
+        ({"penalties": ["L3"]}, "penalties=L3: unknown; did you mean L"),
+    ],
+)
+def test_a_table_of_nothing_is_refused(given, message):
+    with pytest.raises(InputError, match=message):
+        table_of(chain(), DESIGN, **{"patterns": ["element"], "densities": [0.5], **given})
+
+
+def test_a_density_that_leaves_no_neuron_is_left_out():
+    records, left_out = table_of(chain(), DESIGN, patterns=["neuron"], densities=[0.01, 0.5], epochs=1)
+    assert left_out == ["neuron: 0.01 leaves a layer without neurons"]
+    assert {record.asked for record in records} == {0.5}
+
+
+def test_one_labelled_layer_is_a_network(tmp_path):
+    rng = np.random.default_rng(0)
+    inputs, labels = np.maximum(rng.normal(size=(20, 6)), 0), rng.integers(0, 3, 20)
+    arrays = {"w": rng.normal(size=(3, 6)), "test_inputs": inputs, "test_labels": labels}
+    network = load(arrays | {"train_inputs": inputs, "train_labels": labels})
+    pruned, _ = prune_network(network, Recipe(density=0.5, epochs=2, criterion="taylor"), DESIGN)
+    assert accuracy_of(pruned) >= 0
+
+
 def test_cycles_of_the_table_are_those_of_the_network_in_floats():
     network = chain((16, 24, 12, 4))
     (record,), _ = table_of(
-        network, DESIGN, patterns=["element"], densities=[1.0], schedules=["one-shot"], regularisers=["L2"], epochs=0
+        network, DESIGN, patterns=["element"], densities=[1.0], schedules=["one-shot"], penalties=["L2"], epochs=0
     )
     mlp = mlp_of(*weights_of(network))
     inputs = forward(mlp, network.test_inputs)[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -57,13 +58,13 @@ def prune(
     from eie_sim.report.pruning import pruned_lines, pruned_record, pruned_table
     from eie_sim.run import run_network
 
-    densities = dict(_density_of_layer(word) for word in layer_density)
+    densities = _densities_of_layers(layer_density)
     _require_archive(out)
     with steps_shown() as progress:
         network = _loaded(source, progress, seed=recipe.seed)
-        pruned, kept = prune_network(network, recipe, design, densities=densities, progress=progress)
+        pruned, kept = prune_network(network, recipe, design, layer_density=densities, progress=progress)
         before, after = (run_network(each, design, progress=progress) for each in (unpruned(network), pruned))
-        _keep(out, after, {**recipe.to_dict(), "densities": densities}, progress)
+        _keep(out, after, {**recipe.to_dict(), "layer_density": densities}, progress)
     record = pruned_record(before, after, kept, recipe)
     if json:
         print_json(record)
@@ -145,7 +146,7 @@ def sensitivity(
 
     with steps_shown() as progress:
         network = _loaded(source, progress)
-        quality = quality or default_quality(network, "accuracy")
+        quality = default_quality(network, "accuracy") if quality is None else quality
         points = scan_network(network, densities, quantity, design, quality=quality, progress=progress)
     record = points_record(points, network, design, quantity=quantity, quality=quality)
     if json:
@@ -199,7 +200,7 @@ def allocate(
     _require_archive(out)
     with steps_shown() as progress:
         network = _loaded(source, progress)
-        quality = quality or default_quality(network, "loss")
+        quality = default_quality(network, "loss") if quality is None else quality
         choices = allocate_network(
             network,
             budget,
@@ -266,7 +267,7 @@ def accuracy(
             patterns=patterns,
             densities=densities,
             schedules=schedules,
-            regularisers=penalties,
+            penalties=penalties,
             epochs=epochs,
             recipe=Recipe(m_group=m_group),
             progress=progress,
@@ -288,13 +289,17 @@ def _loaded(source: str, progress: Any, *, seed: int = 0) -> Any:
     return load(opened(source), seed=seed)
 
 
-def _density_of_layer(word: str) -> tuple[str, float]:
-    """fc1=0.3 as a name and a number."""
-    name, _, number = word.rpartition("=")
-    try:
-        return name, float(number)
-    except ValueError:
-        raise InputError(f"layer_density={word}: must be as fc1=0.3") from None
+def _densities_of_layers(words: tuple[str, ...]) -> dict[str, float]:
+    """Each fc1=0.3 as a name and a number."""
+    found: dict[str, float] = {}
+    for word in words:
+        name, _, number = word.rpartition("=")
+        if not re.fullmatch(r"[0-9.]+(e-?[0-9]+)?", number):
+            raise InputError(f"layer_density={word}: must be as fc1=0.3")
+        if name in found:
+            raise InputError(f"layer_density={word}: {name} is there already")
+        found[name] = float(number)
+    return found
 
 
 def _require_archive(out: Path | None) -> None:

@@ -97,7 +97,7 @@ def allocate_network(
     chosen = allocate(points, budget, floor=floor)
 
     def choice(name: str, recipe: Recipe, of_layers: dict[str, float] | None = None) -> Choice:
-        pruned, kept = prune_network(network, recipe, config, densities=of_layers)
+        pruned, kept = prune_network(network, recipe, config, layer_density=of_layers)
         weights: Arrays = {layer.name: dense(layer.weights) for layer in pruned.layers}
         total = sum(costs(layer, w) for layer, w in weights.items())
         achieved = {layer: result.achieved for layer, result in kept.layers.items()}
@@ -108,7 +108,10 @@ def allocate_network(
         return _largest(lambda density: choice(name, Recipe(density=density, scope=scope, floor=floor)), budget, floor)
 
     rivals = (rival("local", "uniform"), rival("global", "global"))
-    return [choice("budgeted", Recipe(), chosen.densities), *(found for found in rivals if found is not None)]
+    return [
+        choice("budgeted", Recipe(floor=floor), chosen.densities),
+        *(found for found in rivals if found is not None),
+    ]
 
 
 def _largest(make: Callable[[float], Choice], budget: float, floor: float) -> Choice | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from eie_sim.errors import InputError, require, unknown
+from eie_sim.errors import InputError, is_number, require, unknown
 from eie_sim.prune import Pattern, Schedule, Selection, globally, locally, pattern, schedule, score
 from eie_sim.prune.result import PruneResult
 from eie_sim.prune.train import ScoreGradients, TrainConfig, fit, score_gradients
@@ -42,26 +42,27 @@ def prune_network(
     recipe: Recipe,
     config: Any,
     *,
-    densities: Mapping[str, float] | None = None,
+    layer_density: Mapping[str, float] | None = None,
     progress: Progress = lambda step: None,
 ) -> tuple[Network, Selection]:
     """Prune the layers from their weights before pruning, where the network has them.
 
     config : the design, which the balanced pattern takes its PEs from
-    densities : by layer, for layers that have one of their own; the others have the recipe's
+    layer_density : by layer, for layers that have one of their own; the others have the recipe's
 
     In a chain the neuron pattern leaves the last layer whole: its neurons are the answers.
     Returns the pruned network and what was kept. Raises InputError, naming the layer.
     """
     weights, biases = weights_of(network)
-    shape, wanted = PATTERNS[recipe.pattern](recipe, config), _wanted(recipe, weights, densities or {})
+    whole = _answers(network, recipe)
+    shape, wanted = PATTERNS[recipe.pattern](recipe, config), _wanted(recipe, weights, layer_density or {}, whole)
     teacher = mlp_of(weights, biases) if network.chained else None
     rng, epochs = np.random.default_rng(recipe.seed), _epochs_of_steps(recipe, len(wanted))
     kept: Selection | None = None
     for step, asked in enumerate(wanted):
         progress(f"{network.name}: pruning, step {step + 1} of {len(wanted)}")
         scores = CRITERIA[recipe.criterion](network, weights, biases, recipe.seed)
-        kept = _selected(network, scores, asked, shape, recipe, weights, kept)
+        kept = _selected(scores, asked, shape, recipe, weights, whole, kept)
         weights = {name: np.where(kept.layers[name].mask, w, w.dtype.type(0)) for name, w in weights.items()}
         if recipe.epochs:
             training = require_training(network, f"epochs={recipe.epochs}")
@@ -94,7 +95,8 @@ def _wanda(network: Network, weights: Arrays, biases: Biases, seed: int) -> Arra
 
 
 def _gradients(network: Network, weights: Arrays, biases: Biases, criterion: str) -> ScoreGradients:
-    return score_gradients(mlp_of(weights, biases), require_training(network, f"criterion={criterion}"))
+    samples = require_training(network, f"criterion={criterion}")
+    return score_gradients(mlp_of(weights, biases), samples)
 
 
 def _taylor(network: Network, weights: Arrays, biases: Biases, seed: int) -> Arrays:
@@ -132,13 +134,24 @@ CRITERIA: dict[str, Scores] = {
 Asked = dict[str, float | None]
 
 
-def _wanted(recipe: Recipe, weights: Arrays, densities: Mapping[str, float]) -> list[Asked]:
+def _answers(network: Network, recipe: Recipe) -> list[str]:
+    """The last layer of a chain where neurons are pruned."""
+    return [network.layers[-1].name] if network.chained and recipe.pattern == "neuron" else []
+
+
+def _wanted(recipe: Recipe, weights: Arrays, layer_density: Mapping[str, float], whole: list[str]) -> list[Asked]:
     """The density of every layer at every step."""
-    for name in densities:
+    for name, density in layer_density.items():
         if name not in weights:
-            raise unknown("densities", name, weights)
-    require(not densities or recipe.scope == "local", "scope", recipe.scope, "must be local with densities of layers")
-    asked = {name: densities.get(name, recipe.density) for name in weights}
+            raise unknown("layer_density", name, weights)
+        field = f"layer_density of {name}"
+        require(name not in whole, field, density, "must be left out, neurons of the last layer are answers")
+        require(is_number(density) and 0 <= density <= 1, field, density, "must be in 0..1")
+        iterable = density > 0 or recipe.schedule != "iterative"
+        require(iterable, field, density, "must be above 0, iterative steps always leave some")
+    local = not layer_density or recipe.scope == "local"
+    require(local, "scope", recipe.scope, "must be local with densities of layers")
+    asked = {name: layer_density.get(name, recipe.density) for name in weights}
     if recipe.pattern == "nm":
         return [asked]
     rule = "must be a fraction of the weights to keep, 0 to 1"
@@ -149,16 +162,15 @@ def _wanted(recipe: Recipe, weights: Arrays, densities: Mapping[str, float]) -> 
 
 
 def _selected(
-    network: Network,
     scores: Arrays,
     asked: Asked,
     shape: Pattern,
     recipe: Recipe,
     weights: Arrays,
+    whole: list[str],
     before: Selection | None,
 ) -> Selection:
-    """What stays of every layer, among what stayed before."""
-    whole = [list(weights)[-1]] if network.chained and recipe.pattern == "neuron" else []
+    """What stays of every layer, among what stayed before; the layers of `whole` are not pruned."""
     chosen = [name for name in weights if name not in whole]
     given: dict[str, Any] = {
         "floor": recipe.floor,

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from fractions import Fraction
 from functools import partial
+from itertools import pairwise
+from math import prod
 from typing import Any
 
 from eie_sim.cost import cost
-from eie_sim.errors import unknown
+from eie_sim.errors import require, unknown
 from eie_sim.prune import pattern, score
 from eie_sim.prune.accuracy_table import REGULARISERS, SCHEDULES, AccuracyRecord, accuracy_table
+from eie_sim.prune.counts import fraction, keep_count
 from eie_sim.prune.mlp import Array, Mlp, forward
 from eie_sim.prune.pruned_training import Rule, each_layer, hidden_neurons
 from eie_sim.prune.removal import LayerArrays
+from eie_sim.prune.train import TrainConfig
 from eie_sim.pruning.measure import N_MEASURED, mlp_of, require_held_back, require_training, weights_of
 from eie_sim.pruning.network import PATTERNS
 from eie_sim.pruning.smaller import shrunk
@@ -32,16 +35,17 @@ def table_of(
     patterns: Sequence[str],
     densities: Sequence[float],
     schedules: Sequence[str] = tuple(SCHEDULES),
-    regularisers: Sequence[str] = tuple(REGULARISERS),
+    penalties: Sequence[str] = tuple(REGULARISERS),
     epochs: int | None = None,
     recipe: Recipe | None = None,
     progress: Progress = lambda step: None,
 ) -> tuple[list[AccuracyRecord], list[str]]:
     """Prune the network before pruning in every combination, train what is left, measure accuracy and cycles.
 
-    patterns : of element, nm, block, neuron, input, balanced; schedules : one-shot, iterative; regularisers : L1, L2
-    densities : the nm pattern takes those that are a whole number of m_group, and leaves the others out
-    epochs : of training in all steps together; the regularisers' own when left out
+    patterns : of element, nm, block, neuron, input, balanced; schedules : one-shot, iterative; penalties : L1, L2
+    densities : the nm pattern takes those that are a whole number of m_group, and the neuron pattern those that leave
+        a neuron in every layer
+    epochs : of training in all steps together; 20 when left out
     recipe : m_group, blocks and window of the patterns
 
     Cost is cycles per vector of all layers on the design, for the first N_MEASURED held-back inputs, passed on in
@@ -50,43 +54,54 @@ def table_of(
     Raises InputError for a network without labelled inputs to train and judge on.
     """
     recipe = recipe or Recipe()
+    for density in densities:
+        require(fraction("densities", density) > 0, "densities", density, "must be above 0")
+    some_patterns, some_schedules = _some("patterns", patterns, PATTERNS), _some("schedules", schedules, SCHEDULES)
+    trainings = {name: _with_epochs(each, epochs) for name, each in _some("penalties", penalties, REGULARISERS).items()}
     samples, judged = require_training(network, "accuracy table"), require_held_back(network, "accuracy table")
     trained = mlp_of(*weights_of(network))
     records: list[AccuracyRecord] = []
     left_out: list[str] = []
-    for name in patterns:
-        if name not in PATTERNS:
-            raise unknown("patterns", name, PATTERNS)
-        possible = [density for density in densities if _possible(name, density, recipe)]
-        gone = [density for density in densities if density not in possible]
-        left_out += [f"{name}: {density:g} of {recipe.m_group} is no whole number of weights" for density in gone]
+    for name in some_patterns:
+        reasons = {density: _impossible(name, density, trained, recipe) for density in densities}
+        left_out += [reason for reason in reasons.values() if reason]
         records += accuracy_table(
             trained,
             samples,
             judged,
             patterns={name: _rule(name, recipe, config)},
-            densities=possible,
-            schedules=_some("schedules", schedules, SCHEDULES),
-            regularisers={
-                each: config_of if epochs is None else replace(config_of, epochs=epochs)
-                for each, config_of in _some("regularisers", regularisers, REGULARISERS).items()
-            },
+            densities=[density for density, reason in reasons.items() if not reason],
+            schedules=some_schedules,
+            regularisers=trainings,
             cost_of=partial(_cycles, inputs=judged.inputs[:N_MEASURED], config=config, smaller=name == "neuron"),
             progress=progress,
         )
     return records, left_out
 
 
-def _some(field: str, names: Sequence[str], known: Any) -> dict[str, Any]:
+def _some(field: str, names: Sequence[str], known: Mapping[str, Any]) -> dict[str, Any]:
+    require(len(names) > 0, field, "none", "must be at least one")
     for name in names:
         if name not in known:
             raise unknown(field, name, known)
     return {name: known[name] for name in names}
 
 
-def _possible(name: str, density: float, recipe: Recipe) -> bool:
-    kept = Fraction(str(density)) * recipe.m_group
-    return name != "nm" or (kept.denominator == 1 and kept >= 1)
+def _with_epochs(config: TrainConfig, epochs: int | None) -> TrainConfig:
+    return config if epochs is None else replace(config, epochs=epochs)
+
+
+def _impossible(name: str, density: float, network: Mlp, recipe: Recipe) -> str:
+    """Why a pattern cannot have a density, in words; empty where it can."""
+    kept = fraction("densities", density) * recipe.m_group
+    if name == "nm" and (kept.denominator > 1 or kept < 1):
+        return f"nm: {density:g} of {recipe.m_group} is no whole number of weights"
+    widths = network.widths
+    least = sum(prod(pair) for pair in pairwise([widths[0], *(1 for _ in widths[1:-1]), widths[-1]]))
+    total = sum(weight.size for weight in network.weights)
+    if name == "neuron" and keep_count(density, total) < least:
+        return f"neuron: {density:g} leaves a layer without neurons"
+    return ""
 
 
 def _rule(name: str, recipe: Recipe, config: Any) -> Rule:

@@ -72,7 +72,8 @@ def network_from_arrays(arrays: Mapping[str, Any], name: str, *, origin: str = "
     seed : for the values of a pattern, a matrix of booleans, which has none of its own
 
     Layers whose shapes chain in the arrays' order, with nothing between them that is not simulated, make a chained
-    network. Convolutions, recurrent layers and all else are listed in `not_simulated`.
+    network, and so does one layer with inputs of the network. Convolutions, recurrent layers and all else are listed
+    in `not_simulated`.
     Raises InputError where there are no weights, or shapes or numbers are wrong.
     """
     require_type("arrays", arrays, Mapping)
@@ -96,7 +97,7 @@ def network_from_arrays(arrays: Mapping[str, Any], name: str, *, origin: str = "
     return Network(
         name=name,
         layers=layers,
-        chained=_chained(layers, list(given), roles),
+        chained=_chained(layers, list(given), roles) or (len(layers) == 1 and len(examples) > 0),
         source=origin,
         not_simulated=tuple((each, roles.left[each]) for each in given if each in roles.left),
         seed=seed,

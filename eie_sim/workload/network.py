@@ -179,6 +179,13 @@ class Network:
                 require(labels.dtype.kind in "iu", field, f"dtype {labels.dtype}", "must be integers")
                 fits = inputs is not None and labels.shape == (len(inputs),)
                 require(fits, field, f"shape {labels.shape}", f"must be one per input, {field[:-6]}inputs")
+                self._check_answers(field, labels)
+
+    def _check_answers(self, field: str, labels: NDArray[np.integer]) -> None:
+        low, high = int(labels.min()), int(labels.max())
+        require(low >= 0, field, low, "must be >= 0, the number of the right output")
+        most = self.layers[-1].n_out
+        require(not self.chained or high < most, field, high, f"must be below the network's {most} outputs")
 
     @property
     def inputs(self) -> Floats | None:

@@ -219,8 +219,11 @@ def test_labelled_inputs_belong_to_the_network(tmp_path):
         ("calibration", np.full((1, 4), np.nan), r"calibration\[0, 0\]=nan: must be finite"),
         ("test_inputs", np.array([["a"]]), "array test_inputs=dtype <U1: must hold real numbers"),
         ("train_labels", np.zeros(7), "train_labels=dtype float64: must be integers"),
+        ("test_labels", np.full(2, -3), "test_labels=-3: must be >= 0"),
+        ("test_labels", np.array([0, 3]), "test_labels=3: must be below the network's 3 outputs"),
+        ("test_labels", np.array([0, 2**64 - 1], np.uint64), "test_labels=18446744073709551615: must be below"),
     ],
 )
 def test_inputs_that_do_not_fit_the_network_are_refused(name, array, message):
     with pytest.raises(InputError, match=message):
-        load({"w": np.ones((3, 4)), name: array})
+        load({"w": np.ones((3, 4)), "test_inputs": np.ones((2, 4)), name: array})
