@@ -16,7 +16,7 @@ from eie_sim.errors import (
     unknown,
 )
 
-PATTERNS = ("element", "nm", "block", "neuron", "input", "balanced")
+PATTERNS = ("element", "per_row", "nm", "block", "neuron", "input", "balanced")
 CRITERIA = ("l1", "l2", "wanda", "taylor", "obd", "apoz", "random")
 SCOPES = ("local", "global")
 MAX_NUMBER = 1e30
@@ -34,9 +34,11 @@ class Recipe:
     density
         Fraction of the weights to keep, 0 to 1; the nm pattern fixes its own.
     pattern
-        element, nm, block, neuron (hidden ones), input, or balanced (as many weights for every PE of the design).
+        element, per_row, nm, block, neuron (hidden ones of a chain), input, or balanced (as many weights for every PE
+        of the design).
     criterion
-        l1, l2, wanda (inputs' norm), taylor or obd (gradients of labelled training inputs), apoz (of neurons), random.
+        l1, l2, wanda (inputs' norm, compared within rows), taylor or obd (gradients of labelled training inputs), apoz
+        (of neurons), random.
     scope
         local (every layer to the density) or global (one threshold over all layers).
     floor
@@ -121,13 +123,18 @@ class Recipe:
         self._check_together()
 
     def _check_together(self) -> None:
+        if self.criterion == "wanda":
+            require(self.pattern != "element", "pattern", self.pattern, "must be per_row or nm, wanda compares in rows")
+        if self.epochs and self.schedule != "one-shot":
+            rule = f"must be 0, or one for each of the {self.steps} steps or more"
+            require(self.epochs >= self.steps, "epochs", self.epochs, rule)
         if self.pattern == "nm":
             require(self.schedule == "one-shot", "schedule", self.schedule, "must be one-shot, nm has but one density")
         if self.schedule == "iterative":
             require(self.density != 0, "density", self.density, "must be above 0, iterative steps always leave some")
         if self.criterion == "apoz":
             require(self.pattern == "neuron", "pattern", self.pattern, "must be neuron where the criterion is apoz")
-        if self.scope == "global" and (self.density is None or self.pattern in ("nm", "balanced")):
+        if self.scope == "global" and (self.density is None or self.pattern in ("nm", "balanced", "per_row")):
             raise InputError(f"scope=global: needs a density and a pattern of groups, not {self.pattern}")
 
     def to_dict(self) -> dict[str, Any]:

@@ -36,10 +36,11 @@ little-endian.
 """
 
 from eie_sim.archive.content import Archive, archive_of, hash_of, matrices_of, matrix_of, network_of
-from eie_sim.archive.file import from_bytes, load, opened, require_archive_path, save, to_bytes
+from eie_sim.archive.file import archive_at, from_bytes, load, opened, require_archive_path, save, to_bytes
 
 __all__ = [
     "Archive",
+    "archive_at",
     "archive_of",
     "from_bytes",
     "hash_of",

@@ -60,10 +60,18 @@ def require_kind(field: str, value: object, kind: type) -> None:
     require(isinstance(value, kind), field, type(value).__name__, f"must be of type {kind.__name__}")
 
 
-def archive_of(network: Network, matrices: Iterable[EieMatrix], *, recipe: Mapping[str, Any] | None = None) -> Archive:
+def archive_of(
+    network: Network,
+    matrices: Iterable[EieMatrix],
+    *,
+    recipe: Mapping[str, Any] | None = None,
+    source_sha256: str | None = None,
+) -> Archive:
     """The archive of a network from the compressed matrix of each of its layers.
 
-    The source is the network before pruning where that is known, else the network as it is. Calibration inputs come
+    source_sha256 : of what an archive that the network came from was made of
+
+    Else the source is the network before pruning where that is known, or the network as it is. Calibration inputs come
     along where a scale is left open; activations, test inputs and labels do not. Raises InputError for other types, and
     where matrices and layers do not match.
     """
@@ -85,7 +93,9 @@ def archive_of(network: Network, matrices: Iterable[EieMatrix], *, recipe: Mappi
         seed=network.seed,
     )
     return Archive(
-        network=kept, source_sha256=hash_of(network.dense_layers or layers), recipe={} if recipe is None else recipe
+        network=kept,
+        source_sha256=hash_of(network.dense_layers or layers) if source_sha256 is None else source_sha256,
+        recipe={} if recipe is None else recipe,
     )
 
 

@@ -83,10 +83,18 @@ def opened(source: Any) -> Any:
 
     Raises InputError for a damaged archive.
     """
-    if not isinstance(source, (str, os.PathLike)) or not _is_archive(Path(source)):
+    archive = archive_at(source)
+    if archive is None:
         return source
-    network = load(source).network
+    network = archive.network
     return replace(network, source=f"archive {shown(Path(source).name)} of {network.source}")
+
+
+def archive_at(source: Any) -> Archive | None:
+    """The archive at a path, None for anything that is none. Raises InputError for a damaged one."""
+    if not isinstance(source, (str, os.PathLike)) or not _is_archive(Path(source)):
+        return None
+    return load(source)
 
 
 def to_bytes(archive: Archive) -> bytes:

@@ -64,7 +64,7 @@ def prune(
         network = _loaded(source, progress, seed=recipe.seed)
         pruned, kept = prune_network(network, recipe, design, layer_density=densities, progress=progress)
         before, after = (run_network(each, design, progress=progress) for each in (unpruned(network), pruned))
-        _keep(out, after, {**recipe.to_dict(), "layer_density": densities}, progress)
+        _keep(out, after, {**recipe.to_dict(), "layer_density": densities}, source, design, progress)
     record = pruned_record(before, after, kept, recipe)
     if json:
         print_json(record)
@@ -93,7 +93,7 @@ def compress(
         Keep the compressed network in this file.
     """
     from eie_sim.deep_compression import compress_layer
-    from eie_sim.report.pruning import compressed_record, streams_table
+    from eie_sim.report.pruning import compressed_record, source_lines, streams_table
     from eie_sim.report.text import closing, storage_table
     from eie_sim.run import run_network
 
@@ -105,7 +105,7 @@ def compress(
             progress(f"{layer.name}: Huffman coding")
             packed = compress_layer(layer.weights, weight_bits=design.weight_bits, index_bits=design.index_bits)
             streams[layer.name] = packed.sizes()
-        _keep(out, run, {}, progress)
+        _keep(out, run, {}, source, design, progress)
     record = compressed_record(run, streams)
     if json:
         print_json(record)
@@ -113,7 +113,7 @@ def compress(
         console().print(storage_table(record))
         console().print()
         console().print(streams_table(record))
-        print_lines(["", *closing(record)])
+        print_lines(["", *source_lines(record), *closing(record)])
     return 0 if record["verified"] else EXIT_DIFFERS
 
 
@@ -142,7 +142,7 @@ def sensitivity(
         accuracy, loss or outputs; left out, accuracy where the network has labelled inputs, else outputs.
     """
     from eie_sim.pruning import default_quality, scan_network
-    from eie_sim.report.pruning import points_record, points_table
+    from eie_sim.report.pruning import measured_lines, points_record, points_table
 
     with steps_shown() as progress:
         network = _loaded(source, progress)
@@ -153,7 +153,7 @@ def sensitivity(
         print_json(record)
     else:
         console().print(points_table(record))
-        print_lines(["", f"{quality}: {record['quality_is']}"])
+        print_lines(["", *measured_lines(record)])
     return 0
 
 
@@ -186,15 +186,16 @@ def allocate(
     floor
         Least density of any layer.
     densities
-        Densities to choose from.
+        Densities to choose from at first; those around the chosen ones are tried next.
     quality
-        What to keep most of: accuracy, loss or outputs; left out, loss where inputs are labelled, else outputs.
+        What to keep most of, on the training inputs where there are some: accuracy, loss or outputs; left out, loss
+        where inputs are labelled, else outputs.
     out
         Keep the network of the chosen densities, compressed, in this file.
     """
     from eie_sim.pruning import allocate_network, default_quality
     from eie_sim.pruning.budget import DENSITIES
-    from eie_sim.report.pruning import choices_record, choices_table
+    from eie_sim.report.pruning import choices_lines, choices_record, choices_table
     from eie_sim.run import run_network
 
     _require_archive(out)
@@ -213,13 +214,13 @@ def allocate(
         )
         runs = [run_network(choice.network, design, progress=progress) for choice in choices]
         recipe = {"budget": budget, "quantity": quantity, "quality": quality, "densities": choices[0].densities}
-        _keep(out, runs[0], recipe, progress)
-    record = choices_record(choices, runs, budget=budget, quantity=quantity, quality=quality)
+        _keep(out, runs[0], recipe, source, design, progress)
+    record = choices_record(choices, runs, network, budget=budget, quantity=quantity, quality=quality)
     if json:
         print_json(record)
     else:
         console().print(choices_table(record))
-        print_lines(["", f"budget {budget:,g} {quantity}; chosen for {quality}: {record['quality_is']}"])
+        print_lines(["", *choices_lines(record)])
     return 0 if record["verified"] else EXIT_DIFFERS
 
 
@@ -252,7 +253,7 @@ def accuracy(
     penalties
         L1 or L2 on the weights in training.
     epochs
-        Epochs of training in all steps together; 20 when left out.
+        Epochs of training in all steps together, a multiple of 5; 20 when left out.
     m_group
         Weights in a group of the nm pattern, along the inputs.
     """
@@ -310,10 +311,15 @@ def _require_archive(out: Path | None) -> None:
         require_archive_path(out)
 
 
-def _keep(out: Path | None, run: Any, recipe: dict[str, Any], progress: Any) -> None:
-    """Write a run's network, compressed, as an archive."""
-    from eie_sim.archive import archive_of, save
+def _keep(out: Path | None, run: Any, recipe: dict[str, Any], source: str, design: Design, progress: Any) -> None:
+    """Write a run's network, compressed, as an archive that knows how it was made, and from what."""
+    from eie_sim.archive import archive_at, archive_of, save
 
-    if out is not None:
-        progress(f"{out}: writing")
-        save(out, archive_of(run.network, [layer.matrix for layer in run.layers], recipe=recipe))
+    if out is None:
+        return
+    progress(f"{out}: writing")
+    before = archive_at(source)
+    recipe = {**recipe, "design": design.to_dict()} | ({} if before is None else {"before": dict(before.recipe)})
+    matrices = [layer.matrix for layer in run.layers]
+    first = None if before is None else before.source_sha256
+    save(out, archive_of(run.network, matrices, recipe=recipe, source_sha256=first))

@@ -12,9 +12,11 @@ from eie_sim.prune.pruned_training import Rule, prune, prune_and_train
 from eie_sim.prune.schedule import iterative, one_shot
 from eie_sim.prune.train import TrainConfig
 
+ITERATIVE_STEPS = 5
+
 SCHEDULES: dict[str, Callable[[float], Sequence[float]]] = {
     "one-shot": lambda density: one_shot(density).densities,
-    "iterative": lambda density: iterative(density, steps=5).densities,
+    "iterative": lambda density: iterative(density, steps=ITERATIVE_STEPS).densities,
 }
 """From the density wanted to the densities pruned to on the way."""
 

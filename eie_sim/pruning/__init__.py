@@ -4,7 +4,7 @@
 """
 
 from eie_sim.pruning.budget import Choice, allocate_network, scan_network
-from eie_sim.pruning.measure import QUALITIES, default_quality
+from eie_sim.pruning.measure import QUALITIES, costed_on, default_quality, measured_on, training
 from eie_sim.pruning.network import prune_network, unpruned
 from eie_sim.pruning.smaller import without_dead
 from eie_sim.pruning.table import table_of
@@ -15,10 +15,13 @@ __all__ = [
     "Choice",
     "Recipe",
     "allocate_network",
+    "costed_on",
     "default_quality",
+    "measured_on",
     "prune_network",
     "scan_network",
     "table_of",
+    "training",
     "unpruned",
     "without_dead",
 ]

@@ -94,18 +94,17 @@ def _own(layer: Layer) -> NDArray[Any]:
     return layer.activations
 
 
-def _accuracy(network: Network) -> Quality:
-    samples, biases = require_held_back(network, "accuracy"), weights_of(network)[1]
-    return lambda weights: accuracy(mlp_of(weights, biases), samples)
+def _accuracy(network: Network, samples: Samples | None) -> Quality:
+    judged, biases = samples or require_held_back(network, "accuracy"), weights_of(network)[1]
+    return lambda weights: accuracy(mlp_of(weights, biases), judged)
 
 
-def _loss(network: Network) -> Quality:
-    samples = training(network) or require_held_back(network, "loss")
-    biases, plain = weights_of(network)[1], TrainConfig()
-    return lambda weights: -loss(mlp_of(weights, biases), samples, plain)
+def _loss(network: Network, samples: Samples | None) -> Quality:
+    judged, biases = samples or require_held_back(network, "loss"), weights_of(network)[1]
+    return lambda weights: -loss(mlp_of(weights, biases), judged, TrainConfig())
 
 
-def _outputs(network: Network) -> Quality:
+def _outputs(network: Network, samples: Samples | None) -> Quality:
     before, biases = weights_of(network)
     inputs = inputs_of(network, before, biases)
     return lambda weights: -sum(reconstruction_error(before[name], weights[name], inputs[name]) for name in before)
@@ -114,8 +113,8 @@ def _outputs(network: Network) -> Quality:
 _MAKERS = {"accuracy": _accuracy, "loss": _loss, "outputs": _outputs}
 
 QUALITIES = {
-    "accuracy": "share of the labelled test inputs answered rightly",
-    "loss": "minus the mean cross-entropy of the labelled training inputs, or of the test inputs without those",
+    "accuracy": "share of the labelled inputs answered rightly",
+    "loss": "minus the mean cross-entropy of the labelled inputs",
     "outputs": "minus the relative squared error of the layers' outputs, added up",
 }
 """What the quality of a pruned network can be; higher is better."""
@@ -126,11 +125,33 @@ def default_quality(network: Network, labelled: str) -> str:
     return "outputs" if held_back(network) is None else labelled
 
 
-def quality_of(name: str, network: Network) -> Quality:
+def quality_of(name: str, network: Network, samples: Samples | None = None) -> Quality:
     """A function from pruned weights by layer to quality, biases as before pruning.
+
+    samples : what accuracy and loss are measured on; the held-back inputs when left out
 
     Raises InputError for an unknown name and for a network without what it needs.
     """
-    if name not in _MAKERS:
+    if not isinstance(name, str) or name not in _MAKERS:
         raise unknown("quality", name, _MAKERS)
-    return _MAKERS[name](network)
+    return _MAKERS[name](network, samples)
+
+
+def measured_on(name: str, network: Network, samples: Samples | None = None) -> str:
+    """What a quality is measured on, in words."""
+    if name == "outputs":
+        return costed_on(network)
+    if samples is None:
+        return f"{len(require_held_back(network, name))} held-back inputs"
+    return f"{len(samples)} training inputs"
+
+
+def costed_on(network: Network) -> str:
+    """What costs and errors of outputs are measured on, in words."""
+    if network.chained and network.calibration is not None:
+        return f"{min(len(network.calibration), N_MEASURED)} calibration inputs"
+    if network.chained and network.test_inputs is not None:
+        return f"{min(len(network.test_inputs), N_MEASURED)} held-back inputs"
+    first = network.layers[0]
+    count = 0 if first.activations is None else min(len(first.activations), N_MEASURED)
+    return f"{count} input vector{'' if count == 1 else 's'}, {first.activations_source}"

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from eie_sim.errors import InputError, is_number, require, unknown
+from eie_sim.errors import InputError, is_number, require, require_type, unknown
 from eie_sim.prune import Pattern, Schedule, Selection, globally, locally, pattern, schedule, score
-from eie_sim.prune.result import PruneResult
 from eie_sim.prune.train import ScoreGradients, TrainConfig, fit, score_gradients
 from eie_sim.pruning.measure import Arrays, Biases, before_pruning, inputs_of, mlp_of, require_training, weights_of
+from eie_sim.pruning.neurons import hidden_neurons
 from eie_sim.pruning.smaller import without_dead
 from eie_sim.recipe import Recipe
 from eie_sim.workload import Network
 
 Progress = Callable[[str], None]
+Scores = Callable[[Network, Arrays, Biases, int], Arrays]
+"""From (network, weights and biases by layer, seed) to scores by layer."""
+
+Update = Callable[[Network, Arrays, dict[str, NDArray[np.bool_]]], Arrays]
+"""From (network, weights, masks by layer) to the weights that stay, moved; those pruned are set to 0 afterwards."""
 
 PATTERNS: dict[str, Callable[[Recipe, Any], Pattern]] = {
     "element": lambda recipe, config: pattern.element(),
+    "per_row": lambda recipe, config: pattern.per_row(rule="wanda" if recipe.criterion == "wanda" else "torch"),
     "nm": lambda recipe, config: pattern.nm(recipe.n_keep, recipe.m_group),
     "block": lambda recipe, config: pattern.block(recipe.block_rows, recipe.block_cols),
     "neuron": lambda recipe, config: pattern.neuron(),
@@ -43,33 +50,43 @@ def prune_network(
     config: Any,
     *,
     layer_density: Mapping[str, float] | None = None,
+    scores_of: Scores | None = None,
+    shape: Pattern | None = None,
+    update: Update | None = None,
     progress: Progress = lambda step: None,
 ) -> tuple[Network, Selection]:
     """Prune the layers from their weights before pruning, where the network has them.
 
     config : the design, which the balanced pattern takes its PEs from
     layer_density : by layer, for layers that have one of their own; the others have the recipe's
+    scores_of, shape : a criterion and a pattern of your own in place of the recipe's
+    update : moves the weights that stay, as second-order methods do; before any training
 
-    In a chain the neuron pattern leaves the last layer whole: its neurons are the answers.
+    In a chain the neuron pattern takes the columns that read a pruned neuron along, density is of the weights of the
+    whole network, and neurons of the last layer stay: they are the answers.
     Returns the pruned network and what was kept. Raises InputError, naming the layer.
     """
+    require_type("network", network, Network)
+    require_type("recipe", recipe, Recipe)
     weights, biases = weights_of(network)
-    whole = _answers(network, recipe)
-    shape, wanted = PATTERNS[recipe.pattern](recipe, config), _wanted(recipe, weights, layer_density or {}, whole)
+    chosen = PATTERNS[recipe.pattern](recipe, config) if shape is None else shape
+    criterion = CRITERIA[recipe.criterion] if scores_of is None else scores_of
+    wanted = _wanted(network, recipe, weights, layer_density or {})
     teacher = mlp_of(weights, biases) if network.chained else None
-    rng, epochs = np.random.default_rng(recipe.seed), _epochs_of_steps(recipe, len(wanted))
+    rng, trainings = np.random.default_rng(recipe.seed), _trainings(recipe, len(wanted))
     kept: Selection | None = None
-    for step, asked in enumerate(wanted):
-        progress(f"{network.name}: pruning, step {step + 1} of {len(wanted)}")
-        scores = CRITERIA[recipe.criterion](network, weights, biases, recipe.seed)
-        kept = _selected(scores, asked, shape, recipe, weights, whole, kept)
-        weights = {name: np.where(kept.layers[name].mask, w, w.dtype.type(0)) for name, w in weights.items()}
-        if recipe.epochs:
-            training = require_training(network, f"epochs={recipe.epochs}")
-            masks = [kept.layers[name].mask for name in weights]
-            learnt = fit(
-                mlp_of(weights, biases), training, _training(recipe, epochs), masks=masks, teacher=teacher, rng=rng
-            )
+    for step, (asked, training) in enumerate(zip(wanted, trainings, strict=True), 1):
+        progress(f"{network.name}: pruning, step {step} of {len(wanted)}")
+        scores = criterion(network, weights, biases, recipe.seed)
+        kept = _selected(network, scores, asked, chosen, recipe, weights, kept)
+        weights = weights if update is None else update(network, weights, kept.masks)
+        weights = {
+            name: np.where(mask, weights[name], weights[name].dtype.type(0)) for name, mask in kept.masks.items()
+        }
+        if training.epochs:
+            samples = require_training(network, f"epochs={recipe.epochs}")
+            masks = list(kept.masks.values())
+            learnt = fit(mlp_of(weights, biases), samples, training, masks=masks, teacher=teacher, rng=rng)
             weights = dict(zip(weights, learnt.weights, strict=True))
             biases = dict(zip(weights, learnt.biases, strict=True))
     assert kept is not None  # a schedule has a step or more
@@ -79,14 +96,12 @@ def prune_network(
 
 def unpruned(network: Network) -> Network:
     """The network before pruning, with the inputs of its layers."""
+    require_type("network", network, Network)
     layers = tuple(
         replace(before, activations=now.activations, activations_source=now.activations_source)
         for before, now in zip(before_pruning(network), network.layers, strict=True)
     )
     return replace(network, layers=layers)
-
-
-Scores = Callable[[Network, Arrays, Biases, int], Arrays]
 
 
 def _wanda(network: Network, weights: Arrays, biases: Biases, seed: int) -> Arrays:
@@ -118,6 +133,10 @@ def _apoz(network: Network, weights: Arrays, biases: Biases, seed: int) -> Array
     return found | {names[-1]: np.ones(len(weights[names[-1]]))}
 
 
+def _random(network: Network, weights: Arrays, biases: Biases, seed: int) -> Arrays:
+    return {name: np.random.default_rng([seed, at]).random(w.shape) for at, (name, w) in enumerate(weights.items())}
+
+
 CRITERIA: dict[str, Scores] = {
     "l1": lambda network, weights, biases, seed: {name: score.l1(w) for name, w in weights.items()},
     "l2": lambda network, weights, biases, seed: {name: score.l2(w) for name, w in weights.items()},
@@ -125,27 +144,20 @@ CRITERIA: dict[str, Scores] = {
     "taylor": _taylor,
     "obd": _obd,
     "apoz": _apoz,
-    "random": lambda network, weights, biases, seed: {
-        name: score.random(w.shape, seed=seed + at) for at, (name, w) in enumerate(weights.items())
-    },
+    "random": _random,
 }
-"""From (network, weights and biases by layer, seed) to scores by layer."""
 
 Asked = dict[str, float | None]
 
 
-def _answers(network: Network, recipe: Recipe) -> list[str]:
-    """The last layer of a chain where neurons are pruned."""
-    return [network.layers[-1].name] if network.chained and recipe.pattern == "neuron" else []
-
-
-def _wanted(recipe: Recipe, weights: Arrays, layer_density: Mapping[str, float], whole: list[str]) -> list[Asked]:
+def _wanted(network: Network, recipe: Recipe, weights: Arrays, layer_density: Mapping[str, float]) -> list[Asked]:
     """The density of every layer at every step."""
     for name, density in layer_density.items():
         if name not in weights:
             raise unknown("layer_density", name, weights)
         field = f"layer_density of {name}"
-        require(name not in whole, field, density, "must be left out, neurons of the last layer are answers")
+        whole = network.chained and recipe.pattern == "neuron"
+        require(not whole, field, density, "must be left out, neurons are pruned to a density of the network's weights")
         require(is_number(density) and 0 <= density <= 1, field, density, "must be in 0..1")
         iterable = density > 0 or recipe.schedule != "iterative"
         require(iterable, field, density, "must be above 0, iterative steps always leave some")
@@ -162,50 +174,37 @@ def _wanted(recipe: Recipe, weights: Arrays, layer_density: Mapping[str, float],
 
 
 def _selected(
+    network: Network,
     scores: Arrays,
     asked: Asked,
     shape: Pattern,
     recipe: Recipe,
     weights: Arrays,
-    whole: list[str],
     before: Selection | None,
 ) -> Selection:
-    """What stays of every layer, among what stayed before; the layers of `whole` are not pruned."""
-    chosen = [name for name in weights if name not in whole]
-    given: dict[str, Any] = {
-        "floor": recipe.floor,
-        "within": None if before is None else {name: before.layers[name].mask for name in chosen},
-        "shapes": {name: weights[name].shape for name in chosen},
-    }
-    among = {name: scores[name] for name in chosen}
+    """What stays of every layer, among what stayed before."""
+    shapes = {name: w.shape for name, w in weights.items()}
+    within = None if before is None else before.masks
+    common: dict[str, Any] = {"pattern": shape, "floor": recipe.floor, "within": within, "shapes": shapes}
+    select = locally if recipe.scope == "local" else globally
+    if recipe.pattern == "neuron" and network.chained:
+        return hidden_neurons(select, scores, asked[next(iter(weights))] or 0.0, **common)
     if recipe.scope == "local":
-        kept = locally(among, {name: asked[name] for name in chosen}, pattern=shape, **given)
-    else:
-        density = asked[chosen[0]]
-        assert density is not None and isinstance(shape, pattern.Grouped)  # a recipe makes sure of both
-        kept = globally(among, density, pattern=shape, **given)
-    masks = {name: np.ones(weights[name].shape, np.bool_) for name in whole}
-    rest = {name: PruneResult(mask=m, asked=1.0, kept=m.size, total=m.size) for name, m in masks.items()}
-    layers = {name: (kept.layers | rest)[name] for name in weights}
-    total = sum(layer.total for layer in layers.values())
-    asked_of_all = (kept.asked * kept.total + sum(layer.total for layer in rest.values())) / total
-    return replace(kept, layers=layers, asked=asked_of_all if rest else kept.asked)
+        return locally(scores, asked, **common)
+    return globally(scores, asked[next(iter(weights))] or 0.0, **common)
 
 
-def _epochs_of_steps(recipe: Recipe, steps: int) -> int:
-    """Epochs of one of so many steps: all of them together are what the recipe says, or one each."""
-    return max(recipe.epochs // steps, 1) if recipe.epochs else 0
-
-
-def _training(recipe: Recipe, epochs: int) -> TrainConfig:
-    return TrainConfig(
-        epochs=epochs,
-        learning_rate=recipe.learning_rate,
-        l1=recipe.penalty_l1,
-        l2=recipe.penalty_l2,
-        distillation=recipe.distillation,
-        seed=recipe.seed,
-    )
+def _trainings(recipe: Recipe, steps: int) -> Iterator[TrainConfig]:
+    """The training of each step; their epochs add to the recipe's."""
+    for step in range(steps):
+        yield TrainConfig(
+            epochs=recipe.epochs * (step + 1) // steps - recipe.epochs * step // steps,
+            learning_rate=recipe.learning_rate,
+            l1=recipe.penalty_l1,
+            l2=recipe.penalty_l2,
+            distillation=recipe.distillation,
+            seed=recipe.seed,
+        )
 
 
 def _network_of(network: Network, weights: Arrays, biases: Biases, kept: Selection, recipe: Recipe) -> Network:
@@ -215,7 +214,7 @@ def _network_of(network: Network, weights: Arrays, biases: Biases, kept: Selecti
             layer,
             weights=weights[layer.name],
             bias=biases[layer.name],
-            weights_source=f"{source.weights_source}, {_how(recipe, kept.layers[layer.name])}",
+            weights_source=f"{source.weights_source}, {_how(recipe, kept.layers[layer.name].achieved)}",
             stored=None,
         )
         for layer, source in zip(network.layers, before, strict=True)
@@ -223,7 +222,7 @@ def _network_of(network: Network, weights: Arrays, biases: Biases, kept: Selecti
     return replace(network, layers=layers, dense_layers=before)
 
 
-def _how(recipe: Recipe, kept: PruneResult) -> str:
+def _how(recipe: Recipe, achieved: float) -> str:
     """The recipe in words fit for a table."""
     trained = f", trained {recipe.epochs} epochs" if recipe.epochs else ""
-    return f"pruned: {recipe.pattern}, {recipe.criterion}, {recipe.scope}, density {kept.achieved:.4g}{trained}"
+    return f"pruned: {recipe.pattern}, {recipe.criterion}, {recipe.scope}, density {achieved:.4g}{trained}"

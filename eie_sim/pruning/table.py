@@ -11,9 +11,9 @@ from math import prod
 from typing import Any
 
 from eie_sim.cost import cost
-from eie_sim.errors import require, unknown
+from eie_sim.errors import require, require_int, unknown
 from eie_sim.prune import pattern, score
-from eie_sim.prune.accuracy_table import REGULARISERS, SCHEDULES, AccuracyRecord, accuracy_table
+from eie_sim.prune.accuracy_table import ITERATIVE_STEPS, REGULARISERS, SCHEDULES, AccuracyRecord, accuracy_table
 from eie_sim.prune.counts import fraction, keep_count
 from eie_sim.prune.mlp import Array, Mlp, forward
 from eie_sim.prune.pruned_training import Rule, each_layer, hidden_neurons
@@ -57,6 +57,10 @@ def table_of(
     for density in densities:
         require(fraction("densities", density) > 0, "densities", density, "must be above 0")
     some_patterns, some_schedules = _some("patterns", patterns, PATTERNS), _some("schedules", schedules, SCHEDULES)
+    if epochs is not None:
+        require_int("epochs", epochs, 0, 10**6)
+        rule = "must be a multiple of 5, the steps of an iterative schedule"
+        require(epochs % ITERATIVE_STEPS == 0 or "iterative" not in schedules, "epochs", epochs, rule)
     trainings = {name: _with_epochs(each, epochs) for name, each in _some("penalties", penalties, REGULARISERS).items()}
     samples, judged = require_training(network, "accuracy table"), require_held_back(network, "accuracy table")
     trained = mlp_of(*weights_of(network))

@@ -12,7 +12,7 @@ from eie_sim.deep_compression.record import LABELS, TOTAL
 from eie_sim.prune import Selection
 from eie_sim.prune.accuracy_table import AccuracyRecord
 from eie_sim.prune.sensitivity import Point
-from eie_sim.pruning import QUALITIES, Choice
+from eie_sim.pruning import QUALITIES, Choice, costed_on, measured_on, training
 from eie_sim.recipe import Recipe
 from eie_sim.report.record import network_record, versions
 from eie_sim.report.text import Record, rows
@@ -33,7 +33,14 @@ def pruned_record(before: NetworkRun, after: NetworkRun, kept: Selection, recipe
         "total_weights": kept.total,
         "warnings": list(kept.warnings),
         "layers": [
-            {"name": was["name"], **_counts(kept, was["name"]), "before": _size(was), "after": _size(now)}
+            {
+                "name": was["name"],
+                "weights": now["weights"],
+                "inputs": now["inputs"],
+                **_counts(kept, was["name"]),
+                "before": _size(was),
+                "after": _size(now),
+            }
             for was, now in zip(old["layers"], new["layers"], strict=True)
         ],
         "total": {"before": _size(old["total"]), "after": _size(new["total"])},
@@ -44,7 +51,7 @@ def pruned_record(before: NetworkRun, after: NetworkRun, kept: Selection, recipe
 
 def pruned_table(record: Record) -> Table:
     """A row per layer and one for the network, before => after; an `!` marks what does not fit."""
-    headings = ["layer", "out x in", "asked", "achieved", "weights", "compressed bits", "cycles/vector"]
+    headings = ["layer", "out x in", "asked", "kept", "weights and biases", "compressed bits", "cycles/vector"]
     total = {"asked": record["asked"], "achieved": record["achieved"], **record["total"]}
     named = [*((row["name"], row) for row in record["layers"]), ("network", total)]
     cells = [
@@ -59,9 +66,15 @@ def pruned_lines(record: Record) -> list[str]:
     lines = [
         f"{record['network']}: {recipe['pattern']}, {recipe['criterion']}, {recipe['scope']}; "
         f"{record['kept']:,} of {record['total_weights']:,} weights kept, {_percent(record['achieved'])}",
+        *source_lines(record),
         *accuracy_lines(record["accuracy"]),
     ]
     return [*lines, *(f"warning: {warning}" for warning in record["warnings"]), *_closing(record)]
+
+
+def source_lines(record: Record) -> list[str]:
+    """What the weights and inputs of each layer are."""
+    return [f"{layer['name']}: weights {layer['weights']}; inputs {layer['inputs']}" for layer in record["layers"]]
 
 
 def accuracy_lines(accuracy: Mapping[str, Any]) -> list[str]:
@@ -84,7 +97,9 @@ def compressed_record(run: NetworkRun, streams: Mapping[str, Sizes]) -> Record:
             "name": layer["name"],
             "fits": layer["fits"],
             "n_vector": layer["n_vector"],
-            "weights": layer["n_weight"],
+            "weights": layer["weights"],
+            "inputs": layer["inputs"],
+            "n_weight": layer["n_weight"],
             "storage": layer["storage"],
             "deep_compression": streams[layer["name"]].to_dict(),
         }
@@ -125,8 +140,18 @@ def points_record(points: Sequence[Point], network: Network, config: Any, *, qua
         "quantity": quantity,
         "quality": quality,
         "quality_is": QUALITIES[quality],
+        "quality_on": measured_on(quality, network),
+        "cost_on": costed_on(network),
         "points": [point._asdict() for point in points],
     }
+
+
+def measured_lines(record: Record) -> list[str]:
+    """What quality and cost are, and what they were measured on."""
+    return [
+        f"{record['quality']}: {record['quality_is']}; on {record['quality_on']}",
+        f"{record['quantity']}: on {record['cost_on']}; {record['source']}",
+    ]
 
 
 def points_table(record: Record) -> Table:
@@ -157,7 +182,13 @@ def heading_of(quantity: str) -> str:
 
 
 def choices_record(
-    choices: Sequence[Choice], runs: Sequence[NetworkRun], *, budget: float, quantity: str, quality: str
+    choices: Sequence[Choice],
+    runs: Sequence[NetworkRun],
+    network: Network,
+    *,
+    budget: float,
+    quantity: str,
+    quality: str,
 ) -> Record:
     """Networks pruned for one budget, each simulated as a whole."""
     records = [network_record(run) for run in runs]
@@ -167,13 +198,17 @@ def choices_record(
         "quantity": quantity,
         "quality": quality,
         "quality_is": QUALITIES[quality],
+        "quality_on": measured_on(quality, network, training(network)),
+        "cost_on": costed_on(network),
         "choices": [
             {
                 "name": choice.name,
                 "densities": choice.densities,
                 "cost": choice.cost,
+                "quality": choice.quality,
                 **_size(record["total"]),
                 "accuracy": record["accuracy"],
+                "warnings": list(choice.warnings),
             }
             for choice, record in zip(choices, records, strict=True)
         ],
@@ -182,16 +217,30 @@ def choices_record(
     }
 
 
+def choices_lines(record: Record) -> list[str]:
+    """The budget, what the choice was made for, warnings."""
+    warnings = [f"warning: {one['name']}: {text}" for one in record["choices"] for text in one["warnings"]]
+    return [f"budget {record['budget']:,g} {record['quantity']}", *measured_lines(record), *warnings, *_closing(record)]
+
+
 def choices_table(record: Record) -> Table:
     """A row per choice: densities, what was budgeted, and what the whole network takes when it is simulated."""
     layers = list(record["choices"][0]["densities"])
     headings = ["choice", *(f"{layer}\ndensity" for layer in layers), f"budgeted\n{heading_of(record['quantity'])}"]
-    headings += ["weights", "cycles/\nvector", "energy\nnJ/vector", "accuracy\nfloat", "accuracy\nsimulated"]
+    headings += [record["quality"]]
+    headings += [
+        "weights\nand biases",
+        "cycles/\nvector",
+        "energy\nnJ/vector",
+        "accuracy\nfloat",
+        "accuracy\nsimulated",
+    ]
     cells = [
         [
             choice["name"],
             *(f"{choice['densities'][layer]:.3f}" for layer in layers),
             f"{choice['cost']:,.1f}",
+            quality_of(record, choice),
             f"{choice['weights']:,}",
             f"{choice['cycles_per_vector']:,.1f}",
             f"{choice['energy_nj_per_vector']:,.2f}",

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from eie_sim import archive
 from eie_sim.cli import main
 from eie_sim.workload import load
 
@@ -45,11 +46,31 @@ def test_nm_pruning_keeps_half(ask):
 
 
 def test_the_table_says_before_and_after(ask):
-    code, out, _ = ask("prune", "digits-mlp", "--density", "0.2", "--criterion", "wanda", "--scope", "global")
+    code, out, _ = ask("prune", "digits-mlp", "--density", "0.2", "--criterion", "taylor", "--scope", "global")
     assert code == 0
     assert "50,823 => " in out
     assert "10,086 of 50,432 weights kept, 20.00 %" in out
     assert "held-back images: float 98.33 % => " in out
+
+
+def test_an_archive_knows_what_it_was_made_of(ask, tmp_path):
+    first, second = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    ask("prune", "digits-mlp", "--density", "0.3", "--pattern", "balanced", "--n-pe", "16", "--out", first)
+    assert ask("compress", first, "--n-pe", "8", "--out", second)[0] == 0
+    made, again = archive.load(first), archive.load(second)
+    assert made.source_sha256 == again.source_sha256 == archive.hash_of(load("digits-mlp").dense_layers)
+    assert made.recipe["design"]["n_pe"] == 16
+    assert again.recipe["before"] == made.recipe
+    assert again.recipe["design"]["n_pe"] == 8
+
+
+@pytest.mark.parametrize(
+    "command", [["prune", "--density", "0.1"], ["compress"], ["sensitivity", "--densities", "0.1"]]
+)
+def test_synthetic_data_says_so(ask, command):
+    code, out, _ = ask(command[0], "alex-8", *command[1:])
+    assert code == 0
+    assert "synthetic, density 0.375, seed 0" in out
 
 
 def test_compress_writes_the_same_bytes_each_time(ask, tmp_path):
@@ -91,7 +112,8 @@ def test_an_allocation_as_a_table(ask):
     code, out, _ = ask("allocate", "digits-mlp", "--budget", "215", "--quality", "accuracy")
     assert code == 0
     assert [line.split()[0] for line in out.splitlines()[2:5]] == ["budgeted", "uniform", "global"]
-    assert "budget 215 cycles; chosen for accuracy" in out
+    assert "budget 215 cycles" in out
+    assert "accuracy: share of the labelled inputs answered rightly; on 1437 training inputs" in out
 
 
 def test_layers_may_have_densities_of_their_own(ask):
@@ -106,9 +128,9 @@ def test_removed_neurons_leave_smaller_layers(ask, tmp_path):
     words = ["--density", "0.25", "--pattern", "neuron", "--remove", "--epochs", "2", "--out", kept]
     code, out, _ = ask("prune", "digits-mlp", *words)
     assert code == 0
-    assert "256x64 => 64x64" in out
+    assert "256x64 => 104x64" in out
     code, out, _ = ask("run", kept, "--activation-density", "0.5", "--json")
-    assert [(layer["n_out"], layer["n_in"]) for layer in json.loads(out)["layers"]] == [(64, 64), (32, 64), (10, 32)]
+    assert [(layer["n_out"], layer["n_in"]) for layer in json.loads(out)["layers"]] == [(104, 64), (52, 104), (10, 52)]
 
 
 def test_a_layer_that_collapses_is_a_warning(ask):
@@ -132,7 +154,7 @@ def test_compress_lists_the_parts_of_both_formats(ask):
 
 
 def test_the_accuracy_table(ask):
-    words = ["--patterns", "element", "nm", "--densities", "0.5", "0.1", "--epochs", "1", "--penalties", "L2"]
+    words = ["--patterns", "element", "nm", "--densities", "0.5", "0.1", "--epochs", "5", "--penalties", "L2"]
     code, out, err = ask("accuracy", "digits-mlp", *words)
     assert (code, err) == (0, "")
     lines = out.splitlines()

@@ -1,0 +1,71 @@
+"""Hidden neurons of a chain: a neuron that goes takes its row, and its column in the next layer, along."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eie_sim.prune import PruneResult, Selection, keep_count
+from eie_sim.prune.layout import Shape
+
+Masks = dict[str, NDArray[np.bool_]]
+
+
+def hidden_neurons(
+    select: Callable[..., Selection],
+    scores: Mapping[str, NDArray[Any]],
+    density: float,
+    *,
+    shapes: Mapping[str, Shape],
+    within: Masks | None,
+    **given: Any,
+) -> Selection:
+    """Keep so many of the best neurons of all layers but the last that the weights left are at most `density` of all.
+
+    select : `locally` (the same fraction of every layer's neurons) or `globally` (one threshold over all neurons)
+    scores : by layer, of the weights' shapes or one for each neuron
+    shapes : (n_out, n_in) by layer, in the order of the chain; within : masks of an earlier step
+    given : floor and pattern, for `select`
+
+    Raises InputError as `select`.
+    """
+    names = list(shapes)
+    hidden = {name: _among(scores[name], within, name) for name in names[:-1]}
+    parts = sum(shapes[name][0] for name in hidden)
+
+    def kept_at(part: int) -> tuple[Selection, Masks]:
+        rows = select(hidden, part / parts, shapes={name: shapes[name] for name in hidden}, **given)
+        return rows, _with_columns(rows.masks, shapes)
+
+    most = keep_count(density, sum(n_out * n_in for n_out, n_in in shapes.values()))
+    low, high = 0, parts
+    while low < high:
+        middle = (low + high + 1) // 2
+        fits = sum(int(np.count_nonzero(mask)) for mask in kept_at(middle)[1].values()) <= most
+        low, high = (middle, high) if fits else (low, middle - 1)
+    rows, masks = kept_at(low)
+    layers = {
+        name: PruneResult(mask=mask, asked=density, kept=int(np.count_nonzero(mask)), total=mask.size)
+        for name, mask in masks.items()
+    }
+    return Selection(layers=layers, asked=density, warnings=rows.warnings)
+
+
+def _among(scores: NDArray[Any], within: Masks | None, name: str) -> NDArray[Any]:
+    """Scores, 0 for neurons that went before, so that they go first again."""
+    if within is None:
+        return scores
+    left = np.asarray(within[name].any(axis=1))
+    return np.asarray(scores * (left[:, None] if scores.ndim == 2 else left))
+
+
+def _with_columns(rows: Masks, shapes: Mapping[str, Shape]) -> Masks:
+    """Masks of all layers: rows of pruned neurons and the columns that read them are False."""
+    masks = {name: rows[name].copy() if name in rows else np.ones(shape, np.bool_) for name, shape in shapes.items()}
+    for name, reader in pairwise(shapes):
+        masks[reader] &= np.asarray(masks[name].any(axis=1))
+    return masks
