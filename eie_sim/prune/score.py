@@ -56,7 +56,12 @@ def as_finite(field: str, value: Any, *, above: float = -math.inf, least: float 
         number = math.inf
     bounds = (f" above {above}" if above > -math.inf else "") + (f" >= {least}" if least > -math.inf else "")
     ok = above < number < math.inf and number >= least
-    require(ok, field, value if is_number(value) else repr(value), f"must be a finite number{bounds}")
+    require(
+        ok,
+        field,
+        value if is_number(value) else repr(value),
+        f"must be a finite number{bounds}" if bounds else "must be finite and real",
+    )
     return number
 
 

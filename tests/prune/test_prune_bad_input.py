@@ -190,10 +190,10 @@ TOO_LARGE = "must be finite; inputs or weights are too large"
         ),
         (lambda: allocate([], 1.0), "points=0: must be at least one"),
         (lambda: uniform([], 1.0), "points=0: must be at least one"),
-        (lambda: allocate([POINT], 1j), "budget=1j: must be a finite number"),
+        (lambda: allocate([POINT], 1j), "budget=1j: must be finite and real"),
         (
             lambda: allocate([POINT._replace(cost=np.nan)], 1.0),
-            "points[0].cost=nan: must be a finite number",
+            "points[0].cost=nan: must be finite and real",
         ),
         (lambda: allocate([POINT], 20.0, floor=0.07), "floor=0.07: layer a has no density at or above it"),
         (lambda: scan({"a": W}, [], **ONES), "densities=0: must be at least one"),
