@@ -53,6 +53,18 @@ def require_type(field: str, value: object, *kinds: type) -> None:
     require(isinstance(value, kinds), field, type(value).__name__, rule)
 
 
+def require_all(field: str, values: Any, kind: type) -> None:
+    """Raise `InputError` unless `values` is a list or tuple of one kind of thing."""
+    require_type(field, values, list, tuple)
+    for at, value in enumerate(values):
+        require_type(f"{field}[{at}]", value, kind)
+
+
+def require_callable(field: str, value: object) -> None:
+    """Raise `InputError` unless `value` can be called."""
+    require(callable(value), field, type(value).__name__, "must be a function")
+
+
 def require_seed(seed: object) -> None:
     """Raise `InputError` unless `seed` is an integer >= 0 of at most 128 bits, as many as a generator takes up."""
     require_int("seed", seed, 0)

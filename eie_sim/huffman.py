@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from eie_sim.errors import InputError, as_array, require, require_int
+from eie_sim.errors import InputError, as_array, require, require_int, require_type
 
 MAX_LENGTH = 31
 """Longest codeword. Only counts of a Fibonacci-like spread, millions of symbols in all, would use a longer one."""
@@ -142,6 +142,7 @@ def compress(symbols: ArrayLike, n_alphabet: int) -> Stream:
 
 def decompress(stream: Stream) -> NDArray[np.uint8]:
     """The symbols of a stream, uint8[n_symbol]. Raises InputError as `decode` does."""
+    require_type("stream", stream, Stream)
     return decode(stream.data, stream.n_bits, stream.n_symbol, stream.lengths)
 
 

@@ -331,3 +331,11 @@ def test_shared_weights_that_are_none(changes, said):
     assert SharedWeights(**fine).weight_bits == 1
     with pytest.raises(InputError, match=said):
         SharedWeights(**(fine | changes))
+
+
+@pytest.mark.parametrize("odd", [np.array(1.0), np.eye(2)], ids=["0-d", "2-d"])
+def test_an_array_is_no_list_of_layers(odd):
+    with pytest.raises(InputError, match=r"^layers=ndarray: must be of type Iterable$"):
+        archive.hash_of(odd)
+    with pytest.raises(InputError, match=r"^matrices=ndarray: must be of type Iterable$"):
+        archive.archive_of(small().network, odd)

@@ -254,3 +254,11 @@ def test_sizes_need_no_compiler():
         [sys.executable, "-c", f"{program}; print('numba' in sys.modules)"], capture_output=True, check=True
     )
     assert done.stdout.split() == [b"False"]
+
+
+@pytest.mark.parametrize(
+    "odd", [None, "x", (b"", 0, 0, [1, 1]), np.zeros(2, "M8[D]")], ids=["none", "str", "tuple", "dates"]
+)
+def test_only_a_stream_is_decompressed(odd):
+    with pytest.raises(InputError, match=rf"^stream={type(odd).__name__}: must be Stream$"):
+        huffman.decompress(odd)

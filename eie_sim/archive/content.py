@@ -60,6 +60,16 @@ def require_kind(field: str, value: object, kind: type) -> None:
     require(isinstance(value, kind), field, type(value).__name__, f"must be of type {kind.__name__}")
 
 
+def _all_of(field: str, values: Iterable[Any], one: str, kind: type) -> list[Any]:
+    """The values. Raises InputError unless all of them are of a kind."""
+    ok = isinstance(values, Iterable) and not isinstance(values, np.ndarray)
+    require(ok, field, type(values).__name__, "must be of type Iterable")
+    found = list(values)
+    for value in found:
+        require_kind(one, value, kind)
+    return found
+
+
 def archive_of(
     network: Network,
     matrices: Iterable[EieMatrix],
@@ -76,10 +86,7 @@ def archive_of(
     where matrices and layers do not match.
     """
     require_kind("network", network, Network)
-    require_kind("matrices", matrices, Iterable)
-    matrices = list(matrices)
-    for matrix in matrices:
-        require_kind("matrix", matrix, EieMatrix)
+    matrices = _all_of("matrices", matrices, "matrix", EieMatrix)
     layers, count = network.layers, len(matrices)
     complete = all(matrix.scales.complete for matrix in matrices)
     require(count == len(layers), "matrices", count, f"must be one for each of the {len(layers)} layers")
@@ -138,10 +145,8 @@ def hash_of(layers: Iterable[Layer]) -> str:
 
     Raises InputError for other types.
     """
-    require_kind("layers", layers, Iterable)
     digest = hashlib.sha256()
-    for layer in layers:
-        require_kind("layer", layer, Layer)
+    for layer in _all_of("layers", layers, "layer", Layer):
         for array in (layer.weights, layer.bias):
             if array is not None:
                 _feed(digest, array)

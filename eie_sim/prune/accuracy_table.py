@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
-from eie_sim.prune.counts import fraction
+from eie_sim.errors import require_callable, require_type
+from eie_sim.prune.counts import fractions
 from eie_sim.prune.mlp import Mlp, Samples, count_correct
 from eie_sim.prune.pruned_training import Rule, prune, prune_and_train
 from eie_sim.prune.schedule import iterative, one_shot
@@ -106,7 +107,13 @@ def accuracy_table(
     Returns a record per network, in the order of patterns, densities, schedules, regularisers.
     Raises InputError for densities out of range and for what `prune_and_train` refuses.
     """
-    densities = [float(fraction("densities", density)) for density in densities]
+    for field, named in (("patterns", patterns), ("schedules", schedules), ("regularisers", regularisers)):
+        require_type(field, named, Mapping)
+    for name, steps in schedules.items():
+        require_callable(f"schedules {name}", steps)
+    for name, config in regularisers.items():
+        require_type(f"regularisers {name}", config, TrainConfig)
+    densities = fractions("densities", densities)
     records: list[AccuracyRecord] = []
     networks = len(patterns) * len(densities) * len(schedules) * len(regularisers)
     for (pattern, rule), density in product(patterns.items(), densities):
@@ -114,9 +121,8 @@ def accuracy_table(
         untrained = count_correct(cut, held_back)
         for (schedule, steps), (regulariser, config) in product(schedules.items(), regularisers.items()):
             progress(f"{len(records) + 1} of {networks}: {pattern}, density {density:g}, {schedule}, {regulariser}")
-            result = prune_and_train(
-                network, training, schedule=steps(density), rule=rule, config=_split(config, len(steps(density)))
-            )
+            asked = fractions(f"schedules {schedule}", steps(density))
+            result = prune_and_train(network, training, schedule=asked, rule=rule, config=_split(config, len(asked)))
             records.append(
                 AccuracyRecord(
                     pattern=pattern,

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eie_sim.errors import InputError, require
+from eie_sim.errors import InputError, require, require_all, require_type
+from eie_sim.prune.counts import fraction
+from eie_sim.prune.score import as_finite
 from eie_sim.prune.sensitivity import Point
 
 
@@ -40,15 +42,14 @@ def allocate(points: Sequence[Point], budget: float, *, floor: float = 0.0) -> A
 
     points : of a scan; every layer needs at least one
     budget : in the unit of the points' costs
-    floor : least density of any layer
+    floor : least density that any layer achieves
 
     Exact: keeps every combination that no other beats in both cost and loss (Kellerer et al. 2004, chapter 11, the
     multiple-choice knapsack by dominance). Raises InputError where even the cheapest choice is over the budget.
     """
-    require(0 <= floor <= 1, "floor", floor, "must be in 0..1")
-    require(np.isfinite(budget), "budget", budget, "must be finite")
-    best_quality = max((point.quality for point in points), default=0.0)
-    layers = _by_layer(points, floor)
+    points, budget = _checked(points), as_finite("budget", budget)
+    best_quality = max(point.quality for point in points)
+    layers = _by_layer(points, float(fraction("floor", floor)))
     cheapest = sum(min(point.cost for point in choices) for choices in layers)
     if cheapest > budget:
         raise InputError(
@@ -62,32 +63,48 @@ def allocate(points: Sequence[Point], budget: float, *, floor: float = 0.0) -> A
             (loss + best_quality - point.quality, cost + point.cost, (*chosen, point))
             for loss, cost, chosen in front
             for point in choices
-            if cost + point.cost + remaining <= budget * (1 + 1e-12)
+            if cost + point.cost + remaining <= budget + 1e-12 * abs(budget)
         ]
         front = _undominated(grown)
     loss, cost, chosen = front[0]
-    return Allocation(points=chosen, budget=float(budget), cost=cost, loss=loss)
+    return Allocation(points=chosen, budget=budget, cost=cost, loss=loss)
 
 
 def uniform(points: Sequence[Point], budget: float) -> Allocation:
     """The largest density that is the same for every layer and within the budget, for comparison."""
+    points, budget = _checked(points), as_finite("budget", budget)
     layers = _by_layer(points, 0.0)
-    shared = set.intersection(*({point.asked for point in choices} for choices in layers)) if layers else set()
+    shared = set.intersection(*({point.asked for point in choices} for choices in layers))
     for density in sorted(shared, reverse=True):
         chosen = tuple(next(point for point in choices if point.asked == density) for choices in layers)
         cost = sum(point.cost for point in chosen)
         if cost <= budget:
             best = max(point.quality for point in points)
-            return Allocation(
-                points=chosen, budget=float(budget), cost=cost, loss=sum(best - p.quality for p in chosen)
-            )
+            return Allocation(points=chosen, budget=budget, cost=cost, loss=sum(best - p.quality for p in chosen))
     raise InputError(f"budget={budget:g}: no density that all layers share is within it")
+
+
+def _checked(points: Sequence[Point]) -> list[Point]:
+    """The points with plain numbers. Raises InputError where there is none, and for numbers that are not finite."""
+    require_all("points", points, Point)
+    require(len(points) > 0, "points", 0, "must be at least one")
+    return [_plain(f"points[{at}]", point) for at, point in enumerate(points)]
+
+
+def _plain(field: str, point: Point) -> Point:
+    require_type(f"{field}.layer", point.layer, str)
+    return point._replace(
+        asked=as_finite(f"{field}.asked", point.asked),
+        achieved=as_finite(f"{field}.achieved", point.achieved),
+        quality=as_finite(f"{field}.quality", point.quality),
+        cost=as_finite(f"{field}.cost", point.cost),
+    )
 
 
 def _by_layer(points: Sequence[Point], floor: float) -> list[list[Point]]:
     """The points of each layer that respect the floor."""
     names = list(dict.fromkeys(point.layer for point in points))
-    layers = [[point for point in points if point.layer == name and point.asked >= floor] for name in names]
+    layers = [[point for point in points if point.layer == name and point.achieved >= floor] for name in names]
     for name, choices in zip(names, layers, strict=True):
         require(bool(choices), "floor", floor, f"layer {name} has no density at or above it")
     return layers

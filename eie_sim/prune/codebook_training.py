@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.errors import as_array, require, require_int, require_one_of
-from eie_sim.prune.loss import TrainConfig, gradients, loss
+from eie_sim.errors import as_array, require, require_all, require_int, require_one_of, require_type
+from eie_sim.prune.loss import TrainConfig, fitting_inputs, loss, soft_targets, unjudged_loss, write_gradients
 from eie_sim.prune.mlp import Array, Mlp, Samples
 from eie_sim.prune.optimiser import OPTIMISERS
-from eie_sim.prune.train import epochs, require_finite
+from eie_sim.prune.train import epochs, require_converged
 
 MAX_CODES = 256
 """Values that a code of one byte can name."""
@@ -64,6 +64,7 @@ def share(network: Mlp, *, weight_bits: int = 4, biases: str = "shared") -> list
     """
     from eie_sim import quantize  # loads numba, which `import eie_sim` must not
 
+    require_type("network", network, Mlp)
     require_int("weight_bits", weight_bits, 1, 8)
     require_one_of("biases", biases, ("shared", "own"))
     layers = []
@@ -84,7 +85,8 @@ def share(network: Mlp, *, weight_bits: int = 4, biases: str = "shared") -> list
 
 
 def expand(layers: Sequence[SharedLayer]) -> Mlp:
-    """The network that the layers stand for."""
+    """The network that the layers stand for. Raises InputError for anything else than layers that fit each other."""
+    require_all("layers", layers, SharedLayer)
     biases = (layer.bias if layer.bias_codes is None else layer.codebook[layer.bias_codes] for layer in layers)
     return Mlp(
         tuple(layer.codebook[layer.codes] for layer in layers), tuple(bias for bias in biases if bias is not None)
@@ -105,20 +107,24 @@ def train_codebook(
     earliest of equals: never worse on the samples than what came in. Deterministic as `fit` is.
     Raises InputError where the layers, samples or teacher do not fit each other.
     """
-    dtype = expand(layers).weights[0].dtype
+    network = expand(layers)
+    inputs, dtype = fitting_inputs(network, samples), network.weights[0].dtype
     vector = np.concatenate([part for layer in layers for part in _free(layer)]).astype(dtype)
+    best, best_loss = vector.copy(), loss(network, samples, config, teacher=teacher)
+    soft = soft_targets(network, samples, config, teacher)
     optimiser = OPTIMISERS[config.optimiser](vector, config.momentum)
-    best, best_loss = vector.copy(), loss(_with(layers, vector)[1], samples, config, teacher=teacher)
+    slopes = Mlp(tuple(map(np.empty_like, network.weights)), tuple(map(np.empty_like, network.biases)))
     with np.errstate(over="ignore", invalid="ignore"):  # judged after each epoch
         for epoch in epochs(len(samples), config, rng):
             for rows, rate in epoch:
-                batch = Samples(inputs=samples.inputs[rows], labels=samples.labels[rows])
-                slopes = gradients(_with(layers, vector)[1], batch, config, teacher=teacher)
+                targets = None if soft is None else soft[rows]
+                now = _with(layers, vector)[1]
+                write_gradients(now, inputs[rows], samples.labels[rows], config, targets, into=slopes)
                 optimiser.step(_summed(layers, slopes), rate)
-            require_finite(vector, config)
-            now = loss(_with(layers, vector)[1], samples, config, teacher=teacher)
-            if now < best_loss:
-                best, best_loss = vector.copy(), now
+            require_converged(vector, config)
+            lost = unjudged_loss(_with(layers, vector)[1], inputs, samples.labels, config, soft)
+            if lost < best_loss:  # never where it is NaN
+                best, best_loss = vector.copy(), lost
     return _with(layers, best)[0]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -31,6 +31,13 @@ def fraction(field: str, value: object) -> Fraction:
     require(is_number(value), field, repr(value), "must be a number in 0..1")
     require(0 <= value <= 1, field, value, "must be in 0..1")  # type: ignore[operator]  # a number, by the line above
     return Fraction(str(value))
+
+
+def fractions(field: str, values: object) -> list[float]:
+    """Densities from a list or array of numbers in 0..1, see `fraction`. Raises InputError for anything else."""
+    ok = isinstance(values, (Sequence, np.ndarray)) and getattr(values, "ndim", 1) > 0
+    require(ok, field, type(values).__name__, "must be a list of numbers in 0..1")
+    return [float(fraction(field, value)) for value in values]  # type: ignore[attr-defined]  # by the line above
 
 
 def prune_count(amount: float | Fraction, total: int, *, rule: str = "torch") -> int:

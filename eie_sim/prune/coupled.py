@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.errors import as_array, require, require_int, unknown
+from eie_sim.errors import as_array, is_number, require, require_all, require_int, require_type, unknown
 
 Mask = NDArray[np.bool_]
 Vector = NDArray[Any]
@@ -73,6 +74,8 @@ class LayerArrays:
     norm: BatchNorm | None = None
 
     def __post_init__(self) -> None:
+        require_type("name", self.name, str)
+        require_type(self._field("norm"), self.norm, BatchNorm, type(None))
         weight = _real(self._field("weight"), self.weight)
         rule = "must have 2 dimensions or more, (out, in, *kernel), none of them empty"
         require(weight.ndim >= 2 and weight.size > 0, self._field("weight"), f"shape {weight.shape}", rule)
@@ -97,6 +100,8 @@ class LayerArrays:
 
     def _checked_norm(self, norm: BatchNorm) -> BatchNorm:
         norm = norm.changed(self._one_per_output)
+        ok = is_number(norm.eps) and norm.eps < math.inf
+        require(ok, self._field("eps"), norm.eps, "must be a finite number")
         spread = norm.eps + float(np.min(1.0 if norm.var is None else norm.var))
         require(spread > 0, self._field("var + eps"), spread, "must be above 0")
         return norm
@@ -139,6 +144,8 @@ class NetworkArrays:
     couplings: tuple[Coupling, ...]
 
     def __post_init__(self) -> None:
+        require_all("layers", self.layers, LayerArrays)
+        require_all("couplings", self.couplings, Coupling)
         twice = [name for name, count in Counter(layer.name for layer in self.layers).items() if count > 1]
         require(not twice, "layer", twice[:1], "two layers of one network must not share a name")
         for coupling in self.couplings:
@@ -163,6 +170,7 @@ def couplings_of_chain(layers: Sequence[LayerArrays]) -> tuple[Coupling, ...]:
 
     Raises InputError where the inputs of a layer are not the outputs of the one before, or no multiple of its filters.
     """
+    require_all("layers", layers, LayerArrays)
     found = []
     for first, second in pairwise(layers):
         flattened = first.weight.ndim > 2 and second.weight.ndim == 2
@@ -176,7 +184,8 @@ def couplings_of_chain(layers: Sequence[LayerArrays]) -> tuple[Coupling, ...]:
 
 def chain(layers: Sequence[LayerArrays]) -> NetworkArrays:
     """The network of layers one after the other. Raises InputError as `couplings_of_chain`."""
-    return NetworkArrays(layers=tuple(layers), couplings=couplings_of_chain(layers))
+    couplings = couplings_of_chain(layers)
+    return NetworkArrays(layers=tuple(layers), couplings=couplings)
 
 
 def _real(field: str, values: Any) -> Vector:

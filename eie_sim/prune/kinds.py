@@ -15,7 +15,7 @@ from eie_sim.prune.counts import fraction, keep_count, require_survivors
 from eie_sim.prune.layout import REDUCTIONS, Layout, Shape, as_mask
 from eie_sim.prune.order import CountOfRow, Mask, Rows, top
 from eie_sim.prune.result import PruneResult
-from eie_sim.prune.score import as_scores
+from eie_sim.prune.score import as_scores, as_shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Grouped:
         Raises InputError for anything else, and for a density above that of the survivors.
         """
         groups = self.rank(scores, shape=shape, within=within)
-        shape = np.shape(scores) if shape is None else tuple(shape)
+        shape = np.shape(scores) if shape is None else as_shape("shape", shape)
         kept = keep_count(_given(density), groups.size)
         alive = groups.size if within is None else int(np.count_nonzero(groups > -np.inf))
         require_survivors("density", density, kept, alive, groups.size)
@@ -61,7 +61,7 @@ class Grouped:
     def rank(self, scores: ArrayLike, *, shape: Shape | None = None, within: ArrayLike | None = None) -> Rows:
         """Scores of the groups, in the shape of the groups; -inf for those that no longer survive in `within`."""
         values = as_scores("scores", scores)
-        shape = values.shape if shape is None else tuple(shape)
+        shape = values.shape if shape is None else as_shape("shape", shape)
         layout = self.layout(shape)
         alive = None if within is None else as_mask("within", within, shape)
         if values.shape == shape and layout.members:
@@ -121,7 +121,7 @@ class Quota:
         Raises InputError for anything else.
         """
         values = as_scores("scores", scores)
-        wanted = values.shape if shape is None else tuple(shape)
+        wanted = values.shape if shape is None else as_shape("shape", shape)
         require(values.shape == wanted, "scores", f"shape {values.shape}", f"must be {wanted}, one for each weight")
         density = self._density(density)
         layout = self.layout(values.shape)

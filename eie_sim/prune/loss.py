@@ -7,11 +7,23 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from eie_sim.errors import InputError, is_number, require, require_int, require_one_of
-from eie_sim.prune.mlp import Array, Labels, Mlp, Samples, forward
+from eie_sim.errors import InputError, require, require_int, require_one_of, require_seed, require_type
+from eie_sim.prune.mlp import (
+    TOO_LARGE,
+    Array,
+    Labels,
+    Mlp,
+    Samples,
+    as_kind,
+    forward,
+    require_finite,
+    unjudged_forward,
+)
 from eie_sim.prune.optimiser import OPTIMISERS
+from eie_sim.prune.score import as_finite
 
-_INTEGERS = {"epochs": 0, "batch": 1, "seed": 0}  # the least each may be
+_INTEGERS = ("epochs", "batch", "seed")
+MAX_EPOCHS = 10**6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,38 +52,45 @@ class TrainConfig:
     temperature: float = 4.0  # Hinton et al. used 1 to 20
 
     def __post_init__(self) -> None:
-        for name, least in _INTEGERS.items():
-            require_int(name, getattr(self, name), least)
+        require_int("epochs", self.epochs, 0, MAX_EPOCHS)
+        require_int("batch", self.batch, 1)
+        require_seed(self.seed)
         require_one_of("optimiser", self.optimiser, tuple(OPTIMISERS))
         for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name in _INTEGERS:
-                object.__setattr__(self, field.name, int(value))
-            elif field.name != "optimiser":
-                ok = is_number(value) and 0 <= value < math.inf
-                require(ok, field.name, repr(value), "must be a finite number >= 0")
+            name, value = field.name, getattr(self, field.name)
+            if name in _INTEGERS:
+                object.__setattr__(self, name, int(value))
+            elif name in ("learning_rate", "temperature"):
+                object.__setattr__(self, name, as_finite(name, value, above=0))
+            elif name != "optimiser":
                 # numpy's own scalars would turn float32 arithmetic into float64
-                object.__setattr__(self, field.name, float(value))
+                object.__setattr__(self, name, as_finite(name, value, least=0))
         require(self.momentum < 1, "momentum", self.momentum, "must be below 1")
         require(self.distillation <= 1, "distillation", self.distillation, "must be in 0..1")
-        require(self.temperature > 0, "temperature", self.temperature, "must be above 0")
-        require(self.learning_rate > 0, "learning_rate", self.learning_rate, "must be above 0")
 
 
 def loss(network: Mlp, samples: Samples, config: TrainConfig, *, teacher: Mlp | None = None) -> float:
     """What training lowers, over all samples at once: the loss of `TrainConfig`.
 
-    Raises InputError where samples or teacher do not fit the network.
+    Raises InputError where samples or teacher do not fit the network, and for a loss that is not finite.
     """
-    require_samples_fit(network, samples)
+    inputs = fitting_inputs(network, samples)
     soft = soft_targets(network, samples, config, teacher)
-    layer_inputs, outputs = forward(network, samples.inputs)
-    right = np.arange(len(samples)), samples.labels
+    with np.errstate(all="ignore"):  # refused on the next line
+        value = unjudged_loss(network, inputs, samples.labels, config, soft)
+    require(math.isfinite(value), "loss", value, TOO_LARGE)
+    return value
+
+
+def unjudged_loss(network: Mlp, inputs: Array, labels: Labels, config: TrainConfig, soft: Array | None) -> float:
+    """`loss` of what fits, for callers that judge themselves what is too large; arguments as `write_gradients`."""
+    layer_inputs, outputs = unjudged_forward(network, inputs)
+    right = np.arange(len(labels)), labels
     total = -(1 - config.distillation) * float(_log_softmax(outputs)[right].mean())
     if soft is not None:
         against = (soft * _log_softmax(outputs / config.temperature)).sum(axis=1)
         total -= config.distillation * config.temperature**2 * float(against.mean())
-    total += config.activation_l1 * sum(float(x.sum()) for x in layer_inputs[1:]) / len(samples)
+    total += config.activation_l1 * sum(float(x.sum()) for x in layer_inputs[1:]) / len(labels)
     total += config.l1 * sum(float(np.abs(weight).sum()) for weight in network.weights)
     return total + config.l2 / 2 * sum(float((weight * weight).sum()) for weight in network.weights)
 
@@ -80,12 +99,14 @@ def gradients(network: Mlp, samples: Samples, config: TrainConfig, *, teacher: M
     """Slope of `loss` in each weight and bias, in the network's shapes.
 
     Where a ReLU or a weight with an L1 penalty is exactly 0, the slope there is taken as 0.
-    Raises InputError where samples or teacher do not fit the network.
+    Raises InputError where samples or teacher do not fit the network, and for slopes that are not finite.
     """
-    require_samples_fit(network, samples)
+    inputs = fitting_inputs(network, samples)
     slopes = Mlp(tuple(map(np.empty_like, network.weights)), tuple(map(np.empty_like, network.biases)))
     soft = soft_targets(network, samples, config, teacher)
-    write_gradients(network, samples.inputs, samples.labels, config, soft, into=slopes)
+    with np.errstate(all="ignore"):  # refused on the next line
+        write_gradients(network, inputs, samples.labels, config, soft, into=slopes)
+    require_finite("gradients", *slopes.weights, *slopes.biases)
     return slopes
 
 
@@ -108,25 +129,30 @@ def score_gradients(network: Mlp, samples: Samples) -> ScoreGradients:
 
     A sample's gradient is the outer product of a layer's output slope and its input, so that means of |g| and g**2
     are products of two matrices as the mean of g is, and no sample's gradient is ever stored.
-    Raises InputError where the samples do not fit the network.
+    Raises InputError where the samples do not fit the network, and for gradients or squares that are not finite.
     """
-    require_samples_fit(network, samples)
-    layer_inputs, outputs = forward(network, samples.inputs)
-    # the slope of the mean, times n, is each sample's own
-    own = _output_slope(outputs, samples.labels, TrainConfig(), None) * len(samples)
-    pairs = list(zip(_layer_slopes(network, layer_inputs, own, 0.0), layer_inputs, strict=True))
-    return ScoreGradients(
-        mean=tuple(slope.T @ x / len(samples) for slope, x in pairs),
-        mean_magnitude=tuple(np.abs(slope).T @ np.abs(x) / len(samples) for slope, x in pairs),
-        mean_square=tuple((slope * slope).T @ (x * x) / len(samples) for slope, x in pairs),
-    )
+    layer_inputs, outputs = forward(network, fitting_inputs(network, samples))
+    with np.errstate(all="ignore"):  # refused below
+        # the slope of the mean, times n, is each sample's own
+        own = _output_slope(outputs, samples.labels, TrainConfig(), None) * len(samples)
+        pairs = list(zip(_layer_slopes(network, layer_inputs, own, 0.0), layer_inputs, strict=True))
+        found = ScoreGradients(
+            mean=tuple(slope.T @ x / len(samples) for slope, x in pairs),
+            mean_magnitude=tuple(np.abs(slope).T @ np.abs(x) / len(samples) for slope, x in pairs),
+            mean_square=tuple((slope * slope).T @ (x * x) / len(samples) for slope, x in pairs),
+        )
+    require_finite("gradients", *found.mean, *found.mean_magnitude, *found.mean_square)
+    return found
 
 
 def write_gradients(
     network: Mlp, inputs: Array, labels: Labels, config: TrainConfig, soft: Array | None, *, into: Mlp
 ) -> None:
-    """Write the gradients of a batch over the arrays of `into`: inputs (n, in), labels (n,), soft targets (n, out)."""
-    layer_inputs, outputs = forward(network, inputs)
+    """Write the gradients of a batch over the arrays of `into`: inputs (n, in), labels (n,), soft targets (n, out).
+
+    The inputs are of the network's type; what is too large is for the caller to judge.
+    """
+    layer_inputs, outputs = unjudged_forward(network, inputs)
     slopes = _layer_slopes(
         network, layer_inputs, _output_slope(outputs, labels, config, soft), config.activation_l1 / len(labels)
     )
@@ -139,13 +165,19 @@ def write_gradients(
             into.weights[at][...] += config.l1 * np.sign(weight)
 
 
-def require_samples_fit(network: Mlp, samples: Samples) -> None:
-    """Raise InputError where the network has other inputs than the samples, or no output for a label."""
+def fitting_inputs(network: Mlp, samples: Samples) -> Array:
+    """The samples' inputs in the network's type.
+
+    Raises InputError where the network has other inputs than the samples, or no output for a label.
+    """
+    require_type("network", network, Mlp)
+    require_type("samples", samples, Samples)
     n_in, n_out = network.widths[0], network.widths[-1]
     shape = f"shape {samples.inputs.shape}"
     require(samples.inputs.shape[1] == n_in, "inputs", shape, f"must be (n, {n_in})")
     most = int(samples.labels.max())
     require(most < n_out, "labels", most, f"must be below the network's {n_out} outputs")
+    return as_kind("inputs", samples.inputs, network.weights[0].dtype)
 
 
 def _log_softmax(outputs: Array) -> Array:
@@ -162,6 +194,8 @@ def _softmax(outputs: Array) -> Array:
 
 def soft_targets(network: Mlp, samples: Samples, config: TrainConfig, teacher: Mlp | None) -> Array | None:
     """The teacher's softened probabilities (n, out), None without distillation."""
+    require_type("config", config, TrainConfig)
+    require_type("teacher", teacher, Mlp, type(None))
     if config.distillation == 0:
         return None
     if teacher is None:
@@ -169,7 +203,10 @@ def soft_targets(network: Mlp, samples: Samples, config: TrainConfig, teacher: M
     ends = (network.widths[0], network.widths[-1])
     rule = f"must have the network's {ends[0]} inputs and {ends[1]} outputs"
     require((teacher.widths[0], teacher.widths[-1]) == ends, "teacher", f"widths {teacher.widths}", rule)
-    soft = _softmax(forward(teacher, samples.inputs)[1] / config.temperature)
+    with np.errstate(all="ignore"):  # refused on the next line
+        soft = _softmax(forward(teacher, samples.inputs)[1] / config.temperature)
+    rule = "must be larger for the outputs of the teacher"
+    require(bool(np.isfinite(soft).all()), "temperature", config.temperature, rule)
     return soft.astype(network.weights[0].dtype, copy=False)
 
 

@@ -152,7 +152,9 @@ def check_nm(mask: ArrayLike, n_keep: int = 2, m_group: int = 4) -> None:
 
 def _first_too_full(mask: ArrayLike, n_keep: int, m_group: int) -> tuple[int, int, int] | None:
     pattern = nm(n_keep, m_group)
-    values: NDArray[Any] = as_array("mask", mask) != 0
+    given = as_array("mask", mask)
+    require(given.dtype.kind in "biuf", "mask", f"dtype {given.dtype}", "must be bool or real numbers")
+    values: NDArray[Any] = given != 0
     layout = pattern.layout(values.shape)
     # rows of groups, the groups of a row next to each other
     counts = np.moveaxis(np.count_nonzero(values.reshape(layout.view), axis=2), 1, -1)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from eie_sim.errors import InputError, as_array, require
+from eie_sim.errors import InputError, as_array, require, require_callable, require_type
 from eie_sim.prune.coupled import (
     BatchNorm,
     Coupling,
@@ -72,7 +72,9 @@ def remove(
     and keep different neurons, and constants that cannot be folded.
     """
     rows = _rows(network, keep)
-    columns = _columns(network, rows, keep_inputs or {})
+    columns = _columns(network, rows, {} if keep_inputs is None else keep_inputs)
+    require_type("fold_constants", fold_constants, bool)
+    require_callable("activation", activation)
     folded = _folded(network, rows, activation) if fold_constants else network
     layers = tuple(_cut(layer, rows[layer.name], columns[layer.name]) for layer in folded.layers)
     couplings = tuple(
@@ -88,6 +90,7 @@ def dead(network: NetworkArrays) -> dict[str, Mask]:
     be, see `fold_constants` of `remove`. One is read where a layer it feeds has a weight for it. Outputs of the network
     are never dead. Removal may leave new dead ones behind.
     """
+    require_type("network", network, NetworkArrays)
     read = {each.producer: np.zeros(network.layer(each.producer).n_out, np.bool_) for each in network.couplings}
     for coupling in network.couplings:
         used = _any_but(1, network.layer(coupling.consumer).weight)
@@ -99,6 +102,7 @@ def dead(network: NetworkArrays) -> dict[str, Mask]:
 
 def fold_norms(network: NetworkArrays) -> NetworkArrays:
     """The same network with each batch normalisation in the weights and the bias of its layer, float64 there."""
+    require_type("network", network, NetworkArrays)
     return replace(network, layers=tuple(_without_norm(layer) for layer in network.layers))
 
 
@@ -117,15 +121,21 @@ def _checked(layer: LayerArrays, field: str, mask: Any, axis: int) -> Mask:
     return array
 
 
+def _all_checked(network: NetworkArrays, field: str, masks: Mapping[str, Mask], axis: int) -> dict[str, Mask]:
+    require_type(field, masks, Mapping)
+    return {name: _checked(network.layer(name), field, mask, axis) for name, mask in masks.items()}
+
+
 def _rows(network: NetworkArrays, keep: Mapping[str, Mask]) -> dict[str, Mask]:
+    require_type("network", network, NetworkArrays)
     rows = {layer.name: np.ones(layer.n_out, np.bool_) for layer in network.layers}
-    return rows | {name: _checked(network.layer(name), "keep", mask, 0) for name, mask in keep.items()}
+    return rows | _all_checked(network, "keep", keep, 0)
 
 
 def _columns(network: NetworkArrays, rows: dict[str, Mask], keep_inputs: Mapping[str, Mask]) -> dict[str, Mask]:
     """The inputs that stay, by layer: what their producers keep, and `keep_inputs` for the rest."""
     columns = {layer.name: np.ones(layer.n_in, np.bool_) for layer in network.layers}
-    given = {name: _checked(network.layer(name), "keep_inputs", mask, 1) for name, mask in keep_inputs.items()}
+    given = _all_checked(network, "keep_inputs", keep_inputs, 1)
     columns |= {name: mask.copy() for name, mask in given.items()}
     fed = {layer.name: np.zeros(layer.n_in, np.bool_) for layer in network.layers}
     for coupling in network.couplings:

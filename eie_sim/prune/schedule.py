@@ -25,6 +25,8 @@ from eie_sim.prune.counts import fraction
 
 __all__ = ["Schedule", "cubic", "iterative", "linear", "one_shot"]
 
+MAX_STEPS = 10**5
+
 Curve = Callable[[Fraction, Fraction, Fraction], float | Fraction]
 
 
@@ -36,7 +38,7 @@ class Schedule:
     steps : how many
     curve : from (initial, final, time) to a density between the two, never rising; time is above 0 and below 1
 
-    Raises InputError for densities out of order or range and for fewer than one step.
+    Raises InputError for densities out of order or range and for for steps outside 1..MAX_STEPS.
     """
 
     initial: float
@@ -45,7 +47,7 @@ class Schedule:
     curve: Curve
 
     def __post_init__(self) -> None:
-        require_int("steps", self.steps, 1)
+        require_int("steps", self.steps, 1, MAX_STEPS)
         initial, final = fraction("initial", self.initial), fraction("final", self.final)
         require(final <= initial, "final", self.final, f"must not be above the initial density, {self.initial}")
 

@@ -8,18 +8,15 @@ empty, 0-d, not real, not finite, or of a shape that does not fit.
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from eie_sim.errors import InputError, as_array, is_number, require, require_int
+from eie_sim.errors import InputError, as_array, is_number, require, require_seed
 
 Reals = NDArray[np.floating[Any]]
-
-MAX_FLOAT = sys.float_info.max
 
 __all__ = ["apoz", "bn_scale", "l1", "l2", "lp", "random", "taylor_first", "taylor_second", "wanda"]
 
@@ -51,6 +48,31 @@ def refuse(field: str, array: NDArray[Any], bad: NDArray[np.bool_], rule: str) -
     raise InputError(f"{field}[{', '.join(map(str, where))}]={array[where]}: {rule}")
 
 
+def as_finite(field: str, value: Any, *, above: float = -math.inf, least: float = -math.inf) -> float:
+    """A number as a float. Raises InputError for any but a finite one, above one bound and not below another."""
+    try:
+        number = float(value) if is_number(value) else math.nan
+    except OverflowError:
+        number = math.inf
+    bounds = (f" above {above}" if above > -math.inf else "") + (f" >= {least}" if least > -math.inf else "")
+    ok = above < number < math.inf and number >= least
+    require(
+        ok,
+        field,
+        value if is_number(value) else repr(value),
+        f"must be a finite number{bounds}" if bounds else "must be finite and real",
+    )
+    return number
+
+
+def as_shape(field: str, values: Any) -> tuple[int, ...]:
+    """`values` as the shape of an array that is not empty. Raises InputError for anything else."""
+    ok = isinstance(values, (list, tuple)) and len(values) > 0
+    ok = ok and all(isinstance(size, (int, np.integer)) and size >= 1 for size in values)
+    require(ok, field, values, "must be integers >= 1")
+    return tuple(map(int, values))
+
+
 def l1(w: ArrayLike) -> Reals:
     """|w|, of the weights' shape and type. Summed over a group it is the group's L1 norm."""
     return np.abs(as_reals("weights", w))
@@ -68,10 +90,10 @@ def l2(w: ArrayLike) -> Reals:
 
 def lp(w: ArrayLike, p: float) -> Reals:
     """|w|**p, for p > 0. Summed over a group it is the p-th power of its Lp norm, which has the same order."""
-    require(is_number(p) and 0 < p <= MAX_FLOAT, "p", p, "must be a finite number above 0")
+    power = as_finite("p", p, above=0)
     weights = as_reals("weights", w)
     with np.errstate(over="ignore"):
-        return np.asarray(np.abs(weights) ** float(p))
+        return np.asarray(np.abs(weights) ** power)
 
 
 def bn_scale(gamma: ArrayLike) -> Reals:
@@ -152,10 +174,9 @@ def wanda(w: ArrayLike, inputs: ArrayLike) -> Reals:
 
 def random(shape: Sequence[Any], *, seed: int) -> Reals:
     """Uniform scores in 0..1, the baseline that every criterion has to beat: float64, the same for the same seed."""
-    ok = all(isinstance(size, (int, np.integer)) and size >= 1 for size in shape)
-    require(ok, "shape", shape, "must be integers >= 1")
-    require_int("seed", seed, 0)
-    return np.random.default_rng(seed).random(shape)
+    sizes = as_shape("shape", shape)
+    require_seed(seed)
+    return np.random.default_rng(seed).random(sizes)
 
 
 def _mean(samples: Reals) -> Reals:

@@ -20,7 +20,7 @@ from eie_sim.prune.normalise import Normaliser, normalised
 from eie_sim.prune.order import Rows, top
 from eie_sim.prune.pattern import element
 from eie_sim.prune.result import PruneResult, Selection
-from eie_sim.prune.score import l1
+from eie_sim.prune.score import as_shape, l1
 
 __all__ = ["globally", "locally", "magnitude"]
 
@@ -160,7 +160,7 @@ def _layers(
     for name, given in scores.items():
         with _named(name):
             array = as_array("scores", given)
-            shape = _of(shapes or {}, name, "shapes", scores, array.shape)
+            shape = _of({} if shapes is None else shapes, name, "shapes", scores, None)
             chosen = _of(pattern, name, "pattern", scores)
             require(isinstance(chosen, Pattern), "pattern", type(chosen).__name__, "must be one, as pattern.element()")
             yield _Layer(
@@ -168,8 +168,8 @@ def _layers(
                 scores=array,
                 pattern=chosen,
                 floor=_of(floor, name, "floor", scores, 0.0),
-                within=_of(within or {}, name, "within", scores, None),
-                shape=tuple(shape),
+                within=_of({} if within is None else within, name, "within", scores, None),
+                shape=array.shape if shape is None else as_shape("shapes", shape),
             )
 
 

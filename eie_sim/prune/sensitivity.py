@@ -12,7 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.errors import require
+from eie_sim.errors import require, require_callable, require_type
+from eie_sim.prune.counts import fractions
+from eie_sim.prune.layout import as_mask
+from eie_sim.prune.score import as_finite, as_reals
 
 Weights = NDArray[Any]
 Progress = Callable[[str], None]
@@ -49,20 +52,25 @@ def scan(
     mask_of(weights, density) : what to keep; quality_of(weights by layer) : of the whole network
     cost_of(layer, pruned weights) : of that layer
 
-    Returns the points layer by layer, in the order of the densities. Raises InputError for a density outside 0..1.
+    Returns the points layer by layer, in the order of the densities.
+    Raises InputError for no density or one outside 0..1, and for a quality or cost that is not finite.
     """
-    for density in densities:
-        require(0 <= density <= 1, "density", density, "must be in 0..1")
+    require_type("weights", weights, Mapping)
+    functions = {"mask_of": mask_of, "quality_of": quality_of, "cost_of": cost_of, "progress": progress}
+    for field, function in functions.items():
+        require_callable(field, function)
+    asked = fractions("density", densities)
+    require(len(asked) > 0, "densities", 0, "must be at least one")
     points = []
-    for layer, dense in weights.items():
-        for density in densities:
+    for layer, dense in {layer: as_reals(f"weights of {layer}", w) for layer, w in weights.items()}.items():
+        for density in asked:
             progress(f"{layer}: density {density:g}")
-            mask = mask_of(dense, density)
+            mask = as_mask("mask_of", mask_of(dense, density), dense.shape)
             pruned = np.where(mask, dense, dense.dtype.type(0))
             kept = int(np.count_nonzero(mask))
-            quality = float(quality_of({**weights, layer: pruned}))
-            achieved = kept / mask.size if mask.size else 0.0
-            points.append(Point(layer, float(density), achieved, kept, quality, float(cost_of(layer, pruned))))
+            quality = as_finite("quality", quality_of({**weights, layer: pruned}))
+            cost = as_finite("cost", cost_of(layer, pruned))
+            points.append(Point(layer, density, kept / mask.size, kept, quality, cost))
     return points
 
 

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.errors import InputError, as_array, require
+from eie_sim.errors import InputError, as_array, require, require_type
 from eie_sim.prune.loss import (
     ScoreGradients,
     TrainConfig,
+    fitting_inputs,
     gradients,
     loss,
-    require_samples_fit,
     score_gradients,
     soft_targets,
     write_gradients,
@@ -59,10 +59,9 @@ def fit(
     The same arguments give the same bytes on one machine with one numpy.
     Raises InputError where shapes do not fit, and where the training diverged.
     """
-    require_samples_fit(network, samples)
+    inputs = fitting_inputs(network, samples)
     masks = checked_masks(network, masks)
     soft = soft_targets(network, samples, config, teacher)
-    inputs = samples.inputs.astype(network.weights[0].dtype, copy=False)
     vector, live = one_vector(network)
     slope, slopes = one_vector(network)
     require(bool(np.isfinite(vector).all()), "network", "NaN or infinity", "must be finite")
@@ -79,7 +78,7 @@ def fit(
                 write_gradients(live, inputs[rows], samples.labels[rows], config, targets, into=slopes)
                 optimiser.step(slope[free], rate)
                 vector[free] = moving
-    require_finite(vector, config)
+    require_converged(vector, config)
     return Mlp(tuple(map(np.copy, live.weights)), tuple(map(np.copy, live.biases)))
 
 
@@ -87,7 +86,8 @@ def epochs(
     n_sample: int, config: TrainConfig, rng: np.random.Generator | None
 ) -> Iterator[list[tuple[NDArray[np.intp], float]]]:
     """For each epoch, its batches in order: rows of the samples, and the learning rate there."""
-    rng = rng or np.random.default_rng(config.seed)
+    require_type("rng", rng, np.random.Generator, type(None))
+    rng = np.random.default_rng(config.seed) if rng is None else rng
     size = min(config.batch, n_sample)
     count = n_sample // size
     for epoch in range(config.epochs):
@@ -107,6 +107,8 @@ def one_vector(network: Mlp) -> tuple[Array, Mlp]:
 
 def checked_masks(network: Mlp, masks: Sequence[Any] | None) -> list[Mask]:
     """A bool array for each layer's weights, all True where none is given."""
+    require_type("network", network, Mlp)
+    require_type("masks", masks, list, tuple, type(None))
     given = [None] * len(network.weights) if masks is None else list(masks)
     rule = f"must be {len(network.weights)}, one per layer"
     require(len(given) == len(network.weights), "masks", len(given), rule)
@@ -120,10 +122,11 @@ def checked_masks(network: Mlp, masks: Sequence[Any] | None) -> list[Mask]:
     return found
 
 
-def require_finite(vector: Array, config: TrainConfig) -> None:
+def require_converged(vector: Array, config: TrainConfig) -> None:
     """Raise InputError where training left NaN or infinity."""
     if not np.isfinite(vector).all():
-        raise InputError(f"learning_rate={config.learning_rate}: the training diverged; try a smaller one")
+        given = f"learning_rate={config.learning_rate}, l1={config.l1}, l2={config.l2}"
+        raise InputError(f"{given}: the training diverged; try a smaller learning_rate or penalty")
 
 
 def _decay(part: float) -> float:
