@@ -25,7 +25,7 @@ def test_reference_and_fast_return_the_same(case):
 
 
 @pytest.mark.parametrize("name", PRESETS)
-@pytest.mark.parametrize(("m", "k", "n"), [(1000, 770, 60), (64, 5000, 1)])
+@pytest.mark.parametrize(("m", "k", "n"), [(300, 770, 20), (64, 5000, 1)])
 def test_engines_agree_on_presets(name, m, k, n):
     config = TensorCoreConfig.preset(name)
     for pattern in ((1, 1), *config.patterns):
@@ -38,4 +38,4 @@ def test_engines_agree_on_presets(name, m, k, n):
 def test_engines_agree_on_a_large_product(name):
     config = TensorCoreConfig.preset(name)
     for pattern in ((1, 1), *config.patterns):
-        assert_engines_agree(3072, 12288, 1100, pattern, config.tiles[0], config)
+        assert_engines_agree(3072, 12288, 300, pattern, config.tiles[0], config)
