@@ -18,7 +18,7 @@ class Channel:
 
     depth : slots, >= 1
     latency_cycles : from `send` to the cycle in which the item can be taken
-    credit_cycles : from `take` to the cycle in which the slot is free again
+    credit_cycles : from `take` or `release` to the cycle in which the slot is free again
     """
 
     def __init__(self, env: simpy.Environment, *, depth: int, latency_cycles: int = 1, credit_cycles: int = 1) -> None:
@@ -43,18 +43,27 @@ class Channel:
 
     def take(self) -> Generator[simpy.Event, None, Any]:
         """Wait for the next item, and take it; its slot is free again `credit_cycles` later."""
+        item = yield from self.receive()
+        self.release()
+        return item
+
+    def receive(self) -> Generator[simpy.Event, None, Any]:
+        """Wait for the next item, and work on it in its slot, until `release`."""
         while not self._visible:
             self._receiver_waits = self._env.event()
             yield self._receiver_waits
-        self._later(self._credit_cycles, self._release)
         return self._visible.popleft()
+
+    def release(self) -> None:
+        """Give up the slot of an item received; it is free again `credit_cycles` later."""
+        self._later(self._credit_cycles, self._free)
 
     def _arrive(self, event: simpy.Event) -> None:
         self._visible.append(event.value)
         if self._receiver_waits is not None and not self._receiver_waits.triggered:
             self._receiver_waits.succeed()
 
-    def _release(self, _event: simpy.Event) -> None:
+    def _free(self, _event: simpy.Event) -> None:
         self._free_slots += 1
         if self._sender_waits is not None and not self._sender_waits.triggered:
             self._sender_waits.succeed()

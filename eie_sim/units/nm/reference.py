@@ -1,0 +1,318 @@
+"""The reference engine: a chip of N:M tensor cores as SimPy processes that read like the timing page of the unit.
+
+A core computes one output tile at a time, walking along K in steps. Its copier brings the values, metadata and
+activations of a step through the core's L2 port into a free step buffer; `l2_latency` cycles after the copy ends the
+data can be used, while the port has gone on. The step in the buffer is computed: operands are read from shared memory
+for the warps while instructions are issued to the tensor cores, and the buffer is free from the cycle in which both are
+done. After the last step the sums take `mma_latency` to be complete, and are stored. A scheduler hands the tiles to the
+cores in waves, and DRAM moves what is distinct in a wave meanwhile; the next wave starts when both are through.
+
+What a core's parts do costs the same in every tile, so the cores of a wave run in lockstep: core 0, which has a tile in
+each wave, is simulated in full, and what it does is counted once for every core that has a tile in that wave.
+
+A time is where the clock stands when something happens, in whole cycles. Only a port turns an amount into cycles:
+amount over rate, both exact rationals, rounded up once.
+
+What the page leaves to the reader, with (a, b) the pattern kept, f = a/b, (bm, bn) the tile:
+
+* A step is ceil(bm/mm) * ceil(bn/mn) * ceil(bk*f/mk) instructions, each whole even where the tile is smaller than it.
+* A step is read by ceil(bm/wm) * ceil(bn/wn) warps, with wm and wn capped to the tile.
+* A row has (bk/b) * a positions in a step. Metadata of the copied bm rows are whole bytes, of the wm rows that a warp
+  reads they need not be; only the bytes read in the whole product are rounded up.
+* DRAM holds whole groups of the real K, ceil(K/b) * a values a row, and the metadata of a block row in whole bytes. It
+  counts bytes where it has no limit too, and is then never busy.
+* A pattern that keeps all has no metadata and selects no operands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from fractions import Fraction
+from math import ceil
+from typing import Any, NamedTuple
+
+import simpy
+
+from eie_sim.result import NmEvent, NmPart, NmTiming
+from eie_sim.units.channel import Channel
+from eie_sim.units.nm.config import Pattern, TensorCoreConfig, position_bits
+
+Process = Generator[simpy.Event, None, None]
+
+
+class Product(NamedTuple):
+    """D[m, n] = A[m, k] @ B[k, n] in output tiles of bm x bn; A is stored for the pattern it runs as."""
+
+    m: int
+    k: int
+    n: int
+    pattern: Pattern
+    bm: int
+    bn: int
+
+    def kept(self, length: int) -> int:
+        """Values stored of `length` inputs of a row: whole groups."""
+        a, b = self.pattern
+        return ceil(Fraction(length, b)) * a
+
+    def metadata_bits(self, length: int) -> int:
+        """Positions of the values stored of `length` inputs of a row, bits."""
+        return self.kept(length) * position_bits(self.pattern)
+
+    def steps(self, bk: int) -> int:
+        """Steps of bk along K."""
+        return ceil(Fraction(self.k, bk))
+
+    def block_rows(self) -> int:
+        """Tiles down the output."""
+        return ceil(Fraction(self.m, self.bm))
+
+    def tiles(self) -> int:
+        """Tiles of the output, edges too."""
+        return self.block_rows() * ceil(Fraction(self.n, self.bn))
+
+    def place(self, tile: int) -> tuple[int, int]:
+        """Block row and block column of a tile; tiles are numbered down the block rows first."""
+        column, row = divmod(tile, self.block_rows())
+        return row, column
+
+    def real_rows(self, block_row: int) -> int:
+        """Rows of a block row that exist."""
+        return min(self.bm, self.m - block_row * self.bm)
+
+    def real_columns(self, block_column: int) -> int:
+        """Columns of a block column that exist."""
+        return min(self.bn, self.n - block_column * self.bn)
+
+
+class Load(NamedTuple):
+    """Something to move: bytes in all, and the metadata within them."""
+
+    total_bytes: int | Fraction
+    metadata_bytes: int | Fraction
+
+
+class StepWork(NamedTuple):
+    """What one step asks of the parts of a core.
+
+    copy : through the L2 port
+    operands : read from shared memory by all warps
+    tensor_cycles : cycles of one tensor core that the instructions hold
+    macs : multiplications by kept values of the full tile
+    """
+
+    copy: Load
+    operands: Load
+    tensor_cycles: int
+    macs: int
+
+    @classmethod
+    def of(cls, product: Product, config: TensorCoreConfig) -> StepWork:
+        """Every step of a product costs as much as a full one."""
+        bm, bn, bk = product.bm, product.bn, config.bk
+        kept = product.kept(bk)
+        mm, mn, mk = config.mma
+        instructions = ceil(Fraction(bm, mm)) * ceil(Fraction(bn, mn)) * ceil(Fraction(kept, mk))
+        return cls(
+            copy=tile_copy(product, config),
+            operands=warp_reads(product, config),
+            tensor_cycles=instructions * ceil(Fraction(mm * mn * mk, config.macs_per_cycle)),
+            macs=bm * bn * kept,
+        )
+
+
+def tile_copy(product: Product, config: TensorCoreConfig) -> Load:
+    """Values and metadata of bm rows, and bn columns of activations, for one step; metadata in whole bytes."""
+    values = product.bm * product.kept(config.bk) * config.elem_bytes
+    metadata = ceil(Fraction(product.bm * product.metadata_bits(config.bk), 8))
+    activations = config.bk * product.bn * config.elem_bytes
+    return Load(values + metadata + activations, metadata)
+
+
+def warp_reads(product: Product, config: TensorCoreConfig) -> Load:
+    """Operands of all warps for one step: each reads its own rows of A, metadata too, and its own columns of B."""
+    wm, wn = min(config.wm, product.bm), min(config.wn, product.bn)
+    values = wm * product.kept(config.bk) * config.elem_bytes
+    metadata = Fraction(wm * product.metadata_bits(config.bk), 8)
+    activations = config.bk * wn * config.elem_bytes
+    warps = ceil(Fraction(product.bm, wm)) * ceil(Fraction(product.bn, wn))
+    return Load(warps * (values + metadata + activations), warps * metadata)
+
+
+class Port:
+    """A part that works at an exact rate, and knows how long it has.
+
+    rate : of whatever it works on, a cycle; None has no limit
+    """
+
+    def __init__(self, env: simpy.Environment, rate: Any) -> None:
+        self._env = env
+        self._rate = None if rate is None else Fraction(rate)
+        self.busy_cycles = 0
+
+    def work(self, amount: int | Fraction) -> Process:
+        """Be busy for as many cycles as the amount takes, rounded up."""
+        if self._rate is None:
+            return
+        started = int(self._env.now)
+        yield self._env.timeout(ceil(amount / self._rate))
+        self.busy_cycles += int(self._env.now) - started
+
+
+class Tally:
+    """Counts by NmEvent, exact; bytes of metadata need not be whole before the end."""
+
+    def __init__(self) -> None:
+        self._counts: list[int | Fraction] = [0] * len(NmEvent)
+
+    def add(self, event: NmEvent, amount: int | Fraction) -> None:
+        """Count something that happened."""
+        self._counts[event] += amount
+
+    def whole(self) -> tuple[int, ...]:
+        """All counts, rounded up."""
+        return tuple(ceil(count) for count in self._counts)
+
+
+class Core:
+    """One core: step buffers, L2 port, shared memory, tensor cores and stores, working on one tile."""
+
+    def __init__(self, env: simpy.Environment, product: Product, config: TensorCoreConfig, tally: Tally) -> None:
+        self.env = env
+        self.tally = tally
+        self.buffers = Channel(env, depth=config.stages, latency_cycles=config.l2_latency, credit_cycles=0)
+        self.l2 = Port(env, config.l2_bytes_per_cycle)
+        self.smem = Port(env, config.smem_bytes_per_cycle)
+        self.tensor = Port(env, config.tc_per_core)
+        self.stores = Port(env, config.store_bytes_per_cycle)
+        self.step = StepWork.of(product, config)
+        self.steps = range(product.steps(config.bk))
+        self.mma_latency = config.mma_latency
+        self.output_bytes = product.bm * product.bn * config.out_bytes
+        self.sparse = position_bits(product.pattern) > 0
+        self.in_lockstep = 1
+
+    def run_tile(self, in_lockstep: int) -> Process:
+        """Compute and store a tile, as do all `in_lockstep` cores that have one."""
+        self.in_lockstep = in_lockstep
+        self.env.process(self.copy_steps())
+        for step in self.steps:
+            yield from self.compute_step(step)
+        yield self.env.timeout(self.mma_latency)
+        yield from self.store()
+
+    def copy_steps(self) -> Process:
+        """The copier: wait for a free buffer, fill it; one copy after the other on the port."""
+        for step in self.steps:
+            yield from self.buffers.reserve()
+            yield from self.l2.work(self.step.copy.total_bytes)
+            self.count(NmEvent.L2_BYTES, self.step.copy.total_bytes)
+            self.count(NmEvent.L2_METADATA_BYTES, self.step.copy.metadata_bytes)
+            self.buffers.send(step)
+
+    def compute_step(self, expected: int) -> Process:
+        """Wait for the data of a step; read operands and issue at the same time; then the buffer is free."""
+        step = yield from self.buffers.receive()
+        assert step == expected
+        yield self.env.process(self.read_operands()) & self.env.process(self.issue())
+        self.buffers.release()
+
+    def read_operands(self) -> Process:
+        """Shared memory feeds the warps."""
+        yield from self.smem.work(self.step.operands.total_bytes)
+        self.count(NmEvent.SMEM_BYTES, self.step.operands.total_bytes)
+        self.count(NmEvent.SMEM_METADATA_BYTES, self.step.operands.metadata_bytes)
+
+    def issue(self) -> Process:
+        """The tensor cores share the instructions; in a sparse one each MAC selects its row of B."""
+        yield from self.tensor.work(self.step.tensor_cycles)
+        self.count(NmEvent.MACS, self.step.macs)
+        if self.sparse:
+            self.count(NmEvent.OPERAND_SELECTS, self.step.macs)
+
+    def store(self) -> Process:
+        """Write the output tile back."""
+        yield from self.stores.work(self.output_bytes)
+        self.count(NmEvent.STORE_BYTES, self.output_bytes)
+
+    def count(self, event: NmEvent, amount: int | Fraction) -> None:
+        """What this core does, all in lockstep with it do."""
+        self.tally.add(event, amount * self.in_lockstep)
+
+
+class Dram:
+    """The chip's memory: in a wave it moves each block row of A and block column of B once, and each output."""
+
+    def __init__(self, env: simpy.Environment, product: Product, config: TensorCoreConfig, tally: Tally) -> None:
+        self.product = product
+        self.config = config
+        self.tally = tally
+        self.port = Port(env, config.dram_bytes_per_cycle)
+
+    def serve(self, wave: range) -> Process:
+        """Move what the tiles of a wave need, clipped to the real product; what several need is moved once."""
+        block_rows, block_columns = set(), set()
+        moved, metadata = 0, 0
+        for tile in wave:
+            row, column = self.product.place(tile)
+            moved += self.product.real_rows(row) * self.product.real_columns(column) * self.config.out_bytes
+            block_rows.add(row)
+            block_columns.add(column)
+        for row in block_rows:
+            rows = self.product.real_rows(row)
+            moved += rows * self.product.kept(self.product.k) * self.config.elem_bytes
+            metadata += ceil(Fraction(rows * self.product.metadata_bits(self.product.k), 8))
+        for column in block_columns:
+            moved += self.product.k * self.product.real_columns(column) * self.config.elem_bytes
+        yield from self.port.work(moved + metadata)
+        self.tally.add(NmEvent.DRAM_BYTES, moved + metadata)
+        self.tally.add(NmEvent.DRAM_METADATA_BYTES, metadata)
+
+
+class Chip:
+    """Cores, DRAM, and the scheduler that hands out tiles in waves."""
+
+    def __init__(self, env: simpy.Environment, product: Product, config: TensorCoreConfig) -> None:
+        self.env = env
+        self.tally = Tally()
+        self.core = Core(env, product, config, self.tally)
+        self.dram = Dram(env, product, config, self.tally)
+        self.n_tile = product.tiles()
+        self.n_core = config.n_core
+        self.launch = config.launch
+
+    def run(self) -> Process:
+        """Launch; then wave after wave, each over when its tiles are stored and DRAM has moved its bytes."""
+        yield self.env.timeout(self.launch)
+        idle_cores = 0
+        for first in range(0, self.n_tile, self.n_core):
+            wave = range(first, min(first + self.n_core, self.n_tile))
+            yield self.env.process(self.core.run_tile(len(wave))) & self.env.process(self.dram.serve(wave))
+            self.tally.add(NmEvent.TILES, len(wave))
+            self.tally.add(NmEvent.WAVES, 1)
+            idle_cores = self.n_core - len(wave)
+        self.tally.add(NmEvent.IDLE_CORES, idle_cores)
+
+    def busy(self) -> tuple[int, ...]:
+        """Busy cycles by NmPart: of core 0 over its tiles, and of DRAM over the waves."""
+        ports = {
+            NmPart.TENSOR: self.core.tensor,
+            NmPart.SMEM: self.core.smem,
+            NmPart.L2: self.core.l2,
+            NmPart.STORE: self.core.stores,
+            NmPart.DRAM: self.dram.port,
+        }
+        return tuple(ports[part].busy_cycles for part in NmPart)
+
+
+def run(m: int, k: int, n: int, pattern: Pattern, tile: tuple[int, int], config: TensorCoreConfig) -> NmTiming:
+    """Time D[m, n] = A[m, k] @ B[k, n].
+
+    m, k, n : rows of the weights A, inputs, columns of the activations B; each at least 1
+    pattern : (a, b) that A runs and is stored as, listed in the config, or (1, 1) for dense
+    tile : (bm, bn), one of the config's
+    """
+    env = simpy.Environment()
+    chip = Chip(env, Product(m, k, n, pattern, *tile), config)
+    env.run(until=env.process(chip.run()))
+    return NmTiming(cycles=int(env.now), counts=chip.tally.whole(), busy=chip.busy())
