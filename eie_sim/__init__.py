@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from eie_sim import pruning as pruning
     from eie_sim import workload as workload
     from eie_sim.engine import simulate as simulate
+    from eie_sim.engine import simulate_gemm as simulate_gemm
     from eie_sim.errors import InputError as InputError
     from eie_sim.formats import footprint as footprint
     from eie_sim.quantize import Scales as Scales
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from eie_sim.run import run_network as run_network
     from eie_sim.units.eie.config import EieConfig as EieConfig
     from eie_sim.units.eie.matrix import EieMatrix as EieMatrix
+    from eie_sim.units.nm.config import TensorCoreConfig as TensorCoreConfig
     from eie_sim.workload import load as load
     from eie_sim.workload import presets as presets
 
@@ -39,11 +41,13 @@ _HOME = {
     "InputError": "eie_sim.errors",
     "Scales": "eie_sim.quantize",
     "SimResult": "eie_sim.result",
+    "TensorCoreConfig": "eie_sim.units.nm.config",
     "footprint": "eie_sim.formats",
     "load": "eie_sim.workload",
     "presets": "eie_sim.workload",
     "run_network": "eie_sim.run",
     "simulate": "eie_sim.engine",
+    "simulate_gemm": "eie_sim.engine",
 }
 _MODULES = ("archive", "deep_compression", "energy", "prune", "pruning", "workload")
 

@@ -129,10 +129,11 @@ def test_functions_fit_a_screen(path):
 def test_the_golden_oracle_and_the_engines_share_nothing():
     apart = {
         name: set(own_modules_imported(PACKAGE / f"{name.replace('.', '/')}.py"))
-        for name in ("golden", "units.eie.fast")
+        for name in ("golden", "units.eie.fast", "units.nm.fast")
     }
     assert apart["golden"] == set()
     assert not apart["units.eie.fast"] & {"units.eie.reference", "units.eie.functional", "units.channel", "fixed"}
+    assert not apart["units.nm.fast"] & {"units.nm.reference", "units.nm.functional", "units.channel", "fixed"}
     reference = set(own_modules_imported(PACKAGE / "units/eie/reference.py"))
     assert not reference & {"units.eie.fast", "units.eie.functional"}
 
@@ -147,6 +148,11 @@ def loaded_after(code):
 
 def test_importing_the_package_loads_nothing_heavy():
     assert loaded_after("import eie_sim; eie_sim.EieConfig; eie_sim.prune; eie_sim.InputError") == "[]"
+
+
+def test_only_the_reference_engine_loads_simpy():
+    program = "import eie_sim as es\nes.simulate_gemm(8, 8, 8, es.TensorCoreConfig())"
+    assert "simpy" not in loaded_after(program)
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"], ["presets", "--help"]])

@@ -278,7 +278,7 @@ ARRAY = np.array([1, 2])
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: es.simulate(None, None), "matrix=NoneType: must be EieMatrix"),
+        (lambda: es.simulate(None, None), "matrix=NoneType: must be EieMatrix or NmMatrix"),
         (lambda: es.simulate(matrix_of(), [1, 2, 3], timeline=ARRAY), "timeline=ndarray: must be bool"),
         (lambda: es.footprint(np.eye(2), n_pe=ARRAY), "n_pe=array([1, 2]): must be an integer in 1..65536"),
         (lambda: es.footprint(matrix_of(), n_pe=ARRAY), "n_pe=array([1, 2]): must be an integer in 1..65536"),
