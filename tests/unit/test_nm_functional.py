@@ -213,3 +213,5 @@ def test_the_bound_is_of_float16_and_of_the_same_weights():
         error_bound(EIGHT, B.astype(np.int8))
     with pytest.raises(InputError, match=r"weights=shape \(1, 8\): must be \(2, 8\)"):
         error_bound(HALF, B, np.zeros((1, 8)))
+    with pytest.raises(InputError, match=r"weights\[0, 0\]=nan: must be finite"):
+        error_bound(HALF, B, np.full((2, 8), np.nan))

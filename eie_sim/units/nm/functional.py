@@ -3,7 +3,8 @@
 D[n_out, n_vector] = A[n_out, n_in] @ B[n_in, n_vector], where A is N:M (N is the number **kept** in each group of M).
 Only kept values are multiplied; the position of each selects the row of B.
 
-int8 : products and sums in int32; which order they are taken in does not show.
+int8 : products and sums in int32; which order they are taken in does not show, as int32 wraps round: a sum that leaves
+    it on the way and comes back is right. One that ends beyond it is an error.
 float16 : both factors are float16 and products float32. A product of two float16 has at most 22 significant bits and
     is at least 2**-48, so it is exact in float32. Each output is one float32 sum that starts at 0 and takes the
     products of its row in ascending place, rounded to nearest after each. The result is the same on every machine: a
@@ -20,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from eie_sim.errors import InputError, as_array, require, require_type
 from eie_sim.jit import kernel
-from eie_sim.units.nm.matrix import NmMatrix, as_dense, as_float16, as_int8
+from eie_sim.units.nm.matrix import NmMatrix, as_dense, as_float16, as_int8, require_finite
 
 MAX_OUTPUTS = 2**28
 """Outputs of one product."""
@@ -78,6 +79,7 @@ def error_bound(matrix: NmMatrix, b: ArrayLike, weights: ArrayLike | None = None
     if weights is not None:
         dense = as_dense("weights", weights)
         require(dense.shape == matrix.shape, "weights", f"shape {dense.shape}", f"must be {matrix.shape}")
+        require_finite("weights", dense)
         w, dw = np.abs(dense.astype(np.float64)), _rounding(dense)
     require(matrix.n_kept < 1 / FLOAT32_UNIT, "n_kept", matrix.n_kept, "must be below 2**24 for the bound to exist")
     added = max(matrix.n_kept - 1, 0) * FLOAT32_UNIT
