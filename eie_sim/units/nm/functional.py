@@ -35,7 +35,7 @@ FLOAT16_UNIT, FLOAT16_TINY = 2.0**-11, 2.0**-25
 FLOAT32_UNIT = 2.0**-24
 """Relative error of one rounded float32 sum."""
 
-KEPT_BLOCK, VECTOR_BLOCK = 256, 128
+KEPT_BLOCK, VECTOR_BLOCK = 64, 512
 """Kept values and vectors that a kernel takes at a time, so that the rows of B they use stay in the core's cache."""
 
 
