@@ -42,6 +42,7 @@ KEPT_BLOCK, VECTOR_BLOCK = 64, 512
 def multiply(matrix: NmMatrix, b: ArrayLike) -> NDArray[Any]:
     """`matrix` [n_out, n_in] times b [n_in, n_vector]: int32 of an int8 matrix, float32 of a float16 one.
 
+    matrix : N:M, N kept of each M; only the kept values are multiplied
     b : integers in -128..127 for an int8 matrix; finite numbers for a float16 one, which are rounded to float16
 
     Raises InputError for a wrong shape or type, for values that do not fit the type, and for a sum beyond int32.
@@ -142,10 +143,10 @@ def _require_int32(sums: NDArray[np.int64]) -> None:
 
 
 def _sums(matrix: NmMatrix, values: NDArray[Any], b: NDArray[Any], kind: Any) -> NDArray[Any]:
-    """Products and sums in numbers of `kind`."""
+    """Products and sums in numbers of `kind`, which the values are made; b may be narrower."""
     starts = (np.arange(matrix.n_kept) // matrix.n_keep * matrix.m_group).astype(np.uint32)
     sums = np.zeros((matrix.n_out, b.shape[1]), dtype=kind)
-    arrays = values.astype(kind, copy=False), matrix.positions, starts, b.astype(kind, copy=False)
+    arrays = values.astype(kind, copy=False), matrix.positions, starts, b
     _add_products(*arrays, KEPT_BLOCK, VECTOR_BLOCK, sums)
     return sums
 

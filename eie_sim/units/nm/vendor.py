@@ -1,4 +1,4 @@
-"""A 2:4 matrix in the layout that the vendor's sparse matrix instructions read, and back.
+"""A 2:4 matrix (2 **kept** of 4) in the layout that the vendor's sparse matrix instructions read, and back.
 
 Values are the same. Metadata are words of 16 bits (16-bit values, 16 inputs) or 32 bits (int8, 32 inputs), each of
 nibbles with the first group lowest, and the words are moved three times:
@@ -29,7 +29,9 @@ WORDS: dict[np.dtype[Any], tuple[type[np.int16] | type[np.int32], int]] = {
 
 
 def to_vendor(matrix: NmMatrix) -> tuple[NDArray[Any], NDArray[np.int16 | np.int32]]:
-    """Values [n_out, n_in / 2] and reordered metadata: int16 [n_out, n_in / 16] of float16, int32 [n_out, n_in / 32].
+    """Values and reordered metadata of a 2:4 matrix (2 **kept** of 4).
+
+    Values are [n_out, n_in / 2]; metadata int16 [n_out, n_in / 16] of float16, int32 [n_out, n_in / 32] of int8.
 
     Raises InputError for a pattern other than 2:4, rows that are no multiple of 32 (int8: 16), and inputs that are no
     multiple of 32 (int8: 64), two words.
