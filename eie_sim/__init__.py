@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from eie_sim.units.eie.config import EieConfig as EieConfig
     from eie_sim.units.eie.matrix import EieMatrix as EieMatrix
     from eie_sim.units.nm.config import TensorCoreConfig as TensorCoreConfig
+    from eie_sim.units.nm.matrix import NmMatrix as NmMatrix
     from eie_sim.workload import load as load
     from eie_sim.workload import presets as presets
 
@@ -39,6 +40,7 @@ _HOME = {
     "EieConfig": "eie_sim.units.eie.config",
     "EieMatrix": "eie_sim.units.eie.matrix",
     "InputError": "eie_sim.errors",
+    "NmMatrix": "eie_sim.units.nm.matrix",
     "Scales": "eie_sim.quantize",
     "SimResult": "eie_sim.result",
     "TensorCoreConfig": "eie_sim.units.nm.config",

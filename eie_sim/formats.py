@@ -21,6 +21,7 @@ from eie_sim.sparse import checked, is_sparse, require_sides
 
 if TYPE_CHECKING:
     from eie_sim.units.eie.matrix import EieMatrix
+    from eie_sim.units.nm.matrix import NmMatrix
 
 CODEBOOK_VALUE_BITS = 16
 """Width of a codebook value: the fixed point of EIE's datapath, whatever the other formats store."""
@@ -119,12 +120,12 @@ class _Encoding(NamedTuple):
 
 
 def footprint(
-    matrix_or_mask: EieMatrix | ArrayLike | Any,
+    matrix_or_mask: EieMatrix | NmMatrix | ArrayLike | Any,
     *,
-    value_bits: int = 16,
+    value_bits: int | None = None,
     run_bits: int = 4,
-    n_keep: int = 2,
-    m_group: int = 4,
+    n_keep: int | None = None,
+    m_group: int | None = None,
     n_pe: int | None = None,
     weight_bits: int | None = None,
     index_bits: int | None = None,
@@ -132,35 +133,53 @@ def footprint(
 ) -> dict[str, Format]:
     """Bits by part of a layer in every format: eie, dense, dense32, csr, csc, coo, bitmap, run_length, nm.
 
-    matrix_or_mask : an EieMatrix, or [n_out, n_in] of bool or real numbers, numpy or scipy.sparse, non-zero where kept
-    value_bits : width of a value in all formats but eie (whose codebook has 16-bit values) and dense32
+    matrix_or_mask : an EieMatrix, an NmMatrix, or [n_out, n_in] of bool or real numbers, numpy or scipy.sparse,
+        non-zero where kept
+    value_bits : width of a value in all formats but eie (whose codebook has 16-bit values) and dense32; 16, or what an
+        NmMatrix states
     run_bits : width of a zero run in run_length
-    n_keep, m_group : the pattern of nm, `n_keep` kept in each `m_group` inputs of a row
-    n_pe, weight_bits, index_bits : what an EieMatrix states itself; for a mask, eie is left out unless `n_pe` is given,
-        and the widths are 4 by default
+    n_keep, m_group : the pattern of nm, `n_keep` kept in each `m_group` inputs of a row; 2 and 4, or what an NmMatrix
+        states
+    n_pe, weight_bits, index_bits : what an EieMatrix states itself; for anything else, eie is left out unless `n_pe` is
+        given, and the widths are 4 by default
     pointer_bits : width of EIE's column pointers
 
     Raises InputError for a wrong shape or dtype, NaN or infinity, options out of range or at odds with the matrix.
     """
-    for name, value, high in (("value_bits", value_bits, 64), ("run_bits", run_bits, 62), ("m_group", m_group, 2**31)):
-        require_int(name, value, 1, high)
-    require_int("n_keep", n_keep, 1, int(m_group))
+    eie, nm = _as_matrix(matrix_or_mask), _as_nm(matrix_or_mask)
+    value_bits, n_keep, m_group = _widths(nm, {"value_bits": value_bits, "n_keep": n_keep, "m_group": m_group})
+    require_int("run_bits", run_bits, 1, 62)
     require_int("pointer_bits", pointer_bits, 1, 31)
     stated = {"n_pe": n_pe, "weight_bits": weight_bits, "index_bits": index_bits}
     for name, given, high in (("n_pe", n_pe, 65536), ("weight_bits", weight_bits, 8), ("index_bits", index_bits, 8)):
         if given is not None:
             require_int(name, given, 1, high)
-    matrix = _as_matrix(matrix_or_mask)
-    if matrix is None:
-        layer = _layer_of_mask(matrix_or_mask, int(value_bits))
-        encoding = _encoding_of_mask(layer, stated, int(pointer_bits))
+    if eie is not None:
+        layer = _layer_of_matrix(eie, value_bits)
+        encoding: _Encoding | None = _encoding_of_matrix(eie, stated, int(pointer_bits))
     else:
-        layer = _layer_of_matrix(matrix, int(value_bits))
-        encoding = _encoding_of_matrix(matrix, stated, int(pointer_bits))
+        layer = _layer_of_mask(matrix_or_mask, value_bits) if nm is None else _layer_of_nm(nm)
+        encoding = _encoding_of_mask(layer, stated, int(pointer_bits))
     formats = [] if encoding is None else [_eie(encoding, layer.dense_bits)]
     formats += [_dense(layer), _dense32(layer), _csr(layer), _csc(layer), _coo(layer), _bitmap(layer)]
-    formats += [_run_length(layer, int(run_bits)), _nm(layer, int(n_keep), int(m_group))]
+    formats += [
+        _run_length(layer, int(run_bits)),
+        _nm(layer, n_keep, m_group, dense=nm is not None and n_keep == m_group),
+    ]
     return {each.name: each for each in formats}
+
+
+def _widths(matrix: NmMatrix | None, given: dict[str, int | None]) -> tuple[int, int, int]:
+    """value_bits, n_keep and m_group: as given, or as an N:M matrix states them, or 16, 2 and 4."""
+    own = {name: getattr(matrix, name, value) for name, value in (("value_bits", 16), ("n_keep", 2), ("m_group", 4))}
+    for name, value in given.items():
+        agrees = matrix is None or value is None or value == own[name]
+        require(agrees, name, value, f"must agree with the matrix, whose {name} is {own[name]}")
+    value_bits, n_keep, m_group = (own[name] if value is None else value for name, value in given.items())
+    require_int("value_bits", value_bits, 1, 64)
+    require_int("m_group", m_group, 1, 2**31)
+    require_int("n_keep", n_keep, 1, int(m_group))
+    return int(value_bits), int(n_keep), int(m_group)
 
 
 def encoded(matrix: EieMatrix, *, pointer_bits: int = 16) -> Format:
@@ -278,10 +297,13 @@ def _run_length(layer: _Layer, run_bits: int) -> Format:
     return layer.format("run_length", parts, note)
 
 
-def _nm(layer: _Layer, n_keep: int, m_group: int) -> Format:
-    """N of M kept: what it stores depends on the shape alone, whether it may on the mask."""
+def _nm(layer: _Layer, n_keep: int, m_group: int, *, dense: bool = False) -> Format:
+    """N of M kept: what it stores depends on the shape alone, whether it may on the mask.
+
+    dense : an N:M matrix with N = M, which stores no positions
+    """
     n_group = -(-layer.n_in // m_group)
-    position = max(1, _width(m_group))
+    position = 0 if dense else max(1, _width(m_group))
     n_kept = layer.n_out * n_group * n_keep
     parts = {"values": n_kept * layer.value_bits, "metadata": n_kept * position}
     pattern = f"{n_keep}:{m_group}"
@@ -314,6 +336,21 @@ def _as_matrix(value: Any) -> EieMatrix | None:
     from eie_sim.units.eie.matrix import EieMatrix
 
     return value if isinstance(value, EieMatrix) else None
+
+
+def _as_nm(value: Any) -> NmMatrix | None:
+    if isinstance(value, (np.ndarray, list, tuple)) or is_sparse(value):
+        return None
+    from eie_sim.units.nm.matrix import NmMatrix
+
+    return value if isinstance(value, NmMatrix) else None
+
+
+def _layer_of_nm(matrix: NmMatrix) -> _Layer:
+    """The non-zeros among the kept values, at the width of the matrix; completing zeros are zeros."""
+    rows, places = np.nonzero(matrix.values)
+    columns = places // matrix.n_keep * matrix.m_group + matrix.positions[rows, places]
+    return _Layer(matrix.n_out, matrix.n_in, rows * matrix.n_in + columns, matrix.value_bits)
 
 
 def _layer_of_matrix(matrix: EieMatrix, value_bits: int) -> _Layer:

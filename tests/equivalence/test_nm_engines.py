@@ -5,10 +5,8 @@ from hypothesis import given
 from nm_strategies import nm_cases
 
 from eie_sim.result import bound_of
-from eie_sim.units.nm import reference
+from eie_sim.units.nm import fast, reference
 from eie_sim.units.nm.config import PRESETS, TensorCoreConfig
-
-fast = pytest.importorskip("eie_sim.units.nm.fast")
 
 
 def assert_engines_agree(*arguments):

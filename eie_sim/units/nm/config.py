@@ -178,9 +178,11 @@ class TensorCoreConfig:
         m is a multiple of b and a >= min(n, b), or b is one of m and a >= n * b/m. Raises InputError for no pattern.
         """
         require_pattern((n_keep, m_group))
+        if n_keep == m_group:
+            return DENSE
         if (n_keep, m_group) in self.patterns:
             return n_keep, m_group
-        sure = [each for each in self.patterns if _satisfied((n_keep, m_group), each)]
+        sure = [each for each in self.patterns if each[0] < each[1] and _satisfied((n_keep, m_group), each)]
         return min(sure, key=lambda each: Fraction(*each), default=DENSE)
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,0 +1,294 @@
+"""A weight matrix as tensor cores hold it: of every M inputs N values and where they stood.
+
+N of N:M is the number **kept** in each group of M along the inputs; some libraries mean the zeros. N = M is dense and
+has no metadata.
+
+Source: Mishra et al. 2021 (arXiv 2104.08378), section 3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from eie_sim.errors import InputError, as_array, require, require_one_of
+from eie_sim.sparse import checked, is_sparse, require_sides
+from eie_sim.units.nm import packing
+from eie_sim.units.nm.config import position_bits, require_pattern, said
+
+ELEMENTS: dict[str, type[np.float16] | type[np.int8]] = {"float16": np.float16, "int8": np.int8}
+"""What values can be, and how numpy calls it."""
+
+MAX_POSITIONS = 2**31
+"""Positions, zeros included, of one matrix."""
+
+FLOAT16_ZERO = 2.0**-25
+"""Largest magnitude that becomes 0 when it is rounded to float16: half the smallest step, a tie that goes to even."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class NmMatrix:
+    """N:M weights, N **kept** of each M. Build one with `from_dense` or `from_metadata`.
+
+    n_out, n_in : the dense shape; n_in is a multiple of m_group
+    n_keep, m_group : the pattern; equal for dense
+    values : float16 or int8 [n_out, n_kept], the kept values of every row, group by group
+    positions : uint8 [n_out, n_kept], where in its group each stood, 0 to m_group - 1, ascending within a group
+    element : "float16" or "int8"
+    """
+
+    n_out: int
+    n_in: int
+    n_keep: int
+    m_group: int
+    values: NDArray[Any]
+    positions: NDArray[np.uint8]
+    element: str
+
+    @classmethod
+    def from_dense(cls, w: Any, *, n_keep: int = 2, m_group: int = 4, element: str | None = None) -> NmMatrix:
+        """Compress pruned weights; N = n_keep is the number kept in each group of m_group inputs.
+
+        w : real [n_out, n_in], numpy or scipy.sparse, pruned to N:M already (`prune.pattern.nm`)
+        n_keep, m_group : 1 <= N <= M <= 256; N = M keeps everything
+        element : "float16", to which values are rounded (to nearest, even); "int8", for integers in -128..127. Left
+            out, arrays of int8 stay int8 and all else becomes float16
+
+        What rounds to 0 is a zero. A group with fewer than N non-zeros is completed by zeros at the lowest free
+        positions among its last N: for 2:4 the pairs (2, 3) where there is none or a third or fourth only, (0, 2)
+        for a first only and (1, 2) for a second only, as the vendor's tools write them.
+
+        Raises InputError for inputs that M does not divide; for the first group with more than N non-zeros, with its
+        row and count; for NaN, infinity and values that overflow float16 (65504); for what int8 does not hold.
+        """
+        require_pattern((n_keep, m_group))
+        n_keep, m_group = int(n_keep), int(m_group)
+        dense = as_dense("weights", w)
+        if element is None:
+            element = "int8" if dense.dtype == np.int8 else "float16"
+        require_one_of("element", element, tuple(ELEMENTS))
+        rest = dense.shape[1] % m_group
+        rule = f"must be a multiple of m_group={m_group}; pad the inputs with {m_group - rest} zero columns"
+        require(rest == 0, "n_in", dense.shape[1], rule)
+        if element == "int8":
+            dense, tiny = as_int8("weights", dense), np.int8(0)
+        else:
+            dense = dense if dense.dtype in (np.float32, np.float64) else _wide_enough(dense)
+            tiny = dense.dtype.type(FLOAT16_ZERO)
+        values, positions = _packed(np.ascontiguousarray(dense), n_keep, m_group, tiny)
+        if element == "float16":
+            values = _rounded(values, positions, n_keep, m_group)
+        return cls._of(values, positions, n_keep, m_group, element)
+
+    @classmethod
+    def from_metadata(
+        cls, values: ArrayLike, metadata: bytes | ArrayLike, *, n_keep: int = 2, m_group: int = 4
+    ) -> NmMatrix:
+        """The matrix whose `values` and `metadata()` these are; N = n_keep is the number kept in each m_group.
+
+        values : float16 or int8 [n_out, n_kept]
+        metadata : bytes, or uint8 of one dimension, exactly as many as the positions take
+
+        Raises InputError for another type or shape, too few or too many bytes, and positions of a group that do not
+        ascend or are beyond it.
+        """
+        require_pattern((n_keep, m_group))
+        n_keep, m_group = int(n_keep), int(m_group)
+        kept = as_array("values", values)
+        element = next((name for name, kind in ELEMENTS.items() if kept.dtype == kind), None)
+        if element is None:
+            raise InputError(f"values=dtype {kept.dtype}: must be float16 or int8")
+        require_sides("values", kept.shape)
+        require(kept.shape[1] % n_keep == 0, "values", f"shape {kept.shape}", f"must have {n_keep} a group in each row")
+        require_finite("values", kept)
+        positions = _unpacked_positions(metadata, kept.shape, n_keep, m_group)
+        return cls._of(kept.copy(), positions, n_keep, m_group, element)
+
+    @classmethod
+    def _of(
+        cls, values: NDArray[Any], positions: NDArray[np.uint8], n_keep: int, m_group: int, element: str
+    ) -> NmMatrix:
+        n_out, n_kept = values.shape
+        return cls(
+            n_out=n_out,
+            n_in=n_kept // n_keep * m_group,
+            n_keep=n_keep,
+            m_group=m_group,
+            values=values,
+            positions=positions,
+            element=element,
+        )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n_out, n_in) of the dense weights."""
+        return self.n_out, self.n_in
+
+    @property
+    def pattern(self) -> tuple[int, int]:
+        """(n_keep, m_group); the first is the number kept."""
+        return self.n_keep, self.m_group
+
+    @property
+    def n_group(self) -> int:
+        """Groups of a row."""
+        return self.n_in // self.m_group
+
+    @property
+    def n_kept(self) -> int:
+        """Values stored in a row, completing zeros included."""
+        return self.n_group * self.n_keep
+
+    @property
+    def n_nonzero(self) -> int:
+        """Stored values that are not 0."""
+        return int(np.count_nonzero(self.values))
+
+    @property
+    def density(self) -> float:
+        """Non-zero weights over all positions; N/M or less."""
+        total = self.n_out * self.n_in
+        return self.n_nonzero / total if total else 0.0
+
+    @property
+    def value_bits(self) -> int:
+        """Width of a value: 16 or 8."""
+        return 8 * np.dtype(ELEMENTS[self.element]).itemsize
+
+    @property
+    def values_bits(self) -> int:
+        """Bits of all stored values."""
+        return self.n_out * self.n_kept * self.value_bits
+
+    @property
+    def metadata_bits(self) -> int:
+        """Bits of all positions, ceil(log2 M) each and at least 1; 0 for dense."""
+        return self.n_out * self.n_kept * position_bits(self.pattern)
+
+    @property
+    def total_bits(self) -> int:
+        """Bits of values and metadata."""
+        return self.values_bits + self.metadata_bits
+
+    def metadata(self) -> NDArray[np.uint8]:
+        """Positions as packed bytes, uint8[ceil(metadata_bits / 8)], row after row without gaps.
+
+        Each position takes ceil(log2 M) bits, at least 1, the lowest bit first; the first of two is in the low bits.
+        A 2:4 group is a nibble, one of 4, 8, C, 9, D, E, the first group in the low half of the first byte. Bits left
+        over in the last byte are 0. Dense has none.
+        """
+        bits = np.arange(position_bits(self.pattern), dtype=np.uint8)
+        return np.packbits(self.positions.reshape(-1, 1) >> bits & 1, bitorder="little")
+
+    def decode(self) -> NDArray[Any]:
+        """The dense weights [n_out, n_in], float16 or int8, from values and positions alone."""
+        dense = np.zeros(self.shape, dtype=ELEMENTS[self.element])
+        bits = f"u{dense.itemsize}"  # kernels know no float16
+        packing.unpack(self.values.view(bits), self.positions, self.n_keep, self.m_group, dense.view(bits))
+        return dense
+
+
+def as_dense(field: str, w: Any) -> NDArray[Any]:
+    """Real [n_out, n_in], numpy or scipy.sparse, as a numpy array. Raises InputError for anything else."""
+    given: Any = checked(field, w) if is_sparse(w) else as_array(field, w)
+    require_sides(field, given.shape)
+    most = f"must have at most {MAX_POSITIONS} positions"
+    require(given.shape[0] * given.shape[1] <= MAX_POSITIONS, field, f"shape {tuple(given.shape)}", most)
+    require(given.dtype.kind in "fiub", field, f"dtype {given.dtype}", "must hold real numbers")
+    dense: NDArray[Any] = given.toarray() if is_sparse(given) else given
+    return dense
+
+
+def as_int8(field: str, values: NDArray[Any]) -> NDArray[np.int8]:
+    """Integers in -128..127 as int8. Raises InputError for anything else."""
+    require(values.dtype.kind in "iub", field, f"dtype {values.dtype}", "must be integers in -128..127 for int8")
+    if values.dtype != np.int8 and values.size:
+        for most in (int(values.min()), int(values.max())):
+            require(-128 <= most <= 127, field, most, "must be in -128..127 for int8")
+    return values.astype(np.int8, copy=False)
+
+
+def as_float16(field: str, values: NDArray[Any]) -> NDArray[np.float16]:
+    """Real numbers rounded to float16, to nearest, even. Raises InputError for NaN, infinity and overflow."""
+    require(values.dtype.kind in "fiub", field, f"dtype {values.dtype}", "must hold real numbers")
+    rounded = _to_float16(values)
+    require_finite(field, rounded, values)
+    return rounded
+
+
+def require_finite(field: str, rounded: NDArray[Any], given: NDArray[Any] | None = None) -> None:
+    """Raise InputError that names the first value, as it was `given`, that is NaN or infinite once rounded."""
+    finite = np.isfinite(rounded)
+    if not finite.all():
+        place = np.unravel_index(int(np.argmin(finite)), rounded.shape)
+        _refuse(field, place, (rounded if given is None else given)[place])
+
+
+def _refuse(field: str, place: Any, value: Any) -> None:
+    where = ", ".join(str(int(index)) for index in place)
+    rule = "overflows float16, whose largest value is 65504" if np.isfinite(value) else "must be finite"
+    raise InputError(f"{field}[{where}]={value}: {rule}")
+
+
+def _to_float16(values: NDArray[Any]) -> NDArray[np.float16]:
+    with np.errstate(over="ignore", under="ignore"):
+        return values.astype(np.float16)
+
+
+def _wide_enough(dense: NDArray[Any]) -> NDArray[Any]:
+    """float16, which kernels do not know, as float32; integers as float64."""
+    return dense.astype(np.float32 if dense.dtype == np.float16 else np.float64)
+
+
+def _packed(dense: NDArray[Any], n_keep: int, m_group: int, tiny: Any) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+    """Kept values and their positions; magnitudes up to `tiny` are zeros."""
+    n_group = dense.shape[1] // m_group
+    values = np.empty((dense.shape[0], n_group * n_keep), dtype=dense.dtype)
+    positions = np.empty(values.shape, dtype=np.uint8)
+    bad = packing.pack(dense, n_keep, m_group, tiny, values, positions)
+    if bad >= 0:
+        row, group = divmod(bad, n_group)
+        count = np.count_nonzero(~(np.abs(dense[row, group * m_group :][:m_group]) <= tiny))
+        pattern = said((n_keep, m_group))
+        raise InputError(f"weights: row {row}, group {group} has {count} non-zeros, {pattern} keeps at most {n_keep}")
+    return values, positions
+
+
+def _rounded(values: NDArray[Any], positions: NDArray[np.uint8], n_keep: int, m_group: int) -> NDArray[np.float16]:
+    """Kept values in float16; an error names the place in the dense weights."""
+    rounded = _to_float16(values)
+    finite = np.isfinite(rounded)
+    if not finite.all():
+        row, at = np.unravel_index(int(np.argmin(finite)), values.shape)
+        _refuse("weights", (row, at // n_keep * m_group + positions[row, at]), values[row, at])
+    return rounded
+
+
+def _unpacked_positions(
+    metadata: bytes | ArrayLike, shape: tuple[int, ...], n_keep: int, m_group: int
+) -> NDArray[np.uint8]:
+    """Positions uint8[shape] from packed bytes, checked."""
+    given = np.frombuffer(metadata, np.uint8) if isinstance(metadata, bytes) else as_array("metadata", metadata)
+    require(given.dtype == np.uint8 and given.ndim == 1, "metadata", f"{given.dtype} {given.shape}", "must be bytes")
+    n_position, bits = shape[0] * shape[1], position_bits((n_keep, m_group))
+    n_byte = -(-n_position * bits // 8)
+    require(len(given) == n_byte, "metadata", f"{len(given)} bytes", f"must be {n_byte}, {bits} bits a position")
+    if bits == 0:
+        return np.tile(np.arange(m_group, dtype=np.uint8), (shape[0], shape[1] // m_group))
+    unpacked = np.unpackbits(given, bitorder="little")
+    require(not unpacked[n_position * bits :].any(), "metadata", "the last byte", "must be 0 after the last position")
+    positions = np.packbits(unpacked[: n_position * bits].reshape(-1, bits), axis=1, bitorder="little").reshape(shape)
+    _require_ascending(positions, n_keep, m_group)
+    return positions
+
+
+def _require_ascending(positions: NDArray[np.uint8], n_keep: int, m_group: int) -> None:
+    groups = positions.reshape(positions.shape[0], positions.shape[1] // n_keep, n_keep)
+    ok = (groups[:, :, 1:] > groups[:, :, :-1]).all(axis=2) & (groups[:, :, -1] < m_group)
+    if not ok.all():
+        row, group = np.unravel_index(int(np.argmin(ok)), ok.shape)
+        found = f"row {row}, group {group} has positions {groups[row, group].tolist()}"
+        raise InputError(f"metadata: {found}, which must ascend and be below m_group={m_group}")
