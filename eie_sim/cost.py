@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from eie_sim.energy import account
 from eie_sim.engine import compress, simulate
 from eie_sim.errors import unknown
 from eie_sim.formats import encoded
+from eie_sim.units.nm.config import TensorCoreConfig
 
 QUANTITIES = {
     "weights": "non-zero weights, the bias included",
-    "bytes": "compressed weights, index, padding, pointers and codebook",
+    "bytes": "compressed weights with all that belongs to them",
     "cycles": "cycles per vector",
     "energy": "pJ per vector",
 }
@@ -22,21 +25,29 @@ def cost(quantity: str, weights: Any, config: Any, *, activations: Any, bias: An
     """Cost of one pruned layer, in the unit that QUANTITIES states.
 
     weights : [n_out, n_in]; bias : [n_out], or None
-    config : of the unit, such as EieConfig
+    config : EieConfig or TensorCoreConfig; the N:M unit adds a bias outside, and multiplies all activations at once
     activations : float [n_vector, n_in], typical inputs; only cycles and energy depend on them
 
     Raises InputError for an unknown quantity, and for what the unit refuses.
     """
     if quantity not in QUANTITIES:
         raise unknown("quantity", quantity, QUANTITIES)
-    matrix = compress(weights, config, bias=bias)
     if quantity == "weights":
-        return float(matrix.n_weight)
+        return float(np.count_nonzero(weights) + (0 if bias is None else np.count_nonzero(bias)))
+    adds_bias_outside = isinstance(config, TensorCoreConfig)
+    matrix = compress(weights, config, bias=None if adds_bias_outside else bias)
     if quantity == "bytes":
-        return encoded(matrix, pointer_bits=config.pointer_bits).total_bits / 8
+        return stored_bits(matrix, config) / 8
     result = simulate(matrix, activations, config)
     total = result.cycles if quantity == "cycles" else account(result).total_pj
-    return total / max(len(result.cycles_per_vector), 1)
+    return total / max(result.n_vector, 1)
+
+
+def stored_bits(matrix: Any, config: Any) -> int:
+    """Bits of a compressed layer: EIE's entries, padding, pointers and codebook, or N:M values and metadata."""
+    if isinstance(config, TensorCoreConfig):
+        return int(matrix.total_bits)
+    return encoded(matrix, pointer_bits=config.pointer_bits).total_bits
 
 
 def cost_of(quantity: str, config: Any, activations: dict[str, Any], biases: dict[str, Any]) -> Callable[..., float]:

@@ -200,7 +200,7 @@ class SimResult:
 
     output : raw accumulators before ReLU, [n_out] or [n_vector, n_out]; int16 or int32 of EIE, int32 or float32 of the
         N:M unit; None where a shape was timed without data
-    cycles : total over the vectors; cycles_per_vector int64[n_vector], one total of the N:M unit
+    cycles : total over the n_vector vectors; cycles_per_vector int64[n_vector], of the N:M unit [1], the total
     n_unit : processing elements of EIE; 1 of the N:M unit, whose core 0 is watched
     counts : int64[rows, n_event], columns `event_names`: of EIE a row per PE and a last one for the central control
         unit, of the N:M unit one row
@@ -223,6 +223,7 @@ class SimResult:
     output: Any
     cycles: int
     cycles_per_vector: NDArray[np.int64]
+    n_vector: int
     n_unit: int
     event_names: tuple[str, ...]
     counts: NDArray[np.int64]
@@ -320,7 +321,7 @@ class SimResult:
             "config": self.config.to_dict(),
             "config_hash": self.config_hash,
             "inputs": self.inputs,
-            "n_vector": len(self.cycles_per_vector),
+            "n_vector": self.n_vector,
             "cycles": self.cycles,
             "time_us": self.time_us,
             "scales": dict(self.scales),

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from networks import chain, needs_mnist, outputs
 
-from eie_sim import EieConfig, InputError
+from eie_sim import EieConfig, InputError, TensorCoreConfig
 from eie_sim.cost import cost
-from eie_sim.prune import keep_count, magnitude, score
+from eie_sim.prune import is_nm, keep_count, magnitude, score
 from eie_sim.prune.mlp import Samples, forward
 from eie_sim.prune.pattern import element
 from eie_sim.prune.pattern import input as input_pattern
@@ -390,6 +390,30 @@ def test_an_allocation_is_within_its_budget_in_every_quantity(quantity):
             for layer in choice.network.layers
         )
         assert measured == pytest.approx(choice.cost)
+
+
+@pytest.mark.parametrize("quantity", ["weights", "bytes", "cycles", "energy"])
+def test_an_nm_unit_is_allocated_its_own_patterns(quantity):
+    design = TensorCoreConfig.preset("nm-64", patterns=((2, 4), (1, 4)))
+    network = chain((16, 24, 12, 4))
+    points = scan_network(network, (0.25, 0.5, 1.0), quantity, design, quality="outputs")
+    totals = {density: sum(p.cost for p in points if p.asked == density) for density in (0.25, 0.5, 1.0)}
+    assert totals[0.25] < totals[0.5] < totals[1.0]
+    budget = (totals[0.5] + totals[1.0]) / 2
+    budgeted, uniform = allocate_network(network, budget, quantity, design, densities=(0.25, 0.5, 1.0))
+    assert uniform.name == "uniform"
+    assert set(uniform.densities.values()) == {0.5}
+    assert set(budgeted.densities.values()) <= {0.25, 0.5, 1.0}
+    assert uniform.cost <= budget
+    assert budgeted.cost <= budget
+    assert budgeted.quality >= uniform.quality
+    for layer in budgeted.network.layers:
+        assert is_nm(layer.weights, *{0.25: (1, 4), 0.5: (2, 4), 1.0: (1, 1)}[budgeted.densities[layer.name]])
+
+
+def test_an_nm_unit_names_the_densities_it_has():
+    with pytest.raises(InputError, match=r"density=0\.3: must be one of 0\.25, 0\.5, 1, the unit's patterns"):
+        scan_network(chain(), (0.3,), "cycles", TensorCoreConfig.preset("nm-64", patterns=((2, 4), (1, 4))))
 
 
 def compared(network, budget):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from eie_sim.cost import cost_of
 from eie_sim.errors import require, require_type
-from eie_sim.prune import magnitude, pattern, score
+from eie_sim.prune import Selection, magnitude, pattern, score
 from eie_sim.prune.allocate import allocate
 from eie_sim.prune.sensitivity import Point, Progress, scan
 from eie_sim.pruning.measure import (
@@ -104,7 +104,7 @@ def allocate_network(
     """Choose a density for each layer for a budget of the whole network, and magnitude pruning of the same budget.
 
     budget : in the unit of the quantity, cycles and energy per vector
-    densities : to choose from at first; those near the best choice are tried next
+    densities : to choose from at first, of an N:M unit those of its patterns; those near the best choice are tried next
     floor : least density of any layer
     quality : what the choice keeps most of, on the training inputs where the network has some; left out, loss where
         inputs are labelled, else outputs
@@ -112,8 +112,8 @@ def allocate_network(
     The choice is made layer by layer (see `prune.allocate`) and measured as a whole, beside magnitude pruning of the
     same budget. From the best of them on, layers are tried near their densities with the others at theirs, while that
     makes the whole better. Returns the choices budgeted, uniform and global; the last two are the largest densities, in
-    thousandths, whose cost is within the budget, and are left out where there is none. Raises InputError for a budget
-    below the cheapest densities.
+    thousandths, whose cost is within the budget, and are left out where there is none. An N:M unit has densities only
+    at its patterns, and no global. Raises InputError for a budget below the cheapest densities.
     """
     require_type("network", network, Network)
     require(len(densities) > 0, "densities", "none", "must be at least one")
@@ -124,37 +124,75 @@ def allocate_network(
     def scan_of(base: Arrays, grids: Mapping[str, Sequence[float]]) -> list[Point]:
         return _scanned(before, base, grids, _masks_for(config), measured, costs, progress)
 
-    def choice(name: str, recipe: Recipe, of_layers: dict[str, float] | None = None) -> Choice:
-        pruned, kept = prune_network(network, recipe, config, layer_density=of_layers)
-        weights = {layer.name: dense(layer.weights) for layer in pruned.layers}
+    def choice(name: str, pruned: tuple[Network, Selection]) -> Choice:
+        weights = _weights(pruned[0])
         return Choice(
             name=name,
-            densities={layer: result.achieved for layer, result in kept.layers.items()},
+            densities={layer: result.achieved for layer, result in pruned[1].layers.items()},
             cost=sum(costs(layer, w) for layer, w in weights.items()),
             quality=measured(weights),
-            network=pruned,
-            warnings=kept.warnings,
+            network=pruned[0],
+            warnings=pruned[1].warnings,
         )
 
-    points = scan_of(before, dict.fromkeys(before, densities))
-    chosen = choice("budgeted", Recipe(floor=floor), allocate(points, budget, floor=floor).densities)
+    def allocated(points: Sequence[Point]) -> Choice:
+        chosen = allocate(points, budget, floor=floor).densities
+        return choice("budgeted", _pruned_to(chosen, network, config, floor))
+
+    best = allocated(scan_of(before, dict.fromkeys(before, densities)))
     rivals = []
-    for scope, name in (("local", "uniform"), ("global", "global")):
+    for name, recipes in _rivals(config, floor).items():
         progress(f"{name}: searching the density")
-        found = _largest(name, scope, choice, budget, floor)
-        rivals += [] if found is None else [found]
-    best = max([chosen, *rivals], key=lambda each: each.quality)
+        rival = _largest(
+            recipes, lambda recipe, name=name: choice(name, prune_network(network, recipe, config)), budget
+        )
+        rivals += [] if rival is None else [rival]
+    best = max([best, *rivals], key=lambda each: each.quality)
     for _ in range(0 if isinstance(config, TensorCoreConfig) else ROUNDS):  # which has only its patterns' densities
-        points = scan_of(_weights(best), {name: _around(density, floor) for name, density in best.densities.items()})
-        nearby = choice("budgeted", Recipe(floor=floor), allocate(points, budget, floor=floor).densities)
+        grids = {name: _around(density, floor) for name, density in best.densities.items()}
+        nearby = allocated(scan_of(_weights(best.network), grids))
         if nearby.quality <= best.quality:
             break
         best = nearby
     return [replace(best, name="budgeted"), *rivals]
 
 
-def _weights(choice: Choice) -> Arrays:
-    return {layer.name: dense(layer.weights) for layer in choice.network.layers}
+def _pruned_to(densities: dict[str, float], network: Network, config: Any, floor: float) -> tuple[Network, Selection]:
+    """The network with each layer at its density, by magnitude, in a pattern that the unit can make use of."""
+    if isinstance(config, TensorCoreConfig):
+        shapes = {name: pattern.nm(*_pattern_of(density, config)) for name, density in densities.items()}
+        return prune_network(network, Recipe(pattern="nm"), config, shape=shapes)
+    return prune_network(network, Recipe(floor=floor), config, layer_density=densities)
+
+
+def _rivals(config: Any, floor: float) -> dict[str, list[Recipe]]:
+    """Plain magnitude pruning, by name, from the fewest weights to the most."""
+    if isinstance(config, TensorCoreConfig):
+        known = sorted(config.patterns, key=lambda each: Fraction(*each))
+        return {"uniform": [Recipe(pattern="nm", n_keep=a, m_group=b) for a, b in known if a / b >= floor]}
+    densities = [max(part / GRAIN, floor) for part in range(int(floor * GRAIN), GRAIN + 1)]
+    scopes = {"uniform": "local", "global": "global"}
+    return {
+        name: [Recipe(density=density, scope=scope, floor=floor) for density in densities]
+        for name, scope in scopes.items()
+    }
+
+
+def _largest(recipes: Sequence[Recipe], make: Callable[[Recipe], Choice], budget: float) -> Choice | None:
+    """The last choice within the budget, by halving; cost rises with density, by and large."""
+    low, high, best = 0, len(recipes) - 1, None
+    while low <= high:
+        middle = (low + high) // 2
+        tried = make(recipes[middle])
+        if tried.cost <= budget:
+            best, low = tried, middle + 1
+        else:
+            high = middle - 1
+    return best
+
+
+def _weights(network: Network) -> Arrays:
+    return {layer.name: dense(layer.weights) for layer in network.layers}
 
 
 def _around(density: float, floor: float) -> list[float]:
@@ -190,27 +228,13 @@ def _masks_for(config: Any) -> MaskOf:
     """Magnitude masks that a unit can make use of: of an N:M unit its patterns, of any other single weights."""
     if not isinstance(config, TensorCoreConfig):
         return lambda weights, density: magnitude(weights, density=density).mask
-    known = {Fraction(*each): each for each in ((1, 1), *config.patterns)}
-
-    def mask_of(weights: NDArray[Any], density: float) -> NDArray[np.bool_]:
-        exact = Fraction(str(density))
-        rule = f"must be one of {', '.join(str(float(each)) for each in sorted(known))}, the unit's patterns"
-        require(exact in known, "density", density, rule)
-        return pattern.nm(*known[exact]).prune(score.l1(weights)).mask
-
-    return mask_of
+    return lambda weights, density: pattern.nm(*_pattern_of(density, config)).prune(score.l1(weights)).mask
 
 
-def _largest(
-    name: str, scope: str, make: Callable[[str, Recipe], Choice], budget: float, floor: float
-) -> Choice | None:
-    """The choice of the largest density within the budget, by halving; cost rises with density, by and large."""
-    low, high, best = int(floor * GRAIN), GRAIN, None
-    while low <= high:
-        middle = (low + high) // 2
-        tried = make(name, Recipe(density=max(middle / GRAIN, floor), scope=scope, floor=floor))
-        if tried.cost <= budget:
-            best, low = tried, middle + 1
-        else:
-            high = middle - 1
-    return best
+def _pattern_of(density: float, config: TensorCoreConfig) -> tuple[int, int]:
+    """The listed pattern of a density, or dense."""
+    known = {Fraction(*each): each for each in ((1, 1), *reversed(config.patterns))}
+    exact = Fraction(str(density))
+    rule = f"must be one of {', '.join(f'{float(each):g}' for each in sorted(known))}, the unit's patterns"
+    require(exact in known, "density", density, rule)
+    return known[exact]

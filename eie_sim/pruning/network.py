@@ -51,7 +51,7 @@ def prune_network(
     *,
     layer_density: Mapping[str, float] | None = None,
     scores_of: Scores | None = None,
-    shape: Pattern | None = None,
+    shape: Pattern | Mapping[str, Pattern] | None = None,
     update: Update | None = None,
     progress: Progress = lambda step: None,
 ) -> tuple[Network, Selection]:
@@ -59,7 +59,7 @@ def prune_network(
 
     config : the design, which the balanced pattern takes its PEs from
     layer_density : by layer, for layers that have one of their own; the others have the recipe's
-    scores_of, shape : a criterion and a pattern of your own in place of the recipe's
+    scores_of, shape : a criterion and a pattern, or one for each layer, of your own in place of the recipe's
     update : moves the weights that stay, as second-order methods do; before any training
 
     In a chain the neuron pattern takes the columns that read a pruned neuron along, density is of the weights of the
@@ -69,7 +69,7 @@ def prune_network(
     require_type("network", network, Network)
     require_type("recipe", recipe, Recipe)
     weights, biases = weights_of(network)
-    chosen = PATTERNS[recipe.pattern](recipe, config) if shape is None else shape
+    chosen: Any = PATTERNS[recipe.pattern](recipe, config) if shape is None else shape
     criterion = CRITERIA[recipe.criterion] if scores_of is None else scores_of
     wanted = _wanted(network, recipe, weights, layer_density or {})
     teacher = mlp_of(weights, biases) if network.chained else None
@@ -177,7 +177,7 @@ def _selected(
     network: Network,
     scores: Arrays,
     asked: Asked,
-    shape: Pattern,
+    shape: Pattern | Mapping[str, Pattern],
     recipe: Recipe,
     weights: Arrays,
     before: Selection | None,

@@ -46,6 +46,7 @@ def result_of(**changes):
         "scales": {"weight": 8, "activation": 9, "accumulator": 10},
         "cycles": 100,
         "cycles_per_vector": np.array([60, 40]),
+        "n_vector": 2,
         "n_unit": 2,
         "event_names": EVENTS,
         "counts": counts,

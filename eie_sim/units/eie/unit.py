@@ -69,6 +69,7 @@ def simulate(
         scales={name: int(bits or 0) for name, bits in matrix.scales.to_dict().items()},
         cycles=int(done.cycles.sum()),
         cycles_per_vector=done.cycles,
+        n_vector=n_vector,
         n_unit=matrix.n_pe,
         event_names=tuple(event.name.lower() for event in EieEvent),
         counts=done.counts,

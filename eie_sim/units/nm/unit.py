@@ -120,6 +120,7 @@ def _result(
         output=output,
         cycles=timing.cycles,
         cycles_per_vector=np.array([timing.cycles], dtype=np.int64),
+        n_vector=n,
         n_unit=1,
         event_names=tuple(event.name.lower() for event in NmEvent),
         counts=np.array([timing.counts], dtype=np.int64),
