@@ -80,7 +80,7 @@ def _memories(config: Any) -> Iterator[EnergyRow]:
     for event in ("l2_bytes", "l2_metadata_bytes"):
         yield _row(event, l2.read_pj / l2_bytes, f"a byte of a read of {l2_bytes}; {where}")
     yield _row("store_bytes", l2.write_pj / l2_bytes, f"a byte of a write of {l2_bytes}; {where}")
-    dram = Constant(0.0, 1, False, "no DRAM") if config.dram == "none" else _constants()[config.dram]
+    dram = _dram(config)
     for event in ("dram_bytes", "dram_metadata_bytes"):
         yield _row(event, dram.energy_pj(8), f"8 bits; {dram.source}", chosen=dram.chosen)
 
@@ -92,6 +92,15 @@ def _per_cycle(config: Any) -> Iterator[EnergyRow]:
     leaks += sram(config.l2_bytes, _width("l2_width"), LOW_LEAKAGE_CELLS).leakage_mw
     source = f"per MAC lane and cycle; shared memories and L2, CACTI 7, 45 nm, {LOW_LEAKAGE_CELLS} cells"
     yield _row(LEAKAGE, leaks * 1e3 / config.clock_mhz / lanes(config), source)
+
+
+def _dram(config: Any) -> Constant:
+    return Constant(0.0, 1, False, "no DRAM") if config.dram == "none" else _constants()[config.dram]
+
+
+def dram_pj_per_bit(config: Any) -> float:
+    """Energy of a bit from or to the design's DRAM."""
+    return _dram(config).energy_pj(1)
 
 
 def smem_of(config: Any) -> Sram:

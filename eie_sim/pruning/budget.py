@@ -139,14 +139,15 @@ def allocate_network(
         chosen = allocate(points, budget, floor=floor).densities
         return choice("budgeted", _pruned_to(chosen, network, config, floor))
 
+    def plain(recipe: Recipe) -> Choice:
+        return choice("plain", prune_network(network, recipe, config))
+
     best = allocated(scan_of(before, dict.fromkeys(before, densities)))
-    rivals = []
+    rivals: list[Choice] = []
     for name, recipes in _rivals(config, floor).items():
         progress(f"{name}: searching the density")
-        rival = _largest(
-            recipes, lambda recipe, name=name: choice(name, prune_network(network, recipe, config)), budget
-        )
-        rivals += [] if rival is None else [rival]
+        rival = _largest(recipes, plain, budget)
+        rivals += [] if rival is None else [replace(rival, name=name)]
     best = max([best, *rivals], key=lambda each: each.quality)
     for _ in range(0 if isinstance(config, TensorCoreConfig) else ROUNDS):  # which has only its patterns' densities
         grids = {name: _around(density, floor) for name, density in best.densities.items()}

@@ -18,6 +18,7 @@ MODULES = sorted(
 FLOORS = [
     ["cli"],
     ["report", "validate"],
+    ["compare"],
     ["run", "pruning"],
     ["cost"],
     ["engine", "energy", "formats", "archive"],

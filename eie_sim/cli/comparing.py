@@ -1,0 +1,93 @@
+"""The command that sets dense, N:M and EIE side by side: compare."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from eie_sim.cli.shell import Json, Source, app, console, print_json, print_lines, steps_shown
+from eie_sim.errors import InputError
+
+Several = Annotated[tuple[float, ...], Parameter(consume_multiple=True)]
+Counts = Annotated[tuple[int, ...], Parameter(consume_multiple=True)]
+Names = Annotated[tuple[str, ...], Parameter(consume_multiple=True)]
+
+
+@app.command
+def compare(
+    source: Source,
+    /,
+    *,
+    layer: str | None = None,
+    preset: str = "nm-64",
+    patterns: Names = ("2:4", "1:4"),
+    densities: Several = (0.5, 0.25, 0.1),
+    batches: Counts = (1, 8, 64, 256),
+    seed: int = 0,
+    figure: Path | None = None,
+    json: Json = False,
+) -> int:
+    """Dense, N:M and EIE from the same trained weights, with as many MACs: time, energy, bytes and accuracy.
+
+    Example: eie-sim compare digits-mlp --layer fc2 --figure compare.png
+
+    Parameters
+    ----------
+    layer
+        Compare only this layer.
+    preset
+        The chip for dense and N:M: nm-64, stc-1024, stc-1024-flexible, rtx3090, a100-sxm or h100-sxm. EIE has as many
+        PEs as it has MACs in a cycle, its clock and its node.
+    patterns
+        N:M to prune to, N kept, as 2:4.
+    densities
+        Densities to prune to by magnitude for EIE.
+    batches
+        Vectors at once; EIE takes them one after the other.
+    seed
+        Of whatever is drawn.
+    figure
+        Draw time per vector over the batch into this file: png, svg or pdf.
+    """
+    from eie_sim.archive import opened
+    from eie_sim.compare import compare as compared
+    from eie_sim.report.comparison import (
+        comparison_lines,
+        comparison_record,
+        comparison_table,
+        draw_comparison,
+        require_figure,
+    )
+    from eie_sim.units.nm.config import TensorCoreConfig
+    from eie_sim.workload import load
+
+    config = TensorCoreConfig.preset(preset)
+    shapes = [_pattern(word) for word in patterns]
+    if figure is not None:
+        require_figure(figure)
+    with steps_shown() as progress:
+        progress(f"{source}: loading")
+        network = load(opened(source), seed=seed)
+        figures = compared(
+            network, config, layer=layer, patterns=shapes, densities=densities, batches=batches, progress=progress
+        )
+    record = comparison_record(figures, network, config, preset=preset, layer=layer)
+    if figure is not None:
+        draw_comparison(record, figure)
+    if json:
+        print_json(record)
+    else:
+        console().print(comparison_table(record))
+        print_lines(["", *comparison_lines(record)])
+    return 0
+
+
+def _pattern(word: str) -> tuple[int, int]:
+    """2:4 as two numbers."""
+    if not re.fullmatch("[0-9]{1,3}:[0-9]{1,3}", word):
+        raise InputError(f"patterns={word}: must be as 2:4, N kept of M")
+    n_keep, m_group = word.split(":")
+    return int(n_keep), int(m_group)

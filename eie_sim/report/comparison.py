@@ -1,0 +1,178 @@
+"""Dense, N:M and EIE side by side: plain data, one table, one figure, and which is fastest when."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from eie_sim.compare import Figures
+from eie_sim.errors import InputError, require
+from eie_sim.report.record import versions
+from eie_sim.report.text import Record, rows
+from eie_sim.result import config_hash
+from eie_sim.units.nm.config import TensorCoreConfig
+from eie_sim.workload import Network
+
+FIGURE_SUFFIXES = (".png", ".svg", ".pdf")
+CLOSE = 0.01
+"""Accuracy that may be lost and still count as kept."""
+
+
+def comparison_record(
+    figures: Sequence[Figures], network: Network, config: TensorCoreConfig, *, preset: str, layer: str | None
+) -> Record:
+    """The comparison with its provenance, and the fastest of each batch."""
+    design = config.to_dict()
+    found = [one.to_dict() for one in figures]
+    return {
+        "network": network.name,
+        "layer": layer,
+        "source": network.source,
+        "weights": {
+            each.name: each.weights_source
+            for each in network.dense_layers or network.layers
+            if layer in (None, each.name)
+        },
+        "seed": network.seed,
+        "preset": preset,
+        "macs_per_cycle": config.n_core * config.tc_per_core * config.macs_per_cycle,
+        "config": design,
+        "config_hash": config_hash("nm", design),
+        "versions": versions(),
+        "rows": found,
+        "fastest": [_fastest(found, batch) for batch in dict.fromkeys(row["batch"] for row in found)],
+    }
+
+
+def _fastest(found: Sequence[Record], batch: int) -> Record:
+    """By name, from SRAM and from DRAM: of all, and of those that keep the accuracy."""
+    own = [row for row in found if row["batch"] == batch]
+    best = max((row["accuracy"] for row in own if row["unit"] == "dense" and row["accuracy"] is not None), default=None)
+    kept = [row for row in own if best is not None and row["accuracy"] >= best - CLOSE]
+    return {
+        "batch": batch,
+        **{
+            f"{name}_{when}": min(among, key=lambda row: row[time])["name"] if among else None
+            for name, among in (("any", own), ("accuracy_kept", kept))
+            for when, time in (("sram", "time_us"), ("dram", "time_us_dram"))
+        },
+    }
+
+
+def comparison_table(record: Record) -> Table:
+    """A row per batch and candidate; times and energies per vector."""
+    headings = [
+        "batch",
+        "unit",
+        "weights\nkept",
+        "of sum\n|w|",
+        "accuracy",
+        "weights\nkB",
+        "MACs\nused",
+        "us/vector\nSRAM",
+    ]
+    headings += ["us/vector\nDRAM", "nJ/vector\nSRAM", "nJ/vector\nDRAM", "DRAM kB\n/vector", "tile", "bound", ""]
+    cells, before = [], None
+    for row in record["rows"]:
+        batch = row["batch"]
+        cells.append(
+            [
+                "" if batch == before else str(batch),
+                row["name"],
+                _percent(row["density"]),
+                _percent(row["kept_l1"]),
+                "" if row["accuracy"] is None else f"{100 * row['accuracy']:.2f} %",
+                f"{row['weight_bytes'] / 1e3:,.1f}",
+                _percent(row["utilisation"]),
+                f"{row['time_us'] / batch:,.3f}",
+                f"{row['time_us_dram'] / batch:,.3f}",
+                f"{row['energy_nj'] / batch:,.1f}",
+                f"{row['energy_nj_dram'] / batch:,.1f}",
+                f"{row['dram_bytes'] / batch / 1e3:,.2f}",
+                row["tile"],
+                row["bound"],
+                "" if row["scaled_from"] is None else f"from {row['scaled_from']}",
+            ]
+        )
+        before = batch
+    return rows(headings, cells, text={1, 12, 13, 14})
+
+
+def comparison_lines(record: Record) -> list[str]:
+    """What was compared, and which is fastest when."""
+    config = record["config"]
+    dram = config["dram_bytes_per_cycle"] or "32 (LPDDR4)"
+    layer = "" if record["layer"] is None else f"/{record['layer']}"
+    lines = [
+        f"{record['network']}{layer}: {record['source']}",
+        *(f"{name}: weights {source}" for name, source in record["weights"].items()),
+        f"{record['preset']}, and EIE with {record['macs_per_cycle']:,} PEs: as many MACs a cycle, "
+        f"{config['clock_mhz']:g} MHz, {config['node_nm']} nm; DRAM {dram} bytes a cycle; seed {record['seed']}; "
+        f"config {record['config_hash']}",
+        "SRAM: all weights on the chip, as EIE has them; DRAM: read once a batch, as a GPU-like chip does. Pruned by "
+        "magnitude, not trained again",
+    ]
+    if any(row["scaled_from"] for row in record["rows"]):
+        lines.append("from N: N vectors simulated and scaled, there are no more")
+    lines.append("")
+    for one in record["fastest"]:
+        line = f"batch {one['batch']}: fastest {one['any_sram']} from SRAM, {one['any_dram']} from DRAM"
+        if one["accuracy_kept_sram"] is not None:
+            line += f"; within {100 * CLOSE:g} point of dense accuracy {one['accuracy_kept_sram']} from SRAM, "
+            line += f"{one['accuracy_kept_dram']} from DRAM"
+        lines.append(line)
+    return lines
+
+
+def require_figure(path: Path) -> Path:
+    """The path, where a figure can be written. Raises InputError for another suffix or a missing folder."""
+    require(path.suffix.lower() in FIGURE_SUFFIXES, "figure", path, f"must end in {', '.join(FIGURE_SUFFIXES)}")
+    require(path.parent.is_dir(), "figure", path, "must be in an existing folder")
+    require(not path.is_dir(), "figure", path, "must not be a folder")
+    return path
+
+
+def draw_comparison(record: Record, path: Path) -> None:
+    """Time per vector over the batch, a line per candidate, weights in SRAM and from DRAM. Raises InputError."""
+    from matplotlib.figure import Figure
+
+    drawn = Figure(figsize=(9, 4), layout="constrained")
+    left, right = drawn.subplots(1, 2, sharey=True)
+    for axes, key, title in ((left, "time_us", "weights in SRAM"), (right, "time_us_dram", "weights from DRAM")):
+        _lines(axes, record["rows"], key)
+        axes.set(title=title, xlabel="batch, vectors", xscale="log", yscale="log")
+        axes.set_xticks(sorted({row["batch"] for row in record["rows"]}))
+        axes.set_xticks([], minor=True)
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter("{x:g}")
+        axes.grid(which="major", alpha=0.3)
+    left.set_ylabel("time per vector, us")
+    right.legend(frameon=False, fontsize="small")
+    layer = "" if record["layer"] is None else f"/{record['layer']}"
+    drawn.suptitle(f"{record['network']}{layer}: {record['macs_per_cycle']:,} MACs a cycle, {record['preset']} and EIE")
+    try:
+        drawn.savefig(path, dpi=150, metadata={"Date": None} if path.suffix.lower() == ".svg" else None)
+    except OSError as error:
+        raise InputError(f"figure={path}: cannot be written ({error.strerror})") from None
+
+
+def _lines(axes: Any, found: Sequence[Record], key: str) -> None:
+    """Dense grey, N:M blue, EIE orange; the sparser the darker."""
+    shades = {"dense": ["0.5"], "nm": ["#9ecae1", "#4292c6", "#08519c"], "eie": ["#fdae6b", "#f16913", "#a63603"]}
+    marks = {"dense": "s", "nm": "o", "eie": "^"}
+    seen: dict[str, int] = {}
+    for name in dict.fromkeys(row["name"] for row in found):
+        own = [row for row in found if row["name"] == name]
+        unit = own[0]["unit"]
+        shade = shades[unit][min(seen.get(unit, 0), len(shades[unit]) - 1)]
+        seen[unit] = seen.get(unit, 0) + 1
+        batches, times = [row["batch"] for row in own], [row[key] / row["batch"] for row in own]
+        axes.plot(batches, times, marker=marks[unit], color=shade, label=name, linewidth=1.5, markersize=5)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"

@@ -1,0 +1,60 @@
+"""compare, as a person types it."""
+
+import json
+
+import pytest
+
+from eie_sim.cli import main
+
+
+@pytest.fixture
+def ask(capsys):
+    def ask(*words):
+        code = main([str(word) for word in words])
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return ask
+
+
+QUICK = ["--layer", "fc3", "--patterns", "2:4", "--densities", "0.25", "--batches", "1", "8"]
+
+
+def test_the_table_answers_which_is_fastest_when(ask, tmp_path):
+    code, out, err = ask("compare", "digits-mlp", *QUICK, "--figure", tmp_path / "a.svg")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert [line.split()[:2] for line in lines[2:4]] == [["1", "dense"], ["2:4", "50.0"]]
+    assert sum(line.startswith("batch ") and "fastest" in line for line in lines) == 2
+    assert "EIE with 64 PEs: as many MACs a cycle" in out
+    assert (tmp_path / "a.svg").read_text().startswith("<?xml")
+
+
+def test_as_json(ask):
+    code, out, _ = ask("compare", "digits-mlp", *QUICK, "--json")
+    assert code == 0
+    record = json.loads(out)
+    assert {"seed", "config_hash", "rows", "fastest"} <= record.keys()
+    assert [row["name"] for row in record["rows"]] == 2 * ["dense", "2:4", "EIE 25 %"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--preset", "rtx3091"], "preset=rtx3091: unknown; did you mean rtx3090?"),
+        (["--patterns", "2/4"], "patterns=2/4: must be as 2:4, N kept of M"),
+        (["--patterns", "5:4"], "n_keep=5: must be at most m_group=4"),
+        (["--patterns", "0:4"], "n_keep=0: must be an integer >= 1"),
+        (["--batches", "0"], "batches=0: must be an integer"),
+        (["--densities", "2"], "must be in 0..1"),
+        (["--layer", "fc9"], "layer=fc9: unknown"),
+        (["--figure", "x.txt"], "figure=x.txt: must end in .png, .svg, .pdf"),
+        (["--figure", "/nowhere/x.png"], "must be in an existing folder"),
+    ],
+)
+def test_bad_input_is_one_line_and_code_2(ask, words, message):
+    code, out, err = ask("compare", "digits-mlp", *words)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert message in err
+    assert err.count("\n") == 1

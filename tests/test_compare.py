@@ -1,0 +1,142 @@
+"""Dense, N:M and EIE on the same weights: figures by hand and against the units themselves."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from networks import chain
+
+from eie_sim import EieConfig, InputError, TensorCoreConfig, simulate_gemm
+from eie_sim.compare import compare
+from eie_sim.cost import cost
+from eie_sim.energy import account
+from eie_sim.prune import pattern, score
+from eie_sim.pruning import Recipe, prune_network
+from eie_sim.pruning.measure import inputs_of
+from eie_sim.report.comparison import comparison_lines, comparison_record, comparison_table, draw_comparison
+from eie_sim.workload import load
+
+NM = TensorCoreConfig.preset("nm-64")
+SMALL = {"patterns": [(2, 4)], "densities": [0.25], "batches": [1, 5]}
+
+
+def by_name(figures):
+    return {(one.batch, one.candidate.name): one for one in figures}
+
+
+def test_a_row_for_every_batch_and_candidate_in_order():
+    figures = compare(chain((16, 24, 12, 4)), NM, **SMALL)
+    names = [(one.batch, one.candidate.name) for one in figures]
+    assert names == [(batch, name) for batch in (1, 5) for name in ("dense", "2:4", "EIE 25 %")]
+
+
+def test_nm_rows_are_the_units_own_figures():
+    network = chain((16, 24, 12, 4))
+    figures = by_name(compare(network, NM, **SMALL))
+    for name, (n_keep, m_group) in (("dense", (1, 1)), ("2:4", (2, 4))):
+        results = [
+            simulate_gemm(layer.n_out, layer.n_in, 5, NM, n_keep=n_keep, m_group=m_group) for layer in network.layers
+        ]
+        row = figures[5, name]
+        assert row.cycles == sum(result.cycles for result in results)
+        assert row.time_us == row.cycles / 800
+        assert row.energy_nj == pytest.approx(sum(account(result).total_pj for result in results) / 1e3)
+        assert row.utilisation == pytest.approx(sum(r.effectual_macs for r in results) / (64 * row.cycles))
+    dense, sparse = figures[5, "dense"].candidate, figures[5, "2:4"].candidate
+    weights = sum(layer.weights.size for layer in network.layers)
+    assert dense.weight_bytes == 2 * weights
+    assert sparse.weight_bytes == 2 * weights * 9 / 16
+    sizes = [np.abs(layer.weights) for layer in network.layers]
+    kept = [size * pattern.nm(2, 4).prune(score.l1(size)).mask for size in sizes]
+    total = sum(np.abs(layer.weights).sum(dtype=np.float64) for layer in network.layers)
+    assert sparse.kept_l1 == pytest.approx(sum(each.sum(dtype=np.float64) for each in kept) / total)
+    assert (dense.density, dense.kept_l1, dense.accuracy) == (1.0, 1.0, 1.0)
+
+
+def test_eie_rows_have_as_many_macs_and_real_inputs():
+    network, design = chain((16, 24, 12, 4)), EieConfig(n_pe=64)
+    row = by_name(compare(network, NM, **SMALL))[5, "EIE 25 %"]
+    pruned, kept = prune_network(network, Recipe(density=0.25), design)
+    weights = {layer.name: layer.weights for layer in pruned.layers}
+    biases = {layer.name: layer.bias for layer in pruned.layers}
+    read = inputs_of(pruned, weights, biases)
+    per_vector = sum(
+        cost("cycles", w, design, activations=read[name][:5], bias=biases[name]) for name, w in weights.items()
+    )
+    assert row.cycles == round(5 * per_vector)
+    assert row.candidate.density == kept.achieved
+    moved = round(row.candidate.weight_bytes) + 5 * 2 * ((16 + 24) + (24 + 12) + (12 + 4))
+    assert row.dram_bytes == moved
+    assert row.cycles_dram == max(row.cycles, -(-moved // 32))
+    assert row.energy_nj_dram == pytest.approx(row.energy_nj + moved * 8 * 8 / 1e3)
+    assert row.scaled_from is None
+
+
+def test_fewer_vectors_than_the_batch_are_scaled_and_said():
+    figures = by_name(compare(load("alex-8", density=0.1), NM, patterns=[(2, 4)], densities=[0.1], batches=[1, 8]))
+    one, eight = figures[1, "EIE 10 %"], figures[8, "EIE 10 %"]
+    assert (one.scaled_from, eight.scaled_from) == (None, 1)
+    assert eight.cycles == 8 * one.cycles
+    assert eight.energy_nj == pytest.approx(8 * one.energy_nj)
+    assert one.candidate.accuracy is None
+
+
+def test_densities_above_the_weights_own_make_one_row():
+    network = load("alex-8")  # a quarter of its weights
+    names = [one.candidate.name for one in compare(network, NM, patterns=[(2, 4)], densities=[0.5, 0.3], batches=[1])]
+    assert names == ["dense", "2:4", "EIE 25 %"]
+
+
+def test_one_layer_keeps_the_accuracy_of_the_network_and_its_inputs():
+    network = load("digits-mlp")
+    figures = by_name(compare(network, NM, layer="fc2", patterns=[(1, 4)], densities=[0.25], batches=[4]))
+    dense, sparse = figures[4, "dense"], figures[4, "1:4"]
+    assert dense.cycles == simulate_gemm(128, 256, 4, NM, n_keep=1, m_group=1).cycles
+    assert dense.candidate.accuracy > 0.98
+    assert 0.9 < sparse.candidate.accuracy <= 1.0
+
+
+def test_inputs_that_a_group_does_not_divide_are_padded():
+    network = chain((10, 6, 4))
+    row = by_name(compare(network, NM, **SMALL))[5, "2:4"]
+    shapes = [(6, 12), (4, 8)]
+    assert row.cycles == sum(simulate_gemm(m, k, 5, NM).cycles for m, k in shapes)
+    assert row.candidate.weight_bytes == sum(m * k * 2 * 9 / 16 for m, k in shapes)
+
+
+def test_a_chip_with_dram_is_timed_without_it_too():
+    config = replace(NM, dram_bytes_per_cycle=2, dram="lpddr4")
+    row = by_name(compare(chain((16, 24, 12, 4)), config, **SMALL))[1, "dense"]
+    assert row.cycles_dram > row.cycles
+    assert row.energy_nj_dram > row.energy_nj
+
+
+def test_the_fastest_are_named_and_the_figure_is_drawn(tmp_path):
+    network = load("digits-mlp")
+    figures = compare(network, NM, layer="fc2", **SMALL)
+    record = comparison_record(figures, network, NM, preset="nm-64", layer="fc2")
+    json.dumps(record, allow_nan=False)
+    (one, five) = record["fastest"]
+    assert one["any_sram"] == min((f for f in figures if f.batch == 1), key=lambda f: f.time_us).candidate.name
+    assert five["batch"] == 5
+    assert comparison_table(record).row_count == 6
+    assert any(line.startswith("batch 1: fastest ") for line in comparison_lines(record))
+    for suffix in ("png", "svg"):
+        draw_comparison(record, tmp_path / f"a.{suffix}")
+        assert (tmp_path / f"a.{suffix}").stat().st_size > 5000
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"layer": "fc9"}, "layer=fc9: unknown; did you mean fc"),
+        ({"patterns": [(5, 4)]}, "n_keep=5: must be at most m_group=4"),
+        ({"patterns": []}, "patterns=none: must be at least one"),
+        ({"densities": [1.5]}, r"densities=1\.5: must be in 0\.\.1"),
+        ({"batches": [0]}, "batches=0: must be an integer"),
+    ],
+)
+def test_bad_input_is_one_line(given, message):
+    with pytest.raises(InputError, match=message):
+        compare(chain(labelled=False), NM, **{**SMALL, **given})
