@@ -16,6 +16,7 @@ def test_the_tables_are_there():
         "eie_energy_45nm",
         "eie_table2",
         "eie_table4",
+        "gemm24_rtx3090",
         "nm_energy_45nm",
         "sram_45nm",
         "tech_scaling",

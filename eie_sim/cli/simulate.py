@@ -220,7 +220,7 @@ def energy(
 
 @app.command
 def validate(
-    paper: Literal["eie", "deep-compression"] = "eie",
+    paper: Literal["eie", "deep-compression", "nm"] = "eie",
     /,
     *,
     seed: int = 0,
@@ -228,19 +228,21 @@ def validate(
 ) -> int:
     """Rerun published figures and show each error: power by module (Table II) and times (Table IV) of the EIE paper.
 
-    Or the compressed sizes of Deep Compression, beside the closed formula and the encoder on random masks.
+    Or the compressed sizes of Deep Compression, beside the closed formula and the encoder on random masks; or measured
+    2:4 and dense products on a GPU beside the N:M unit, with the source or reason of every value of its presets.
     Example: eie-sim validate deep-compression --json
 
     Parameters
     ----------
     paper
-        eie (Han et al., ISCA 2016) or deep-compression (Han et al., ICLR 2016).
+        eie (Han et al., ISCA 2016), deep-compression (Han et al., ICLR 2016) or nm (VENOM artifact, SC 2023).
     seed
-        Of the synthetic weights, activations and masks.
+        Of the synthetic weights, activations and masks; nm has none.
     json
         Print the comparisons as JSON.
     """
-    return {"eie": _validate_eie, "deep-compression": _validate_deep_compression}[paper](seed, json)
+    shown = {"eie": _validate_eie, "deep-compression": _validate_deep_compression, "nm": _validate_nm}
+    return shown[paper](seed, json)
 
 
 def _validate_eie(seed: int, json: bool) -> int:
@@ -271,4 +273,21 @@ def _validate_deep_compression(seed: int, json: bool) -> int:
     else:
         console().print(published_table(records))
         print_lines(["", *published_lines(records)])
+    return 0
+
+
+def _validate_nm(seed: int, json: bool) -> int:
+    from eie_sim.report.nm import choice_lines, gemm_record, gemm_table, summary_lines
+    from eie_sim.validate_nm import NOT_MEASURED, PRESET, choices, dense_note, gemm_times, summaries
+
+    if seed != 0:
+        raise InputError(f"seed={seed}: must be left out for nm, where nothing is random")
+    compared = gemm_times()
+    notes = (dense_note(compared), NOT_MEASURED)
+    record = gemm_record(compared, summaries(compared), choices(), preset=PRESET, notes=notes)
+    if json:
+        print_json(record)
+    else:
+        console().print(gemm_table(record))
+        print_lines(["", *summary_lines(record), "", *choice_lines(record)])
     return 0

@@ -19,7 +19,7 @@ FLOORS = [
     ["cli"],
     ["report", "validate"],
     ["compare"],
-    ["run", "pruning"],
+    ["run", "pruning", "validate_nm"],
     ["cost"],
     ["engine", "energy", "formats", "archive"],
     ["units.*.unit"],
@@ -27,7 +27,7 @@ FLOORS = [
     ["units.*.matrix", "workload", "golden"],
     ["units.*.encoding", "units.*.packing", "prune", "deep_compression"],
     ["quantize", "huffman", "units.channel"],
-    ["fixed", "huffman_kernels", "units.*.config", "result", "tables", "recipe", "sparse"],
+    ["fixed", "huffman_kernels", "units.*.config", "units.*.provenance", "result", "tables", "recipe", "sparse"],
     ["jit", "errors"],
 ]
 ROOMS = {

@@ -402,6 +402,7 @@ BAD_INPUT = [
     ("energy --node-nm 3", "node_nm=3: no scaling factors"),
     ("energy --table x", "Unknown option: --table"),
     ("validate --seed -1", "seed=-1: must be an integer >= 0"),
+    ("validate nm --seed 1", "seed=1: must be left out for nm"),
 ]
 
 
@@ -675,6 +676,25 @@ def test_validate_prints_each_comparison_with_its_error(ask, ask_json):
         assert record["error"] == pytest.approx(record["simulated"] / record["published"] - 1)
     out = ask("validate")[1]
     assert all(record["row"] in out and f"{100 * record['error']:+.1f} %" in out for record in records)
+
+
+def test_validate_nm_prints_each_product_the_errors_and_the_choices(ask, ask_json):
+    record = ask_json("validate", "nm")
+    assert len(record["rows"]) == 68
+    for row in record["rows"]:
+        assert row["error"] == pytest.approx(row["simulated_ms"] / row["measured_ms"] - 1)
+    code, out, err = ask("validate", "nm")
+    assert (code, err) == (0, "")
+    table, rest = out.split("\n\n", 1)
+    assert len({len(line.rstrip()) for line in table.splitlines()[2:]}) == 1  # figures line up
+    assert all(f"{100 * row['error']:+.2f} %" in table for row in record["rows"])
+    for summary in record["summary"]:
+        errors = [abs(row["error"]) for row in record["rows"] if row["pattern"] == summary["pattern"]]
+        assert summary["mean_error"] == pytest.approx(sum(errors) / len(errors))
+        assert f"{summary['pattern']}: error {100 * summary['mean_error']:.2f} % mean" in rest
+        assert f"{100 * max(errors):.2f} % worst" in rest
+    assert all(note in rest for note in record["notes"])
+    assert all(choice["reason"] in rest for choice in record["choices"])
 
 
 # ends that are not the command's own

@@ -510,7 +510,7 @@ MEASURED = """k,sparse_ms,dense_ms
 """
 
 
-def test_the_untuned_rtx3090_is_near_measured_times():
+def test_the_rtx3090_is_near_measured_times():
     config = TensorCoreConfig.preset("rtx3090")
     for row in csv.DictReader(MEASURED.splitlines()):
         sparse, dense = (

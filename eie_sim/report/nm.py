@@ -1,0 +1,83 @@
+"""Text of the N:M unit's comparison with measured products, made from its record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.table import Table
+
+import eie_sim
+from eie_sim.report.text import rows
+from eie_sim.validate_nm import Choice, GemmComparison, Summary
+
+Record = dict[str, Any]
+
+
+def gemm_record(
+    compared: Sequence[GemmComparison],
+    summaries: Sequence[Summary],
+    choices: Sequence[Choice],
+    *,
+    preset: str,
+    notes: Sequence[str],
+) -> Record:
+    """Products measured and simulated, their errors, the values of every preset with reasons, what is to be known."""
+    return {
+        "preset": preset,
+        "rows": [one.to_dict() for one in compared],
+        "summary": [summary._asdict() for summary in summaries],
+        "choices": [choice._asdict() for choice in choices],
+        "notes": list(notes),
+        "version": eie_sim.__version__,
+    }
+
+
+def gemm_table(record: Record) -> Table:
+    """A row per shape: the patterns' measured and simulated times, the tile, what bounds it."""
+    patterns = [summary["pattern"] for summary in record["summary"]]
+    headings = ["figure", "M", "K", "N"]
+    for name in patterns:
+        headings += [f"{name} ms\nmeasured", "\nsimulated", "\nerror", "\ntile", "\nbound"]
+    cells = [
+        [
+            together[0]["figure"],
+            *(str(together[0][size]) for size in "mkn"),
+            *(c for one in together for c in _times(one)),
+        ]
+        for together in zip(*([iter(record["rows"])] * len(patterns)), strict=True)
+    ]
+    return rows(headings, cells, text={0, *(at for at, heading in enumerate(headings) if heading.strip() == "bound")})
+
+
+def summary_lines(record: Record) -> list[str]:
+    """Mean and worst absolute error of each pattern, then what is to be known about them."""
+    return [*(str(Summary(**one)) for one in record["summary"]), *record["notes"]]
+
+
+def choice_lines(record: Record) -> list[str]:
+    """Every value of every preset, where it comes from and why; presets that share all of it are in one line."""
+    fields = list(dict.fromkeys(one["field"] for one in record["choices"]))
+    shared: dict[tuple[str, ...], list[str]] = {}
+    for one in sorted(record["choices"], key=lambda one: fields.index(one["field"])):
+        shared.setdefault((one["field"], _value(one), one["kind"], one["reason"]), []).append(one["preset"])
+    width = max(map(len, fields))
+    return [
+        f"{field:<{width}}  {value} ({', '.join(presets)}), {kind}: {reason}"
+        for (field, value, kind, reason), presets in shared.items()
+    ]
+
+
+def _times(one: Record) -> list[str]:
+    bm, bn = one["tile"]
+    times = (f"{one['measured_ms']:.4f}", f"{one['simulated_ms']:.4f}", f"{100 * one['error']:+.2f} %")
+    return [*times, f"{bm}x{bn}", one["bound"]]
+
+
+def _value(choice: Record) -> str:
+    """A value as people write it: 16x8x16, 2:4, and one after the other where there are several."""
+    value, joint = choice["value"], ":" if choice["field"] == "patterns" else "x"
+    if not isinstance(value, list):
+        return "no limit" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    several = value if isinstance(value[0], list) else [value]
+    return ", ".join(joint.join(map(str, one)) for one in several)

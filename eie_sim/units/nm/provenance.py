@@ -1,0 +1,157 @@
+"""Where each value of each preset of tensor cores comes from: a data sheet, or a choice with its reason.
+
+Rates of MACs, core counts, clocks and DRAM of the GPUs are facts. What their makers do not publish is chosen, and the
+designs that are no product are chosen throughout.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+DATA_SHEET, CHOSEN = "data sheet", "chosen"
+
+
+class Reason(NamedTuple):
+    """kind : `DATA_SHEET` or `CHOSEN`; reason : the source, or why this value."""
+
+    kind: str
+    reason: str
+
+
+def _fact(source: str) -> Reason:
+    return Reason(DATA_SHEET, source)
+
+
+def _choice(why: str) -> Reason:
+    return Reason(CHOSEN, why)
+
+
+_GPU = {
+    "tc_per_core": _fact("4 tensor cores an SM, NVIDIA's white papers"),
+    "mma": _fact("shape of the instruction mma.sync for fp16, PTX ISA; a sparse one covers twice the K"),
+    "bk": _choice("64 of K a step, a step of the library's kernels (CUTLASS)"),
+    "wm": _choice("64x64 a warp, a warp tile of CUTLASS"),
+    "wn": _choice("64x64 a warp, a warp tile of CUTLASS"),
+    "smem_bytes_per_cycle": _fact("32 banks of 4 bytes an SM, CUDA programming guide"),
+    "elem_bytes": _fact("fp16"),
+    "out_bytes": _choice("outputs are stored as fp16, as the measured products are"),
+    "patterns": _fact("2:4 is the only pattern of sparse tensor cores for fp16"),
+    "launch": _choice("1 to 2 us between kernels in a queue; nothing measured is at hand"),
+}
+
+_GPU_BIG = {
+    "tiles": _choice("CUTLASS's tiles, small ones included so that small batches do not pay for empty columns"),
+    "stages": _choice("4 step buffers of 2:4 operands of the largest tile are 136 KiB and fit shared memory"),
+    "l2_bytes_per_cycle": _choice("64 bytes a cycle, the width of an SM's port; all SMs at once may get less"),
+    "store_bytes_per_cycle": _choice("32 bytes a cycle and SM, a sector"),
+}
+
+_DESIGN = {
+    "n_core": _choice("one core, to be set beside one EIE"),
+    "clock_mhz": _choice("0.8 to 1 GHz, attainable at 45 nm; EIE has 0.8"),
+    "bk": _choice("a multiple of every group the design runs, and of the instruction"),
+    "stages": _choice("two: one is filled while the other is used"),
+    "l2_bytes_per_cycle": _choice("32 bytes a cycle, an SRAM port of 256 bits"),
+    "out_bytes": _choice("outputs are stored in 16 bits"),
+    "launch": _choice("an accelerator of its own has no kernels to launch"),
+    "node_nm": _choice("45 nm, EIE's node"),
+    "smem_bytes": _choice("64 KiB, holds the step buffers of the largest tile"),
+    "l2_bytes": _choice("1 MiB on chip"),
+}
+
+_STC = {
+    **_DESIGN,
+    "tc_per_core": _choice("4 units of 256, 1024 int8 MACs a cycle"),
+    "macs_per_cycle": _choice("4 units of 256, 1024 int8 MACs a cycle"),
+    "mma": _choice("16x8x32, the GPUs' int8 instruction"),
+    "tiles": _choice("from 64x64 down to 64x16, so that small batches do not pay for empty columns"),
+    "smem_bytes_per_cycle": _choice("42 bytes a cycle, less than its MACs ask for: a design that operand reads bound"),
+    "wm": _choice("32x32 outputs share the operands that are read"),
+    "wn": _choice("32x32 outputs share the operands that are read"),
+    "l2_latency": _choice("20 cycles to an on-chip SRAM of this size"),
+    "store_bytes_per_cycle": _choice("32 bytes a cycle, as its reads"),
+    "dram_bytes_per_cycle": _choice("32 bytes a cycle, 32 GB/s, about 64 bits of LPDDR4-4266"),
+    "mma_latency": _choice("8 cycles, a pipeline of multiply, tree and accumulate"),
+    "elem_bytes": _choice("int8"),
+    "patterns": _choice("2:4, as the GPUs"),
+    "dram": _choice("LPDDR4, an edge design's"),
+}
+
+PROVENANCE: dict[str, dict[str, Reason]] = {
+    "rtx3090": {
+        **_GPU,
+        "n_core": _fact("82 SMs, NVIDIA GA102 white paper"),
+        "macs_per_cycle": _fact("256 fp16 MACs an SM with fp32 sums, half of those with fp16 sums, GA102 white paper"),
+        "tiles": _choice("two tiles, because the measured 2:4 products ask cuSPARSELt for one fixed algorithm"),
+        "stages": _choice("3, as the kernels of this generation (CUTLASS); enough to hide l2_latency"),
+        "l2_bytes_per_cycle": _choice("24 bytes a cycle an SM, 2.7 TB/s for all; no measured product is bound by it"),
+        "l2_latency": _choice(
+            "500 cycles, a round trip to L2 or DRAM under load; hidden by 3 stages but for the first"
+        ),
+        "store_bytes_per_cycle": _choice("8: 82 SMs together then store 915 GB/s, no more than DRAM takes"),
+        "dram_bytes_per_cycle": _fact("936 GB/s of GDDR6X, at the clock"),
+        "mma_latency": _choice("33 cycles; Accel-Sim has 32 for an RTX 3070"),
+        "launch": _choice(
+            "5000 cycles, 3.6 us. Lines through the measured times, extended to K = 0, ask for 6700 to 7100 on 2:4 and "
+            "0 to 3000 on dense, of this tile; with 5000 the shortest K misses by 1 to 2 %, from below on 2:4 and from "
+            "above on dense. 2:4 error with 2000: 1.56 % mean, 4.48 % worst; with 5000: 0.95 %, 2.11 %, and each "
+            "figure of the artifact improves by itself"
+        ),
+        "clock_mhz": _fact("1395 MHz, the base clock"),
+        "node_nm": _choice("7: made in 8 nm, which the scaling table lacks"),
+        "dram": _fact("GDDR6X"),
+        "smem_bytes": _fact("100 KiB an SM, CUDA programming guide, compute capability 8.6"),
+        "l2_bytes": _fact("6 MiB, NVIDIA GA102 white paper"),
+    },
+    "a100-sxm": {
+        **_GPU,
+        **_GPU_BIG,
+        "n_core": _fact("108 SMs, NVIDIA A100 data sheet"),
+        "macs_per_cycle": _fact("256 a tensor core: 312 TFLOP/s dense, NVIDIA A100 data sheet"),
+        "l2_latency": _choice("500 cycles, a round trip to L2 or DRAM under load"),
+        "dram_bytes_per_cycle": _fact("1555 GB/s of HBM2, NVIDIA A100 data sheet, 40 GB"),
+        "mma_latency": _choice("25 cycles; 24.7 measured, quoted after Sun et al., TPDS 2023"),
+        "clock_mhz": _fact("1410 MHz, the boost clock of the data sheet's 312 TFLOP/s"),
+        "node_nm": _fact("7 nm"),
+        "dram": _fact("HBM2"),
+        "smem_bytes": _fact("164 KiB an SM, CUDA programming guide, compute capability 8.0"),
+        "l2_bytes": _fact("40 MiB, NVIDIA A100 white paper"),
+    },
+    "h100-sxm": {
+        **_GPU,
+        **_GPU_BIG,
+        "n_core": _fact("132 SMs, NVIDIA H100 data sheet"),
+        "macs_per_cycle": _fact("512 a tensor core: 989 TFLOP/s dense at 1830 MHz, NVIDIA H100 data sheet"),
+        "mma": _fact("64x8x16, the narrowest wgmma for fp16, PTX ISA; a sparse one covers twice the K"),
+        "l2_latency": _choice("600 cycles, more than an A100's: the chip is larger and its L2 is in two parts"),
+        "dram_bytes_per_cycle": _fact("3350 GB/s of HBM3, NVIDIA H100 data sheet"),
+        "mma_latency": _choice("33 cycles, as a GA102; nothing measured is at hand"),
+        "clock_mhz": _choice(
+            "1755 MHz, as a power limit may leave; the data sheet's 989 TFLOP/s are at 1830 MHz, 4 % more"
+        ),
+        "node_nm": _choice("7: made in 4 nm, which the scaling table lacks"),
+        "dram": _fact("HBM3"),
+        "smem_bytes": _fact("228 KiB an SM, CUDA programming guide, compute capability 9.0"),
+        "l2_bytes": _fact("50 MiB, NVIDIA H100 white paper"),
+    },
+    "stc-1024": _STC,
+    "stc-1024-flexible": {**_STC, "patterns": _choice("2:4 and the sparser 1:4, 2:6 and 2:8 of flexible designs")},
+    "nm-64": {
+        **_DESIGN,
+        "tc_per_core": _choice("64 MACs a cycle, as many as the 64 PEs of EIE"),
+        "macs_per_cycle": _choice("64 MACs a cycle, as many as the 64 PEs of EIE"),
+        "mma": _choice("4x4x4, 64 MACs: one instruction a cycle"),
+        "tiles": _choice("down to 64x1, so that one vector does not pay for empty columns"),
+        "wm": _choice("16x16 outputs, a whole tile, share the operands that are read"),
+        "wn": _choice("16x16 outputs, a whole tile, share the operands that are read"),
+        "smem_bytes_per_cycle": _choice("64 bytes a cycle, a memory of 512 bits"),
+        "l2_latency": _choice("4 cycles: everything is in on-chip SRAM"),
+        "store_bytes_per_cycle": _choice("8 bytes a cycle, 4 outputs"),
+        "dram_bytes_per_cycle": _choice("none: everything is in on-chip SRAM, as in EIE"),
+        "mma_latency": _choice("4 cycles, a short pipeline: 64 MACs at 0.8 GHz"),
+        "elem_bytes": _choice("fp16"),
+        "patterns": _choice("the patterns a user is likely to compare; give others with patterns="),
+        "dram": _choice("none: everything is in on-chip SRAM, as in EIE"),
+    },
+}
+"""Preset, field of TensorCoreConfig, where the value comes from. Every field of every preset is here."""
