@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from networks import chain, needs_mnist, outputs
 
-from eie_sim import EieConfig, InputError, TensorCoreConfig
+from eie_sim import EieConfig, EieMatrix, InputError, TensorCoreConfig, run_network
 from eie_sim.cost import cost
 from eie_sim.prune import is_nm, keep_count, magnitude, score
 from eie_sim.prune.mlp import Samples, forward
@@ -25,6 +25,7 @@ from eie_sim.pruning import (
     table_of,
     training,
     unpruned,
+    with_trained_codebooks,
     without_dead,
 )
 from eie_sim.pruning.measure import inputs_of, mlp_of, quality_of, weights_of
@@ -498,6 +499,29 @@ def test_one_labelled_layer_is_a_network(tmp_path):
     network = load(arrays | {"train_inputs": inputs, "train_labels": labels})
     pruned, _ = prune_network(network, Recipe(density=0.5, epochs=2, criterion="taylor"), DESIGN)
     assert accuracy_of(pruned) >= 0
+
+
+def test_trained_codebooks_keep_codes_and_lower_the_loss():
+    pruned, _ = prune_network(DIGITS, Recipe(density=0.2), DESIGN)
+    design = EieConfig(weight_bits=2, n_pe=4)
+    trained = with_trained_codebooks(pruned, design, epochs=3)
+    before = [EieMatrix.from_dense(p.weights, bias=p.bias, weight_bits=2, n_pe=4) for p in pruned.layers]
+    for layer, matrix in zip(trained.layers, before, strict=True):
+        np.testing.assert_array_equal(layer.stored.columns, matrix.decode())
+    untrained = {p.name: m.codebook[m.decode()[:, :-1]] for p, m in zip(pruned.layers, before, strict=True)}
+    own = {p.name: m.codebook[m.decode()[:, -1]] for p, m in zip(pruned.layers, before, strict=True)}
+    learnt = {layer.name: layer.weights for layer in trained.layers}
+    samples = training(DIGITS)
+    start = loss(mlp_of(untrained, own), samples, TrainConfig())
+    end = loss(mlp_of(learnt, {layer.name: layer.bias for layer in trained.layers}), samples, TrainConfig())
+    assert end < 0.8 * start
+    run = run_network(trained, design)
+    assert run.verified
+    assert [layer.matrix.codebook.tolist() for layer in run.layers] == [
+        t.stored.codebook.tolist() for t in trained.layers
+    ]
+    with pytest.raises(InputError, match="train_labels=none: training codebooks needs"):
+        with_trained_codebooks(chain(labelled=False), design, epochs=1)
 
 
 def test_cycles_of_the_table_are_those_of_the_network_in_floats():

@@ -79,6 +79,7 @@ def compress(
     source: Source,
     /,
     *,
+    codebook_epochs: int = 0,
     out: Path | None = None,
     json: Json = False,
     design: Design = DESIGN,
@@ -89,23 +90,30 @@ def compress(
 
     Parameters
     ----------
+    codebook_epochs
+        Epochs of training the codebooks on the labelled training inputs, codes staying as they are; 0 for none.
     out
         Keep the compressed network in this file.
     """
     from eie_sim.deep_compression import compress_layer
+    from eie_sim.pruning import with_trained_codebooks
     from eie_sim.report.pruning import compressed_record, source_lines, streams_table
     from eie_sim.report.text import closing, storage_table
     from eie_sim.run import run_network
 
     _require_archive(out)
     with steps_shown() as progress:
-        run = run_network(_loaded(source, progress), design, progress=progress)
+        network = _loaded(source, progress)
+        if codebook_epochs:
+            progress(f"{source}: training codebooks")
+            network = with_trained_codebooks(network, design, epochs=codebook_epochs)
+        run = run_network(network, design, progress=progress)
         streams = {}
         for layer in run.network.layers:
             progress(f"{layer.name}: Huffman coding")
             packed = compress_layer(layer.weights, weight_bits=design.weight_bits, index_bits=design.index_bits)
             streams[layer.name] = packed.sizes()
-        _keep(out, run, {}, source, design, progress)
+        _keep(out, run, {"codebook_epochs": codebook_epochs}, source, design, progress)
     record = compressed_record(run, streams)
     if json:
         print_json(record)

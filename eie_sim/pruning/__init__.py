@@ -6,6 +6,7 @@
 from eie_sim.pruning.budget import Choice, allocate_network, scan_network
 from eie_sim.pruning.measure import QUALITIES, costed_on, default_quality, measured_on, training
 from eie_sim.pruning.network import prune_network, unpruned
+from eie_sim.pruning.shared import with_trained_codebooks
 from eie_sim.pruning.smaller import without_dead
 from eie_sim.pruning.table import table_of
 from eie_sim.recipe import Recipe
@@ -23,5 +24,6 @@ __all__ = [
     "table_of",
     "training",
     "unpruned",
+    "with_trained_codebooks",
     "without_dead",
 ]

@@ -153,6 +153,17 @@ def test_compress_lists_the_parts_of_both_formats(ask):
     assert out.rstrip().endswith("verified")
 
 
+def test_codebooks_are_trained_before_they_are_kept(ask, tmp_path):
+    kept = tmp_path / "trained.eie.safetensors"
+    code, out, _ = ask("compress", "digits-mlp", "--weight-bits", "2", "--codebook-epochs", "2", "--out", kept)
+    assert code == 0
+    assert "codebook trained 2 epochs" in out
+    assert archive.load(kept).recipe["codebook_epochs"] == 2
+    assert ask("run", kept, "--weight-bits", "2", "--activation-density", "0.5", "--json")[0] == 0
+    code, _, err = ask("compress", "digits-mlp", "--codebook-epochs", "-1")
+    assert (code, err) == (2, "error: epochs=-1: must be an integer in 1..1000000\n")
+
+
 def test_the_accuracy_table(ask):
     words = ["--patterns", "element", "nm", "--densities", "0.5", "0.1", "--epochs", "5", "--penalties", "L2"]
     code, out, err = ask("accuracy", "digits-mlp", *words)
