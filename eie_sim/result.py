@@ -306,6 +306,7 @@ class SimResult:
                 f"{self.unit}, {self.engine} engine: {self.cycles} cycles, "
                 f"{self.time_us:.2f} us at {self.config.clock_mhz:g} MHz",
                 f"inputs: {self.inputs}; {fits}; config {self.config_hash}",
+                *([", ".join(f"{name} {_words(value)}" for name, value in self.named.items())] if self.named else []),
                 f"cycles by class: {split}",
                 f"utilisation {100 * self.utilisation:.1f} %, load balance {100 * self.load_balance:.1f} %",
                 f"effective {self.effective_gops:.1f} GOP/s (effectual MACs), "
@@ -337,6 +338,11 @@ class SimResult:
             "passes": self.passes,
             "memories": [{**memory._asdict(), "fits": memory.fits} for memory in self.memories],
         }
+
+
+def _words(value: Any) -> str:
+    """A choice of a unit as it may stand in a line."""
+    return "x".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _ratio(part: float, whole: float) -> float:

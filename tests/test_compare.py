@@ -7,14 +7,18 @@ import numpy as np
 import pytest
 from networks import chain
 
-from eie_sim import EieConfig, InputError, TensorCoreConfig, simulate_gemm
+from eie_sim import EieConfig, InputError, TensorCoreConfig, simulate, simulate_gemm
 from eie_sim.compare import compare
+from eie_sim.compare.eie import as_large_as
+from eie_sim.compare.tensor_core import resident
 from eie_sim.cost import cost
-from eie_sim.energy import account
+from eie_sim.energy import EnergyTable, account
+from eie_sim.engine import compress
 from eie_sim.prune import pattern, score
 from eie_sim.pruning import Recipe, prune_network
 from eie_sim.pruning.measure import inputs_of
 from eie_sim.report.comparison import comparison_lines, comparison_record, comparison_table, draw_comparison
+from eie_sim.units.nm.config import PRESETS
 from eie_sim.workload import load
 
 NM = TensorCoreConfig.preset("nm-64")
@@ -34,15 +38,20 @@ def test_a_row_for_every_batch_and_candidate_in_order():
 def test_nm_rows_are_the_units_own_figures():
     network = chain((16, 24, 12, 4))
     figures = by_name(compare(network, NM, **SMALL))
+    far = replace(NM, dram_bytes_per_cycle=32, dram="lpddr4")
     for name, (n_keep, m_group) in (("dense", (1, 1)), ("2:4", (2, 4))):
-        results = [
-            simulate_gemm(layer.n_out, layer.n_in, 5, NM, n_keep=n_keep, m_group=m_group) for layer in network.layers
-        ]
+        near, dram = (
+            [simulate_gemm(*layer.weights.shape, 5, chip, n_keep=n_keep, m_group=m_group) for layer in network.layers]
+            for chip in (resident(NM), far)
+        )
         row = figures[5, name]
-        assert row.cycles == sum(result.cycles for result in results)
+        assert row.cycles == sum(result.cycles for result in near)
+        assert row.cycles_dram == sum(result.cycles for result in dram)
         assert row.time_us == row.cycles / 800
-        assert row.energy_nj == pytest.approx(sum(account(result).total_pj for result in results) / 1e3)
-        assert row.utilisation == pytest.approx(sum(r.effectual_macs for r in results) / (64 * row.cycles))
+        copied = sum(account(r).by_event["l2_bytes"] + account(r).by_event["l2_metadata_bytes"] for r in near)
+        assert row.energy_nj == pytest.approx((sum(account(r).total_pj for r in near) - copied) / 1e3)
+        assert row.energy_nj_dram == pytest.approx(sum(account(result).total_pj for result in dram) / 1e3)
+        assert row.utilisation == pytest.approx(sum(r.effectual_macs for r in near) / (64 * row.cycles))
     dense, sparse = figures[5, "dense"].candidate, figures[5, "2:4"].candidate
     weights = sum(layer.weights.size for layer in network.layers)
     assert dense.weight_bytes == 2 * weights
@@ -51,7 +60,57 @@ def test_nm_rows_are_the_units_own_figures():
     kept = [size * pattern.nm(2, 4).prune(score.l1(size)).mask for size in sizes]
     total = sum(np.abs(layer.weights).sum(dtype=np.float64) for layer in network.layers)
     assert sparse.kept_l1 == pytest.approx(sum(each.sum(dtype=np.float64) for each in kept) / total)
-    assert (dense.density, dense.kept_l1, dense.accuracy) == (1.0, 1.0, 1.0)
+    assert (dense.density, dense.kept_l1) == (1.0, 1.0)
+    assert dense.accuracy >= 0.95  # the network labels its inputs itself; float16 may turn a tie
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_compares(name):
+    config = TensorCoreConfig.preset(name)
+    network = load("digits-mlp")
+    figures = by_name(compare(network, config, layer="fc2", patterns=[(2, 4)], densities=[0.25], batches=[1, 64]))
+    assert len(figures) == 6
+    arrays = as_large_as(config)
+    assert arrays.number * arrays.design.n_pe == config.n_core * config.tc_per_core * config.macs_per_cycle
+    assert arrays.design.n_pe <= 256
+    for row in figures.values():
+        assert row.candidate.accuracy > 0.9
+        assert 0 < row.utilisation <= 1
+        assert row.cycles_dram >= row.cycles > 0
+        assert row.energy_nj_dram > row.energy_nj > 0
+
+
+def test_arrays_share_a_batch_and_wait_for_the_slowest():
+    config = TensorCoreConfig.preset("stc-1024")
+    network, arrays = load("digits-mlp"), as_large_as(config)
+    assert (arrays.design.n_pe, arrays.number) == (256, 4)
+    row = by_name(compare(network, config, patterns=[(2, 4)], densities=[0.25], batches=[6]))[6, "EIE 25 %"]
+    pruned, _ = prune_network(network, Recipe(density=0.25), arrays.design)
+    weights = {layer.name: layer.weights for layer in pruned.layers}
+    biases = {layer.name: layer.bias for layer in pruned.layers}
+    read = inputs_of(pruned, weights, biases)
+    results = [
+        simulate(compress(w, arrays.design, bias=biases[name]), read[name][:6], arrays.design)
+        for name, w in weights.items()
+    ]
+    each = np.sum([result.cycles_per_vector for result in results], axis=0)
+    assert row.cycles == max(each[0] + each[4], each[1] + each[5], each[2], each[3])
+    table = EnergyTable.for_config(arrays.design)
+    per_cycle = 256 * (1.8 * scaling_of(table) + table.leakage_mw * 1e3 / config.clock_mhz)
+    waiting = (4 * row.cycles - each.sum()) * per_cycle
+    assert row.energy_nj == pytest.approx((sum(account(r).total_pj for r in results) + waiting) / 1e3)
+
+
+def scaling_of(table):
+    return sum(table.pe_cycle_pj.values()) / 1.8
+
+
+def test_a_pattern_the_chip_does_not_list_says_what_it_runs_as():
+    config = TensorCoreConfig.preset("nm-64", patterns=((2, 4),))
+    network = chain((14, 24, 12, 4))
+    figures = by_name(compare(network, config, patterns=[(1, 4), (1, 3)], densities=[0.5], batches=[3]))
+    assert figures[3, "1:4 as 2:4"].candidate.density == pytest.approx(0.25, abs=0.02)
+    assert figures[3, "1:3 as dense"].cycles == figures[3, "dense"].cycles  # stored dense, not padded
 
 
 def test_eie_rows_have_as_many_macs_and_real_inputs():
@@ -66,10 +125,12 @@ def test_eie_rows_have_as_many_macs_and_real_inputs():
     )
     assert row.cycles == round(5 * per_vector)
     assert row.candidate.density == kept.achieved
+    table = EnergyTable.for_config(design)
+    waiting = 64 * (1.8 + table.leakage_mw * 1e3 / 800) * (row.cycles_dram - row.cycles)
     moved = round(row.candidate.weight_bytes) + 5 * 2 * ((16 + 24) + (24 + 12) + (12 + 4))
     assert row.dram_bytes == moved
     assert row.cycles_dram == max(row.cycles, -(-moved // 32))
-    assert row.energy_nj_dram == pytest.approx(row.energy_nj + moved * 8 * 8 / 1e3)
+    assert row.energy_nj_dram == pytest.approx(row.energy_nj + (waiting + moved * 8 * 8) / 1e3)
     assert row.scaled_from is None
 
 
@@ -92,7 +153,7 @@ def test_one_layer_keeps_the_accuracy_of_the_network_and_its_inputs():
     network = load("digits-mlp")
     figures = by_name(compare(network, NM, layer="fc2", patterns=[(1, 4)], densities=[0.25], batches=[4]))
     dense, sparse = figures[4, "dense"], figures[4, "1:4"]
-    assert dense.cycles == simulate_gemm(128, 256, 4, NM, n_keep=1, m_group=1).cycles
+    assert dense.cycles == simulate_gemm(128, 256, 4, resident(NM), n_keep=1, m_group=1).cycles
     assert dense.candidate.accuracy > 0.98
     assert 0.9 < sparse.candidate.accuracy <= 1.0
 
@@ -101,7 +162,7 @@ def test_inputs_that_a_group_does_not_divide_are_padded():
     network = chain((10, 6, 4))
     row = by_name(compare(network, NM, **SMALL))[5, "2:4"]
     shapes = [(6, 12), (4, 8)]
-    assert row.cycles == sum(simulate_gemm(m, k, 5, NM).cycles for m, k in shapes)
+    assert row.cycles == sum(simulate_gemm(m, k, 5, resident(NM)).cycles for m, k in shapes)
     assert row.candidate.weight_bytes == sum(m * k * 2 * 9 / 16 for m, k in shapes)
 
 
@@ -121,7 +182,7 @@ def test_the_fastest_are_named_and_the_figure_is_drawn(tmp_path):
     assert one["any_sram"] == min((f for f in figures if f.batch == 1), key=lambda f: f.time_us).candidate.name
     assert five["batch"] == 5
     assert comparison_table(record).row_count == 6
-    assert any(line.startswith("batch 1: fastest ") for line in comparison_lines(record))
+    assert any(line.startswith("batch 1: ") and "fastest" in line for line in comparison_lines(record))
     for suffix in ("png", "svg"):
         draw_comparison(record, tmp_path / f"a.{suffix}")
         assert (tmp_path / f"a.{suffix}").stat().st_size > 5000
@@ -132,6 +193,9 @@ def test_the_fastest_are_named_and_the_figure_is_drawn(tmp_path):
     [
         ({"layer": "fc9"}, "layer=fc9: unknown; did you mean fc"),
         ({"patterns": [(5, 4)]}, "n_keep=5: must be at most m_group=4"),
+        ({"patterns": ["2:4"]}, "patterns=2:4: must be pairs, N kept of M"),
+        ({"batches": 8}, "batches=int: must be a list"),
+        ({"densities": None}, "densities=NoneType: must be a list"),
         ({"patterns": []}, "patterns=none: must be at least one"),
         ({"densities": [1.5]}, r"densities=1\.5: must be in 0\.\.1"),
         ({"batches": [0]}, "batches=0: must be an integer"),

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from cyclopts import App, Group, Parameter, Token, convert
 
@@ -29,7 +29,7 @@ def _converted(kind: Any, tokens: Sequence[Token]) -> Any:
     for token in tokens:
         if kind is Path and not token.value:
             raise ValueError("must be a path, not empty.")
-        if kind is int and "." in token.value:
+        if (kind is int or int in get_args(kind)) and "." in token.value:
             raise ValueError(f'unable to convert "{token.value}" into int.')
     return convert(kind, tokens)
 

@@ -9,6 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from eie_sim.compare import Figures
+from eie_sim.compare.eie import as_large_as
 from eie_sim.errors import InputError, require
 from eie_sim.report.record import versions
 from eie_sim.report.text import Record, rows
@@ -25,7 +26,7 @@ def comparison_record(
     figures: Sequence[Figures], network: Network, config: TensorCoreConfig, *, preset: str, layer: str | None
 ) -> Record:
     """The comparison with its provenance, and the fastest of each batch."""
-    design = config.to_dict()
+    design, arrays = config.to_dict(), as_large_as(config)
     found = [one.to_dict() for one in figures]
     return {
         "network": network.name,
@@ -38,6 +39,8 @@ def comparison_record(
         },
         "seed": network.seed,
         "preset": preset,
+        "eie_pes": arrays.design.n_pe,
+        "eie_arrays": arrays.number,
         "macs_per_cycle": config.n_core * config.tc_per_core * config.macs_per_cycle,
         "config": design,
         "config_hash": config_hash("nm", design),
@@ -48,7 +51,7 @@ def comparison_record(
 
 
 def _fastest(found: Sequence[Record], batch: int) -> Record:
-    """By name, from SRAM and from DRAM: of all, and of those that keep the accuracy."""
+    """By name, from SRAM and from DRAM: fastest of all and of those that keep the accuracy, least energy of all."""
     own = [row for row in found if row["batch"] == batch]
     best = max((row["accuracy"] for row in own if row["unit"] == "dense" and row["accuracy"] is not None), default=None)
     kept = [row for row in own if best is not None and row["accuracy"] >= best - CLOSE]
@@ -59,6 +62,8 @@ def _fastest(found: Sequence[Record], batch: int) -> Record:
             for name, among in (("any", own), ("accuracy_kept", kept))
             for when, time in (("sram", "time_us"), ("dram", "time_us_dram"))
         },
+        "energy_sram": min(own, key=lambda row: row["energy_nj"])["name"],
+        "energy_dram": min(own, key=lambda row: row["energy_nj_dram"])["name"],
     }
 
 
@@ -92,13 +97,18 @@ def comparison_table(record: Record) -> Table:
                 f"{row['energy_nj'] / batch:,.1f}",
                 f"{row['energy_nj_dram'] / batch:,.1f}",
                 f"{row['dram_bytes'] / batch / 1e3:,.2f}",
-                row["tile"],
-                row["bound"],
+                _both(row["tile"], row["tile_dram"]),
+                _both(row["bound"], row["bound_dram"]),
                 "" if row["scaled_from"] is None else f"from {row['scaled_from']}",
             ]
         )
         before = batch
     return rows(headings, cells, text={1, 12, 13, 14})
+
+
+def _both(sram: str, dram: str) -> str:
+    """What is so from SRAM, and from DRAM where that differs."""
+    return sram if sram == dram else f"{sram} | {dram}"
 
 
 def comparison_lines(record: Record) -> list[str]:
@@ -109,21 +119,24 @@ def comparison_lines(record: Record) -> list[str]:
     lines = [
         f"{record['network']}{layer}: {record['source']}",
         *(f"{name}: weights {source}" for name, source in record["weights"].items()),
-        f"{record['preset']}, and EIE with {record['macs_per_cycle']:,} PEs: as many MACs a cycle, "
-        f"{config['clock_mhz']:g} MHz, {config['node_nm']} nm; DRAM {dram} bytes a cycle; seed {record['seed']}; "
-        f"config {record['config_hash']}",
-        "SRAM: all weights on the chip, as EIE has them; DRAM: read once a batch, as a GPU-like chip does. Pruned by "
-        "magnitude, not trained again",
+        f"{record['preset']}, and EIE of {record['eie_arrays']} x {record['eie_pes']} PEs: "
+        f"{record['macs_per_cycle']:,} MACs a cycle each, {config['clock_mhz']:g} MHz, {config['node_nm']} nm; "
+        f"DRAM {dram} bytes a cycle; seed {record['seed']}; config {record['config_hash']}",
+        "SRAM: all weights where they are used, in EIE's PEs or the cores' shared memories. DRAM: read by EIE once a "
+        "batch; by the cores through L2, once a wave of tiles, as their model has it",
+        "accuracy: of the stored weights, pruned by magnitude and not trained again, inputs in floats. MACs used: of "
+        "kept weights, on EIE of active inputs too. Tile and bound: from SRAM | from DRAM where they differ",
     ]
     if any(row["scaled_from"] for row in record["rows"]):
         lines.append("from N: N vectors simulated and scaled, there are no more")
     lines.append("")
     for one in record["fastest"]:
-        line = f"batch {one['batch']}: fastest {one['any_sram']} from SRAM, {one['any_dram']} from DRAM"
+        line = f"batch {one['batch']}: "
         if one["accuracy_kept_sram"] is not None:
-            line += f"; within {100 * CLOSE:g} point of dense accuracy {one['accuracy_kept_sram']} from SRAM, "
-            line += f"{one['accuracy_kept_dram']} from DRAM"
-        lines.append(line)
+            line += f"within {100 * CLOSE:g} point of dense accuracy fastest {one['accuracy_kept_sram']} from SRAM, "
+            line += f"{one['accuracy_kept_dram']} from DRAM; "
+        line += f"of all fastest {one['any_sram']} and {one['any_dram']}, "
+        lines.append(f"{line}least energy {one['energy_sram']} and {one['energy_dram']}")
     return lines
 
 

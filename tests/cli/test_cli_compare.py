@@ -26,7 +26,7 @@ def test_the_table_answers_which_is_fastest_when(ask, tmp_path):
     lines = out.splitlines()
     assert [line.split()[:2] for line in lines[2:4]] == [["1", "dense"], ["2:4", "50.0"]]
     assert sum(line.startswith("batch ") and "fastest" in line for line in lines) == 2
-    assert "EIE with 64 PEs: as many MACs a cycle" in out
+    assert "nm-64, and EIE of 1 x 64 PEs: 64 MACs a cycle each" in out
     assert (tmp_path / "a.svg").read_text().startswith("<?xml")
 
 
@@ -45,6 +45,7 @@ def test_as_json(ask):
         (["--patterns", "2/4"], "patterns=2/4: must be as 2:4, N kept of M"),
         (["--patterns", "5:4"], "n_keep=5: must be at most m_group=4"),
         (["--patterns", "0:4"], "n_keep=0: must be an integer >= 1"),
+        (["--batches", "1.5"], "unable to convert"),
         (["--batches", "0"], "batches=0: must be an integer"),
         (["--densities", "2"], "must be in 0..1"),
         (["--layer", "fc9"], "layer=fc9: unknown"),

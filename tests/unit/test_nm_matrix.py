@@ -389,3 +389,21 @@ def test_the_vendor_layout_is_torchs(dtype, kind, block, inputs):
         back = conversions.sparse_semi_structured_to_dense_cutlass(*(torch.from_numpy(part) for part in ours))
         assert np.array_equal(back.numpy(), w)
         assert np.array_equal(from_vendor(values.numpy(), metadata.numpy()).decode(), w)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"positions": np.full((2, 4), 200, np.uint8)}, "positions=200: must be below m_group=4"),
+        ({"positions": np.zeros((2, 3), np.uint8)}, r"positions=\(2, 3\): must be uint8 \(2, 4\)"),
+        ({"values": np.zeros((2, 4))}, r"values=\(2, 4\): must be float16 \(2, 4\)"),
+        ({"values": None}, "values=NoneType: must be float16"),
+        ({"n_in": 9}, "n_in=9: must be a multiple of m_group=4"),
+        ({"element": "int4"}, "element=int4: must be float16 or int8"),
+    ],
+)
+def test_a_matrix_built_by_hand_cannot_point_beyond_itself(changes, message):
+    good = NmMatrix.from_dense(np.zeros((2, 8), np.float32))
+    fields = {name: getattr(good, name) for name in good.__dataclass_fields__}
+    with pytest.raises(InputError, match=message):
+        NmMatrix(**{**fields, **changes})

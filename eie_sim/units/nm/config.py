@@ -115,7 +115,7 @@ class TensorCoreConfig:
             require_int(name, getattr(self, name), 0, 2**40)
         for name in ("smem_bytes", "l2_bytes", "node_nm"):
             require_int(name, getattr(self, name), 1, 2**40)
-        require_one_of("elem_bytes", self.elem_bytes, (1, 2))
+        require_int("elem_bytes", self.elem_bytes, 1, 2)
         require_int("out_bytes", self.out_bytes, 1, 8)
         require_one_of("dram", self.dram, MEMORIES)
         for name in _RATES:
@@ -163,7 +163,7 @@ class TensorCoreConfig:
 
         Raises InputError: did you mean.
         """
-        if name not in PRESETS:
+        if not isinstance(name, str) or name not in PRESETS:
             raise unknown("preset", name, PRESETS)
         known = {field.name for field in fields(cls)}
         for field in changes:

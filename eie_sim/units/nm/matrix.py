@@ -48,6 +48,22 @@ class NmMatrix:
     positions: NDArray[np.uint8]
     element: str
 
+    def __post_init__(self) -> None:
+        """Kernels read where positions point: they must point into their group."""
+        require_pattern((self.n_keep, self.m_group))
+        require_one_of("element", self.element, tuple(ELEMENTS))
+        require_sides("matrix", (self.n_out, self.n_in))
+        require(self.n_in % self.m_group == 0, "n_in", self.n_in, f"must be a multiple of m_group={self.m_group}")
+        shape = (self.n_out, self.n_in // self.m_group * self.n_keep)
+        for name, array, kind in (
+            ("values", self.values, np.dtype(ELEMENTS[self.element])),
+            ("positions", self.positions, np.dtype(np.uint8)),
+        ):
+            fits = isinstance(array, np.ndarray) and array.shape == shape and array.dtype == kind
+            require(fits, name, getattr(array, "shape", type(array).__name__), f"must be {kind.name} {shape}")
+        highest = int(self.positions.max(initial=0))
+        require(highest < self.m_group, "positions", highest, f"must be below m_group={self.m_group}")
+
     @classmethod
     def from_dense(cls, w: Any, *, n_keep: int = 2, m_group: int = 4, element: str | None = None) -> NmMatrix:
         """Compress pruned weights; N = n_keep is the number kept in each group of m_group inputs.

@@ -1,0 +1,138 @@
+"""Dense and N:M on a chip of tensor cores: weights pruned and packed, products checked, shapes timed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eie_sim.compare.figures import Arrays, Candidate, Figures, candidate_of
+from eie_sim.cost import stored_bits
+from eie_sim.energy import account
+from eie_sim.energy.nm import lanes
+from eie_sim.engine import simulate_gemm
+from eie_sim.errors import require
+from eie_sim.prune import pattern, score
+from eie_sim.pruning.measure import inputs_of, weights_of
+from eie_sim.result import SimResult
+from eie_sim.units.nm.config import DENSE, Pattern, TensorCoreConfig, said
+from eie_sim.workload import Network
+
+INT8_MAX = 127
+CHECKED_VECTORS = 8
+RESIDENT_BYTES_PER_CYCLE = 2**20
+"""Of the L2 port where weights are in shared memory already: nothing waits for it."""
+
+COPIES = ("l2_bytes", "l2_metadata_bytes")
+"""Events that do not take place then."""
+
+
+def resident(config: TensorCoreConfig) -> TensorCoreConfig:
+    """The chip with all it reads in the shared memories of its cores already."""
+    return replace(
+        config,
+        dram_bytes_per_cycle=None,
+        dram="none",
+        l2_bytes_per_cycle=RESIDENT_BYTES_PER_CYCLE,
+        l2_latency=0,
+    )
+
+
+def packed(whole: Network, network: Network, config: TensorCoreConfig, shape: Pattern) -> tuple[Candidate, Arrays]:
+    """The candidate of a pattern, and its pruned weights; the product of each layer is checked on real inputs.
+
+    Weights are pruned by magnitude and stored as the chip runs the pattern, as float16 or, for a chip of 8 bits, int8
+    with one scale a layer. Raises InputError where a product is wrong.
+    """
+    from eie_sim.units.nm.matrix import NmMatrix
+
+    before, biases = weights_of(network)
+    inputs = inputs_of(network, before, biases)
+    runs_as = config.runs_as(*shape)
+    pruned, stored, stored_bytes = {}, {}, 0.0
+    for name, given in before.items():
+        padded = _padded(given, shape[1])
+        kept = (padded * pattern.nm(*shape).prune(score.l1(padded)).mask)[:, : given.shape[1]]
+        numbers, scale = _numbers(_padded(kept, runs_as[1]), config)
+        matrix = NmMatrix.from_dense(numbers, n_keep=runs_as[0], m_group=runs_as[1])
+        stored_bytes += stored_bits(matrix, config) / 8
+        _check(name, matrix, inputs[name][:CHECKED_VECTORS])
+        pruned[name] = kept
+        stored[name] = (matrix.decode()[:, : given.shape[1]] * scale).astype(given.dtype)
+    name = said(shape) if runs_as == shape else f"{said(shape)} as {said(runs_as)}"
+    unit = "dense" if shape == DENSE else "nm"
+    return (
+        candidate_of(whole, network, unit=unit, name=name, pruned=pruned, stored=stored, weight_bytes=stored_bytes),
+        pruned,
+    )
+
+
+def figures_of(candidate: Candidate, pruned: Arrays, config: TensorCoreConfig, shape: Pattern, batch: int) -> Figures:
+    """Cycles and energy of all layers at a batch, with weights resident and from DRAM. config : the chip with DRAM."""
+    near, far = (_results(pruned, each, config.runs_as(*shape), batch) for each in (resident(config), config))
+    cycles, cycles_dram = (sum(result.cycles for result in each) for each in (near, far))
+    macs = batch * sum(np.count_nonzero(w) for w in pruned.values())
+    return Figures(
+        batch=batch,
+        candidate=candidate,
+        cycles=cycles,
+        time_us=cycles / config.clock_mhz,
+        energy_nj=sum(_without_copies(result) for result in near) / 1e3,
+        cycles_dram=cycles_dram,
+        time_us_dram=cycles_dram / config.clock_mhz,
+        energy_nj_dram=sum(account(result).total_pj for result in far) / 1e3,
+        dram_bytes=sum(result.stats["events"]["dram_bytes"] for result in far),
+        utilisation=macs / (cycles * lanes(config)),
+        tile=_each("x".join(map(str, result.named["tile"])) for result in near),
+        bound=_each(str(result.bound) for result in near),
+        tile_dram=_each("x".join(map(str, result.named["tile"])) for result in far),
+        bound_dram=_each(str(result.bound) for result in far),
+    )
+
+
+def _results(pruned: Arrays, config: TensorCoreConfig, runs_as: Pattern, batch: int) -> list[SimResult]:
+    n_keep, m_group = runs_as
+    return [
+        simulate_gemm(len(w), w.shape[1] + -w.shape[1] % m_group, batch, config, n_keep=n_keep, m_group=m_group)
+        for w in pruned.values()
+    ]
+
+
+def _without_copies(result: SimResult) -> float:
+    report = account(result)
+    return report.total_pj - sum(report.by_event[event] for event in COPIES)
+
+
+def _numbers(weights: NDArray[Any], config: TensorCoreConfig) -> tuple[NDArray[Any], float]:
+    """What the chip's elements hold of weights, and the factor back."""
+    largest = float(np.abs(weights).max())
+    if config.elem_bytes != 1 or largest == 0:
+        return weights if config.elem_bytes != 1 else weights.astype(np.int8), 1.0
+    scale = largest / INT8_MAX
+    return np.rint(weights / scale).astype(np.int8), scale
+
+
+def _padded(weights: NDArray[Any], group: int) -> NDArray[Any]:
+    """Zero columns at the end, so that groups are whole."""
+    return np.pad(weights, ((0, 0), (0, -weights.shape[1] % group)))
+
+
+def _check(name: str, matrix: Any, vectors: NDArray[Any]) -> None:
+    """Raise InputError where the packed product is not exact (int8), or beyond its derived bound (float16)."""
+    from eie_sim.units.nm.functional import error_bound, multiply
+
+    read = np.pad(vectors.T, ((0, matrix.n_in - vectors.shape[1]), (0, 0)))
+    if matrix.element == "int8":
+        b = np.rint(read * (INT8_MAX / max(float(np.abs(read).max()), 1e-30))).astype(np.int8)
+        wrong = multiply(matrix, b) != matrix.decode().astype(np.int64) @ b.astype(np.int64)
+    else:
+        b = read.astype(np.float32)
+        exact = matrix.decode().astype(np.float64) @ b.astype(np.float64)
+        wrong = np.abs(multiply(matrix, b) - exact) > error_bound(matrix, b)
+    require(not wrong.any(), f"layer {name}: outputs", int(wrong.sum()), "differ from the dense product")
+
+
+def _each(words: Any) -> str:
+    return ", ".join(dict.fromkeys(words))
