@@ -40,13 +40,13 @@ def compare(
         Compare only this layer.
     preset
         The chip for dense and N:M: nm-64, stc-1024, stc-1024-flexible, rtx3090, a100-sxm or h100-sxm. EIE has as many
-        PEs as it has MACs in a cycle, its clock and its node.
+        PEs as it has MACs in a cycle, in arrays of at most 256, at its clock and node.
     patterns
         N:M to prune to, N kept, as 2:4.
     densities
         Densities to prune to by magnitude for EIE.
     batches
-        Vectors at once; EIE takes them one after the other.
+        Vectors at once; each EIE array takes its share one after the other.
     seed
         Of whatever is drawn.
     figure
