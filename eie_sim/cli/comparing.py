@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import Parameter
-
-from eie_sim.cli.shell import Json, Source, app, console, print_json, print_lines, steps_shown
+from eie_sim.cli.shell import (
+    Counts,
+    Json,
+    Names,
+    Several,
+    Source,
+    app,
+    console,
+    loaded,
+    print_json,
+    print_lines,
+    steps_shown,
+)
 from eie_sim.errors import InputError
-
-Several = Annotated[tuple[float, ...], Parameter(consume_multiple=True)]
-Counts = Annotated[tuple[int, ...], Parameter(consume_multiple=True)]
-Names = Annotated[tuple[str, ...], Parameter(consume_multiple=True)]
 
 
 @app.command
@@ -52,7 +57,6 @@ def compare(
     figure
         Draw time per vector over the batch into this file: png, svg or pdf.
     """
-    from eie_sim.archive import opened
     from eie_sim.compare import compare as compared
     from eie_sim.report.comparison import (
         comparison_lines,
@@ -62,15 +66,13 @@ def compare(
         require_figure,
     )
     from eie_sim.units.nm.config import TensorCoreConfig
-    from eie_sim.workload import load
 
     config = TensorCoreConfig.preset(preset)
     shapes = [_pattern(word) for word in patterns]
     if figure is not None:
         require_figure(figure)
     with steps_shown() as progress:
-        progress(f"{source}: loading")
-        network = load(opened(source), seed=seed)
+        network = loaded(source, progress, seed=seed)
         figures = compared(
             network, config, layer=layer, patterns=shapes, densities=densities, batches=batches, progress=progress
         )

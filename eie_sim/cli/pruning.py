@@ -13,9 +13,12 @@ from eie_sim.cli.shell import (
     EXIT_DIFFERS,
     Design,
     Json,
+    Names,
+    Several,
     Source,
     app,
     console,
+    loaded,
     print_json,
     print_lines,
     steps_shown,
@@ -24,8 +27,6 @@ from eie_sim.errors import InputError
 from eie_sim.recipe import Recipe
 
 Pruning = Annotated[Recipe, Parameter(name="*", group=Group("Pruning", sort_key=1))]
-Several = Annotated[tuple[float, ...], Parameter(consume_multiple=True)]
-Names = Annotated[tuple[str, ...], Parameter(consume_multiple=True)]
 
 RECIPE = Recipe()
 SCANNED = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
@@ -61,7 +62,7 @@ def prune(
     densities = _densities_of_layers(layer_density)
     _require_archive(out)
     with steps_shown() as progress:
-        network = _loaded(source, progress, seed=recipe.seed)
+        network = loaded(source, progress, seed=recipe.seed)
         pruned, kept = prune_network(network, recipe, design, layer_density=densities, progress=progress)
         before, after = (run_network(each, design, progress=progress) for each in (unpruned(network), pruned))
         _keep(out, after, {**recipe.to_dict(), "layer_density": densities}, source, design, progress)
@@ -103,7 +104,7 @@ def compress(
 
     _require_archive(out)
     with steps_shown() as progress:
-        network = _loaded(source, progress)
+        network = loaded(source, progress)
         if codebook_epochs:
             progress(f"{source}: training codebooks")
             network = with_trained_codebooks(network, design, epochs=codebook_epochs)
@@ -153,7 +154,7 @@ def sensitivity(
     from eie_sim.report.pruning import measured_lines, points_record, points_table
 
     with steps_shown() as progress:
-        network = _loaded(source, progress)
+        network = loaded(source, progress)
         quality = default_quality(network, "accuracy") if quality is None else quality
         points = scan_network(network, densities, quantity, design, quality=quality, progress=progress)
     record = points_record(points, network, design, quantity=quantity, quality=quality)
@@ -208,7 +209,7 @@ def allocate(
 
     _require_archive(out)
     with steps_shown() as progress:
-        network = _loaded(source, progress)
+        network = loaded(source, progress)
         quality = default_quality(network, "loss") if quality is None else quality
         choices = allocate_network(
             network,
@@ -269,7 +270,7 @@ def accuracy(
     from eie_sim.report.pruning import accuracies_record, accuracies_table
 
     with steps_shown() as progress:
-        network = _loaded(source, progress)
+        network = loaded(source, progress)
         records, left_out = table_of(
             network,
             design,
@@ -288,14 +289,6 @@ def accuracy(
         console().print(accuracies_table(record))
         print_lines(["", *(f"left out: {words}" for words in left_out)])
     return 0
-
-
-def _loaded(source: str, progress: Any, *, seed: int = 0) -> Any:
-    from eie_sim.archive import opened
-    from eie_sim.workload import load
-
-    progress(f"{source}: loading")
-    return load(opened(source), seed=seed)
 
 
 def _densities_of_layers(words: tuple[str, ...]) -> dict[str, float]:

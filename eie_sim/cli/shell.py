@@ -19,6 +19,7 @@ from eie_sim.units.eie.config import EieConfig
 if TYPE_CHECKING:
     from eie_sim.report.text import Screen
     from eie_sim.run import Progress
+    from eie_sim.workload import Network
 
 MAX_TEXT = 2**20
 """Most bytes of a text file; tables of energies have a few hundred."""
@@ -49,6 +50,10 @@ Source = Annotated[
     ),
 ]
 
+Several = Annotated[tuple[float, ...], Parameter(consume_multiple=True)]
+Counts = Annotated[tuple[int, ...], Parameter(consume_multiple=True)]
+Names = Annotated[tuple[str, ...], Parameter(consume_multiple=True)]
+
 Json = Annotated[bool, Parameter(help="Print the result as JSON.")]
 
 EXIT_DIFFERS = 1
@@ -70,6 +75,15 @@ def steps_shown() -> Iterator[Progress]:
 
     with Console(stderr=True).status("") as status:
         yield lambda step: status.update(Text(plain(step)))
+
+
+def loaded(source: str, progress: Progress, **given: Any) -> Network:
+    """The network of a preset, file or archive. given : as for `workload.load`."""
+    from eie_sim.archive import opened
+    from eie_sim.workload import load
+
+    progress(f"{source}: loading")
+    return load(opened(source), **given)
 
 
 def console() -> Screen:

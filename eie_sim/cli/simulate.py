@@ -10,8 +10,11 @@ from eie_sim.cli.shell import (
     DESIGN,
     EXIT_DIFFERS,
     Design,
+    Json,
+    Source,
     app,
     console,
+    loaded,
     print_json,
     print_lines,
     read_text,
@@ -22,7 +25,7 @@ from eie_sim.errors import InputError
 
 @app.command
 def run(
-    source: str,
+    source: Source,
     /,
     *,
     layer: str | None = None,
@@ -33,7 +36,7 @@ def run(
     engine: Literal["fast", "reference"] = "fast",
     energy_table: Path | None = None,
     out: Path | None = None,
-    json: bool = False,
+    json: Json = False,
     design: Design = DESIGN,
 ) -> int:
     """Simulate a network or layer on EIE: cycles, energy, memory, verified against the dense product.
@@ -42,8 +45,6 @@ def run(
 
     Parameters
     ----------
-    source
-        A preset (see eie-sim presets) or a file: npz, npy, safetensors, mtx, smtx. Weights are (out, in).
     layer
         Run only this layer.
     activations
@@ -60,16 +61,12 @@ def run(
         CSV with the columns event, energy_pj, source that replaces energies (see eie-sim energy).
     out
         Keep the run in this folder: run.json and layers.csv.
-    json
-        Print the run as JSON.
     """
-    from eie_sim.archive import opened
     from eie_sim.energy import EnergyTable
     from eie_sim.report.folder import require_run_folder, write_run
     from eie_sim.report.record import network_record
     from eie_sim.report.text import print_network
     from eie_sim.run import run_network
-    from eie_sim.workload import load
 
     if out is not None:
         require_run_folder(out)
@@ -78,9 +75,9 @@ def run(
         text = read_text("energy_table", energy_table)
         table = EnergyTable.from_csv(text, design, where=f"energy_table={energy_table}")
     with steps_shown() as progress:
-        progress(f"{source}: loading")
-        network = load(
-            opened(source),
+        network = loaded(
+            source,
+            progress,
             layer=layer,
             activations=None if activations is None else str(activations),
             activation_density=activation_density,
@@ -99,15 +96,10 @@ def run(
 
 
 @app.command
-def presets(*, json: bool = False) -> int:
+def presets(*, json: Json = False) -> int:
     """List the networks and layers that come with the package.
 
     Example: eie-sim presets
-
-    Parameters
-    ----------
-    json
-        Print the list as JSON.
     """
     from eie_sim.report.text import presets_table
     from eie_sim.workload import presets as known
@@ -122,7 +114,7 @@ def presets(*, json: bool = False) -> int:
 
 @app.command
 def footprint(
-    source: str,
+    source: Source,
     /,
     *,
     layer: str | None = None,
@@ -130,7 +122,7 @@ def footprint(
     n_keep: int = 2,
     m_group: int = 4,
     value_bits: int = 16,
-    json: bool = False,
+    json: Json = False,
     design: Design = DESIGN,
 ) -> int:
     """Count the bits of each layer in EIE's encoding and, from the same mask, in the usual formats.
@@ -139,8 +131,6 @@ def footprint(
 
     Parameters
     ----------
-    source
-        A preset (see eie-sim presets) or a file: npz, npy, safetensors, mtx, smtx. Weights are (out, in).
     layer
         Count only this layer.
     density
@@ -151,18 +141,13 @@ def footprint(
         Weights in a group, of the N:M format.
     value_bits
         Width of a value in the uncompressed formats.
-    json
-        Print the formats as JSON.
     """
-    from eie_sim.archive import opened
     from eie_sim.formats import footprint as count
     from eie_sim.report.text import formats_table
     from eie_sim.run import matrix_for
-    from eie_sim.workload import load
 
     with steps_shown() as progress:
-        progress(f"{source}: loading")
-        network = load(opened(source), layer=layer, density=density)
+        network = loaded(source, progress, layer=layer, density=density)
         layers = []
         for one in network.layers:
             progress(f"{one.name}: compressing")
@@ -185,7 +170,7 @@ def footprint(
 def energy(
     *,
     csv: bool = False,
-    json: bool = False,
+    json: Json = False,
     design: Design = DESIGN,
 ) -> int:
     """Show the energy per event with the source of every constant, and the area of a design.
@@ -196,8 +181,6 @@ def energy(
     ----------
     csv
         Print the energies as CSV, to be edited and given to run.
-    json
-        Print energies and area as JSON.
     """
     from eie_sim.energy import EnergyTable, area
     from eie_sim.report.text import area_table, energy_table
@@ -224,7 +207,7 @@ def validate(
     /,
     *,
     seed: int = 0,
-    json: bool = False,
+    json: Json = False,
 ) -> int:
     """Rerun published figures and show each error: power by module (Table II) and times (Table IV) of the EIE paper.
 
@@ -238,8 +221,6 @@ def validate(
         eie (Han et al., ISCA 2016), deep-compression (Han et al., ICLR 2016) or nm (VENOM artifact, SC 2023).
     seed
         Of the synthetic weights, activations and masks; nm has none.
-    json
-        Print the comparisons as JSON.
     """
     shown = {"eie": _validate_eie, "deep-compression": _validate_deep_compression, "nm": _validate_nm}
     return shown[paper](seed, json)

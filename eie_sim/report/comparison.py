@@ -12,7 +12,7 @@ from eie_sim.compare import Figures
 from eie_sim.compare.eie import as_large_as
 from eie_sim.errors import InputError, require
 from eie_sim.report.record import versions
-from eie_sim.report.text import Record, rows
+from eie_sim.report.text import Record, percent, rows
 from eie_sim.result import config_hash
 from eie_sim.units.nm.config import TensorCoreConfig
 from eie_sim.workload import Network
@@ -87,11 +87,11 @@ def comparison_table(record: Record) -> Table:
             [
                 "" if batch == before else str(batch),
                 row["name"],
-                _percent(row["density"]),
-                _percent(row["kept_l1"]),
+                percent(row["density"]),
+                percent(row["kept_l1"]),
                 "" if row["accuracy"] is None else f"{100 * row['accuracy']:.2f} %",
                 f"{row['weight_bytes'] / 1e3:,.1f}",
-                _percent(row["utilisation"]),
+                percent(row["utilisation"]),
                 f"{row['time_us'] / batch:,.3f}",
                 f"{row['time_us_dram'] / batch:,.3f}",
                 f"{row['energy_nj'] / batch:,.1f}",
@@ -185,7 +185,3 @@ def _lines(axes: Any, found: Sequence[Record], key: str) -> None:
         seen[unit] = seen.get(unit, 0) + 1
         batches, times = [row["batch"] for row in own], [row[key] / row["batch"] for row in own]
         axes.plot(batches, times, marker=marks[unit], color=shade, label=name, linewidth=1.5, markersize=5)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"

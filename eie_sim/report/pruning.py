@@ -15,7 +15,7 @@ from eie_sim.prune.sensitivity import Point
 from eie_sim.pruning import QUALITIES, Choice, costed_on, measured_on, training
 from eie_sim.recipe import Recipe
 from eie_sim.report.record import network_record, versions
-from eie_sim.report.text import Record, rows
+from eie_sim.report.text import Record, percent, rows
 from eie_sim.result import config_hash
 from eie_sim.run import NetworkRun
 from eie_sim.workload import Network
@@ -395,4 +395,4 @@ def _summed(sizes: Sequence[Sizes]) -> Record:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.2f} %"
+    return percent(share, 2)

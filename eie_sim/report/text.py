@@ -276,8 +276,8 @@ def presets_table(records: list[Record]) -> Table:
             record["kind"],
             layer,
             f"{n_out}x{n_in}",
-            _percent(weights),
-            "" if inputs is None else _percent(inputs),
+            percent(weights),
+            "" if inputs is None else percent(inputs),
             record["source"] if at == 0 else "",
         ]
         for record in records
@@ -357,5 +357,6 @@ def formats_table(layers: list[Record]) -> Table:
     return rows(headings, cells, text={0, 1, 4, 5}, wrapped={4})
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+def percent(share: float, decimals: int = 1) -> str:
+    """A share of one, in percent."""
+    return f"{100 * share:.{decimals}f} %"

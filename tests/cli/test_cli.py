@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 
 import eie_sim
 from eie_sim import golden
-from eie_sim.cli import commands, main
+from eie_sim.cli import commands
 from eie_sim.report.folder import LAYERS, RECORD, layers_csv, write_run
 from eie_sim.report.record import network_record
 from eie_sim.run import run_network
@@ -33,17 +33,6 @@ TITLES = [
     "On chip: needed / available on the fullest PE",
     "Verification against the dense golden product",
 ]
-
-
-@pytest.fixture
-def ask(capsys):
-    """Run the command in this process: (exit code, standard output, standard error)."""
-
-    def ask(*arguments):
-        code = main([str(argument) for argument in arguments])
-        return code, *capsys.readouterr()
-
-    return ask
 
 
 @pytest.fixture

@@ -4,19 +4,6 @@ import json
 
 import pytest
 
-from eie_sim.cli import main
-
-
-@pytest.fixture
-def ask(capsys):
-    def ask(*words):
-        code = main([str(word) for word in words])
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return ask
-
-
 QUICK = ["--layer", "fc3", "--patterns", "2:4", "--densities", "0.25", "--batches", "1", "8"]
 
 

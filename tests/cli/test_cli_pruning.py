@@ -6,18 +6,7 @@ import numpy as np
 import pytest
 
 from eie_sim import archive
-from eie_sim.cli import main
 from eie_sim.workload import load
-
-
-@pytest.fixture
-def ask(capsys):
-    def ask(*words):
-        code = main([str(word) for word in words])
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return ask
 
 
 @pytest.mark.parametrize("pattern", ["element", "block", "neuron", "input", "balanced"])
