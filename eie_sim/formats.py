@@ -20,6 +20,7 @@ from eie_sim.errors import InputError, as_array, require, require_int
 from eie_sim.sparse import checked, is_sparse, require_sides
 
 if TYPE_CHECKING:
+    from eie_sim.units.eie.counts import EieCounts
     from eie_sim.units.eie.matrix import EieMatrix
     from eie_sim.units.nm.matrix import NmMatrix
 
@@ -182,14 +183,16 @@ def _widths(matrix: NmMatrix | None, given: dict[str, int | None]) -> tuple[int,
     return int(value_bits), int(n_keep), int(m_group)
 
 
-def encoded(matrix: EieMatrix, *, pointer_bits: int = 16) -> Format:
+def encoded(matrix: EieMatrix | EieCounts, *, pointer_bits: int = 16) -> Format:
     """EIE's own encoding of a matrix, bits by part, with the dense bits at 16 bits a value, the bias in both.
 
     A padding entry counts whole, code and gap, as `padding`; `index` is the gaps of the weight entries.
-    Raises InputError for anything but an EieMatrix.
+    Raises InputError for anything but an EieMatrix, or the counts of one.
     """
     require_int("pointer_bits", pointer_bits, 1, 31)
-    if _as_matrix(matrix) is None:
+    from eie_sim.units.eie.counts import EieCounts
+
+    if not isinstance(matrix, EieCounts) and _as_matrix(matrix) is None:
         raise InputError(f"matrix={type(matrix).__name__}: must be an EieMatrix")
     n_value = matrix.n_out * matrix.n_column
     return _eie(_encoding_of_matrix(matrix, {}, int(pointer_bits)), n_value * CODEBOOK_VALUE_BITS)
@@ -403,11 +406,11 @@ def _in_order(flat: NDArray[np.int64], values: NDArray[Any]) -> tuple[NDArray[np
     return flat[order], values[order]
 
 
-def _encoding_of_matrix(matrix: EieMatrix, stated: Mapping[str, int | None], pointer_bits: int) -> _Encoding:
+def _encoding_of_matrix(matrix: EieMatrix | EieCounts, stated: Mapping[str, int | None], pointer_bits: int) -> _Encoding:
     for name, value in stated.items():
         own = getattr(matrix, name)
         require(value is None or value == own, name, value, f"must agree with the matrix, whose {name} is {own}")
-    entries = np.diff(matrix.pe_starts)
+    entries = matrix.pointers[-1].astype(np.int64)
     widths = matrix.weight_bits, matrix.index_bits, pointer_bits
     return _Encoding(int(matrix.n_column), int(matrix.n_weight), entries, *widths)
 

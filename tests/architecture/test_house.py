@@ -25,6 +25,7 @@ FLOORS = [
     ["units.*.unit"],
     ["units.*.reference", "units.*.fast", "units.*.functional", "units.*.memories", "units.*.vendor"],
     ["units.*.matrix", "workload", "golden"],
+    ["units.*.counts"],
     ["units.*.encoding", "units.*.packing", "prune", "deep_compression"],
     ["quantize", "huffman", "units.channel"],
     ["fixed", "huffman_kernels", "units.*.config", "units.*.provenance", "result", "tables", "recipe", "sparse"],

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from eie_sim.jit import kernel
 from eie_sim.result import EieClass, EieEvent, EieTiming, Timeline
 from eie_sim.units.eie.config import DRAIN_CYCLES, EieConfig
-from eie_sim.units.eie.matrix import EieMatrix
+from eie_sim.units.eie.counts import EieCounts
 
 
 class Service(NamedTuple):
@@ -43,7 +43,7 @@ NO_ROW = -2
 """Differs from every row, and from the -1 of a PE that has read none yet."""
 
 
-def service(matrix: EieMatrix, entries_per_row: int) -> Service:
+def service(matrix: EieCounts, entries_per_row: int) -> Service:
     """The tables of a matrix, made once for each width of the Spmat SRAM and kept with the matrix."""
     key = "fast", entries_per_row
     if key not in matrix.prepared:
@@ -52,7 +52,7 @@ def service(matrix: EieMatrix, entries_per_row: int) -> Service:
     return tables
 
 
-def _prepare(matrix: EieMatrix, entries_per_row: int) -> Service:
+def _prepare(matrix: EieCounts, entries_per_row: int) -> Service:
     """Tables as narrow as their figures allow: the engine waits for memory more than it computes."""
     starts, ends = matrix.pointers[:-1], matrix.pointers[1:]
     entries = ends - starts
@@ -70,39 +70,172 @@ def _prepare(matrix: EieMatrix, entries_per_row: int) -> Service:
     )
 
 
-def run(matrix: EieMatrix, activations: NDArray[np.int16], config: EieConfig, *, timeline: bool = False) -> EieTiming:
-    """Cycles, counts, classes and, if asked, the timeline for raw activations int16[n_in]."""
+class Totals(NamedTuple):
+    """What several vectors come to at several queue depths; nothing but cycles and waiting depends on the depth.
+
+    cycles : int64[n_depth, n_vector]
+    sums : int64[4, n_pe], entries, padding entries, items without entries and Spmat rows read, over all vectors
+    empty : int64[n_depth, n_pe], cycles taken by items without entries, up to the end of each vector
+    blocked : int64[n_depth], cycles in which an item was ready and a queue was full
+    items, lost : items broadcast, and cycles lost in the scan before the last of them, over all vectors
+    """
+
+    cycles: NDArray[np.int64]
+    sums: NDArray[np.int64]
+    empty: NDArray[np.int64]
+    blocked: NDArray[np.int64]
+    items: int
+    lost: int
+
+
+def totals(
+    matrix: EieCounts, activations: NDArray[np.int16], config: EieConfig, depths: NDArray[np.int64] | None = None
+) -> Totals:
+    """Run raw activations int16[n_vector, n_in] one after the other, at each queue depth from a clean start.
+
+    depths : int64[n_depth], ascending; the config's own when left out
+    """
     asked = service(matrix, config.entries_per_row)
-    n_pe, n_column = matrix.n_pe, matrix.n_column
-    items, lost, broadcast_at, taken_by_all = np.empty((4, n_column), dtype=np.int32)
-    pe_times = np.zeros((2, n_pe), dtype=np.int32)
-    narrow_sums, sums = np.empty((5, n_pe), dtype=asked.first_row.dtype), np.zeros((4, n_pe), dtype=np.int64)
+    depths = np.array([config.queue_depth], dtype=np.int64) if depths is None else depths
+    n_pe, n_depth = matrix.n_pe, len(depths)
+    found = Totals(
+        cycles=np.zeros((n_depth, len(activations)), dtype=np.int64),
+        sums=np.zeros((4, n_pe), dtype=np.int64),
+        empty=np.zeros((n_depth, n_pe), dtype=np.int64),
+        blocked=np.zeros(n_depth, dtype=np.int64),
+        items=0,
+        lost=0,
+    )
+    items, lost = _run_vectors(
+        activations,
+        config.active == "nonzero",
+        matrix.has_bias,
+        depths,
+        *asked,
+        np.empty((4, matrix.n_column), dtype=np.int32),
+        np.empty((2, n_pe), dtype=np.int32),
+        np.empty((5, n_pe), dtype=asked.first_row.dtype),
+        np.empty((4, n_pe), dtype=np.int64),
+        *found[:4],
+    )
+    return found._replace(items=items, lost=lost)
+
+
+def counts_of(found: Totals, n_pe: int, n_out: int) -> NDArray[np.int64]:
+    """Events of all vectors, int64[n_pe + 1, len(EieEvent)]: a row per PE, then the central control unit."""
+    n_vector = found.cycles.shape[1]
+    entries, padding, _, rows = found.sums
     counts = np.zeros((n_pe + 1, len(EieEvent)), dtype=np.int64)
-    classes = np.zeros((n_pe, len(EieClass)), dtype=np.int64)
-    broadcast = np.zeros(3, dtype=np.int64)
+    of_pe = counts[:n_pe].T
+    of_pe[[EieEvent.QUEUE_WRITES, EieEvent.QUEUE_READS, EieEvent.POINTER_READS]] = found.items
+    of_pe[EieEvent.SPMAT_READS], of_pe[EieEvent.CODEBOOK_READS], of_pe[EieEvent.PADDING_ENTRIES] = rows, entries, padding
+    of_pe[[EieEvent.MACS, EieEvent.ACCUMULATOR_READS, EieEvent.ACCUMULATOR_WRITES]] = entries - padding
+    of_pe[EieEvent.OUTPUT_WRITES] = n_vector * ((n_out - np.arange(n_pe) + n_pe - 1) // n_pe)
+    counts[n_pe, EieEvent.BROADCASTS] = found.items
+    return counts
 
-    n_item = _scan(activations, config.active == "nonzero", matrix.has_bias, n_pe, items, lost)
-    items, lost, broadcast_at = items[:n_item], lost[:n_item], broadcast_at[:n_item]
-    _solve(items, lost, asked.entries, config.queue_depth, broadcast_at, taken_by_all, *pe_times)
-    _add_up(items, *asked, narrow_sums, sums)
-    last_issue = _report(
-        items, lost, asked.entries, broadcast_at, pe_times[1], sums, matrix.n_out, counts, classes, broadcast
-    )
+
+def classes_of(found: Totals, at: int = 0) -> NDArray[np.int64]:
+    """Cycles by class at one of the depths, int64[n_pe, len(EieClass)]."""
+    entries, padding = found.sums[:2]
+    cycles = found.cycles[at]
+    drain = DRAIN_CYCLES * int(np.count_nonzero(cycles))
+    classes = np.empty((len(EieClass), len(entries)), dtype=np.int64)
+    classes[EieClass.WEIGHT] = entries - padding
+    classes[EieClass.PADDING] = padding
+    classes[EieClass.EMPTY] = found.empty[at]
+    classes[EieClass.WAITING] = int(cycles.sum()) - drain - entries - found.empty[at]
+    classes[EieClass.DRAIN] = drain
+    return classes.T
+
+
+def broadcast_of(found: Totals, at: int = 0) -> NDArray[np.int64]:
+    """int64[3]: sent, blocked_cycles and lost_cycles at one of the depths."""
+    return np.array([found.items, found.blocked[at], found.lost], dtype=np.int64)
+
+
+def run(matrix: EieCounts, activations: NDArray[np.int16], config: EieConfig, *, timeline: bool = False) -> EieTiming:
+    """Cycles, counts, classes and, if asked, the timeline for raw activations int16[n_in]."""
+    found = totals(matrix, activations[None], config)
     return EieTiming(
-        cycles=int(last_issue) + DRAIN_CYCLES if last_issue else 0,
-        counts=counts,
-        classes=classes,
-        broadcast=broadcast,
-        timeline=_timeline(asked, items, broadcast_at) if timeline else None,
+        cycles=int(found.cycles[0, 0]),
+        counts=counts_of(found, matrix.n_pe, matrix.n_out),
+        classes=classes_of(found),
+        broadcast=broadcast_of(found),
+        timeline=_timeline(matrix, activations, config) if timeline else None,
     )
 
 
-def _timeline(asked: Service, items: NDArray[np.int32], broadcast_at: NDArray[np.int32]) -> Timeline:
+def _timeline(matrix: EieCounts, activations: NDArray[np.int16], config: EieConfig) -> Timeline:
     """(T int64[n_item], L int64[n_item, n_pe])."""
-    n_pe = asked.entries.shape[1]
-    taken_at = np.empty((len(items), n_pe), dtype=np.int64)
+    asked, n_pe = service(matrix, config.entries_per_row), matrix.n_pe
+    scratch = np.empty((4, matrix.n_column), dtype=np.int32)
+    n_item = _scan(activations, config.active == "nonzero", matrix.has_bias, n_pe, *scratch[:2])
+    items, lost, broadcast_at, taken_by_all = scratch[:, :n_item]
+    pe_times = np.zeros((2, n_pe), dtype=np.int32)
+    _solve(items, lost, asked.entries, config.queue_depth, broadcast_at, taken_by_all, *pe_times)
+    taken_at = np.empty((n_item, n_pe), dtype=np.int64)
     _take(items, asked.entries, broadcast_at, np.zeros(n_pe, dtype=np.int64), taken_at)
     return broadcast_at.astype(np.int64), taken_at
+
+
+@kernel
+def _run_vectors(
+    activations,
+    any_sign,
+    has_bias,
+    depths,
+    entries,
+    padding,
+    rows,
+    first_row,
+    safe_items,
+    scratch,
+    pe_times,
+    narrow_sums,
+    vector_sums,
+    cycles,
+    sums,
+    empty,
+    blocked,
+):
+    """Fill cycles, sums, empty and blocked; returns the items and the cycles lost of all vectors.
+
+    What a PE reads and issues is added up once for all depths. Where no item ever waits for a queue, none waits for a
+    deeper one either, and the times are the same.
+    """
+    n_pe = entries.shape[1]
+    all_items = np.int64(0)
+    all_lost = np.int64(0)
+    for v in range(len(activations)):
+        n_item = _scan(activations[v], any_sign, has_bias, n_pe, scratch[0], scratch[1])
+        items, lost, broadcast_at, taken_by_all = (
+            scratch[0, :n_item],
+            scratch[1, :n_item],
+            scratch[2, :n_item],
+            scratch[3, :n_item],
+        )
+        vector_sums[:] = 0
+        _add_up(items, entries, padding, rows, first_row, safe_items, narrow_sums, vector_sums)
+        sums += vector_sums
+        vector_lost = np.int64(lost.sum())
+        all_items += n_item
+        all_lost += vector_lost
+        waited = np.int64(1)
+        last_issue = np.int64(0)
+        for d in range(len(depths)):
+            if waited > 0:
+                pe_times[:] = 0
+                _solve(items, lost, entries, depths[d], broadcast_at, taken_by_all, pe_times[0], pe_times[1])
+                waited = broadcast_at[n_item - 1] - 1 - n_item - vector_lost if n_item > 0 else np.int64(0)
+                last_issue = max(np.int64(pe_times[1].max()) - 1, np.int64(0))
+            blocked[d] += waited
+            if last_issue > 0:
+                cycles[d, v] = last_issue + DRAIN_CYCLES
+                for p in range(n_pe):
+                    late = _late_empty(items, entries, p, broadcast_at, pe_times[1, p], last_issue)
+                    empty[d, p] += vector_sums[2, p] - late
+    return all_items, all_lost
 
 
 @kernel
@@ -197,38 +330,6 @@ def _add_block(items, entries, padding, rows, first_row, sum_entries, sum_paddin
             sum_empty[p] = narrow(sum_empty[p] + narrow(n == 0))
             sum_rows[p] = narrow(sum_rows[p] + narrow(narrow(touched[p]) - narrow(row == row_before)))
             latched[p] = max(row_before, narrow(narrow(row + narrow(touched[p])) - 1))
-
-
-@kernel
-def _report(items, lost, entries, broadcast_at, busy_until, sums, n_out, counts, classes, broadcast):
-    """Fill counts, classes and broadcast from times and sums; returns the cycle of the last issue, 0 for none."""
-    n_item, n_pe = len(items), len(busy_until)
-    last_issue = max(np.int64(busy_until.max()) - 1, 0)
-    counts[n_pe, EieEvent.BROADCASTS] = n_item
-    for p in range(n_pe):
-        n_entry, n_padding, n_empty, n_read = sums[0, p], sums[1, p], sums[2, p], sums[3, p]
-        n_weight = n_entry - n_padding
-        counts[p, EieEvent.QUEUE_WRITES] = n_item
-        counts[p, EieEvent.QUEUE_READS] = n_item
-        counts[p, EieEvent.POINTER_READS] = n_item
-        counts[p, EieEvent.SPMAT_READS] = n_read
-        counts[p, EieEvent.CODEBOOK_READS] = n_entry
-        counts[p, EieEvent.MACS] = n_weight
-        counts[p, EieEvent.PADDING_ENTRIES] = n_padding
-        counts[p, EieEvent.ACCUMULATOR_READS] = n_weight
-        counts[p, EieEvent.ACCUMULATOR_WRITES] = n_weight
-        counts[p, EieEvent.OUTPUT_WRITES] = (n_out - p + n_pe - 1) // n_pe
-        if last_issue > 0:
-            n_empty -= _late_empty(items, entries, p, broadcast_at, busy_until[p], last_issue)
-            classes[p, EieClass.WEIGHT] = n_weight
-            classes[p, EieClass.PADDING] = n_padding
-            classes[p, EieClass.EMPTY] = n_empty
-            classes[p, EieClass.WAITING] = last_issue - n_entry - n_empty
-            classes[p, EieClass.DRAIN] = DRAIN_CYCLES
-    broadcast[0] = n_item
-    broadcast[2] = lost.sum()
-    broadcast[1] = broadcast_at[n_item - 1] - 1 - n_item - broadcast[2] if n_item > 0 else 0
-    return last_issue
 
 
 @kernel

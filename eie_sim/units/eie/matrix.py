@@ -17,14 +17,8 @@ from eie_sim.errors import as_array, require, require_int
 from eie_sim.fixed import from_fixed, to_fixed
 from eie_sim.quantize import Scales
 from eie_sim.units.eie import encoding
+from eie_sim.units.eie.counts import EieCounts, counted
 from eie_sim.units.eie.encoding import Columns, append_column, columns_of, require_finite, require_finite_columns
-
-MAX_ENTRIES = 2**30
-"""Entries of one matrix; keeps cycle counts within 32 bits in the kernels."""
-
-
-MAX_POINTERS = 2**27
-"""Column pointers of one matrix over all PEs, checked before they are allocated."""
 
 MAX_DENSE = 2**31
 """Codes of a matrix that is decoded to a dense array, a byte each."""
@@ -158,32 +152,31 @@ class EieMatrix:
         codebook: NDArray[np.float64],
         scales: Scales,
     ) -> EieMatrix:
-        require_int("n_pe", n_pe, 1, 65536)
-        require_int("index_bits", index_bits, 1, 8)
-        n_pe, index_bits = int(n_pe), int(index_bits)  # numpy's small integers would overflow
         require(isinstance(scales, Scales), "scales", type(scales).__name__, "must be Scales")
         if scales.weight is None:
             scales = Scales(
                 weight=quantize.weight_scale(codebook), activation=scales.activation, accumulator=scales.accumulator
             )
-        n_pointer = len(columns.starts) * n_pe
-        require(n_pointer <= MAX_POINTERS, "n_pe", n_pe, f"times columns must be at most {MAX_POINTERS} pointers")
-        pointers = np.zeros((len(columns.starts), n_pe), dtype=np.int32)
-        padding = np.zeros((len(columns.starts) - 1, n_pe), dtype=np.int32)
-        n_entry = encoding.count_entries(columns.starts, columns.rows, 2**index_bits, pointers, padding)
-        require(
-            n_entry <= MAX_ENTRIES, "weights", f"{n_entry} entries", f"must encode to at most {MAX_ENTRIES} entries"
+        counts = counted(
+            columns.starts,
+            columns.rows,
+            shape,
+            n_pe=n_pe,
+            weight_bits=len(codebook).bit_length() - 1,
+            index_bits=index_bits,
+            has_bias=has_bias,
         )
-        pe_starts = np.concatenate([[0], np.cumsum(pointers[-1], dtype=np.int64)])
+        pe_starts = np.concatenate([[0], np.cumsum(counts.pointers[-1], dtype=np.int64)])
+        n_entry, index_bits = int(pe_starts[-1]), counts.index_bits
         codes = np.zeros(n_entry, dtype=np.uint8)
         gaps = np.zeros(n_entry, dtype=np.uint8)
         encoding.fill_entries(
-            columns.starts, columns.rows, columns.values, pe_starts, pointers, 2**index_bits, codes, gaps
+            columns.starts, columns.rows, columns.values, pe_starts, counts.pointers, 2**index_bits, codes, gaps
         )
         return cls(
             shape=shape,
-            n_pe=n_pe,
-            weight_bits=len(codebook).bit_length() - 1,
+            n_pe=counts.n_pe,
+            weight_bits=counts.weight_bits,
             index_bits=index_bits,
             has_bias=has_bias,
             codebook=codebook,
@@ -191,8 +184,8 @@ class EieMatrix:
             codes=codes,
             gaps=gaps,
             pe_starts=pe_starts,
-            pointers=pointers,
-            padding=padding,
+            pointers=counts.pointers,
+            padding=counts.padding,
             weights=columns,
         )
 
@@ -210,6 +203,21 @@ class EieMatrix:
     def n_column(self) -> int:
         """Stored columns, the bias included."""
         return self.n_in + int(self.has_bias)
+
+    @property
+    def counts(self) -> EieCounts:
+        """What time, events and bits depend on, shared with this matrix."""
+        return EieCounts(
+            shape=self.shape,
+            n_pe=self.n_pe,
+            weight_bits=self.weight_bits,
+            index_bits=self.index_bits,
+            has_bias=self.has_bias,
+            n_weight=self.n_weight,
+            pointers=self.pointers,
+            padding=self.padding,
+            prepared=self.prepared,
+        )
 
     @property
     def n_entry(self) -> int:

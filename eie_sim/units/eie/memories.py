@@ -8,10 +8,10 @@ from __future__ import annotations
 from eie_sim.fixed import WORD_BITS
 from eie_sim.result import MemoryFit
 from eie_sim.units.eie.config import EieConfig
-from eie_sim.units.eie.matrix import EieMatrix
+from eie_sim.units.eie.counts import EieCounts
 
 
-def memories(matrix: EieMatrix, config: EieConfig) -> tuple[MemoryFit, ...]:
+def memories(matrix: EieCounts, config: EieConfig) -> tuple[MemoryFit, ...]:
     """Needed and available on the fullest PE, memory by memory.
 
     Entries lie in whole rows of the Spmat SRAM. Pointers are one more than columns, and a pass over part of the columns

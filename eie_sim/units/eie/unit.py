@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,9 @@ from eie_sim.units.eie.matrix import EieMatrix
 from eie_sim.units.eie.memories import memories
 
 ENGINES = ("fast", "reference")
+Run = Callable[[EieMatrix, NDArray[np.int16], EieConfig], EieRun]
+"""An engine, for one vector."""
+
 FIXED_BY_MATRIX = ("n_pe", "index_bits", "weight_bits")
 
 
@@ -80,7 +84,7 @@ def simulate(
         extra={"broadcast": _named(done.broadcast)},
         effectual_macs=int(done.counts[:, EieEvent.MACS].sum()),
         dense_macs=matrix.n_out * matrix.n_in * n_vector,
-        memories=memories(matrix, config),
+        memories=memories(matrix.counts, config),
         inputs=inputs or f"given, {n_vector} vector{'' if n_vector == 1 else 's'}",
         config_hash=config_hash("eie", config.to_dict()),
         timeline=None if not timeline else done.timelines[0] if single else done.timelines,
@@ -102,6 +106,36 @@ def raw_activations(matrix: EieMatrix, activations: NDArray[Any]) -> NDArray[np.
 
 
 def _run_all(matrix: EieMatrix, batch: NDArray[np.int16], config: EieConfig, engine: str, timeline: bool) -> _Batch:
+    if engine == "reference":
+        from eie_sim.units.eie import reference  # SimPy is loaded only where it is used
+
+        return _one_by_one(matrix, batch, config, reference.run)
+    if timeline:
+        return _one_by_one(matrix, batch, config, _run_with_timeline)
+    found = fast.totals(matrix.counts, batch, config)
+    return _Batch(
+        output=_outputs(matrix, batch, config),
+        cycles=found.cycles[0],
+        counts=fast.counts_of(found, matrix.n_pe, matrix.n_out),
+        classes=fast.classes_of(found),
+        broadcast=fast.broadcast_of(found),
+        timelines=[],
+    )
+
+
+def _outputs(matrix: EieMatrix, batch: NDArray[np.int16], config: EieConfig) -> NDArray[np.integer]:
+    dtype = np.int16 if config.accumulator_bits == 16 else np.int32
+    output = np.zeros((len(batch), matrix.n_out), dtype=dtype)
+    for at, vector in enumerate(batch):
+        output[at] = functional.accumulate(matrix, vector, config)
+    return output
+
+
+def _run_with_timeline(matrix: EieMatrix, raw: NDArray[np.int16], config: EieConfig) -> EieRun:
+    return EieRun(functional.accumulate(matrix, raw, config), fast.run(matrix.counts, raw, config, timeline=True))
+
+
+def _one_by_one(matrix: EieMatrix, batch: NDArray[np.int16], config: EieConfig, run: Run) -> _Batch:
     """Every vector after the other. Counts are added up at once: those of 65536 PEs take megabytes a vector."""
     dtype = np.int16 if config.accumulator_bits == 16 else np.int32
     done = _Batch(
@@ -113,21 +147,13 @@ def _run_all(matrix: EieMatrix, batch: NDArray[np.int16], config: EieConfig, eng
         timelines=[],
     )
     for at, vector in enumerate(batch):
-        output, timing = _run(matrix, vector, config, engine, timeline)
+        output, timing = run(matrix, vector, config)
         done.output[at], done.cycles[at] = output, timing.cycles
         for name in ("counts", "classes", "broadcast"):
             getattr(done, name)[:] += getattr(timing, name)
-        if timing.timeline is not None and timeline:
+        if timing.timeline is not None:
             done.timelines.append(timing.timeline)
     return done
-
-
-def _run(matrix: EieMatrix, raw: NDArray[np.int16], config: EieConfig, engine: str, timeline: bool) -> EieRun:
-    if engine == "reference":
-        from eie_sim.units.eie import reference  # SimPy is loaded only where it is used
-
-        return reference.run(matrix, raw, config)
-    return EieRun(functional.accumulate(matrix, raw, config), fast.run(matrix, raw, config, timeline=timeline))
 
 
 def _require_agreement(matrix: EieMatrix, config: EieConfig) -> None:
