@@ -406,7 +406,9 @@ def _in_order(flat: NDArray[np.int64], values: NDArray[Any]) -> tuple[NDArray[np
     return flat[order], values[order]
 
 
-def _encoding_of_matrix(matrix: EieMatrix | EieCounts, stated: Mapping[str, int | None], pointer_bits: int) -> _Encoding:
+def _encoding_of_matrix(
+    matrix: EieMatrix | EieCounts, stated: Mapping[str, int | None], pointer_bits: int
+) -> _Encoding:
     for name, value in stated.items():
         own = getattr(matrix, name)
         require(value is None or value == own, name, value, f"must agree with the matrix, whose {name} is {own}")

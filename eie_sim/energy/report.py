@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -93,15 +93,8 @@ def account(result: SimResult, table: EnergyTable | None = None) -> EnergyReport
     components = energies.components
     require(table.components == components, "table", table.name, f"must be one for the {energies.unit} unit")
     lanes = energies.lanes(result.config)
-    pe_cycles = result.cycles * lanes
-    by_event = {event: count * table.energy_pj[event] for event, count in energies.counts(result).items()}
-    by_component = dict.fromkeys((component for parts in components.values() for component in parts), 0.0)
-    for event, energy in by_event.items():
-        for component in components[event]:
-            by_component[component] += energy / len(components[event])
-    for component, energy in table.pe_cycle_pj.items():
-        by_component[component] += pe_cycles * energy
-    by_component[LEAKAGE] = table.leakage_mw * lanes * result.time_us * 1e3  # 1 mW us is 1000 pJ
+    by_event = events_pj(energies.counts(result), table)
+    by_component = add_time(components_pj(by_event, table), table, lanes, result.cycles, result.time_us)
     return EnergyReport(
         table=table.name,
         node_nm=table.node_nm,
@@ -109,9 +102,35 @@ def account(result: SimResult, table: EnergyTable | None = None) -> EnergyReport
         time_us=result.time_us,
         effectual_macs=result.effectual_macs,
         by_event=by_event,
-        pe_cycle_pj=pe_cycles * sum(table.pe_cycle_pj.values()),
+        pe_cycle_pj=result.cycles * lanes * sum(table.pe_cycle_pj.values()),
         by_component=by_component,
     )
+
+
+def events_pj(counts: Mapping[str, float], table: EnergyTable) -> dict[str, float]:
+    """Energy by event. counts : how often each took place."""
+    return {event: count * table.energy_pj[event] for event, count in counts.items()}
+
+
+def components_pj(by_event: Mapping[str, float], table: EnergyTable) -> dict[str, float]:
+    """Energy of events by component, in equal shares; what time costs is still to be added."""
+    by_component = dict.fromkeys((part for parts in table.components.values() for part in parts), 0.0)
+    for event, energy in by_event.items():
+        shares = table.components[event]
+        for component in shares:
+            by_component[component] += energy / len(shares)
+    return by_component
+
+
+def add_time(
+    by_component: Mapping[str, float], table: EnergyTable, lanes: int, cycles: int, time_us: float
+) -> dict[str, float]:
+    """The same with clock and leakage of `lanes` PEs, or MAC lanes, over a time."""
+    found = dict(by_component)
+    for component, energy in table.pe_cycle_pj.items():
+        found[component] += cycles * lanes * energy
+    found[LEAKAGE] = table.leakage_mw * lanes * time_us * 1e3  # 1 mW us is 1000 pJ
+    return found
 
 
 def total_of(reports: Iterable[EnergyReport]) -> EnergyReport:

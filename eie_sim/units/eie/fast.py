@@ -128,7 +128,11 @@ def counts_of(found: Totals, n_pe: int, n_out: int) -> NDArray[np.int64]:
     counts = np.zeros((n_pe + 1, len(EieEvent)), dtype=np.int64)
     of_pe = counts[:n_pe].T
     of_pe[[EieEvent.QUEUE_WRITES, EieEvent.QUEUE_READS, EieEvent.POINTER_READS]] = found.items
-    of_pe[EieEvent.SPMAT_READS], of_pe[EieEvent.CODEBOOK_READS], of_pe[EieEvent.PADDING_ENTRIES] = rows, entries, padding
+    of_pe[EieEvent.SPMAT_READS], of_pe[EieEvent.CODEBOOK_READS], of_pe[EieEvent.PADDING_ENTRIES] = (
+        rows,
+        entries,
+        padding,
+    )
     of_pe[[EieEvent.MACS, EieEvent.ACCUMULATOR_READS, EieEvent.ACCUMULATOR_WRITES]] = entries - padding
     of_pe[EieEvent.OUTPUT_WRITES] = n_vector * ((n_out - np.arange(n_pe) + n_pe - 1) // n_pe)
     counts[n_pe, EieEvent.BROADCASTS] = found.items
