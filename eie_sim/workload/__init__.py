@@ -1,15 +1,17 @@
 """Workloads: layers and networks with their weights and activations, from presets, files and arrays."""
 
 from eie_sim.workload.files import read_arrays
+from eie_sim.workload.folders import data_folder
 from eie_sim.workload.loading import load, load_activations, pruned
 from eie_sim.workload.naming import network_from_arrays
 from eie_sim.workload.network import Layer, Network
-from eie_sim.workload.presets import Preset, data_folder, load_preset, preset_names, presets
+from eie_sim.workload.presets import LayerShape, Preset, load_preset, preset_layers, preset_names, presets
 from eie_sim.workload.shared import SharedWeights
 from eie_sim.workload.synthetic import synthetic_activations
 
 __all__ = [
     "Layer",
+    "LayerShape",
     "Network",
     "Preset",
     "SharedWeights",
@@ -18,6 +20,7 @@ __all__ = [
     "load_activations",
     "load_preset",
     "network_from_arrays",
+    "preset_layers",
     "preset_names",
     "presets",
     "pruned",

@@ -38,7 +38,7 @@ def load(
     source : a preset's name, in any case; a path to .npz, .npy, .safetensors, .mtx or .smtx; a numpy array or
         scipy.sparse matrix (out, in); a mapping of names to such arrays, as `network_from_arrays` reads them; or a
         network, such as that of an archive
-    layer : only this one
+    layer : only this one; of a preset that is drawn, no other is
     activations : inputs of the first layer, (n_vector, n_in) or (n_in,), or the path of a file with them
     activation_density : fraction not zero of drawn inputs instead; for the first layer, or for all that are not chained
     density : prune every layer by magnitude to it; from the weights before pruning, where the source has them
@@ -50,7 +50,7 @@ def load(
     require_seed(seed)
     if activations is not None and activation_density is not None:
         raise InputError(f"activation_density={shown(activation_density)}: must be left out, activations are given")
-    network = _open(source, int(seed))
+    network = _open(source, layer, int(seed))
     if layer is not None:
         network = network.layer(layer)
     if density is not None:
@@ -123,11 +123,12 @@ def _prune_sparse(weights: Any, density: float) -> Any:
     return rows.tocsc()
 
 
-def _open(source: Any, seed: int) -> Network:
+def _open(source: Any, layer: str | None, seed: int) -> Network:
+    """The network, in which a preset has only the layer, where one is named: others are not drawn for nothing."""
     if isinstance(source, Network):
         return replace(source, seed=seed)
     if isinstance(source, str) and source.lower() in preset_names():
-        return load_preset(source, seed=seed)
+        return load_preset(source, layer=layer, seed=seed)
     if isinstance(source, (str, os.PathLike)):
         return _open_file(source, seed)
     if is_sparse(source) or isinstance(source, np.ndarray):

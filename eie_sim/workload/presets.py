@@ -1,22 +1,21 @@
-"""The workloads that come with the package: two small trained networks, and the nine layers of the EIE paper."""
+"""The workloads that come with the package: two small trained networks, and layers drawn to published shapes."""
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from eie_sim.errors import InputError, require_type, unknown
-from eie_sim.workload import mnist, synthetic
+from eie_sim.errors import require_type, unknown
+from eie_sim.workload import mnist
 from eie_sim.workload.arrays import as_floats, shown
-from eie_sim.workload.files import about, read_arrays
+from eie_sim.workload.files import read_arrays
+from eie_sim.workload.folders import data_folder
 from eie_sim.workload.network import NO_ACTIVATIONS, Layer, Network
+from eie_sim.workload.published import BLOCK, BLOCK_SOURCE, PAPER, Row, block_network, paper_network, paper_source, rows
 
-PAPER = "eie-paper"
-PAPER_SOURCE = "Han et al., ISCA 2016, Table III"
 DIGITS = "digits-mlp"
 DIGITS_SOURCE = "trained on the UCI digits (models/digits-mlp)"
 PIXEL_MAX = 16
@@ -29,15 +28,12 @@ N_CALIBRATION = 256
 """Training images that choose fixed-point scales."""
 
 
-class PaperLayer(NamedTuple):
-    """One row of models/eie-paper/layers.csv."""
+class LayerShape(NamedTuple):
+    """A layer of a preset by name, and the shape of its weights."""
 
     name: str
-    network: str
-    n_in: int
     n_out: int
-    weight_density: float
-    activation_density: float
+    n_in: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,84 +67,60 @@ class Preset:
         }
 
 
-def data_folder(name: str) -> Path:
-    """The folder `models` or `traces`: inside the package where it is installed, beside it in a checkout.
-
-    Raises InputError where there is neither.
-    """
-    package = Path(__file__).resolve().parents[1]
-    for parent in (package, package.parent):
-        if (parent / name).is_dir():
-            return parent / name
-    raise InputError(f"{name}: the package's data folder is missing, install the package again")
-
-
 def preset_names() -> tuple[str, ...]:
     """Names of all presets, the real networks first."""
-    return (*REAL, *(row.name for row in _paper_layers()))
+    return (*REAL, *(row.name for row in rows(PAPER)), BLOCK)
 
 
 def presets() -> list[Preset]:
-    """Every preset with its layers, shapes, densities and source, the real networks first."""
-    return [*(_real_record(make(0)) for make in REAL.values()), *(_paper_record(row) for row in _paper_layers())]
+    """Every preset with its layers, shapes, densities and source, the real networks first. Nothing is drawn."""
+    real = (_real_record(make(0)) for make in REAL.values())
+    paper = (_drawn_record(row.name, [row], paper_source(row)) for row in rows(PAPER))
+    return [*real, *paper, _drawn_record(BLOCK, rows(BLOCK), BLOCK_SOURCE)]
 
 
-def load_preset(name: str, *, seed: int = 0) -> Network:
-    """The network of a preset, its name in any case. The seed is that of a synthetic one's weights and activations.
+def preset_layers(name: str) -> tuple[LayerShape, ...]:
+    """The layers of a preset, its name in any case, so that they can be loaded one after the other. Nothing is drawn.
 
     Raises InputError for an unknown name: did you mean.
     """
-    require_type("workload", name, str)
-    wanted = name.lower()
+    wanted = _known(name)
     if wanted in REAL:
-        return REAL[wanted](seed)
-    rows = {row.name: row for row in _paper_layers()}
-    if wanted not in rows:
-        raise unknown("workload", shown(name), (*REAL, *rows))
-    return _paper_network(rows[wanted], seed)
+        return tuple(LayerShape(layer.name, layer.n_out, layer.n_in) for layer in REAL[wanted](0).layers)
+    listed = rows(BLOCK) if wanted == BLOCK else [row for row in rows(PAPER) if row.name == wanted]
+    return tuple(LayerShape(row.name, row.n_out, row.n_in) for row in listed)
 
 
-def _paper_layers() -> list[PaperLayer]:
-    path = data_folder("models") / PAPER / "layers.csv"
-    with about(path), path.open(encoding="utf-8", newline="") as stream:
-        return [
-            PaperLayer(
-                row["name"],
-                row["network"],
-                int(row["n_in"]),
-                int(row["n_out"]),
-                float(row["weight_density"]),
-                float(row["activation_density"]),
-            )
-            for row in csv.DictReader(stream)
-        ]
+def load_preset(name: str, *, layer: str | None = None, seed: int = 0) -> Network:
+    """The network of a preset, its name in any case, or only one layer of it; of a synthetic one, no other is drawn.
+
+    The seed is that of a synthetic one's weights and activations. Raises InputError for an unknown name: did you mean.
+    """
+    wanted = _known(name)
+    require_type("layer", layer, str, type(None))
+    if wanted == BLOCK:
+        return block_network(layer, seed)
+    paper = {row.name: row for row in rows(PAPER)}
+    network = REAL[wanted](seed) if wanted in REAL else paper_network(paper[wanted], seed)
+    return network if layer is None else network.layer(layer)
 
 
-def _paper_network(row: PaperLayer, seed: int) -> Network:
-    layer = Layer(
-        name=row.name,
-        weights=synthetic.weights(row.name, n_out=row.n_out, n_in=row.n_in, density=row.weight_density, seed=seed),
-        activations=synthetic.activations(row.name, n_in=row.n_in, density=row.activation_density, seed=seed),
-        weights_source=synthetic.label(row.weight_density, seed),
-        activations_source=synthetic.label(row.activation_density, seed),
-        synthetic=True,
-    )
-    return Network(name=row.name, layers=(layer,), chained=False, source=_paper_source(row), seed=seed)
+def _known(name: str) -> str:
+    require_type("workload", name, str)
+    if name.lower() not in preset_names():
+        raise unknown("workload", shown(name), preset_names())
+    return name.lower()
 
 
-def _paper_source(row: PaperLayer) -> str:
-    return f"synthetic, shape and densities of {row.network}: {PAPER_SOURCE}"
-
-
-def _paper_record(row: PaperLayer) -> Preset:
+def _drawn_record(name: str, layers: list[Row], source: str) -> Preset:
     return Preset(
-        name=row.name,
+        name=name,
         kind="synthetic",
-        layers=(row.name,),
-        shapes=((row.n_out, row.n_in),),
-        weight_density=(row.weight_density,),
-        activation_density=(row.activation_density,),
-        source=_paper_source(row),
+        layers=tuple(row.name for row in layers),
+        shapes=tuple((row.n_out, row.n_in) for row in layers),
+        weight_density=tuple(row.weight_density for row in layers),
+        activation_density=tuple(row.activation_density for row in layers),
+        source=source,
     )
 
 

@@ -1,4 +1,4 @@
-"""Seeded layers from a shape and a density, drawn column block by column block: no dense matrix is ever built."""
+"""Seeded layers from a shape and a density, drawn block by block: a pruned one is never built dense."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eie_sim.errors import require, require_int, require_seed
-from eie_sim.workload.arrays import MAX_SIDE, require_fraction
+from eie_sim.workload.arrays import MAX_NUMBERS, MAX_SIDE, require_fraction
 
 BLOCK = 2**20
 """Elements drawn at a time."""
@@ -44,6 +44,25 @@ def weights(name: str, *, n_out: int, n_in: int, density: float, seed: int = 0) 
     starts, rows = _positions(_generator(f"positions of {name}", seed), n_out, n_in, density)
     values = _values(_generator(f"values of {name}", seed), len(rows), n_in, density)
     return csc_array((values, rows, starts), shape=(n_out, n_in))
+
+
+def dense_weights(name: str, *, n_out: int, n_in: int, seed: int = 0) -> NDArray[np.float32]:
+    """Gaussian weights of a layer that is yet to be pruned, float32 [n_out, n_in], standard deviation 1/sqrt(n_in).
+
+    They depend on name, shape and seed alone; about one in 10^7 is exactly 0. Raises InputError for sizes out of range.
+    """
+    require_int("n_out", n_out, 1, MAX_SIDE)
+    require_int("n_in", n_in, 1, MAX_SIDE)
+    most = f"must be at most {MAX_NUMBERS} weights"
+    require(n_out * n_in <= MAX_NUMBERS, "n_out x n_in", f"{n_out} x {n_in}", most)
+    rng = _generator(f"weights of {name}", seed)
+    values = np.empty(n_out * n_in, dtype=np.float32)
+    scale = np.float32(1.0 / np.sqrt(n_in))
+    for first in range(0, len(values), BLOCK):
+        part = values[first : first + BLOCK]
+        rng.standard_normal(out=part, dtype=np.float32)
+        part *= scale  # while the block is in the cache
+    return values.reshape(n_out, n_in)
 
 
 def weights_on(pattern: Any, name: str, *, seed: int = 0) -> Any:
