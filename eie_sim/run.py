@@ -22,7 +22,7 @@ from eie_sim.formats import Format, encoded
 from eie_sim.result import SimResult
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.matrix import EieMatrix
-from eie_sim.units.eie.unit import require_engine
+from eie_sim.units.eie.unit import outputs, require_engine
 from eie_sim.workload import Layer, Network
 
 GOLDEN_VECTORS = 64
@@ -159,7 +159,9 @@ def run_network(
         with _about(layer):
             run = run_layer(layer, matrix, given, config, inputs=label, engine=engine, table=table, before=before)
         runs.append(run)
-    return NetworkRun(network=network, config=config, layers=tuple(runs), accuracy=accuracy(network, runs))
+    return NetworkRun(
+        network=network, config=config, layers=tuple(runs), accuracy=accuracy(network, runs[-1].result.output)
+    )
 
 
 def run_layer(
@@ -206,6 +208,24 @@ def _about(layer: Layer) -> Iterator[None]:
         yield
     except InputError as error:
         raise InputError(f"layer {layer.name}: {error}") from None
+
+
+def chained(network: Network, config: EieConfig) -> tuple[dict[str, NDArray[np.int16]], Accuracy | None]:
+    """What each layer of a chain reads, raw int16 [n_vector, n_in] by layer, as `run_network` has it, and its accuracy.
+
+    Outputs alone: nothing is timed and nothing compared. Only the config's codes and arithmetic matter.
+    """
+    matrices = calibrate(
+        [matrix_for(layer, config) for layer in network.layers], _calibration(network), active=config.active
+    )
+    given, _ = _given(network, network.layers[0], matrices[0])
+    raw: dict[str, NDArray[np.int16]] = {}
+    for at, (layer, matrix) in enumerate(zip(network.layers, matrices, strict=True)):
+        raw[layer.name] = given
+        found = outputs(matrix, given, config)
+        if at + 1 < len(matrices):
+            given = _rectified(found, matrix, matrices[at + 1])
+    return raw, accuracy(network, found)
 
 
 def calibrate(matrices: list[EieMatrix], inputs: NDArray[np.floating], *, active: str) -> list[EieMatrix]:
@@ -271,8 +291,11 @@ def _wrong_inputs(activations: NDArray[Any], before: SimResult, result: SimResul
     return int(np.count_nonzero(activations != expected))
 
 
-def accuracy(network: Network, runs: list[LayerRun]) -> Accuracy | None:
-    """Accuracy on the network's test images; None without labels, or where only part of the network ran."""
+def accuracy(network: Network, outputs: NDArray[Any]) -> Accuracy | None:
+    """Accuracy on the network's test images; outputs : raw ones of the compressed last layer, [n_vector, n_out].
+
+    None without labels, or where only part of the network ran.
+    """
     if network.test_labels is None or network.test_inputs is None or not network.chained:
         return None
     labels = network.test_labels
@@ -282,7 +305,7 @@ def accuracy(network: Network, runs: list[LayerRun]) -> Accuracy | None:
         if network.dense_layers is None
         else _accuracy(_forward(network.dense_layers, network.test_inputs), labels),
         pruned=_accuracy(_forward(network.layers, network.test_inputs), labels),
-        compressed=_accuracy(np.atleast_2d(runs[-1].result.output), labels),
+        compressed=_accuracy(np.atleast_2d(outputs), labels),
     )
 
 
@@ -314,10 +337,15 @@ def _own_activations(layer: Layer) -> NDArray[np.floating]:
 
 def _passed_on(before: LayerRun, matrix: EieMatrix) -> tuple[NDArray[np.int16], str]:
     """The outputs of the layer before, after ReLU, at this layer's activation scale."""
-    assert matrix.scales.activation is not None
-    rectified = np.maximum(before.result.output, 0)
-    given = requantise(rectified, before.result.scales["accumulator"], matrix.scales.activation)
+    given = _rectified(before.result.output, before.matrix, matrix)
     return given, f"simulated: outputs of {before.layer.name} after ReLU"
+
+
+def _rectified(output: NDArray[Any], before: EieMatrix, matrix: EieMatrix) -> NDArray[np.int16]:
+    """Raw outputs of the layer before as raw inputs of this one."""
+    assert matrix.scales.activation is not None
+    assert before.scales.accumulator is not None
+    return requantise(np.maximum(output, 0), before.scales.accumulator, matrix.scales.activation)
 
 
 def _with_bias(layer: Layer) -> Any:

@@ -53,12 +53,12 @@ def packed(whole: Network, network: Network, config: TensorCoreConfig, shape: Pa
     runs_as = config.runs_as(*shape)
     pruned, stored, stored_bytes = {}, {}, 0.0
     for name, given in before.items():
-        padded = _padded(given, shape[1])
-        kept = (padded * pattern.nm(*shape).prune(score.l1(padded)).mask)[:, : given.shape[1]]
-        numbers, scale = _numbers(_padded(kept, runs_as[1]), config)
-        matrix = NmMatrix.from_dense(numbers, n_keep=runs_as[0], m_group=runs_as[1])
+        whole_groups = padded(given, shape[1])
+        kept = (whole_groups * pattern.nm(*shape).prune(score.l1(whole_groups)).mask)[:, : given.shape[1]]
+        held, scale = numbers(padded(kept, runs_as[1]), config)
+        matrix = NmMatrix.from_dense(held, n_keep=runs_as[0], m_group=runs_as[1])
         stored_bytes += stored_bits(matrix, config) / 8
-        _check(name, matrix, inputs[name][:CHECKED_VECTORS])
+        check_product(name, matrix, inputs[name][:CHECKED_VECTORS])
         pruned[name] = kept
         stored[name] = (matrix.decode()[:, : given.shape[1]] * scale).astype(given.dtype)
     name = said(shape) if runs_as == shape else f"{said(shape)} as {said(runs_as)}"
@@ -105,7 +105,7 @@ def _without_copies(result: SimResult) -> float:
     return report.total_pj - sum(report.by_event[event] for event in COPIES)
 
 
-def _numbers(weights: NDArray[Any], config: TensorCoreConfig) -> tuple[NDArray[Any], float]:
+def numbers(weights: NDArray[Any], config: TensorCoreConfig) -> tuple[NDArray[Any], float]:
     """What the chip's elements hold of weights, and the factor back."""
     largest = float(np.abs(weights).max())
     if config.elem_bytes != 1 or largest == 0:
@@ -114,12 +114,12 @@ def _numbers(weights: NDArray[Any], config: TensorCoreConfig) -> tuple[NDArray[A
     return np.rint(weights / scale).astype(np.int8), scale
 
 
-def _padded(weights: NDArray[Any], group: int) -> NDArray[Any]:
+def padded(weights: NDArray[Any], group: int) -> NDArray[Any]:
     """Zero columns at the end, so that groups are whole."""
     return np.pad(weights, ((0, 0), (0, -weights.shape[1] % group)))
 
 
-def _check(name: str, matrix: Any, vectors: NDArray[Any]) -> None:
+def check_product(name: str, matrix: Any, vectors: NDArray[Any]) -> None:
     """Raise InputError where the packed product is not exact (int8), or beyond its derived bound (float16)."""
     from eie_sim.units.nm.functional import error_bound, multiply
 

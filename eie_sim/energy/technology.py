@@ -50,12 +50,21 @@ def scaling(node_nm: int) -> Scaling:
 
     Raises InputError for a node the table does not have.
     """
-    by_node = {int(row["node_nm"]): row for row in tables.rows("tech_scaling")}
-    known = ", ".join(str(node) for node in sorted(by_node))
     require_int("node_nm", node_nm, 1)
-    require(node_nm in by_node, "node_nm", node_nm, f"no scaling factors; must be one of {known}")
-    row = by_node[node_nm]
-    return Scaling(float(row["energy_x_nominal_vs_45nm_0.9V"]), float(row["area_x"]))
+    by_node = _scalings()
+    if node_nm not in by_node:
+        known = ", ".join(str(node) for node in sorted(by_node))
+        require(False, "node_nm", node_nm, f"no scaling factors; must be one of {known}")
+    return by_node[int(node_nm)]
+
+
+@cache
+def _scalings() -> dict[int, Scaling]:
+    """By node in nm."""
+    return {
+        int(row["node_nm"]): Scaling(float(row["energy_x_nominal_vs_45nm_0.9V"]), float(row["area_x"]))
+        for row in tables.rows("tech_scaling")
+    }
 
 
 def sram(capacity_bytes: int, width_bits: int, cells: str = FAST_CELLS) -> Sram:
@@ -75,8 +84,13 @@ def sram(capacity_bytes: int, width_bits: int, cells: str = FAST_CELLS) -> Sram:
     require_int("width_bits", width_bits, 1, 2**20)
     if not isinstance(cells, str):
         raise unknown("cells", cells, (FAST_CELLS, LOW_LEAKAGE_CELLS))
+    return _sram(int(capacity_bytes), int(width_bits), cells)
+
+
+@cache
+def _sram(capacity_bytes: int, width_bits: int, cells: str) -> Sram:
     known = _known(cells)
-    exact = known.get((int(capacity_bytes), int(width_bits)))
+    exact = known.get((capacity_bytes, width_bits))
     if exact is not None:
         return exact
     return Sram(

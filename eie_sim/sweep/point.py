@@ -13,9 +13,10 @@ KEY_BYTES = 16
 
 
 class Refused(NamedTuple):
-    """A combination of values that is no design or recipe: the values by axis, and the rule they break."""
+    """A combination of values that is no design, or no recipe: the unit, values by axis, and the rule they break."""
 
-    values: dict[str, Any]
+    unit: str
+    values: tuple[tuple[str, Any], ...]
     message: str
 
 
@@ -40,7 +41,7 @@ def key_of(study: bytes, layer: str | None, vector: int | None, recipe: Recipe |
     """The key of a point. study : digest of the version, the workload and what is asked of every point."""
     digest = hashlib.blake2b(study, digest_size=KEY_BYTES)
     digest.update(_of_weights(layer, recipe))
-    digest.update(_of_design(design) if not isinstance(design, Refused) else digest_of(design.values))
+    digest.update(_of_design(design))
     digest.update(b"all" if vector is None else str(vector).encode())
     return digest.hexdigest()
 
@@ -57,4 +58,6 @@ def _of_weights(layer: str | None, recipe: Recipe | None) -> bytes:
 
 @lru_cache(maxsize=2**16)
 def _of_design(design: Any) -> bytes:
+    if isinstance(design, Refused):
+        return digest_of([*design])
     return digest_of([type(design).__name__, design.to_dict()])

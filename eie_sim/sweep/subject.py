@@ -1,4 +1,4 @@
-"""What is swept: a drawn preset, which workers draw by themselves, or a network, whose arrays go to each of them once."""
+"""What is swept: a drawn preset, which workers draw by themselves, or a network, whose arrays each gets once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import eie_sim
 from eie_sim.errors import InputError, require, require_seed
 from eie_sim.sparse import is_sparse
 from eie_sim.sweep.point import digest_of
-from eie_sim.workload import Layer, Network, drawn_preset, load
+from eie_sim.workload import Layer, Network, batch_for, drawn_preset, load
 
 DENSE_LAYERS = 2
 """Drawn layers that a worker keeps; one of 45 M weights takes 180 MB."""
@@ -116,13 +116,15 @@ def subject_of(
 
 def _of_drawn(preset: Any, activations: Any, activation_density: float | None, **common: Any) -> Subject:
     """Nothing is drawn here but where activations are given, which are checked against the layer."""
-    n_vector, said = 1, None
+    n_vector = 1
     given: Any = None
+    said: Any = None
+    if activations is not None and activation_density is not None:
+        raise InputError(f"activation_density={activation_density}: must be left out, activations are given")
     if activations is not None:
-        checked = load(
-            preset.name, activations=activations, activation_density=activation_density, seed=common["seed"]
-        )
-        given = checked.layers[0].activations
+        rule = f"the layers of {preset.name} have their own, give a density, or sweep one layer as a network"
+        require(len(preset.layers) == 1, "activations", "given", rule)
+        given = batch_for(activations, preset.shapes[0][1])
         n_vector, said = len(given), _digest_arrays([given])
     elif activation_density is not None:
         given = said = float(activation_density)

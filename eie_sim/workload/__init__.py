@@ -2,10 +2,10 @@
 
 from eie_sim.workload.files import read_arrays
 from eie_sim.workload.folders import data_folder
-from eie_sim.workload.loading import load, load_activations, pruned
+from eie_sim.workload.loading import batch_for, load, load_activations, pruned
 from eie_sim.workload.naming import network_from_arrays
 from eie_sim.workload.network import Layer, Network
-from eie_sim.workload.presets import LayerShape, Preset, load_preset, preset_layers, preset_names, presets
+from eie_sim.workload.presets import LayerShape, Preset, drawn_preset, load_preset, preset_layers, preset_names, presets
 from eie_sim.workload.shared import SharedWeights
 from eie_sim.workload.synthetic import synthetic_activations
 
@@ -15,7 +15,9 @@ __all__ = [
     "Network",
     "Preset",
     "SharedWeights",
+    "batch_for",
     "data_folder",
+    "drawn_preset",
     "load",
     "load_activations",
     "load_preset",

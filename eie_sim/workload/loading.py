@@ -32,6 +32,7 @@ def load(
     activation_density: float | None = None,
     density: float | None = None,
     seed: int = 0,
+    before_pruning: bool = False,
 ) -> Network:
     """A network to simulate, with activations.
 
@@ -41,8 +42,10 @@ def load(
     layer : only this one; of a preset that is drawn, no other is
     activations : inputs of the first layer, (n_vector, n_in) or (n_in,), or the path of a file with them
     activation_density : fraction not zero of drawn inputs instead; for the first layer, or for all that are not chained
-    density : prune every layer by magnitude to it; from the weights before pruning, where the source has them
+    density : prune every layer by magnitude to it; from the weights before pruning, where the source has them or draws
+        them
     seed : of whatever is drawn
+    before_pruning : draw a preset of published shapes dense, yet to be pruned
 
     Layers that need activations and have none get drawn ones of density 1, labelled so.
     Raises InputError for an unknown name, a bad file, or values out of range.
@@ -50,7 +53,7 @@ def load(
     require_seed(seed)
     if activations is not None and activation_density is not None:
         raise InputError(f"activation_density={shown(activation_density)}: must be left out, activations are given")
-    network = _open(source, layer, int(seed))
+    network = _open(source, layer, int(seed), before_pruning or density is not None)
     if layer is not None:
         network = network.layer(layer)
     if density is not None:
@@ -81,6 +84,15 @@ def load_activations(path: str | os.PathLike[str]) -> Floats:
         names = ", ".join(shown(each) for each in list(arrays)[:8]) or "nothing"
         require(clear, "arrays", names, f"must be one array of 1 or 2 dimensions, or one named {BARE_ACTIVATIONS}")
         return as_batch(f"array {shown(name)}", flat[name], int(flat[name].shape[-1]))
+
+
+def batch_for(activations: Any, n_in: int) -> Floats:
+    """Inputs of a layer, float [n_vector, n_in], from an array or the path of a file. Raises InputError."""
+    if not isinstance(activations, (str, os.PathLike)):
+        return as_batch("activations", activations, n_in)
+    batch = load_activations(activations)
+    with about(Path(activations)):
+        return as_batch("activations", batch, n_in)
 
 
 def pruned(network: Network, density: float) -> Network:
@@ -123,12 +135,12 @@ def _prune_sparse(weights: Any, density: float) -> Any:
     return rows.tocsc()
 
 
-def _open(source: Any, layer: str | None, seed: int) -> Network:
+def _open(source: Any, layer: str | None, seed: int, before_pruning: bool) -> Network:
     """The network, in which a preset has only the layer, where one is named: others are not drawn for nothing."""
     if isinstance(source, Network):
         return replace(source, seed=seed)
     if isinstance(source, str) and source.lower() in preset_names():
-        return load_preset(source, layer=layer, seed=seed)
+        return load_preset(source, layer=layer, seed=seed, before_pruning=before_pruning)
     if isinstance(source, (str, os.PathLike)):
         return _open_file(source, seed)
     if is_sparse(source) or isinstance(source, np.ndarray):
@@ -156,13 +168,9 @@ def _with_given(network: Network, activations: Any) -> Network:
         names = ", ".join(shown(layer.name) for layer in network.layers[:8])
         raise InputError(f"activations: the layers are no chain, choose one with layer= among {names}")
     first = network.layers[0]
-    if isinstance(activations, (str, os.PathLike)):
-        path = Path(activations)
-        batch, said = load_activations(path), f"from file {shown(path.name)}"
-        with about(path):
-            batch = as_batch("activations", batch, first.n_in)
-    else:
-        batch, said = as_batch("activations", activations, first.n_in), "given"
+    batch = batch_for(activations, first.n_in)
+    of_file = isinstance(activations, (str, os.PathLike))
+    said = f"from file {shown(Path(activations).name)}" if of_file else "given"
     return _with_first(network, replace(first, activations=batch, activations_source=said))
 
 

@@ -91,17 +91,31 @@ def preset_layers(name: str) -> tuple[LayerShape, ...]:
     return tuple(LayerShape(row.name, row.n_out, row.n_in) for row in listed)
 
 
-def load_preset(name: str, *, layer: str | None = None, seed: int = 0) -> Network:
+def drawn_preset(name: str) -> Preset | None:
+    """The record of a preset that is drawn when it is loaded, its name in any case; None for any other name."""
+    wanted = name.lower()
+    if wanted == BLOCK:
+        return _drawn_record(BLOCK, rows(BLOCK), BLOCK_SOURCE)
+    row = {row.name: row for row in rows(PAPER)}.get(wanted)
+    return None if row is None else _drawn_record(row.name, [row], paper_source(row))
+
+
+def load_preset(name: str, *, layer: str | None = None, seed: int = 0, before_pruning: bool = False) -> Network:
     """The network of a preset, its name in any case, or only one layer of it; of a synthetic one, no other is drawn.
 
-    The seed is that of a synthetic one's weights and activations. Raises InputError for an unknown name: did you mean.
+    seed : of a synthetic one's weights and activations
+    before_pruning : draw a synthetic one dense, to be pruned; a trained one has its weights before pruning beside it
+
+    Raises InputError for an unknown name: did you mean.
     """
     wanted = _known(name)
     require_type("layer", layer, str, type(None))
     if wanted == BLOCK:
         return block_network(layer, seed)
     paper = {row.name: row for row in rows(PAPER)}
-    network = REAL[wanted](seed) if wanted in REAL else paper_network(paper[wanted], seed)
+    network = (
+        REAL[wanted](seed) if wanted in REAL else paper_network(paper[wanted], seed, before_pruning=before_pruning)
+    )
     return network if layer is None else network.layer(layer)
 
 

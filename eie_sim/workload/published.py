@@ -50,9 +50,13 @@ def rows(model: str) -> list[Row]:
         ]
 
 
-def paper_network(row: Row, seed: int) -> Network:
-    """The network of one layer of the EIE paper."""
-    weights = synthetic.weights(row.name, n_out=row.n_out, n_in=row.n_in, density=row.weight_density, seed=seed)
+def paper_network(row: Row, seed: int, *, before_pruning: bool = False) -> Network:
+    """The network of one layer of the EIE paper, drawn pruned, or dense and yet to be pruned."""
+    if before_pruning:
+        row = row._replace(weight_density=1.0)
+        weights: Weights = synthetic.dense_weights(row.name, n_out=row.n_out, n_in=row.n_in, seed=seed)
+    else:
+        weights = synthetic.weights(row.name, n_out=row.n_out, n_in=row.n_in, density=row.weight_density, seed=seed)
     layer = _layer(row, row.name, weights, seed)
     return Network(name=row.name, layers=(layer,), chained=False, source=paper_source(row), seed=seed)
 

@@ -261,9 +261,17 @@ def test_pruning_keeps_the_layers_before_and_says_so():
 
 
 def test_a_layer_sparser_than_asked_is_left_alone_and_says_so():
-    source = load("nt-lstm", density=0.5).layers[0].weights_source
-    assert source.startswith("synthetic, density 0.1, seed 0; density 0.")
-    assert source.endswith(" is not above 0.5, nothing pruned")
+    w = np.eye(10)
+    network = load(w, density=0.5)
+    assert network.layers[0].weights_source == "weights from memory; density 0.1 is not above 0.5, nothing pruned"
+    np.testing.assert_array_equal(network.layers[0].weights, w)
+
+
+def test_a_layer_of_published_shape_is_pruned_from_a_dense_draw_to_any_density():
+    layer = load("nt-lstm", density=0.5).layers[0]
+    assert layer.weights_source == "synthetic, density 1, seed 0; pruned by magnitude to density 0.5"
+    assert layer.density == 0.5
+    assert load("nt-lstm", before_pruning=True).layers[0].density > 0.999
 
 
 def test_pruning_starts_from_the_weights_before_pruning_where_they_are_there():

@@ -153,6 +153,20 @@ def classes_of(found: Totals, at: int = 0) -> NDArray[np.int64]:
     return classes.T
 
 
+def class_totals(found: Totals) -> NDArray[np.int64]:
+    """Cycles of all PEs by class at every depth, int64[n_depth, len(EieClass)]."""
+    n_pe = found.sums.shape[1]
+    entries, padding = found.sums[:2].sum(axis=1)
+    totals = np.empty((len(EieClass), len(found.cycles)), dtype=np.int64)
+    totals[EieClass.WEIGHT] = entries - padding
+    totals[EieClass.PADDING] = padding
+    totals[EieClass.EMPTY] = found.empty.sum(axis=1)
+    totals[EieClass.DRAIN] = DRAIN_CYCLES * n_pe * np.count_nonzero(found.cycles, axis=1)
+    totals[EieClass.WAITING] = 0
+    totals[EieClass.WAITING] = n_pe * found.cycles.sum(axis=1) - totals.sum(axis=0)
+    return totals.T
+
+
 def broadcast_of(found: Totals, at: int = 0) -> NDArray[np.int64]:
     """int64[3]: sent, blocked_cycles and lost_cycles at one of the depths."""
     return np.array([found.items, found.blocked[at], found.lost], dtype=np.int64)

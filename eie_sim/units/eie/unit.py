@@ -114,7 +114,7 @@ def _run_all(matrix: EieMatrix, batch: NDArray[np.int16], config: EieConfig, eng
         return _one_by_one(matrix, batch, config, _run_with_timeline)
     found = fast.totals(matrix.counts, batch, config)
     return _Batch(
-        output=_outputs(matrix, batch, config),
+        output=outputs(matrix, batch, config),
         cycles=found.cycles[0],
         counts=fast.counts_of(found, matrix.n_pe, matrix.n_out),
         classes=fast.classes_of(found),
@@ -123,7 +123,8 @@ def _run_all(matrix: EieMatrix, batch: NDArray[np.int16], config: EieConfig, eng
     )
 
 
-def _outputs(matrix: EieMatrix, batch: NDArray[np.int16], config: EieConfig) -> NDArray[np.integer]:
+def outputs(matrix: EieMatrix, batch: NDArray[np.int16], config: EieConfig) -> NDArray[np.integer]:
+    """Raw accumulators int16 or int32 [n_vector, n_out], for raw activations int16[n_vector, n_in], and no timing."""
     dtype = np.int16 if config.accumulator_bits == 16 else np.int32
     output = np.zeros((len(batch), matrix.n_out), dtype=dtype)
     for at, vector in enumerate(batch):

@@ -33,7 +33,7 @@ def compress(weights: Any, config: TensorCoreConfig, *, bias: Any = None) -> NmM
     require(given.ndim == 2, "weights", f"shape {given.shape}", "must be (n_out, n_in)")
     from eie_sim.units.nm.matrix import NmMatrix
 
-    n_keep, m_group = _sparsest(given, config)
+    n_keep, m_group = sparsest(given, config)
     return NmMatrix.from_dense(given, n_keep=n_keep, m_group=m_group, element=ELEMENTS[config.elem_bytes])
 
 
@@ -167,7 +167,7 @@ def _activations(matrix: NmMatrix, activations: ArrayLike) -> NDArray[Any]:
     return given
 
 
-def _sparsest(weights: NDArray[Any], config: TensorCoreConfig) -> Pattern:
+def sparsest(weights: NDArray[Any], config: TensorCoreConfig) -> Pattern:
     """The listed pattern of the smallest a/b whose groups of b all have at most a non-zeros, first on a tie."""
     n_in = weights.shape[1]
     for kept, group in sorted(config.patterns, key=lambda each: each[0] / each[1]):

@@ -1,0 +1,280 @@
+"""Figures of points on EIE that differ in nothing but queue depth, memories, clock and node: one run of the engine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from math import fsum
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from eie_sim.energy import EnergyTable
+from eie_sim.energy.area import area
+from eie_sim.energy.report import add_time, components_pj, events_pj
+from eie_sim.errors import InputError
+from eie_sim.formats import encoded
+from eie_sim.result import EieClass, EieEvent
+from eie_sim.run import NetworkRun, run_network
+from eie_sim.sweep.point import Point
+from eie_sim.sweep.stages import Last, Stages
+from eie_sim.units.eie import fast
+from eie_sim.units.eie.config import EieConfig
+from eie_sim.units.eie.counts import EieCounts
+from eie_sim.units.eie.memories import memories
+from eie_sim.workload import Network
+
+SLICE_STEPS = 2e8
+"""PE-steps of one call of the engine, about a tenth of a second, so that rows are never held back for long."""
+
+_STREAM = attrgetter("n_pe", "index_bits", "weight_bits", "accumulator_bits", "rounding", "active", "entries_per_row")
+
+SIZES = (
+    "spmat_width_bits",
+    "spmat_bytes",
+    "pointer_bytes",
+    "activation_bytes",
+    "pointer_bits",
+    "register_entries",
+    "accumulator_bits",
+    "clock_mhz",
+    "node_nm",
+)
+"""All that energies and capacities depend on but PEs and queue depth."""
+
+_sizes = attrgetter(*SIZES)
+
+_OF_DEPTH = "".join(
+    f'"{name}": %r, '
+    for name in (
+        "cycles",
+        "time_us",
+        "energy_nj",
+        "power_mw",
+        "area_mm2",
+        "utilisation",
+        "effective_gops",
+        "blocked_cycles",
+        *(f"{kind.name.lower()}_cycles" for kind in EieClass),
+    )
+)
+"""Members of a JSON object, to be filled with plain numbers, which are written as Python and JSON both do."""
+
+
+class _Layer(NamedTuple):
+    """A layer of the group: its counts, and what the engine found."""
+
+    counts: EieCounts
+    found: fast.Totals
+
+
+class _Shared(NamedTuple):
+    """What all points of a group have in common, over their layers.
+
+    cycles : by depth; classes : PE-cycles by depth and class; blocked : by depth
+    figures : columns that do not depend on the depth
+    """
+
+    layers: list[_Layer]
+    depths: dict[int, int]
+    cycles: list[int]
+    classes: list[list[int]]
+    blocked: list[int]
+    events: dict[str, int]
+    figures: dict[str, Any]
+
+
+class _Sized(NamedTuple):
+    """What a design's sizes, clock and node decide: energy of the events, and what fits.
+
+    text : all figures that do not depend on the queue depth, as members of a JSON object
+    """
+
+    table: EnergyTable
+    components: dict[str, float]
+    text: str
+
+
+def stream_of(point: Point) -> Hashable:
+    """What points share whose vectors go through the same entries in the same way."""
+    return point.layer, point.vector, point.recipe, _STREAM(point.design)
+
+
+class EieFigures:
+    """Figures of groups of points, with what was verified before."""
+
+    def __init__(self, stages: Stages) -> None:
+        self._stages = stages
+        self._runs = Last(2)
+
+    def of(self, points: Sequence[Point]) -> Callable[[Point], str]:
+        """What gives the figures of each point of a group with one `stream_of`, as members of a JSON object.
+
+        The engine has run when it returns. Raises InputError where none can be run; a figure does where its point
+        cannot.
+        """
+        by_depth = sorted({point.design.queue_depth for point in points})
+        parts = [self._shared(points[0], some) for some in _sliced(by_depth, self._steps(points[0]))]
+        sized: dict[tuple[int, Hashable], _Sized] = {}
+
+        def figures_of(point: Point) -> str:
+            depth = point.design.queue_depth
+            at, shared = next((at, part) for at, part in enumerate(parts) if depth in part.depths)
+            key = at, _sizes(point.design)
+            if key not in sized:
+                sized[key] = _sized(shared, point.design)
+            return _figures(shared, sized[key], point.design)
+
+        return figures_of
+
+    def _steps(self, point: Point) -> float:
+        """Steps of PEs that one depth may take."""
+        subject = self._stages.subject
+        n_in = sum(n_in for _, (_, n_in) in zip(*self._named(point), strict=True))
+        return float((1 if point.vector is not None else subject.n_vector) * n_in * point.design.n_pe)
+
+    def _named(self, point: Point) -> tuple[tuple[str, ...], tuple[tuple[int, int], ...]]:
+        subject = self._stages.subject
+        if point.layer is None:
+            return subject.layers, subject.shapes
+        return (point.layer,), (subject.shapes[subject.layers.index(point.layer)],)
+
+    def _shared(self, point: Point, depths: Sequence[int]) -> _Shared:
+        config, stages = point.design, self._stages
+        layers, accuracy, dense_macs = [], None, 0
+        for name in self._named(point)[0]:
+            counts = stages.counts(name, point.recipe, config)
+            inputs = stages.inputs(name, point.recipe, config)
+            raw, accuracy = inputs.raw[name], inputs.accuracy
+            raw = raw if point.vector is None else raw[point.vector : point.vector + 1]
+            layers.append(_Layer(counts, fast.totals(counts, raw, config, np.array(depths, dtype=np.int64))))
+            dense_macs += counts.n_out * counts.n_in * len(raw)
+        verified = self._verified(point, layers) if stages.subject.verify else None
+        return _added_up(layers, depths, dense_macs, accuracy, verified)
+
+    def _verified(self, point: Point, layers: list[_Layer]) -> bool:
+        """True. Raises InputError, which says what, where a layer differs from the oracle, or its cycles from a run."""
+        config = replace(point.design, queue_depth=1)
+        key = point.layer, point.recipe, _STREAM(config)
+        run = self._runs.get(key, lambda: self._run(point, config))
+        if not run.verified:
+            said = [f"{each.layer.name}: {each.verification.differs()}" for each in run.layers]
+            raise InputError(f"outputs: differ from the golden product: {'; '.join(said)}")
+        for done, layer in zip(run.layers, layers, strict=True):
+            entries = done.matrix.n_entry
+            if entries != layer.counts.n_entry:
+                raise InputError(f"entries={layer.counts.n_entry}: {entries} are encoded in layer {done.layer.name}")
+        return True
+
+    def _run(self, point: Point, config: EieConfig) -> NetworkRun:
+        stages, names = self._stages, self._named(point)[0]
+        if stages.subject.chained:
+            return run_network(stages.network(point.recipe, config), config)
+        layers = tuple(stages.pruned(name, point.recipe, config) for name in names)
+        network = Network(name=stages.subject.name, layers=layers, chained=False, source="", seed=stages.subject.seed)
+        return run_network(network, config)
+
+
+def _sliced(depths: list[int], steps: float) -> Iterator[list[int]]:
+    size = max(1, int(SLICE_STEPS / max(steps, 1.0)))
+    for start in range(0, len(depths), size):
+        yield depths[start : start + size]
+
+
+def _added_up(
+    layers: list[_Layer], depths: Sequence[int], dense_macs: int, accuracy: float | None, verified: bool | None
+) -> _Shared:
+    events = sum(
+        fast.counts_of(each.found, each.counts.n_pe, each.counts.n_out).sum(axis=0) for each in layers
+    ).tolist()
+    named = {event.name.lower(): count for event, count in zip(EieEvent, events, strict=True)}
+    busy = [each.found.sums[0] for each in layers]
+    most = sum(int(entries.max()) for entries in busy)
+    n_weight = sum(each.counts.n_weight for each in layers)
+    return _Shared(
+        layers=layers,
+        depths={depth: at for at, depth in enumerate(depths)},
+        cycles=sum(each.found.cycles.sum(axis=1) for each in layers).tolist(),
+        classes=sum(fast.class_totals(each.found) for each in layers).tolist(),  # type: ignore[union-attr]
+        blocked=sum(each.found.blocked for each in layers).tolist(),  # type: ignore[union-attr]
+        events=named,
+        figures={
+            "n_vector": layers[0].found.cycles.shape[1],
+            "accuracy": accuracy,
+            "n_weight": n_weight,
+            "weight_density": _weight_density(layers),
+            "effectual_macs": named["macs"],
+            "dense_macs": dense_macs,
+            "load_balance": sum(float(entries.mean()) for entries in busy) / most if most else 1.0,
+            "n_entry": sum(each.counts.n_entry for each in layers),
+            "padding_entries": named["padding_entries"],
+            "spmat_reads": named["spmat_reads"],
+            "broadcasts": named["broadcasts"],
+            "lost_cycles": sum(each.found.lost for each in layers),
+            "verified": verified,
+        },
+    )
+
+
+def _weight_density(layers: list[_Layer]) -> float:
+    """A bias is one more column, whose weights are among the entries of the last column of pointers."""
+    kept = total = 0
+    for counts, _ in layers:
+        kept += counts.n_weight
+        if counts.has_bias:
+            entries = counts.pointers[-1] - counts.pointers[-2]
+            kept -= int(entries.sum()) - int(counts.padding[-1].sum())
+        total += counts.n_out * counts.n_in
+    return kept / total if total else 0.0
+
+
+def _sized(shared: _Shared, config: EieConfig) -> _Sized:
+    table = _table(_sizes(config))
+    found = [memory for each in shared.layers for memory in memories(each.counts, config)]
+    bits = sum(encoded(each.counts, pointer_bits=config.pointer_bits).total_bits for each in shared.layers)
+    figures = {
+        "bytes": bits / 8,
+        "fits": all(memory.fits for memory in found),
+        "passes": max(memory.passes for memory in found),
+        "misfit": ", ".join(dict.fromkeys(memory.memory for memory in found if not memory.fits)),
+    }
+    text = json.dumps(shared.figures | figures, allow_nan=False)[1:-1]
+    return _Sized(table, components_pj(events_pj(shared.events, table), table), text)
+
+
+def _figures(shared: _Shared, sized: _Sized, config: EieConfig) -> str:
+    at = shared.depths[config.queue_depth]
+    cycles, classes = shared.cycles[at], shared.classes[at]
+    time_us = cycles / config.clock_mhz
+    energy_pj = fsum(add_time(sized.components, sized.table, config.n_pe, cycles, time_us).values())
+    macs, total = shared.figures["effectual_macs"], sum(classes)
+    of_depth = (
+        cycles,
+        time_us,
+        energy_pj / 1e3,
+        energy_pj / time_us / 1e3 if time_us else 0.0,
+        config.n_pe * _pe_mm2(config.queue_depth, _sizes(config)),
+        classes[EieClass.WEIGHT] / total if total else 0.0,
+        2 * macs / (time_us * 1e3) if time_us else 0.0,
+        shared.blocked[at],
+        *classes,
+    )
+    return _OF_DEPTH % of_depth + sized.text
+
+
+@lru_cache(maxsize=2**12)
+def _table(sizes: tuple[Any, ...]) -> EnergyTable:
+    return EnergyTable.for_config(_with_sizes(sizes))
+
+
+@lru_cache(maxsize=2**16)
+def _pe_mm2(queue_depth: int, sizes: tuple[Any, ...]) -> float:
+    return area(replace(_with_sizes(sizes), queue_depth=queue_depth)).pe_mm2
+
+
+def _with_sizes(sizes: tuple[Any, ...]) -> EieConfig:
+    """A design of these sizes; codes and gaps of one bit fit any width of row."""
+    return EieConfig(weight_bits=1, index_bits=1, **dict(zip(SIZES, sizes, strict=True)))

@@ -1,0 +1,78 @@
+"""What a worker does with points: groups that share work, figures, and rows as JSON text."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable, Sequence
+from itertools import groupby
+
+from eie_sim.errors import InputError
+from eie_sim.sweep.eie import EieFigures, stream_of
+from eie_sim.sweep.nm import NmFigures
+from eie_sim.sweep.point import Point, Refused
+from eie_sim.sweep.row import row_text
+from eie_sim.sweep.stages import Stages
+from eie_sim.sweep.subject import Subject
+from eie_sim.units.eie.config import EieConfig
+
+GROUP = 256
+"""Most points between two looks at the clock."""
+
+Rows = list[tuple[str, str]]
+Faults = list[tuple[int, str]]
+
+
+class Evaluator:
+    """Computes the rows of points of one subject, and keeps what later points can share."""
+
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+        stages = Stages(subject)
+        self._eie, self._nm = EieFigures(stages), NmFigures(stages)
+
+    def rows(self, points: Sequence[Point], deadline: float) -> tuple[Rows, Faults]:
+        """(key, JSON object) of the first points, at least of one, until `deadline` of time.perf_counter() is over.
+
+        A point that breaks a rule has a row that says so. Faults are (place, what went wrong) of points that the
+        machine failed; they have an empty text.
+        """
+        rows: Rows = []
+        faults: Faults = []
+        for _, same in groupby(points, _shares):
+            group = list(same)
+            for start in range(0, len(group), GROUP):
+                some = group[start : start + GROUP]
+                try:
+                    rows += self._texts(some)
+                except MemoryError:
+                    faults += [(len(rows) + at, "not enough memory") for at in range(len(some))]
+                    rows += [(point.key, "") for point in some]
+                if time.perf_counter() > deadline:
+                    return rows, faults
+        return rows, faults
+
+    def _texts(self, group: list[Point]) -> Rows:
+        try:
+            figures_of = self._figures_of(group)
+        except InputError as error:
+            message = str(error)
+            return [(point.key, row_text(self._subject, point, "", message)) for point in group]
+        return [(point.key, self._text(point, figures_of)) for point in group]
+
+    def _text(self, point: Point, figures_of: Callable[[Point], str]) -> str:
+        try:
+            return row_text(self._subject, point, figures_of(point), None)
+        except InputError as error:
+            return row_text(self._subject, point, "", str(error))
+
+    def _figures_of(self, group: list[Point]) -> Callable[[Point], str]:
+        """What gives the figures of the points of a group; what they share is computed here."""
+        design = group[0].design
+        if isinstance(design, Refused):
+            raise InputError(design.message)
+        return self._eie.of(group) if isinstance(design, EieConfig) else self._nm.of
+
+
+def _shares(point: Point) -> Hashable:
+    """Points with the same are computed together."""
+    return stream_of(point) if isinstance(point.design, EieConfig) else point.key

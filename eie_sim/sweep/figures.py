@@ -1,0 +1,47 @@
+"""Columns of a row: what they are, in which unit. Both units of hardware fill the ones that they have."""
+
+from __future__ import annotations
+
+FIGURES = {
+    "n_vector": "input vectors run; by EIE one after the other, by the N:M unit at once",
+    "cycles": "cycles of all vectors and layers of the point",
+    "time_us": "microseconds at the design's clock",
+    "energy_nj": "nanojoules of all vectors and layers",
+    "power_mw": "mean power, milliwatts",
+    "area_mm2": "area of the PEs, mm2; none is known of the N:M unit",
+    "bytes": "compressed weights with all that belongs to them",
+    "accuracy": "share of the held-back inputs answered rightly by the compressed network; a labelled chain only",
+    "n_weight": "weights stored, the bias included",
+    "weight_density": "weights kept over all weights, the bias left out of both",
+    "effectual_macs": "MACs that count: of EIE both operands non-zero, of the N:M unit kept weights of the real shape",
+    "dense_macs": "MACs of a dense unit",
+    "utilisation": "useful cycles over all: of PEs issuing weights, of tensor cores issuing",
+    "load_balance": "mean busy over max busy PE",
+    "effective_gops": "2 x effectual MACs over time, GOP/s",
+    "fits": "whether every memory holds the layer in one pass",
+    "passes": "passes the layer would take; cycles contain no cost for them",
+    "misfit": "memories that do not hold it",
+    "verified": "whether stored weights and outputs agree with the dense oracle; only where that was asked for",
+}
+"""Figures of every row, and what they mean."""
+
+EIE_FIGURES = {
+    "n_entry": "entries stored, padding included",
+    "padding_entries": "padding entries issued",
+    "spmat_reads": "rows read from the Spmat SRAMs",
+    "broadcasts": "activations sent to all PEs",
+    "blocked_cycles": "an item was ready and some queue was full",
+    "lost_cycles": "spent in the scan for the next active input",
+    "weight_cycles": "PE-cycles issuing weight entries",
+    "padding_cycles": "PE-cycles issuing padding entries",
+    "empty_cycles": "PE-cycles occupied by items without entries",
+    "waiting_cycles": "PE-cycles with nothing to do",
+    "drain_cycles": "PE-cycles of pipelines draining",
+}
+
+NM_FIGURES = {
+    "runs_as": "the pattern the unit runs the weights as",
+    "tile": "the tile of each layer, where they differ with + between them",
+    "bound": "what limits each layer",
+    "dram_bytes": "bytes read from and written to DRAM",
+}

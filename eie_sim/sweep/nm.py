@@ -1,0 +1,166 @@
+"""Figures of a point on the N:M unit: timed by shape, each layer multiplied by all vectors of the point at once.
+
+Weights pruned to N:M are timed as that pattern, and all others as the sparsest listed pattern that they satisfy, mostly
+dense. Weights are looked at only where that, the accuracy or a check needs them.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from math import fsum
+from typing import Any
+
+import numpy as np
+
+from eie_sim.compare.tensor_core import check_product, numbers, padded
+from eie_sim.energy import EnergyTable, account, total_of
+from eie_sim.energy.nm import lanes
+from eie_sim.engine import simulate_gemm
+from eie_sim.errors import require
+from eie_sim.prune.mlp import accuracy
+from eie_sim.pruning.measure import dense, held_back, inputs_of, mlp_of
+from eie_sim.recipe import Recipe
+from eie_sim.result import SimResult
+from eie_sim.sweep.point import Point
+from eie_sim.sweep.stages import Last, Stages
+from eie_sim.units.nm.config import Pattern, TensorCoreConfig, position_bits
+from eie_sim.units.nm.unit import sparsest
+
+CHECKED_VECTORS = 8
+
+
+class NmFigures:
+    """Figures of points, with the accuracies and checks of before."""
+
+    def __init__(self, stages: Stages) -> None:
+        self._stages = stages
+        self._patterns, self._accuracies, self._checked = Last(64), Last(64), Last(64)
+
+    def of(self, point: Point) -> str:
+        """Figures of one point, as members of a JSON object. Raises InputError for what the unit cannot run."""
+        stages, config, recipe = self._stages, point.design, point.recipe
+        balanced = recipe is not None and recipe.pattern == "balanced"
+        require(not balanced, "pattern", "balanced", "must be another for the N:M unit, which has no PEs to balance")
+        names = stages.subject.layers if point.layer is None else (point.layer,)
+        n_vector = 1 if point.vector is not None else stages.subject.n_vector
+        results, n_weight, kept, stored_bits, size = [], 0, 0, 0, 0
+        for name in names:
+            n_out, n_in = stages.shape(name, recipe, config)
+            n_keep, m_group = pattern = self._pattern(name, recipe, config)
+            whole = n_in + -n_in % m_group
+            results.append(simulate_gemm(n_out, whole, n_vector, config, n_keep=n_keep, m_group=m_group))
+            stored_bits += _bits(n_out, n_in, config.runs_as(*pattern), config)
+            n_weight += n_out * whole // m_group * n_keep
+            size += n_out * n_in
+        kept = min(n_weight, size)
+        verified = self._checks(names, point) if stages.subject.verify else None
+        figures = _figures(results, config) | {
+            "n_vector": n_vector,
+            "bytes": stored_bits / 8,
+            "accuracy": self._accuracy(recipe, config),
+            "n_weight": n_weight,
+            "weight_density": kept / size,
+            "dense_macs": size * n_vector,
+            "verified": verified,
+        }
+        return json.dumps(figures, allow_nan=False)[1:-1]
+
+    def _pattern(self, layer: str, recipe: Recipe | None, config: TensorCoreConfig) -> Pattern:
+        if recipe is not None and recipe.pattern == "nm":
+            return recipe.n_keep, recipe.m_group
+        key = layer, recipe, config.patterns
+        return self._patterns.get(key, lambda: sparsest(self._weights(layer, recipe, config), config))
+
+    def _weights(self, layer: str, recipe: Recipe | None, config: TensorCoreConfig) -> Any:
+        return dense(self._stages.pruned(layer, recipe, config).weights)
+
+    def _accuracy(self, recipe: Recipe | None, config: TensorCoreConfig) -> float | None:
+        """Of the network with its weights as the unit stores them, activations in floats; None without labels."""
+        subject = self._stages.subject
+        if subject.network is None or held_back(subject.network) is None:
+            return None
+        key = recipe, config.elem_bytes
+        return self._accuracies.get(key, lambda: self._judge(recipe, config))
+
+    def _judge(self, recipe: Recipe | None, config: TensorCoreConfig) -> float:
+        network = self._stages.network(recipe, config)
+        stored = {layer.name: _stored(dense(layer.weights), config) for layer in network.layers}
+        judged = held_back(network)
+        assert judged is not None
+        return float(accuracy(mlp_of(stored, {layer.name: layer.bias for layer in network.layers}), judged))
+
+    def _checks(self, layers: tuple[str, ...], point: Point) -> bool:
+        """True. Raises InputError where a packed product differs from the dense one."""
+        for name in layers:
+            key = name, point.recipe, point.design.elem_bytes, point.design.patterns
+            self._checked.get(key, lambda name=name: self._check(name, point))  # type: ignore[misc]
+        return True
+
+    def _check(self, name: str, point: Point) -> None:
+        from eie_sim.units.nm.matrix import NmMatrix
+
+        stages, config = self._stages, point.design
+        if stages.subject.chained:
+            network = stages.network(point.recipe, config)
+            weights = {layer.name: dense(layer.weights) for layer in network.layers}
+            read = inputs_of(network, weights, {layer.name: layer.bias for layer in network.layers})[name]
+            held = weights[name]
+        else:
+            layer = stages.pruned(name, point.recipe, config)
+            held, given = dense(layer.weights), layer.activations
+            assert given is not None  # the subject has vectors
+            read = given
+        n_keep, m_group = config.runs_as(*self._pattern(name, point.recipe, config))
+        stored, _ = numbers(padded(held, m_group), config)
+        check_product(name, NmMatrix.from_dense(stored, n_keep=n_keep, m_group=m_group), read[:CHECKED_VECTORS])
+
+
+def _figures(results: list[SimResult], config: TensorCoreConfig) -> dict[str, Any]:
+    cycles = sum(result.cycles for result in results)
+    time_us = cycles / config.clock_mhz
+    energy_pj = total_of([account(result, _table(config)) for result in results]).total_pj
+    macs = sum(result.effectual_macs for result in results)
+    busy = fsum(result.utilisation * result.cycles for result in results)
+    return {
+        "cycles": cycles,
+        "time_us": time_us,
+        "energy_nj": energy_pj / 1e3,
+        "power_mw": energy_pj / time_us / 1e3 if time_us else 0.0,
+        "area_mm2": None,
+        "effectual_macs": macs,
+        "utilisation": busy / cycles if cycles else 0.0,
+        "load_balance": None,
+        "effective_gops": 2 * macs / (time_us * 1e3) if time_us else 0.0,
+        "fits": True,
+        "passes": 1,
+        "misfit": "",
+        "runs_as": _each(result.named["runs_as"] for result in results),
+        "tile": _each("x".join(map(str, result.named["tile"])) for result in results),
+        "bound": _each(result.named["bound"] for result in results),
+        "dram_bytes": sum(result.stats["events"]["dram_bytes"] for result in results),
+        "mac_lanes": lanes(config),
+    }
+
+
+def _bits(n_out: int, n_in: int, pattern: Pattern, config: TensorCoreConfig) -> int:
+    """Bits of kept values and their positions, in whole groups."""
+    n_keep, m_group = pattern
+    return n_out * -(-n_in // m_group) * n_keep * (8 * config.elem_bytes + position_bits(pattern))
+
+
+def _stored(weights: Any, config: TensorCoreConfig) -> Any:
+    """Weights rounded as the unit stores them."""
+    held, scale = numbers(weights, config)
+    if config.elem_bytes == 1:
+        return (held * scale).astype(weights.dtype)
+    return held.astype(np.float16).astype(weights.dtype)
+
+
+def _each(words: Any) -> str:
+    return "+".join(dict.fromkeys(words))
+
+
+@lru_cache(maxsize=2**10)
+def _table(config: TensorCoreConfig) -> EnergyTable:
+    return EnergyTable.for_config(config)

@@ -1,0 +1,60 @@
+"""A row of a sweep as JSON text, one line, the key first. The parts that many rows share are written out once."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import Any
+
+from eie_sim.recipe import Recipe
+from eie_sim.result import config_hash
+from eie_sim.sweep.axes import plain, text_of
+from eie_sim.sweep.point import Point, Refused
+from eie_sim.sweep.subject import Subject
+from eie_sim.units.eie.config import EieConfig
+
+
+def row_text(subject: Subject, point: Point, figures: str, error: str | None) -> str:
+    """The row of a point. figures : members of a JSON object; error : the rule that the point breaks, or None"""
+    weights = _weights_text(subject.name, subject.seed, point.layer, point.recipe)
+    vector = '"all"' if point.vector is None else str(point.vector)
+    ends = f'{figures}, "error": null' if error is None else f'"error": {json.dumps(error)}'
+    return f'{{"key": "{point.key}", {weights}, "vector": {vector}, {_design_text(point.design)}, {ends}}}'
+
+
+def _flat(axis: str, value: Any) -> Any:
+    """Tiles and the like as text, 16x8x16 or 64x64+32x32; all else as JSON has it."""
+    value = tuple(map(tuple, value)) if isinstance(value, list) and value and isinstance(value[0], list) else value
+    value = tuple(value) if isinstance(value, list) else value
+    return text_of(axis, value) if isinstance(value, tuple) else plain(value)
+
+
+@lru_cache(maxsize=2**12)
+def _weights_text(workload: str, seed: int, layer: str | None, recipe: Recipe | None) -> str:
+    """Members of a JSON object: the workload, and how it is pruned where that is not the default."""
+    members: dict[str, Any] = {"workload": workload, "seed": seed, "layer": layer or "all"}
+    members |= {"pattern": None, "criterion": None, "density": None} if recipe is None else _recipe_members(recipe)
+    return _members(members)
+
+
+def _recipe_members(recipe: Recipe) -> dict[str, Any]:
+    given, default = recipe.to_dict(), Recipe().to_dict()
+    always = {name: given.pop(name) for name in ("pattern", "criterion", "density")}
+    if recipe.pattern == "nm":
+        always["pattern"] = f"{given.pop('n_keep')}:{given.pop('m_group')}"
+    del given["seed"]  # the study's
+    return always | {name: value for name, value in given.items() if value != default[name]}
+
+
+@lru_cache(maxsize=2**14)
+def _design_text(design: Any) -> str:
+    """Members of a JSON object: all fields of the design, and its hash."""
+    if isinstance(design, Refused):
+        return _members({"unit": design.unit, **{name: _flat(name, value) for name, value in design.values}})
+    unit = "eie" if isinstance(design, EieConfig) else "nm"
+    members = {name: _flat(name, value) for name, value in design.to_dict().items()}
+    return _members({"unit": unit, **members, "config_hash": config_hash(unit, design.to_dict())})
+
+
+def _members(values: dict[str, Any]) -> str:
+    return json.dumps(values)[1:-1]

@@ -1,0 +1,180 @@
+"""Run a sweep: points that are in the store already are taken from it, all others are computed and kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from eie_sim.errors import require_type
+from eie_sim.sweep.executing import execute
+from eie_sim.sweep.point import Point
+from eie_sim.sweep.row import row_text
+from eie_sim.sweep.store import Store
+from eie_sim.sweep.study import Values, bundles_of, densities_of, points_of, read_axes
+from eie_sim.sweep.subject import Subject, subject_of
+
+HEAVY = 2**24
+"""Weights of a layer from which a single point may take seconds: a pool is started at once."""
+
+
+class Tally(NamedTuple):
+    """How far a sweep is: points in all, done, of them reused from the store, and failed."""
+
+    total: int
+    done: int
+    reused: int
+    failed: int
+
+
+Progress = Callable[[Tally], None]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sweep:
+    """What came of a sweep. Build one with `run`.
+
+    texts : JSON objects, one for each point, in the order of the study
+    axes : names of the axes that were given
+    reused : points taken from the store; failed : points with an error
+    store, aside : paths of the store, and of what was damaged in it, or None; damaged : lines of the store put aside
+    seed : of whatever was drawn
+    """
+
+    texts: tuple[str, ...]
+    axes: tuple[str, ...]
+    reused: int
+    failed: int
+    seed: int
+    store: Path | None = None
+    damaged: int = 0
+    aside: Path | None = None
+
+    @cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        """A dict for each point: what it is, its figures (see `sweep.figures`), and its error, None for none."""
+        return [json.loads(text) for text in self.texts]
+
+
+def run(
+    source: Any,
+    *,
+    grid: Mapping[str, Any] | None = None,
+    points: Sequence[Mapping[str, Any]] | None = None,
+    activations: Any = None,
+    activation_density: float | None = None,
+    seed: int = 0,
+    verify: bool = False,
+    store: str | Path | None = None,
+    executor: Executor | None = None,
+    workers: int | None = None,
+    progress: Progress = lambda tally: None,
+) -> Sweep:
+    """Sweep a workload over axes of pruning and hardware.
+
+    source, activations, activation_density, seed : as `workload.load` takes them
+    grid : values by axis, all of whose combinations are run: lists, ranges, arrays, or text such as "0.02:0.5:20"
+    points : single combinations besides, a value by axis each
+    verify : encode every layer, multiply, and compare with the dense oracle; else entries are only counted
+    store : file that keeps the rows, one JSON object a line; what is in it is not computed again
+    executor : who computes; else this process and, where it takes longer, a pool of `workers` processes
+
+    Raises InputError for what cannot be read, and for a store that is in use. A point that breaks a rule has a row
+    with its error.
+    """
+    studies = read_axes(grid, points)
+    subject = subject_of(
+        source,
+        activations=activations,
+        activation_density=activation_density,
+        seed=seed,
+        densities=densities_of(studies),
+        verify=verify,
+    )
+    require_type("store", store, str, Path, type(None))
+    with ExitStack() as stack:
+        kept = None if store is None else stack.enter_context(Store(Path(store)))
+        runner = Runner(subject, kept, executor=executor, workers=workers)
+        return runner.run(points_of(subject, studies), axes=_axes(studies), progress=progress)
+
+
+class Runner:
+    """Runs points of one subject, with one store: a sweep, or the batches of a search."""
+
+    def __init__(
+        self, subject: Subject, store: Store | None, *, executor: Executor | None = None, workers: int | None = None
+    ) -> None:
+        self.subject = subject
+        self._store = store
+        self._executor, self._workers = executor, workers
+
+    def run(
+        self, points: Sequence[Point], *, axes: tuple[str, ...] = (), progress: Progress = lambda tally: None
+    ) -> Sweep:
+        """Rows of points, each computed or taken from the store."""
+        store, texts = self._store, _Texts(points, progress)
+        if store is not None:
+            texts.add([(point.key, store.line(point.key)) for point in points if point.key in store])
+        reused = len(texts.by_key)
+        texts.reused = reused
+        left = [point for point in points if point.key not in texts.by_key]
+
+        def keep(rows: list[tuple[str, str]]) -> None:
+            whole = [row for row in rows if row[1]]  # those that the machine failed have no text
+            if store is not None:
+                store.append(whole)
+            texts.add(whole)
+
+        def fail(faults: list[tuple[Point, str]]) -> None:
+            texts.add([(point.key, row_text(self.subject, point, "", message)) for point, message in faults])
+
+        progress(Tally(len(points), reused, reused, texts.failed))
+        if left:
+            self._execute(left, keep, fail)
+        return Sweep(
+            texts=tuple(texts.by_key[point.key] for point in points),
+            axes=axes,
+            reused=reused,
+            failed=texts.failed,
+            seed=self.subject.seed,
+            store=None if store is None else store.path,
+            damaged=0 if store is None else store.damaged,
+            aside=None if store is None else store.aside,
+        )
+
+    def _execute(self, points: Sequence[Point], keep: Callable[..., None], fail: Callable[..., None]) -> None:
+        heavy = max(n_out * n_in for n_out, n_in in self.subject.shapes) > HEAVY and len(points) > 1
+        execute(
+            bundles_of(self.subject, points),
+            self.subject,
+            self.subject.token,
+            on_rows=keep,
+            on_faults=fail,
+            executor=self._executor,
+            workers=self._workers,
+            heavy=heavy,
+        )
+
+
+class _Texts:
+    """Rows as they come, counted."""
+
+    def __init__(self, points: Sequence[Point], progress: Progress) -> None:
+        self.by_key: dict[str, str] = {}
+        self.failed = self.reused = 0
+        self._total, self._progress = len(points), progress
+
+    def add(self, rows: list[tuple[str, str]]) -> None:
+        for key, text in rows:
+            self.by_key[key] = text
+            self.failed += not text.endswith('"error": null}')
+        self._progress(Tally(self._total, len(self.by_key), self.reused, self.failed))
+
+
+def _axes(studies: Sequence[Values]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(axis for study in studies for axis in study))

@@ -1,0 +1,196 @@
+"""What is swept: from values by axis, or single combinations, to points that share their work with their neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from itertools import product
+from typing import Any
+
+from eie_sim.errors import InputError, require, require_type, unknown
+from eie_sim.recipe import Recipe
+from eie_sim.sweep.axes import AXES, PRUNING, UNITS, WORKLOAD, pattern_fields, values_of
+from eie_sim.sweep.eie import stream_of
+from eie_sim.sweep.point import Point, Refused, key_of
+from eie_sim.sweep.subject import Subject
+from eie_sim.units.eie.config import EieConfig
+from eie_sim.units.nm.config import TensorCoreConfig
+
+MAX_POINTS = 10_000_000
+DEFAULT_CHIP = "nm-64"
+ALL, EACH = "all", "each"
+
+Values = dict[str, tuple[Any, ...]]
+Combination = dict[str, Any]
+
+
+def read_axes(grid: Mapping[str, Any] | None, points: Sequence[Mapping[str, Any]] | None) -> list[Values]:
+    """Values by axis: of the grid, all of whose combinations are run, and of each single point.
+
+    Raises InputError for unknown axes and for values that cannot be read.
+    """
+    require_type("grid", grid, Mapping, type(None))
+    require_type("points", points, list, tuple, type(None))
+    given = [{axis: values_of(axis, value) for axis, value in (grid or {}).items()}] if grid or not points else []
+    for at, point in enumerate(points or ()):
+        require_type(f"points[{at}]", point, Mapping)
+        one = {axis: values_of(axis, (value,)) for axis, value in point.items()}
+        for axis, values in one.items():
+            require(len(values) == 1, f"points[{at}]: {axis}", point[axis], "must be a single value")
+        given.append(one)
+    return given
+
+
+def densities_of(studies: Iterable[Values]) -> tuple[float, ...]:
+    """All densities that are pruned to, ascending."""
+    return tuple(sorted({float(density) for study in studies for density in study.get("density", ()) if density}))
+
+
+def points_of(subject: Subject, studies: Sequence[Values]) -> list[Point]:
+    """Every point once, in the order of the axes.
+
+    Raises InputError for layers and vectors that are not there, for an axis that no unit of the study has, for values
+    of which no combination is a design, and for too many points.
+    """
+    found: dict[str, Point] = {}
+    for study in studies:
+        for point in _expanded(subject, study):
+            found.setdefault(point.key, point)
+    return list(found.values())
+
+
+def bundles_of(subject: Subject, points: Iterable[Point]) -> list[list[Point]]:
+    """Points that share a layer, or a pruned network, together; neighbours share most."""
+    bundles: dict[Hashable, list[Point]] = {}
+    for point in points:
+        by_layer = point.layer is not None and not subject.chained
+        key = (point.layer,) if by_layer else (point.layer, point.recipe)
+        bundles.setdefault((*key, isinstance(point.design, EieConfig)), []).append(point)
+    return [_in_streams(bundle) for bundle in bundles.values()]
+
+
+def _in_streams(bundle: list[Point]) -> list[Point]:
+    """In order of first appearance: recipes, then what is counted once, then the vectors."""
+    streams: dict[tuple[Any, ...], dict[Hashable, list[Point]]] = {}
+    for point in bundle:
+        of_eie = isinstance(point.design, EieConfig)
+        counted = (point.recipe, point.design.n_pe, point.design.index_bits) if of_eie else (point.recipe,)
+        stream = stream_of(point) if of_eie else None
+        streams.setdefault(counted, {}).setdefault(stream, []).append(point)
+    by_recipe: dict[Hashable, list[Point]] = {}
+    for (recipe, *_), groups in streams.items():
+        by_recipe.setdefault(recipe, []).extend(point for group in groups.values() for point in group)
+    return [point for group in by_recipe.values() for point in group]
+
+
+def _expanded(subject: Subject, study: Values) -> Iterator[Point]:
+    layers = _layers(subject, study.get("layer", (ALL if subject.chained else EACH,)))
+    vectors = _vectors(subject, study.get("vector", (ALL,)))
+    units = _units(study)
+    recipes = _built(study, _names(study, PRUNING), _recipe, "weights") or [None]
+    designs = [design for unit in units for design in _built(study, _of_unit(study, unit), _MAKERS[unit], unit)]
+    n_point = len(layers) * len(recipes) * len(designs) * len(vectors)
+    require(n_point <= MAX_POINTS, "points", n_point, f"must be at most {MAX_POINTS} in all")
+    for layer, recipe, design, vector in product(layers, recipes, designs, vectors):
+        if isinstance(recipe, Refused):  # no weights, whatever the design is
+            refused = _with_design(recipe, design)
+            yield Point(key_of(subject.study, layer, vector, None, refused), layer, vector, None, refused)
+        else:
+            yield Point(key_of(subject.study, layer, vector, recipe, design), layer, vector, recipe, design)
+
+
+def _layers(subject: Subject, given: Sequence[str]) -> list[str | None]:
+    found: list[str | None] = []
+    for name in given:
+        if name == ALL:
+            found.append(None)
+        elif name == EACH:
+            found += subject.layers
+        elif name in subject.layers:
+            found.append(name)
+        else:
+            raise unknown("layer", name, (*subject.layers, ALL, EACH))
+    only = len(subject.layers) == 1
+    return list(dict.fromkeys(subject.layers[0] if only else name for name in found))
+
+
+def _vectors(subject: Subject, given: Sequence[Any]) -> list[int | None]:
+    found: list[int | None] = []
+    for vector in given:
+        if vector == EACH:
+            found += range(subject.n_vector)
+        else:
+            rule = f"must be in 0..{subject.n_vector - 1}, there are {subject.n_vector} vectors; or all, or each"
+            require(vector == ALL or vector < subject.n_vector, "vector", vector, rule)
+            found.append(None if vector == ALL else vector)
+    return list(dict.fromkeys(found))
+
+
+def _units(study: Values) -> tuple[str, ...]:
+    """Those asked for; else those that the axes are of, EIE where they are of neither."""
+    of_one = {axis: AXES[axis].units[0] for axis in study if len(AXES[axis].units) == 1}
+    units = study.get("unit") or tuple(unit for unit in UNITS if unit in of_one.values()) or UNITS[:1]
+    for axis, unit in of_one.items():
+        require(unit in units, axis, f"{len(study[axis])} values", f"needs unit {unit}, which is not swept")
+    return units
+
+
+def _names(study: Values, group: str) -> list[str]:
+    return [axis for axis in study if AXES[axis].group == group]
+
+
+def _of_unit(study: Values, unit: str) -> list[str]:
+    """Axes of a unit's design; chip is among the workload's."""
+    designs = [axis for axis in study if AXES[axis].group not in (PRUNING, WORKLOAD) and unit in AXES[axis].units]
+    return (["chip"] if unit == "nm" and "chip" in study else []) + designs
+
+
+def _built(study: Values, names: list[str], make: Callable[[Combination], Any], unit: str) -> list[Any]:
+    """What is made of every combination of the axes, once each; refused ones too, but for values that never work."""
+    if not names and make is _recipe:
+        return []
+    found: list[Any] = []
+    works: set[tuple[str, Any]] = set()
+    why: dict[tuple[str, Any], InputError] = {}
+    for values in product(*(study[name] for name in names)):
+        combination = dict(zip(names, values, strict=True))
+        try:
+            found.append(make(combination))
+            works.update(combination.items())
+        except InputError as error:
+            found.append(Refused(unit, tuple(combination.items()), str(error)))
+            for pair in combination.items():
+                why.setdefault(pair, error)
+    never = [pair for pair in why if pair not in works]
+    if never:
+        raise why[never[0]]
+    return list(dict.fromkeys(found))
+
+
+def _recipe(values: Combination) -> Recipe:
+    given = dict(values)
+    if "pattern" in given:
+        given |= pattern_fields(given["pattern"])
+    if given.get("pattern") == "nm":
+        given.pop("density", None)  # N of M says it
+    else:
+        rule = "must be given, a fraction of the weights to keep"
+        require(given.get("density") is not None, "density", "none", rule)
+    return Recipe(**given)
+
+
+def _eie(values: Combination) -> EieConfig:
+    return EieConfig(**values)
+
+
+def _nm(values: Combination) -> TensorCoreConfig:
+    given = dict(values)
+    return TensorCoreConfig.preset(given.pop("chip", DEFAULT_CHIP), **given)
+
+
+_MAKERS: dict[str, Callable[[Combination], Any]] = {"eie": _eie, "nm": _nm}
+
+
+def _with_design(recipe: Refused, design: Any) -> Refused:
+    unit = "eie" if isinstance(design, EieConfig) else "nm"
+    values = design.values if isinstance(design, Refused) else tuple(design.to_dict().items())
+    return Refused(unit, (*recipe.values, *values), recipe.message)
