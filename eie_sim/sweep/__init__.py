@@ -1,0 +1,1 @@
+"""Sweeps over workload, pruning and hardware: many points, each one run."""
