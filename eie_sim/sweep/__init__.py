@@ -1,1 +1,56 @@
-"""Sweeps over workload, pruning and hardware: many points, each one run."""
+"""Sweeps over pruning and hardware: grids and lists of designs, shared work, a store that survives, fronts, search.
+
+import eie_sim as es
+
+found = es.sweep.run("alex-7", grid={"density": "0.02:0.5:20", "n_pe": [1, 4, 16, 64]}, store="alex-7.jsonl")
+best = es.sweep.front(found.rows, ["cycles", "energy_nj"])
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from eie_sim.sweep.axes import AXES as AXES
+    from eie_sim.sweep.export import to_pandas as to_pandas
+    from eie_sim.sweep.export import write_csv as write_csv
+    from eie_sim.sweep.export import write_parquet as write_parquet
+    from eie_sim.sweep.figures import FIGURES as FIGURES
+    from eie_sim.sweep.file import read_study as read_study
+    from eie_sim.sweep.pareto import front as front
+    from eie_sim.sweep.pareto import hypervolume as hypervolume
+    from eie_sim.sweep.pareto import knee as knee
+    from eie_sim.sweep.running import Sweep as Sweep
+    from eie_sim.sweep.running import Tally as Tally
+    from eie_sim.sweep.running import run as run
+    from eie_sim.sweep.searching import search as search
+
+_HOME = {
+    "AXES": "axes",
+    "FIGURES": "figures",
+    "Sweep": "running",
+    "Tally": "running",
+    "front": "pareto",
+    "hypervolume": "pareto",
+    "knee": "pareto",
+    "read_study": "file",
+    "run": "running",
+    "search": "searching",
+    "to_pandas": "export",
+    "write_csv": "export",
+    "write_parquet": "export",
+}
+
+__all__ = [*_HOME]  # noqa: PLE0604  keys of the dict above, all strings
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first used: the command line asks for the axes alone."""
+    if name in _HOME:
+        return getattr(importlib.import_module(f"eie_sim.sweep.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'eie_sim.sweep' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -18,7 +18,8 @@ MODULES = sorted(
 FLOORS = [
     ["cli"],
     ["report", "validate"],
-    ["compare", "sweep"],
+    ["sweep"],
+    ["compare"],
     ["run", "pruning", "validate_nm"],
     ["cost"],
     ["engine", "energy", "formats", "archive"],
@@ -39,11 +40,12 @@ ROOMS = {
     "safetensors": {"workload"},
     "rich": {"cli", "report"},
     "cyclopts": {"cli"},
+    "distributed": {"sweep.cluster"},
     "pickle": set(),
     "urllib": set(),
     "requests": set(),
 }
-OPENS_FILES = {"workload", "archive", "report", "validate", "cli", "jit", "tables", "sweep"}
+OPENS_FILES = {"workload", "archive", "sweep", "report", "validate", "cli", "jit", "tables"}
 FILE_CALLS = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "load", "memmap", "fromfile", "tofile"}
 SIZE_LIMIT = 60
 FILE_LIMIT = 450
