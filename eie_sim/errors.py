@@ -22,7 +22,12 @@ class InputError(ValueError):
 def require(ok: bool, field: str, value: object, rule: str) -> None:
     """Raise `InputError("field=value: rule")` unless `ok`."""
     if not ok:
-        raise InputError(f"{field}={_said(value)}: {rule}")
+        raise refusal(field, value, rule)
+
+
+def refusal(field: str, value: object, rule: str) -> InputError:
+    """The error that `require` raises, for where there is another error to raise it from."""
+    return InputError(f"{field}={_said(value)}: {rule}")
 
 
 def require_one_of(field: str, value: object, choices: tuple[object, ...]) -> None:

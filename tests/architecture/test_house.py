@@ -28,6 +28,7 @@ FLOORS = [
     ["units.*.encoding", "units.*.packing", "prune", "deep_compression"],
     ["quantize", "huffman", "units.channel"],
     ["fixed", "huffman_kernels", "units.*.config", "units.*.provenance", "result", "tables", "recipe", "sparse"],
+    ["whole"],
     ["jit", "errors"],
 ]
 ROOMS = {
