@@ -18,7 +18,7 @@ MODULES = sorted(
 FLOORS = [
     ["cli"],
     ["report", "validate"],
-    ["compare"],
+    ["compare", "sweep"],
     ["run", "pruning", "validate_nm"],
     ["cost"],
     ["engine", "energy", "formats", "archive"],
@@ -43,7 +43,7 @@ ROOMS = {
     "urllib": set(),
     "requests": set(),
 }
-OPENS_FILES = {"workload", "archive", "report", "validate", "cli", "jit", "tables"}
+OPENS_FILES = {"workload", "archive", "report", "sweep", "validate", "cli", "jit", "tables"}
 FILE_CALLS = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "load", "memmap", "fromfile", "tofile"}
 SIZE_LIMIT = 60
 FILE_LIMIT = 450

@@ -1,0 +1,1 @@
+"""Sweeps over designs and networks: the store of finished rows, and its export."""
