@@ -39,6 +39,8 @@ ROOMS = {
     "safetensors": {"workload"},
     "rich": {"cli", "report"},
     "cyclopts": {"cli"},
+    "pandas": {"sweep"},
+    "pyarrow": {"sweep"},
     "pickle": set(),
     "urllib": set(),
     "requests": set(),
@@ -141,7 +143,7 @@ def test_the_golden_oracle_and_the_engines_share_nothing():
 
 
 def loaded_after(code):
-    heavy = "('numba', 'simpy', 'matplotlib', 'scipy')"
+    heavy = "('numba', 'simpy', 'matplotlib', 'scipy', 'pandas', 'pyarrow')"
     program = f"import sys\n{code}\nprint([m for m in {heavy} if m in sys.modules])"
     return subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
