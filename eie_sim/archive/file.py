@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from eie_sim.archive.content import Archive, require_kind
 from eie_sim.archive.packing import pack, unpack
 from eie_sim.errors import InputError, require
 from eie_sim.quantize import Scales
+from eie_sim.whole import as_path, write_whole
 from eie_sim.workload import Layer, Network, SharedWeights
 from eie_sim.workload.arrays import MAX_BYTES, shown
 from eie_sim.workload.files import about, is_file
@@ -41,7 +41,7 @@ def save(path: str | os.PathLike[str], archive: Archive) -> None:
     file = require_archive_path(path)
     data = to_bytes(archive)
     try:
-        _write_whole(file, data)
+        write_whole({file: data})
     except OSError as error:
         raise InputError(f"{shown(file)}: cannot be written ({error.strerror})") from error
 
@@ -52,7 +52,7 @@ def require_archive_path(path: str | os.PathLike[str]) -> Path:
     Raises InputError for a name that does not end in .safetensors, a folder that is missing or may not be written to,
     and for what is there already and no archive of ours: weights that somebody trained are never overwritten.
     """
-    file = _path("archive", path)
+    file = as_path("archive", path)
     require(file.suffix == SUFFIX, "archive", shown(file.name), f"must end in {SUFFIX}")
     said = shown(file)
     try:
@@ -70,7 +70,7 @@ def load(path: str | os.PathLike[str]) -> Archive:
 
     Raises InputError, one line, for a file that is missing, no archive, cut short, edited, or of another version.
     """
-    file = _path("path", path)
+    file = as_path("path", path)
     with about(file):
         require(is_file(file), "file", "missing", "must be an existing file")
         size = file.stat().st_size
@@ -149,16 +149,6 @@ def from_bytes(data: bytes) -> Archive:
     return Archive(network=network, source_sha256=sha256, recipe=record["recipe"], package=record["package"])
 
 
-def _path(field: str, value: Any) -> Path:
-    try:
-        text = os.fspath(value)
-    except TypeError:
-        text = None
-    ok = isinstance(text, str) and text != "" and "\0" not in text
-    require(ok, field, type(value).__name__ if text is None else repr(text), "must be a path")
-    return Path(text)
-
-
 def _tensors(archive: Archive) -> Tensors:
     tensors: Tensors = {}
     for name, stored in archive.stored.items():
@@ -226,18 +216,3 @@ def _is_archive(path: Path) -> bool:
         begin = stream.read(LENGTH_BYTES)
         length = int.from_bytes(begin, "little")
         return length <= MAX_HEADER and MANIFEST in metadata_of(begin + stream.read(length))
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    """Write under a temporary name in the same folder and rename, so that the file is never half there."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

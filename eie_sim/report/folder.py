@@ -10,13 +10,13 @@ import io
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from eie_sim.errors import InputError, require
+from eie_sim.whole import write_whole
 
 RECORD = "run.json"
 LAYERS = "layers.csv"
@@ -50,7 +50,7 @@ def write_run(folder: Path, record: dict[str, Any]) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _alone_in(folder):
-            write_whole(texts)
+            write_whole({path: text.encode() for path, text in texts.items()})
     except OSError as error:
         raise InputError(f"out={folder}: cannot be written: {error.strerror}") from error
     return list(texts)
@@ -76,26 +76,6 @@ def _alone_in(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
-
-
-def write_whole(texts: dict[Path, str]) -> None:
-    """Write files to temporary names beside them, then rename all, so that none is ever half there."""
-    temporary: dict[Path, Path] = {}
-    try:
-        for path, text in texts.items():
-            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-            temporary[path] = Path(name)
-            with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary[path].chmod(0o644)
-        for path, whole in temporary.items():
-            whole.replace(path)
-    except BaseException:
-        for left in temporary.values():
-            left.unlink(missing_ok=True)
-        raise
 
 
 def layers_csv(record: dict[str, Any]) -> str:

@@ -30,6 +30,7 @@ FLOORS = [
     ["units.*.encoding", "units.*.packing", "prune", "deep_compression"],
     ["quantize", "huffman", "units.channel"],
     ["fixed", "huffman_kernels", "units.*.config", "units.*.provenance", "result", "tables", "recipe", "sparse"],
+    ["whole"],
     ["jit", "errors"],
 ]
 ROOMS = {
@@ -41,6 +42,8 @@ ROOMS = {
     "rich": {"cli", "report"},
     "cyclopts": {"cli"},
     "distributed": {"sweep.cluster"},
+    "pandas": {"sweep"},
+    "pyarrow": {"sweep"},
     "pickle": set(),
     "urllib": set(),
     "requests": set(),
@@ -143,7 +146,7 @@ def test_the_golden_oracle_and_the_engines_share_nothing():
 
 
 def loaded_after(code):
-    heavy = "('numba', 'simpy', 'matplotlib', 'scipy')"
+    heavy = "('numba', 'simpy', 'matplotlib', 'scipy', 'pandas', 'pyarrow')"
     program = f"import sys\n{code}\nprint([m for m in {heavy} if m in sys.modules])"
     return subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
@@ -159,7 +162,7 @@ def test_only_the_reference_engine_loads_simpy():
     assert "simpy" not in loaded_after(program)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"], ["presets", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"], ["presets", "--help"], ["sweep", "--help"]])
 def test_help_loads_nothing_heavy(arguments):
     assert loaded_after(f"from eie_sim.cli import main\nmain({arguments})") == "[]"
 

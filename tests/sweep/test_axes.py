@@ -24,7 +24,7 @@ DECIMALS = st.decimals(-1000, 1000, allow_nan=False, allow_infinity=False, place
 ONE_LINE = re.compile(r"[a-z0-9_]+=[^\n]*: [^\n]+")
 
 
-def refusal(axis, given):
+def refused(axis, given):
     """The one line that a value is refused with, which begins with the axis."""
     with pytest.raises(InputError) as caught:
         values_of(axis, given)
@@ -158,8 +158,8 @@ def test_none_is_a_value_of_what_may_be_left_out():
         assert values_of(name, "none,8") == values_of(name, [None, 8])
         assert values_of(name, None) == (None,)
         assert text_of(name, None) == "none"
-    assert "or none" in refusal("window", "nothing")
-    assert "none" not in refusal("n_pe", "nothing")
+    assert "or none" in refused("window", "nothing")
+    assert "none" not in refused("n_pe", "nothing")
 
 
 def test_a_pattern_may_be_n_of_m():
@@ -167,8 +167,8 @@ def test_a_pattern_may_be_n_of_m():
     assert pattern_fields("1:8") == {"pattern": "nm", "n_keep": 1, "m_group": 8}
     assert Recipe(**pattern_fields("1:8")).m_group == 8
     assert Recipe(**pattern_fields("block")).pattern == "block"
-    assert "did you mean block" in refusal("pattern", "blok")
-    assert "N:M" in refusal("pattern", "2:4:8")
+    assert "did you mean block" in refused("pattern", "blok")
+    assert "N:M" in refused("pattern", "2:4:8")
 
 
 def test_numbers_in_tables_have_six_digits():
@@ -295,7 +295,7 @@ def test_two_values_reach_their_end_as_counting_does_or_are_refused(a, b, end):
     if expected:
         assert values_of("n_pe", f"{a},{b},...,{end}") == tuple(dict.fromkeys([a, b, *expected]))
     else:
-        assert "..." in refusal("n_pe", f"{a},{b},...,{end}")
+        assert "..." in refused("n_pe", f"{a},{b},...,{end}")
 
 
 @pytest.mark.parametrize(
@@ -370,7 +370,7 @@ def test_two_values_reach_their_end_as_counting_does_or_are_refused(a, b, end):
     ],
 )
 def test_what_text_cannot_mean(axis, text, said):
-    assert said in refusal(axis, text)
+    assert said in refused(axis, text)
 
 
 @pytest.mark.parametrize(
@@ -414,7 +414,7 @@ def test_what_text_cannot_mean(axis, text, said):
     ],
 )
 def test_what_objects_cannot_mean(axis, given):
-    refusal(axis, given)
+    refused(axis, given)
 
 
 @given(
@@ -454,7 +454,7 @@ def test_any_text_is_values_or_one_line(axis, text):
     ],
 )
 def test_too_many_values_are_refused_before_they_are_made(axis, given):
-    assert "must be at most 1000000 values" in refusal(axis, given)
+    assert "must be at most 1000000 values" in refused(axis, given)
 
 
 @pytest.mark.parametrize(
@@ -472,7 +472,7 @@ def test_too_many_values_are_refused_before_they_are_made(axis, given):
 def test_as_many_as_there_may_be(monkeypatch, most, more):
     monkeypatch.setattr(listing, "MAX_VALUES", 10)
     assert values_of("n_pe", most)
-    assert "values" in refusal("n_pe", more)
+    assert "values" in refused("n_pe", more)
 
 
 def test_a_million_values_are_made():

@@ -53,7 +53,7 @@ def study(tmp_path):
     return study
 
 
-def refusal(read, *arguments):
+def refused(read, *arguments):
     with pytest.raises(InputError) as caught:
         read(*arguments)
     assert str(caught.value).isprintable()
@@ -161,7 +161,7 @@ def test_files_are_beside_the_study_and_words_are_presets(study, tmp_path, monke
     ids=lambda text: repr(text[:40]),
 )
 def test_what_is_wrong_is_said_in_one_line_with_the_file(study, text, said):
-    line = refusal(study, text)
+    line = refused(study, text)
     assert line.startswith("study.toml: ") and said in line
 
 
@@ -171,13 +171,13 @@ def test_a_study_as_large_as_may_be(study):
 
 def test_what_is_no_file(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    assert "none.toml: study=missing" in refusal(read_study, tmp_path / "none.toml")
-    assert "study=a folder" in refusal(read_study, tmp_path)
-    assert "pipe: study=a pipe or device" in refusal(read_study, tmp_path / "pipe")
-    assert "study=missing" in refusal(read_study, "a\0b")
-    assert "study=missing" in refusal(read_study, "a\nb" * 5000)
-    assert "study=a folder" in refusal(read_study, "")
-    assert "study=int" in refusal(read_study, 3)
+    assert "none.toml: study=missing" in refused(read_study, tmp_path / "none.toml")
+    assert "study=a folder" in refused(read_study, tmp_path)
+    assert "pipe: study=a pipe or device" in refused(read_study, tmp_path / "pipe")
+    assert "study=missing" in refused(read_study, "a\0b")
+    assert "study=missing" in refused(read_study, "a\nb" * 5000)
+    assert "study=a folder" in refused(read_study, "")
+    assert "study=int" in refused(read_study, 3)
 
 
 def test_what_may_not_be_read(tmp_path, monkeypatch):
@@ -187,7 +187,7 @@ def test_what_may_not_be_read(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(type(tmp_path), "open", refuse)
-    assert refusal(read_study, tmp_path / "study.toml") == "study.toml: cannot be read (Permission denied)"
+    assert refused(read_study, tmp_path / "study.toml") == "study.toml: cannot be read (Permission denied)"
 
 
 @given(st.binary(max_size=60) | st.text('[]{}=."\n,: 0123456789abgridn_pes-+', max_size=60).map(str.encode))

@@ -1,0 +1,44 @@
+"""Paths, and files that are whole or not there."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from eie_sim.errors import require
+
+
+def as_path(field: str, value: Any) -> Path:
+    """What somebody gave as a path. Raises InputError for what can be none."""
+    try:
+        text = os.fspath(value)
+    except TypeError:
+        text = None
+    ok = isinstance(text, str) and text != "" and "\0" not in text
+    require(ok, field, type(value).__name__ if text is None else repr(text), "must be a path")
+    return Path(text)
+
+
+def write_whole(contents: dict[Path, bytes]) -> None:
+    """Write files to temporary names beside them, then rename all, so that none is ever half there.
+
+    Raises OSError; whatever was there before then stays, unless one of several files was renamed already.
+    """
+    temporary: dict[Path, Path] = {}
+    try:
+        for path, content in contents.items():
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+            temporary[path] = Path(name)
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary[path].chmod(0o644)
+        for path, whole in temporary.items():
+            whole.replace(path)
+    except BaseException:
+        for left in temporary.values():
+            left.unlink(missing_ok=True)
+        raise
