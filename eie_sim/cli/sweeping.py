@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from eie_sim.cli.axes import NO_AXES, AxisOptions, given
 from eie_sim.cli.shell import Json, app, console, print_json, print_lines
-from eie_sim.errors import InputError, require
+from eie_sim.errors import require
 
 if TYPE_CHECKING:
     from eie_sim.sweep import Sweep, Tally
@@ -23,7 +23,9 @@ STUDY_SUFFIX = ".toml"
 Study = Annotated[
     str, Parameter(help="A preset (see eie-sim presets), a file or archive with weights, or a study (TOML).")
 ]
-Objectives = Annotated[str | None, Parameter(help="Two or more of cycles, time_us, energy_nj, area_mm2, bytes, accuracy.")]
+Objectives = Annotated[
+    str | None, Parameter(help="Two or more of cycles, time_us, energy_nj, area_mm2, bytes, accuracy.")
+]
 
 
 @app.command
@@ -39,14 +41,14 @@ def sweep(
     store: Path | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
-    pareto: Objectives = None,
-    optimize: Objectives = None,
+    pareto: str | None = None,
+    optimize: str | None = None,
     trials: int | None = None,
     unfit: bool = False,
     table: Path | None = None,
     json: Json = False,
 ) -> int:
-    """Sweep pruning and hardware: a row of figures for every combination, kept in a file that a second run goes on from.
+    """Sweep pruning and hardware: figures of every combination, kept in a file, from which the same command goes on.
 
     Values are lists (1,2,8), ranges (1..16), so many even steps (0.02:0.5:20, 1:256:9:log), or go on as they begin
     (1,2,4,...,256).
@@ -70,7 +72,8 @@ def sweep(
     scheduler
         Run on the Dask cluster at this address (tcp://host:port), or with this scheduler file.
     pareto
-        Print the designs that no other beats in these, as cycles,energy_nj; those that fit.
+        Print the designs that no other beats in these: two or more of cycles, time_us, energy_nj, area_mm2, bytes,
+        accuracy, load_balance, effective_gops, utilisation, as cycles,energy_nj.
     optimize
         Search the axes for such designs instead of running all of them (needs optuna).
     trials
@@ -94,3 +97,126 @@ def sweep(
         asked["progress"] = stack.enter_context(_points_shown())
         found = _found(asked)
     return _shown(found, asked["source"], objectives or asked.get("objectives"), unfit=unfit, table=table, json=json)
+
+
+def _asked(
+    source: str,
+    axes: Any,
+    activations: Path | None,
+    activation_density: float | None,
+    seed: int | None,
+    verify: bool,
+    store: Path | None,
+    optimize: str | None,
+    trials: int | None,
+) -> dict[str, Any]:
+    """What `run` and `search` take: of the study, where the source is one, and of the options, which come first."""
+    study: dict[str, Any] = {}
+    if source.lower().endswith(STUDY_SUFFIX):
+        from eie_sim.sweep import read_study
+
+        study = read_study(source)
+        source_of_study = study.pop("workload")
+    given_here: dict[str, Any] = {
+        "activations": None if activations is None else str(activations),
+        "activation_density": activation_density,
+        "seed": seed,
+        "verify": verify or None,
+        "store": store,
+    }
+    asked = study | {name: value for name, value in given_here.items() if value is not None}
+    asked["source"] = source_of_study if study else source
+    asked["grid"] = {**study.get("grid", {}), **given(axes)}
+    rule = "must vary something, as --queue-depth 1..16 does (see eie-sim sweep --help)"
+    require(bool(asked["grid"] or asked.get("points")), "axes", "none", rule)
+    asked.setdefault("store", Path(f"{Path(source).stem}.sweep.jsonl"))
+    if asked["store"] is None:
+        asked["store"] = Path(f"{Path(source).stem}.sweep.jsonl")
+    sought = asked.pop("search", None) or {}
+    if optimize is not None:
+        sought = {**sought, "objectives": _listed("optimize", optimize)}
+    if trials is not None:
+        require("objectives" in sought, "trials", trials, "needs --optimize")
+        sought = {**sought, "trials": trials}
+    if sought:
+        require(not asked.pop("points", None), "points", "given", "must be left out in a search, which has a grid")
+        asked |= {name: value for name, value in sought.items() if value is not None}
+    return asked
+
+
+def _listed(option: str, text: str) -> tuple[str, ...]:
+    """Names between commas, known ones, two or more."""
+    from eie_sim.sweep.pareto import require_objectives
+
+    names = tuple(word.strip() for word in text.split(","))
+    require_objectives(option, names)
+    return names
+
+
+def _require_table(path: Path | None) -> None:
+    if path is not None:
+        suffixes = (".csv", ".parquet")
+        require(path.suffix.lower() in suffixes, "table", path, f"must end in {' or '.join(suffixes)}")
+
+
+def _found(asked: dict[str, Any]) -> Sweep:
+    """Run all points, or search among them."""
+    from eie_sim.archive import opened
+    from eie_sim.sweep import run, search
+
+    source = opened(asked["source"])
+    options = {name: value for name, value in asked.items() if name != "source"}
+    return search(source, **options) if "objectives" in asked else run(source, **options)
+
+
+def _shown(found: Sweep, source: str, objectives: Any, *, unfit: bool, table: Path | None, json: bool) -> int:
+    """Print a sweep, write its table, and tell by the exit code whether a point failed."""
+    from eie_sim.report import sweep as report
+
+    chosen = objectives or report.default_objectives(found)
+    record = report.sweep_record(found, workload=source, objectives=chosen, unfit=unfit)
+    if table is not None:
+        from eie_sim.sweep import write_csv, write_parquet
+
+        (write_csv if table.suffix.lower() == ".csv" else write_parquet)(found.rows, table)
+    if json:
+        print_json(record)
+    else:
+        best = [row for row in found.rows if row["key"] in set(record["front"])]
+        few = len(found.rows) <= report.SHOWN
+        if few:
+            console().print(report.sweep_table(found.rows, found.axes))
+        if best and (objectives or not few):
+            title = f"not beaten in {', '.join(chosen)}: {len(best)} of {len(found.rows):,} points"
+            console().print(report.sweep_table(best[: report.SHOWN], found.axes, title))
+        print_lines(["", *report.sweep_lines(record), *report.failure_lines(found.rows)])
+    return EXIT_FAILED if found.failed else 0
+
+
+@contextmanager
+def _points_shown() -> Iterator[Callable[[Tally], None]]:
+    """A bar on a terminal's standard error, with points done, reused and failed, the rate and the time left."""
+    if not sys.stderr.isatty():
+        yield lambda tally: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]} points/s, {task.fields[reused]} reused, {task.fields[failed]} failed, left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("points", total=None, rate="0", reused=0, failed=0)
+
+        def show(tally: Tally) -> None:
+            own = bar.tasks[0]
+            computed, elapsed = tally.done - tally.reused, own.elapsed or 0.0
+            rate = f"{computed / elapsed:,.0f}" if elapsed else "0"
+            bar.update(
+                task, total=tally.total, completed=tally.done, rate=rate, reused=tally.reused, failed=tally.failed
+            )
+
+        yield show

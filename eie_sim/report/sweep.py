@@ -69,7 +69,9 @@ def sweep_table(shown: Sequence[Record], axes: Sequence[str], title: str | None 
     keys = [axis for axis in _columns(axes) if any(axis in row for row in shown)]
     figures = [one for one in _FIGURES if any(row.get(one[0]) is not None for row in shown)]
     headings = [*keys, *(heading for _, heading, _ in figures), ""]
-    cells = [[*(_value(axis, row) for axis in keys), *(_figure(row, *one) for one in figures), _mark(row)] for row in shown]
+    cells = [
+        [*(_value(axis, row) for axis in keys), *(_figure(row, *one) for one in figures), _mark(row)] for row in shown
+    ]
     words = {at for at, axis in enumerate(keys) if any(isinstance(row.get(axis), str) for row in shown)}
     words |= {len(keys) + at for at, one in enumerate(figures) if one[2] == "text"} | {len(headings) - 1}
     return rows(headings, cells, text=words, wrapped={len(headings) - 1}, title=title)

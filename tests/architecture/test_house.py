@@ -162,7 +162,9 @@ def test_only_the_reference_engine_loads_simpy():
     assert "simpy" not in loaded_after(program)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"], ["presets", "--help"], ["sweep", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["run", "--help"], ["--version"], ["presets", "--help"], ["sweep", "--help"]]
+)
 def test_help_loads_nothing_heavy(arguments):
     assert loaded_after(f"from eie_sim.cli import main\nmain({arguments})") == "[]"
 

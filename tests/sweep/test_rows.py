@@ -1,4 +1,4 @@
-"""Rows of a sweep are what a run of the same point gives: by another way, which encodes, multiplies and times it whole."""
+"""Rows of a sweep are what a run of the same point gives, which encodes, multiplies and times it whole."""
 
 import math
 from dataclasses import replace
@@ -200,9 +200,7 @@ def test_nm_rows_are_what_simulate_gives(chip, pattern):
     row = run("digits-mlp", grid=grid, verify=True, workers=1).rows[0]
     config = es.TensorCoreConfig.preset(chip)
     n_keep, m_group = (2, 4) if pattern == "2:4" else (1, 4)
-    recipe = (
-        Recipe(density=0.3) if pattern == "element" else Recipe(pattern="nm", n_keep=n_keep, m_group=m_group)
-    )
+    recipe = Recipe(density=0.3) if pattern == "element" else Recipe(pattern="nm", n_keep=n_keep, m_group=m_group)
     network, _ = prune_network(load("digits-mlp"), recipe, config)
     weights = network.layer("fc2").layers[0].weights
     given_pattern = (1, 1) if pattern == "element" else (n_keep, m_group)
