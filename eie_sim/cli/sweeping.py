@@ -45,7 +45,7 @@ def sweep(
     optimize: str | None = None,
     trials: int | None = None,
     unfit: bool = False,
-    table: Path | None = None,
+    out: Path | None = None,
     json: Json = False,
 ) -> int:
     """Sweep pruning and hardware: figures of every combination, kept in a file, from which the same command goes on.
@@ -80,12 +80,12 @@ def sweep(
         Designs that a search runs; 200 where left out.
     unfit
         Let designs that do not fit their memories take part in --pareto and --optimize.
-    table
+    out
         Write the rows as a table too: csv or parquet.
     """
     asked = _asked(source, axes, activations, activation_density, seed, verify, store, optimize, trials)
     objectives = None if pareto is None else _listed("pareto", pareto)
-    _require_table(table)
+    _require_table(out)
     with ExitStack() as stack:
         if scheduler is not None:
             from eie_sim.sweep.cluster import cluster
@@ -96,7 +96,7 @@ def sweep(
             asked["workers"] = workers
         asked["progress"] = stack.enter_context(_points_shown())
         found = _found(asked)
-    return _shown(found, asked["source"], objectives or asked.get("objectives"), unfit=unfit, table=table, json=json)
+    return _shown(found, asked["source"], objectives or asked.get("objectives"), unfit=unfit, out=out, json=json)
 
 
 def _asked(
@@ -156,7 +156,7 @@ def _listed(option: str, text: str) -> tuple[str, ...]:
 def _require_table(path: Path | None) -> None:
     if path is not None:
         suffixes = (".csv", ".parquet")
-        require(path.suffix.lower() in suffixes, "table", path, f"must end in {' or '.join(suffixes)}")
+        require(path.suffix.lower() in suffixes, "out", path, f"must end in {' or '.join(suffixes)}")
 
 
 def _found(asked: dict[str, Any]) -> Sweep:
@@ -169,16 +169,16 @@ def _found(asked: dict[str, Any]) -> Sweep:
     return search(source, **options) if "objectives" in asked else run(source, **options)
 
 
-def _shown(found: Sweep, source: str, objectives: Any, *, unfit: bool, table: Path | None, json: bool) -> int:
+def _shown(found: Sweep, source: str, objectives: Any, *, unfit: bool, out: Path | None, json: bool) -> int:
     """Print a sweep, write its table, and tell by the exit code whether a point failed."""
     from eie_sim.report import sweep as report
 
     chosen = objectives or report.default_objectives(found)
     record = report.sweep_record(found, workload=source, objectives=chosen, unfit=unfit)
-    if table is not None:
+    if out is not None:
         from eie_sim.sweep import write_csv, write_parquet
 
-        (write_csv if table.suffix.lower() == ".csv" else write_parquet)(found.rows, table)
+        (write_csv if out.suffix.lower() == ".csv" else write_parquet)(found.rows, out)
     if json:
         print_json(record)
     else:

@@ -14,7 +14,7 @@ from eie_sim.workload.arrays import as_floats, shown
 from eie_sim.workload.files import read_arrays
 from eie_sim.workload.folders import data_folder
 from eie_sim.workload.network import NO_ACTIVATIONS, Layer, Network
-from eie_sim.workload.published import BLOCK, BLOCK_SOURCE, PAPER, Row, block_network, paper_network, paper_source, rows
+from eie_sim.workload.published import Drawn, drawn
 
 DIGITS = "digits-mlp"
 DIGITS_SOURCE = "trained on the UCI digits (models/digits-mlp)"
@@ -69,14 +69,12 @@ class Preset:
 
 def preset_names() -> tuple[str, ...]:
     """Names of all presets, the real networks first."""
-    return (*REAL, *(row.name for row in rows(PAPER)), BLOCK)
+    return (*REAL, *drawn())
 
 
 def presets() -> list[Preset]:
     """Every preset with its layers, shapes, densities and source, the real networks first. Nothing is drawn."""
-    real = (_real_record(make(0)) for make in REAL.values())
-    paper = (_drawn_record(row.name, [row], paper_source(row)) for row in rows(PAPER))
-    return [*real, *paper, _drawn_record(BLOCK, rows(BLOCK), BLOCK_SOURCE)]
+    return [*(_real_record(make(0)) for make in REAL.values()), *(_drawn_record(one) for one in drawn().values())]
 
 
 def preset_layers(name: str) -> tuple[LayerShape, ...]:
@@ -87,17 +85,13 @@ def preset_layers(name: str) -> tuple[LayerShape, ...]:
     wanted = _known(name)
     if wanted in REAL:
         return tuple(LayerShape(layer.name, layer.n_out, layer.n_in) for layer in REAL[wanted](0).layers)
-    listed = rows(BLOCK) if wanted == BLOCK else [row for row in rows(PAPER) if row.name == wanted]
-    return tuple(LayerShape(row.name, row.n_out, row.n_in) for row in listed)
+    return tuple(LayerShape(row.name, row.n_out, row.n_in) for row in drawn()[wanted].rows)
 
 
 def drawn_preset(name: str) -> Preset | None:
     """The record of a preset that is drawn when it is loaded, its name in any case; None for any other name."""
-    wanted = name.lower()
-    if wanted == BLOCK:
-        return _drawn_record(BLOCK, rows(BLOCK), BLOCK_SOURCE)
-    row = {row.name: row for row in rows(PAPER)}.get(wanted)
-    return None if row is None else _drawn_record(row.name, [row], paper_source(row))
+    found = drawn().get(name.lower())
+    return None if found is None else _drawn_record(found)
 
 
 def load_preset(name: str, *, layer: str | None = None, seed: int = 0, before_pruning: bool = False) -> Network:
@@ -110,12 +104,9 @@ def load_preset(name: str, *, layer: str | None = None, seed: int = 0, before_pr
     """
     wanted = _known(name)
     require_type("layer", layer, str, type(None))
-    if wanted == BLOCK:
-        return block_network(layer, seed)
-    paper = {row.name: row for row in rows(PAPER)}
-    network = (
-        REAL[wanted](seed) if wanted in REAL else paper_network(paper[wanted], seed, before_pruning=before_pruning)
-    )
+    if wanted not in REAL:
+        return drawn()[wanted].network(layer=layer, seed=seed, before_pruning=before_pruning)
+    network = REAL[wanted](seed)
     return network if layer is None else network.layer(layer)
 
 
@@ -126,15 +117,15 @@ def _known(name: str) -> str:
     return name.lower()
 
 
-def _drawn_record(name: str, layers: list[Row], source: str) -> Preset:
+def _drawn_record(preset: Drawn) -> Preset:
     return Preset(
-        name=name,
+        name=preset.name,
         kind="synthetic",
-        layers=tuple(row.name for row in layers),
-        shapes=tuple((row.n_out, row.n_in) for row in layers),
-        weight_density=tuple(row.weight_density for row in layers),
-        activation_density=tuple(row.activation_density for row in layers),
-        source=source,
+        layers=tuple(row.name for row in preset.rows),
+        shapes=tuple((row.n_out, row.n_in) for row in preset.rows),
+        weight_density=tuple(row.weight_density for row in preset.rows),
+        activation_density=tuple(row.activation_density for row in preset.rows),
+        source=preset.source,
     )
 
 

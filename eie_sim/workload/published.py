@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from eie_sim.errors import unknown
@@ -50,38 +52,58 @@ def rows(model: str) -> list[Row]:
         ]
 
 
-def paper_network(row: Row, seed: int, *, before_pruning: bool = False) -> Network:
-    """The network of one layer of the EIE paper, drawn pruned, or dense and yet to be pruned."""
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """A preset whose layers are drawn when they are loaded.
+
+    draw : a row, the seed and whether before pruning -> the layer
+    """
+
+    name: str
+    rows: tuple[Row, ...]
+    source: str
+    draw: Callable[[Row, int, bool], Layer]
+
+    def network(self, *, layer: str | None, seed: int, before_pruning: bool) -> Network:
+        """The layers, or only one of them: no other is drawn then. Raises InputError: did you mean."""
+        known = {row.name: row for row in self.rows}
+        if layer is not None and layer not in known:
+            raise unknown("layer", shown(layer), known)
+        wanted = self.rows if layer is None else (known[layer],)
+        part = layer is not None and len(self.rows) > 1
+        return Network(
+            name=f"{self.name}/{layer}" if part else self.name,
+            layers=tuple(self.draw(row, seed, before_pruning) for row in wanted),
+            chained=False,
+            source=self.source,
+            seed=seed,
+        )
+
+
+def drawn() -> dict[str, Drawn]:
+    """Every preset of published shapes, by name: each layer of the EIE paper, all nine together, the LLaMA block."""
+    paper = tuple(rows(PAPER))
+    found = [Drawn(name=row.name, rows=(row,), source=_of_paper(row.network), draw=_paper_layer) for row in paper]
+    found.append(Drawn(name=PAPER, rows=paper, source=_of_paper("all nine layers"), draw=_paper_layer))
+    found.append(Drawn(name=BLOCK, rows=tuple(rows(BLOCK)), source=BLOCK_SOURCE, draw=_block_layer))
+    return {one.name: one for one in found}
+
+
+def _of_paper(what: str) -> str:
+    return f"synthetic, shape and densities of {what}: {PAPER_SOURCE}"
+
+
+def _paper_layer(row: Row, seed: int, before_pruning: bool) -> Layer:
+    """Drawn pruned, or dense and yet to be pruned."""
     if before_pruning:
-        row = row._replace(weight_density=1.0)
-        weights: Weights = synthetic.dense_weights(row.name, n_out=row.n_out, n_in=row.n_in, seed=seed)
-    else:
-        weights = synthetic.weights(row.name, n_out=row.n_out, n_in=row.n_in, density=row.weight_density, seed=seed)
-    layer = _layer(row, row.name, weights, seed)
-    return Network(name=row.name, layers=(layer,), chained=False, source=paper_source(row), seed=seed)
+        dense = synthetic.dense_weights(row.name, n_out=row.n_out, n_in=row.n_in, seed=seed)
+        return _layer(row._replace(weight_density=1.0), row.name, dense, seed)
+    weights = synthetic.weights(row.name, n_out=row.n_out, n_in=row.n_in, density=row.weight_density, seed=seed)
+    return _layer(row, row.name, weights, seed)
 
 
-def paper_source(row: Row) -> str:
-    """Where a layer of the EIE paper comes from, in words."""
-    return f"synthetic, shape and densities of {row.network}: {PAPER_SOURCE}"
-
-
-def block_network(layer: str | None, seed: int) -> Network:
-    """The block, 0.8 GB of float32, or one layer of it: no other is drawn then. Raises InputError: did you mean."""
-    known = {row.name: row for row in rows(BLOCK)}
-    if layer is not None and layer not in known:
-        raise unknown("layer", shown(layer), known)
-    wanted = known.values() if layer is None else (known[layer],)
-    return Network(
-        name=BLOCK if layer is None else f"{BLOCK}/{layer}",
-        layers=tuple(_block_layer(row, seed) for row in wanted),
-        chained=False,
-        source=BLOCK_SOURCE,
-        seed=seed,
-    )
-
-
-def _block_layer(row: Row, seed: int) -> Layer:
+def _block_layer(row: Row, seed: int, before_pruning: bool) -> Layer:
+    """Dense: how far it is pruned is the user's choice."""
     stream = f"{BLOCK}/{row.name}"
     return _layer(row, stream, synthetic.dense_weights(stream, n_out=row.n_out, n_in=row.n_in, seed=seed), seed)
 

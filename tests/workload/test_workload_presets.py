@@ -51,7 +51,7 @@ def test_paper_layers_have_the_published_shape_and_density(name):
 
 def test_the_list_has_all_of_them():
     records = presets()
-    assert [record.name for record in records] == [*REAL, *PAPER, BLOCK] == list(preset_names())
+    assert [record.name for record in records] == [*REAL, *PAPER, "eie-paper", BLOCK] == list(preset_names())
     assert [record.name for record in records if record.kind == "real"] == REAL
     for record in records[len(REAL) : -1]:
         n_out, n_in, *densities = PAPER[record.name]
