@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from eie_sim.cli.axes import NO_AXES, AxisOptions, given
-from eie_sim.cli.shell import Json, app, console, print_json, print_lines
-from eie_sim.errors import require
+from eie_sim.cli.shell import Json, app, console, print_json
+from eie_sim.errors import InputError, require
 
 if TYPE_CHECKING:
     from eie_sim.sweep import Sweep, Tally
@@ -148,9 +148,10 @@ def _listed(option: str, text: str) -> tuple[str, ...]:
     """Names between commas, known ones, two or more."""
     from eie_sim.sweep.pareto import require_objectives
 
-    names = tuple(word.strip() for word in text.split(","))
-    require_objectives(option, names)
-    return names
+    try:
+        return require_objectives([word.strip() for word in text.split(",")])
+    except InputError as error:
+        raise InputError(f"{option}: {error}") from None
 
 
 def _require_table(path: Path | None) -> None:
@@ -182,14 +183,7 @@ def _shown(found: Sweep, source: str, objectives: Any, *, unfit: bool, out: Path
     if json:
         print_json(record)
     else:
-        best = [row for row in found.rows if row["key"] in set(record["front"])]
-        few = len(found.rows) <= report.SHOWN
-        if few:
-            console().print(report.sweep_table(found.rows, found.axes))
-        if best and (objectives or not few):
-            title = f"not beaten in {', '.join(chosen)}: {len(best)} of {len(found.rows):,} points"
-            console().print(report.sweep_table(best[: report.SHOWN], found.axes, title))
-        print_lines(["", *report.sweep_lines(record), *report.failure_lines(found.rows)])
+        report.print_sweep(record, console(), with_front=bool(objectives))
     return EXIT_FAILED if found.failed else 0
 
 

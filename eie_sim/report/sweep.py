@@ -8,9 +8,9 @@ from typing import Any
 from rich.table import Table
 
 from eie_sim.report.record import versions
-from eie_sim.report.text import Record, percent, rows
+from eie_sim.report.text import Record, Screen, percent, rows
 from eie_sim.sweep import Sweep, front
-from eie_sim.sweep.axes import text_of
+from eie_sim.sweep.axes import AXES, PRUNING, WORKLOAD, text_of
 
 SHOWN = 40
 """Most rows of a table; all are in the store."""
@@ -35,7 +35,7 @@ _FIGURES: tuple[tuple[str, str, str], ...] = (
 
 def sweep_record(found: Sweep, *, workload: str, objectives: Sequence[str], unfit: bool) -> Record:
     """All rows with what they come from, and those on the front of the objectives."""
-    best = front_of(found, objectives, unfit=unfit)
+    best = front(found.rows, objectives, all_rows=unfit)
     return {
         "workload": workload,
         "seed": found.seed,
@@ -48,14 +48,61 @@ def sweep_record(found: Sweep, *, workload: str, objectives: Sequence[str], unfi
         "damaged_kept_in": None if found.aside is None else str(found.aside),
         "versions": versions(),
         "objectives": list(objectives),
-        "front": [row["key"] for row in best],
+        "front": [row["key"] for row in best.rows],
+        "left_out": best.left_out,
         "rows": found.rows,
     }
 
 
-def front_of(found: Sweep, objectives: Sequence[str], *, unfit: bool) -> list[Record]:
-    """Rows that no other is better than; none for a single objective or no row."""
-    return list(front(found.rows, objectives, all_rows=unfit)) if len(objectives) > 1 else []
+def print_sweep(record: Record, console: Screen, *, with_front: bool) -> None:
+    """Print all rows of a small sweep, the fastest of a large one, the front where it is wanted, and what failed."""
+    found, axes = record["rows"], record["axes"]
+    if len(found) <= SHOWN:
+        console.print(sweep_table(found, axes))
+    else:
+        by, fastest = fastest_rows(found, axes)
+        title = f"fewest cycles for each {', '.join(by)}, of {len(found):,} points"
+        console.print(sweep_table(fastest, axes, title))
+    if with_front:
+        best = _distinct(record)
+        shown = [best[at * (len(best) - 1) // (SHOWN - 1)] for at in range(SHOWN)] if len(best) > SHOWN else best
+        fewer = f", {SHOWN} of them from end to end" if len(best) > SHOWN else ""
+        console.print()
+        console.print(sweep_table(shown, axes, f"not beaten in {', '.join(record['objectives'])}: {len(best)}{fewer}"))
+    console.print()
+    for line in (*sweep_lines(record), *failure_lines(found)):
+        console.print(line, soft_wrap=True)
+
+
+def fastest_rows(found: Sequence[Record], axes: Sequence[str]) -> tuple[list[str], list[Record]]:
+    """The fastest row of each kind of weights, or of the values of the first axis that has few; and those axes.
+
+    Rows that fit come before others, and of rows as fast the one given first.
+    """
+    varying = [axis for axis in ["layer", *axes] if len({_cell(axis, row) for row in found}) > 1]
+    varying = list(dict.fromkeys(varying))
+    weights = [axis for axis in varying if AXES[axis].group in (WORKLOAD, PRUNING)]
+    for by in (weights, *([axis] for axis in varying)):
+        groups: dict[tuple[str, ...], list[Record]] = {}
+        for row in found:
+            groups.setdefault(tuple(_cell(axis, row) for axis in by), []).append(row)
+        if by and len(groups) <= SHOWN:
+            return list(by), [min(group, key=_speed) for group in groups.values()]
+    return varying[:1], list(found[:SHOWN])
+
+
+def _speed(row: Record) -> tuple[bool, bool, int]:
+    return row["error"] is not None, not row.get("fits", False), row.get("cycles", 0)
+
+
+def _distinct(record: Record) -> list[Record]:
+    """Rows of the front, the first of those that are equal in all objectives."""
+    by_key = {row["key"]: row for row in record["rows"]}
+    kept: dict[tuple[Any, ...], Record] = {}
+    for key in record["front"]:
+        row = by_key[key]
+        kept.setdefault(tuple(row[name] for name in record["objectives"]), row)
+    return list(kept.values())
 
 
 def default_objectives(found: Sweep) -> tuple[str, ...]:
@@ -66,11 +113,11 @@ def default_objectives(found: Sweep) -> tuple[str, ...]:
 
 def sweep_table(shown: Sequence[Record], axes: Sequence[str], title: str | None = None) -> Table:
     """A row for each point: the axes that were given, then figures that any of them has, then what does not fit."""
-    keys = [axis for axis in _columns(axes) if any(axis in row for row in shown)]
+    keys = [axis for axis in _columns(shown, axes) if any(axis in row for row in shown)]
     figures = [one for one in _FIGURES if any(row.get(one[0]) is not None for row in shown)]
     headings = [*keys, *(heading for _, heading, _ in figures), ""]
     cells = [
-        [*(_value(axis, row) for axis in keys), *(_figure(row, *one) for one in figures), _mark(row)] for row in shown
+        [*(_cell(axis, row) for axis in keys), *(_figure(row, *one) for one in figures), _mark(row)] for row in shown
     ]
     words = {at for at, axis in enumerate(keys) if any(isinstance(row.get(axis), str) for row in shown)}
     words |= {len(keys) + at for at, one in enumerate(figures) if one[2] == "text"} | {len(headings) - 1}
@@ -102,12 +149,13 @@ def failure_lines(shown: Sequence[Record]) -> list[str]:
     return lines + ([f"! and {more:,} other errors"] if more > 0 else [])
 
 
-def _columns(axes: Sequence[str]) -> list[str]:
-    """Axes as columns are named; a chip is told from others by its fields."""
-    return ["layer", *(axis for axis in axes if axis not in ("layer", "n_keep", "m_group"))]
+def _columns(shown: Sequence[Record], axes: Sequence[str]) -> list[str]:
+    """Axes as columns are named; the layer where there are several, or where it was asked for."""
+    layer = "layer" in axes or len({row["layer"] for row in shown}) > 1
+    return [*(["layer"] if layer else []), *(axis for axis in axes if axis not in ("layer", "n_keep", "m_group"))]
 
 
-def _value(axis: str, row: Record) -> str:
+def _cell(axis: str, row: Record) -> str:
     value = row.get(axis)
     if value is None:
         return ""

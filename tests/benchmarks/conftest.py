@@ -6,6 +6,7 @@ import time
 import pytest
 
 RATIOS = []
+NOTES = []
 
 
 @pytest.fixture
@@ -24,6 +25,12 @@ def ratio(request, benchmark):
     return measure
 
 
+@pytest.fixture
+def note():
+    """Call with a line that is shown at the end of the run."""
+    return NOTES.append
+
+
 def _seconds(function):
     start = time.perf_counter()
     function()
@@ -31,6 +38,8 @@ def _seconds(function):
 
 
 def pytest_terminal_summary(terminalreporter):
+    for line in NOTES:
+        terminalreporter.write_line(line)
     if not RATIOS:
         return
     terminalreporter.write_sep("-", "ratios, medians of one run")
