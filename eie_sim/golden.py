@@ -11,6 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+STRIP = 64
+"""Columns that weights are compared in at a time, so that what is compared stays in the cache."""
+
 
 class Golden(NamedTuple):
     """Result of the oracle for a batch of vectors.
@@ -57,24 +60,28 @@ def matmul(
     unit = 0.0 if shift == 0 else (0.5 if rules.rounding == "nearest" else 1.0) / 2.0**rules.accumulator
     limit = 2 ** (rules.accumulator_bits - 1)
 
-    shape = (len(x), codes.shape[0])
-    output, saturated = np.zeros(shape, np.int64), np.zeros(shape, np.bool_)
-    real, bound, gross = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    # A row for each output, so that a column adds to those it has weights for; real, gross and bound side by side.
+    n_out, n_vector = codes.shape[0], len(x)
+    output, saturated = np.zeros((n_out, n_vector), np.int64), np.zeros((n_out, n_vector), np.bool_)
+    floats = np.zeros((n_out, 3 * n_vector))
+    book, word, word_value = codebook[:, None], word[:, None], word_value[:, None]
     for j in np.flatnonzero((x != 0).any(axis=0) & codes.any(axis=0)):
-        who = np.flatnonzero(x[:, j])
-        column, there = codes[:, j], codes[:, j] != 0
-        value, value_raw = x[who, j, None], x_raw[who, j, None]
-        product = (word * value_raw + half) >> shift
-        total = output[who] + product[:, column] * there
-        output[who] = np.clip(total, -limit, limit - 1)
-        saturated[who] |= total != output[who]
-        real[who] += (codebook * value)[:, column] * there
-        gross[who] += np.abs(codebook * value)[:, column] * there
-        error = np.abs(codebook - word_value) * np.abs(value)
+        there = np.flatnonzero(codes[:, j] != 0)
+        column, value, value_raw = codes[there, j], x[:, j], x_raw[:, j]
+        total = output.take(there, axis=0) + ((word * value_raw + half) >> shift).take(column, axis=0)
+        clamped = np.minimum(np.maximum(total, -limit), limit - 1)
+        output[there] = clamped
+        over = total != clamped
+        if over.any():
+            saturated[there] |= over
+        error = np.abs(book - word_value) * np.abs(value)
         error += np.abs(word_value) * np.abs(value - value_raw / 2.0**rules.activation)
         error += np.where(value_raw != 0, unit, 0.0)
-        bound[who] += error[:, column] * there
-    return Golden(output, saturated, real, bound + _float_error(codes.shape[1]) * gross)
+        product = book * value
+        terms = np.concatenate([product, np.abs(product), error], axis=1)
+        floats[there] = floats.take(there, axis=0) + terms.take(column, axis=0)
+    real, gross, bound = floats.T.reshape(3, n_vector, n_out)
+    return Golden(output.T, saturated.T, real, bound + _float_error(codes.shape[1]) * gross)
 
 
 def write_back(output: ArrayLike, accumulator: int, activation: int) -> NDArray[np.int64]:
@@ -92,36 +99,37 @@ def write_back(output: ArrayLike, accumulator: int, activation: int) -> NDArray[
     return np.asarray(np.minimum(kept + up, 32767), dtype=np.int64)
 
 
-def misencoded(weights: ArrayLike, codes: NDArray[np.uint8], codebook: NDArray[np.float64]) -> int:
+def misencoded(weights: Any, codes: NDArray[np.uint8], codebook: NDArray[np.float64]) -> int:
     """Count weights [n_out, n_in] stored wrongly: a zero with a code, or one without its nearest codebook value.
 
-    Dense or scipy.sparse; nearest up to rounding of the weights' own type.
+    Dense or scipy.sparse; nearest up to rounding of the weights' own type. Where any code is out of place, only those
+    are counted.
     """
-    column, row, given = _triplets(weights)
-    value = given.astype(np.float64)
-    stored_column, stored_row = np.nonzero(codes.T)
-    if not (np.array_equal(column, stored_column) and np.array_equal(row, stored_row)):
-        at, stored_at = column * codes.shape[0] + row, stored_column * codes.shape[0] + stored_row
-        return int(np.setxor1d(at, stored_at).size)
-    distance = np.abs(codebook[codes[row, column]] - value)
+    sparse = hasattr(weights, "tocsc")
+    weights = weights.tocsc() if sparse else np.asarray(weights)
+    slack = 4 * np.finfo(weights.dtype if weights.dtype.kind == "f" else np.float64).eps
+    slack *= np.abs(codebook).max(initial=0)
+    misplaced = wrong = 0
+    for at in range(0, codes.shape[1], STRIP):
+        strip = weights[:, at : at + STRIP]
+        given = np.ascontiguousarray(strip.toarray() if sparse else strip).reshape(-1)
+        stored = np.ascontiguousarray(codes[:, at : at + STRIP]).reshape(-1)
+        there = stored != 0
+        misplaced += int(np.count_nonzero((given != 0) != there))
+        kept = np.flatnonzero(there)
+        wrong += _far_from_nearest(given[kept].astype(np.float64), stored[kept], codebook, slack)
+    return misplaced or wrong
+
+
+def _far_from_nearest(
+    value: NDArray[np.float64], code: NDArray[np.uint8], codebook: NDArray[np.float64], slack: float
+) -> int:
+    """Count values whose codebook value is farther than the nearest one by more than `slack`."""
+    distance = np.abs(codebook[code] - value)
     nearest = np.full(value.shape, np.inf)
     for centre in codebook[1:]:
         np.minimum(nearest, np.abs(centre - value), out=nearest)
-    slack = 4 * np.finfo(given.dtype if given.dtype.kind == "f" else np.float64).eps * np.abs(codebook).max(initial=0)
     return int(np.count_nonzero(distance > nearest + slack))
-
-
-def _triplets(weights: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.floating]]:
-    """Columns, rows and values of the non-zeros, column by column."""
-    if hasattr(weights, "tocsc"):
-        sparse = weights.tocsc(copy=True)
-        sparse.sum_duplicates()
-        sparse.eliminate_zeros()
-        column = np.repeat(np.arange(sparse.shape[1]), np.diff(sparse.indptr))
-        return column, sparse.indices.astype(np.int64), sparse.data
-    dense = np.asarray(weights)
-    column, row = np.nonzero(dense.T)
-    return column, row, dense[row, column]
 
 
 def _inputs(given: NDArray[Any], rules: Arithmetic, *, n_column: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

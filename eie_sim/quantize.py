@@ -18,6 +18,12 @@ from eie_sim.fixed import MAX_FRACTIONAL_BITS, largest_fractional_bits
 MAX_ROUNDS = 10_000
 """Rounds of k-means before giving up; a few hundred are usual."""
 
+FEW = 64
+"""Thresholds that it is faster to compare every weight with than to search."""
+
+CHUNK = 2**15
+"""Weights that are put into clusters at a time, so that they stay in the cache."""
+
 ACTIVATION_BITS_WITH_BIAS = 14
 """Most fractional bits of an activation beside a bias, whose driving 1.0 has to fit a word."""
 
@@ -141,4 +147,12 @@ def _sums(ordered: NDArray[np.floating], starts: NDArray[np.intp]) -> NDArray[np
 
 def assign(weights: NDArray[np.floating], thresholds: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Cluster of each weight, 0 to len(thresholds), in the weights' shape."""
-    return np.searchsorted(thresholds.astype(weights.dtype), weights, side="left").astype(np.uint8)
+    cuts = thresholds.astype(weights.dtype)
+    if cuts.size > FEW:
+        return np.searchsorted(cuts, weights, side="left").astype(np.uint8)
+    flat, clusters = weights.reshape(-1), np.zeros(weights.size, dtype=np.uint8)
+    for start in range(0, flat.size, CHUNK):
+        part, of_part = flat[start : start + CHUNK], clusters[start : start + CHUNK]
+        for cut in cuts:
+            of_part += part > cut
+    return clusters.reshape(weights.shape)

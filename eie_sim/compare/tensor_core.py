@@ -121,17 +121,15 @@ def padded(weights: NDArray[Any], group: int) -> NDArray[Any]:
 
 def check_product(name: str, matrix: Any, vectors: NDArray[Any]) -> None:
     """Raise InputError where the packed product is not exact (int8), or beyond its derived bound (float16)."""
-    from eie_sim.units.nm.functional import error_bound, multiply
+    from eie_sim.units.nm.functional import wrong_outputs
 
     read = np.pad(vectors.T, ((0, matrix.n_in - vectors.shape[1]), (0, 0)))
     if matrix.element == "int8":
         b = np.rint(read * (INT8_MAX / max(float(np.abs(read).max()), 1e-30))).astype(np.int8)
-        wrong = multiply(matrix, b) != matrix.decode().astype(np.int64) @ b.astype(np.int64)
     else:
         b = read.astype(np.float32)
-        exact = matrix.decode().astype(np.float64) @ b.astype(np.float64)
-        wrong = np.abs(multiply(matrix, b) - exact) > error_bound(matrix, b)
-    require(not wrong.any(), f"layer {name}: outputs", int(wrong.sum()), "differ from the dense product")
+    wrong = wrong_outputs(matrix, b)
+    require(not wrong, f"layer {name}: outputs", wrong, "differ from the dense product")
 
 
 def _each(words: Any) -> str:

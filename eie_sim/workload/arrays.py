@@ -101,7 +101,8 @@ def _csc(field: str, matrix: Any) -> Any:
 def nonzero_fraction(array: Any) -> float:
     """Fraction of a numpy array or csc matrix that is not zero; 0 where it is empty."""
     total = int(np.prod(array.shape, dtype=object))
-    return int(np.count_nonzero(array.data if is_sparse(array) else array)) / total if total else 0.0
+    values = array.data if is_sparse(array) else array
+    return int(np.count_nonzero(values != 0)) / total if total else 0.0  # numpy counts booleans several times faster
 
 
 def require_plain(field: str, array: Any) -> None:

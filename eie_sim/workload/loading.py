@@ -120,7 +120,8 @@ def _pruned_layer(layer: Layer, dense: Layer, density: float) -> Layer:
 
 def _prune_dense(weights: Any, density: float) -> Any:
     mask = magnitude(weights, density=density).mask
-    return np.where(mask, weights, weights.dtype.type(0))
+    bits = weights.view(f"u{weights.itemsize}")  # products of floats would leave zeros with a sign
+    return np.multiply(bits, mask).view(weights.dtype)
 
 
 def _prune_sparse(weights: Any, density: float) -> Any:

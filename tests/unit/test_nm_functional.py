@@ -8,6 +8,8 @@ from test_nm_matrix import random_nm
 
 from eie_sim import NmMatrix
 from eie_sim.errors import InputError
+from eie_sim.prune import pattern
+from eie_sim.units.nm import functional
 from eie_sim.units.nm.functional import error_bound, multiply
 
 
@@ -215,3 +217,21 @@ def test_the_bound_is_of_float16_and_of_the_same_weights():
         error_bound(HALF, B, np.zeros((1, 8)))
     with pytest.raises(InputError, match=r"weights\[0, 0\]=nan: must be finite"):
         error_bound(HALF, B, np.full((2, 8), np.nan))
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.int8])
+def test_wrong_outputs_are_counted(kind, monkeypatch):
+    monkeypatch.setattr(functional, "STRIP", 40)
+    rng = np.random.default_rng(3)
+    w = rng.integers(-9, 9, (30, 16)) * pattern.nm(2, 4).prune(rng.random((30, 16))).mask
+    matrix = NmMatrix.from_dense(w.astype(kind))
+    b = rng.integers(-9, 9, (16, 3)).astype(kind)
+    output = multiply(matrix, b)
+    assert functional.wrong_outputs(matrix, b) == functional.wrong_outputs(matrix, b, output) == 0
+    output[[2, 29], [0, 2]] += 1
+    assert functional.wrong_outputs(matrix, b, output) == 2
+    if kind == np.float32:
+        output[5, 1] = np.nan
+        assert functional.wrong_outputs(matrix, b, output) == 3
+    with pytest.raises(InputError, match=r"output=shape \(3, 30\): must be \(30, 3\)"):
+        functional.wrong_outputs(matrix, b, output.T)

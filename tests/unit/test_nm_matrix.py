@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from eie_sim import NmMatrix, footprint
 from eie_sim.errors import InputError
+from eie_sim.units.nm import matrix as nm_matrix
 from eie_sim.units.nm.vendor import from_vendor, to_vendor
 
 NIBBLES = [
@@ -407,3 +408,18 @@ def test_a_matrix_built_by_hand_cannot_point_beyond_itself(changes, message):
     fields = {name: getattr(good, name) for name in good.__dataclass_fields__}
     with pytest.raises(InputError, match=message):
         NmMatrix(**{**fields, **changes})
+
+
+def test_float32_is_rounded_to_float16_as_numpy_does():
+    every = np.arange(2**16, dtype=np.uint16).view(np.float16).astype(np.float32)
+    ordered = np.sort(every[np.isfinite(every)]).astype(np.float64)
+    middles = ((ordered[1:] + ordered[:-1]) / 2).astype(np.float32)
+    around = [np.nextafter(middles, np.float32(side)) for side in (-np.inf, np.inf)]
+    any_bits = np.random.default_rng(0).integers(0, 2**32, 10**6, dtype=np.uint32).view(np.float32)
+    given = np.concatenate([every, middles, *around, any_bits])
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        expected = given.astype(np.float16)
+    got = nm_matrix._to_float16(given)
+    nan = np.isnan(given)
+    np.testing.assert_array_equal(got.view(np.uint16)[~nan], expected.view(np.uint16)[~nan])
+    assert np.isnan(got[nan]).all()

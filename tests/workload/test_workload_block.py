@@ -1,5 +1,9 @@
 """The block of LLaMA-2-7B: shapes, labels, and that only what is asked for is drawn."""
 
+import json
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -138,3 +142,41 @@ def test_a_misspelt_layer_is_refused_before_anything_is_drawn(drawn):
 def test_bad_input_is_one_line(call, said):
     with pytest.raises(InputError, match=said):
         call()
+
+
+WHOLE = """
+import json, resource, sys, time
+from eie_sim import EieConfig
+from eie_sim.energy import EnergyTable
+from eie_sim.engine import simulate
+from eie_sim.prune import pattern, score
+from eie_sim.run import matrix_for, run_layer
+from eie_sim.units.nm.functional import wrong_outputs
+from eie_sim.units.nm.matrix import NmMatrix
+from eie_sim.workload import load, preset_layers, pruned
+
+start, config, weights, wrong = time.perf_counter(), EieConfig(), 0, 0
+table = EnergyTable.for_config(config)
+for name, *_ in preset_layers("llama-2-7b-block"):
+    network = load("llama-2-7b-block", layer=name)
+    (dense,), (layer,) = network.layers, pruned(network, 0.1).layers
+    matrix = matrix_for(layer, config)
+    run = run_layer(layer, matrix, layer.activations, config, inputs="", engine="fast", table=table)
+    weights, wrong = weights + run.verification.weights, wrong + (not run.verification.ok)
+    del layer, matrix, run
+    nm = NmMatrix.from_dense(dense.weights * pattern.nm(2, 4).prune(score.l1(dense.weights)).mask)
+    wrong += wrong_outputs(nm, dense.activations.T, simulate(nm, dense.activations).output.T)
+    del network, dense, nm
+peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(json.dumps([weights, int(wrong), time.perf_counter() - start, peak_kb]))
+"""
+
+
+@pytest.mark.slow
+def test_the_whole_block_on_both_units_layer_by_layer():
+    done = subprocess.run([sys.executable, "-c", WHOLE], capture_output=True, text=True, check=True)
+    weights, wrong, seconds, peak_kb = json.loads(done.stdout)
+    assert weights == 202_375_168
+    assert wrong == 0
+    assert seconds < 60
+    assert peak_kb < 1.5e6  # far below the 4 GB it may take, so that two can share the work

@@ -118,6 +118,13 @@ def _fill_nonzeros(dense, cursor, rows, values):
 
 
 @kernel
+def divmod_small(row, n_pe):
+    """(row // n_pe, row % n_pe) of a row >= 0 by one division of 32 bits, which takes a third of one of 64."""
+    local = np.uint32(row) // np.uint32(n_pe)
+    return np.int64(local), np.int64(np.uint32(row) - local * np.uint32(n_pe))
+
+
+@kernel
 def count_entries(starts, rows, reach, pointers, padding):
     """Fill column pointers and padding; an entry reaches over `reach` local rows. Returns the entries of all PEs.
 
@@ -158,8 +165,7 @@ def fill_entries(starts, rows, values, pe_starts, pointers, reach, codes, gaps):
     for j in range(len(starts) - 1):
         next_row[:] = 0
         for at in range(starts[j], starts[j + 1]):
-            p = rows[at] % n_pe
-            local = rows[at] // n_pe
+            local, p = divmod_small(rows[at], n_pe)
             gap = local - next_row[p]
             while gap >= reach:
                 gaps[cursor[p]] = reach - 1

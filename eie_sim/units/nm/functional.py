@@ -35,6 +35,9 @@ FLOAT16_UNIT, FLOAT16_TINY = 2.0**-11, 2.0**-25
 FLOAT32_UNIT = 2.0**-24
 """Relative error of one rounded float32 sum."""
 
+STRIP = 2**18
+"""Dense weights that are checked at a time, so that they stay in the cache."""
+
 KEPT_BLOCK, VECTOR_BLOCK = 64, 512
 """Kept values and vectors that a kernel takes at a time, so that the rows of B they use stay in the core's cache."""
 
@@ -73,20 +76,43 @@ def error_bound(matrix: NmMatrix, b: ArrayLike, weights: ArrayLike | None = None
     """
     inputs = _inputs(matrix, b)
     require(matrix.element == "float16", "matrix", matrix.element, "must be float16; the product of int8 is exact")
-    v, y = np.abs(matrix.decode().astype(np.float64)), np.abs(inputs.astype(np.float64))
-    given = as_array("b", b)
-    x, dx = np.abs(given.astype(np.float64)), _rounding(given)
-    w, dw = v, np.zeros((1, 1))
-    if weights is not None:
-        dense = as_dense("weights", weights)
-        require(dense.shape == matrix.shape, "weights", f"shape {dense.shape}", f"must be {matrix.shape}")
-        require_finite("weights", dense)
-        w, dw = np.abs(dense.astype(np.float64)), _rounding(dense)
     require(matrix.n_kept < 1 / FLOAT32_UNIT, "n_kept", matrix.n_kept, "must be below 2**24 for the bound to exist")
     added = max(matrix.n_kept - 1, 0) * FLOAT32_UNIT
-    growth = added / (1 - added)
-    of_factors = w @ dx + np.broadcast_to(dw, w.shape) @ (x + dx)
-    return of_factors + growth * (v @ y) + 2 * (matrix.n_in + 1) * 2.0**-53 * (w @ x)
+    growth, of_float64 = added / (1 - added), 2 * (matrix.n_in + 1) * 2.0**-53
+    given = as_array("b", b)
+    y, x, dx = np.abs(inputs.astype(np.float64)), np.abs(given.astype(np.float64)), _rounding(given)
+    if weights is None:  # only what is kept has a share
+        return _sums(matrix, np.abs(_widened(matrix.values)), dx + growth * y + of_float64 * x, np.float64)
+    dense = as_dense("weights", weights)
+    require(dense.shape == matrix.shape, "weights", f"shape {dense.shape}", f"must be {matrix.shape}")
+    require_finite("weights", dense)
+    w, dw, v = np.abs(dense.astype(np.float64)), _rounding(dense), np.abs(matrix.decode().astype(np.float64))
+    return w @ dx + dw @ (x + dx) + growth * (v @ y) + of_float64 * (w @ x)
+
+
+def wrong_outputs(matrix: NmMatrix, b: ArrayLike, output: NDArray[Any] | None = None) -> int:
+    """Count outputs that are not those of the dense product: other integers, or floats beyond `error_bound`.
+
+    b : [n_in, n_vector], as `multiply` takes it
+    output : [n_out, n_vector], what is checked; `multiply(matrix, b)` when left out
+
+    The dense product is that of the decoded weights in float64 or int64, a few rows at a time.
+    Raises InputError as `multiply` does, and for an output of another shape.
+    """
+    inputs = _inputs(matrix, b)
+    product = multiply(matrix, b) if output is None else as_array("output", output)
+    expected = matrix.n_out, inputs.shape[1]
+    require(product.shape == expected, "output", f"shape {product.shape}", f"must be {expected}")
+    exact_in = np.int64 if matrix.element == "int8" else np.float64
+    given = as_array("b", b).astype(exact_in)
+    allowed = np.zeros(expected) if matrix.element == "int8" else error_bound(matrix, b)
+    dense, wrong = matrix.decode(), 0
+    step = max(1, STRIP // max(matrix.n_in, 1))
+    for first in range(0, matrix.n_out, step):
+        rows = slice(first, first + step)
+        strip = dense[rows] if matrix.element == "int8" else _widened(dense[rows])
+        wrong += int(np.count_nonzero(~(np.abs(product[rows] - strip.astype(exact_in) @ given) <= allowed[rows])))
+    return wrong
 
 
 def _rounding(values: NDArray[Any]) -> NDArray[np.float64]:

@@ -250,6 +250,10 @@ def _refuse(field: str, place: Any, value: Any) -> None:
 
 
 def _to_float16(values: NDArray[Any]) -> NDArray[np.float16]:
+    if values.dtype == np.float32:
+        given, halves = np.ascontiguousarray(values), np.empty(values.shape, dtype=np.float16)
+        packing.round_to_half(*(array.reshape(-1) for array in (given, given.view(np.uint32), halves.view(np.uint16))))
+        return halves
     with np.errstate(over="ignore", under="ignore"):
         return values.astype(np.float16)
 
