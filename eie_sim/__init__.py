@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from eie_sim import energy as energy
     from eie_sim import prune as prune
     from eie_sim import pruning as pruning
+    from eie_sim import sweep as sweep
     from eie_sim import workload as workload
     from eie_sim.engine import simulate as simulate
     from eie_sim.engine import simulate_gemm as simulate_gemm
@@ -51,7 +52,7 @@ _HOME = {
     "simulate": "eie_sim.engine",
     "simulate_gemm": "eie_sim.engine",
 }
-_MODULES = ("archive", "deep_compression", "energy", "prune", "pruning", "workload")
+_MODULES = ("archive", "deep_compression", "energy", "prune", "pruning", "sweep", "workload")
 
 __all__ = ["__version__", *_HOME, *_MODULES]  # noqa: PLE0604  keys of the dict above, all strings
 

@@ -168,8 +168,8 @@ class Stages:
         return NonZeros(whole.starts, whole.rows, has_bias=True)
 
     def _in_one_order(self, recipe: Recipe | None) -> bool:
-        """True for layers by themselves that are pruned by magnitude."""
-        if recipe is None or recipe.density is None or self.subject.chained:
+        """True for layers by themselves that are pruned by magnitude, where nothing but places is needed of them."""
+        if recipe is None or recipe.density is None or self.subject.chained or self.subject.verify:
             return False
         few = len(self.subject.densities) <= MAX_DENSITIES and recipe.density in self.subject.densities
         return few and any(recipe == replace(each, density=recipe.density) for each in BY_MAGNITUDE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import product
+from math import prod
 from typing import Any
 
 from eie_sim.errors import InputError, require, require_type, unknown
@@ -15,7 +16,9 @@ from eie_sim.sweep.subject import Subject
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.nm.config import TensorCoreConfig
 
-MAX_POINTS = 10_000_000
+MAX_POINTS = 2_000_000
+"""Of one sweep; a row takes about a kilobyte."""
+
 DEFAULT_CHIP = "nm-64"
 ALL, EACH = "all", "each"
 
@@ -62,9 +65,8 @@ def bundles_of(subject: Subject, points: Iterable[Point]) -> list[list[Point]]:
     """Points that share a layer, or a pruned network, together; neighbours share most."""
     bundles: dict[Hashable, list[Point]] = {}
     for point in points:
-        by_layer = point.layer is not None and not subject.chained
-        key = (point.layer,) if by_layer else (point.layer, point.recipe)
-        bundles.setdefault((*key, isinstance(point.design, EieConfig)), []).append(point)
+        key = (point.layer,) if point.layer is not None and not subject.chained else (point.layer, point.recipe)
+        bundles.setdefault(key, []).append(point)
     return [_in_streams(bundle) for bundle in bundles.values()]
 
 
@@ -86,10 +88,12 @@ def _expanded(subject: Subject, study: Values) -> Iterator[Point]:
     layers = _layers(subject, study.get("layer", (ALL if subject.chained else EACH,)))
     vectors = _vectors(subject, study.get("vector", (ALL,)))
     units = _units(study)
-    recipes = _built(study, _names(study, PRUNING), _recipe, "weights") or [None]
+    pruning = _names(study, PRUNING)
+    n_design = sum(_combinations(study, _of_unit(study, unit)) for unit in units)
+    n_point = len(layers) * len(vectors) * n_design * _combinations(study, pruning)
+    require(n_point <= MAX_POINTS, "points", f"{n_point:,}", f"must be at most {MAX_POINTS:,}")
+    recipes = _built(study, pruning, _recipe, "weights") or [None]
     designs = [design for unit in units for design in _built(study, _of_unit(study, unit), _MAKERS[unit], unit)]
-    n_point = len(layers) * len(recipes) * len(designs) * len(vectors)
-    require(n_point <= MAX_POINTS, "points", n_point, f"must be at most {MAX_POINTS} in all")
     for layer, recipe, design, vector in product(layers, recipes, designs, vectors):
         if isinstance(recipe, Refused):  # no weights, whatever the design is
             refused = _with_design(recipe, design)
@@ -142,6 +146,10 @@ def _of_unit(study: Values, unit: str) -> list[str]:
     """Axes of a unit's design; chip is among the workload's."""
     designs = [axis for axis in study if AXES[axis].group not in (PRUNING, WORKLOAD) and unit in AXES[axis].units]
     return (["chip"] if unit == "nm" and "chip" in study else []) + designs
+
+
+def _combinations(study: Values, names: Iterable[str]) -> int:
+    return prod(len(study[name]) for name in names)
 
 
 def _built(study: Values, names: list[str], make: Callable[[Combination], Any], unit: str) -> list[Any]:
