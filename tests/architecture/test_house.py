@@ -44,7 +44,7 @@ ROOMS = {
     "urllib": set(),
     "requests": set(),
 }
-OPENS_FILES = {"workload", "archive", "report", "validate", "cli", "jit", "tables", "sweep.cores"}
+OPENS_FILES = {"workload", "archive", "report", "validate", "cli", "jit", "tables", "sweep.cores", "sweep.cluster"}
 FILE_CALLS = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "load", "memmap", "fromfile", "tofile"}
 SIZE_LIMIT = 60
 FILE_LIMIT = 450
