@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,12 +13,7 @@ OWN_GROUP = Path("/proc/self/cgroup")
 
 
 def cores() -> int:
-    """Cores that this process may use: at least 1, at most those of its affinity and of its container's quota.
-
-    1 in a daemon process of `multiprocessing`, which is not allowed to start others.
-    """
-    if multiprocessing.current_process().daemon:
-        return 1
+    """Cores that this process may use: at least 1, at most those of its affinity and of its container's quota."""
     return max(1, min(_scheduled(), *_quotas()))
 
 

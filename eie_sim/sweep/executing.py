@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from contextlib import suppress
 from itertools import count
+from multiprocessing import current_process
 from queue import Empty, SimpleQueue
 from time import perf_counter
 from typing import Any
@@ -162,6 +163,8 @@ def _settle(run: _Run, executor: Executor, future: Future[Done], width: int) -> 
 def _with_own_pool(run: _Run, workers: int, heavy: bool) -> None:
     """Begin here; where much is left after a while, hand the rest to a pool."""
     here, workers = _Here(run), min(workers, run.plan.left)
+    if current_process().daemon:  # one that `multiprocessing` allows no processes of its own
+        workers = 1
     while run.plan.left:
         if workers > 1 and (heavy or here.wants_help()):
             _in_pool(run, here, workers, heavy)

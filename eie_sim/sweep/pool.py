@@ -85,7 +85,7 @@ class Pool(Executor):
         for _ in self._seats:
             self._tasks.put(None)
         for worker in self._workers:
-            worker.process.join()
+            worker.process.join(5.0)
 
     def _seat(self) -> None:
         """Hand one task after the other to a process, and start another process where it ended."""
@@ -127,6 +127,8 @@ class Pool(Executor):
             return "it could not be started"
         with self._lock:
             worker.process.join(1.0)
+            worker.process.kill()  # where it closed its pipe and nothing else
+            worker.process.join(1.0)
             worker.pipe.close()
             self._workers.remove(worker)
         code = worker.process.exitcode
@@ -145,12 +147,13 @@ def _fit_for_workers() -> Iterator[None]:
     the parent, which is not blocked for longer than a start, ends its workers. The library's own helper process has to
     run before: its start takes the block away again.
     """
-    resource_tracker.ensure_running()
     main = vars(sys.modules["__main__"])
     identity: dict[str, Any] = {name: main[name] for name in ("__spec__", "__file__") if name in main}
     environment = {name: os.environ.get(name) for name in ONE_THREAD}
     blocks = hasattr(signal, "pthread_sigmask")
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if blocks else set()
+    if blocks:
+        resource_tracker.ensure_running()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         main["__spec__"] = None
         main.pop("__file__", None)

@@ -67,12 +67,9 @@ _held: OrderedDict[str, _Held] = OrderedDict()
 _lock = Lock()
 
 
-def work(task: Task, subject: Any | None = None) -> Done:
-    """Compute the points of a task until its budget is used up; a task without points only brings the subject.
-
-    subject : the task's, for executors that bring large things as arguments of their own
-    """
-    held = _holding(task.token, task.subject if subject is None else subject)
+def work(task: Task) -> Done:
+    """Compute the points of a task until its budget is used up; a task without points only brings the subject."""
+    held = _held_for(task.token, task.subject)
     if held is None:
         return Done(True, [], [], 0.0)
     evaluator, rows, faults, began = held.evaluator(), [], [], perf_counter()
@@ -82,13 +79,24 @@ def work(task: Task, subject: Any | None = None) -> Done:
     return Done(False, rows, faults, perf_counter() - began)
 
 
+def hold(token: str, subject: Any) -> None:
+    """Keep a subject for tasks that name it."""
+    _held_for(token, subject)
+
+
+def holds(token: str) -> bool:
+    """Whether this process has the subject."""
+    with _lock:
+        return token in _held
+
+
 def forget(token: str) -> None:
     """Drop a subject that this process keeps, and what was made of it."""
     with _lock:
         _held.pop(token, None)
 
 
-def _holding(token: str, subject: Any | None) -> _Held | None:
+def _held_for(token: str, subject: Any | None) -> _Held | None:
     with _lock:
         if token not in _held and subject is not None:
             _held[token] = _Held(subject)

@@ -87,13 +87,11 @@ def test_the_bundle_of_one_worker_is_shared_at_the_end(sweep):
     assert sweep.each_once(40) and time.perf_counter() - began < 40 * 0.05 / 2
 
 
-@pytest.mark.parametrize("long_s", [0.004, 0.5])
-def test_rows_come_soon(sweep, long_s):
-    began = time.perf_counter()
-    with ThreadPoolExecutor(1) as executor:
-        sweep(points(int(1.5 / long_s), WAIT, long_s), executor=executor)
-    times = [began, *sweep.batches]
-    assert max(b - a for a, b in pairwise(times)) < 0.3 + long_s
+@pytest.mark.parametrize("long_s", [0.004, 0.4])
+@pytest.mark.parametrize("where", [{"workers": 1}, {"workers": 2, "heavy": True}])
+def test_rows_come_soon(sweep, long_s, where):
+    sweep(points(int(1.2 / long_s), WAIT, long_s), **where)
+    assert max((b - a for a, b in pairwise(sweep.batches)), default=0) < 0.3 + long_s
 
 
 def test_killed_workers_are_replaced_and_nothing_is_lost_or_doubled(sweep):
