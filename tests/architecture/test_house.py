@@ -18,7 +18,7 @@ MODULES = sorted(
 FLOORS = [
     ["cli"],
     ["report", "validate"],
-    ["compare"],
+    ["compare", "sweep"],
     ["run", "pruning", "validate_nm"],
     ["cost"],
     ["engine", "energy", "formats", "archive"],
@@ -38,6 +38,7 @@ ROOMS = {
     "safetensors": {"workload"},
     "rich": {"cli", "report"},
     "cyclopts": {"cli"},
+    "optuna": {"sweep.optimize"},
     "pickle": set(),
     "urllib": set(),
     "requests": set(),
