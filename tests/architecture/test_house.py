@@ -44,6 +44,7 @@ ROOMS = {
     "distributed": {"sweep.cluster"},
     "pandas": {"sweep"},
     "pyarrow": {"sweep"},
+    "optuna": {"sweep.optimize"},
     "pickle": set(),
     "urllib": set(),
     "requests": set(),
