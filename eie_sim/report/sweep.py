@@ -87,7 +87,9 @@ def fastest_rows(found: Sequence[Record], axes: Sequence[str]) -> tuple[list[str
         for row in found:
             groups.setdefault(tuple(_cell(axis, row) for axis in by), []).append(row)
         if by and len(groups) <= SHOWN:
-            return list(by), [min(group, key=_speed) for group in groups.values()]
+            fastest = [min(group, key=_speed) for group in groups.values()]
+            numbers = all(isinstance(row.get(axis), (int, float)) for row in fastest for axis in by)
+            return list(by), sorted(fastest, key=lambda row: [row[axis] for axis in by]) if numbers else fastest
     return varying[:1], list(found[:SHOWN])
 
 
