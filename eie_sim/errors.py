@@ -32,6 +32,8 @@ def refused(field: str, value: object, rule: str) -> InputError:
 
 def require_one_of(field: str, value: object, choices: tuple[object, ...]) -> None:
     """Raise `InputError` unless `value` is one of `choices`, which are words or integers; 16.0 is not 16."""
+    if type(value) in (str, int) and value in choices:
+        return
     *most, last = (str(choice) for choice in choices)
     ok = isinstance(value, (str, numbers.Integral)) and value in choices
     require(ok, field, value, f"must be {', '.join(most)} or {last}")
@@ -39,11 +41,13 @@ def require_one_of(field: str, value: object, choices: tuple[object, ...]) -> No
 
 def is_number(value: object) -> bool:
     """True for a real number, numpy's too, but not for a bool."""
-    return not isinstance(value, bool) and isinstance(value, numbers.Real)
+    return type(value) in (int, float) or (not isinstance(value, bool) and isinstance(value, numbers.Real))
 
 
 def require_int(field: str, value: object, low: int, high: int | None = None) -> None:
     """Raise `InputError` unless `value` is an integer (not a bool) in `low..high`."""
+    if type(value) is int and low <= value and (high is None or value <= high):
+        return  # what is almost always so is told at once: sweeps make designs by the ten thousand
     rule = f"must be an integer >= {low}" if high is None else f"must be an integer in {low}..{high}"
     ok = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     require(ok, field, _said(value, repr), rule)

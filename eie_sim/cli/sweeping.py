@@ -94,6 +94,8 @@ def sweep(
             asked["executor"] = stack.enter_context(cluster(scheduler)).executor
         else:
             asked["workers"] = workers
+        if "objectives" in asked:
+            asked["unfit"] = unfit
         asked["progress"] = stack.enter_context(_points_shown())
         found = _found(asked)
     return _shown(found, asked["source"], objectives or asked.get("objectives"), unfit=unfit, out=out, json=json)

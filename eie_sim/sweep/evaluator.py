@@ -33,8 +33,8 @@ class Evaluator:
     def rows(self, points: Sequence[Point], deadline: float) -> tuple[Rows, Faults]:
         """(key, JSON object) of the first points, at least of one, until `deadline` of time.perf_counter() is over.
 
-        A point that breaks a rule has a row that says so. Faults are (place, what went wrong) of points that the
-        machine failed; they have an empty text.
+        A point that breaks a rule has a row that says so. Faults are (place, what went wrong) of those of the points
+        that the machine failed; they have no row.
         """
         rows: Rows = []
         faults: Faults = []
@@ -45,8 +45,8 @@ class Evaluator:
                 try:
                     rows += self._texts(some)
                 except MemoryError:
-                    faults += [(len(rows) + at, "not enough memory") for at in range(len(some))]
-                    rows += [(point.key, "") for point in some]
+                    first = len(rows) + len(faults)
+                    faults += [(first + at, "not enough memory") for at in range(len(some))]
                 if time.perf_counter() > deadline:
                     return rows, faults
         return rows, faults

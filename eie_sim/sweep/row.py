@@ -24,6 +24,8 @@ def row_text(subject: Subject, point: Point, figures: str, error: str | None) ->
 
 def _flat(axis: str, value: Any) -> Any:
     """Tiles and the like as text, 16x8x16 or 64x64+32x32; all else as JSON has it."""
+    if not isinstance(value, (list, tuple)):
+        return plain(value)
     value = tuple(map(tuple, value)) if isinstance(value, list) and value and isinstance(value[0], list) else value
     value = tuple(value) if isinstance(value, list) else value
     return text_of(axis, value) if isinstance(value, tuple) else plain(value)

@@ -125,10 +125,9 @@ class Runner:
         left = [point for point in points if point.key not in texts.by_key]
 
         def keep(rows: list[tuple[str, str]]) -> None:
-            whole = [row for row in rows if row[1]]  # those that the machine failed have no text
             if store is not None:
-                store.append(whole)
-            texts.add(whole)
+                store.append(rows)
+            texts.add(rows)
 
         def fail(faults: list[tuple[Point, str]]) -> None:
             texts.add([(point.key, row_text(self.subject, point, "", message)) for point, message in faults])

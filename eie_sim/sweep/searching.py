@@ -33,12 +33,14 @@ def search(
     store: str | Path | None = None,
     executor: Executor | None = None,
     workers: int | None = None,
+    unfit: bool = False,
     progress: Progress = lambda tally: None,
 ) -> Sweep:
     """Run at most `trials` of the combinations of a grid, chosen as `optimize` does, for the front of the objectives.
 
     All else as `run` has it. Started again with the same store, seed and trials it proposes the same designs, and takes
-    those that were run from the store; with more trials it goes on. Designs that do not fit count as infeasible.
+    those that were run from the store; with more trials it goes on. Designs that do not fit their memories count as
+    infeasible, but where `unfit` is True.
 
     Raises InputError as `run` does, for unknown objectives, and where optuna is not installed.
     """
@@ -61,8 +63,8 @@ def search(
             points = [_point_of(subject, design) for design in designs]
             batches.append(runner.run(points, axes=tuple(studies[0])))
             done, reused, failed = (sum(each) for each in zip(*map(_counted, batches), strict=True))
-            progress(Tally(trials, done, reused, failed))
-            return batches[-1].rows
+            progress(Tally(max(trials, done), done, reused, failed))
+            return [{**row, "fits": True} for row in batches[-1].rows] if unfit else batches[-1].rows
 
         rows = optimize(studies[0], evaluate, objectives, trials=trials, seed=seed)
     return _together(batches, rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from eie_sim.errors import is_number, require, require_int, require_one_of
@@ -95,10 +95,11 @@ class EieConfig:
 
     def _make_plain(self) -> None:
         """Numpy's numbers become Python's, so that equal designs have equal JSON and equal hashes."""
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if is_number(value):
-                object.__setattr__(self, field.name, float(value) if field.name == "clock_mhz" else int(value))
+        for name in self.__slots__:
+            value = getattr(self, name)
+            kind = float if name == "clock_mhz" else int
+            if type(value) is not kind and is_number(value):
+                object.__setattr__(self, name, kind(value))
 
     @property
     def entry_bits(self) -> int:
@@ -117,7 +118,7 @@ class EieConfig:
 
     def to_dict(self) -> dict[str, object]:
         """Field names and values, in order."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: getattr(self, name) for name in self.__slots__}
 
 
 def _require_clock(clock_mhz: Any) -> None:
