@@ -83,7 +83,14 @@ def sweep(
     out
         Write the rows as a table too: csv or parquet.
     """
-    asked = _asked(source, axes, activations, activation_density, seed, verify, store, optimize, trials)
+    options: dict[str, Any] = {
+        "activations": None if activations is None else str(activations),
+        "activation_density": activation_density,
+        "seed": seed,
+        "verify": verify or None,
+        "store": store,
+    }
+    asked = _asked(source, axes, options, optimize, trials)
     objectives = None if pareto is None else _listed("pareto", pareto)
     _require_table(out)
     with ExitStack() as stack:
@@ -101,45 +108,25 @@ def sweep(
     return _shown(found, asked["source"], objectives or asked.get("objectives"), unfit=unfit, out=out, json=json)
 
 
-def _asked(
-    source: str,
-    axes: Any,
-    activations: Path | None,
-    activation_density: float | None,
-    seed: int | None,
-    verify: bool,
-    store: Path | None,
-    optimize: str | None,
-    trials: int | None,
-) -> dict[str, Any]:
-    """What `run` and `search` take: of the study, where the source is one, and of the options, which come first."""
-    study: dict[str, Any] = {}
-    if source.lower().endswith(STUDY_SUFFIX):
-        from eie_sim.sweep import read_study
+def _asked(source: str, axes: Any, options: dict[str, Any], optimize: str | None, trials: int | None) -> dict[str, Any]:
+    """What `run` and `search` take: of the study, where the source is one, and of the options, which go before it.
 
-        study = read_study(source)
-        source_of_study = study.pop("workload")
-    given_here: dict[str, Any] = {
-        "activations": None if activations is None else str(activations),
-        "activation_density": activation_density,
-        "seed": seed,
-        "verify": verify or None,
-        "store": store,
-    }
-    asked = study | {name: value for name, value in given_here.items() if value is not None}
-    asked["source"] = source_of_study if study else source
+    options : None where one was not given
+    """
+    from eie_sim.sweep import read_study
+
+    study = read_study(source) if source.lower().endswith(STUDY_SUFFIX) else {"workload": source}
+    asked = {**study, **{name: value for name, value in options.items() if value is not None}}
+    asked["source"] = asked.pop("workload")
     asked["grid"] = {**study.get("grid", {}), **given(axes)}
     rule = "must vary something, as --queue-depth 1..16 does (see eie-sim sweep --help)"
     require(bool(asked["grid"] or asked.get("points")), "axes", "none", rule)
-    asked.setdefault("store", Path(f"{Path(source).stem}.sweep.jsonl"))
-    if asked["store"] is None:
+    if asked.get("store") is None:
         asked["store"] = Path(f"{Path(source).stem}.sweep.jsonl")
     sought = asked.pop("search", None) or {}
-    if optimize is not None:
-        sought = {**sought, "objectives": _listed("optimize", optimize)}
-    if trials is not None:
-        require("objectives" in sought, "trials", trials, "needs --optimize")
-        sought = {**sought, "trials": trials}
+    sought |= {} if optimize is None else {"objectives": _listed("optimize", optimize)}
+    sought |= {} if trials is None else {"trials": trials}
+    require(not sought or "objectives" in sought, "trials", trials, "needs --optimize")
     if sought:
         require(not asked.pop("points", None), "points", "given", "must be left out in a search, which has a grid")
         asked |= {name: value for name, value in sought.items() if value is not None}
