@@ -116,14 +116,14 @@ def _asked(source: str, axes: Any, options: dict[str, Any], optimize: str | None
     from eie_sim.sweep import read_study
 
     study = read_study(source) if source.lower().endswith(STUDY_SUFFIX) else {"workload": source}
-    asked = {**study, **{name: value for name, value in options.items() if value is not None}}
+    asked: dict[str, Any] = {**study, **{name: value for name, value in options.items() if value is not None}}
     asked["source"] = asked.pop("workload")
     asked["grid"] = {**study.get("grid", {}), **given(axes)}
     rule = "must vary something, as --queue-depth 1..16 does (see eie-sim sweep --help)"
     require(bool(asked["grid"] or asked.get("points")), "axes", "none", rule)
     if asked.get("store") is None:
         asked["store"] = Path(f"{Path(source).stem}.sweep.jsonl")
-    sought = asked.pop("search", None) or {}
+    sought: dict[str, Any] = asked.pop("search", None) or {}
     sought |= {} if optimize is None else {"objectives": _listed("optimize", optimize)}
     sought |= {} if trials is None else {"trials": trials}
     require(not sought or "objectives" in sought, "trials", trials, "needs --optimize")
