@@ -32,8 +32,8 @@ WORKERS_S = 30
 COUNT_S = 1.0
 """Seconds between two looks at how many workers there are."""
 
-AWAY_S = 15
-"""Seconds that a scheduler may not answer; Dask tries to reach it again meanwhile."""
+AWAY_S = 60
+"""Seconds that a scheduler may be too busy to answer; where its connection is cut Dask gives up after `CONNECT_S`."""
 
 GONE = "the scheduler is gone"
 
@@ -91,7 +91,7 @@ class ClusterExecutor(Executor):
     async def _watch(self) -> None:
         """Look at the cluster every second, until it has not answered for a while; runs in the client's event loop."""
         answered = monotonic()
-        while not self._ended and monotonic() - answered < AWAY_S:
+        while not self._ended and self._client.status != "closed" and monotonic() - answered < AWAY_S:
             with suppress(Exception):  # of many kinds; it may be back at the next look
                 await asyncio.wait_for(self._count(), AWAY_S)
                 answered = monotonic()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
-from contextlib import suppress
 from itertools import count
 from multiprocessing import current_process
 from queue import Empty, SimpleQueue
@@ -140,8 +139,11 @@ def _drive(run: _Run, executor: Executor, workers: int | None = None) -> None:
         width = _width(executor) if workers is None else workers
         while len(run.in_flight) < width and (parcel := run.plan.parcel(width)):
             run.send(executor, parcel)
-        with suppress(Empty):
-            _settle(run, executor, run.over.get(timeout=1.0), width)
+        try:
+            future = run.over.get(timeout=1.0)  # with an end, as Ctrl-C is not seen without one everywhere
+        except Empty:
+            continue
+        _settle(run, executor, future, width)
 
 
 def _settle(run: _Run, executor: Executor, future: Future[Done], width: int) -> None:
@@ -196,7 +198,8 @@ class _Here:
         parcel = self._run.plan.parcel(1)
         if parcel is None:
             return
-        self._evaluator = self._evaluator or self._run.subject.evaluator()
+        if self._evaluator is None:
+            self._evaluator = self._run.subject.evaluator()
         began = perf_counter()
         rows, faults = self._evaluator.rows(parcel.points, began + budget_s)
         done = Done(False, rows, faults, perf_counter() - began)

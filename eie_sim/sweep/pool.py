@@ -75,7 +75,8 @@ class Pool(Executor):
         """End all workers at once, busy or not: they own nothing, no file and no lock."""
         with self._lock:
             self._ended = True
-            for worker in self._workers:
+            workers = list(self._workers)
+            for worker in workers:
                 worker.process.kill()
         with suppress(Empty):
             while True:
@@ -84,7 +85,7 @@ class Pool(Executor):
                     item[0].cancel()
         for _ in self._seats:
             self._tasks.put(None)
-        for worker in self._workers:
+        for worker in workers:
             worker.process.join(5.0)
 
     def _seat(self) -> None:
@@ -98,7 +99,7 @@ class Pool(Executor):
                 worker = worker or self._hired()
                 worker.pipe.send((function, arguments))
                 good, value = worker.pipe.recv()
-            except (EOFError, ConnectionError):
+            except (EOFError, OSError):  # the end of the pipe, between messages or within one
                 future.set_exception(WorkerDiedError(self._buried(worker)))
                 worker = None
             except Exception as error:  # what cannot be pickled, or a process that does not start

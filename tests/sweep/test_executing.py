@@ -6,7 +6,7 @@ import sys
 import time
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from itertools import pairwise
-from multiprocessing import get_context
+from multiprocessing import current_process, get_context
 
 import pytest
 from toy_subject import BUSY, FAIL, FAULT, KILL, KILL_ONCE, NOTHING, WAIT
@@ -46,6 +46,11 @@ def test_heavy_points_start_the_pool_at_once(sweep):
 
 def test_one_heavy_point_starts_none(sweep):
     assert sweep(points(1, WAIT, 0.1), workers=2, heavy=True).pids == {os.getpid()}
+
+
+def test_a_process_that_may_not_start_others_does_all_itself(sweep, monkeypatch):
+    monkeypatch.setitem(current_process()._config, "daemon", True)
+    assert sweep(points(60, WAIT, 0.02), workers=2).pids == {os.getpid()}
 
 
 def test_threads(sweep):
