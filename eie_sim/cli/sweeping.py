@@ -115,7 +115,7 @@ def _asked(source: str, axes: Any, options: dict[str, Any], optimize: str | None
     """
     from eie_sim.sweep import read_study
 
-    study = read_study(source) if source.lower().endswith(STUDY_SUFFIX) else {"workload": source}
+    study: dict[str, Any] = read_study(source) if source.lower().endswith(STUDY_SUFFIX) else {"workload": source}
     asked: dict[str, Any] = {**study, **{name: value for name, value in options.items() if value is not None}}
     asked["source"] = asked.pop("workload")
     asked["grid"] = {**study.get("grid", {}), **given(axes)}
