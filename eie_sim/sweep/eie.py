@@ -156,7 +156,7 @@ class EieFigures:
         return _added_up(layers, depths, dense_macs, accuracy, verified)
 
     def _verified(self, point: Point, layers: list[_Layer]) -> bool:
-        """True. Raises InputError, which says what, where a layer differs from the oracle, or its cycles from a run."""
+        """True. Raises InputError, which says what, where outputs differ from the oracle's, or entries from a run's."""
         config = replace(point.design, queue_depth=1)
         key = point.layer, point.recipe, _STREAM(config)
         run = self._runs.get(key, lambda: self._run(point, config))
