@@ -2,21 +2,25 @@
 
 import contextlib
 import io
+from importlib.util import find_spec
 
 from readme import BLOCK, README, output_of, python_blocks
 
 
-def test_every_output_is_what_its_command_prints():
+def test_every_output_is_what_its_command_prints(tmp_path):
     blocks = list(BLOCK.finditer(README.read_text()))
     assert len(blocks) >= 2
     for block in blocks:
-        assert block["text"] == output_of(block["command"]), f"{block['command']}: run python tests/readme.py"
+        assert block["text"] == output_of(block["command"], tmp_path), f"{block['command']}: run python tests/readme.py"
 
 
-def test_python_examples_run():
+def test_python_examples_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # some write a file
     names: dict[str, object] = {}
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         for block in python_blocks(README.read_text()):
+            if "to_pandas" in block and find_spec("pandas") is None:
+                continue
             exec(block, names)
     assert "cycles" in printed.getvalue()

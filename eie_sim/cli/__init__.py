@@ -17,7 +17,11 @@ EXIT_INTERRUPTED = 130
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command. Exit code 0: done; 1: the result differs from the golden product; 2: bad input or full disk."""
+    """Run the command.
+
+    Exit code 0: done; 1: the result differs from the golden product, or a point of a sweep failed; 2: bad input, a full
+    disk, or workers that keep on ending; 130: interrupted.
+    """
     try:
         streams.prepare()
         return _answered(arguments)

@@ -11,7 +11,7 @@ FIGURES = {
     "area_mm2": "area of the PEs, mm2; none is known of the N:M unit",
     "bytes": "compressed weights with all that belongs to them",
     "accuracy": "share of the held-back inputs answered rightly by the compressed network; a labelled chain only",
-    "n_weight": "weights stored, the bias included",
+    "n_weight": "weights stored, by EIE with the bias",
     "weight_density": "weights kept over all weights, the bias left out of both",
     "effectual_macs": "MACs that count: of EIE both operands non-zero, of the N:M unit kept weights of the real shape",
     "dense_macs": "MACs of a dense unit",
@@ -44,4 +44,5 @@ NM_FIGURES = {
     "tile": "the tile of each layer, where they differ with + between them",
     "bound": "what limits each layer",
     "dram_bytes": "bytes read from and written to DRAM",
+    "mac_lanes": "MACs of all tensor cores in a cycle, dense",
 }
