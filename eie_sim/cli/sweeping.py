@@ -140,7 +140,7 @@ def _listed(option: str, text: str) -> tuple[str, ...]:
     try:
         return require_objectives([word.strip() for word in text.split(",")])
     except InputError as error:
-        raise InputError(f"{option}: {error}") from None
+        raise InputError(str(error).replace("objectives=", f"{option}=", 1)) from None
 
 
 def _require_table(path: Path | None) -> None:

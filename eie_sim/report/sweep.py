@@ -62,6 +62,7 @@ def print_sweep(record: Record, console: Screen, *, with_front: bool) -> None:
     else:
         by, fastest = fastest_rows(found, axes)
         title = f"fewest cycles for each {', '.join(by)}, of {len(found):,} points"
+        title = title if by else f"the first {SHOWN} of {len(found):,} points"
         console.print(sweep_table(fastest, axes, title))
     if with_front:
         best = _distinct(record)
@@ -90,7 +91,7 @@ def fastest_rows(found: Sequence[Record], axes: Sequence[str]) -> tuple[list[str
             fastest = [min(group, key=_speed) for group in groups.values()]
             numbers = all(isinstance(row.get(axis), (int, float)) for row in fastest for axis in by)
             return list(by), sorted(fastest, key=lambda row: [row[axis] for axis in by]) if numbers else fastest
-    return varying[:1], list(found[:SHOWN])
+    return [], list(found[:SHOWN])
 
 
 def _speed(row: Record) -> tuple[bool, bool, int]:
@@ -130,14 +131,23 @@ def sweep_lines(record: Record) -> list[str]:
     """What was swept, what came of it, and where it is kept."""
     points, failed = record["points"], record["failed"]
     lines = [
-        f"{record['workload']}: {points:,} points, {record['reused']:,} of them reused, {failed:,} failed; "
+        f"{record['workload']}: {_counted(points, 'point')}, {record['reused']:,} of them reused, {failed:,} failed; "
         f"seed {record['seed']}"
     ]
+    most = max((row.get("n_vector", 0) for row in record["rows"]), default=0)
+    if most > 1:
+        lines.append(f"cycles, time and energy are of all {most:,} input vectors together")
     if record["damaged"]:
-        lines.append(f"! {record['damaged']} damaged lines of the store are kept in {record['damaged_kept_in']}")
+        lines.append(
+            f"! {_counted(record['damaged'], 'damaged line')} of the store kept in {record['damaged_kept_in']}"
+        )
     if record["store"] is not None:
         lines.append(f"rows in {record['store']}; the same command goes on from there")
     return lines
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def failure_lines(shown: Sequence[Record]) -> list[str]:
@@ -152,9 +162,9 @@ def failure_lines(shown: Sequence[Record]) -> list[str]:
 
 
 def _columns(shown: Sequence[Record], axes: Sequence[str]) -> list[str]:
-    """Axes as columns are named; the layer where there are several, or where it was asked for."""
-    layer = "layer" in axes or len({row["layer"] for row in shown}) > 1
-    return [*(["layer"] if layer else []), *(axis for axis in axes if axis not in ("layer", "n_keep", "m_group"))]
+    """Axes as columns are named; layer and unit where there are several, or where they were asked for."""
+    several = [name for name in ("layer", "unit") if name in axes or len({row.get(name) for row in shown}) > 1]
+    return [*several, *(axis for axis in axes if axis not in ("layer", "unit", "n_keep", "m_group"))]
 
 
 def _cell(axis: str, row: Record) -> str:

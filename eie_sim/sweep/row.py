@@ -12,6 +12,7 @@ from eie_sim.sweep.axes import plain, text_of
 from eie_sim.sweep.point import Point, Refused
 from eie_sim.sweep.subject import Subject
 from eie_sim.units.eie.config import EieConfig
+from eie_sim.units.nm.config import PRESETS, TensorCoreConfig
 
 
 def row_text(subject: Subject, point: Point, figures: str, error: str | None) -> str:
@@ -20,6 +21,17 @@ def row_text(subject: Subject, point: Point, figures: str, error: str | None) ->
     vector = '"all"' if point.vector is None else str(point.vector)
     ends = f'{figures}, "error": null' if error is None else f'"error": {json.dumps(error)}'
     return f'{{"key": "{point.key}", {weights}, "vector": {vector}, {_design_text(point.design)}, {ends}}}'
+
+
+def chip_of(design: TensorCoreConfig) -> str:
+    """The preset that differs from a design in the fewest fields, the first of those."""
+    wanted = design.to_dict()
+
+    def differences(name: str) -> int:
+        given = TensorCoreConfig.preset(name).to_dict()
+        return sum(given[field] != value for field, value in wanted.items())
+
+    return min(PRESETS, key=differences)
 
 
 def _flat(axis: str, value: Any) -> Any:
@@ -40,12 +52,13 @@ def _weights_text(workload: str, seed: int, layer: str | None, recipe: Recipe | 
 
 
 def _recipe_members(recipe: Recipe) -> dict[str, Any]:
-    given, default = recipe.to_dict(), Recipe().to_dict()
-    always = {name: given.pop(name) for name in ("pattern", "criterion", "density")}
+    """All fields but the seed, which is the study's; pattern, criterion and density first."""
+    given = recipe.to_dict()
+    del given["seed"]
+    first = {name: given.pop(name) for name in ("pattern", "criterion", "density")}
     if recipe.pattern == "nm":
-        always["pattern"] = f"{given.pop('n_keep')}:{given.pop('m_group')}"
-    del given["seed"]  # the study's
-    return always | {name: value for name, value in given.items() if value != default[name]}
+        first["pattern"] = f"{recipe.n_keep}:{recipe.m_group}"
+    return first | given
 
 
 @lru_cache(maxsize=2**14)
@@ -55,7 +68,8 @@ def _design_text(design: Any) -> str:
         return _members({"unit": design.unit, **{name: _flat(name, value) for name, value in design.values}})
     unit = "eie" if isinstance(design, EieConfig) else "nm"
     members = {name: _flat(name, value) for name, value in design.to_dict().items()}
-    return _members({"unit": unit, **members, "config_hash": config_hash(unit, design.to_dict())})
+    chip = {} if unit == "eie" else {"chip": chip_of(design)}
+    return _members({"unit": unit, **chip, **members, "config_hash": config_hash(unit, design.to_dict())})
 
 
 def _members(values: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from eie_sim.errors import InputError, require, require_type, unknown
 from eie_sim.recipe import Recipe
-from eie_sim.sweep.axes import AXES, PRUNING, UNITS, WORKLOAD, pattern_fields, values_of
+from eie_sim.sweep.axes import AXES, PRUNING, UNITS, WORKLOAD, pattern_fields, text_of, values_of
 from eie_sim.sweep.eie import stream_of
 from eie_sim.sweep.point import Point, Refused, key_of
 from eie_sim.sweep.subject import Subject
@@ -134,7 +134,8 @@ def _units(study: Values) -> tuple[str, ...]:
     of_one = {axis: AXES[axis].units[0] for axis in study if len(AXES[axis].units) == 1}
     units = study.get("unit") or tuple(unit for unit in UNITS if unit in of_one.values()) or UNITS[:1]
     for axis, unit in of_one.items():
-        require(unit in units, axis, f"{len(study[axis])} values", f"needs unit {unit}, which is not swept")
+        said = ",".join(text_of(axis, value) for value in study[axis][:4])
+        require(unit in units, axis, said, f"needs unit {unit}, which is not swept")
     return units
 
 

@@ -62,7 +62,7 @@ def test_units_are_those_of_the_axes():
     both = points(unit="eie,nm", clock_mhz=[400, 800], n_pe=[4, 8])
     assert len(both) == 4 + 2
     assert points(chip="a100-sxm")[0].design == TensorCoreConfig.preset("a100-sxm")
-    with pytest.raises(es.InputError, match="n_pe=2 values: needs unit eie, which is not swept"):
+    with pytest.raises(es.InputError, match="n_pe=4,8: needs unit eie, which is not swept"):
         points(unit="nm", n_pe=[4, 8])
 
 
