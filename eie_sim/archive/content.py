@@ -117,6 +117,14 @@ def matrices_of(archive: Archive, config: EieConfig) -> list[EieMatrix]:
     return [matrix_of(layer, config) for layer in network_of(archive).layers]
 
 
+def require_bits(layer: Layer, config: EieConfig) -> None:
+    """Raise InputError where a layer has stored codes of another width than the design's."""
+    if layer.stored is not None:
+        ours, theirs = layer.stored.weight_bits, config.weight_bits
+        rule = f"must be equal to the stored weight_bits={ours} of layer {layer.name}"
+        require(ours == theirs, "config.weight_bits", theirs, rule)
+
+
 def matrix_of(layer: Layer, config: EieConfig) -> EieMatrix:
     """A layer with stored weights in the format of a design; nothing is clustered or scaled again.
 
@@ -127,9 +135,7 @@ def matrix_of(layer: Layer, config: EieConfig) -> EieMatrix:
     stored = layer.stored
     if stored is None:
         raise InputError(f"layer {layer.name}: stored=None: must be there, the weights are not compressed yet")
-    ours, theirs = stored.weight_bits, config.weight_bits
-    rule = f"must be equal to the stored weight_bits={ours} of layer {layer.name}"
-    require(ours == theirs, "config.weight_bits", theirs, rule)
+    require_bits(layer, config)
     return EieMatrix.from_codes(
         stored.codes,
         stored.codebook,

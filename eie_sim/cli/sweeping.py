@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -92,7 +93,7 @@ def sweep(
     }
     asked = _asked(source, axes, options, optimize, trials)
     objectives = None if pareto is None else _listed("pareto", pareto)
-    _require_table(out)
+    _require_table(out, asked["store"])
     with ExitStack() as stack:
         if scheduler is not None:
             from eie_sim.sweep.cluster import cluster
@@ -143,10 +144,14 @@ def _listed(option: str, text: str) -> tuple[str, ...]:
         raise InputError(str(error).replace("objectives=", f"{option}=", 1)) from None
 
 
-def _require_table(path: Path | None) -> None:
+def _require_table(path: Path | None, store: str | Path) -> None:
+    """Before anything is run. Raises InputError for a table that could not be written, or that is the store."""
     if path is not None:
-        suffixes = (".csv", ".parquet")
-        require(path.suffix.lower() in suffixes, "out", path, f"must end in {' or '.join(suffixes)}")
+        from eie_sim.sweep.export import require_table
+
+        require_table(path)
+        same = os.path.realpath(path) == os.path.realpath(store)
+        require(not same, "out", path, "must be another file than --store, which keeps the rows")
 
 
 def _found(asked: dict[str, Any]) -> Sweep:

@@ -69,7 +69,8 @@ def print_sweep(record: Record, console: Screen, *, with_front: bool) -> None:
         shown = [best[at * (len(best) - 1) // (SHOWN - 1)] for at in range(SHOWN)] if len(best) > SHOWN else best
         fewer = f", {SHOWN} of them from end to end" if len(best) > SHOWN else ""
         console.print()
-        console.print(sweep_table(shown, axes, f"not beaten in {', '.join(record['objectives'])}: {len(best)}{fewer}"))
+        title = f"not beaten in {', '.join(record['objectives'])}: {len(best)}{fewer}"
+        console.print(sweep_table(shown, axes, title) if shown else title)
     console.print()
     for line in (*sweep_lines(record), *failure_lines(found)):
         console.print(line, soft_wrap=True)
@@ -171,7 +172,7 @@ def _cell(axis: str, row: Record) -> str:
     value = row.get(axis)
     if value is None:
         return ""
-    return str(value) if isinstance(value, (str, bool)) else text_of(axis, value)
+    return value if isinstance(value, str) else text_of(axis, value)
 
 
 def _figure(row: Record, name: str, heading: str, form: str) -> str:

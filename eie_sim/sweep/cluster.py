@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
@@ -34,6 +35,9 @@ COUNT_S = 1.0
 
 AWAY_S = 60
 """Seconds that a scheduler may be too busy to answer; where its connection is cut Dask gives up after `CONNECT_S`."""
+
+MOST_BYTES = 2**20
+"""Of a scheduler file, which has a few thousand."""
 
 GONE = "the scheduler is gone"
 
@@ -179,10 +183,12 @@ def _connected(address: str) -> Any:
 def _address_in(path: str) -> str:
     """The address in a scheduler file. Raises InputError where there is none."""
     try:
-        return str(json.loads(Path(path).read_text(encoding="utf-8"))["address"])
+        ordinary = Path(path).is_file() or not Path(path).exists()  # a pipe would never end
+        with Path(path if ordinary else os.devnull).open("rb") as file:
+            return str(json.loads(file.read(MOST_BYTES))["address"])
     except OSError as error:
         raise InputError(f"scheduler={path}: {error.strerror or 'cannot be read'}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"scheduler={path}: has no scheduler's address") from error
 
 

@@ -134,7 +134,7 @@ class EieFigures:
         """Steps of PEs that one depth may take."""
         subject = self._stages.subject
         n_in = sum(n_in for _, (_, n_in) in zip(*self._named(point), strict=True))
-        return float((1 if point.vector is not None else subject.n_vector) * n_in * point.design.n_pe)
+        return float((1 if point.vector is not None else max(subject.n_vectors)) * n_in * point.design.n_pe)
 
     def _named(self, point: Point) -> tuple[tuple[str, ...], tuple[tuple[int, int], ...]]:
         subject = self._stages.subject
@@ -200,7 +200,7 @@ def _added_up(
         blocked=sum(each.found.blocked for each in layers).tolist(),  # type: ignore[union-attr]
         events=named,
         figures={
-            "n_vector": layers[0].found.cycles.shape[1],
+            "n_vector": max(each.found.cycles.shape[1] for each in layers),
             "accuracy": accuracy,
             "n_weight": n_weight,
             "weight_density": _weight_density(layers),

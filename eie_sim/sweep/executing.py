@@ -36,6 +36,10 @@ LIVES = 3
 """Deaths without a row between them, for each worker, before the sweep is given up."""
 
 
+MOST_WORKERS = 1024
+"""Of one sweep; each is a process here or on a cluster."""
+
+
 class WorkersLostError(ChildProcessError):
     """Workers end, or do not start, faster than they answer. What was answered before is kept."""
 
@@ -67,9 +71,7 @@ def execute(
     Raises InputError where the executor takes no work, WorkersLostError where workers keep on ending, whatever an
     evaluator raises, and whatever `on_rows` raises; the pool has ended then.
     """
-    if workers is not None:
-        require_int("workers", workers, 1)
-    require_type("executor", executor, Executor, type(None))
+    require_workers(executor, workers)
     run = _Run(Plan(bundles), subject, token, on_rows, on_faults)
     try:
         if executor is None:
@@ -79,6 +81,13 @@ def execute(
     finally:
         run.cancel()
         forget(token)
+
+
+def require_workers(executor: Any, workers: Any) -> None:
+    """Raise InputError for what is no executor, and for no number of workers."""
+    if workers is not None:
+        require_int("workers", workers, 1, MOST_WORKERS)
+    require_type("executor", executor, Executor, type(None))
 
 
 class _Run:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pandas
 
 Rows = Sequence[dict[str, Any]]
+SUFFIXES = (".csv", ".parquet")
 INT64 = range(-(2**63), 2**63)
 EXACT = range(-(2**53), 2**53 + 1)
 """Whole numbers that a float is sure to hold."""
@@ -67,6 +68,17 @@ def write_csv(rows: Rows, path: str | os.PathLike[str]) -> None:
     _write(path, text.getvalue().encode())
 
 
+def require_table(path: str | os.PathLike[str]) -> None:
+    """Raise InputError where `write_csv` or `write_parquet`, which the suffix names, could not write the path."""
+    said = as_path("out", path)
+    kind = said.suffix.lower()
+    require(kind in SUFFIXES, "out", said, f"must end in {' or '.join(SUFFIXES)}")
+    if kind == ".parquet":
+        _library("pandas", "parquet")
+        _library("pyarrow", "parquet")
+    _require_place(said)
+
+
 def _columns(rows: Rows) -> dict[str, list[Any]]:
     """Values by name; None where a row has none, texts and JSON in characters that UTF-8 has."""
     require_all("rows", rows, dict)
@@ -108,10 +120,19 @@ def _library(name: str, extra: str) -> Any:
 
 def _write(path: str | os.PathLike[str], content: bytes) -> None:
     said = as_path("out", path)
-    file = Path(os.path.realpath(said))
+    file = _require_place(said)
     try:
-        require(file.is_file() or not file.exists(), "out", said, "must be an ordinary file, or new")
-        require(file.parent.is_dir(), "out", said, "must be in a folder that exists")
         write_whole({file: content})
     except OSError as error:
         raise refused("out", said, f"cannot be written: {error.strerror}") from error
+
+
+def _require_place(said: Path) -> Path:
+    """The file itself, where `said` may be a link. Raises InputError for what is no place for a file."""
+    try:
+        file = Path(os.path.realpath(said))
+        require(file.is_file() or not file.exists(), "out", said, "must be an ordinary file, or new")
+        require(file.parent.is_dir(), "out", said, "must be in a folder that exists")
+    except OSError as error:
+        raise refused("out", said, f"cannot be written: {error.strerror}") from error
+    return file

@@ -43,25 +43,28 @@ class NmFigures:
         balanced = recipe is not None and recipe.pattern == "balanced"
         require(not balanced, "pattern", "balanced", "must be another for the N:M unit, which has no PEs to balance")
         names = stages.subject.layers if point.layer is None else (point.layer,)
-        n_vector = 1 if point.vector is not None else stages.subject.n_vector
-        results, n_weight, kept, stored_bits, size = [], 0, 0, 0, 0
+        n_vectors = dict(zip(stages.subject.layers, stages.subject.n_vectors, strict=True))
+        results, n_weight, stored_bits, size, dense_macs, most = [], 0, 0, 0, 0, 0
         for name in names:
             n_out, n_in = stages.shape(name, recipe, config)
             n_keep, m_group = pattern = self._pattern(name, recipe, config)
             whole = n_in + -n_in % m_group
+            n_vector = 1 if point.vector is not None else n_vectors[name]
             results.append(simulate_gemm(n_out, whole, n_vector, config, n_keep=n_keep, m_group=m_group))
             stored_bits += _bits(n_out, n_in, config.runs_as(*pattern), config)
             n_weight += n_out * whole // m_group * n_keep
             size += n_out * n_in
+            dense_macs += n_out * n_in * n_vector
+            most = max(most, n_vector)
         kept = min(n_weight, size)
         verified = self._checks(names, point) if stages.subject.verify else None
         figures = _figures(results, config) | {
-            "n_vector": n_vector,
+            "n_vector": most,
             "bytes": stored_bits / 8,
             "accuracy": self._accuracy(recipe, config),
             "n_weight": n_weight,
             "weight_density": kept / size,
-            "dense_macs": size * n_vector,
+            "dense_macs": dense_macs,
             "verified": verified,
         }
         return json.dumps(figures, allow_nan=False)[1:-1]

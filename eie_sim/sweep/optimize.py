@@ -51,7 +51,8 @@ def optimize(
 ) -> list[Row]:
     """Rows of `trials` distinct designs that are chosen to come near the Pareto front, in the order they were run.
 
-    space : the listed values of each axis, numbers or words; an axis of numbers has an order, one with words has none
+    space : the listed values of each axis, numbers, words, tuples or None; an axis of numbers has an order, others have
+        none
     evaluate : takes up to `batch` designs, each axis to value, and returns a row of each, in order; best from a store,
         where a row is already, so that a search that was stopped goes on where it was
     objectives : two or more names of pareto.OBJECTIVES
@@ -198,10 +199,13 @@ def _axis_of(name: Any, values: Any) -> _Axis:
     require_type("space", name, str)
     require_type(f"space[{name}]", values, list, tuple, range)
     require(len(values) > 0, f"space[{name}]", "none", "must be at least one value")
-    for at, value in enumerate(values):
+    seen: set[Any] = set()
+    for value in values:
         ok = is_number(value) and -math.inf < value < math.inf
-        require(ok or isinstance(value, (str, bool)), f"space[{name}]", value, "must be finite numbers or words")
-        require(value not in values[:at], f"space[{name}]", value, "must not be listed twice")
+        ok = ok or isinstance(value, (str, bool, tuple, type(None)))
+        require(ok, f"space[{name}]", value, "must be finite numbers, words, tuples or None")
+        require(value not in seen, f"space[{name}]", value, "must not be listed twice")
+        seen.add(value)
     ordered = all(map(is_number, values))
     return _Axis(name, tuple(sorted(values) if ordered else values), ordered)
 

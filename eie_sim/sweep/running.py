@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from eie_sim.errors import require_type
-from eie_sim.sweep.executing import execute
+from eie_sim.sweep.executing import execute, require_workers
 from eie_sim.sweep.point import Point
 from eie_sim.sweep.row import row_text
 from eie_sim.sweep.store import Store
@@ -96,11 +96,18 @@ def run(
         densities=densities_of(studies),
         verify=verify,
     )
-    require_type("store", store, str, Path, type(None))
+    wanted = points_of(subject, studies)  # before the store: what is refused leaves none behind
     with ExitStack() as stack:
-        kept = None if store is None else stack.enter_context(Store(Path(store)))
-        runner = Runner(subject, kept, executor=executor, workers=workers)
-        return runner.run(points_of(subject, studies), axes=_axes(studies), progress=progress)
+        runner = runner_of(stack, subject, store, executor=executor, workers=workers)
+        return runner.run(wanted, axes=_axes(studies), progress=progress)
+
+
+def runner_of(stack: ExitStack, subject: Subject, store: Any, *, executor: Any, workers: Any) -> Runner:
+    """What runs points, with its store open until the stack ends. Raises InputError, before there is a store."""
+    require_type("store", store, str, Path, type(None))
+    require_workers(executor, workers)
+    kept = None if store is None else stack.enter_context(Store(Path(store)))
+    return Runner(subject, kept, executor=executor, workers=workers)
 
 
 class Runner:

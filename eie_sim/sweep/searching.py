@@ -6,14 +6,14 @@ import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from eie_sim.errors import require, require_type
+from eie_sim.errors import require
 from eie_sim.sweep.optimize import optimize
 from eie_sim.sweep.point import Point
-from eie_sim.sweep.running import Progress, Runner, Sweep, Tally
-from eie_sim.sweep.store import Store
+from eie_sim.sweep.running import Progress, Runner, Sweep, Tally, runner_of
 from eie_sim.sweep.study import densities_of, points_of, read_axes
 from eie_sim.sweep.subject import Subject, subject_of
 
@@ -53,14 +53,16 @@ def search(
         densities=densities_of(studies),
         verify=verify,
     )
-    require_type("store", store, str, Path, type(None))
     with ExitStack() as stack:
-        kept = None if store is None else stack.enter_context(Store(Path(store)))
-        runner = Runner(subject, kept, executor=executor, workers=workers)
         batches: list[Sweep] = []
+
+        @cache
+        def opened() -> Runner:
+            return runner_of(stack, subject, store, executor=executor, workers=workers)
 
         def evaluate(designs: list[dict[str, Any]]) -> list[dict[str, Any]]:
             points = [_point_of(subject, design) for design in designs]
+            runner = opened()  # not before: what is refused leaves no store behind
             batches.append(runner.run(points, axes=tuple(studies[0])))
             done, reused, failed = (sum(each) for each in zip(*map(_counted, batches), strict=True))
             progress(Tally(max(trials, done), done, reused, failed))
@@ -71,7 +73,7 @@ def search(
 
 
 def _point_of(subject: Subject, design: Mapping[str, Any]) -> Point:
-    points = points_of(subject, [{axis: (value,) for axis, value in design.items()}])
+    points = points_of(subject, [{axis: (value,) for axis, value in design.items()}], keep_refused=True)
     rule = "must leave one point for each design: choose a layer, a vector and a unit"
     require(len(points) == 1, "grid", f"{len(points)} points", rule)
     return points[0]

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eie_sim import quantize
+from eie_sim.archive.content import require_bits
 from eie_sim.errors import InputError
 from eie_sim.fixed import to_fixed
 from eie_sim.pruning import prune_network
@@ -88,6 +89,8 @@ class Stages:
 
     def counts(self, layer: str, recipe: Recipe | None, config: EieConfig) -> EieCounts:
         """Entries by column and PE of a layer in the format of a design."""
+        if recipe is None and self.subject.network is not None:  # pruned again, codes are made again
+            require_bits(next(each for each in self.subject.network.layers if each.name == layer), config)
         key = layer, self._pruned_by(recipe, config), config.n_pe, config.index_bits
         found = self._counts.get(key, lambda: self._count(layer, recipe, config))
         return found if found.weight_bits == config.weight_bits else replace(found, weight_bits=config.weight_bits)

@@ -48,15 +48,17 @@ def densities_of(studies: Iterable[Values]) -> tuple[float, ...]:
     return tuple(sorted({float(density) for study in studies for density in study.get("density", ()) if density}))
 
 
-def points_of(subject: Subject, studies: Sequence[Values]) -> list[Point]:
+def points_of(subject: Subject, studies: Sequence[Values], *, keep_refused: bool = False) -> list[Point]:
     """Every point once, in the order of the axes.
+
+    keep_refused : have points also of values of which no combination here is a design
 
     Raises InputError for layers and vectors that are not there, for an axis that no unit of the study has, for values
     of which no combination is a design, and for too many points.
     """
     found: dict[str, Point] = {}
     for study in studies:
-        for point in _expanded(subject, study):
+        for point in _expanded(subject, study, keep_refused):
             found.setdefault(point.key, point)
     return list(found.values())
 
@@ -84,7 +86,7 @@ def _in_streams(bundle: list[Point]) -> list[Point]:
     return [point for group in by_recipe.values() for point in group]
 
 
-def _expanded(subject: Subject, study: Values) -> Iterator[Point]:
+def _expanded(subject: Subject, study: Values, keep_refused: bool) -> Iterator[Point]:
     layers = _layers(subject, study.get("layer", (ALL if subject.chained else EACH,)))
     vectors = _vectors(subject, study.get("vector", (ALL,)))
     units = _units(study)
@@ -92,8 +94,10 @@ def _expanded(subject: Subject, study: Values) -> Iterator[Point]:
     n_design = sum(_combinations(study, _of_unit(study, unit)) for unit in units)
     n_point = len(layers) * len(vectors) * n_design * _combinations(study, pruning)
     require(n_point <= MAX_POINTS, "points", f"{n_point:,}", f"must be at most {MAX_POINTS:,}")
-    recipes = _built(study, pruning, _recipe, "weights") or [None]
-    designs = [design for unit in units for design in _built(study, _of_unit(study, unit), _MAKERS[unit], unit)]
+    recipes = _built(study, pruning, _recipe, "weights", keep_refused) or [None]
+    designs = [
+        design for unit in units for design in _built(study, _of_unit(study, unit), _MAKERS[unit], unit, keep_refused)
+    ]
     for layer, recipe, design, vector in product(layers, recipes, designs, vectors):
         if isinstance(recipe, Refused):  # no weights, whatever the design is
             refused = _with_design(recipe, design)
@@ -153,7 +157,9 @@ def _combinations(study: Values, names: Iterable[str]) -> int:
     return prod(len(study[name]) for name in names)
 
 
-def _built(study: Values, names: list[str], make: Callable[[Combination], Any], unit: str) -> list[Any]:
+def _built(
+    study: Values, names: list[str], make: Callable[[Combination], Any], unit: str, keep_refused: bool
+) -> list[Any]:
     """What is made of every combination of the axes, once each; refused ones too, but for values that never work."""
     if not names and make is _recipe:
         return []
@@ -170,7 +176,7 @@ def _built(study: Values, names: list[str], make: Callable[[Combination], Any], 
             for pair in combination.items():
                 why.setdefault(pair, error)
     never = [pair for pair in why if pair not in works]
-    if never:
+    if never and not keep_refused:
         raise why[never[0]]
     return list(dict.fromkeys(found))
 

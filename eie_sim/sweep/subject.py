@@ -29,7 +29,7 @@ class Subject:
     activations : of a drawn preset: given ones, float [n_vector, n_in], a density for others than its own, or None
     seed : of whatever is drawn
     layers : names in order; shapes : (n_out, n_in) of each
-    n_vector : input vectors of each layer
+    n_vectors : input vectors of each layer
     content : sha256 in hex of what is simulated: arrays, or, of what is drawn, what it is drawn from
     densities : all that the study prunes to by magnitude, so that one ordering serves them
     verify : whether every layer is encoded, multiplied and compared with the dense oracle
@@ -42,10 +42,15 @@ class Subject:
     layers: tuple[str, ...]
     shapes: tuple[tuple[int, int], ...]
     chained: bool
-    n_vector: int
+    n_vectors: tuple[int, ...]
     content: str
     densities: tuple[float, ...] = ()
     verify: bool = False
+
+    @property
+    def n_vector(self) -> int:
+        """Input vectors that every layer has."""
+        return min(self.n_vectors)
 
     @cached_property
     def study(self) -> bytes:
@@ -98,7 +103,6 @@ def subject_of(
         return _of_drawn(preset, activations, activation_density, **common)
     network = load(source, activations=activations, activation_density=activation_density, seed=seed)
     inputs = network.test_inputs if network.test_inputs is not None else network.layers[0].activations
-    n_vectors = {len(layer.activations) for layer in network.layers if layer.activations is not None}
     if inputs is None:
         raise InputError(f"activations=none: layer {network.layers[0].name} needs some")
     return Subject(
@@ -108,7 +112,7 @@ def subject_of(
         layers=tuple(layer.name for layer in network.layers),
         shapes=tuple((layer.n_out, layer.n_in) for layer in network.layers),
         chained=network.chained,
-        n_vector=len(inputs) if network.chained else min(n_vectors),
+        n_vectors=tuple(_n_vector(layer, inputs, network.chained) for layer in network.layers),
         content=_content_of(network),
         **common,
     )
@@ -137,10 +141,15 @@ def _of_drawn(preset: Any, activations: Any, activation_density: float | None, *
         layers=preset.layers,
         shapes=preset.shapes,
         chained=False,
-        n_vector=n_vector,
+        n_vectors=(n_vector,) * len(preset.layers),
         content=digest_of([preset.to_dict(), said, f"numpy {drawn_with}"]).hex(),
         **common,
     )
+
+
+def _n_vector(layer: Layer, inputs: Any, chained: bool) -> int:
+    """Vectors of one layer: in a chain as many as go in; layers by themselves each have their own."""
+    return len(inputs) if chained or layer.activations is None else len(layer.activations)
 
 
 def _content_of(network: Network) -> str:
