@@ -122,7 +122,7 @@ def test_a_search_runs_as_many_designs_as_asked(ask, folder):
         (["digits-mlp", "--n-pe", "4", "--pareto", "cycles"], "pareto=cycles: must be two or more"),
         (["digits-mlp", "--n-pe", "4", "--pareto", "cycles,enrgy"], "did you mean energy_nj"),
         (["digits-mlp", "--n-pe", "4", "--trials", "9"], "trials=9: needs --optimize"),
-        (["digits-mlp", "--n-pe", "4", "--workers", "0"], "workers=0: must be an integer >= 1"),
+        (["digits-mlp", "--n-pe", "4", "--workers", "0"], "workers=0: must be an integer in 1..1024"),
         (["study.toml"], "study.toml"),
         (["digits-mlp", "--n-pe", "4", "--store", "."], "store=.: "),
         (["digits-mlp", "--layer", "fc9"], "layer=fc9: unknown; did you mean fc"),
