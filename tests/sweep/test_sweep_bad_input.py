@@ -38,7 +38,7 @@ def unchained(*n_vectors):
         ({"grid": {"layer": "nope"}}, "layer=nope: unknown"),
         ({"grid": {"vector": 5}}, "vector=5: must be in 0..0"),
         ({"grid": {"n_pe": 0}}, "n_pe=0: must be an integer"),
-        ({"grid": {"n_pe": 4, "unit": "nm"}}, "n_pe=1 values: needs unit eie"),
+        ({"grid": {"n_pe": 4, "unit": "nm"}}, "n_pe=4: needs unit eie"),
     ],
 )
 def test_what_is_refused_leaves_no_store(tmp_path, given, said):
