@@ -36,6 +36,9 @@ BATCH = 8
 START = 20
 """Designs that are drawn at random before the sampler is asked."""
 
+TURNS = ("sampler", "neighbour", "sampler", "random")
+"""Where designs after those come from. Neighbours cost little and polish; random ones lead out of where both stick."""
+
 MISSING = "needs optuna, which is not installed: pip install 'eie-sim[optuna]'"
 
 
@@ -59,11 +62,11 @@ def optimize(
     trials : distinct designs to run; all of the space, where it has fewer
     batch : designs chosen before any of them is run, such as one per worker
 
-    The first 20 are random, but each value of an axis comes equally often. Of those after them, every other one is
-    proposed by optuna, its multivariate TPE for several objectives, over the axes, which knows of all rows so far; the
-    others, and those where it repeats itself, are a random one of the unseen neighbours of the front (one step along an
-    axis of numbers, or any other word). Without any it is a random unseen design. Rows with an `error`, with `fits`
-    false or without an objective count as trials, but neither front nor sampler are told of them.
+    The first 20 are random, but each value of an axis comes equally often. After them two in four are proposed by
+    optuna, its multivariate TPE for several objectives, over the axes; one is a random one of the unseen neighbours of
+    the front so far (one step along an axis of numbers, or any other word), and one is random. Where the sampler
+    repeats itself a neighbour is taken, and where all of those were seen any random unseen design. Rows with an
+    `error`, with `fits` false or without an objective count as trials, but front and sampler are not told of them.
 
     The same space, objectives, seed and batch choose the same designs in the same order (with the same release of
     optuna), and more trials only add to them. Nothing is kept on disk. Raises InputError for bad input, for rows that
@@ -118,12 +121,10 @@ class _Search:
         self.front: list[Point] = []
 
     def propose(self) -> Point:
-        """A point that was not proposed before: dealt at first, then from the sampler and beside the front in turn."""
-        if len(self.seen) < START:
-            point = self._dealt() or self._unseen()
-        else:
-            asked = self._asked() if len(self.seen) % 2 else None
-            point = asked or self._near_front() or self._unseen()
+        """A point that was not proposed before."""
+        turn = "random" if len(self.seen) < START else TURNS[len(self.seen) % len(TURNS)]
+        point = {"sampler": self._asked, "neighbour": self._near_front, "random": self._dealt}[turn]()
+        point = point or self._near_front() or self._unseen()
         self.seen.add(point)
         return point
 
@@ -145,13 +146,13 @@ class _Search:
         self.costs = np.concatenate([self.costs, found])
         self.front = [self.points[at] for at in np.flatnonzero(undominated(self.costs))]
 
-    def _dealt(self) -> Point | None:
-        """A point from a shuffled deck of values for each axis; None where it was seen."""
+    def _dealt(self) -> Point:
+        """A random point, from a shuffled deck of the values of each axis; where it was seen, from no deck."""
         for deck, axis in zip(self.decks, self.axes, strict=True):
             if not deck:
                 deck.extend(self.rng.permutation(len(axis.values)).tolist())
         point = tuple(deck.pop() for deck in self.decks)
-        return None if point in self.seen else point
+        return self._unseen() if point in self.seen else point
 
     def _asked(self) -> Point | None:
         """What the sampler proposes; None where it was seen."""
