@@ -3,6 +3,7 @@
 Ratios compare two things measured in one run; rates and seconds are printed beside them for this machine as it is now.
 """
 
+import contextlib
 import json
 import math
 import multiprocessing
@@ -111,52 +112,55 @@ def test_density_sweep_of_a_4096_square_layer(tmp_path, note):
     assert found.failed == 0
 
 
+STUDY = """
+workload = "llama-2-7b-block"
+verify = true
+store = "block.jsonl"
+[[points]]
+density = 0.1
+unit = "eie"
+[[points]]
+pattern = "2:4"
+unit = "nm"
+"""
+
+
 def test_a_llama_block_on_both_units(tmp_path, note):
-    """Pruned, encoded, simulated, verified, layer after layer; peak memory of all processes together."""
-    program = (
-        "import sys\nfrom eie_sim.cli import main\n"
-        f"code = main(['sweep', 'llama-2-7b-block', '--density', '0.1', '--pattern', 'element,2:4', '--unit', 'eie,nm',"
-        f" '--verify', '--store', {str(tmp_path / 'block.jsonl')!r}, '--json'])\n"
-        "sys.exit(code)\n"
-    )
+    """Pruned, encoded or packed, simulated, verified, layer after layer; peak memory of all processes together."""
+    (tmp_path / "block.toml").write_text(STUDY)
+    program = "import sys\nfrom eie_sim.cli import main\nsys.exit(main(['sweep', 'block.toml', '--json']))"
     start, peak = time.perf_counter(), 0
     with (tmp_path / "out.json").open("w") as out:
-        process = subprocess.Popen([sys.executable, "-c", program], stdout=out)
+        process = subprocess.Popen([sys.executable, "-c", program], stdout=out, cwd=tmp_path)
         while process.poll() is None:
             peak = max(peak, resident_of(process.pid))
             time.sleep(0.1)
     seconds = time.perf_counter() - start
     record = json.loads((tmp_path / "out.json").read_text())
     assert process.returncode == 0
-    assert all(row["verified"] for row in record["rows"])
+    assert [row["verified"] for row in record["rows"]] == [True] * 14
     note(said("LLaMA-2-7B block, EIE and N:M, verified (limit 60 s, aim 20 s)", seconds, len(record["rows"])))
     note(f"peak resident memory of all processes {peak / 2**30:.2f} GiB (limit 4 GB)")
 
 
 def resident_of(pid):
-    """Bytes resident of a process and its children."""
-    total = 0
-    for each in [pid, *children_of(pid)]:
-        try:
-            total += int(Path(f"/proc/{each}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
-        except (OSError, IndexError):
-            continue
-    return total
-
-
-def children_of(pid):
-    try:
-        own = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except OSError:
-        return []
-    return own + [grandchild for child in own for grandchild in children_of(child)]
+    """Bytes resident of a process and all that it started."""
+    parents, pages = {}, {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = stat.read_text().rpartition(")")[2].split()
+            parents[int(stat.parent.name)], pages[int(stat.parent.name)] = int(fields[1]), int(fields[21])
+    family = {pid}
+    for each in sorted(parents):  # children have higher numbers, but for those after the last one of all
+        if parents[each] in family:
+            family.add(each)
+    return sum(pages.get(each, 0) for each in family) * os.sysconf("SC_PAGESIZE")
 
 
 def test_two_cores_against_one(note):
-    weights = np.random.default_rng(0).standard_normal((4096, 4096), dtype=np.float32)
-    grid = {"n_pe": POWERS, "queue_depth": "1..256", "density": [0.1, 0.2, 0.3, 0.4], "active": "positive,nonzero"}
-    one, found = timed(lambda: es.sweep.run(weights, grid=grid, activation_density=0.35, workers=1))
-    two, _ = timed(lambda: es.sweep.run(weights, grid=grid, activation_density=0.35, workers=2))
+    grid = {"n_pe": "1..64", "queue_depth": "1..32", "index_bits": "2..5"}
+    one, found = timed(lambda: es.sweep.run("digits-mlp", grid=grid, workers=1))
+    two, _ = timed(lambda: es.sweep.run("digits-mlp", grid=grid, workers=2))
     note(said("one core", one, len(found.texts)))
     note(said("two cores", two, len(found.texts)))
     note(f"two cores are {one / two:.2f} times one (limit 1.7)")
