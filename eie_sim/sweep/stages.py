@@ -112,7 +112,7 @@ class Stages:
         """A pruned layer with its weights."""
         if recipe is None:
             return self._layer(layer, before_pruning=False)
-        if self.subject.chained or recipe.scope == "global":
+        if self.subject.chained or recipe.scope == "global" or self._is_drawn_by_place(recipe):
             return self.network(recipe, config).layer(layer).layers[0]
         key = layer, self._pruned_by(recipe, config)
         return self._networks.get(key, lambda: self._prune_one(layer, recipe, config)).layers[0]
@@ -130,6 +130,10 @@ class Stages:
     def _pruned_by(self, recipe: Recipe | None, config: Any) -> Hashable:
         """What the pruned weights depend on; only balanced masks depend on the design."""
         return recipe, config.n_pe if recipe is not None and recipe.pattern == "balanced" else None
+
+    def _is_drawn_by_place(self, recipe: Recipe) -> bool:
+        """True where random masks depend on which layer of a network it is; those of drawn presets are one by one."""
+        return recipe.criterion == "random" and self.subject.network is not None
 
     def _prune_one(self, layer: str, recipe: Recipe, config: Any) -> Network:
         one = self._layer(layer, before_pruning=True)
@@ -175,7 +179,7 @@ class Stages:
         if recipe is None or recipe.density is None or self.subject.chained or self.subject.verify:
             return False
         few = len(self.subject.densities) <= MAX_DENSITIES and recipe.density in self.subject.densities
-        return few and any(recipe == replace(each, density=recipe.density) for each in BY_MAGNITUDE)
+        return few and any(recipe == replace(each, density=recipe.density, seed=recipe.seed) for each in BY_MAGNITUDE)
 
     def _ordered(self, layer: str) -> Ordering:
         weights = self._layer(layer, before_pruning=True).weights

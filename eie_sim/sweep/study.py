@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import product
 from math import prod
 from typing import Any
@@ -94,7 +95,9 @@ def _expanded(subject: Subject, study: Values, keep_refused: bool) -> Iterator[P
     n_design = sum(_combinations(study, _of_unit(study, unit)) for unit in units)
     n_point = len(layers) * len(vectors) * n_design * _combinations(study, pruning)
     require(n_point <= MAX_POINTS, "points", f"{n_point:,}", f"must be at most {MAX_POINTS:,}")
-    recipes = _built(study, pruning, _recipe, "weights", keep_refused) or [None]
+    recipes: list[Any] = [None]
+    if pruning:
+        recipes = _built(study, pruning, partial(_recipe, subject.seed), "weights", keep_refused)
     designs = [
         design for unit in units for design in _built(study, _of_unit(study, unit), _MAKERS[unit], unit, keep_refused)
     ]
@@ -161,8 +164,6 @@ def _built(
     study: Values, names: list[str], make: Callable[[Combination], Any], unit: str, keep_refused: bool
 ) -> list[Any]:
     """What is made of every combination of the axes, once each; refused ones too, but for values that never work."""
-    if not names and make is _recipe:
-        return []
     found: list[Any] = []
     works: set[tuple[str, Any]] = set()
     why: dict[tuple[str, Any], InputError] = {}
@@ -181,7 +182,7 @@ def _built(
     return list(dict.fromkeys(found))
 
 
-def _recipe(values: Combination) -> Recipe:
+def _recipe(seed: int, values: Combination) -> Recipe:
     given = dict(values)
     if "pattern" in given:
         given |= pattern_fields(given["pattern"])
@@ -190,7 +191,7 @@ def _recipe(values: Combination) -> Recipe:
     else:
         rule = "must be given, a fraction of the weights to keep"
         require(given.get("density") is not None, "density", "none", rule)
-    return Recipe(**given)
+    return Recipe(**given, seed=seed)
 
 
 def _eie(values: Combination) -> EieConfig:

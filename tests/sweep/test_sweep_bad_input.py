@@ -7,9 +7,13 @@ import eie_sim as es
 from eie_sim.archive import archive_of
 from eie_sim.engine import compress
 from eie_sim.errors import InputError
+from eie_sim.pruning import prune_network
+from eie_sim.recipe import Recipe
+from eie_sim.run import run_network
 from eie_sim.sweep.export import require_table
-from eie_sim.workload import Layer, Network
+from eie_sim.workload import Layer, Network, load
 
+DESIGN = es.EieConfig()
 TWO = ["cycles", "energy_nj"]
 
 
@@ -100,6 +104,27 @@ def test_layers_with_different_numbers_of_vectors_each_have_their_own(unit):
     assert [row["dense_macs"] for row in each] == [320, 128, 64]
     assert [row["cycles"] for row in each] == alone
     assert (together["n_vector"], together["dense_macs"], together["cycles"]) == (5, 512, sum(alone))
+
+
+@pytest.mark.parametrize("recipe", [{"density": 0.2, "criterion": "random"}, {"density": 0.2, "epochs": 1}])
+def test_the_seed_of_a_sweep_is_that_of_its_recipes(recipe):
+    grid = {name: [value] for name, value in recipe.items()}
+    rows = [es.sweep.run("digits-mlp", grid=grid, seed=seed, workers=1).rows[0] for seed in (0, 5)]
+    done = [
+        run_network(prune_network(load("digits-mlp"), Recipe(**recipe, seed=seed), DESIGN)[0], DESIGN)
+        for seed in (0, 5)
+    ]
+    assert [row["cycles"] for row in rows] == [each.cycles for each in done]
+    assert rows[0]["cycles"] != rows[1]["cycles"]
+
+
+def test_random_masks_of_layers_by_themselves_are_those_of_pruning_the_network():
+    net, recipe, config = unchained(1, 1, 1), Recipe(density=0.3, criterion="random"), es.EieConfig(n_pe=3)
+    grid = {"density": [0.3], "criterion": "random", "n_pe": [3], "layer": "each"}
+    cycles = [row["cycles"] for row in es.sweep.run(net, grid=grid, workers=1).rows]
+    done = run_network(prune_network(net, recipe, config)[0], config)
+    assert cycles == [layer.result.cycles for layer in done.layers]
+    assert len(set(cycles)) > 1  # three layers of one shape, three masks
 
 
 @pytest.mark.parametrize("verify", [False, True])
