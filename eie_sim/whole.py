@@ -16,9 +16,18 @@ def as_path(field: str, value: Any) -> Path:
         text = os.fspath(value)
     except TypeError:
         text = None
-    ok = isinstance(text, str) and text != "" and "\0" not in text
+    ok = isinstance(text, str) and text != "" and "\0" not in text and _has_bytes(text)
     require(ok, field, type(value).__name__ if text is None else repr(text), "must be a path")
     return Path(text)
+
+
+def _has_bytes(name: str) -> bool:
+    """False for half a character, which no file system takes."""
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def write_whole(contents: dict[Path, bytes]) -> None:

@@ -83,14 +83,17 @@ def _columns(rows: Rows) -> dict[str, list[Any]]:
     """Values by name; None where a row has none, texts and JSON in characters that UTF-8 has."""
     require_all("rows", rows, dict)
     names = dict.fromkeys(name for row in rows for name in row)
-    return {_plain(name): [_plain(row.get(name)) for row in rows] for name in names}
+    return {_plain("name", name): [_plain(name, row.get(name)) for row in rows] for name in names}
 
 
-def _plain(value: Any) -> Any:
+def _plain(name: str, value: Any) -> Any:
     """Numbers and None as they are, the rest as text; halves of characters, as odd file names have, written out."""
     if value is None or isinstance(value, (bool, int, float)):
         return value
-    text = value if isinstance(value, str) else json.dumps(value)
+    try:
+        text = value if isinstance(value, str) else json.dumps(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise refused(name, type(value).__name__, "must be what JSON holds, as rows do") from error
     return text.encode("utf-8", "backslashreplace").decode()
 
 

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from eie_sim.errors import require_type
+from eie_sim.errors import require_callable, require_type
 from eie_sim.sweep.executing import execute, require_workers
 from eie_sim.sweep.point import Point
 from eie_sim.sweep.row import row_text
@@ -87,6 +87,7 @@ def run(
     Raises InputError for what cannot be read, and for a store that is in use. A point that breaks a rule has a row
     with its error.
     """
+    require_callable("progress", progress)
     studies = read_axes(grid, points)
     subject = subject_of(
         source,

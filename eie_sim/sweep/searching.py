@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from eie_sim.errors import require
+from eie_sim.errors import require, require_callable
 from eie_sim.sweep.optimize import optimize
 from eie_sim.sweep.point import Point
 from eie_sim.sweep.running import Progress, Runner, Sweep, Tally, runner_of
@@ -44,6 +44,7 @@ def search(
 
     Raises InputError as `run` does, for unknown objectives, and where optuna is not installed.
     """
+    require_callable("progress", progress)
     studies = read_axes(grid, None)
     subject = subject_of(
         source,

@@ -10,7 +10,7 @@ from typing import Any
 
 from eie_sim.errors import InputError, require, require_type, unknown
 from eie_sim.recipe import Recipe
-from eie_sim.sweep.axes import AXES, PRUNING, UNITS, WORKLOAD, pattern_fields, text_of, values_of
+from eie_sim.sweep.axes import AXES, PRUNING, UNITS, WORKLOAD, pattern_fields, plain, text_of, values_of
 from eie_sim.sweep.eie import stream_of
 from eie_sim.sweep.point import Point, Refused, key_of
 from eie_sim.sweep.subject import Subject
@@ -173,7 +173,7 @@ def _built(
             found.append(make(combination))
             works.update(combination.items())
         except InputError as error:
-            found.append(Refused(unit, tuple(combination.items()), str(error)))
+            found.append(Refused(unit, _kept(combination), str(error)))
             for pair in combination.items():
                 why.setdefault(pair, error)
     never = [pair for pair in why if pair not in works]
@@ -206,7 +206,16 @@ def _nm(values: Combination) -> TensorCoreConfig:
 _MAKERS: dict[str, Callable[[Combination], Any]] = {"eie": _eie, "nm": _nm}
 
 
+def _kept(values: Combination) -> tuple[tuple[str, Any], ...]:
+    """Values as JSON has them, but lists as tuples: keys are made of them."""
+    return tuple((axis, _frozen(plain(value))) for axis, value in values.items())
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+
+
 def _with_design(recipe: Refused, design: Any) -> Refused:
     unit = "eie" if isinstance(design, EieConfig) else "nm"
-    values = design.values if isinstance(design, Refused) else tuple(design.to_dict().items())
+    values = design.values if isinstance(design, Refused) else _kept(design.to_dict())
     return Refused(unit, (*recipe.values, *values), recipe.message)

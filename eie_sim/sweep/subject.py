@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 import eie_sim
-from eie_sim.errors import InputError, require, require_seed
+from eie_sim.errors import InputError, require, require_seed, require_type
 from eie_sim.sparse import is_sparse
 from eie_sim.sweep.point import digest_of
 from eie_sim.workload import Layer, Network, batch_for, drawn_preset, load
+from eie_sim.workload.arrays import require_fraction
 
 DENSE_LAYERS = 2
 """Drawn layers that a worker keeps; one of 45 M weights takes 180 MB."""
@@ -97,7 +98,8 @@ def subject_of(
     Raises InputError as `load` does, and where there is nothing to run on.
     """
     require_seed(seed)
-    common: dict[str, Any] = {"seed": int(seed), "densities": densities, "verify": bool(verify)}
+    require_type("verify", verify, bool)
+    common: dict[str, Any] = {"seed": int(seed), "densities": densities, "verify": verify}
     preset = drawn_preset(source) if isinstance(source, str) else None
     if preset is not None:
         return _of_drawn(preset, activations, activation_density, **common)
@@ -131,8 +133,7 @@ def _of_drawn(preset: Any, activations: Any, activation_density: float | None, *
         given = batch_for(activations, preset.shapes[0][1])
         n_vector, said = len(given), _digest_arrays([given])
     elif activation_density is not None:
-        given = said = float(activation_density)
-        require(0 <= given <= 1, "activation_density", activation_density, "must be in 0..1")
+        given = said = require_fraction("activation_density", activation_density)
     drawn_with = ".".join(np.__version__.split(".")[:2])  # streams of random numbers may change with it
     return Subject(
         name=preset.name,

@@ -17,13 +17,13 @@ DESIGN = es.EieConfig()
 TWO = ["cycles", "energy_nj"]
 
 
-def unchained(*n_vectors):
+def unchained(*n_vectors, size=8):
     rng = np.random.default_rng(1)
     layers = [
         Layer(
             name=f"l{at}",
-            weights=rng.standard_normal((8, 8)),
-            activations=np.abs(rng.standard_normal((n_vector, 8))),
+            weights=rng.standard_normal((size, size)),
+            activations=np.abs(rng.standard_normal((n_vector, size))),
             weights_source="drawn",
             activations_source="drawn",
             synthetic=True,
@@ -39,6 +39,10 @@ def unchained(*n_vectors):
         ({"workers": 0}, "workers=0: must be an integer in 1..1024"),
         ({"workers": 10**6}, "workers=1000000: must be an integer in 1..1024"),
         ({"executor": 5}, "executor=int: must be Executor or None"),
+        ({"verify": "no"}, "verify=str: must be bool"),
+        ({"progress": None}, "progress=NoneType: must be a function"),
+        ({"store": "\ud800"}, "store='.+ud800': must be a path"),
+        ({"source": "alex-8", "activation_density": "x"}, "activation_density='x': must be a number in 0..1"),
         ({"grid": {"layer": "nope"}}, "layer=nope: unknown"),
         ({"grid": {"vector": 5}}, "vector=5: must be in 0..0"),
         ({"grid": {"n_pe": 0}}, "n_pe=0: must be an integer"),
@@ -46,9 +50,9 @@ def unchained(*n_vectors):
     ],
 )
 def test_what_is_refused_leaves_no_store(tmp_path, given, said):
-    asked = {"grid": {"queue_depth": [1, 2]}, **given}
+    asked = {"source": unchained(1), "grid": {"queue_depth": [1, 2]}, "store": tmp_path / "s.jsonl", **given}
     with pytest.raises(InputError, match=said):
-        es.sweep.run(unchained(1), **asked, store=tmp_path / "s.jsonl")
+        es.sweep.run(**asked)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -70,6 +74,14 @@ def test_a_search_that_is_refused_leaves_no_store(tmp_path, given, said):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("value", [object(), {1, 2}, b"x", np.int64(1)])
+@pytest.mark.parametrize("write", [es.sweep.to_pandas, lambda rows: es.sweep.write_csv(rows, "never.csv")])
+def test_tables_of_what_no_row_holds(write, value):
+    pytest.importorskip("pandas")
+    with pytest.raises(InputError, match=f"a={type(value).__name__}: must be what JSON holds"):
+        write([{"a": value}])
+
+
 def test_a_design_that_a_search_cannot_make_is_a_row():
     pytest.importorskip("optuna")
     grid = {"index_bits": [1, 8], "weight_bits": [1, 8], "spmat_width_bits": [2, 16]}
@@ -77,6 +89,22 @@ def test_a_design_that_a_search_cannot_make_is_a_row():
     errors = {row["error"] for row in found.rows if row["spmat_width_bits"] == 2 and row["index_bits"] == 8}
     assert (len(found.rows), found.failed) == (8, 3)
     assert all("spmat_width_bits=2: must hold an entry" in error for error in errors)
+
+
+@pytest.mark.parametrize(
+    "grid",
+    [
+        {"wm": [16, 3], "tiles": "64x64,48x48", "mma": "16x8x16", "dram_bytes_per_cycle": "936000/1395"},
+        {"density": [0.5], "pattern": "neuron,element", "criterion": "l1,apoz", "patterns": "2:4+1:4,dense"},
+    ],
+)
+def test_what_is_no_design_of_the_nm_unit_is_a_row(grid):
+    rows = es.sweep.run(unchained(1), grid={"unit": "nm", **grid}, workers=1).rows
+    failed = [row for row in rows if row["error"]]
+    assert 0 < len(failed) < len(rows)
+    for row in failed:
+        assert {name: row[name] for name in ("tiles", "mma") if name in grid}.keys() == set(grid) & {"tiles", "mma"}
+        assert all(isinstance(value, (str, int, float, type(None))) for value in row.values())
 
 
 def test_a_search_takes_every_kind_of_axis():
@@ -119,10 +147,10 @@ def test_the_seed_of_a_sweep_is_that_of_its_recipes(recipe):
 
 
 def test_random_masks_of_layers_by_themselves_are_those_of_pruning_the_network():
-    net, recipe, config = unchained(1, 1, 1), Recipe(density=0.3, criterion="random"), es.EieConfig(n_pe=3)
+    net, config = unchained(1, 1, 1, size=40), es.EieConfig(n_pe=3)
     grid = {"density": [0.3], "criterion": "random", "n_pe": [3], "layer": "each"}
     cycles = [row["cycles"] for row in es.sweep.run(net, grid=grid, workers=1).rows]
-    done = run_network(prune_network(net, recipe, config)[0], config)
+    done = run_network(prune_network(net, Recipe(density=0.3, criterion="random"), config)[0], config)
     assert cycles == [layer.result.cycles for layer in done.layers]
     assert len(set(cycles)) > 1  # three layers of one shape, three masks
 
