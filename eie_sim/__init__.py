@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from eie_sim.report import figures as figures
     from eie_sim.result import SimResult as SimResult
     from eie_sim.run import run_network as run_network
+    from eie_sim.units.eie.activity import Activity as Activity
+    from eie_sim.units.eie.activity import activity as activity
     from eie_sim.units.eie.config import EieConfig as EieConfig
     from eie_sim.units.eie.matrix import EieMatrix as EieMatrix
     from eie_sim.units.nm.config import TensorCoreConfig as TensorCoreConfig
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "Activity": "eie_sim.units.eie.activity",
     "EieConfig": "eie_sim.units.eie.config",
     "EieMatrix": "eie_sim.units.eie.matrix",
     "InputError": "eie_sim.errors",
@@ -46,6 +49,7 @@ _HOME = {
     "Scales": "eie_sim.quantize",
     "SimResult": "eie_sim.result",
     "TensorCoreConfig": "eie_sim.units.nm.config",
+    "activity": "eie_sim.units.eie.activity",
     "footprint": "eie_sim.formats",
     "load": "eie_sim.workload",
     "presets": "eie_sim.workload",
