@@ -44,9 +44,7 @@ def classes(parts: Parts, axes: Axes | None = None, *, unfit: Collection[str] = 
     ends = {name: f"{short(total)} PE-cycles" for name, total in totals.items()}
     _stack(axes, shares, ends, unfit, label=lambda share: f"{share:.1f}")
     axes.set_xlim(0, 100)
-    return finish(
-        axes, title=title, xlabel="share of PE-cycles, %", ylabel="", config_hash=config_hash, legend_columns=6
-    )
+    return finish(axes, title=title, xlabel="share of PE-cycles, %", ylabel="", config_hash=config_hash)
 
 
 def energy(
@@ -105,7 +103,7 @@ def _amounts(
     ends = {name: f"{short(total / factor)} {unit}" for name, total in totals.items()}
     _stack(axes, scaled, ends, unfit, label=short)
     axes.set_xlim(0, 1.16 * most / factor)
-    return finish(axes, title=title, xlabel=f"{label}, {unit}", ylabel="", config_hash=config_hash, legend_columns=6)
+    return finish(axes, title=title, xlabel=f"{label}, {unit}", ylabel="", config_hash=config_hash)
 
 
 def _stack(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from eie_sim.errors import require_all, require_type
+from eie_sim.errors import require, require_all, require_type
 from eie_sim.report.figures.curves import plain_ticks
 from eie_sim.report.figures.style import finish, nothing, on
 
@@ -27,6 +27,7 @@ def batches(
     """
     require_type("rows", rows, list, tuple)
     require_all("rows", rows, dict)
+    require(key in PLACES, "key", key, f"must be {' or '.join(PLACES)}")
     axes = on(axes)
     if not rows:
         return nothing(axes, "no candidates", title=PLACES[key])
@@ -52,10 +53,5 @@ def batches(
     plain_ticks(axes.yaxis)
     axes.grid(alpha=0.25)
     return finish(
-        axes,
-        title=PLACES[key],
-        xlabel="batch, vectors",
-        ylabel="time per vector, us",
-        config_hash=config_hash,
-        legend_columns=4,
+        axes, title=PLACES[key], xlabel="batch, vectors", ylabel="time per vector, us", config_hash=config_hash
     )

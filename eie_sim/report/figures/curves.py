@@ -72,7 +72,6 @@ def sparsity(found: Any, axes: Axes | None = None, *, config_hash: str | None = 
         xlabel="sparsity of the weights, %",
         ylabel=f"{name} (all vectors)",
         config_hash=hash_of(rows, config_hash),
-        legend_columns=3,
     )
 
 
@@ -143,7 +142,6 @@ def balance(found: Any, axes: Axes | None = None, *, config_hash: str | None = N
         xlabel="queue depth, entries",
         ylabel="share of PE-cycles, %",
         config_hash=hash_of(rows, config_hash),
-        legend_columns=3,
     )
 
 
@@ -181,7 +179,6 @@ def scaling(found: Any, axes: Axes | None = None, *, config_hash: str | None = N
         xlabel="PEs",
         ylabel=f"speedup over {fewest} PE{'' if fewest == 1 else 's'}",
         config_hash=hash_of(rows, config_hash),
-        legend_columns=4,
     )
 
 
@@ -219,7 +216,6 @@ def sensitivity(
         xlabel="sparsity of the layer, %",
         ylabel=f"{quality} of the network{', %' if scale == 100 else ''}",
         config_hash=config_hash,
-        legend_columns=4,
     )
 
 

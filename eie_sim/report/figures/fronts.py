@@ -69,9 +69,7 @@ def pareto(
     for axis, name in ((axes.xaxis, x), (axes.yaxis, y)):
         _scale(axis, _values(rows, name), name)
     axes.grid(alpha=0.25)
-    return finish(
-        axes, title=title, xlabel=_label(x), ylabel=_label(y), config_hash=hash_of(rows, config_hash), legend_columns=4
-    )
+    return finish(axes, title=title, xlabel=_label(x), ylabel=_label(y), config_hash=hash_of(rows, config_hash))
 
 
 def _values(rows: Sequence[Mapping[str, Any]], name: str) -> Any:
@@ -103,7 +101,8 @@ def _name(axes: Axes, knee: Mapping[str, Any], words: str, x: str, y: str) -> No
     text = "\n".join([*lines, line]).strip() or "knee"
     box = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1}
     place = float(_values([knee], x)[0]), float(_values([knee], y)[0])
-    axes.annotate(text, place, xytext=(9, 9), textcoords="offset points", fontsize=SMALL, color=RED, bbox=box)
+    aside = (9, -16 if OBJECTIVES[y].maximise else 9)  # where the front does not go on
+    axes.annotate(text, place, xytext=aside, textcoords="offset points", fontsize=SMALL, color=RED, bbox=box)
 
 
 class Roof(NamedTuple):
@@ -171,7 +170,6 @@ def roofline(results: Mapping[str, Any], axes: Axes | None = None, *, config_has
         xlabel=f"effectual operations per byte read from {memory}",
         ylabel="GOP/s (1 MAC = 2 operations)",
         config_hash=config_hash,
-        legend_columns=1 if len(roofs) < 4 else 2,
     )
 
 

@@ -111,9 +111,7 @@ def weights(before: ArrayLike, after: ArrayLike, axes: Axes | None = None, *, co
     axes.stairs(after_counts, edges, fill=True, color=BLUE, alpha=0.8, label=words)
     axes.set_yscale("symlog", linthresh=1)
     axes.set_ylim(bottom=0)
-    return finish(
-        axes, title=title, xlabel="weight", ylabel="weights in a bin", config_hash=config_hash, legend_columns=1
-    )
+    return finish(axes, title=title, xlabel="weight", ylabel="weights in a bin", config_hash=config_hash)
 
 
 def _reals(field: str, values: Any) -> NDArray[np.float64]:

@@ -28,43 +28,42 @@ BLUE, SKY, GREEN, ORANGE, RED, PURPLE, YELLOW = (
     "#cc79a7",
     "#f0e442",
 )
-INK, GREY, PALE, FAINT = "#222222", "#8c8c8c", "#bdbdbd", "#e3e3e3"
+INK, DARK, GREY, PALE, FAINT = "#222222", "#4d4d4d", "#8c8c8c", "#bdbdbd", "#e3e3e3"
 
 COLOURS = {
-    # PE-cycles by class, and of the N:M unit
+    # bits by part, and PE-cycles by class: what is work first, then what is not
     "weight": BLUE,
+    "weights": BLUE,
+    "values": BLUE,
     "tensor": BLUE,
+    "index": SKY,
+    "runs": SKY,
+    "row_index": SKY,
+    "column_index": GREEN,
     "padding": ORANGE,
+    "pointers": GREEN,
+    "bitmap": YELLOW,
+    "metadata": YELLOW,
+    "codebook": RED,
+    "bias": PURPLE,
     "empty": YELLOW,
     "waiting": PALE,
     "drain": GREY,
-    # energy by component
+    # energy by component, of EIE and of the N:M unit
     "act_queue": PURPLE,
     "ptr_read": GREEN,
     "spmat_read": BLUE,
     "arithm_unit": RED,
     "act_rw": SKY,
-    "leakage": GREY,
     "macs": RED,
     "registers": SKY,
     "smem": BLUE,
     "l2": GREEN,
     "dram": ORANGE,
-    "metadata": YELLOW,
     "clock": PURPLE,
-    # bits by part
-    "weights": BLUE,
-    "values": BLUE,
-    "index": SKY,
-    "runs": SKY,
-    "row_index": SKY,
-    "column_index": GREEN,
-    "pointers": GREEN,
-    "bitmap": YELLOW,
-    "codebook": RED,
-    "bias": PURPLE,
+    "leakage": DARK,
 }
-"""The colour of each component, the same in every figure."""
+"""The colour of each component, the same in every figure; stacked in this order."""
 
 LINES = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY, INK, GREY)
 """Colours of lines that are no component, in order; with MARKERS there are 8 x 7 kinds."""
@@ -102,17 +101,16 @@ def line_style(at: int) -> dict[str, Any]:
     return {"color": LINES[at % len(LINES)], "marker": MARKERS[at % len(MARKERS)], "markersize": 4.5, "linewidth": 1.5}
 
 
-def finish(axes: Axes, *, title: str, xlabel: str, ylabel: str, config_hash: str = "", legend_columns: int = 0) -> Axes:
-    """Title, axes with units, a quiet frame, the config hash in the corner.
-
-    legend_columns : columns of a legend between title and picture, where it hides nothing; 0 for none
-    """
+def finish(
+    axes: Axes, *, title: str, xlabel: str, ylabel: str, config_hash: str = "", legend_above: bool = True
+) -> Axes:
+    """Title, axes with units, a quiet frame, the config hash in the corner, and a legend where it hides nothing."""
     pad = 6.0
-    if legend_columns:
-        entries = len(axes.get_legend_handles_labels()[0])
-        pad += 13.0 * -(-entries // legend_columns)
-        above = {"loc": "lower left", "bbox_to_anchor": (-0.01, 1.0), "borderaxespad": 0.1, "columnspacing": 1.2}
-        legend(axes, ncols=legend_columns, **above)
+    names = axes.get_legend_handles_labels()[1]
+    if legend_above and names:
+        columns = _columns(axes, names)
+        pad += 13.0 * -(-len(names) // columns)
+        legend(axes, ncols=columns, loc="lower left", bbox_to_anchor=(-0.01, 1.0), borderaxespad=0.1, columnspacing=1.2)
     axes.set_title(title, loc="left", fontsize=10, color=INK, pad=pad)
     axes.set_xlabel(xlabel, fontsize=9)
     axes.set_ylabel(ylabel, fontsize=9)
@@ -123,6 +121,13 @@ def finish(axes: Axes, *, title: str, xlabel: str, ylabel: str, config_hash: str
     if config_hash:
         corner(axes, config_hash)
     return axes
+
+
+def _columns(axes: Axes, names: Sequence[str]) -> int:
+    """Columns of a legend that are no wider than the axes, as wide as these are before anything is laid out."""
+    width_points = 72 * axes.get_position().width * _figure_of(axes).get_figwidth()
+    longest = max(len(name) for name in names)
+    return min(len(names), 6, max(1, int(width_points / (28 + 0.58 * SMALL * longest))))
 
 
 def legend(axes: Axes, **given: Any) -> None:
@@ -194,7 +199,7 @@ def require_file(field: str, path: Any, suffixes: Sequence[str] = SUFFIXES) -> P
 
 
 def save(axes: Axes, path: str | Path) -> Path:
-    """Write the figure of an Axes as PNG or SVG, whole, the same bytes for the same figure. Raises InputError."""
+    """Write the figure of an Axes as PNG or SVG, whole; drawn anew, it is the same bytes. Raises InputError."""
     from matplotlib.axes import Axes
 
     require_type("axes", axes, Axes)

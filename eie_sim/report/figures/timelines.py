@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 BINS = 400
-"""Most bins along the time axis."""
+"""Most bins along the time axis, where no other number is asked for."""
+
+MAX_BINS = 10_000
 
 
 def occupancy(activity: Activity, axes: Axes | None = None, *, bins: int = BINS) -> Axes:
@@ -88,7 +90,6 @@ def queues(activity: Activity, axes: Axes | None = None, *, bins: int = BINS) ->
         xlabel="cycle",
         ylabel=f"items in a queue of {activity.queue_depth}",
         config_hash=activity.config_hash,
-        legend_columns=2,
     )
 
 
@@ -98,7 +99,7 @@ def _over_time(values: NDArray[np.float64], edges: NDArray[np.int64]) -> float:
 
 
 def _edges(activity: Activity, bins: int) -> NDArray[np.int64]:
-    """Cycles in which bins begin, 1 to the end, each bin a cycle or more: int64[n_bin + 1]."""
+    """Cycles in which bins begin, int64[n_bin + 1]."""
     require_type("activity", activity, Activity)
-    require_int("bins", bins, 1, 10_000)
-    return np.unique(np.linspace(1, activity.cycles + 1, min(bins, max(activity.cycles, 1)) + 1).astype(np.int64))
+    require_int("bins", bins, 1, MAX_BINS)
+    return activity.bins(bins)
