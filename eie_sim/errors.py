@@ -19,10 +19,20 @@ class InputError(ValueError):
     """Input that breaks a rule. The command line prints it as one line and exits with code 2."""
 
 
+class InvariantError(RuntimeError):
+    """Counts of a result that contradict each other: a fault of the simulator, never of its input."""
+
+
 def require(ok: bool, field: str, value: object, rule: str) -> None:
     """Raise `InputError("field=value: rule")` unless `ok`."""
     if not ok:
         raise refused(field, value, rule)
+
+
+def hold(ok: bool, what: str, found: object, rule: str) -> None:
+    """Raise `InvariantError("what=found: rule")` unless `ok`."""
+    if not ok:
+        raise InvariantError(f"broken invariant: {what}={_said(found)}: {rule}; please report this")
 
 
 def refused(field: str, value: object, rule: str) -> InputError:
