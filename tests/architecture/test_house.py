@@ -17,7 +17,8 @@ MODULES = sorted(
 # A module imports only from lines below its own, or from its own package on the same line.
 FLOORS = [
     ["cli"],
-    ["report", "validate"],
+    ["report"],
+    ["validate"],
     ["sweep"],
     ["compare"],
     ["run", "pruning", "validate_nm"],
