@@ -17,7 +17,9 @@ from eie_sim.validate import AGREES, KIND_MEANINGS, Comparison, Study, by_group
 
 
 def validation_record(compared: Sequence[Comparison], rerun: Sequence[Study], *, seed: int) -> Record:
-    """Every row with its error and verdict, errors by group, and the studies with what was found."""
+    """Every row with its error and verdict, group by group, errors by group, and the studies with what was found."""
+    order = {group: at for at, group in enumerate(dict.fromkeys(one.group for one in compared))}
+    compared = sorted(compared, key=lambda one: order[one.group])
     return {
         "seed": seed,
         "config_hash": config_hash("eie", EieConfig().to_dict()),
@@ -67,8 +69,8 @@ def validation_table(record: Record) -> Table:
             [
                 "" if group == before else group,
                 *(r[key] for key in ("source", "row", "quantity", "unit")),
-                f"{r['published']:,.4g}",
-                f"{r['simulated']:,.4g}",
+                _number(r["published"]),
+                _number(r["simulated"]),
                 f"{100 * r['error']:+.1f} %",
                 r["verdict"],
                 "" if r["fits"] else "no",
@@ -133,6 +135,11 @@ def validation_lines(record: Record, *, notes: bool = True) -> list[str]:
 
 FEW = 8
 """Most rows that are named one by one."""
+
+
+def _number(value: float) -> str:
+    """Four digits, and all those before the point."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _notes(record: Record) -> list[str]:

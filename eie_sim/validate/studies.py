@@ -75,7 +75,8 @@ def _widths(rows: Rows) -> Study:
     energy = {width: _mean(rows, spmat_energy_nj, spmat_width_bits=width) for width in widths}
     reads = [_mean(rows, lambda row: float(row["spmat_reads"]), spmat_width_bits=width) for width in widths]
     best = min(energy, key=lambda width: energy[width])
-    found = f"reads fall with each doubling: {'yes' if _falls(reads) else 'no'}; least energy at {best} bits, with CACTI 7's"
+    fewer = "fall" if _falls(reads) else "do not fall"
+    found = f"reads {fewer} with each doubling; least energy at {best} bits, with CACTI 7's energy of a read"
     says = f"wider rows are read less often, and the energy of all reads is least at {DESIGN_WIDTH} bits"
     return Study("9", "spmat_width_bits", says, found, _falls(reads) and best == DESIGN_WIDTH, rows)
 
@@ -86,7 +87,8 @@ def _speedups(rows: Rows) -> Study:
         for layer in dict.fromkeys(row["layer"] for row in rows)
     }
     rest = min(value for layer, value in share.items() if layer != FEW_ROWS)
-    found = f"{DESIGN_PES} PEs reach {100 * share[FEW_ROWS]:.0f} % of ideal on {FEW_ROWS}, {100 * rest:.0f} % or more on others"
+    few = share[FEW_ROWS]
+    found = f"{DESIGN_PES} PEs reach {100 * few:.0f} % of ideal on {FEW_ROWS}, {100 * rest:.0f} % or more on others"
     says = "near-linear in the number of PEs, but for NT-We"
     return Study("11", "n_pe", says, found, rest > 0.8 > share[FEW_ROWS], rows)
 
