@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from eie_sim.cli.shell import Json, app, console, print_json, print_lines, steps_shown
-from eie_sim.errors import InputError
+from eie_sim.errors import InputError, require_seed
 
 
 @app.command
@@ -47,6 +47,7 @@ def validate(
     from eie_sim.report.figures.style import require_file
     from eie_sim.report.validation import draw_validation, print_validation, validation_record
 
+    require_seed(seed)
     if figure is not None:
         require_file("figure", figure)
     with steps_shown() as progress:
