@@ -71,6 +71,11 @@ def test_classes_add_up_to_the_results_own(engine, case, n_bin):
     np.testing.assert_array_equal(ran.classes(edges).sum(axis=0), ran.n_pe * np.diff(edges))
     np.testing.assert_array_equal(ran.sent_at, result.timeline[0])
     np.testing.assert_array_equal(ran.taken_at, result.timeline[1])
+    lost = ran.ready_at - np.concatenate([[1], ran.sent_at[:-1]])[: ran.n_item] - 1
+    waits = result.stats["broadcast"]
+    assert (lost.sum(), (ran.sent_at - ran.ready_at).sum()) == (waits["lost_cycles"], waits["blocked_cycles"])
+    assert (lost >= 0).all()
+    assert (ran.sent_at >= ran.ready_at).all()
     assert (ran.cycles, ran.config_hash) == (result.cycles, result.config_hash)
 
 
