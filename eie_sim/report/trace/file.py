@@ -51,7 +51,8 @@ def kind_of(path: Path) -> Kind:
     for suffix, kind in KINDS.items():
         if path.name.lower().endswith(suffix):
             return kind
-    raise refused("out", path, f"must end in {', '.join(KINDS)}")
+    *most, last = KINDS
+    raise refused("out", path, f"must end in {', '.join(most)} or {last}")
 
 
 def require_trace_file(path: str | os.PathLike[str]) -> None:

@@ -51,6 +51,8 @@ def about(traced: Traced, window: Window) -> Record:
         "versions": versions(),
         "cycles": result.cycles,
         "time_us": result.time_us,
+        "fits": result.fits,
+        "passes": result.passes,
         "broadcast": dict(result.extra["broadcast"]),
         "window": window._asdict(),
     }
@@ -81,7 +83,7 @@ def heading(record: Record) -> list[str]:
         f"{record['name']}: {record['source']}",
         f"{record['n_out']}x{record['n_in']} on {array}, queue depth "
         f"{config['queue_depth']}; engine {record['engine']}; seed {record['seed']}; config {record['config_hash']}",
-        f"vector {record['vector']} of {record['n_vector']}; inputs {record['inputs']}",
+        f"vector {record['vector']} of {record['n_vector']}; weights {record['weights']}; inputs {record['inputs']}",
         f"{record['cycles']} cycles, {record['time_us']:.3f} us; broadcasts {waits['sent']}, "
         f"cycles blocked {waits['blocked_cycles']}, cycles lost {waits['lost_cycles']}{shown}",
     ]
@@ -91,7 +93,9 @@ def closing(record: Record) -> list[str]:
     """The file and what opens it, where there is one; `verified`, or what differs."""
     written = record.get("written", {})
     counts = ", ".join(f"{count:,} {name}" for name, count in written.items())
+    passes = f"! does not fit: {record['passes']} passes, whose cost no cycle contains"
     return [
+        *([] if record["fits"] else [passes]),
         *([f"wrote {record['out']}: {counts}; it opens in {record['viewer']}"] if written else []),
         *(f"differs: {text}" for text in record["differs"]),
         "verified" if record["verified"] else "NOT VERIFIED",
