@@ -188,8 +188,8 @@ def _hand(seed: int) -> Network:
         name="fc",
         weights=_table(folder / "weights.csv"),
         activations=_table(folder / "activations.csv"),
-        weights_source=HAND_SOURCE,
-        activations_source=HAND_SOURCE,
+        weights_source="made up",
+        activations_source="made up",
         synthetic=True,
     )
     return Network(name=HAND, layers=(layer,), chained=False, source=HAND_SOURCE, seed=seed)

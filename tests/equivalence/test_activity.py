@@ -5,9 +5,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from cycle_stepped import DRAIN, entries_of, scan, simulate
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import cases
+from strategies import busy_cases, cases
 
 import eie_sim as es
 from eie_sim.result import EieClass
@@ -41,7 +41,7 @@ def means(per_cycle, edges):
     return np.array(parts).T.reshape(per_cycle.shape[1], len(edges) - 1)
 
 
-@given(cases(), st.data())
+@given(cases() | busy_cases(), st.data())
 def test_bins_are_what_every_cycle_says(case, data):
     kinds, queued = stepped(case)
     ran = es.activity(case.matrix, case.activations, case.config)
@@ -59,7 +59,8 @@ def test_bins_are_what_every_cycle_says(case, data):
 
 
 @pytest.mark.parametrize("engine", ["fast", "reference"])
-@given(case=cases(), n_bin=st.integers(1, 40))
+@settings(max_examples=30)
+@given(case=cases() | busy_cases(), n_bin=st.integers(1, 40))
 def test_classes_add_up_to_the_results_own(engine, case, n_bin):
     result = es.simulate(case.matrix, case.activations, case.config, engine=engine, timeline=True)
     ran = activity_of(case.matrix, case.activations, result, label=engine)

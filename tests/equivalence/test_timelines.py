@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import Case
+from strategies import Case, busy_cases
 
 import eie_sim as es
 from eie_sim import tracing
@@ -84,34 +84,9 @@ class Ran:
 
 
 @st.composite
-def layers(draw):
-    """A layer with work to do on a few PEs: gaps to fill, queues that are full, often a bias."""
-    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
-    n_out, n_in = rng.integers(1, 60), rng.integers(1, 25)
-    index_bits, density = draw(st.integers(1, 4)), draw(st.sampled_from([0.05, 0.2, 0.5]))
-    config = es.EieConfig(
-        n_pe=draw(st.integers(1, 6)),
-        queue_depth=draw(st.sampled_from([1, 2, 3, 7])),
-        weight_bits=3,
-        index_bits=index_bits,
-        active=draw(st.sampled_from(["positive", "nonzero"])),
-        clock_mhz=draw(st.sampled_from([800.0, 333.3, 0.7])),
-    )
-    codes = (rng.integers(1, 8, (n_out, n_in)) * (rng.random((n_out, n_in)) < density)).astype(np.uint8)
-    bias_codes = draw(st.sampled_from([None, codes[:, 0], np.zeros(n_out, dtype=np.uint8)]))
-    codebook = np.concatenate([[0], rng.integers(-900, 900, 7)]).astype(np.int16)
-    given_scales = es.Scales(weight=10, activation=8, accumulator=12)
-    matrix = es.EieMatrix.from_codes(
-        codes, codebook, n_pe=config.n_pe, bias_codes=bias_codes, index_bits=index_bits, scales=given_scales
-    )
-    activations = rng.integers(-60, 400, n_in) * (rng.random(n_in) < draw(st.sampled_from([0.3, 0.9])))
-    return Case(codes, bias_codes, matrix, activations.astype(np.int16), config)
-
-
-@st.composite
 def windows(draw):
     """A run by one of the engines, and a window of it; 1..0 where there is no cycle."""
-    ran = Ran(draw(layers()), draw(st.sampled_from(["fast", "reference"])))
+    ran = Ran(draw(busy_cases()), draw(st.sampled_from(["fast", "reference"])))
     if ran.cycles == 0:
         return ran, 1, 0
     first = draw(st.just(1) | st.integers(1, ran.cycles))

@@ -79,7 +79,7 @@ def test_the_layer_to_follow_by_hand_shows_what_its_readme_says():
     (layer,) = network.layers
     assert (layer.weights.shape, layer.activations.shape) == ((8, 8), (1, 8))
     assert network.synthetic
-    assert network.source == layer.weights_source == layer.activations_source
+    assert layer.weights_source == layer.activations_source == "made up"
     assert "made up" in network.source
     (inputs,) = layer.activations
     matrix = es.EieMatrix.from_dense(layer.weights, n_pe=4, activations=inputs)
