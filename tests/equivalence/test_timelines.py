@@ -18,7 +18,7 @@ import eie_sim as es
 from eie_sim import tracing
 from eie_sim.report import trace
 from eie_sim.report.trace.chrome import write_chrome
-from eie_sim.report.trace.waveform import start_ps
+from eie_sim.report.trace.waveform import changes, start_ps
 from eie_sim.result import EieClass
 from eie_sim.units.eie.activity import activity_of
 
@@ -282,6 +282,16 @@ def test_a_waveform_read_back_is_the_timeline_in_every_cycle(window, tmp_path_fa
         blocked = sum(value("blocked", cycle) for cycle in range(first, last + 1))
         after = [k for k, at in enumerate(ran.sent_at) if at > last]
         assert after or blocked == ran.result.stats["broadcast"]["blocked_cycles"]
+
+
+@settings(max_examples=10)
+@given(window=windows(), at_once=st.integers(1, 60))
+def test_a_waveform_is_the_same_however_many_cycles_are_looked_at_together(window, at_once):
+    ran, first, last = window
+    whole = list(changes(ran.activity, first, last))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("eie_sim.report.trace.waveform.AT_ONCE", at_once)
+        assert list(changes(ran.activity, first, last)) == whole
 
 
 @settings(max_examples=30)
