@@ -83,7 +83,8 @@ def heading(record: Record) -> list[str]:
         f"{record['name']}: {record['source']}",
         f"{record['n_out']}x{record['n_in']} on {array}, queue depth "
         f"{config['queue_depth']}; engine {record['engine']}; seed {record['seed']}; config {record['config_hash']}",
-        f"vector {record['vector']} of {record['n_vector']}; weights {record['weights']}; inputs {record['inputs']}",
+        f"layer {record['layer']}, vector {record['vector']} of {record['n_vector']}; weights {record['weights']}; "
+        f"inputs {record['inputs']}",
         f"{record['cycles']} cycles, {record['time_us']:.3f} us; broadcasts {waits['sent']}, "
         f"cycles blocked {waits['blocked_cycles']}, cycles lost {waits['lost_cycles']}{shown}",
     ]
