@@ -31,7 +31,7 @@ FLOORS = [
     ["quantize", "huffman", "units.channel"],
     ["fixed", "huffman_kernels", "units.*.config", "units.*.provenance", "result", "tables", "recipe", "sparse"],
     ["whole"],
-    ["jit", "errors"],
+    ["jit", "errors", "html"],
 ]
 ROOMS = {
     "numba": {"jit"},
