@@ -21,7 +21,8 @@ class Cell(NamedTuple):
     alarming: bool = False
 
 
-Row = Sequence[str | Cell]
+Row = Sequence[object]
+"""Cells, or their text."""
 
 
 def escape(text: object) -> str:
@@ -69,17 +70,22 @@ _STYLE = (
 """Colours are the notebook's own, light or dark, but for the red, which both can be read with."""
 
 
-def _cell(given: str | Cell) -> Cell:
-    return given if isinstance(given, Cell) else Cell(given)
+def _cell(given: object) -> Cell:
+    return given if isinstance(given, Cell) else Cell(str(given))
 
 
 def _row(cells: Sequence[Cell], numbers: set[int]) -> str:
     shown = []
     for at, cell in enumerate(cells):
         classes = _aligned(at in numbers, alarming=cell.alarming)
-        exact = "" if cell.value is None else f' data-value="{escape(json.dumps(cell.value))}"'
+        exact = "" if cell.value is None else f' data-value="{escape(json.dumps(cell.value, default=_plain))}"'
         shown.append(f"<td{classes}{exact}>{escape(cell.text)}</td>")
     return f"<tr>{''.join(shown)}</tr>"
+
+
+def _plain(value: Any) -> Any:
+    """Numpy's numbers as Python's, and fractions as floats."""
+    return value.item() if hasattr(value, "item") else float(value)
 
 
 def _aligned(number: bool, *, alarming: bool = False) -> str:

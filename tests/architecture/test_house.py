@@ -29,8 +29,8 @@ FLOORS = [
     ["units.*.counts"],
     ["units.*.encoding", "units.*.packing", "prune", "deep_compression"],
     ["quantize", "huffman", "units.channel"],
-    ["fixed", "huffman_kernels", "units.*.config", "units.*.provenance", "result", "tables", "recipe", "sparse"],
-    ["whole"],
+    ["fixed", "huffman_kernels", "units.*.config", "units.*.provenance", "result", "storage", "tables", "recipe"],
+    ["sparse", "whole"],
     ["jit", "errors", "html"],
 ]
 ROOMS = {
