@@ -7,8 +7,9 @@ from typing import Any
 
 from rich.table import Table
 
+from eie_sim.report.network import Record
 from eie_sim.report.record import versions
-from eie_sim.report.text import Record, Screen, rows
+from eie_sim.report.text import Screen, rows
 from eie_sim.sweep import Sweep, front
 from eie_sim.sweep.axes import AXES, PRUNING, WORKLOAD
 from eie_sim.sweep.showing import axis_cell, counted, row_cells
