@@ -78,23 +78,32 @@ def _shared(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return {sys.intern(name): value for name, value in pairs}
 
 
-_TEXTS = ("workload", "layer", "unit", "config_hash", "misfit", "runs_as", "tile", "bound")
+_COMMON = ("cycles", "time_us", "clock_mhz", "weight_density")
+_NEEDED = {
+    "eie": (*_COMMON, "n_pe", "queue_depth", "effectual_macs", "load_balance", *EIE_FIGURES),
+    "nm": _COMMON,
+}
+"""Numbers that a row of each unit has, where it has no error."""
+
+_TEXTS = ("layer", "config_hash", "misfit", "chip", "runs_as", "tile", "bound")
 _FLAGS = ("fits", "verified")
-_NUMBERS = ("density", "n_pe", "queue_depth", *({**FIGURES, **EIE_FIGURES, **NM_FIGURES}.keys() - {*_TEXTS, *_FLAGS}))
+_NUMBERS = ("density", *({**FIGURES, **EIE_FIGURES, **NM_FIGURES}.keys() - {*_TEXTS, *_FLAGS}))
 """Columns by what they hold; each may be missing, or None."""
 
 LARGEST = 1e300
 
 
 def _is_row(row: dict[str, Any]) -> bool:
-    """Whether what everybody relies on is there, and of its kind. A row with an error has no figures."""
-    texts = isinstance(row.get("workload"), str) and all(isinstance(row.get(name, ""), str) for name in _TEXTS)
-    if not texts or any(isinstance(value, dict | list) for value in row.values()):
+    """Whether what everybody relies on is there, and of its kind."""
+    named = isinstance(row.get("workload"), str) and row.get("unit") in _NEEDED
+    texts = all(isinstance(row.get(name, ""), str) for name in _TEXTS)
+    if not (named and texts) or any(isinstance(value, dict | list) for value in row.values()):
         return False
     if row.get("error") is not None:
         return True
     flags = isinstance(row.get("fits"), bool) and isinstance(row.get("verified"), bool | None)
-    return flags and is_number(row.get("cycles")) and all(_is_figure(row.get(name)) for name in _NUMBERS)
+    needed = all(row.get(name) is not None for name in (*_NEEDED[row["unit"]], "config_hash"))
+    return flags and needed and all(_is_figure(row.get(name)) for name in {*_NUMBERS, *_NEEDED[row["unit"]]})
 
 
 def _is_figure(value: Any) -> bool:

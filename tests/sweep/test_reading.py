@@ -10,9 +10,15 @@ from store_rows import expected, key, text
 import eie_sim as es
 from eie_sim.errors import InputError
 from eie_sim.sweep import read_store, reading
+from eie_sim.sweep.figures import EIE_FIGURES
 from eie_sim.sweep.store import Store
 
-FIGURES = {"workload": "fc", "n_pe": 4, "cycles": 17, "energy_nj": 0.5, "fits": True, "verified": None}
+FIGURES = {
+    **{"workload": "fc", "unit": "eie", "config_hash": "c", "n_pe": 4, "queue_depth": 8, "clock_mhz": 800.0},
+    **{"cycles": 17, "time_us": 0.5, "energy_nj": 0.5, "weight_density": 0.5, "load_balance": 1.0},
+    **{"effectual_macs": 9, "fits": True, "verified": None},
+    **dict.fromkeys(EIE_FIGURES, 1),
+}
 
 
 def row(n, **more):
@@ -70,7 +76,7 @@ def test_damaged_lines_are_counted(tmp_path_factory, lines):
     [
         *({"cycles": value} for value in ("17", None, True, [17], 10**400)),
         *({"workload": 3}, {"n_pe": "4"}, {"fits": None}, {"fits": 1}, {"verified": 0}, {"bound": 3}, {"tile": [4, 4]}),
-        *({"error": "no", "workload": None}, {"error": "no", "misfit": {}}),
+        *({"error": "no", "workload": None}, {"error": "no", "misfit": {}}, {"unit": "x"}, {"waiting_cycles": None}),
     ],
     ids=str,
 )

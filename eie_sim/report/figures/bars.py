@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eie_sim.errors import is_number, require, require_type
-from eie_sim.formats import Format
 from eie_sim.report.figures.style import SMALL, by_colour, colour_of, finish, ink_on, nothing, on, short, unit_for
+from eie_sim.storage import Format
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
