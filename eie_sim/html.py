@@ -24,6 +24,9 @@ class Cell(NamedTuple):
 Row = Sequence[object]
 """Cells, or their text."""
 
+LONG = 50
+"""Characters from which a cell is words, which a style may let wrap."""
+
 
 def escape(text: object) -> str:
     """Text as it stands in HTML, within quotes too; what does not print, and halves of characters, written out."""
@@ -39,7 +42,9 @@ def table(headings: Sequence[str], rows: Iterable[Row], *, foot: Row = (), marks
     body = [[_cell(one) for one in row] for row in rows]
     last = [_cell(one) for one in foot]
     numbers = {at for row in [*body, last] for at, one in enumerate(row) if one.value is not None}
-    heads = "".join(f"<th{_aligned(at in numbers)}>{_lines(heading)}</th>" for at, heading in enumerate(headings))
+    heads = "".join(
+        f"<th{_classes(number=at in numbers)}>{_lines(heading)}</th>" for at, heading in enumerate(headings)
+    )
     parts = [f"<thead><tr>{heads}</tr></thead>", "<tbody>", *(_row(row, numbers) for row in body), "</tbody>"]
     if last:
         parts.append(f"<tfoot>{_row(last, numbers)}</tfoot>")
@@ -74,13 +79,18 @@ def _cell(given: object) -> Cell:
     return given if isinstance(given, Cell) else Cell(str(given))
 
 
+def exact(value: Any) -> str:
+    """The attribute that carries a value as JSON has it; nothing for None."""
+    return "" if value is None else f' data-value="{escape(json.dumps(value, default=_plain))}"'
+
+
 def _row(cells: Sequence[Cell], numbers: set[int]) -> str:
-    shown = []
-    for at, cell in enumerate(cells):
-        classes = _aligned(at in numbers, alarming=cell.alarming)
-        exact = "" if cell.value is None else f' data-value="{escape(json.dumps(cell.value, default=_plain))}"'
-        shown.append(f"<td{classes}{exact}>{escape(cell.text)}</td>")
-    return f"<tr>{''.join(shown)}</tr>"
+    shown = "".join(
+        f"<td{_classes(number=at in numbers, alarm=cell.alarming, words=len(cell.text) > LONG)}{exact(cell.value)}>"
+        f"{escape(cell.text)}</td>"
+        for at, cell in enumerate(cells)
+    )
+    return f"<tr>{shown}</tr>"
 
 
 def _plain(value: Any) -> Any:
@@ -88,8 +98,8 @@ def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else float(value)
 
 
-def _aligned(number: bool, *, alarming: bool = False) -> str:
-    names = " ".join(name for name, true in (("number", number), ("alarm", alarming)) if true)
+def _classes(**given: bool) -> str:
+    names = " ".join(name for name, true in given.items() if true)
     return f' class="{names}"' if names else ""
 
 

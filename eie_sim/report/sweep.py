@@ -96,9 +96,9 @@ def _distinct(record: Record) -> list[Record]:
     return list(kept.values())
 
 
-def default_objectives(found: Sweep) -> tuple[str, ...]:
+def default_objectives(found: Sequence[Record]) -> tuple[str, ...]:
     """Cycles and energy, and accuracy where it differs from row to row."""
-    accuracies = {row.get("accuracy") for row in found.rows} - {None}
+    accuracies = {row.get("accuracy") for row in found} - {None}
     return ("cycles", "energy_nj", "accuracy") if len(accuracies) > 1 else ("cycles", "energy_nj")
 
 
