@@ -10,7 +10,7 @@ import eie_sim
 from eie_sim.errors import InputError, refused, require
 from eie_sim.report.folder import RECORD
 from eie_sim.report.network import PARTS
-from eie_sim.report.schema import COUNT, FLAG, NUMBER, TEXT, TEXT_OR_NUMBER, Each, Maybe, Named, require_shape
+from eie_sim.report.schema import AMOUNT, COUNT, FLAG, NUMBER, TEXT, TEXT_OR_NUMBER, Each, Maybe, Named, require_shape
 from eie_sim.result import BROADCAST_MEANINGS, CLASS_MEANINGS, EVENT_MEANINGS
 from eie_sim.units.eie.config import EieConfig
 
@@ -21,19 +21,19 @@ _EVENTS, _CLASSES = dict.fromkeys(EVENT_MEANINGS, COUNT), dict.fromkeys(CLASS_ME
 _ENERGY = {
     "table": TEXT,
     "node_nm": COUNT,
-    "by_component_pj": Named(NUMBER),
-    "total_pj": NUMBER,
-    "pj_per_effectual_mac": NUMBER,
-    "power_mw_per_pe": NUMBER,
-    "total_nj_per_vector": NUMBER,
+    "by_component_pj": Named(AMOUNT),
+    "total_pj": AMOUNT,
+    "pj_per_effectual_mac": AMOUNT,
+    "power_mw_per_pe": AMOUNT,
+    "total_nj_per_vector": AMOUNT,
 }
 _STORAGE = {
     "bits": dict.fromkeys(PARTS, COUNT),
-    "percent": dict.fromkeys(PARTS, NUMBER),
+    "percent": dict.fromkeys(PARTS, AMOUNT),
     "total_bits": COUNT,
     "dense16_bits": COUNT,
-    "compression_vs_dense32": NUMBER,
-    "compression_vs_dense16": NUMBER,
+    "compression_vs_dense32": AMOUNT,
+    "compression_vs_dense16": AMOUNT,
 }
 _MEMORY = {"memory": TEXT, "needed": COUNT, "available": COUNT, "unit": TEXT, "passes": COUNT, "fits": FLAG}
 _VERIFICATION = {
@@ -42,23 +42,23 @@ _VERIFICATION = {
     "outputs": COUNT,
     "wrong_outputs": COUNT,
     "saturated": COUNT,
-    "error": NUMBER,
-    "bound": NUMBER,
+    "error": AMOUNT,
+    "bound": AMOUNT,
     "ok": FLAG,
 }
 _FIGURES = {
     "n_vector": COUNT,
     "n_weight": COUNT,
     "cycles": COUNT,
-    "time_us": NUMBER,
-    "time_us_per_vector": NUMBER,
-    "pe_cycles_percent": dict.fromkeys(CLASS_MEANINGS, NUMBER),
-    "utilisation": NUMBER,
-    "load_balance": NUMBER,
+    "time_us": AMOUNT,
+    "time_us_per_vector": AMOUNT,
+    "pe_cycles_percent": dict.fromkeys(CLASS_MEANINGS, AMOUNT),
+    "utilisation": AMOUNT,
+    "load_balance": AMOUNT,
     "effectual_macs": COUNT,
     "dense_macs": COUNT,
-    "effective_gops": NUMBER,
-    "dense_equivalent_gops": NUMBER,
+    "effective_gops": AMOUNT,
+    "dense_equivalent_gops": AMOUNT,
     "energy": _ENERGY,
     "storage": _STORAGE,
     "fits": FLAG,
@@ -75,9 +75,9 @@ _LAYER = {
     "inputs": TEXT,
     "negative_inputs_ignored": COUNT,
     "synthetic": FLAG,
-    "weight_density": NUMBER,
-    "activation_density": NUMBER,
-    "cycles_per_vector": {"mean": NUMBER, "min": COUNT, "max": COUNT},
+    "weight_density": AMOUNT,
+    "activation_density": AMOUNT,
+    "cycles_per_vector": {"mean": AMOUNT, "min": COUNT, "max": COUNT},
     "scales": dict.fromkeys(("weight", "activation", "accumulator"), NUMBER),
     "stats": {"events": _EVENTS, "classes": _CLASSES, "broadcast": dict.fromkeys(BROADCAST_MEANINGS, COUNT)},
     "memories": Each(_MEMORY),
@@ -94,8 +94,8 @@ RUN = {
     "config_hash": TEXT,
     "versions": Named(TEXT),
     "layers": Each(_LAYER, least=1),
-    "total": {**_FIGURES, "cycles_per_vector": {"mean": NUMBER}, "stats": {"events": _EVENTS, "classes": _CLASSES}},
-    "accuracy": Maybe({"images": COUNT, "dense": Maybe(NUMBER), "pruned": NUMBER, "compressed": NUMBER}),
+    "total": {**_FIGURES, "cycles_per_vector": {"mean": AMOUNT}, "stats": {"events": _EVENTS, "classes": _CLASSES}},
+    "accuracy": Maybe({"images": COUNT, "dense": Maybe(AMOUNT), "pruned": AMOUNT, "compressed": AMOUNT}),
     "not_simulated": Each({"name": TEXT, "reason": TEXT}),
     "verified": FLAG,
     "differs": Each(TEXT),
@@ -159,12 +159,12 @@ def _require_version(folder: Path, record: dict[str, Any], where: str) -> None:
 
 def _require_consistent(record: dict[str, Any], where: str) -> None:
     """What one part of a record says must be what another says."""
+    alike = set(record["config"]) == set(EieConfig.__slots__)
+    require(alike, f"{where}config", len(record["config"]), "must have the fields of a design")
     try:
         EieConfig(**record["config"])
     except InputError as error:
         raise InputError(f"{where}config.{error}") from error
-    except TypeError as error:
-        raise InputError(f"{where}config: must have the fields of a design") from error
     layers, total = record["layers"], record["total"]
     for at, layer in enumerate(layers):
         memories = [(one["memory"], one["unit"]) for one in layer["memories"]]

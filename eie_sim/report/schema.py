@@ -7,7 +7,6 @@ through.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -43,7 +42,8 @@ class Maybe(NamedTuple):
 LARGEST = 1e300
 """Of a number; sums and ratios of some stay finite."""
 
-NUMBER = Plain("must be a finite number", lambda v: is_number(v) and math.isfinite(v) and abs(v) < LARGEST)
+NUMBER = Plain("must be a finite number", lambda v: is_number(v) and abs(v) < LARGEST)
+AMOUNT = Plain("must be a finite number >= 0", lambda v: is_number(v) and 0 <= v < LARGEST)
 TEXT_OR_NUMBER = Plain("must be text or a finite number", lambda v: isinstance(v, str) or NUMBER.ok(v))
 COUNT = Plain("must be an integer >= 0", lambda v: type(v) is int and 0 <= v < LARGEST)
 TEXT = Plain("must be text", lambda v: isinstance(v, str))

@@ -14,7 +14,7 @@ from eie_sim.sweep.showing import varying
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-WIDTH, HEIGHT, BAR_HEIGHT = 7.2, 4.2, 0.42
+WIDTH, HEIGHT, BAR_HEIGHT = 5.8, 3.7, 0.4
 """Inches; of a figure, and of each bar in one."""
 
 MOST_CURVES = 8
@@ -90,7 +90,7 @@ def sweep_pictures(rows: Sequence[Record], best: Front, knee: Record | None, pre
     if best.rows:
         shown, said = _thinned(rows, best)
         front = _drawn(f"{prefix}pareto", f"Designs that no other beats{said}")
-        yield front(figures.pareto, shown, best.objectives[:2])
+        yield front(figures.pareto, shown, best.objectives)
     eie = [row for row in rows if row["unit"] == "eie"]
     axes = [axis for axis in varying(eie) if axis not in ("chip", "n_keep", "m_group")]
     for axis, name, draw in (

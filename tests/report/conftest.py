@@ -1,0 +1,43 @@
+import json
+
+import pytest
+from networks import chain
+
+import eie_sim as es
+from eie_sim.cli import main
+from eie_sim.report.record import network_record
+from eie_sim.run import run_network
+
+
+@pytest.fixture(scope="session")
+def made():
+    """The record of a run of two layers, as text."""
+    return json.dumps(network_record(run_network(chain((8, 12, 4)), es.EieConfig(n_pe=4))))
+
+
+@pytest.fixture
+def record(made):
+    """A record of a test's own."""
+    return json.loads(made)
+
+
+@pytest.fixture(scope="session")
+def swept(tmp_path_factory):
+    """The store of a sweep over three axes, with points that fail and points that do not fit."""
+    path = tmp_path_factory.mktemp("swept") / "random.sweep.jsonl"
+    grid = {"n_pe": [2, 4, 8], "queue_depth": [1, 8], "density": [0.2, 0.6], "register_entries": [1, 64]}
+    failing = [{"n_pe": 4, "weight_bits": 8, "spmat_width_bits": 8}, {"n_pe": 4, "spmat_width_bits": 8}]
+    found = es.sweep.run(chain((8, 12, 4)), grid=grid, points=failing, store=path, workers=1)
+    assert found.failed == 1
+    return path
+
+
+@pytest.fixture
+def ask(capsys):
+    """Run the command in this process: (exit code, standard output, standard error)."""
+
+    def ask(*arguments):
+        code = main([str(argument) for argument in arguments])
+        return code, *capsys.readouterr()
+
+    return ask
