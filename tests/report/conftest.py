@@ -25,10 +25,11 @@ def record(made):
 def swept(tmp_path_factory):
     """The store of a sweep over three axes, with points that fail and points that do not fit."""
     path = tmp_path_factory.mktemp("swept") / "random.sweep.jsonl"
-    grid = {"n_pe": [2, 4, 8], "queue_depth": [1, 8], "density": [0.2, 0.6], "register_entries": [1, 64]}
-    failing = [{"n_pe": 4, "weight_bits": 8, "spmat_width_bits": 8}, {"n_pe": 4, "spmat_width_bits": 8}]
-    found = es.sweep.run(chain((8, 12, 4)), grid=grid, points=failing, store=path, workers=1)
-    assert found.failed == 1
+    grid = {"n_pe": [2, 4, 8], "queue_depth": [1, 8], "density": [0.2, 0.6], "weight_bits": [4, 8]}
+    grid["spmat_width_bits"] = [8, 64]
+    unfit = [{"n_pe": 2, "register_entries": 2}]
+    found = es.sweep.run(chain((8, 12, 4)), grid=grid, points=unfit, store=path, workers=1)
+    assert (len(found.rows), found.failed) == (49, 12)
     return path
 
 

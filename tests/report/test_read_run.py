@@ -1,5 +1,6 @@
 """Run folders are read back as they were written; all else is refused in one line that says what is wrong."""
 
+import copy
 import json
 
 import pytest
@@ -97,7 +98,7 @@ def test_no_damage_leads_to_a_traceback(tmp_path_factory, made, data):
     if value == "gone":
         del part_of(record, way)[last]
     else:
-        part_of(record, way)[last] = value
+        part_of(record, way)[last] = copy.deepcopy(value)
     folder = written(tmp_path_factory.mktemp("run"), json.dumps(record))
     try:
         read = read_run(folder)
