@@ -34,6 +34,7 @@ def report(
     """
     from eie_sim.report.page import files
 
+    run = files.place_of(run)
     path = files.report_path(run, out)
     if figures is not None:
         files.require_figures(figures)

@@ -20,18 +20,19 @@ HEAD = 500
 """Characters of a file in which a report says that it is one."""
 
 
+def place_of(run: Path) -> Path:
+    """What is to be shown: a run folder, also where its record was named, or a file. Raises InputError for neither."""
+    try:
+        require(run.exists(), "run", run, "no such folder or file")
+    except OSError as error:
+        raise refused("run", run, f"cannot be read: {error.strerror or type(error).__name__}") from error
+    return run.parent if run.name == RECORD and run.is_file() else run
+
+
 def page_of(run: Path) -> Page:
     """The report of a run folder, or of the store of a sweep. Raises InputError as they are read."""
     with drawing():
-        return run_page(read_run(run)) if is_run(run) else sweep_page(read_store(run), run.name)
-
-
-def is_run(run: Path) -> bool:
-    """True for a folder, and for what does not exist; False for a file."""
-    try:
-        return run.is_dir() or not run.exists()
-    except OSError as error:
-        raise refused("run", run, f"cannot be read: {error.strerror or type(error).__name__}") from error
+        return run_page(read_run(run)) if run.is_dir() else sweep_page(read_store(run), run.name)
 
 
 def report_path(run: Path, out: Path | None) -> Path:
@@ -87,6 +88,6 @@ def _write_figures(page: Page, folder: Path) -> list[Path]:
 
 
 def _default(run: Path) -> Path:
-    if is_run(run):
+    if run.is_dir():
         return run / REPORT
     return run.with_name(run.name.removesuffix(".jsonl").removesuffix(".sweep") + SUFFIX)
