@@ -165,7 +165,8 @@ def test_only_the_reference_engine_loads_simpy():
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["run", "--help"], ["--version"], ["presets", "--help"], ["sweep", "--help"]]
+    "arguments",
+    [["--help"], ["run", "--help"], ["--version"], ["presets", "--help"], ["sweep", "--help"], ["report", "--help"]],
 )
 def test_help_loads_nothing_heavy(arguments):
     assert loaded_after(f"from eie_sim.cli import main\nmain({arguments})") == "[]"
