@@ -87,8 +87,9 @@ _NEEDED = {
 
 _TEXTS = ("layer", "config_hash", "misfit", "chip", "runs_as", "tile", "bound")
 _FLAGS = ("fits", "verified")
-_NUMBERS = ("density", *({**FIGURES, **EIE_FIGURES, **NM_FIGURES}.keys() - {*_TEXTS, *_FLAGS}))
-"""Columns by what they hold; each may be missing, or None."""
+_FIGURES = {**FIGURES, **EIE_FIGURES, **NM_FIGURES}.keys() - {*_TEXTS, *_FLAGS}
+_NUMBERS = {unit: ("density", *(_FIGURES | set(needed))) for unit, needed in _NEEDED.items()}
+"""Columns by what they hold; each may be missing, or None, where it is not needed."""
 
 LARGEST = 1e300
 
@@ -103,8 +104,8 @@ def _is_row(row: dict[str, Any]) -> bool:
         return True
     flags = isinstance(row.get("fits"), bool) and isinstance(row.get("verified"), bool | None)
     needed = all(row.get(name) is not None for name in (*_NEEDED[row["unit"]], "config_hash"))
-    return flags and needed and all(_is_figure(row.get(name)) for name in {*_NUMBERS, *_NEEDED[row["unit"]]})
+    return flags and needed and all(_is_figure(row.get(name)) for name in _NUMBERS[row["unit"]])
 
 
 def _is_figure(value: Any) -> bool:
-    return value is None or (is_number(value) and abs(value) < LARGEST)
+    return value is None or (is_number(value) and -LARGEST < value < LARGEST)

@@ -114,7 +114,7 @@ def _facts(stored: Stored) -> Iterator[Fact]:
     yield Fact("failed", f"{failed:,}", failed, "alarm" if failed else "")
     yield Fact("do not fit memories", f"{unfit:,}", unfit, "alarm" if unfit else "")
     yield Fact("seed", ", ".join(dict.fromkeys(str(row.get("seed")) for row in rows)))
-    if any(drawn_preset(row["workload"]) for row in rows):
+    if any(drawn_preset(workload) for workload in dict.fromkeys(row["workload"] for row in rows)):
         yield Fact("weights", "synthetic")
     verified = _verified(rows)
     word = {True: "verified", False: "NOT VERIFIED", None: "not asked for"}[verified]
@@ -135,11 +135,12 @@ def _differs(row: Record) -> bool:
 
 
 def _axis_row(axis: str, rows: Sequence[Record]) -> list[Any]:
-    cells = {cell.text: cell for cell in (axis_cell(axis, row) for row in rows)}
-    texts = [text or "none" for text in cells]
+    """An axis, how many values it has, and which; of many the first and the last."""
+    values = sorted({row.get(axis) for row in rows}, key=_order)
+    texts = [axis_cell(axis, {axis: value}).text or "none" for value in values]
     if len(texts) > MOST_VALUES:
         texts = [*texts[: MOST_VALUES - 2], "...", texts[-1]]
-    return [axis, Cell(f"{len(cells):,}", len(cells)), ", ".join(texts), AXES[axis].help]
+    return [axis, Cell(f"{len(values):,}", len(values)), ", ".join(texts), AXES[axis].help]
 
 
 def _front_section(group: Group, axes: Sequence[str]) -> str:
