@@ -64,8 +64,10 @@ def card(title: str, *tables: str, lines: Iterable[str] = (), alarms: Iterable[s
 
 
 _STYLE = (
-    ".eie-sim table{border-collapse:collapse;margin:.4em 0}"
-    ".eie-sim th,.eie-sim td{padding:.15em .8em .15em 0;border:0;text-align:left;vertical-align:bottom}"
+    ".eie-sim table{border-collapse:collapse;margin:.4em 0;color:inherit;font:inherit}"
+    ".eie-sim th,.eie-sim td{padding:.15em .8em .15em 0;border:0;text-align:left;vertical-align:top;white-space:nowrap}"
+    ".eie-sim th{vertical-align:bottom}"
+    ".eie-sim td.words{white-space:normal;min-width:18em}"
     ".eie-sim thead th{border-bottom:1px solid;font-weight:600}"
     ".eie-sim tfoot td{border-top:1px solid;font-weight:600}"
     ".eie-sim .number{text-align:right;font-variant-numeric:tabular-nums}"

@@ -328,14 +328,14 @@ class SimResult:
             Cell(f"{100 * self.load_balance:.1f} %", self.load_balance),
             Cell(f"{self.effective_gops:,.2f}", self.effective_gops),
             Cell(f"{self.dense_equivalent_gops:,.2f}", self.dense_equivalent_gops),
-            *(_words(value) for value in self.named.values()),
+            *(Cell(_words(value), value if isinstance(value, int) else None) for value in self.named.values()),
         ]
         headings = [*_HEADINGS, *(name.replace("_", " ") for name in self.named)]
-        shares = [Cell(f"{100 * _ratio(count, total):.1f}", count) for count in classes.values()]
+        shares = [100 * _ratio(count, total) for count in classes.values()]
         return card(
             f"{self.unit}, {self.engine} engine",
             table(headings, [figures]),
-            table([f"{name}\n% of cycles" for name in classes], [shares]),
+            table([f"{name}\n% of cycles" for name in classes], [[Cell(f"{share:.1f}", share) for share in shares]]),
             lines=[f"inputs: {self.inputs}; {self.config.clock_mhz:g} MHz; config {self.config_hash}"],
             alarms=[] if self.fits else [f"does not fit: {self.passes} passes, whose cost no cycle contains"],
         )

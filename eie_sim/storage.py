@@ -84,4 +84,5 @@ def _broken(one: Format) -> str:
 
 
 def _shares(bits: int, total: int) -> tuple[Cell, Cell]:
-    return Cell(f"{bits:,}", bits), Cell(f"{100 * bits / total if total else 0:.1f}", bits)
+    share = 100 * bits / total if total else 0.0
+    return Cell(f"{bits:,}", bits), Cell(f"{share:.1f}", share)

@@ -63,8 +63,9 @@ class EnergyReport:
     def _repr_html_(self) -> str:
         """What a notebook shows."""
         total = self.total_pj
+        shares = {name: 100 * pj / total if total else 0.0 for name, pj in self.by_component.items()}
         rows = [
-            [name, Cell(f"{pj / 1e3:,.3f}", pj / 1e3), Cell(f"{100 * pj / total if total else 0:.1f}", pj)]
+            [name, Cell(f"{pj / 1e3:,.3f}", pj / 1e3), Cell(f"{shares[name]:.1f}", shares[name])]
             for name, pj in self.by_component.items()
         ]
         return card(

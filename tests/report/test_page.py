@@ -10,7 +10,7 @@ from reports import Read, column
 
 import eie_sim
 from eie_sim.report.network import sections
-from eie_sim.report.page.pictures import drawing
+from eie_sim.report.page.pictures import Picture, drawing
 from eie_sim.report.page.run import run_page
 from eie_sim.report.page.sweep import MOST_ROWS, sweep_page
 from eie_sim.sweep import front, knee, read_store
@@ -37,9 +37,7 @@ def sweep(swept):
 @pytest.fixture
 def undrawn(monkeypatch):
     """Pages without their figures, which take a second."""
-    from eie_sim.report.page import pictures
-
-    monkeypatch.setattr(pictures.Picture, "svg", lambda picture: "<svg></svg>")
+    monkeypatch.setattr(Picture, "svg", lambda picture: "<svg></svg>")
 
 
 def test_the_summary_comes_first_and_provenance_last(report, record):
@@ -131,15 +129,16 @@ def named(record, names):
     return given
 
 
-def test_names_stay_names(record):
+def test_names_stay_names(report, record, monkeypatch):
     """In figures too, which are drawn of layers with such names."""
     with drawing():
-        harmless = run_page(named(record, [f"fc{at}" for at in range(len(HOSTILE))])).html
         hostile = run_page(named(record, HOSTILE)).html
+    monkeypatch.setattr(Picture, "svg", lambda picture: "<svg></svg>")
+    harmless = run_page(named(record, [f"fc{at}" for at in range(len(HOSTILE))])).html
     outside = re.compile("<svg.*?</svg>|<style>.*?</style>", re.DOTALL)
     tags = [[tag for tag, _ in Read(outside.sub("", page)).tags] for page in (harmless, hostile)]
     assert tags[0] == tags[1]
-    assert {tag for tag, _ in Read(hostile).tags} == {tag for tag, _ in Read(harmless).tags}
+    assert {tag for tag, _ in Read(hostile).tags} <= {tag for tag, _ in Read(report.html).tags}
     hostile.encode()
 
 
