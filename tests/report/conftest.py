@@ -5,6 +5,7 @@ from networks import chain
 
 import eie_sim as es
 from eie_sim.cli import main
+from eie_sim.report.page.pictures import Picture
 from eie_sim.report.record import network_record
 from eie_sim.run import run_network
 
@@ -31,6 +32,12 @@ def swept(tmp_path_factory):
     found = es.sweep.run(chain((8, 12, 4)), grid=grid, points=unfit, store=path, workers=1)
     assert (len(found.rows), found.failed) == (49, 12)
     return path
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Pages without their figures, which take a second."""
+    monkeypatch.setattr(Picture, "svg", lambda picture: "<svg></svg>")
 
 
 @pytest.fixture

@@ -89,7 +89,7 @@ def test_a_page_is_as_wide_as_its_window(browser, report, width):
     browser.ask("Emulation.clearDeviceMetricsOverride")
 
 
-def test_a_sweep_in_a_browser(browser, ask, swept, tmp_path):
+def test_a_sweep_in_a_browser(browser, ask, swept, tmp_path, undrawn):
     out = tmp_path / "sweep.html"
     assert ask("report", swept, "--out", out)[0] == 0
     browser.errors.clear()

@@ -6,13 +6,7 @@ import re
 import pytest
 
 from eie_sim.report.folder import write_run
-from eie_sim.report.page import files, pictures
-
-
-@pytest.fixture
-def undrawn(monkeypatch):
-    """Pages without their figures, which take a second."""
-    monkeypatch.setattr(pictures.Picture, "svg", lambda picture: "<svg></svg>")
+from eie_sim.report.page import files
 
 
 @pytest.fixture
@@ -33,7 +27,7 @@ def test_a_run_is_reported_into_its_folder(ask, run, undrawn):
     assert (run / "report.html").read_bytes() == before
 
 
-def test_json_says_what_was_written(ask, run, record, tmp_path):
+def test_json_says_what_was_written(ask, run, record, tmp_path, undrawn):
     out, figures = tmp_path / "page.html", tmp_path / "figures"
     code, printed, err = ask("report", run, "--out", out, "--figures", figures, "--json")
     assert (code, err) == (0, "")

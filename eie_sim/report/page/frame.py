@@ -101,7 +101,8 @@ def titled(title: str, headings: Sequence[str], rows: Sequence[Row], *, foot: Ro
 def figures(shown: Iterable[Picture]) -> str:
     """Pictures beside each other."""
     parts = [
-        f"<figure>\n{picture.svg()}\n<figcaption>{escape(picture.caption)}</figcaption>\n</figure>" for picture in shown
+        f"<figure>\n{picture.svg().strip()}\n<figcaption>{escape(picture.caption)}</figcaption>\n</figure>"
+        for picture in shown
     ]
     return "\n".join(['<div class="figures">', *parts, "</div>"]) if parts else ""
 
