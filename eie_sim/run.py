@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from types import NoneType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,10 @@ from eie_sim.energy import EnergyReport, EnergyTable, account
 from eie_sim.engine import compress, simulate
 from eie_sim.errors import InputError, require, require_type
 from eie_sim.fixed import from_fixed, requantise, to_fixed
-from eie_sim.formats import Format, encoded
+from eie_sim.formats import encoded
+from eie_sim.html import Cell, Row, card, table
 from eie_sim.result import SimResult
+from eie_sim.storage import Format
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.matrix import EieMatrix
 from eie_sim.units.eie.unit import outputs, require_engine
@@ -124,6 +126,54 @@ class NetworkRun:
         """Cycles of all layers and vectors."""
         return sum(layer.result.cycles for layer in self.layers)
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: a row per layer, figures of all vectors together."""
+        headings = ["layer", "out x in", "vectors", "cycles", "time us", "energy nJ", "bits", "fits", ""]
+        differs = [f"{one.layer.name}: {one.verification.differs()}" for one in self.layers if not one.verification.ok]
+        lines = [f"{one.layer.name}: weights {one.layer.weights_source}; inputs {one.inputs}" for one in self.layers]
+        if self.accuracy is not None:
+            share = f"{100 * self.accuracy.compressed:.2f} %"
+            lines.append(f"accuracy on {self.accuracy.images} held-back images, compressed and simulated: {share}")
+        lines += [f"config {one.result.config_hash}; seed {self.network.seed}" for one in self.layers[:1]]
+        return card(
+            f"{self.network.name}: {self.network.source}",
+            table(headings, map(_figures, self.layers), foot=_sums(self.layers)),
+            lines=lines,
+            alarms=[] if self.verified else ["NOT VERIFIED", *differs],
+        )
+
+
+def _figures(run: LayerRun) -> Row:
+    """A layer in a notebook's table."""
+    result, good = run.result, run.verification.ok
+    return [
+        run.layer.name,
+        Cell(f"{run.matrix.n_out}x{run.matrix.n_in}", [run.matrix.n_out, run.matrix.n_in]),
+        Cell(f"{run.n_vector:,}", run.n_vector),
+        *_costs(result.cycles, result.time_us, run.energy.total_pj / 1e3, run.storage.total_bits),
+        "yes" if result.fits else Cell(f"no: {result.passes} passes", alarming=True),
+        "verified" if good else Cell("DIFFERS", alarming=True),
+    ]
+
+
+def _sums(runs: tuple[LayerRun, ...]) -> Row:
+    """Several layers together."""
+    if len(runs) < 2:
+        return ()
+    results = [run.result for run in runs]
+    cycles, time_us = sum(one.cycles for one in results), sum(one.time_us for one in results)
+    nanojoules, bits = sum(run.energy.total_pj for run in runs) / 1e3, sum(run.storage.total_bits for run in runs)
+    return ["network", "", "", *_costs(cycles, time_us, nanojoules, bits), "", ""]
+
+
+def _costs(cycles: int, time_us: float, energy_nj: float, bits: int) -> Row:
+    return [
+        Cell(f"{cycles:,}", cycles),
+        Cell(f"{time_us:,.3f}", time_us),
+        Cell(f"{energy_nj:,.3f}", energy_nj),
+        Cell(f"{bits:,}", bits),
+    ]
+
 
 def run_network(
     network: Network,
@@ -210,22 +260,34 @@ def _about(layer: Layer) -> Iterator[None]:
         raise InputError(f"layer {layer.name}: {error}") from None
 
 
-def chained(network: Network, config: EieConfig) -> tuple[dict[str, NDArray[np.int16]], Accuracy | None]:
-    """What each layer of a chain reads, raw int16 [n_vector, n_in] by layer, as `run_network` has it, and its accuracy.
+class Chain(NamedTuple):
+    """What the layers of a chain are and read, by name, as `run_network` has it.
 
-    Outputs alone: nothing is timed and nothing compared. Only the config's codes and arithmetic matter.
+    matrices : with their scales; inputs : raw int16 [n_vector, n_in]; label : what those of the first layer are
+    """
+
+    matrices: dict[str, EieMatrix]
+    inputs: dict[str, NDArray[np.int16]]
+    label: str
+    accuracy: Accuracy | None
+
+
+def chained(network: Network, config: EieConfig) -> Chain:
+    """Run the layers of a chain, outputs alone: nothing is timed and nothing compared.
+
+    Only the config's codes and arithmetic matter.
     """
     matrices = calibrate(
         [matrix_for(layer, config) for layer in network.layers], _calibration(network), active=config.active
     )
-    given, _ = _given(network, network.layers[0], matrices[0])
+    given, label = _given(network, network.layers[0], matrices[0])
     raw: dict[str, NDArray[np.int16]] = {}
     for at, (layer, matrix) in enumerate(zip(network.layers, matrices, strict=True)):
         raw[layer.name] = given
         found = outputs(matrix, given, config)
         if at + 1 < len(matrices):
             given = _rectified(found, matrix, matrices[at + 1])
-    return raw, accuracy(network, found)
+    return Chain(dict(zip(raw, matrices, strict=True)), raw, label, accuracy(network, found))
 
 
 def calibrate(matrices: list[EieMatrix], inputs: NDArray[np.floating], *, active: str) -> list[EieMatrix]:

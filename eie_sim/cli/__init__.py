@@ -34,7 +34,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 def commands() -> App:
     """The app with every command. Imported here and not above, where an interrupt would end in a traceback."""
-    from eie_sim.cli import comparing, pruning, simulate, sweeping, validating  # noqa: F401  each adds its commands to the app
+    from eie_sim.cli import (  # each adds its commands to the app
+        comparing,  # noqa: F401
+        pruning,  # noqa: F401
+        reporting,  # noqa: F401
+        simulate,  # noqa: F401
+        sweeping,  # noqa: F401
+        tracing,  # noqa: F401
+        validating,  # noqa: F401
+    )
     from eie_sim.cli.shell import app
 
     return app

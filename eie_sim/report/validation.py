@@ -9,8 +9,9 @@ from rich.table import Table
 
 from eie_sim.report import figures
 from eie_sim.report.figures.style import write_figure
+from eie_sim.report.network import Record
 from eie_sim.report.record import versions
-from eie_sim.report.text import Record, Screen, rows
+from eie_sim.report.text import Screen, rows
 from eie_sim.result import config_hash
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.validate import AGREES, KIND_MEANINGS, Comparison, Study, by_group
