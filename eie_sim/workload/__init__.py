@@ -2,7 +2,7 @@
 
 from eie_sim.workload.files import read_arrays
 from eie_sim.workload.folders import data_folder
-from eie_sim.workload.loading import batch_for, load, load_activations, pruned
+from eie_sim.workload.loading import batch_for, load, load_activations, load_for_layer, pruned
 from eie_sim.workload.naming import network_from_arrays
 from eie_sim.workload.network import Layer, Network
 from eie_sim.workload.presets import LayerShape, Preset, drawn_preset, load_preset, preset_layers, preset_names, presets
@@ -20,6 +20,7 @@ __all__ = [
     "drawn_preset",
     "load",
     "load_activations",
+    "load_for_layer",
     "load_preset",
     "network_from_arrays",
     "preset_layers",

@@ -19,7 +19,7 @@ FLOORS = [
     ["cli"],
     ["report", "validate"],
     ["sweep"],
-    ["compare"],
+    ["compare", "tracing"],
     ["run", "pruning", "validate_nm"],
     ["cost"],
     ["engine", "energy", "formats", "archive"],
@@ -46,6 +46,7 @@ ROOMS = {
     "pandas": {"sweep"},
     "pyarrow": {"sweep"},
     "optuna": {"sweep.optimize"},
+    "vcd": {"report.trace.waveform"},
     "pickle": set(),
     "urllib": set(),
     "requests": set(),
@@ -164,12 +165,13 @@ def test_only_the_reference_engine_loads_simpy():
     assert "simpy" not in loaded_after(program)
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [["--help"], ["run", "--help"], ["--version"], ["presets", "--help"], ["sweep", "--help"], ["report", "--help"]],
-)
-def test_help_loads_nothing_heavy(arguments):
-    assert loaded_after(f"from eie_sim.cli import main\nmain({arguments})") == "[]"
+@pytest.mark.parametrize("words", ["", "run", "presets", "sweep", "trace", "report"])
+def test_help_loads_nothing_heavy(words):
+    assert loaded_after(f"from eie_sim.cli import main\nmain({[*words.split(), '--help']})") == "[]"
+
+
+def test_the_version_loads_nothing_heavy():
+    assert loaded_after("from eie_sim.cli import main\nmain(['--version'])") == "[]"
 
 
 def test_every_public_name_resolves():
