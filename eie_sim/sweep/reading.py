@@ -84,6 +84,8 @@ _NEEDED = {
     "nm": _COMMON,
 }
 """Numbers that a row of each unit has, where it has no error."""
+_NAMED = {"eie": ("config_hash",), "nm": ("config_hash", "chip", "runs_as")}
+"""Texts that it has."""
 
 _TEXTS = ("layer", "config_hash", "misfit", "chip", "runs_as", "tile", "bound", "mma", "tiles", "patterns")
 _COUNTS = ("cycles", "n_pe", "queue_depth")
@@ -105,7 +107,7 @@ def _is_row(row: dict[str, Any]) -> bool:
         return True
     flags = isinstance(row.get("fits"), bool) and isinstance(row.get("verified"), bool | None)
     counts = all(type(row.get(name, 1)) is int for name in _COUNTS) and row.get("n_pe", 1) > 0
-    needed = all(row.get(name) is not None for name in (*_NEEDED[row["unit"]], "config_hash"))
+    needed = all(row.get(name) is not None for name in (*_NEEDED[row["unit"]], *_NAMED[row["unit"]]))
     return flags and counts and needed and all(_is_figure(row.get(name)) for name in _NUMBERS[row["unit"]])
 
 

@@ -245,7 +245,7 @@ def test_sweeps_in_which_nothing_ran_or_fits(swept, undrawn):
     page = Read(sweep_page(Stored([failed], 0), "x.jsonl").html)
     assert page.facts["failed"].value == 1
     page = Read(sweep_page(Stored([one_row(swept, fits=False, misfit="spmat_sram")], 0), "x.jsonl").html)
-    assert "no point that fits its memories" in page.text
+    assert "1 point left out of the front: does not fit the memories" in page.text
     assert page.tables["All points"][1][-1].text == "does not fit: spmat_sram"
 
 
