@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from eie_sim.engine import simulate_gemm as simulate_gemm
     from eie_sim.errors import InputError as InputError
     from eie_sim.formats import footprint as footprint
+    from eie_sim.inputs import compare_inputs as compare_inputs
     from eie_sim.quantize import Scales as Scales
     from eie_sim.result import SimResult as SimResult
     from eie_sim.run import run_network as run_network
@@ -45,6 +46,7 @@ _HOME = {
     "Scales": "eie_sim.quantize",
     "SimResult": "eie_sim.result",
     "TensorCoreConfig": "eie_sim.units.nm.config",
+    "compare_inputs": "eie_sim.inputs",
     "footprint": "eie_sim.formats",
     "load": "eie_sim.workload",
     "presets": "eie_sim.workload",

@@ -20,6 +20,7 @@ FLOORS = [
     ["report", "validate"],
     ["sweep"],
     ["compare"],
+    ["inputs"],
     ["run", "pruning", "validate_nm"],
     ["cost"],
     ["engine", "energy", "formats", "archive"],
