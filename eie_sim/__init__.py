@@ -27,8 +27,11 @@ if TYPE_CHECKING:
     from eie_sim.formats import footprint as footprint
     from eie_sim.inputs import compare_inputs as compare_inputs
     from eie_sim.quantize import Scales as Scales
+    from eie_sim.report import figures as figures
     from eie_sim.result import SimResult as SimResult
     from eie_sim.run import run_network as run_network
+    from eie_sim.units.eie.activity import Activity as Activity
+    from eie_sim.units.eie.activity import activity as activity
     from eie_sim.units.eie.config import EieConfig as EieConfig
     from eie_sim.units.eie.matrix import EieMatrix as EieMatrix
     from eie_sim.units.nm.config import TensorCoreConfig as TensorCoreConfig
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "Activity": "eie_sim.units.eie.activity",
     "EieConfig": "eie_sim.units.eie.config",
     "EieMatrix": "eie_sim.units.eie.matrix",
     "InputError": "eie_sim.errors",
@@ -46,6 +50,7 @@ _HOME = {
     "Scales": "eie_sim.quantize",
     "SimResult": "eie_sim.result",
     "TensorCoreConfig": "eie_sim.units.nm.config",
+    "activity": "eie_sim.units.eie.activity",
     "compare_inputs": "eie_sim.inputs",
     "footprint": "eie_sim.formats",
     "load": "eie_sim.workload",
@@ -54,7 +59,10 @@ _HOME = {
     "simulate": "eie_sim.engine",
     "simulate_gemm": "eie_sim.engine",
 }
-_MODULES = ("archive", "deep_compression", "energy", "prune", "pruning", "sweep", "workload")
+_MODULES = {
+    name: f"eie_sim.{name}"
+    for name in ("archive", "deep_compression", "energy", "prune", "pruning", "sweep", "workload")
+} | {"figures": "eie_sim.report.figures"}
 
 __all__ = ["__version__", *_HOME, *_MODULES]  # noqa: PLE0604  keys of the dict above, all strings
 
@@ -62,7 +70,7 @@ __all__ = ["__version__", *_HOME, *_MODULES]  # noqa: PLE0604  keys of the dict 
 def __getattr__(name: str) -> Any:
     """Load a public name when it is first used, so that `import eie_sim` is instant."""
     if name in _MODULES:
-        return importlib.import_module(f"eie_sim.{name}")
+        return importlib.import_module(_MODULES[name])
     if name in _HOME:
         return getattr(importlib.import_module(_HOME[name]), name)
     raise AttributeError(f"module 'eie_sim' has no attribute '{name}'")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.table import Table
 
 from eie_sim.compare import Figures
 from eie_sim.compare.eie import as_large_as
-from eie_sim.errors import InputError, require
+from eie_sim.report import figures
+from eie_sim.report.figures.style import require_file, write_figure
 from eie_sim.report.record import versions
 from eie_sim.report.text import Record, percent, rows
 from eie_sim.result import config_hash
@@ -142,46 +142,19 @@ def comparison_lines(record: Record) -> list[str]:
 
 def require_figure(path: Path) -> Path:
     """The path, where a figure can be written. Raises InputError for another suffix or a missing folder."""
-    require(path.suffix.lower() in FIGURE_SUFFIXES, "figure", path, f"must end in {', '.join(FIGURE_SUFFIXES)}")
-    require(path.parent.is_dir(), "figure", path, "must be in an existing folder")
-    require(not path.is_dir(), "figure", path, "must not be a folder")
-    return path
+    return require_file("figure", path, FIGURE_SUFFIXES)
 
 
 def draw_comparison(record: Record, path: Path) -> None:
     """Time per vector over the batch, a line per candidate, weights in SRAM and from DRAM. Raises InputError."""
     from matplotlib.figure import Figure
 
-    drawn = Figure(figsize=(9, 4), layout="constrained")
+    drawn = Figure(figsize=(9, 4.4), layout="constrained")
     left, right = drawn.subplots(1, 2, sharey=True)
-    for axes, key, title in ((left, "time_us", "weights in SRAM"), (right, "time_us_dram", "weights from DRAM")):
-        _lines(axes, record["rows"], key)
-        axes.set(title=title, xlabel="batch, vectors", xscale="log", yscale="log")
-        axes.set_xticks(sorted({row["batch"] for row in record["rows"]}))
-        axes.set_xticks([], minor=True)
-        axes.xaxis.set_major_formatter("{x:g}")
-        axes.yaxis.set_major_formatter("{x:g}")
-        axes.yaxis.set_minor_formatter("{x:g}")
-        axes.grid(which="major", alpha=0.3)
-    left.set_ylabel("time per vector, us")
-    right.legend(frameon=False, fontsize="small")
+    figures.batches(record["rows"], left, key="time_us")
+    figures.batches(record["rows"], right, key="time_us_dram", config_hash=record["config_hash"])
+    right.set_ylabel("")
+    right.get_legend().remove()
     layer = "" if record["layer"] is None else f"/{record['layer']}"
     drawn.suptitle(f"{record['network']}{layer}: {record['macs_per_cycle']:,} MACs a cycle, {record['preset']} and EIE")
-    try:
-        drawn.savefig(path, dpi=150, metadata={"Date": None} if path.suffix.lower() == ".svg" else None)
-    except OSError as error:
-        raise InputError(f"figure={path}: cannot be written ({error.strerror})") from None
-
-
-def _lines(axes: Any, found: Sequence[Record], key: str) -> None:
-    """Dense grey, N:M blue, EIE orange; the sparser the darker."""
-    shades = {"dense": ["0.5"], "nm": ["#9ecae1", "#4292c6", "#08519c"], "eie": ["#fdae6b", "#f16913", "#a63603"]}
-    marks = {"dense": "s", "nm": "o", "eie": "^"}
-    seen: dict[str, int] = {}
-    for name in dict.fromkeys(row["name"] for row in found):
-        own = [row for row in found if row["name"] == name]
-        unit = own[0]["unit"]
-        shade = shades[unit][min(seen.get(unit, 0), len(shades[unit]) - 1)]
-        seen[unit] = seen.get(unit, 0) + 1
-        batches, times = [row["batch"] for row in own], [row[key] / row["batch"] for row in own]
-        axes.plot(batches, times, marker=marks[unit], color=shade, label=name, linewidth=1.5, markersize=5)
+    write_figure(drawn, path)

@@ -24,6 +24,7 @@ FLOORS = [
     ["run", "pruning", "validate_nm"],
     ["cost"],
     ["engine", "energy", "formats", "archive"],
+    ["units.*.activity"],
     ["units.*.unit"],
     ["units.*.reference", "units.*.fast", "units.*.functional", "units.*.memories", "units.*.vendor"],
     ["units.*.matrix", "workload", "golden"],

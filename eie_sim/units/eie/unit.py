@@ -60,7 +60,7 @@ def simulate(
     config = config or config_for(matrix)
     require_engine(engine)
     _require_agreement(matrix, config)
-    given = _activations(matrix, activations)
+    given = checked_activations(matrix, activations)
     matrix = matrix.with_scales_for(given, active=config.active)
     raw = raw_activations(matrix, given)
     done = _run_all(matrix, np.atleast_2d(raw), config, engine, timeline)
@@ -163,8 +163,8 @@ def _require_agreement(matrix: EieMatrix, config: EieConfig) -> None:
         require(ours == theirs, f"config.{name}", theirs, f"must be equal to the matrix's {name}={ours}")
 
 
-def _activations(matrix: EieMatrix, activations: ArrayLike) -> NDArray[Any]:
-    """A checked vector [n_in] or batch [n_vector, n_in]: floats, or integers within 16 bits."""
+def checked_activations(matrix: EieMatrix, activations: ArrayLike) -> NDArray[Any]:
+    """A vector [n_in] or batch [n_vector, n_in]: floats, or integers within 16 bits. Raises InputError."""
     given = as_array("activations", activations)
     require(given.dtype.kind in "fiu", "activations", f"dtype {given.dtype}", "must be floats or raw int16")
     rule = f"must be ({matrix.n_in},) or (n_vector, {matrix.n_in}) for a matrix of {matrix.n_in} inputs"

@@ -1,0 +1,139 @@
+"""Stacked bars: where cycles, energy and bits go, a bar for each layer, design or format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from eie_sim.errors import is_number, require, require_type
+from eie_sim.formats import Format
+from eie_sim.report.figures.style import SMALL, by_colour, colour_of, finish, ink_on, nothing, on, short, unit_for
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Parts = Mapping[str, Mapping[str, float]]
+"""Amounts by name and part: {"fc1": {"weight": 3, "padding": 1}}."""
+
+PICOJOULES = ((1.0, "pJ"), (1e3, "nJ"), (1e6, "uJ"), (1e9, "mJ"), (1e12, "J"))
+BITS = ((8.0, "bytes"), (8e3, "kB"), (8e6, "MB"), (8e9, "GB"))
+LABELLED = 0.055
+"""Share of the longest bar from which a part has its value written on it."""
+
+UNFIT = "does not fit"
+
+
+def classes(parts: Parts, axes: Axes | None = None, *, unfit: Collection[str] = (), config_hash: str = "") -> Axes:
+    """Share of PE-cycles in each class, a bar for each name.
+
+    parts : PE-cycles by name and class, as `result.stats["classes"]`
+    unfit : names of what does not fit the memories, which is said
+    """
+    title = "PE-cycles by class"
+    named = _checked(parts)
+    totals = {name: sum(own.values()) for name, own in named.items()}
+    shares = {
+        name: {part: 100 * value / totals[name] if totals[name] else 0.0 for part, value in own.items()}
+        for name, own in named.items()
+    }
+    axes = on(axes)
+    if not any(totals.values()):
+        return nothing(axes, "no cycles", title=title)
+    ends = {name: f"{short(total)} PE-cycles" for name, total in totals.items()}
+    _stack(axes, shares, ends, unfit, label=lambda share: f"{share:.1f}")
+    axes.set_xlim(0, 100)
+    return finish(axes, title=title, xlabel="share of PE-cycles, %", ylabel="", config_hash=config_hash)
+
+
+def energy(
+    parts: Parts,
+    axes: Axes | None = None,
+    *,
+    unfit: Collection[str] = (),
+    config_hash: str = "",
+    label: str = "energy",
+) -> Axes:
+    """Energy by component, a bar for each name.
+
+    parts : pJ by name and component, as `EnergyReport.by_component`
+    label : what the energy is of, such as "energy per vector"
+    """
+    return _amounts(parts, axes, PICOJOULES, f"{label.capitalize()} by component", label, unfit, config_hash)
+
+
+def storage(
+    parts: Parts,
+    axes: Axes | None = None,
+    *,
+    unfit: Collection[str] = (),
+    config_hash: str = "",
+    title: str = "Storage of the compressed weights by part",
+) -> Axes:
+    """Size by part, a bar for each name. parts : bits by name and part, as `Format.parts`."""
+    return _amounts(parts, axes, BITS, title, "size", unfit, config_hash)
+
+
+def footprint(formats: Mapping[str, Format], axes: Axes | None = None, *, config_hash: str = "") -> Axes:
+    """SRAM that one layer takes in each format, by part. formats : what `es.footprint` returns."""
+    require_type("formats", formats, Mapping)
+    for name, each in formats.items():
+        require_type(f"formats[{name}]", each, Format)
+    named = {each.name if each.valid else f"{each.name} (cannot hold it)": each.parts for each in formats.values()}
+    return storage(named, axes, config_hash=config_hash, title="Storage by format and part")
+
+
+def _amounts(
+    parts: Parts,
+    axes: Axes | None,
+    units: tuple[tuple[float, str], ...],
+    title: str,
+    label: str,
+    unfit: Collection[str],
+    config_hash: str,
+) -> Axes:
+    named, axes = _checked(parts), on(axes)
+    totals = {name: sum(own.values()) for name, own in named.items()}
+    most = max(totals.values(), default=0)
+    if most <= 0:
+        return nothing(axes, f"no {label}", title=title)
+    factor, unit = unit_for(most, units)
+    scaled = {name: {part: value / factor for part, value in own.items()} for name, own in named.items()}
+    ends = {name: f"{short(total / factor)} {unit}" for name, total in totals.items()}
+    _stack(axes, scaled, ends, unfit, label=short)
+    axes.set_xlim(0, 1.16 * most / factor)
+    return finish(axes, title=title, xlabel=f"{label}, {unit}", ylabel="", config_hash=config_hash)
+
+
+def _stack(
+    axes: Axes, parts: Parts, ends: Mapping[str, str], unfit: Collection[str], *, label: Callable[[float], str]
+) -> None:
+    """Draw horizontal bars, the first name on top: values on the parts that are long enough, `ends` behind the bars."""
+    names = list(parts)
+    places = np.arange(len(names))[::-1]
+    longest = max(sum(own.values()) for own in parts.values())
+    filled = np.zeros(len(names))
+    for part in by_colour(part for own in parts.values() for part in own):
+        widths = np.array([parts[name].get(part, 0.0) for name in names])
+        if not widths.any():
+            continue
+        colour = colour_of(part)
+        bars = axes.barh(places, widths, left=filled, color=colour, edgecolor="white", linewidth=0.6, label=part)
+        texts = [label(width) if width >= LABELLED * longest else "" for width in widths]
+        axes.bar_label(bars, texts, label_type="center", fontsize=SMALL, color=ink_on(colour))
+        filled += widths
+    for place, name, end in zip(places, names, filled, strict=True):
+        axes.annotate(ends[name], (end, place), xytext=(3, 0), textcoords="offset points", va="center", fontsize=SMALL)
+    axes.set_yticks(places, [f"{name}\n({UNFIT})" if name in unfit else name for name in names])
+    axes.set_ylim(-0.6, len(names) - 0.4)
+
+
+def _checked(parts: Parts) -> Parts:
+    require_type("parts", parts, Mapping)
+    for name, own in parts.items():
+        require_type(f"parts[{name}]", own, Mapping)
+        for part, value in own.items():
+            ok = is_number(value) and 0 <= value < float("inf")
+            require(ok, f"parts[{name}][{part}]", value, "must be a finite number >= 0")
+    return parts

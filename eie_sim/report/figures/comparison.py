@@ -1,0 +1,57 @@
+"""Dense, N:M and EIE over the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from eie_sim.errors import require, require_all, require_type
+from eie_sim.report.figures.curves import plain_ticks
+from eie_sim.report.figures.style import finish, nothing, on
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SHADES = {"dense": ("#8c8c8c",), "nm": ("#9ecae1", "#4292c6", "#08519c"), "eie": ("#fdae6b", "#f16913", "#a63603")}
+MARKERS = {"dense": "s", "nm": "o", "eie": "^"}
+PLACES = {"time_us": "weights in SRAM", "time_us_dram": "weights from DRAM"}
+
+
+def batches(
+    rows: Sequence[Mapping[str, Any]], axes: Axes | None = None, *, key: str = "time_us", config_hash: str = ""
+) -> Axes:
+    """Time per vector over the batch, a line per candidate: dense grey, N:M blue, EIE orange; the sparser the darker.
+
+    rows : to_dict() of what `es.compare` returns, or the rows of `eie-sim compare --json`
+    key : time_us (weights in SRAM) or time_us_dram
+    """
+    require_type("rows", rows, list, tuple)
+    require_all("rows", rows, dict)
+    require(key in PLACES, "key", key, f"must be {' or '.join(PLACES)}")
+    axes = on(axes)
+    if not rows:
+        return nothing(axes, "no candidates", title=PLACES[key])
+    seen: dict[str, int] = {}
+    for name in dict.fromkeys(row["name"] for row in rows):
+        own = [row for row in rows if row["name"] == name]
+        unit = own[0]["unit"]
+        shade = SHADES[unit][min(seen.get(unit, 0), len(SHADES[unit]) - 1)]
+        seen[unit] = seen.get(unit, 0) + 1
+        times = [row[key] / row["batch"] for row in own]
+        axes.plot(
+            [row["batch"] for row in own],
+            times,
+            marker=MARKERS[unit],
+            color=shade,
+            label=name,
+            linewidth=1.5,
+            markersize=5,
+        )
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    plain_ticks(axes.xaxis, [row["batch"] for row in rows])
+    plain_ticks(axes.yaxis)
+    axes.grid(alpha=0.25)
+    return finish(
+        axes, title=PLACES[key], xlabel="batch, vectors", ylabel="time per vector, us", config_hash=config_hash
+    )

@@ -1,0 +1,266 @@
+"""Curves over an axis of a sweep: sparsity, queue depth, number of PEs; and of a sensitivity scan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eie_sim.errors import require_all, require_type
+from eie_sim.prune.sensitivity import Point
+from eie_sim.report.figures.rows import Row, Series, as_rows, hash_of, series_of, split_units
+from eie_sim.report.figures.style import GREY, INK, SMALL, finish, line_style, nothing, on, short
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Floats = NDArray[np.float64]
+
+ANNOTATED = 3
+"""Most crossings that are named in words; more are only marked."""
+
+FEW = 12
+"""Most values of an axis that have a tick each."""
+
+NARROW = 300
+"""Highest over lowest value of a log scale that has ticks between the powers of ten."""
+
+UNFIT_NOTE = "hollow: does not fit the memories"
+
+
+class Crossing(NamedTuple):
+    """Where a curve of EIE meets the line of another unit: sparsity in percent, and what both take there."""
+
+    sparsity: float
+    value: float
+    line: str
+
+
+def sparsity(found: Any, axes: Axes | None = None, *, config_hash: str | None = None) -> Axes:
+    """Cycles against sparsity of the weights, the ideal beside them, and where other units are crossed.
+
+    found : a Sweep, or its rows: of EIE a curve for each design and layer, of the N:M unit a level line each. Where
+        clocks differ, time is drawn in place of cycles. The ideal has every PE issue a weight in every cycle.
+    """
+    rows = as_rows(found)
+    title = "Cycles against sparsity"
+    axes = on(axes)
+    curves, lines = split_units(rows)
+    if not curves:
+        return nothing(axes, "no points of EIE", title=title)
+    quantity, name = ("time_us", "time, us") if len({row["clock_mhz"] for row in rows}) > 1 else ("cycles", "cycles")
+    levels = _levels(axes, lines, quantity)
+    crossings = []
+    for at, series in enumerate(series_of(curves, "density", by="weight_density")):
+        x, y = _sparsity_of(series.rows), _column(series.rows, quantity)
+        ideal = _column(series.rows, "effectual_macs") / _column(series.rows, "n_pe")
+        ideal = ideal / _column(series.rows, "clock_mhz") if quantity == "time_us" else ideal
+        style = line_style(at)
+        _line(axes, x, y, series, style, f"EIE{series.named}")
+        axes.plot(x, ideal, color=style["color"], linestyle=":", linewidth=1.2)
+        crossings += [crossing for level in levels for crossing in _crossings(x, y, *level)]
+    axes.plot([], [], color=INK, linestyle=":", linewidth=1.2, label="ideal: effectual MACs / PEs")
+    _mark(axes, crossings, levels)
+    axes.set_yscale("log")
+    plain_ticks(axes.yaxis)
+    axes.grid(alpha=0.25)
+    return finish(
+        axes,
+        title=title,
+        xlabel="sparsity of the weights, %",
+        ylabel=f"{name} (all vectors)",
+        config_hash=hash_of(rows, config_hash),
+    )
+
+
+def _levels(axes: Axes, rows: Sequence[Row], quantity: str) -> list[tuple[float, str]]:
+    """Draw a level line for each kind of product of the N:M unit; their values and names."""
+    levels = []
+    for at, series in enumerate(series_of(rows, "density", "pattern", "n_keep", "m_group", "chip")):
+        for row in series.rows:
+            name = f"{row['chip']} {row['runs_as']}{series.named}"
+            style: dict[str, Any] = {
+                "color": GREY if row["runs_as"] == "dense" else INK,
+                "linestyle": ("--", "-.")[at % 2],
+            }
+            axes.axhline(row[quantity], linewidth=1.1, label=name, **style)
+            levels.append((float(row[quantity]), name))
+    return levels
+
+
+def _crossings(x: Floats, y: Floats, level: float, line: str) -> list[Crossing]:
+    """Where a curve through points meets a level; straight in between on the log scale that it is drawn on."""
+    found = []
+    log, at = np.log(y), np.log(level)
+    for left, right in zip(range(len(x) - 1), range(1, len(x)), strict=True):
+        if (log[left] - at) * (log[right] - at) < 0:
+            share = (at - log[left]) / (log[right] - log[left])
+            found.append(Crossing(float(x[left] + share * (x[right] - x[left])), level, line))
+    return found
+
+
+def _mark(axes: Axes, crossings: Sequence[Crossing], levels: Sequence[tuple[float, str]]) -> None:
+    for crossing in crossings:
+        axes.plot(crossing.sparsity, crossing.value, marker="o", markersize=8, fillstyle="none", color=INK)
+        if len(crossings) <= ANNOTATED:
+            axes.annotate(
+                f"as fast as {crossing.line}\nat {crossing.sparsity:.0f} %",
+                (crossing.sparsity, crossing.value),
+                xytext=(6, 6),
+                textcoords="offset points",
+                fontsize=SMALL,
+            )
+
+
+def balance(found: Any, axes: Axes | None = None, *, config_hash: str | None = None) -> Axes:
+    """Load balance against queue depth: PE-cycles not lost to waiting, a curve for each layer and design.
+
+    found : a Sweep, or its rows, of EIE. Solid: busy over busy and waiting PE-cycles, drain left out, as Fig. 8 of Han
+        et al. 2016 has it. Dashed: mean over max busy PE, which no queue changes.
+    """
+    rows, title = as_rows(found), "Load balance against queue depth"
+    axes = on(axes)
+    curves, _ = split_units(rows)
+    if not curves:
+        return nothing(axes, "no points of EIE", title=title)
+    for at, series in enumerate(series_of(curves, "queue_depth")):
+        x, style = _column(series.rows, "queue_depth"), line_style(at)
+        working = sum(_column(series.rows, f"{name}_cycles") for name in ("weight", "padding", "empty"))
+        waiting = _column(series.rows, "waiting_cycles")
+        _line(axes, x, 100 * _share(working, working + waiting), series, style, f"not waiting{series.named}")
+        axes.plot(x, 100 * _column(series.rows, "load_balance"), color=style["color"], linestyle="--", linewidth=1)
+    axes.plot([], [], color=INK, linestyle="--", linewidth=1, label="mean over max busy PE")
+    axes.set_xscale("log", base=2)
+    plain_ticks(axes.xaxis, [row["queue_depth"] for row in curves])
+    axes.set_ylim(0, 102)
+    axes.grid(alpha=0.25)
+    return finish(
+        axes,
+        title=title,
+        xlabel="queue depth, entries",
+        ylabel="share of PE-cycles, %",
+        config_hash=hash_of(rows, config_hash),
+    )
+
+
+def scaling(found: Any, axes: Axes | None = None, *, config_hash: str | None = None) -> Axes:
+    """Speedup against the number of PEs beside the ideal, with padding and load balance on the second axis.
+
+    found : a Sweep, or its rows, of EIE; a curve for each layer and other design. Speedup is of cycles over those of
+        the fewest PEs; padding is of the entries issued.
+    """
+    rows, title = as_rows(found), "Scaling with PEs"
+    axes = on(axes)
+    curves = [row for row in split_units(rows)[0] if row["cycles"]]
+    if not curves:
+        return nothing(axes, "no points of EIE", title=title)
+    second = axes.twinx()
+    for at, series in enumerate(series_of(curves, "n_pe")):
+        x, cycles, style = _column(series.rows, "n_pe"), _column(series.rows, "cycles"), line_style(at)
+        _line(axes, x, cycles[0] / cycles, series, style, f"speedup{series.named}")
+        axes.plot(x, x / x[0], color=GREY, linestyle=":", linewidth=1)
+        weight, padding = _column(series.rows, "weight_cycles"), _column(series.rows, "padding_cycles")
+        second.plot(x, 100 * _share(padding, padding + weight), color=style["color"], linestyle="-.", linewidth=1)
+        second.plot(x, 100 * _column(series.rows, "load_balance"), color=style["color"], linestyle="--", linewidth=1)
+    for linestyle, label in ((":", "ideal"), ("--", "load balance"), ("-.", "padding")):
+        axes.plot([], [], color=INK, linestyle=linestyle, linewidth=1, label=label)
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log", base=2)
+    plain_ticks(axes.xaxis, [row["n_pe"] for row in curves])
+    plain_ticks(axes.yaxis)
+    axes.grid(alpha=0.25)
+    _second(second, "load balance; padding of entries issued, %", (0, 102))
+    fewest = min(row["n_pe"] for row in curves)
+    return finish(
+        axes,
+        title=title,
+        xlabel="PEs",
+        ylabel=f"speedup over {fewest} PE{'' if fewest == 1 else 's'}",
+        config_hash=hash_of(rows, config_hash),
+    )
+
+
+def sensitivity(
+    points: Sequence[Point],
+    axes: Axes | None = None,
+    *,
+    quality: str = "accuracy",
+    cost: str = "cycles per vector",
+    config_hash: str = "",
+) -> Axes:
+    """Quality of the network as one layer at a time is pruned, and what the layer then costs on the second axis.
+
+    points : what `es.pruning.scan_network` returns; quality, cost : what it measured, with the unit of the cost
+    """
+    title = "Sensitivity to pruning, one layer at a time"
+    require_type("points", points, list, tuple)
+    require_all("points", points, Point)
+    axes = on(axes)
+    if not points:
+        return nothing(axes, "no points", title=title)
+    second = axes.twinx()
+    scale = 100 if quality == "accuracy" else 1
+    for at, layer in enumerate(dict.fromkeys(point.layer for point in points)):
+        own = sorted((point for point in points if point.layer == layer), key=lambda point: point.achieved)
+        x, style = [100 * (1 - point.achieved) for point in own], line_style(at)
+        axes.plot(x, [scale * point.quality for point in own], label=layer, **style)
+        second.plot(x, [point.cost for point in own], color=style["color"], linestyle="--", linewidth=1)
+    axes.plot([], [], color=INK, linestyle="--", linewidth=1, label=f"{cost} of the layer")
+    axes.grid(alpha=0.25)
+    _second(second, f"{cost} of the layer", (0, None))
+    return finish(
+        axes,
+        title=title,
+        xlabel="sparsity of the layer, %",
+        ylabel=f"{quality} of the network{', %' if scale == 100 else ''}",
+        config_hash=config_hash,
+    )
+
+
+def _second(axes: Axes, label: str, limits: tuple[float, float | None]) -> None:
+    """The second axis: its label, and no frame of its own."""
+    axes.set_ylabel(label, fontsize=9)
+    axes.set_ylim(*limits)
+    axes.tick_params(labelsize=8, colors=INK)
+    axes.spines["top"].set_visible(False)
+
+
+def _line(axes: Axes, x: Floats, y: Floats, series: Series, style: dict[str, Any], label: str) -> None:
+    """A curve; points that do not fit the memories are hollow, and the legend says so once."""
+    axes.plot(x, y, label=label, **style)
+    unfit = np.array([row.get("fits") is False for row in series.rows])
+    if unfit.any():
+        noted = UNFIT_NOTE in axes.get_legend_handles_labels()[1]
+        hollow = {**style, "markerfacecolor": "white", "linestyle": "none"}
+        axes.plot(x[unfit], y[unfit], label=None if noted else UNFIT_NOTE, **hollow)
+
+
+def plain_ticks(axis: Any, values: Sequence[float] | None = None) -> None:
+    """Numbers as people write them: at each value of an axis that has few, and of a log scale also at 2 and 5."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    distinct = sorted(set(values or ()))
+    if 0 < len(distinct) <= FEW:
+        axis.set_ticks(distinct)
+        axis.set_ticks([], minor=True)
+    elif axis.get_scale() == "log" and axis.get_transform().base == 10:
+        low, high = axis.get_view_interval()
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < NARROW * low else (1,)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _sparsity_of(rows: Sequence[Row]) -> Floats:
+    return 100 * (1 - _column(rows, "weight_density"))
+
+
+def _column(rows: Sequence[Row], name: str) -> Floats:
+    return np.array([row[name] for row in rows], dtype=np.float64)
+
+
+def _share(part: Floats | float, whole: Floats | float) -> Floats:
+    """Share of a part in the whole, 0 where there is nothing."""
+    part, whole = np.asarray(part, dtype=np.float64), np.asarray(whole, dtype=np.float64)
+    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)

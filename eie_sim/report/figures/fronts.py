@@ -1,0 +1,209 @@
+"""Trade-offs: Pareto fronts with their knee, and rooflines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from eie_sim.errors import InputError, require_type
+from eie_sim.report.figures.curves import UNFIT_NOTE, plain_ticks
+from eie_sim.report.figures.rows import as_rows, hash_of, varying, words_for
+from eie_sim.report.figures.style import BLUE, GREY, INK, PALE, RED, SMALL, finish, line_style, nothing, on
+from eie_sim.result import SimResult
+from eie_sim.sweep import Sweep
+from eie_sim.sweep import front as front_of
+from eie_sim.sweep import knee as knee_of
+from eie_sim.sweep.pareto import OBJECTIVES, Front, require_objectives
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SHARES = ("accuracy", "load_balance", "utilisation")
+WRAPPED = 34
+"""Characters of a line of the knee's name."""
+
+
+def pareto(
+    found: Any,
+    objectives: Sequence[str] = ("cycles", "energy_nj"),
+    axes: Axes | None = None,
+    *,
+    config_hash: str | None = None,
+    unfit: bool = False,
+) -> Axes:
+    """All points in two objectives, the front of those that no other beats, and its knee by name.
+
+    found : a Sweep, its rows, or a Front, which brings its own objectives; of more than two the first two are drawn
+    unfit : let designs whose memories do not hold the layer onto the front; else they are drawn hollow, and left out
+    """
+    if isinstance(found, Front):
+        objectives = found.objectives
+    names = require_objectives(list(objectives))
+    rows = as_rows(found.rows if isinstance(found, Front | Sweep) else found)
+    rows = [row for row in rows if all(row.get(name) is not None for name in names)]
+    title = "Pareto front" if len(names) == 2 else f"Pareto front of {', '.join(names)}"
+    axes = on(axes)
+    best = front_of(rows, names, all_rows=unfit).rows
+    if not best:
+        return nothing(axes, "no points" if not rows else "no point fits the memories", title=title)
+    x, y = names[:2]
+    fitting, others = ([row for row in rows if row["fits"] is fits] for fits in (True, False))
+    axes.scatter(_values(fitting, x), _values(fitting, y), s=12, color=PALE, label=f"points: {len(fitting):,}")
+    if others:
+        axes.scatter(_values(others, x), _values(others, y), s=12, facecolors="none", edgecolors=PALE, label=UNFIT_NOTE)
+    order = np.argsort(_values(best, x), kind="stable")
+    line = "-" if len(names) == 2 else "none"
+    shown = [best[at] for at in order]
+    axes.plot(
+        _values(shown, x), _values(shown, y), linestyle=line, marker="o", markersize=4.5, color=BLUE,
+        label=f"not beaten: {len(best):,}",
+    )  # fmt: skip
+    knee = knee_of(best, names)
+    axes.plot(
+        _values([knee], x), _values([knee], y), marker="*", markersize=13, color=RED, linestyle="none", label="knee"
+    )
+    _name(axes, knee, words_for(knee, varying(rows)), x, y)
+    for axis, name in ((axes.xaxis, x), (axes.yaxis, y)):
+        _scale(axis, _values(rows, name), name)
+    axes.grid(alpha=0.25)
+    return finish(axes, title=title, xlabel=_label(x), ylabel=_label(y), config_hash=hash_of(rows, config_hash))
+
+
+def _values(rows: Sequence[Mapping[str, Any]], name: str) -> Any:
+    scale = 100 if name in SHARES else 1
+    return scale * np.array([row[name] for row in rows], dtype=np.float64)
+
+
+def _label(name: str) -> str:
+    words = name.removesuffix("_nj").removesuffix("_us").removesuffix("_mm2").replace("_", " ")
+    unit = "%" if name in SHARES else OBJECTIVES[name].unit
+    return words if unit == words else f"{words}, {unit}"
+
+
+def _scale(axis: Any, values: Any, name: str) -> None:
+    """A log scale where values spread over more than a factor of three."""
+    if name not in SHARES and len(values) and values.min() > 0 and values.max() > 3 * values.min():
+        axis._set_axes_scale("log")
+    plain_ticks(axis)
+
+
+def _name(axes: Axes, knee: Mapping[str, Any], words: str, x: str, y: str) -> None:
+    """Write what the knee is beside it, a few axes a line."""
+    lines, line = [], ""
+    for part in words.split(", ") if words else []:
+        if line and len(line) + len(part) > WRAPPED:
+            lines.append(line)
+            line = ""
+        line = f"{line}, {part}" if line else part
+    text = "\n".join([*lines, line]).strip() or "knee"
+    box = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1}
+    place = float(_values([knee], x)[0]), float(_values([knee], y)[0])
+    aside = (9, -16 if OBJECTIVES[y].maximise else 9)  # where the front does not go on
+    axes.annotate(text, place, xytext=aside, textcoords="offset points", fontsize=SMALL, color=RED, bbox=box)
+
+
+class Roof(NamedTuple):
+    """What a design can do, and what a layer made of it.
+
+    peak_gops : every MAC unit in every cycle, dense; bytes_per_us : of the memory that the weights come from, `memory`
+    ops_per_byte : 2 x effectual MACs over the bytes read from it
+    gops : of effectual MACs; dense_gops, dense_peak_gops : of dense MACs, reached and reachable
+    """
+
+    peak_gops: float
+    bytes_per_us: float
+    memory: str
+    ops_per_byte: float
+    gops: float
+    dense_gops: float
+    dense_peak_gops: float
+
+
+def roofline(results: Mapping[str, Any], axes: Axes | None = None, *, config_hash: str = "") -> Axes:
+    """Operations against intensity under the roofs of a design: the dense one, and the effective one of skipped zeros.
+
+    results : by name, each a SimResult or its to_dict(), all of one design. Filled: 2 x effectual MACs over time, below
+        the roof of the MAC units. Hollow: 2 x dense MACs over time, below the effective ceiling, the roof times dense
+        over effectual MACs. Bytes are those that the weights' memory was read for: the Spmat SRAMs of EIE, by row; the
+        DRAM of the N:M unit, or its L2 where DRAM is free.
+    """
+    title = "Roofline"
+    require_type("results", results, Mapping)
+    roofs = {name: _roof(name, result) for name, result in results.items()}
+    designs = {(roof.peak_gops, roof.bytes_per_us, roof.memory) for roof in roofs.values()}
+    if len(designs) > 1:
+        raise InputError("results: must be of one design; peak or bandwidth differ")
+    roofs = {name: roof for name, roof in roofs.items() if roof.gops > 0 and roof.ops_per_byte > 0}
+    axes = on(axes)
+    if not roofs:
+        return nothing(axes, "no operations", title=title)
+    peak, bandwidth, memory = designs.pop()
+    intensities = [roof.ops_per_byte for roof in roofs.values()] + [peak / bandwidth * 1e3]
+    x = np.geomspace(min(intensities) / 4, max(intensities) * 4, 200)
+    axes.plot(
+        x,
+        np.minimum(peak, x * bandwidth / 1e3),
+        color=INK,
+        label=f"dense: {peak:,.1f} GOP/s, {memory} {bandwidth / 1e3:,.1f} GB/s",
+    )
+    for at, (name, roof) in enumerate(roofs.items()):
+        style = line_style(at) | {"linestyle": "none", "markersize": 7}
+        axes.plot(
+            roof.ops_per_byte,
+            roof.gops,
+            label=f"{name}: {roof.gops:,.1f}, dense-equivalent {roof.dense_gops:,.1f}",
+            **style,
+        )
+        axes.plot(roof.ops_per_byte, roof.dense_gops, **style | {"markerfacecolor": "white"})
+        ceiling = np.minimum(roof.dense_peak_gops, x * bandwidth / 1e3 * roof.dense_peak_gops / peak)
+        axes.plot(x, ceiling, color=style["color"], linestyle="--", linewidth=0.9)
+    axes.plot([], [], color=GREY, linestyle="--", linewidth=0.9, label="effective ceiling, dense MACs")
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.grid(alpha=0.25)
+    return finish(
+        axes,
+        title=title,
+        xlabel=f"effectual operations per byte read from {memory}",
+        ylabel="GOP/s (1 MAC = 2 operations)",
+        config_hash=config_hash,
+    )
+
+
+def _roof(name: str, result: Any) -> Roof:
+    given = result.to_dict() if isinstance(result, SimResult) else result
+    require_type(f"results[{name}]", given, Mapping)
+    try:
+        machine = {"eie": _eie_machine, "nm": _nm_machine}[given["unit"]]
+        peak, bandwidth, memory, read = machine(given["config"], given["stats"]["events"])
+        effectual, dense = given["effectual_macs"], given["dense_macs"]
+        return Roof(
+            peak_gops=peak,
+            bytes_per_us=bandwidth,
+            memory=memory,
+            ops_per_byte=2 * effectual / read if read else 0.0,
+            gops=given["effective_gops"],
+            dense_gops=given["dense_equivalent_gops"],
+            dense_peak_gops=peak * dense / effectual if effectual else 0.0,
+        )
+    except KeyError as error:
+        raise InputError(f"results[{name}]: must be a result, {error.args[0]} is missing") from None
+
+
+def _eie_machine(config: Mapping[str, Any], events: Mapping[str, int]) -> tuple[float, float, str, float]:
+    """Peak GOP/s, bytes per us, the memory's name, and the bytes read from it."""
+    row_bytes = config["spmat_width_bits"] / 8
+    per_us = config["n_pe"] * config["clock_mhz"]
+    return 2 * per_us / 1e3, per_us * row_bytes, "Spmat SRAM", events["spmat_reads"] * row_bytes
+
+
+def _nm_machine(config: Mapping[str, Any], events: Mapping[str, int]) -> tuple[float, float, str, float]:
+    """The same of a chip of tensor cores; from its L2 where DRAM has no limit."""
+    clock, cores = config["clock_mhz"], config["n_core"]
+    peak = 2 * cores * config["tc_per_core"] * config["macs_per_cycle"] * clock / 1e3
+    if config["dram_bytes_per_cycle"] is not None:
+        return peak, float(Fraction(config["dram_bytes_per_cycle"])) * clock, "DRAM", events["dram_bytes"]
+    return peak, cores * float(Fraction(config["l2_bytes_per_cycle"])) * clock, "L2", events["l2_bytes"]

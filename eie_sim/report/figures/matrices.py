@@ -1,0 +1,122 @@
+"""Weights: which PE owns which, and how large they are before and after pruning."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from eie_sim.errors import as_array, require, require_int, require_type
+from eie_sim.report.figures.style import BLUE, FAINT, GREY, LINES, SMALL, finish, ink_on, nothing, on, short
+from eie_sim.units.eie.matrix import EieMatrix
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+WRITTEN = 16
+"""Most rows and columns whose values are written into their cells."""
+
+BINS = 81
+"""Bins of a histogram; odd, so that zero is in the middle of one."""
+
+
+def spy(matrix: EieMatrix, axes: Axes | None = None, *, window: int = 128, config_hash: str = "") -> Axes:
+    """The weights that are kept, each in the colour of the PE that owns its row.
+
+    window : most rows and columns shown, from the first on; small matrices have their values written into the cells
+    """
+    require_type("matrix", matrix, EieMatrix)
+    require_int("window", window, 1, 2048)
+    n_out, n_in = (min(side, window) for side in matrix.shape)
+    title = f"Weights by owning PE, {matrix.n_pe} PEs"
+    if (n_out, n_in) != matrix.shape:
+        title += f"; the first {n_out} x {n_in} of {matrix.n_out:,} x {matrix.n_in:,}"
+    axes = on(axes)
+    codes = _codes(matrix, n_out, n_in)
+    if codes.size == 0:
+        return nothing(axes, "no weights", title=title)
+    owner = np.where(codes > 0, np.arange(n_out)[:, None] % matrix.n_pe, -1)
+    colours = _colours(min(matrix.n_pe, n_out))
+    axes.imshow(
+        _painted(owner, colours), interpolation="nearest", aspect="equal" if max(codes.shape) <= WRITTEN else "auto"
+    )
+    if max(codes.shape) <= WRITTEN:
+        for row, column in np.argwhere(codes > 0):
+            value, ink = matrix.codebook[codes[row, column]], ink_on(colours[row % matrix.n_pe])
+            axes.text(column, row, short(float(value)), ha="center", va="center", fontsize=SMALL, color=ink)
+        axes.set_xticks(range(n_in))
+        axes.set_yticks(range(n_out), [f"{row}  PE {row % matrix.n_pe}" for row in range(n_out)])
+    kept = matrix.density
+    return finish(
+        axes,
+        title=f"{title}; {100 * kept:.1f} % kept",
+        xlabel="column (input)",
+        ylabel="row (output); row i belongs to PE i mod n_pe",
+        config_hash=config_hash,
+    )
+
+
+def _codes(matrix: EieMatrix, n_out: int, n_in: int) -> NDArray[np.uint8]:
+    """Codes of the first rows and columns, uint8[n_out, n_in], without decoding all of them."""
+    stored = matrix.weights
+    shown = np.zeros((n_out, n_in), dtype=np.uint8)
+    ends = int(stored.starts[n_in])
+    columns = np.repeat(np.arange(n_in), np.diff(stored.starts[: n_in + 1]))
+    rows = stored.rows[:ends]
+    inside = rows < n_out
+    shown[rows[inside], columns[inside]] = stored.values[:ends][inside]
+    return shown
+
+
+def _colours(number: int) -> list[str]:
+    """As many colours as there are owners: those of lines for a few, else along a scale."""
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    if number <= len(LINES):
+        return list(LINES[:number])
+    return [to_hex(colormaps["viridis"](at / (number - 1))) for at in range(number)]
+
+
+def _painted(owner: NDArray[np.int64], colours: list[str]) -> NDArray[np.float64]:
+    from matplotlib.colors import to_rgb
+
+    return np.array([to_rgb(colour) for colour in [*colours, "white"]])[owner]
+
+
+def weights(before: ArrayLike, after: ArrayLike, axes: Axes | None = None, *, config_hash: str = "") -> Axes:
+    """Histogram of the weights before and after: pruned ones are zero and counted in words, not drawn.
+
+    before, after : real arrays of one shape, dense and pruned, or dense and the values of an EieMatrix
+    """
+    title = "Weights before and after"
+    first, second = _reals("before", before), _reals("after", after)
+    require(
+        first.shape == second.shape, "after", f"shape {second.shape}", f"must have the shape of before, {first.shape}"
+    )
+    axes = on(axes)
+    kept = second[second != 0]
+    largest = max(float(np.abs(values).max(initial=0.0)) for values in (first, second))
+    if largest == 0:
+        return nothing(axes, "no weights", title=title)
+    edges = np.linspace(-largest, largest, BINS + 1)
+    counts, _ = np.histogram(first, edges)
+    axes.stairs(counts, edges, fill=True, color=FAINT, label=f"before: {first.size:,} weights")
+    axes.stairs(counts, edges, color=GREY, linewidth=0.8)
+    share = 100 * kept.size / second.size
+    after_counts, _ = np.histogram(kept, edges)
+    distinct = len(np.unique(kept))
+    words = f"after: {kept.size:,} not zero, {share:.1f} %, {distinct:,} different value{'' if distinct == 1 else 's'}"
+    axes.stairs(after_counts, edges, fill=True, color=BLUE, alpha=0.8, label=words)
+    axes.set_yscale("symlog", linthresh=1)
+    axes.set_ylim(bottom=0)
+    return finish(axes, title=title, xlabel="weight", ylabel="weights in a bin", config_hash=config_hash)
+
+
+def _reals(field: str, values: Any) -> NDArray[np.float64]:
+    array = as_array(field, values)
+    require(array.dtype.kind in "fiu" or array.size == 0, field, f"dtype {array.dtype}", "must be real numbers")
+    array = array.astype(np.float64)
+    require(bool(np.isfinite(array).all()), field, "not finite", "must be finite numbers")
+    return array

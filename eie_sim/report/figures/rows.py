@@ -1,0 +1,91 @@
+"""Rows of a sweep as curves: which belong together, and what tells them apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from eie_sim.errors import InputError, require_type
+from eie_sim.result import config_hash as hash_parts
+from eie_sim.sweep import Sweep
+from eie_sim.sweep.axes import AXES, text_of
+
+Row = Mapping[str, Any]
+
+NEEDED = ("unit", "cycles", "time_us", "clock_mhz", "weight_density", "load_balance", "config_hash")
+"""Columns without which a row is none of a sweep."""
+
+
+class Series(NamedTuple):
+    """Rows of one curve, in the order of its axis. named : what tells it from others, ", n_pe 4"; may be empty."""
+
+    rows: list[Row]
+    named: str
+
+
+def as_rows(found: Any) -> list[Row]:
+    """The rows of a sweep that have figures; those with an error have none. Raises InputError for anything else."""
+    rows = found.rows if isinstance(found, Sweep) else found
+    require_type("rows", rows, list, tuple)
+    kept = []
+    for at, row in enumerate(rows):
+        require_type(f"rows[{at}]", row, dict)
+        if row.get("error") is None:
+            missing = next((name for name in NEEDED if name not in row), None)
+            if missing is not None:
+                raise InputError(f"rows[{at}]: must be a row of a sweep, {missing} is missing")
+            kept.append(row)
+    return kept
+
+
+def split_units(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    """Rows of EIE, and of the N:M unit."""
+    return [row for row in rows if row["unit"] == "eie"], [row for row in rows if row["unit"] == "nm"]
+
+
+def series_of(rows: Sequence[Row], axis: str, *without: str, by: str | None = None) -> list[Series]:
+    """Curves over an axis: rows that agree in every other axis, each sorted along this one.
+
+    without : axes that may differ within a curve; by : a column to sort by in place of the axis
+    """
+    differing = varying(rows, axis, *without)
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(_text(name, row) for name in differing), []).append(row)
+    named = {
+        key: "".join(
+            f", {name} {text}" if name != "layer" else f", {text}" for name, text in zip(differing, key, strict=True)
+        )
+        for key in groups
+    }
+    return [
+        Series(sorted(own, key=lambda row: (row.get(by or axis) is None, row.get(by or axis) or 0)), named[key])
+        for key, own in groups.items()
+    ]
+
+
+def varying(rows: Sequence[Row], *without: str) -> list[str]:
+    """Axes in which rows differ, but for those named."""
+    return [
+        name
+        for name in AXES
+        if name not in without and any(name in row for row in rows) and len({_text(name, row) for row in rows}) > 1
+    ]
+
+
+def words_for(row: Row, names: Sequence[str]) -> str:
+    """Values of axes in words: n_pe 64, queue_depth 8."""
+    return ", ".join(f"{name} {_text(name, row)}" for name in names)
+
+
+def hash_of(rows: Sequence[Row], given: str | None) -> str:
+    """What was given for the corner, or the hash of the one design, or of all rows' designs together."""
+    if given is not None:
+        return given
+    hashes = sorted({str(row["config_hash"]) for row in rows})
+    return hashes[0] if len(hashes) == 1 else hash_parts(*hashes) if hashes else ""
+
+
+def _text(name: str, row: Row) -> str:
+    value = row.get(name)
+    return "" if value is None else value if isinstance(value, str) else text_of(name, value)

@@ -1,0 +1,244 @@
+"""What all figures share: one colour for each component, an Axes to draw on, the corner, and files.
+
+Nothing here needs a display. Colours are those of Okabe and Ito (2008), which people with any colour vision tell apart,
+and greys for what is no work; parts of a kind, such as weights read and weights stored, share one.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from eie_sim.errors import InputError, require, require_type
+from eie_sim.whole import as_path, write_whole
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BLUE, SKY, GREEN, ORANGE, RED, PURPLE, YELLOW = (
+    "#0072b2",
+    "#56b4e9",
+    "#009e73",
+    "#e69f00",
+    "#d55e00",
+    "#cc79a7",
+    "#f0e442",
+)
+INK, DARK, GREY, PALE, FAINT = "#222222", "#4d4d4d", "#8c8c8c", "#bdbdbd", "#e3e3e3"
+
+COLOURS = {
+    # bits by part, and PE-cycles by class: what is work first, then what is not
+    "weight": BLUE,
+    "weights": BLUE,
+    "values": BLUE,
+    "tensor": BLUE,
+    "index": SKY,
+    "runs": SKY,
+    "row_index": SKY,
+    "column_index": GREEN,
+    "padding": ORANGE,
+    "pointers": GREEN,
+    "bitmap": YELLOW,
+    "metadata": YELLOW,
+    "codebook": RED,
+    "bias": PURPLE,
+    "empty": YELLOW,
+    "waiting": PALE,
+    "drain": GREY,
+    # energy by component, of EIE and of the N:M unit
+    "act_queue": PURPLE,
+    "ptr_read": GREEN,
+    "spmat_read": BLUE,
+    "arithm_unit": RED,
+    "act_rw": SKY,
+    "macs": RED,
+    "registers": SKY,
+    "smem": BLUE,
+    "l2": GREEN,
+    "dram": ORANGE,
+    "clock": PURPLE,
+    "leakage": DARK,
+}
+"""The colour of each component, the same in every figure; stacked in this order."""
+
+LINES = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY, INK, GREY)
+"""Colours of lines that are no component, in order; with MARKERS there are 8 x 7 kinds."""
+
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+SUFFIXES = (".png", ".svg")
+DPI = 150
+SMALL = 7.5
+"""Points of the text on bars, in legends and in the corner."""
+
+
+def on(axes: Axes | None) -> Axes:
+    """The Axes that was given, or one of a figure of its own, which pyplot shows where there is a display."""
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    if axes is not None:
+        require_type("axes", axes, Axes)
+        return axes
+    try:
+        from matplotlib import pyplot
+
+        return pyplot.subplots(layout="constrained")[1]
+    except ImportError:  # the display that was asked for is absent
+        return Figure(layout="constrained").subplots()
+
+
+def colour_of(name: str) -> str:
+    """A component's colour; grey for one that has none."""
+    return COLOURS.get(name, GREY)
+
+
+def line_style(at: int) -> dict[str, Any]:
+    """Colour and marker of the line number `at`."""
+    return {"color": LINES[at % len(LINES)], "marker": MARKERS[at % len(MARKERS)], "markersize": 4.5, "linewidth": 1.5}
+
+
+def finish(
+    axes: Axes, *, title: str, xlabel: str, ylabel: str, config_hash: str = "", legend_above: bool = True
+) -> Axes:
+    """Title, axes with units, a quiet frame, the config hash in the corner, and a legend where it hides nothing."""
+    pad = 6.0
+    names = axes.get_legend_handles_labels()[1]
+    if legend_above and names:
+        columns = _columns(axes, names)
+        pad += 13.0 * -(-len(names) // columns)
+        legend(axes, ncols=columns, loc="lower left", bbox_to_anchor=(-0.01, 1.0), borderaxespad=0.1, columnspacing=1.2)
+    axes.set_title(title, loc="left", fontsize=10, color=INK, pad=pad)
+    axes.set_xlabel(xlabel, fontsize=9)
+    axes.set_ylabel(ylabel, fontsize=9)
+    axes.tick_params(labelsize=8, colors=INK)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    axes.set_axisbelow(True)
+    if config_hash:
+        corner(axes, config_hash)
+    return axes
+
+
+def _columns(axes: Axes, names: Sequence[str]) -> int:
+    """Columns of a legend that are no wider than the axes, as wide as these are before anything is laid out."""
+    width_points = 72 * axes.get_position().width * _figure_of(axes).get_figwidth()
+    longest = max(len(name) for name in names)
+    return min(len(names), 6, max(1, int(width_points / (28 + 0.58 * SMALL * longest))))
+
+
+def legend(axes: Axes, **given: Any) -> None:
+    """A legend without a frame. given : as `Axes.legend` takes it."""
+    axes.legend(frameon=False, fontsize=SMALL, handlelength=1.4, **given)
+
+
+def corner(axes: Axes, config_hash: str) -> None:
+    """The config hash, small, below the right end of the x axis."""
+    axes.annotate(
+        f"config {config_hash}",
+        (1, 0),
+        xytext=(0, -30),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        ha="right",
+        va="top",
+        fontsize=6,
+        color=GREY,
+        gid="config-hash",
+    )
+
+
+def nothing(axes: Axes, why: str, *, title: str) -> Axes:
+    """An empty picture that says why it is empty."""
+    axes.set_title(title, loc="left", fontsize=10, color=INK)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_color(FAINT)
+    axes.text(0.5, 0.5, why, transform=axes.transAxes, ha="center", va="center", color=GREY, wrap=True)
+    return axes
+
+
+def short(value: float) -> str:
+    """A number of three digits with k, M or G: 12.3k."""
+    for power, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= 0.9995 * power:
+            return f"{value / power:.3g}{letter}"
+    return f"{value:.3g}"
+
+
+def by_colour(parts: Iterable[str]) -> list[str]:
+    """Parts in the order of COLOURS, so that bars are stacked alike everywhere; unknown ones last, as they come."""
+    order = {name: at for at, name in enumerate(COLOURS)}
+    return sorted(dict.fromkeys(parts), key=lambda part: order.get(part, len(order)))
+
+
+def unit_for(most: float, units: Sequence[tuple[float, str]]) -> tuple[float, str]:
+    """The largest of ascending (factor, name) whose number of `most` is one or more; the first for smaller ones."""
+    return next((unit for unit in reversed(units) if most >= unit[0]), units[0])
+
+
+def ink_on(colour: str) -> str:
+    """Black or white, whichever is read better on a colour."""
+    from matplotlib.colors import to_rgb
+
+    red, green, blue = to_rgb(colour)
+    return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "white"
+
+
+def require_file(field: str, path: Any, suffixes: Sequence[str] = SUFFIXES) -> Path:
+    """The path, where a figure can be written. Raises InputError for another suffix or a missing folder."""
+    found = as_path(field, path)
+    require(found.suffix.lower() in suffixes, field, found, f"must end in {', '.join(suffixes)}")
+    require(found.parent.is_dir(), field, found, "must be in an existing folder")
+    require(not found.is_dir(), field, found, "must not be a folder")
+    return found
+
+
+def save(axes: Axes, path: str | Path) -> Path:
+    """Write the figure of an Axes as PNG or SVG, whole; drawn anew, it is the same bytes. Raises InputError."""
+    from matplotlib.axes import Axes
+
+    require_type("axes", axes, Axes)
+    path = require_file("figure", path)
+    write_figure(_figure_of(axes), path)
+    return path
+
+
+def write_figure(figure: Figure, path: Path) -> None:
+    """Write a figure in the format of the path's suffix: png, svg or pdf. Raises InputError where that cannot be."""
+    try:
+        write_whole({path: _drawn(figure, path.suffix.lower().removeprefix("."))})
+    except OSError as error:
+        raise InputError(f"figure={path}: cannot be written ({error.strerror})") from None
+
+
+def svg(axes: Axes) -> str:
+    """The figure of an Axes as an SVG element to be put into HTML: text as text, and no id that nothing refers to."""
+    text = _drawn(_figure_of(axes), "svg", **{"svg.fonttype": "none"}).decode()
+    text = text[text.index("<svg ") :]
+    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
+    used = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', text))
+    return re.sub(r' id="([^"]+)"', lambda found: found[0] if found[1] in used else "", text)
+
+
+def _figure_of(axes: Axes) -> Figure:
+    figure = axes.get_figure(root=True)
+    require(figure is not None, "axes", "removed from its figure", "must be in a figure")
+    assert figure is not None
+    return figure
+
+
+def _drawn(figure: Figure, kind: str, **settings: Any) -> bytes:
+    """The bytes of a figure; no date, and ids that do not change from run to run."""
+    import matplotlib
+
+    made = io.BytesIO()
+    metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
+    given: Any = {"svg.hashsalt": "eie-sim", **settings}
+    with matplotlib.rc_context(given):
+        figure.savefig(made, format=kind, dpi=DPI, metadata=metadata)
+    return made.getvalue()

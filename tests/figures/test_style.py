@@ -1,0 +1,169 @@
+"""What all figures share: the same bytes each time, no display needed, colours that anybody tells apart."""
+
+import os
+import re
+import subprocess
+import sys
+from itertools import combinations
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from drawn import texts
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+import eie_sim as es
+from eie_sim.report.figures.style import COLOURS, LINES, short, unit_for
+
+# Simulation of missing cones in linear RGB: Machado, Oliveira, Fernandes 2009, table 1, severity 1.
+MISSING_CONES = {
+    "none": np.eye(3),
+    "long": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "medium": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "short": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+TOLD_APART = 10
+"""CIE 1976 colour difference that is seen at a glance; 2.3 is just noticeable."""
+
+TOGETHER = (
+    ("weight", "padding", "empty", "waiting", "drain"),
+    ("act_queue", "ptr_read", "spmat_read", "arithm_unit", "act_rw", "leakage"),
+    ("macs", "registers", "smem", "l2", "dram", "metadata", "clock", "leakage"),
+    ("weights", "index", "padding", "pointers", "codebook"),
+    ("values", "index", "pointers", "bias"),
+    ("values", "row_index", "column_index"),
+    ("values", "metadata", "bias"),
+    ("values", "runs", "padding"),
+)
+
+
+def lab(colour, cones):
+    """CIE L*a*b* of a colour, D65."""
+    rgb = np.array(to_rgb(colour))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    linear = np.clip(np.array(MISSING_CONES[cones]) @ linear, 0, 1)
+    to_xyz = [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+    x, y, z = np.cbrt(np.array(to_xyz) @ linear / [0.95047, 1.0, 1.08883])
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("cones", MISSING_CONES)
+@pytest.mark.parametrize("parts", TOGETHER)
+def test_colours_of_one_bar_are_told_apart_by_any_eye(parts, cones):
+    for one, other in combinations(parts, 2):
+        distance = np.linalg.norm(lab(COLOURS[one], cones) - lab(COLOURS[other], cones))
+        assert distance > TOLD_APART, f"{one} and {other}"
+
+
+def test_every_component_that_a_result_can_have_has_a_colour(result, matrix):
+    product = es.simulate_gemm(16, 16, 16, es.TensorCoreConfig())
+    known = set(COLOURS)
+    for one in (result, product):
+        assert set(one.stats["classes"]) <= known
+        assert set(es.energy.account(one).by_component) <= known
+    for each in es.footprint(matrix).values():
+        assert set(each.parts) <= known
+    assert len(set(LINES)) == len(LINES)
+
+
+def everything(matrix, activity, result, designs, weights):
+    """Every figure once, with its name."""
+    f, report = es.figures, es.energy.account(result)
+    eie = [row for row in designs if row["unit"] == "eie"]
+    drawn = {
+        "classes": lambda a: f.classes({"fc1": result.stats["classes"]}, a, config_hash=result.config_hash),
+        "energy": lambda a: f.energy({"fc1": report.by_component}, a, config_hash=result.config_hash),
+        "footprint": lambda a: f.footprint(es.footprint(matrix), a, config_hash=result.config_hash),
+        "roofline": lambda a: f.roofline({"fc1": result}, a, config_hash=result.config_hash),
+        "spy": lambda a: f.spy(matrix, a, config_hash=result.config_hash),
+        "weights": lambda a: f.weights(weights, weights, a, config_hash=result.config_hash),
+        "occupancy": lambda a: f.occupancy(activity, a),
+        "queues": lambda a: f.queues(activity, a),
+        "sparsity": lambda a: f.sparsity(designs, a),
+        "balance": lambda a: f.balance(eie, a),
+        "scaling": lambda a: f.scaling(eie, a),
+        "pareto": lambda a: f.pareto(eie, axes=a),
+    }
+    return drawn.items()
+
+
+def test_every_figure_draws_on_its_axes_names_its_config_and_is_the_same_again(
+    matrix, activity, result, designs, weights
+):
+    for name, draw in everything(matrix, activity, result, designs, weights):
+        pictures = []
+        for _ in range(2):
+            axes = Figure(layout="constrained").subplots()
+            assert draw(axes) is axes, name
+            corner = [text for text in texts(axes) if re.fullmatch("config [0-9a-f]{12}", text)]
+            assert len(corner) == 1, name
+            assert axes.get_title(loc="left"), name
+            assert axes.get_xlabel(), name
+            pictures.append(es.figures.svg(axes))
+        assert pictures[0] == pictures[1], name
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg"])
+def test_files_are_png_or_svg_and_the_same_bytes_again(suffix, tmp_path, result):
+    written = []
+    for turn in "ab":
+        axes = es.figures.classes({"fc1": result.stats["classes"]}, Figure(layout="constrained").subplots())
+        written.append(es.figures.save(axes, tmp_path / f"{turn}{suffix}").read_bytes())
+    assert written[0] == written[1]
+    if suffix == ".png":
+        assert written[0].startswith(b"\x89PNG")
+    else:
+        assert ElementTree.fromstring(written[0]).tag.endswith("svg")
+
+
+def test_an_svg_for_a_page_has_text_and_no_id_without_use(axes, result):
+    es.figures.classes({"<fc1> & co": result.stats["classes"]}, axes)
+    text = es.figures.svg(axes)
+    assert text.startswith("<svg ")
+    root = ElementTree.fromstring(text)
+    written = "".join(root.itertext())
+    assert "<fc1> & co" in written
+    assert "share of PE-cycles, %" in written
+    ids = {one.attrib["id"] for one in root.iter() if "id" in one.attrib}
+    assert all(f"#{one}" in text for one in ids)
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("figure.gif", "must end in .png, .svg"),
+        ("figure", "must end in .png, .svg"),
+        ("missing/figure.png", "must be in an existing folder"),
+    ],
+)
+def test_bad_paths_are_refused_and_nothing_is_written(path, said, axes, tmp_path):
+    with pytest.raises(es.InputError, match=f"^figure=.*: {re.escape(said)}$"):
+        es.figures.save(axes, tmp_path / path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_axes_is_refused(result):
+    with pytest.raises(es.InputError, match=r"^axes=str: must be Axes"):
+        es.figures.classes({"fc1": result.stats["classes"]}, "axes")
+
+
+@pytest.mark.parametrize("backend", ["", "TkAgg", "QtAgg"])
+def test_no_display_is_needed(backend, tmp_path):
+    program = (
+        "import eie_sim as es\n"
+        f"es.figures.save(es.figures.classes({{'fc1': {{'weight': 3}}}}), {str(tmp_path / 'a.png')!r})"
+    )
+    environment = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    environment |= {"MPLBACKEND": backend} if backend else {}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "a.png").stat().st_size > 1000
+
+
+def test_numbers_are_short_and_units_fit():
+    assert [short(value) for value in (0, 0.12345, 3, 999.4, 1000, 12345, 2.5e6, 3e9)] == [
+        "0", "0.123", "3", "999", "1k", "12.3k", "2.5M", "3G",
+    ]  # fmt: skip
+    units = ((1.0, "pJ"), (1e3, "nJ"))
+    assert [unit_for(most, units)[1] for most in (0.1, 1, 999, 1000, 1e9)] == ["pJ", "pJ", "pJ", "nJ", "nJ"]
