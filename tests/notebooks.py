@@ -15,6 +15,7 @@ ROOT = Path(__file__).parent.parent
 NEEDED = ("jupytext", "nbclient", "ipykernel", "pandas", "optuna")
 MISSING = [name for name in NEEDED if find_spec(name) is None]
 TIMEOUT_S = 60
+TAGS = re.compile(r"<style.*?</style>|<script.*?</script>|<[^>]*>", re.DOTALL)
 NUMBER = re.compile(r"[0-9]+(?:[.,][0-9]+)*(?:e[-+][0-9]+)?")
 
 
@@ -58,6 +59,10 @@ def executed(source):
         )
         client.execute(env=environment)
     notebook.metadata = metadata
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if "text/html" in output.get("data", {}):
+                output.data.pop("text/plain", None)  # the same again, and of results every array
     return notebook
 
 
@@ -85,12 +90,15 @@ def write(source):
 
 
 def _text(cell):
-    texts = [
-        output.text if output.output_type == "stream" else output.get("data", {}).get("text/plain", "")
-        for output in cell.outputs
-        if output.get("name") != "stderr"
-    ]
+    texts = [_text_of(output) for output in cell.outputs if output.get("name") != "stderr"]
     return "\n".join(text for text in texts if text)
+
+
+def _text_of(output):
+    if output.output_type == "stream":
+        return output.text
+    data = output.get("data", {})
+    return TAGS.sub(" ", data["text/html"]) if "text/html" in data else data.get("text/plain", "")
 
 
 if __name__ == "__main__":

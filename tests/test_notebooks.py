@@ -3,6 +3,7 @@
 import time
 
 import pytest
+
 from notebooks import MISSING, ROOT, TIMEOUT_S, executed, figures, notebook_of, shown_numbers, shown_texts, sources
 
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"needs eie-sim[notebooks]: {', '.join(MISSING)} not installed")
