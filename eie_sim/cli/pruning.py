@@ -134,6 +134,7 @@ def sensitivity(
     densities: Several = SCANNED,
     quantity: str = "cycles",
     quality: str | None = None,
+    figure: Path | None = None,
     json: Json = False,
     design: Design = DESIGN,
 ) -> int:
@@ -149,15 +150,23 @@ def sensitivity(
         Cost of a layer: weights, bytes, cycles or energy (pJ), the last two per vector.
     quality
         accuracy, loss or outputs; left out, accuracy where the network has labelled inputs, else outputs.
+    figure
+        Draw quality and cost against sparsity into this file: png or svg.
     """
     from eie_sim.pruning import default_quality, scan_network
-    from eie_sim.report.pruning import measured_lines, points_record, points_table
+    from eie_sim.report.figures.style import require_file
+    from eie_sim.report.pruning import draw_points, measured_lines, points_record, points_table
+
+    if figure is not None:
+        require_file("figure", figure)
 
     with steps_shown() as progress:
         network = loaded(source, progress)
         quality = default_quality(network, "accuracy") if quality is None else quality
         points = scan_network(network, densities, quantity, design, quality=quality, progress=progress)
     record = points_record(points, network, design, quantity=quantity, quality=quality)
+    if figure is not None:
+        draw_points(points, record, figure)
     if json:
         print_json(record)
     else:

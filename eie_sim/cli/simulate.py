@@ -122,6 +122,7 @@ def footprint(
     n_keep: int = 2,
     m_group: int = 4,
     value_bits: int = 16,
+    figure: Path | None = None,
     json: Json = False,
     design: Design = DESIGN,
 ) -> int:
@@ -141,24 +142,35 @@ def footprint(
         Weights in a group, of the N:M format.
     value_bits
         Width of a value in the uncompressed formats.
+    figure
+        Draw them into this file, a picture for each layer: png or svg.
     """
     from eie_sim.formats import footprint as count
+    from eie_sim.report.figures.bars import write_footprints
+    from eie_sim.report.figures.style import require_file
     from eie_sim.report.text import formats_table
+    from eie_sim.result import config_hash
     from eie_sim.run import matrix_for
 
+    if figure is not None:
+        require_file("figure", figure)
     with steps_shown() as progress:
         network = loaded(source, progress, layer=layer, density=density)
-        layers = []
+        counted = {}
         for one in network.layers:
             progress(f"{one.name}: compressing")
-            formats = count(
+            counted[one.name] = count(
                 matrix_for(one, design),
                 value_bits=value_bits,
                 n_keep=n_keep,
                 m_group=m_group,
                 pointer_bits=design.pointer_bits,
             )
-            layers.append({"name": one.name, "formats": [form.to_dict() for form in formats.values()]})
+    if figure is not None:
+        write_footprints(counted, figure, config_hash=config_hash("eie", design.to_dict()))
+    layers = [
+        {"name": name, "formats": [form.to_dict() for form in formats.values()]} for name, formats in counted.items()
+    ]
     if json:
         print_json(layers)
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.table import Table
@@ -14,6 +15,7 @@ from eie_sim.prune.accuracy_table import AccuracyRecord
 from eie_sim.prune.sensitivity import Point
 from eie_sim.pruning import QUALITIES, Choice, costed_on, measured_on, training
 from eie_sim.recipe import Recipe
+from eie_sim.report import figures
 from eie_sim.report.record import network_record, versions
 from eie_sim.report.text import Record, percent, rows
 from eie_sim.result import config_hash
@@ -169,6 +171,16 @@ def points_table(record: Record) -> Table:
     ]
     headings = ["layer", "density", "achieved", "weights kept", record["quality"], heading_of(record["quantity"])]
     return rows(headings, cells, text={0})
+
+
+def draw_points(points: Sequence[Point], record: Record, path: Path) -> None:
+    """Quality and cost of a scan against sparsity, as PNG or SVG. Raises InputError."""
+    from matplotlib.figure import Figure
+
+    axes = Figure(figsize=(7, 4.5), layout="constrained").subplots()
+    cost = heading_of(record["quantity"])
+    figures.sensitivity(list(points), axes, quality=record["quality"], cost=cost, config_hash=record["config_hash"])
+    figures.save(axes, path)
 
 
 def quality_of(record: Record, point: Record) -> str:

@@ -9,7 +9,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 import eie_sim as es
-from eie_sim.report.figures.bars import UNFIT
+from eie_sim.report.figures.bars import UNFIT, write_footprints
 from eie_sim.report.figures.style import COLOURS
 
 CLASSES = ("weight", "padding", "empty", "waiting", "drain")
@@ -100,3 +100,10 @@ def test_bad_parts_are_refused_in_one_line(parts, said, axes):
     with pytest.raises(es.InputError) as refused:
         es.figures.energy(parts, axes)
     assert str(refused.value) == said
+
+
+def test_more_pictures_than_a_file_takes_are_refused(tmp_path, matrix):
+    layers = {f"fc{at}": es.footprint(matrix) for at in range(41)}
+    with pytest.raises(es.InputError, match=r"a\.png: takes at most 40 layers, there are 41$"):
+        write_footprints(layers, tmp_path / "a.png", config_hash="")
+    assert list(tmp_path.iterdir()) == []

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from eie_sim.errors import is_number, require, require_type
 from eie_sim.formats import Format
-from eie_sim.report.figures.style import SMALL, by_colour, colour_of, finish, ink_on, nothing, on, short, unit_for
+from eie_sim.report.figures.style import (
+    SMALL,
+    by_colour,
+    colour_of,
+    finish,
+    ink_on,
+    nothing,
+    on,
+    short,
+    unit_for,
+    write_figure,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,6 +33,9 @@ PICOJOULES = ((1.0, "pJ"), (1e3, "nJ"), (1e6, "uJ"), (1e9, "mJ"), (1e12, "J"))
 BITS = ((8.0, "bytes"), (8e3, "kB"), (8e6, "MB"), (8e9, "GB"))
 LABELLED = 0.055
 """Share of the longest bar from which a part has its value written on it."""
+
+MAX_PICTURES = 40
+"""Pictures of one file, one below the other."""
 
 UNFIT = "does not fit"
 
@@ -75,13 +90,32 @@ def storage(
     return _amounts(parts, axes, BITS, title, "size", unfit, config_hash)
 
 
-def footprint(formats: Mapping[str, Format], axes: Axes | None = None, *, config_hash: str = "") -> Axes:
+def footprint(
+    formats: Mapping[str, Format],
+    axes: Axes | None = None,
+    *,
+    config_hash: str = "",
+    title: str = "Storage by format and part",
+) -> Axes:
     """SRAM that one layer takes in each format, by part. formats : what `es.footprint` returns."""
     require_type("formats", formats, Mapping)
     for name, each in formats.items():
         require_type(f"formats[{name}]", each, Format)
     named = {each.name if each.valid else f"{each.name} (cannot hold it)": each.parts for each in formats.values()}
-    return storage(named, axes, config_hash=config_hash, title="Storage by format and part")
+    return storage(named, axes, config_hash=config_hash, title=title)
+
+
+def write_footprints(layers: Mapping[str, Mapping[str, Format]], path: Path, *, config_hash: str) -> None:
+    """Write the footprints of layers by name, one below the other, as PNG or SVG. Raises InputError."""
+    from matplotlib.figure import Figure
+
+    require(
+        len(layers) <= MAX_PICTURES, "figure", path, f"takes at most {MAX_PICTURES} layers, there are {len(layers)}"
+    )
+    figure = Figure(figsize=(8, 4 * len(layers)), layout="constrained")
+    for axes, (name, formats) in zip(figure.subplots(len(layers), squeeze=False).flat, layers.items(), strict=True):
+        footprint(formats, axes, config_hash=config_hash, title=f"{name}: storage by format and part")
+    write_figure(figure, path)
 
 
 def _amounts(
