@@ -45,7 +45,7 @@ pd.DataFrame(matrix.pointers, columns=pe_names).rename_axis("column")
 
 # %%
 result = es.simulate(matrix, layer.activations, config)
-print(result.summary())
+result
 
 # %%
 activity = es.activity(matrix, layer.activations, config)

@@ -55,6 +55,7 @@ ratios = pd.concat(designs, names=["n_pe"]).query("inputs == 'independent'")
 ratios.pivot_table(index="n_pe", columns="layer", values="cycles_ratio").round(3)
 
 # %% [markdown]
-# What independent activations miss, by the number of PEs: cycles of the layer's own activations over theirs. It is most
-# where PEs are few and busy with weights, and least where they are many and wait for other things. So results with
-# drawn activations are optimistic; draw them with each input's own firing rate where only that is known.
+# What independent activations miss, by the number of PEs: cycles of the layer's own activations over theirs. In the
+# first two layers it is most where PEs are few and busy with weights, and least where they are many and wait for
+# broadcasts. So results with drawn activations are optimistic; draw them with each input's own firing rate where only
+# that is known.

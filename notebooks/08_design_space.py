@@ -34,9 +34,7 @@ axes = es.figures.pareto(found, ["cycles", "energy_nj"])
 # other.
 
 # %%
-best = es.sweep.front(found.rows, ["cycles", "energy_nj"])
-frame = es.sweep.to_pandas(best.rows).sort_values("cycles")
-frame[["pattern", "n_pe", "queue_depth", "spmat_width_bits", "cycles", "energy_nj", "area_mm2"]].round(2)
+es.sweep.front(found.rows, ["cycles", "energy_nj"])
 
 # %% [markdown]
 # The designs on the front. Where along it a design is, the number of PEs decides. In the rest they are much alike:
@@ -47,5 +45,7 @@ frame[["pattern", "n_pe", "queue_depth", "spmat_width_bits", "cycles", "energy_n
 axes = es.figures.scaling([row for row in found.rows if row["queue_depth"] == 8 and row["spmat_width_bits"] == 64])
 
 # %% [markdown]
-# Why the front bends: with more PEs the speedup falls behind the ideal. The network is small, so that each PE has few
-# rows, and work is dealt out less evenly (dashed). Weights pruned in balance hold out longer.
+# Why the front bends: the speedup falls behind the ideal. The more PEs, the fewer rows each of them has, and the less
+# evenly the work is dealt out (dashed); pruning in balance helps with that. But it does not help with the other limit:
+# at most one activation is broadcast in a cycle, and with many PEs most of the time goes to broadcasting, whatever the
+# weights.

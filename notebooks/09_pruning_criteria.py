@@ -22,15 +22,15 @@ import eie_sim as es
 
 plt.style.use("tableau-colorblind10")
 criteria = ["random", "l1", "wanda", "taylor", "obd"]
-grid = {"criterion": criteria, "pattern": "per_row", "density": "0.05,0.1,0.15,0.2,0.3,0.4", "n_pe": 16}
+grid = {"criterion": criteria, "pattern": "per_row", "density": "0.05,0.1,0.2,0.3,0.4", "n_pe": 16}
 frame = es.sweep.to_pandas(es.sweep.run("digits-mlp", grid=grid, workers=1).rows)
 frame.pivot(index="density", columns="criterion", values="cycles")
 
 # %% [markdown]
 # Cycles of a trained network on 16 PEs, pruned by each criterion to the same densities, with nothing trained again.
 # `l1` keeps the largest weights (`l2` keeps the same ones), `wanda` weighs them by their inputs, `taylor` and `obd` ask
-# by how much the loss changes without them. In a row of the table all keep as many weights, but the last three keep
-# those of inputs that are often active, and each such weight is used more often.
+# by how much the loss changes without them. In a row of the table all keep as many weights; but `wanda`, `taylor` and
+# `obd` keep more of those whose inputs are often active, and each such weight is used more often.
 
 # %%
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.8), layout="constrained", sharey=True)

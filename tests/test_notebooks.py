@@ -1,5 +1,6 @@
 """The notebooks run as they are, show what is in them, and hold nothing of the machine that made them."""
 
+import re
 import time
 
 import pytest
@@ -23,6 +24,8 @@ def test_there_are_nine_pairs():
     names = [source.stem for source in sources()]
     assert [name[:2] for name in names] == [f"{at:02}" for at in range(1, 10)]
     assert names == sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
+    listed = re.findall(r"\((\w+)\.ipynb\)", (ROOT / "notebooks" / "README.md").read_text())
+    assert listed == names
 
 
 @each
