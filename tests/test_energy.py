@@ -209,7 +209,9 @@ def test_unknown_cells_are_refused():
         sram(1024, 64, "itrs-hpp")
 
 
-@pytest.mark.parametrize("odd", [None, 3, "x", b"x", [], {}, [None], object(), np.eye(2), EieConfig], ids=str)
+@pytest.mark.parametrize(
+    "odd", [None, 3, "x", b"x", [], {}, [None], object(), np.eye(2), EieConfig], ids=lambda odd: f"{type(odd).__name__}"
+)
 @pytest.mark.parametrize(
     ("call", "field"),
     [

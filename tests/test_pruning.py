@@ -443,7 +443,7 @@ def test_a_budget_loses_no_more_than_magnitude_on_what_it_is_chosen_on(name):
 
 
 @needs_mnist
-@pytest.mark.parametrize("budget", [380, 450])
+@pytest.mark.parametrize("budget", [380, pytest.param(450, marks=pytest.mark.slow)])
 def test_at_equal_cycles_a_budget_keeps_more_accuracy_on_lenet(budget):
     accuracy = compared(load("lenet-300-100"), budget)
     assert accuracy["budgeted"] >= accuracy["uniform"] + 0.02
