@@ -77,10 +77,10 @@ depths = {depth: es.simulate(matrix, layer.activations, es.EieConfig(n_pe=4, que
 axes = es.figures.classes({f"depth {depth}": run.stats["classes"] for depth, run in depths.items()})
 
 # %% [markdown]
-# Every PE-cycle has one class. The work, `weight`, is the same in all bars, but a shorter run makes it a larger share.
-# Two entries instead of one take some of the waiting away; eight instead of two take nothing more, because PE 0 has so
-# much work that the run cannot be shorter. In so small a layer a good part of the time is `drain`, the pipeline at the
-# end.
+# Every PE-cycle has one class. The work, `weight`, takes as many cycles in each bar, but of a shorter run they are a
+# larger share. Two entries instead of one take some of the waiting away; eight instead of two take nothing more,
+# because PE 0 has so much work that the run cannot be shorter. In so small a layer a good part of the time is `drain`,
+# the pipeline at the end.
 
 # %%
 outputs = {"dense numpy": layer.activations[0] @ layer.weights.T}

@@ -32,8 +32,8 @@ axes = es.figures.occupancy(deep, right, bins=120)
 
 # %% [markdown]
 # A layer of the size that EIE was built for; PEs over time, bright is busy. With queues of one entry (left) every PE
-# waits again and again for the slowest one of the moment, and no PE is ever fully busy. With sixteen (right) a PE that
-# is done early goes on with the next activation, and short differences even out.
+# waits again and again for the slowest one of the moment, and hardly any PE is ever fully busy. With sixteen (right) a
+# PE that is done early goes on with the next activation, and short differences even out.
 
 # %%
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.6), layout="constrained")

@@ -32,7 +32,7 @@ axes = es.figures.sparsity(own)
 # left, most PEs have none in most columns, and each such column still takes a cycle.
 
 # %%
-full = np.ones((64, 256), dtype=np.float32)
+full = np.ones_like(layer.layers[0].activations)
 active = es.sweep.run(layer, points=eie + tensor_cores, activations=full, workers=1)
 axes = es.figures.sparsity(active)
 

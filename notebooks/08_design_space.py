@@ -37,9 +37,9 @@ axes = es.figures.pareto(found, ["cycles", "energy_nj"])
 es.sweep.front(found.rows, ["cycles", "energy_nj"])
 
 # %% [markdown]
-# The designs on the front. Where along it a design is, the number of PEs decides. In the rest they are much alike:
-# queues deep enough not to block, and rows as wide as the grid has them; what these cost in area is not among the two
-# objectives. Ask for `["cycles", "energy_nj", "area_mm2"]` and narrower rows come back.
+# The designs on the front. Where along it a design is, the number of PEs decides. In the rest they are alike: queues
+# deep enough not to block, and the widest rows of the grid, so that the width is not even a column of the table. What
+# both cost in area is not among the objectives; with `["cycles", "energy_nj", "area_mm2"]` narrower rows come back.
 
 # %%
 axes = es.figures.scaling([row for row in found.rows if row["queue_depth"] == 8 and row["spmat_width_bits"] == 64])
