@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from types import NoneType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -210,22 +210,34 @@ def _about(layer: Layer) -> Iterator[None]:
         raise InputError(f"layer {layer.name}: {error}") from None
 
 
-def chained(network: Network, config: EieConfig) -> tuple[dict[str, NDArray[np.int16]], Accuracy | None]:
-    """What each layer of a chain reads, raw int16 [n_vector, n_in] by layer, as `run_network` has it, and its accuracy.
+class Chain(NamedTuple):
+    """What the layers of a chain are and read, by name, as `run_network` has it.
 
-    Outputs alone: nothing is timed and nothing compared. Only the config's codes and arithmetic matter.
+    matrices : with their scales; inputs : raw int16 [n_vector, n_in]; label : what those of the first layer are
+    """
+
+    matrices: dict[str, EieMatrix]
+    inputs: dict[str, NDArray[np.int16]]
+    label: str
+    accuracy: Accuracy | None
+
+
+def chained(network: Network, config: EieConfig) -> Chain:
+    """Run the layers of a chain, outputs alone: nothing is timed and nothing compared.
+
+    Only the config's codes and arithmetic matter.
     """
     matrices = calibrate(
         [matrix_for(layer, config) for layer in network.layers], _calibration(network), active=config.active
     )
-    given, _ = _given(network, network.layers[0], matrices[0])
+    given, label = _given(network, network.layers[0], matrices[0])
     raw: dict[str, NDArray[np.int16]] = {}
     for at, (layer, matrix) in enumerate(zip(network.layers, matrices, strict=True)):
         raw[layer.name] = given
         found = outputs(matrix, given, config)
         if at + 1 < len(matrices):
             given = _rectified(found, matrix, matrices[at + 1])
-    return raw, accuracy(network, found)
+    return Chain(dict(zip(raw, matrices, strict=True)), raw, label, accuracy(network, found))
 
 
 def calibrate(matrices: list[EieMatrix], inputs: NDArray[np.floating], *, active: str) -> list[EieMatrix]:

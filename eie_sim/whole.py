@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from eie_sim.errors import require
+from eie_sim.errors import refused, require
 
 
 def as_path(field: str, value: Any) -> Path:
@@ -30,6 +32,17 @@ def _has_bytes(name: str) -> bool:
     return True
 
 
+def place_for(field: str, said: Path) -> Path:
+    """The file to write, where `said` may be a link to it. Raises InputError for what is no place for a file."""
+    try:
+        file = Path(os.path.realpath(said))
+        require(file.is_file() or not file.exists(), field, said, "must be an ordinary file, or new")
+        require(file.parent.is_dir(), field, said, "must be in a folder that exists")
+    except OSError as error:
+        raise refused(field, said, f"cannot be written: {error.strerror}") from error
+    return file
+
+
 def write_whole(contents: dict[Path, bytes]) -> None:
     """Write files to temporary names beside them, then rename all, so that none is ever half there.
 
@@ -50,4 +63,24 @@ def write_whole(contents: dict[Path, bytes]) -> None:
     except BaseException:
         for left in temporary.values():
             left.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[BinaryIO]:
+    """A file to write bit by bit under a temporary name beside `path`; it gets its name when all is written.
+
+    Raises OSError. Where anything fails, whatever was there before stays.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
         raise

@@ -12,11 +12,10 @@ import io
 import json
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eie_sim.errors import InputError, refused, require, require_all
-from eie_sim.whole import as_path, write_whole
+from eie_sim.whole import as_path, place_for, write_whole
 
 if TYPE_CHECKING:
     import pandas
@@ -76,7 +75,7 @@ def require_table(path: str | os.PathLike[str]) -> None:
     if kind == ".parquet":
         _library("pandas", "parquet")
         _library("pyarrow", "parquet")
-    _require_place(said)
+    place_for("out", said)
 
 
 def _columns(rows: Rows) -> dict[str, list[Any]]:
@@ -123,19 +122,8 @@ def _library(name: str, extra: str) -> Any:
 
 def _write(path: str | os.PathLike[str], content: bytes) -> None:
     said = as_path("out", path)
-    file = _require_place(said)
+    file = place_for("out", said)
     try:
         write_whole({file: content})
     except OSError as error:
         raise refused("out", said, f"cannot be written: {error.strerror}") from error
-
-
-def _require_place(said: Path) -> Path:
-    """The file itself, where `said` may be a link. Raises InputError for what is no place for a file."""
-    try:
-        file = Path(os.path.realpath(said))
-        require(file.is_file() or not file.exists(), "out", said, "must be an ordinary file, or new")
-        require(file.parent.is_dir(), "out", said, "must be in a folder that exists")
-    except OSError as error:
-        raise refused("out", said, f"cannot be written: {error.strerror}") from error
-    return file

@@ -201,5 +201,5 @@ class Stages:
         return Inputs({name: to_fixed(layer.activations, scale)}, None)
 
     def _chain(self, recipe: Recipe | None, config: EieConfig) -> Inputs:
-        raw, accuracy = chained(self.network(recipe, config), config)
-        return Inputs(raw, None if accuracy is None else accuracy.compressed)
+        chain = chained(self.network(recipe, config), config)
+        return Inputs(chain.inputs, None if chain.accuracy is None else chain.accuracy.compressed)

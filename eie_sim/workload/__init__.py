@@ -3,7 +3,7 @@
 from eie_sim.workload.files import read_arrays
 from eie_sim.workload.folders import data_folder
 from eie_sim.workload.independent import independent, independent_by_column
-from eie_sim.workload.loading import batch_for, load, load_activations, pruned
+from eie_sim.workload.loading import batch_for, load, load_activations, load_for_layer, pruned
 from eie_sim.workload.naming import network_from_arrays
 from eie_sim.workload.network import Layer, Network
 from eie_sim.workload.presets import LayerShape, Preset, drawn_preset, load_preset, preset_layers, preset_names, presets
@@ -23,6 +23,7 @@ __all__ = [
     "independent_by_column",
     "load",
     "load_activations",
+    "load_for_layer",
     "load_preset",
     "network_from_arrays",
     "preset_layers",

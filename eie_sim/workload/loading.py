@@ -18,7 +18,7 @@ from eie_sim.workload.arrays import Floats, require_fraction, shown
 from eie_sim.workload.files import KINDS, about, is_file, read_arrays
 from eie_sim.workload.naming import BARE_ACTIVATIONS, as_batch, network_from_arrays
 from eie_sim.workload.network import FROM_LAYER_BEFORE, Layer, Network
-from eie_sim.workload.presets import load_preset, preset_names
+from eie_sim.workload.presets import drawn_preset, load_preset, preset_names
 
 ACTIVATION_SUFFIXES = (".npy", ".npz", ".safetensors")
 IN_MEMORY = "array"
@@ -63,6 +63,22 @@ def load(
     if activation_density is not None:
         return _with_drawn(network, require_fraction("activation_density", activation_density))
     return _with_default(network)
+
+
+def load_for_layer(source: Any, layer: str | None = None, *, seed: int = 0, **given: Any) -> Network:
+    """The network in which a layer, the first where none is named, runs as it does in a run of the whole.
+
+    That is a chain whole, because its first layers make the inputs of a later one, and of any other network the layer
+    alone. source, seed, given : as for `load`; activations are inputs of a chain's first layer, or of the layer
+
+    Raises InputError as `load` does.
+    """
+    drawn = drawn_preset(source) if isinstance(source, str) else None
+    if drawn is not None:
+        return load(source, layer=drawn.layers[0] if layer is None else layer, seed=seed, **given)
+    network = load(source, seed=seed)
+    alone = network.layer(network.layers[0].name if layer is None else layer)
+    return load(network if network.chained else alone, seed=seed, **given)
 
 
 def load_activations(path: str | os.PathLike[str]) -> Floats:

@@ -1,7 +1,10 @@
-"""The workloads that come with the package: two small trained networks, and layers drawn to published shapes."""
+"""The workloads that come with the package: two small trained networks, a layer to follow by hand, and layers drawn to
+published shapes.
+"""
 
 from __future__ import annotations
 
+import csv
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,8 +13,8 @@ import numpy as np
 
 from eie_sim.errors import require_type, unknown
 from eie_sim.workload import mnist
-from eie_sim.workload.arrays import as_floats, shown
-from eie_sim.workload.files import read_arrays
+from eie_sim.workload.arrays import Floats, as_floats, shown
+from eie_sim.workload.files import about, read_arrays
 from eie_sim.workload.folders import data_folder
 from eie_sim.workload.network import NO_ACTIVATIONS, Layer, Network
 from eie_sim.workload.published import Drawn, drawn
@@ -27,6 +30,9 @@ LENET_UNSEEN = f"its images are not installed: {mnist.INSTALL}"
 N_CALIBRATION = 256
 """Training images that choose fixed-point scales."""
 
+HAND = "hand-8x8"
+HAND_SOURCE = "made up for teaching (models/hand-8x8)"
+
 
 class LayerShape(NamedTuple):
     """A layer of a preset by name, and the shape of its weights."""
@@ -40,10 +46,10 @@ class LayerShape(NamedTuple):
 class Preset:
     """What a preset is, for a list of them; tuples have one item per layer.
 
-    kind : "real" (trained weights, recorded activations) or "synthetic" (drawn to a shape and density)
+    kind : "real" (trained weights, recorded activations) or "synthetic" (drawn to a shape and density, or made up)
     shapes : (n_out, n_in)
-    weight_density, activation_density : fractions not zero, measured for a real one (None where none
-        are recorded), asked for of a synthetic one
+    weight_density, activation_density : fractions not zero, measured (None where none are recorded), or
+        asked for of one that is drawn
     """
 
     name: str
@@ -69,12 +75,12 @@ class Preset:
 
 def preset_names() -> tuple[str, ...]:
     """Names of all presets, the real networks first."""
-    return (*REAL, *drawn())
+    return (*STORED, *drawn())
 
 
 def presets() -> list[Preset]:
     """Every preset with its layers, shapes, densities and source, the real networks first. Nothing is drawn."""
-    return [*(_real_record(make(0)) for make in REAL.values()), *(_drawn_record(one) for one in drawn().values())]
+    return [*(_stored_record(make(0)) for make in STORED.values()), *(_drawn_record(one) for one in drawn().values())]
 
 
 def preset_layers(name: str) -> tuple[LayerShape, ...]:
@@ -83,8 +89,8 @@ def preset_layers(name: str) -> tuple[LayerShape, ...]:
     Raises InputError for an unknown name: did you mean.
     """
     wanted = _known(name)
-    if wanted in REAL:
-        return tuple(LayerShape(layer.name, layer.n_out, layer.n_in) for layer in REAL[wanted](0).layers)
+    if wanted in STORED:
+        return tuple(LayerShape(layer.name, layer.n_out, layer.n_in) for layer in STORED[wanted](0).layers)
     return tuple(LayerShape(row.name, row.n_out, row.n_in) for row in drawn()[wanted].rows)
 
 
@@ -104,9 +110,9 @@ def load_preset(name: str, *, layer: str | None = None, seed: int = 0, before_pr
     """
     wanted = _known(name)
     require_type("layer", layer, str, type(None))
-    if wanted not in REAL:
+    if wanted not in STORED:
         return drawn()[wanted].network(layer=layer, seed=seed, before_pruning=before_pruning)
-    network = REAL[wanted](seed)
+    network = STORED[wanted](seed)
     return network if layer is None else network.layer(layer)
 
 
@@ -175,7 +181,28 @@ def _lenet(seed: int) -> Network:
     )
 
 
-REAL = {DIGITS: _digits, LENET: _lenet}
+def _hand(seed: int) -> Network:
+    """Nothing of it is drawn. The bias is left out: one lane row less to follow."""
+    folder = data_folder("models") / HAND
+    layer = Layer(
+        name="fc",
+        weights=_table(folder / "weights.csv"),
+        activations=_table(folder / "activations.csv"),
+        weights_source="made up",
+        activations_source="made up",
+        synthetic=True,
+    )
+    return Network(name=HAND, layers=(layer,), chained=False, source=HAND_SOURCE, seed=seed)
+
+
+def _table(path: Path) -> Floats:
+    """The numbers of a CSV without headings."""
+    with about(path), path.open(encoding="utf-8", newline="") as stream:
+        return np.array(list(csv.reader(stream)), dtype=np.float32)
+
+
+STORED = {DIGITS: _digits, LENET: _lenet, HAND: _hand}
+"""Presets whose weights are files, by name."""
 
 
 def _trained_layers(name: str, recorded: dict[str, Any]) -> tuple[tuple[Layer, ...], tuple[Layer, ...]]:
@@ -205,10 +232,10 @@ def _trained_layer(name: str, tensors: dict[str, Any], how: str, recorded: dict[
     )
 
 
-def _real_record(network: Network) -> Preset:
+def _stored_record(network: Network) -> Preset:
     return Preset(
         name=network.name,
-        kind="real",
+        kind="synthetic" if network.synthetic else "real",
         layers=tuple(layer.name for layer in network.layers),
         shapes=tuple((layer.n_out, layer.n_in) for layer in network.layers),
         weight_density=tuple(layer.density for layer in network.layers),

@@ -19,8 +19,7 @@ FLOORS = [
     ["cli"],
     ["report", "validate"],
     ["sweep"],
-    ["compare"],
-    ["inputs"],
+    ["compare", "inputs", "tracing"],
     ["run", "pruning", "validate_nm"],
     ["cost"],
     ["engine", "energy", "formats", "archive"],
@@ -47,6 +46,7 @@ ROOMS = {
     "pandas": {"sweep"},
     "pyarrow": {"sweep"},
     "optuna": {"sweep.optimize"},
+    "vcd": {"report.trace.waveform"},
     "pickle": set(),
     "urllib": set(),
     "requests": set(),
@@ -166,7 +166,8 @@ def test_only_the_reference_engine_loads_simpy():
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["run", "--help"], ["--version"], ["presets", "--help"], ["sweep", "--help"]]
+    "arguments",
+    [["--help"], ["run", "--help"], ["--version"], ["presets", "--help"], ["sweep", "--help"], ["trace", "--help"]],
 )
 def test_help_loads_nothing_heavy(arguments):
     assert loaded_after(f"from eie_sim.cli import main\nmain({arguments})") == "[]"

@@ -69,5 +69,30 @@ def cases(draw):
     return Case(codes, bias_codes, matrix, activations, config)
 
 
+@st.composite
+def busy_cases(draw):
+    """A layer with work to do on a few PEs: gaps to fill, queues that are full, often a bias."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    n_out, n_in = rng.integers(1, 60), rng.integers(1, 25)
+    index_bits, density = draw(st.integers(1, 4)), draw(st.sampled_from([0.05, 0.2, 0.5]))
+    config = EieConfig(
+        n_pe=draw(st.integers(1, 6)),
+        queue_depth=draw(st.sampled_from([1, 2, 3, 7])),
+        weight_bits=3,
+        index_bits=index_bits,
+        active=draw(st.sampled_from(["positive", "nonzero"])),
+        clock_mhz=draw(st.sampled_from([800.0, 333.3, 0.7])),
+    )
+    codes = (rng.integers(1, 8, (n_out, n_in)) * (rng.random((n_out, n_in)) < density)).astype(np.uint8)
+    bias_codes = draw(st.sampled_from([None, codes[:, 0], np.zeros(n_out, dtype=np.uint8)]))
+    codebook = np.concatenate([[0], rng.integers(-900, 900, 7)]).astype(np.int16)
+    given_scales = Scales(weight=10, activation=8, accumulator=12)
+    matrix = EieMatrix.from_codes(
+        codes, codebook, n_pe=config.n_pe, bias_codes=bias_codes, index_bits=index_bits, scales=given_scales
+    )
+    activations = rng.integers(-60, 400, n_in) * (rng.random(n_in) < draw(st.sampled_from([0.3, 0.9])))
+    return Case(codes, bias_codes, matrix, activations.astype(np.int16), config)
+
+
 def _codes(rng, shape, n_code, density):
     return np.where(rng.random(shape) < density, rng.integers(0, n_code, shape), 0).astype(np.uint8)

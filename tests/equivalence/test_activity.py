@@ -5,12 +5,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from cycle_stepped import DRAIN, entries_of, scan, simulate
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import cases
+from strategies import busy_cases, cases
 
 import eie_sim as es
 from eie_sim.result import EieClass
+from eie_sim.units.eie.activity import activity_of
 
 MATRIX = es.EieMatrix.from_dense(np.eye(6), n_pe=2)
 
@@ -40,7 +41,7 @@ def means(per_cycle, edges):
     return np.array(parts).T.reshape(per_cycle.shape[1], len(edges) - 1)
 
 
-@given(cases(), st.data())
+@given(cases() | busy_cases(), st.data())
 def test_bins_are_what_every_cycle_says(case, data):
     kinds, queued = stepped(case)
     ran = es.activity(case.matrix, case.activations, case.config)
@@ -51,18 +52,18 @@ def test_bins_are_what_every_cycle_says(case, data):
     np.testing.assert_allclose(ran.busy(edges), means(issuing, edges), atol=1e-12)
     np.testing.assert_allclose(ran.queued(edges), means(queued, edges), atol=1e-12)
     np.testing.assert_allclose(ran.full(edges), means(queued == case.config.queue_depth, edges), atol=1e-12)
+    of_each = np.array([ran.classes_of(pe, edges) for pe in range(ran.n_pe)])
     for kind in EieClass:
-        counts = means(kinds == kind, edges) * np.diff(edges)
-        np.testing.assert_allclose(ran.classes(edges)[kind], counts.sum(axis=0), atol=1e-9)
-        of_each = np.array([ran.classes_of(pe, edges)[kind] for pe in range(ran.n_pe)])
-        np.testing.assert_allclose(of_each, counts, atol=1e-9)
+        np.testing.assert_allclose(of_each[:, kind], means(kinds == kind, edges) * np.diff(edges), atol=1e-9)
+    np.testing.assert_array_equal(ran.classes(edges), of_each.sum(axis=0))
 
 
 @pytest.mark.parametrize("engine", ["fast", "reference"])
-@given(case=cases(), n_bin=st.integers(1, 40))
+@settings(max_examples=30)
+@given(case=cases() | busy_cases(), n_bin=st.integers(1, 40))
 def test_classes_add_up_to_the_results_own(engine, case, n_bin):
     result = es.simulate(case.matrix, case.activations, case.config, engine=engine, timeline=True)
-    ran = es.activity(case.matrix, case.activations, case.config, engine=engine)
+    ran = activity_of(case.matrix, case.activations, result, label=engine)
     edges = ran.bins(n_bin)
     assert (edges[0], edges[-1], len(edges)) == (1, ran.cycles + 1, min(n_bin, ran.cycles) + 1)
     assert np.ptp(np.diff(edges)) <= 1 if ran.cycles else len(edges) == 1
@@ -71,6 +72,11 @@ def test_classes_add_up_to_the_results_own(engine, case, n_bin):
     np.testing.assert_array_equal(ran.classes(edges).sum(axis=0), ran.n_pe * np.diff(edges))
     np.testing.assert_array_equal(ran.sent_at, result.timeline[0])
     np.testing.assert_array_equal(ran.taken_at, result.timeline[1])
+    lost = ran.ready_at - np.concatenate([[1], ran.sent_at[:-1]])[: ran.n_item] - 1
+    waits = result.stats["broadcast"]
+    assert (lost.sum(), (ran.sent_at - ran.ready_at).sum()) == (waits["lost_cycles"], waits["blocked_cycles"])
+    assert (lost >= 0).all()
+    assert (ran.sent_at >= ran.ready_at).all()
     assert (ran.cycles, ran.config_hash) == (result.cycles, result.config_hash)
 
 

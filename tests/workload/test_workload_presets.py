@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from networks import needs_mnist
 
+import eie_sim as es
 from eie_sim import InputError
 from eie_sim.workload import data_folder, load, mnist, preset_names, presets
 
@@ -25,6 +26,7 @@ PAPER = {
     "nt-lstm": (2400, 1201, 0.10, 1.0),
 }
 REAL = ["digits-mlp", "lenet-300-100"]
+HAND = "hand-8x8"
 BLOCK = "llama-2-7b-block"
 
 
@@ -51,9 +53,9 @@ def test_paper_layers_have_the_published_shape_and_density(name):
 
 def test_the_list_has_all_of_them():
     records = presets()
-    assert [record.name for record in records] == [*REAL, *PAPER, "eie-paper", BLOCK] == list(preset_names())
+    assert [record.name for record in records] == [*REAL, HAND, *PAPER, "eie-paper", BLOCK] == list(preset_names())
     assert [record.name for record in records if record.kind == "real"] == REAL
-    for record in records[len(REAL) : -2]:
+    for record in records[len(REAL) + 1 : -2]:
         n_out, n_in, *densities = PAPER[record.name]
         assert record.shapes == ((n_out, n_in),)
         assert [*record.weight_density, *record.activation_density] == densities
@@ -70,6 +72,37 @@ def test_digits_record_is_measured():
     for at, name in enumerate(digits.layers):
         assert round(digits.weight_density[at], 4) == results[name]["weights"]["ratio"]
         assert round(digits.activation_density[at], 4) == results[name]["inputs_traced"]["ratio"]
+
+
+def test_the_layer_to_follow_by_hand_shows_what_its_readme_says():
+    network = load("Hand-8x8")
+    (layer,) = network.layers
+    assert (layer.weights.shape, layer.activations.shape) == ((8, 8), (1, 8))
+    assert network.synthetic
+    assert layer.weights_source == layer.activations_source == "made up"
+    assert "made up" in network.source
+    (inputs,) = layer.activations
+    matrix = es.EieMatrix.from_dense(layer.weights, n_pe=4, activations=inputs)
+    assert {*np.unique(layer.weights)} <= {*matrix.codebook.tolist()}, "no weight is rounded"
+    designs = {depth: es.EieConfig(n_pe=4, queue_depth=depth) for depth in (1, 2, 8)}
+    result = es.simulate(matrix, inputs, designs[2])
+    exact = layer.weights.astype(float) @ inputs
+    np.testing.assert_array_equal(result.output / 2.0 ** result.scales["accumulator"], exact)
+    assert result.extra["broadcast"] == {"sent": 5, "blocked_cycles": 1, "lost_cycles": 1}
+    ran = es.activity(matrix, inputs, designs[2])
+    assert [(1 + np.flatnonzero(full)).tolist() for full in ran.full(range(1, ran.cycles + 2))] == [
+        [5, 7, 9],
+        [],
+        [],
+        [],
+    ]
+    assert {(pe, ran.columns[k]) for k, pe in np.argwhere(ran.entries == 0)} == {(3, 0), (3, 4), (1, 2), (2, 2)}
+    found = {depth: es.simulate(matrix, inputs, design) for depth, design in designs.items()}
+    assert {depth: one.extra["broadcast"]["blocked_cycles"] for depth, one in found.items()} == {1: 3, 2: 1, 8: 0}
+    assert {depth: one.cycles - found[2].cycles for depth, one in found.items()} == {1: 2, 2: 0, 8: 0}
+    for n_pe, index_bits, padding in [(4, 4, 0), (2, 1, 1), (1, 1, 4)]:
+        narrow = es.EieMatrix.from_dense(layer.weights, n_pe=n_pe, index_bits=index_bits)
+        assert es.simulate(narrow, inputs).stats["classes"]["padding"] == padding
 
 
 def test_digits_network():

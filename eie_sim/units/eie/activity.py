@@ -66,6 +66,20 @@ class Activity:
         """Cycle in which the last entry is issued; 0 where none is."""
         return max(self.cycles - DRAIN_CYCLES, 0)
 
+    @property
+    def ready_at(self) -> Cycles:
+        """Cycle in which each item would be sent if no queue were full, int64[n_item].
+
+        From the cycle after the item before it on, the scan loses cycles up to this one; then the item is blocked.
+        """
+        lane_row, lane = np.divmod(self.columns, self.n_pe)
+        is_bias = self.columns == self.matrix.n_in
+        lane_row = np.where(is_bias, -(-self.matrix.n_in // self.n_pe), lane_row)  # a lane row of its own
+        before = np.concatenate([[-1], lane_row])[:-1]
+        in_last_lane = np.concatenate([[True], lane == self.n_pe - 1])[:-1]
+        lost = np.where(lane_row > before, lane_row - before - in_last_lane, 0)
+        return np.asarray(np.concatenate([[1], self.sent_at])[:-1] + 1 + lost)
+
     def bins(self, n_bin: int) -> Cycles:
         """Edges of at most `n_bin` bins of about equal width over all cycles, int64; of no bin where cycles is 0."""
         require_int("n_bin", n_bin, 1)

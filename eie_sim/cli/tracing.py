@@ -1,0 +1,148 @@
+"""The command that shows what happens when: trace."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from eie_sim.cli.shell import (
+    DESIGN,
+    EXIT_DIFFERS,
+    Design,
+    Json,
+    Source,
+    app,
+    print_json,
+    print_lines,
+    steps_shown,
+)
+from eie_sim.cli.streams import say
+from eie_sim.errors import InputError
+
+if TYPE_CHECKING:
+    from eie_sim.report.trace.record import Window
+    from eie_sim.tracing import Traced
+
+
+@app.command
+def trace(
+    source: Source,
+    /,
+    *,
+    layer: str | None = None,
+    vector: int = 0,
+    activations: Path | None = None,
+    activation_density: float | None = None,
+    density: float | None = None,
+    seed: int = 0,
+    engine: Literal["fast", "reference"] = "fast",
+    first: int | None = None,
+    last: int | None = None,
+    out: Path | None = None,
+    text: bool = False,
+    step: bool = False,
+    json: Json = False,
+    design: Design = DESIGN,
+) -> int:
+    """Show what happens when on EIE, for one vector: broadcasts, queues and PEs over time, as a file or as text.
+
+    Example: eie-sim trace hand-8x8 --n-pe 4 --queue-depth 2 --text
+
+    Parameters
+    ----------
+    layer
+        The layer, the first where none is named.
+    vector
+        Which of the vectors that a run gives the layer, from 0.
+    activations
+        File with the inputs, of the first layer in a chain, one vector or a batch.
+    activation_density
+        Use independent random inputs of this density, 0 to 1; a lower-quality mode, and labelled so.
+    density
+        Prune each layer by magnitude to this density first, 0 to 1.
+    seed
+        Of everything random.
+    engine
+        fast (completion times) or reference (discrete events); both give the same.
+    first
+        First cycle to show, from 1.
+    last
+        Last cycle to show.
+    out
+        .json.gz or .json: Chrome trace JSON, which the Perfetto UI opens; .vcd: for waveform viewers (needs pyvcd).
+        Without it, and without --text, NAME.trace.json.gz in the current folder.
+    text
+        Print every cycle to be read, on at most 16 PEs.
+    step
+        With --text on a terminal, wait for Enter before each further cycle.
+    """
+    from eie_sim import archive, tracing
+    from eie_sim.report import trace as report
+    from eie_sim.workload import load_for_layer
+
+    _require_agreement(text=text, step=step, json=json)
+    if out is not None:
+        report.require_trace_file(out)
+    if text:
+        report.require_few_pes(design)
+    with steps_shown() as progress:
+        progress(f"{source}: loading")
+        network = load_for_layer(
+            archive.opened(source),
+            layer,
+            activations=None if activations is None else str(activations),
+            activation_density=activation_density,
+            density=density,
+            seed=seed,
+        )
+        traced = tracing.trace(network, design, layer=layer, vector=vector, engine=engine, progress=progress)
+        window = report.window_of(traced.result.cycles, first, last)
+        if text:
+            report.require_few_cycles(*window)
+        written = {}
+        if out is not None or not text:
+            file = report.default_file(traced.name) if out is None else out
+            progress(f"{file}: writing")
+            written = report.write_trace(file, traced.activity, *window, report.about(traced, window))
+    record = report.trace_record(traced, window, written)
+    if json:
+        print_json(record)
+    else:
+        _show(traced, window, record, text=text, step=step)
+    return 0 if traced.verification.ok else EXIT_DIFFERS
+
+
+def _require_agreement(*, text: bool, step: bool, json: bool) -> None:
+    if text and json:
+        raise InputError("text=True: must be left out with --json")
+    if step and not text:
+        raise InputError("step=True: needs --text")
+
+
+def _show(traced: Traced, window: Window, record: dict[str, Any], *, text: bool, step: bool) -> None:
+    from eie_sim.report import trace as report
+
+    print_lines(report.heading(record))
+    if text:
+        print_lines(["", *report.legend(traced.activity), ""])
+        whole = _print_blocks(report.blocks(traced.activity, traced.result.config, *window), wait=step)
+        if whole:
+            print_lines(["", *report.outputs(traced.activity, traced.result)])
+    print_lines(report.closing(record))
+
+
+def _print_blocks(blocks: Iterable[list[str]], *, wait: bool) -> bool:
+    """Print one after the other, each further one when Enter is pressed on a terminal; False where somebody left."""
+    wait = wait and sys.stdin is not None and sys.stdin.isatty()
+    if wait:
+        say("Enter: the next cycle; q: leave")
+    for at, block in enumerate(blocks):
+        if wait and at > 0:
+            sys.stdout.flush()
+            answer = sys.stdin.readline()
+            if not answer or answer.strip().lower() == "q":
+                return False
+        sys.stdout.write("\n".join(block) + "\n")
+    return True

@@ -1,0 +1,103 @@
+"""What a timeline is of, as plain data: kept in the file itself, printed as JSON, and told in a few lines."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, NamedTuple
+
+from eie_sim.errors import require, require_int
+from eie_sim.report.record import versions
+from eie_sim.tracing import Traced
+
+Record = dict[str, Any]
+
+
+class Window(NamedTuple):
+    """The cycles first..last; 1..0 where there is none."""
+
+    first: int
+    last: int
+
+
+def window_of(cycles: int, first: int | None, last: int | None) -> Window:
+    """A part of the cycles 1..cycles, all of them where neither end is given. Raises InputError outside them."""
+    for name, given in (("first", first), ("last", last)):
+        if given is not None:
+            require(cycles > 0, name, given, "must be left out, the run has no cycle: no entry is issued")
+            require_int(name, given, 1, cycles)
+    window = Window(1 if first is None else int(first), cycles if last is None else int(last))
+    require(window.first <= window.last or cycles == 0, "first", window.first, f"must be at most last={window.last}")
+    return window
+
+
+def about(traced: Traced, window: Window) -> Record:
+    """What ran, on what, and which part of it is kept."""
+    result, layer = traced.result, traced.layer
+    return {
+        "name": traced.name,
+        "source": traced.network.source,
+        "layer": layer.name,
+        "n_out": layer.n_out,
+        "n_in": layer.n_in,
+        "weights": layer.weights_source,
+        "synthetic": layer.synthetic,
+        "inputs": traced.inputs,
+        "vector": traced.vector,
+        "n_vector": traced.n_vector,
+        "engine": result.engine,
+        "seed": traced.network.seed,
+        "config": result.config.to_dict(),
+        "config_hash": result.config_hash,
+        "versions": versions(),
+        "cycles": result.cycles,
+        "time_us": result.time_us,
+        "fits": result.fits,
+        "passes": result.passes,
+        "broadcast": dict(result.extra["broadcast"]),
+        "window": window._asdict(),
+    }
+
+
+def trace_record(traced: Traced, window: Window, file: Record) -> Record:
+    """All of that, the file as `write_trace` says it, and whether the output is the golden product."""
+    checked = traced.verification
+    return {
+        **about(traced, window),
+        **file,
+        "verification": {**asdict(checked), "ok": checked.ok},
+        "verified": checked.ok,
+        "differs": [] if checked.ok else [f"{traced.layer.name}: {checked.differs()}"],
+    }
+
+
+def heading(record: Record) -> list[str]:
+    """What is shown."""
+    config, window, waits = record["config"], record["window"], record["broadcast"]
+    array = f"{config['n_pe']} PE{'s' if config['n_pe'] > 1 else ''} at {config['clock_mhz']:g} MHz"
+    shown = (
+        ""
+        if window["last"] == record["cycles"] and window["first"] == 1
+        else (f"; shown {window['first']}..{window['last']}")
+    )
+    return [
+        f"{record['name']}: {record['source']}",
+        f"{record['n_out']}x{record['n_in']} on {array}, queue depth "
+        f"{config['queue_depth']}; engine {record['engine']}; seed {record['seed']}; config {record['config_hash']}",
+        f"layer {record['layer']}, vector {record['vector']} of {record['n_vector']}; weights {record['weights']}; "
+        f"inputs {record['inputs']}",
+        f"{record['cycles']} cycles, {record['time_us']:.3f} us; broadcasts {waits['sent']}, "
+        f"cycles blocked {waits['blocked_cycles']}, cycles lost {waits['lost_cycles']}{shown}",
+    ]
+
+
+def closing(record: Record) -> list[str]:
+    """The file and what opens it, where there is one; `verified`, or what differs."""
+    written = record.get("written", {})
+    counts = ", ".join(f"{count:,} {name}" for name, count in written.items())
+    passes = f"! does not fit: {record['passes']} passes, whose cost no cycle contains"
+    return [
+        *([] if record["fits"] else [passes]),
+        *([f"wrote {record['out']}: {counts}; it opens in {record['viewer']}"] if written else []),
+        *(f"differs: {text}" for text in record["differs"]),
+        "verified" if record["verified"] else "NOT VERIFIED",
+    ]

@@ -1,0 +1,116 @@
+"""One vector through one layer of a network, with what happened when: what a timeline is made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from numpy.typing import NDArray
+
+from eie_sim.engine import simulate
+from eie_sim.errors import InputError, require_int, require_type
+from eie_sim.result import SimResult
+from eie_sim.run import Progress, Verification, chained, matrix_for, verify
+from eie_sim.units.eie.activity import Activity, activity_of
+from eie_sim.units.eie.config import EieConfig
+from eie_sim.units.eie.matrix import EieMatrix
+from eie_sim.units.eie.unit import require_engine
+from eie_sim.workload import Layer, Network
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Traced:
+    """One vector of a layer: what it was, its result, checked, and what happened when.
+
+    name : of the network, and of the layer where there are several
+    vector : which of the n_vector that a run of the network gives the layer
+    inputs : what those are, in words
+    """
+
+    name: str
+    network: Network
+    layer: Layer
+    vector: int
+    n_vector: int
+    inputs: str
+    result: SimResult
+    activity: Activity
+    verification: Verification
+
+
+class _Given(NamedTuple):
+    """A layer with complete scales, its inputs [n_vector, n_in] and what they are, and in a chain the layer before."""
+
+    matrix: EieMatrix
+    inputs: NDArray[Any]
+    label: str
+    before: tuple[EieMatrix, NDArray[Any]] | None
+
+
+def trace(
+    network: Network,
+    config: EieConfig,
+    *,
+    layer: str | None = None,
+    vector: int = 0,
+    engine: str = "fast",
+    progress: Progress = lambda step: None,
+) -> Traced:
+    """Run one vector through a layer, the first where none is named, with the inputs that `run_network` gives it.
+
+    network : as `workload.load_for_layer` gives it
+
+    Raises InputError for a layer or a vector that is not there, and for what the unit cannot run.
+    """
+    require_type("network", network, Network)
+    require_type("config", config, EieConfig)
+    require_engine(engine)
+    (wanted,) = network.layers[:1] if layer is None else network.layer(layer).layers
+    progress(f"{wanted.name}: compressing")
+    given = _chained_to(network, wanted.name, config) if network.chained else _alone(wanted, config)
+    require_int("vector", vector, 0, len(given.inputs) - 1)
+    progress(f"{wanted.name}: simulating and verifying")
+    inputs = given.inputs[vector]
+    result = simulate(given.matrix, inputs, config, engine=engine, timeline=True)
+    before = None if given.before is None else simulate(given.before[0], given.before[1][vector], config)
+    name = network.name if len(network.layers) == 1 else f"{network.name}/{wanted.name}"
+    return Traced(
+        name=name,
+        network=network,
+        layer=wanted,
+        vector=vector,
+        n_vector=len(given.inputs),
+        inputs=given.label,
+        result=result,
+        activity=activity_of(given.matrix, inputs, result, label=f"{name}, vector {vector}"),
+        verification=verify(wanted, given.matrix, inputs, result, before=before),
+    )
+
+
+def _alone(layer: Layer, config: EieConfig) -> _Given:
+    """A layer with its own activations."""
+    if layer.activations is None:
+        raise InputError(f"activations=none: layer {layer.name} needs some")
+    matrix = matrix_for(layer, config).with_scales_for(layer.activations, active=config.active)
+    return _Given(matrix, layer.activations, layer.activations_source, None)
+
+
+def _chained_to(network: Network, name: str, config: EieConfig) -> _Given:
+    """A layer of a chain; what follows it is not run."""
+    names = [layer.name for layer in network.layers]
+    at = names.index(name)
+    cut = replace(
+        network,
+        layers=network.layers[: at + 1],
+        dense_layers=None,
+        test_labels=None,
+        train_inputs=None,
+        train_labels=None,
+    )
+    chain = chained(cut, config)
+    matrix, inputs = chain.matrices[name], chain.inputs[name]
+    if at == 0:
+        return _Given(matrix, inputs, chain.label, None)
+    before = names[at - 1]
+    label = f"simulated: outputs of {before} after ReLU"
+    return _Given(matrix, inputs, label, (chain.matrices[before], chain.inputs[before]))
