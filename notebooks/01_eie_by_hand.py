@@ -19,6 +19,7 @@
 import pandas as pd
 
 import eie_sim as es
+from eie_sim.report.trace import blocks
 
 layer = es.load("hand-8x8").layers[0]
 config = es.EieConfig(n_pe=4, queue_depth=2)
@@ -56,6 +57,13 @@ taken.assign(broadcast=activity.sent_at)
 # Inputs that are zero are skipped; only the columns of the others are in the table. Each is broadcast to all PEs in one
 # cycle (last number of a row), and taken by a PE one cycle later, or when the PE is done with the column before. Follow
 # PE 0: it has two weights in each of the first columns, takes two cycles for each, and falls behind.
+
+# %%
+print(*(line for block in blocks(activity, config, 3, 8) for line in block), sep="\n")
+
+# %% [markdown]
+# The same, cycle by cycle, with every product and sum; a column in brackets is being taken from the queue. In one of
+# these cycles the next column could be broadcast, but waits for PE 0, whose queue has no place free.
 
 # %%
 axes = es.figures.occupancy(activity)
