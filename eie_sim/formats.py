@@ -9,7 +9,6 @@ Source: EIE's encoding, Han et al. 2016, section III; N:M, Mishra et al. 2021 (a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from eie_sim.errors import InputError, as_array, require, require_int
 from eie_sim.sparse import checked, is_sparse, require_sides
+from eie_sim.storage import Footprint, Format
 
 if TYPE_CHECKING:
     from eie_sim.units.eie.counts import EieCounts
@@ -29,51 +29,6 @@ CODEBOOK_VALUE_BITS = 16
 
 DEFAULT_EIE_BITS = 4
 """Width of a code and of a gap, where a mask is counted and neither is given."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Format:
-    """Size of one layer in one storage format.
-
-    name : key of the format in what `footprint` returns
-    parts : bits by part; they add to `total_bits`
-    dense_bits : bits of the same layer, bias included, stored dense
-    note : what was assumed: widths, padding, and why the format is not valid
-    valid : False when the format as configured cannot hold this layer; `parts` are then the bits it would take
-    violations : what breaks the format's rule: groups with too many non-zeros (nm), PEs whose entries the pointers
-        do not reach (eie)
-    """
-
-    name: str
-    parts: Mapping[str, int]
-    dense_bits: int
-    note: str
-    valid: bool = True
-    violations: int = 0
-
-    @property
-    def total_bits(self) -> int:
-        """Bits of all parts."""
-        return sum(self.parts.values())
-
-    @property
-    def ratio_to_dense(self) -> Fraction | None:
-        """total_bits / dense_bits, exact, below 1 where the format saves; None for a layer without positions."""
-        return Fraction(self.total_bits, self.dense_bits) if self.dense_bits else None
-
-    def to_dict(self) -> dict[str, object]:
-        """Plain values, for JSON; the ratio as a float."""
-        ratio = self.ratio_to_dense
-        return {
-            "name": self.name,
-            "parts": dict(self.parts),
-            "total_bits": self.total_bits,
-            "dense_bits": self.dense_bits,
-            "ratio_to_dense": None if ratio is None else float(ratio),
-            "note": self.note,
-            "valid": self.valid,
-            "violations": self.violations,
-        }
 
 
 class _Layer(NamedTuple):
@@ -131,7 +86,7 @@ def footprint(
     weight_bits: int | None = None,
     index_bits: int | None = None,
     pointer_bits: int = 16,
-) -> dict[str, Format]:
+) -> Footprint:
     """Bits by part of a layer in every format: eie, dense, dense32, csr, csc, coo, bitmap, run_length, nm.
 
     matrix_or_mask : an EieMatrix, an NmMatrix, or [n_out, n_in] of bool or real numbers, numpy or scipy.sparse,
@@ -167,7 +122,7 @@ def footprint(
         _run_length(layer, int(run_bits)),
         _nm(layer, n_keep, m_group, dense=nm is not None and n_keep == m_group),
     ]
-    return {each.name: each for each in formats}
+    return Footprint({each.name: each for each in formats})
 
 
 def _widths(matrix: NmMatrix | None, given: dict[str, int | None]) -> tuple[int, int, int]:

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from eie_sim.html import Cell, card, table
+
 Timeline = tuple[NDArray[np.int64], NDArray[np.int64]]
 """(T int64[n_item], L int64[n_item, n_pe]): cycle of each broadcast, cycle in which each PE takes the item."""
 
@@ -314,6 +316,30 @@ class SimResult:
             ]
         )
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        classes = self.stats["classes"]
+        total = sum(classes.values())
+        figures = [
+            Cell(f"{self.n_vector:,}", self.n_vector),
+            Cell(f"{self.cycles:,}", self.cycles),
+            Cell(f"{self.time_us:,.3f}", self.time_us),
+            Cell(f"{100 * self.utilisation:.1f} %", self.utilisation),
+            Cell(f"{100 * self.load_balance:.1f} %", self.load_balance),
+            Cell(f"{self.effective_gops:,.2f}", self.effective_gops),
+            Cell(f"{self.dense_equivalent_gops:,.2f}", self.dense_equivalent_gops),
+            *(Cell(_words(value), value if isinstance(value, int) else None) for value in self.named.values()),
+        ]
+        headings = [*_HEADINGS, *(name.replace("_", " ") for name in self.named)]
+        shares = [100 * _ratio(count, total) for count in classes.values()]
+        return card(
+            f"{self.unit}, {self.engine} engine",
+            table(headings, [figures]),
+            table([f"{name}\n% of cycles" for name in classes], [[Cell(f"{share:.1f}", share) for share in shares]]),
+            lines=[f"inputs: {self.inputs}; {self.config.clock_mhz:g} MHz; config {self.config_hash}"],
+            alarms=[] if self.fits else [f"does not fit: {self.passes} passes, whose cost no cycle contains"],
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Everything but the arrays, ready for JSON."""
         return {
@@ -338,6 +364,17 @@ class SimResult:
             "passes": self.passes,
             "memories": [{**memory._asdict(), "fits": memory.fits} for memory in self.memories],
         }
+
+
+_HEADINGS = (
+    "vectors",
+    "cycles",
+    "time us",
+    "utilisation",
+    "load\nbalance",
+    "effective GOP/s\n(effectual MACs)",
+    "dense-equivalent GOP/s\n(dense MACs)",
+)
 
 
 def _words(value: Any) -> str:

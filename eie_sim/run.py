@@ -18,8 +18,10 @@ from eie_sim.energy import EnergyReport, EnergyTable, account
 from eie_sim.engine import compress, simulate
 from eie_sim.errors import InputError, require, require_type
 from eie_sim.fixed import from_fixed, requantise, to_fixed
-from eie_sim.formats import Format, encoded
+from eie_sim.formats import encoded
+from eie_sim.html import Cell, Row, card, table
 from eie_sim.result import SimResult
+from eie_sim.storage import Format
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.matrix import EieMatrix
 from eie_sim.units.eie.unit import outputs, require_engine
@@ -123,6 +125,54 @@ class NetworkRun:
     def cycles(self) -> int:
         """Cycles of all layers and vectors."""
         return sum(layer.result.cycles for layer in self.layers)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: a row per layer, figures of all vectors together."""
+        headings = ["layer", "out x in", "vectors", "cycles", "time us", "energy nJ", "bits", "fits", ""]
+        differs = [f"{one.layer.name}: {one.verification.differs()}" for one in self.layers if not one.verification.ok]
+        lines = [f"{one.layer.name}: weights {one.layer.weights_source}; inputs {one.inputs}" for one in self.layers]
+        if self.accuracy is not None:
+            share = f"{100 * self.accuracy.compressed:.2f} %"
+            lines.append(f"accuracy on {self.accuracy.images} held-back images, compressed and simulated: {share}")
+        lines += [f"config {one.result.config_hash}; seed {self.network.seed}" for one in self.layers[:1]]
+        return card(
+            f"{self.network.name}: {self.network.source}",
+            table(headings, map(_figures, self.layers), foot=_sums(self.layers)),
+            lines=lines,
+            alarms=[] if self.verified else ["NOT VERIFIED", *differs],
+        )
+
+
+def _figures(run: LayerRun) -> Row:
+    """A layer in a notebook's table."""
+    result, good = run.result, run.verification.ok
+    return [
+        run.layer.name,
+        Cell(f"{run.matrix.n_out}x{run.matrix.n_in}", [run.matrix.n_out, run.matrix.n_in]),
+        Cell(f"{run.n_vector:,}", run.n_vector),
+        *_costs(result.cycles, result.time_us, run.energy.total_pj / 1e3, run.storage.total_bits),
+        "yes" if result.fits else Cell(f"no: {result.passes} passes", alarming=True),
+        "verified" if good else Cell("DIFFERS", alarming=True),
+    ]
+
+
+def _sums(runs: tuple[LayerRun, ...]) -> Row:
+    """Several layers together."""
+    if len(runs) < 2:
+        return ()
+    results = [run.result for run in runs]
+    cycles, time_us = sum(one.cycles for one in results), sum(one.time_us for one in results)
+    nanojoules, bits = sum(run.energy.total_pj for run in runs) / 1e3, sum(run.storage.total_bits for run in runs)
+    return ["network", "", "", *_costs(cycles, time_us, nanojoules, bits), "", ""]
+
+
+def _costs(cycles: int, time_us: float, energy_nj: float, bits: int) -> Row:
+    return [
+        Cell(f"{cycles:,}", cycles),
+        Cell(f"{time_us:,.3f}", time_us),
+        Cell(f"{energy_nj:,.3f}", energy_nj),
+        Cell(f"{bits:,}", bits),
+    ]
 
 
 def run_network(

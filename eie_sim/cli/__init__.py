@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def commands() -> App:
     """The app with every command. Imported here and not above, where an interrupt would end in a traceback."""
-    from eie_sim.cli import comparing, pruning, simulate, sweeping, tracing  # noqa: F401  each adds its commands to the app
+    from eie_sim.cli import comparing, pruning, reporting, simulate, sweeping, tracing  # noqa: F401  each adds to the app
     from eie_sim.cli.shell import app
 
     return app

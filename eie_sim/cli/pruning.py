@@ -98,8 +98,9 @@ def compress(
     """
     from eie_sim.deep_compression import compress_layer
     from eie_sim.pruning import with_trained_codebooks
+    from eie_sim.report.network import closing
     from eie_sim.report.pruning import compressed_record, source_lines, streams_table
-    from eie_sim.report.text import closing, storage_table
+    from eie_sim.report.text import storage_table
     from eie_sim.run import run_network
 
     _require_archive(out)

@@ -168,7 +168,7 @@ def _shown(found: Sweep, source: str, objectives: Any, *, unfit: bool, out: Path
     """Print a sweep, write its table, and tell by the exit code whether a point failed."""
     from eie_sim.report import sweep as report
 
-    chosen = objectives or report.default_objectives(found)
+    chosen = objectives or report.default_objectives(found.rows)
     record = report.sweep_record(found, workload=source, objectives=chosen, unfit=unfit)
     if out is not None:
         from eie_sim.sweep import write_csv, write_parquet

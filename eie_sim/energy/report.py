@@ -11,6 +11,7 @@ from eie_sim.energy.rows import LEAKAGE
 from eie_sim.energy.table import EnergyTable
 from eie_sim.energy.units import energies_of
 from eie_sim.errors import require
+from eie_sim.html import Cell, card, table
 from eie_sim.result import SimResult
 
 
@@ -58,6 +59,23 @@ class EnergyReport:
     def power_mw_per_pe(self) -> float:
         """Mean power of one PE, what Table II states."""
         return self.power_mw / self.n_pe
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        total = self.total_pj
+        shares = {name: 100 * pj / total if total else 0.0 for name, pj in self.by_component.items()}
+        rows = [
+            [name, Cell(f"{pj / 1e3:,.3f}", pj / 1e3), Cell(f"{shares[name]:.1f}", shares[name])]
+            for name, pj in self.by_component.items()
+        ]
+        return card(
+            f"energy: {total / 1e3:,.3f} nJ, {self.pj_per_effectual_mac:,.2f} pJ per effectual MAC",
+            table(["component", "nJ", "%"], rows, foot=["total", Cell(f"{total / 1e3:,.3f}", total / 1e3), ""]),
+            lines=[
+                f"{self.power_mw:,.2f} mW, {self.power_mw_per_pe:,.2f} mW/PE over {self.time_us:,.3f} us; "
+                f"table {self.table}, {self.node_nm} nm"
+            ],
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

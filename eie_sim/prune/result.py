@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from eie_sim.html import Cell, Row, card, table
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PruneResult:
@@ -26,6 +28,11 @@ class PruneResult:
     def achieved(self) -> float:
         """Density reached, kept / total."""
         return self.kept / self.total
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        shape = "x".join(map(str, self.mask.shape))
+        return card(f"pruned weights, {shape}", table(_HEADINGS, [_figures(self)]))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -60,3 +67,18 @@ class Selection:
     def achieved(self) -> float:
         """Density reached over all layers, kept / total."""
         return self.kept / self.total
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        rows = [[name, *_figures(layer)] for name, layer in self.layers.items()]
+        shown = table(["layer", *_HEADINGS], rows, foot=["network", *_figures(self)])
+        return card("pruned layers", shown, lines=self.warnings)
+
+
+_HEADINGS = ("asked", "kept", "weights\nkept", "weights")
+
+
+def _figures(result: PruneResult | Selection) -> Row:
+    achieved = result.kept / result.total if result.total else 0.0
+    shares = [Cell(f"{100 * share:.2f} %", share) for share in (float(result.asked), achieved)]
+    return [*shares, *(Cell(f"{n:,}", n) for n in (result.kept, result.total))]

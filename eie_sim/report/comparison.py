@@ -11,8 +11,9 @@ from eie_sim.compare import Figures
 from eie_sim.compare.eie import as_large_as
 from eie_sim.report import figures
 from eie_sim.report.figures.style import require_file, write_figure
+from eie_sim.report.network import Record, percent
 from eie_sim.report.record import versions
-from eie_sim.report.text import Record, percent, rows
+from eie_sim.report.text import rows
 from eie_sim.result import config_hash
 from eie_sim.units.nm.config import TensorCoreConfig
 from eie_sim.workload import Network

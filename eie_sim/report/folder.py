@@ -20,6 +20,7 @@ from eie_sim.whole import write_whole
 
 RECORD = "run.json"
 LAYERS = "layers.csv"
+REPORT = "report.html"
 
 
 def require_run_folder(folder: Path) -> None:
@@ -57,8 +58,8 @@ def write_run(folder: Path, record: dict[str, Any]) -> list[Path]:
 
 
 def _is_ours(name: str) -> bool:
-    """True for what a run leaves behind that was cut off before its record was there."""
-    return name == LAYERS or name.startswith((f".{LAYERS}.", f".{RECORD}."))
+    """True for what is left of a run that was cut off before its record was there, and of a report."""
+    return name in (LAYERS, REPORT) or name.startswith(tuple(f".{each}." for each in (LAYERS, RECORD, REPORT)))
 
 
 @contextmanager

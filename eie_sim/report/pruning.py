@@ -16,8 +16,9 @@ from eie_sim.prune.sensitivity import Point
 from eie_sim.pruning import QUALITIES, Choice, costed_on, measured_on, training
 from eie_sim.recipe import Recipe
 from eie_sim.report import figures
+from eie_sim.report.network import Record, percent
 from eie_sim.report.record import network_record, versions
-from eie_sim.report.text import Record, percent, rows
+from eie_sim.report.text import rows
 from eie_sim.result import config_hash
 from eie_sim.run import NetworkRun
 from eie_sim.workload import Network

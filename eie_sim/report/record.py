@@ -9,8 +9,8 @@ from typing import Any
 
 import eie_sim
 from eie_sim.energy import EnergyReport, total_of
-from eie_sim.formats import Format
 from eie_sim.run import LayerRun, NetworkRun
+from eie_sim.storage import Format
 
 
 def network_record(run: NetworkRun) -> dict[str, Any]:

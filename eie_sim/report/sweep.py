@@ -7,30 +7,17 @@ from typing import Any
 
 from rich.table import Table
 
+from eie_sim.report.network import Record
 from eie_sim.report.record import versions
-from eie_sim.report.text import Record, Screen, percent, rows
+from eie_sim.report.text import Screen, rows
 from eie_sim.sweep import Sweep, front
-from eie_sim.sweep.axes import AXES, PRUNING, WORKLOAD, text_of
+from eie_sim.sweep.axes import AXES, PRUNING, WORKLOAD
+from eie_sim.sweep.showing import axis_cell, counted, row_cells
 
 SHOWN = 40
 """Most rows of a table; all are in the store."""
 
 FAILURES_SHOWN = 5
-
-SHARES = ("accuracy", "utilisation", "load_balance", "weight_density")
-_FIGURES: tuple[tuple[str, str, str], ...] = (
-    ("weight_density", "weights\nkept", ""),
-    ("cycles", "cycles", ",d"),
-    ("time_us", "time\nus", ",.3f"),
-    ("energy_nj", "energy\nnJ", ",.1f"),
-    ("area_mm2", "area\nmm2", ",.2f"),
-    ("bytes", "weights\nkB", ""),
-    ("accuracy", "accuracy", ""),
-    ("utilisation", "useful\ncycles", ""),
-    ("load_balance", "load\nbalance", ""),
-    ("bound", "bound", "text"),
-)
-"""Column of a row, heading with its unit, and format."""
 
 
 def sweep_record(found: Sweep, *, workload: str, objectives: Sequence[str], unfit: bool) -> Record:
@@ -81,13 +68,13 @@ def fastest_rows(found: Sequence[Record], axes: Sequence[str]) -> tuple[list[str
 
     Rows that fit come before others, and of rows as fast the one given first.
     """
-    varying = [axis for axis in ["layer", *axes] if len({_cell(axis, row) for row in found}) > 1]
+    varying = [axis for axis in ["layer", *axes] if len({axis_cell(axis, row).text for row in found}) > 1]
     varying = list(dict.fromkeys(varying))
     weights = [axis for axis in varying if AXES[axis].group in (WORKLOAD, PRUNING)]
     for by in (weights, *([axis] for axis in varying)):
         groups: dict[tuple[str, ...], list[Record]] = {}
         for row in found:
-            groups.setdefault(tuple(_cell(axis, row) for axis in by), []).append(row)
+            groups.setdefault(tuple(axis_cell(axis, row).text for axis in by), []).append(row)
         if by and len(groups) <= SHOWN:
             fastest = [min(group, key=_speed) for group in groups.values()]
             numbers = all(isinstance(row.get(axis), (int, float)) for row in fastest for axis in by)
@@ -109,46 +96,36 @@ def _distinct(record: Record) -> list[Record]:
     return list(kept.values())
 
 
-def default_objectives(found: Sweep) -> tuple[str, ...]:
+def default_objectives(found: Sequence[Record]) -> tuple[str, ...]:
     """Cycles and energy, and accuracy where it differs from row to row."""
-    accuracies = {row.get("accuracy") for row in found.rows} - {None}
+    accuracies = {row.get("accuracy") for row in found} - {None}
     return ("cycles", "energy_nj", "accuracy") if len(accuracies) > 1 else ("cycles", "energy_nj")
 
 
 def sweep_table(shown: Sequence[Record], axes: Sequence[str], title: str | None = None) -> Table:
     """A row for each point: the axes that were given, then figures that any of them has, then what does not fit."""
-    keys = [axis for axis in _columns(shown, axes) if any(axis in row for row in shown)]
-    figures = [one for one in _FIGURES if any(row.get(one[0]) is not None for row in shown)]
-    headings = [*keys, *(heading for _, heading, _ in figures), ""]
-    cells = [
-        [*(_cell(axis, row) for axis in keys), *(_figure(row, *one) for one in figures), _mark(row)] for row in shown
-    ]
-    words = {at for at, axis in enumerate(keys) if any(isinstance(row.get(axis), str) for row in shown)}
-    words |= {len(keys) + at for at, one in enumerate(figures) if one[2] == "text"} | {len(headings) - 1}
-    return rows(headings, cells, text=words, wrapped={len(headings) - 1}, title=title)
+    headings, cells = row_cells(shown, axes)
+    words = {at for row in cells for at, cell in enumerate(row) if cell.text and cell.value is None}
+    last = len(headings) - 1
+    texts = [[cell.text for cell in row] for row in cells]
+    return rows(headings, texts, text=words | {last}, wrapped={last}, title=title)
 
 
 def sweep_lines(record: Record) -> list[str]:
     """What was swept, what came of it, and where it is kept."""
     points, failed = record["points"], record["failed"]
     lines = [
-        f"{record['workload']}: {_counted(points, 'point')}, {record['reused']:,} of them reused, {failed:,} failed; "
+        f"{record['workload']}: {counted(points, 'point')}, {record['reused']:,} of them reused, {failed:,} failed; "
         f"seed {record['seed']}"
     ]
     most = max((row.get("n_vector", 0) for row in record["rows"]), default=0)
     if most > 1:
         lines.append(f"cycles, time and energy are of all {most:,} input vectors together")
     if record["damaged"]:
-        lines.append(
-            f"! {_counted(record['damaged'], 'damaged line')} of the store kept in {record['damaged_kept_in']}"
-        )
+        lines.append(f"! {counted(record['damaged'], 'damaged line')} of the store kept in {record['damaged_kept_in']}")
     if record["store"] is not None:
         lines.append(f"rows in {record['store']}; the same command goes on from there")
     return lines
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def failure_lines(shown: Sequence[Record]) -> list[str]:
@@ -160,34 +137,3 @@ def failure_lines(shown: Sequence[Record]) -> list[str]:
     lines = [f"! {count:,} failed: {error}" for error, count in list(errors.items())[:FAILURES_SHOWN]]
     more = len(errors) - FAILURES_SHOWN
     return lines + ([f"! and {more:,} other errors"] if more > 0 else [])
-
-
-def _columns(shown: Sequence[Record], axes: Sequence[str]) -> list[str]:
-    """Axes as columns are named; layer and unit where there are several, or where they were asked for."""
-    several = [name for name in ("layer", "unit") if name in axes or len({row.get(name) for row in shown}) > 1]
-    return [*several, *(axis for axis in axes if axis not in ("layer", "unit", "n_keep", "m_group"))]
-
-
-def _cell(axis: str, row: Record) -> str:
-    value = row.get(axis)
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else text_of(axis, value)
-
-
-def _figure(row: Record, name: str, heading: str, form: str) -> str:
-    value: Any = row.get(name)
-    if value is None:
-        return ""
-    if name in SHARES:
-        return percent(value)
-    if name == "bytes":
-        return f"{value / 1e3:,.1f}"
-    return str(value) if form == "text" else format(value, form)
-
-
-def _mark(row: Record) -> str:
-    """What is wrong with a point, if anything."""
-    if row["error"] is not None:
-        return f"failed: {row['error']}"
-    return "" if row["fits"] else f"does not fit: {row['misfit']}"

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from eie_sim.sweep.pareto import front as front
     from eie_sim.sweep.pareto import hypervolume as hypervolume
     from eie_sim.sweep.pareto import knee as knee
+    from eie_sim.sweep.reading import Stored as Stored
+    from eie_sim.sweep.reading import read_store as read_store
     from eie_sim.sweep.running import Sweep as Sweep
     from eie_sim.sweep.running import Tally as Tally
     from eie_sim.sweep.running import run as run
@@ -29,11 +31,13 @@ if TYPE_CHECKING:
 _HOME = {
     "AXES": "axes",
     "FIGURES": "figures",
+    "Stored": "reading",
     "Sweep": "running",
     "Tally": "running",
     "front": "pareto",
     "hypervolume": "pareto",
     "knee": "pareto",
+    "read_store": "reading",
     "read_study": "file",
     "run": "running",
     "search": "searching",

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from eie_sim.errors import as_array, is_number, require, require_type, unknown
+from eie_sim.sweep.showing import FIRST_ROWS, counted, rows_card, varying
 
 __all__ = ["OBJECTIVES", "Front", "Objective", "costs", "front", "hypervolume", "knee", "require_objectives"]
 
@@ -55,6 +56,13 @@ class Front:
     rows: list[dict[str, Any]]
     objectives: tuple[str, ...]
     left_out: dict[str, int]
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the first rows, best in the first objective, and how many there are."""
+        lines = [f"{counted(number, 'row')} left out: {reason}" for reason, number in self.left_out.items()]
+        title = f"not beaten in {', '.join(self.objectives)}: {len(self.rows):,}"
+        first = self.rows[:FIRST_ROWS]
+        return rows_card(title, first, varying(self.rows), total=len(self.rows), lines=lines, more=self.objectives)
 
 
 def front(rows: Sequence[Row], objectives: Sequence[str], *, all_rows: bool = False) -> Front:

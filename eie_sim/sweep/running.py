@@ -15,6 +15,7 @@ from eie_sim.errors import require_callable, require_type
 from eie_sim.sweep.executing import execute, require_workers
 from eie_sim.sweep.point import Point
 from eie_sim.sweep.row import row_text
+from eie_sim.sweep.showing import FIRST_ROWS, counted, rows_card
 from eie_sim.sweep.store import Store
 from eie_sim.sweep.study import Values, bundles_of, densities_of, points_of, read_axes
 from eie_sim.sweep.subject import Subject, subject_of
@@ -59,6 +60,14 @@ class Sweep:
     def rows(self) -> list[dict[str, Any]]:
         """A dict for each point: what it is, its figures (see `sweep.figures`), and its error, None for none."""
         return [json.loads(text) for text in self.texts]
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the first rows, and how many there are; all others stay text."""
+        first = [json.loads(text) for text in self.texts[:FIRST_ROWS]]
+        name = first[0].get("workload", "") if first else "sweep"
+        counts = f"{counted(len(self.texts), 'point')}, {self.reused:,} of them reused, {self.failed:,} failed"
+        lines = [f"{counts}; seed {self.seed}; " + ("no store" if self.store is None else f"rows in {self.store}")]
+        return rows_card(name, first, self.axes, total=len(self.texts), lines=lines)
 
 
 def run(

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eie_sim.errors import is_number, require, require_type
-from eie_sim.formats import Format
 from eie_sim.report.figures.style import (
     SMALL,
     by_colour,
@@ -22,6 +21,7 @@ from eie_sim.report.figures.style import (
     unit_for,
     write_figure,
 )
+from eie_sim.storage import Format
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from eie_sim import quantize
 from eie_sim.errors import as_array, require, require_int
 from eie_sim.fixed import from_fixed, to_fixed
+from eie_sim.html import Cell, card, table
 from eie_sim.quantize import Scales
 from eie_sim.units.eie import encoding
 from eie_sim.units.eie.counts import EieCounts, counted
@@ -299,6 +300,27 @@ class EieMatrix:
         """Raise InputError where the outputs of so many vectors are more than are kept."""
         most = f"must give at most {MAX_OUTPUTS} outputs over all vectors, {self.n_out} each"
         require(n_vector * self.n_out <= MAX_OUTPUTS, "activations", f"{n_vector} vectors", most)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows; nothing is decoded."""
+        headings = [
+            "out x in",
+            "PEs",
+            "weights\nnon-zero",
+            "weights\nstored",
+            "padding\nentries",
+            "code\nbits",
+            "gap\nbits",
+        ]
+        figures = [
+            Cell(f"{self.n_out}x{self.n_in}", list(self.shape)),
+            Cell(f"{self.n_pe:,}", self.n_pe),
+            Cell(f"{100 * self.density:.1f} %", self.density),
+            *(Cell(f"{n:,}", n) for n in (self.n_weight, self.n_padding, self.weight_bits, self.index_bits)),
+        ]
+        bits = ", ".join(f"{name} {'open' if n is None else n}" for name, n in self.scales.to_dict().items())
+        bias = "with a bias column; " if self.has_bias else ""
+        return card("EIE matrix", table(headings, [figures]), lines=[f"{bias}fractional bits: {bits}"])
 
     def decode(self) -> NDArray[np.uint8]:
         """Codes as a dense array, uint8[n_out, n_column], read back from the entries alone.

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from eie_sim.errors import InputError, as_array, require, require_one_of
+from eie_sim.html import Cell, card, table
 from eie_sim.sparse import checked, is_sparse, require_sides
 from eie_sim.units.nm import packing
 from eie_sim.units.nm.config import position_bits, require_pattern, said
@@ -188,6 +189,18 @@ class NmMatrix:
     def total_bits(self) -> int:
         """Bits of values and metadata."""
         return self.values_bits + self.metadata_bits
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows; no value is looked at."""
+        headings = ["out x in", "kept", "values\nstored", "value\nbits", "values kB", "metadata kB"]
+        stored, values, metadata = self.n_out * self.n_kept, self.values_bits, self.metadata_bits
+        figures = [
+            Cell(f"{self.n_out}x{self.n_in}", list(self.shape)),
+            "dense" if self.n_keep == self.m_group else f"{self.n_keep}:{self.m_group}",
+            *(Cell(f"{n:,}", n) for n in (stored, self.value_bits)),
+            *(Cell(f"{bits / 8e3:,.1f}", bits / 8e3) for bits in (values, metadata)),
+        ]
+        return card(f"N:M matrix, {self.element}", table(headings, [figures]))
 
     def metadata(self) -> NDArray[np.uint8]:
         """Positions as packed bytes, uint8[ceil(metadata_bits / 8)], row after row without gaps.

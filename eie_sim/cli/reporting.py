@@ -1,0 +1,51 @@
+"""The command that shows: a run or a sweep as one HTML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from eie_sim.cli.shell import EXIT_DIFFERS, Json, app, print_json, print_lines, steps_shown
+
+Run = Annotated[Path, Parameter(help="A folder of eie-sim run --out, or the store of a sweep (NAME.sweep.jsonl).")]
+
+
+@app.command
+def report(
+    run: Run,
+    /,
+    *,
+    out: Path | None = None,
+    figures: Path | None = None,
+    json: Json = False,
+) -> int:
+    """Show a run or a sweep as one HTML file that needs no network: summary, tables that sort, figures, provenance.
+
+    Example: eie-sim run digits-mlp --out digits && eie-sim report digits
+
+    Parameters
+    ----------
+    out
+        The file, NAME.html; report.html in the run folder, or NAME.html beside a store, where left out.
+    figures
+        Write each figure into this folder too, as PNG and SVG.
+    """
+    from eie_sim.report.page import files
+
+    run = files.place_of(run)
+    path = files.report_path(run, out)
+    if figures is not None:
+        files.require_figures(figures)
+    with steps_shown() as progress:
+        progress(f"{run}: reading and drawing")
+        page = files.page_of(run)
+        drawn = files.write_page(page, path, figures)
+    if json:
+        written = {"report": str(path), "figures": [str(one) for one in drawn]}
+        print_json({**written, **page.about, "verified": page.verified})
+    else:
+        print_lines([f"report: {path}", *([f"figures: {len(drawn)} files in {figures}"] if drawn else [])])
+        print_lines([{True: "verified", False: "NOT VERIFIED", None: "not verified: not asked for"}[page.verified]])
+    return EXIT_DIFFERS if page.verified is False else 0

@@ -1,0 +1,214 @@
+"""A network run in words and columns, made from its record: what its text tables and its page have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+Record = dict[str, Any]
+
+
+class Column(NamedTuple):
+    """A heading with its unit, what a layer's (or the total's) record has in it, and how that reads.
+
+    value : a number of the record, several of them in a list, or text; KeyError where the total has none
+    """
+
+    heading: str
+    value: Callable[[Record], Any]
+    form: Callable[[Any], str] = str
+
+    def cell(self, record: Record) -> str:
+        """The value as people read it."""
+        return self.form(self.value(record))
+
+
+class Section(NamedTuple):
+    """A table of layers; with_total : whether a row for all of them makes sense."""
+
+    title: str
+    columns: list[Column]
+    with_total: bool
+
+
+def opening(record: Record) -> list[str]:
+    """What ran on what."""
+    config = record["config"]
+    weights = "synthetic weights; " if record["synthetic"] else ""
+    lines = [
+        f"{record['network']}: {record['source']}",
+        f"design: {config['n_pe']} PEs at {config['clock_mhz']:g} MHz, queue depth {config['queue_depth']}, "
+        f"{config['weight_bits']}-bit codes, {config['index_bits']}-bit gaps, "
+        f"{config['accumulator_bits']}-bit accumulators, {config['node_nm']} nm",
+        f"{weights}engine {record['engine']}; seed {record['seed']}; config {record['config_hash']}",
+    ]
+    for layer in record["layers"]:
+        lines.append(f"{layer['name']}: weights {layer['weights']}; inputs {layer['inputs']}")
+        if layer["negative_inputs_ignored"]:
+            ignored = layer["negative_inputs_ignored"]
+            lines.append(f"{layer['name']}: {ignored} negative inputs took no part (--active nonzero takes them)")
+    lines += [f"{other['name']}: {other['reason']}" for other in record["not_simulated"]]
+    return lines
+
+
+def sections(record: Record) -> dict[str, Section]:
+    """The tables of a run, in order."""
+    return {
+        "cycles": Section("Cycles per vector", CYCLES, True),
+        "classes": Section("PE-cycles by class, % (add to 100)", classes(record), True),
+        "throughput": Section("Throughput, GOP/s (1 MAC = 2 operations)", THROUGHPUT, True),
+        "energy": Section("Energy per vector, nJ, by component", energy(record), True),
+        "storage": STORAGE,
+        "memories": Section("On chip: needed / available on the fullest PE", on_chip(record), False),
+        "verification": Section("Verification against the dense golden product", VERIFICATION, False),
+    }
+
+
+def has_total(record: Record) -> bool:
+    """Whether the layers add up: several of them, that ran the same number of vectors."""
+    return len(record["layers"]) > 1 and len({layer["n_vector"] for layer in record["layers"]}) == 1
+
+
+def closing(record: Record) -> list[str]:
+    """Accuracy, and `verified` or what differs."""
+    lines = [f"! {line}" for line in misfits(record)]
+    lines += [] if record["accuracy"] is None else [accuracy(record)]
+    lines += [f"differs: {text}" for text in record["differs"]]
+    return [*lines, "verified" if record["verified"] else "NOT VERIFIED"]
+
+
+def misfits(record: Record) -> list[str]:
+    """Layers that do not fit the PEs, and why."""
+    return [
+        f"{layer['name']} does not fit: {_misfits(layer)}; {layer['passes']} passes, whose cost no cycle contains"
+        for layer in record["layers"]
+        if not layer["fits"]
+    ]
+
+
+def accuracy(record: Record) -> str:
+    """Accuracy of a network that has labelled inputs, before and after."""
+    shares = record["accuracy"]
+    dense = "" if shares["dense"] is None else f"float {100 * shares['dense']:.2f} %, "
+    return (
+        f"accuracy on {shares['images']} held-back images: {dense}pruned {100 * shares['pruned']:.2f} %, "
+        f"compressed and simulated {100 * shares['compressed']:.2f} %"
+    )
+
+
+def percent(share: float, decimals: int = 1) -> str:
+    """A share of one, in percent."""
+    return f"{100 * share:.{decimals}f} %"
+
+
+def per_vector(record: Record, figure: float) -> float:
+    """A figure of all vectors of a layer, for one of them."""
+    return figure / max(int(record["n_vector"]), 1)
+
+
+CYCLES = [
+    Column("out x in", lambda r: [r["n_out"], r["n_in"]], lambda sides: "{}x{}".format(*sides)),
+    Column("weights\nnon-zero", lambda r: r["weight_density"], percent),
+    Column("inputs\nactive", lambda r: r["activation_density"], percent),
+    Column("vectors", lambda r: r["n_vector"]),
+    Column("cycles", lambda r: r["cycles_per_vector"]["mean"], "{:,.1f}".format),
+    Column(
+        "min-max",
+        lambda r: [r["cycles_per_vector"]["min"], r["cycles_per_vector"]["max"]],
+        lambda ends: "{:,}-{:,}".format(*ends),
+    ),
+    Column("time us", lambda r: r["time_us_per_vector"], "{:.3f}".format),
+    Column("utilisation", lambda r: r["utilisation"], percent),
+    Column("load\nbalance", lambda r: r["load_balance"], percent),
+]
+
+THROUGHPUT = [
+    Column("effectual\nMACs/vector", lambda r: per_vector(r, r["effectual_macs"]), "{:,.1f}".format),
+    Column("dense\nMACs/vector", lambda r: per_vector(r, r["dense_macs"]), "{:,.0f}".format),
+    Column("effective\n(effectual MACs)", lambda r: r["effective_gops"], "{:.2f}".format),
+    Column("dense-equivalent\n(dense MACs)", lambda r: r["dense_equivalent_gops"], "{:.2f}".format),
+]
+
+
+def classes(record: Record) -> list[Column]:
+    """A column per cycle class."""
+
+    def share(name: str) -> Column:
+        return Column(name, lambda r: r["pe_cycles_percent"][name], "{:.1f}".format)
+
+    return [share(name) for name in record["layers"][0]["pe_cycles_percent"]]
+
+
+def energy(record: Record) -> list[Column]:
+    """A column per component, the total, and per effectual MAC."""
+
+    def component(name: str) -> Column:
+        return Column(name, lambda r: per_vector(r, r["energy"]["by_component_pj"][name] / 1e3), "{:.3f}".format)
+
+    return [
+        *(component(name) for name in record["layers"][0]["energy"]["by_component_pj"]),
+        Column("total nJ", lambda r: r["energy"]["total_nj_per_vector"], "{:.3f}".format),
+        Column("pJ per\neffectual MAC", lambda r: r["energy"]["pj_per_effectual_mac"], "{:.2f}".format),
+        Column("mW/PE", lambda r: r["energy"]["power_mw_per_pe"], "{:.2f}".format),
+    ]
+
+
+def on_chip(record: Record) -> list[Column]:
+    """A column per memory, and whether the layer fits."""
+
+    def memory(at: int, name: str, unit: str) -> Column:
+        sides = ("needed", "available")
+        return Column(f"{name}\n{unit}", lambda r: [r["memories"][at][side] for side in sides], _needed)
+
+    memories = record["layers"][0]["memories"]
+    columns = [memory(at, one["memory"], one["unit"]) for at, one in enumerate(memories)]
+    return [*columns, Column("fits", lambda r: "yes" if r["fits"] else f"no: {r['passes']} passes")]
+
+
+def _needed(memory: list[int]) -> str:
+    needed, available = memory
+    return f"{needed:,}/{available:,}" + ("" if needed <= available else " !")
+
+
+def _misfits(layer: Record) -> str:
+    return ", ".join(
+        f"{one['memory']} needs {one['needed']:,} of {one['available']:,} {one['unit']}"
+        for one in layer["memories"]
+        if not one["fits"]
+    )
+
+
+def _share(part: str) -> Column:
+    return Column(f"{part}\n%", lambda r: r["storage"]["percent"][part], "{:.1f}".format)
+
+
+PARTS = ("weights", "index", "padding", "pointers", "codebook")
+STORAGE = Section(
+    "Storage of the compressed weights, all PEs (shares add to 100 %)",
+    [
+        Column("total\nbits", lambda r: r["storage"]["total_bits"], "{:,}".format),
+        *map(_share, PARTS),
+        Column("times smaller\nthan 32-bit dense", lambda r: r["storage"]["compression_vs_dense32"], "{:.2f}".format),
+        Column("times smaller\nthan 16-bit dense", lambda r: r["storage"]["compression_vs_dense16"], "{:.2f}".format),
+    ],
+    True,
+)
+
+VERIFICATION = [
+    Column("wrong\nweights", lambda r: r["verification"]["wrong_weights"], "{:,}".format),
+    Column("wrong\ninputs", lambda r: r["verification"]["wrong_inputs"], "{:,}".format),
+    Column(
+        "wrong\noutputs",
+        lambda r: [r["verification"]["wrong_outputs"], r["verification"]["outputs"]],
+        lambda counts: "{:,} of {:,}".format(*counts),
+    ),
+    Column(
+        "fractional bits\nw / a / acc",
+        lambda r: [r["scales"][name] for name in ("weight", "activation", "accumulator")],
+        lambda bits: " / ".join(map(str, bits)),
+    ),
+    Column("saturated", lambda r: r["verification"]["saturated"], "{:,}".format),
+    Column("distance\nfrom float", lambda r: r["verification"]["error"], "{:.2e}".format),
+    Column("derived\nbound", lambda r: r["verification"]["bound"], "{:.2e}".format),
+    Column("", lambda r: "verified" if r["verification"]["ok"] else "DIFFERS"),
+]

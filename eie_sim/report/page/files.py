@@ -1,0 +1,93 @@
+"""Where a report is read from and written to."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from eie_sim.errors import InputError, refused, require
+from eie_sim.report.folder import LAYERS, RECORD, REPORT
+from eie_sim.report.page.frame import MARK, Page
+from eie_sim.report.page.pictures import drawing
+from eie_sim.report.page.run import run_page
+from eie_sim.report.page.sweep import sweep_page
+from eie_sim.report.reading import read_run
+from eie_sim.sweep import read_store
+from eie_sim.whole import write_whole
+
+SUFFIX = ".html"
+HEAD = 500
+"""Characters of a file in which a report says that it is one."""
+
+
+def place_of(run: Path) -> Path:
+    """What is to be shown: a run folder, also where its record was named, or a file. Raises InputError for neither."""
+    try:
+        require(run.exists(), "run", run, "no such folder or file")
+    except OSError as error:
+        raise refused("run", run, f"cannot be read: {error.strerror or type(error).__name__}") from error
+    return run.parent if run.name == RECORD and run.is_file() else run
+
+
+def page_of(run: Path) -> Page:
+    """The report of a run folder, or of the store of a sweep. Raises InputError as they are read."""
+    with drawing():
+        return run_page(read_run(run)) if run.is_dir() else sweep_page(read_store(run), run.name)
+
+
+def report_path(run: Path, out: Path | None) -> Path:
+    """Where the report goes: `out`, else into the run folder, or beside the store.
+
+    Raises InputError, before anything is drawn, for another suffix, a missing folder, or what would be overwritten: the
+    run itself, or, where no `out` was given, a file that is no report.
+    """
+    chosen = _default(run) if out is None else out
+    try:
+        require(chosen.suffix.lower() == SUFFIX, "out", chosen, f"must end in {SUFFIX}")
+        require(chosen.parent.is_dir(), "out", chosen, "must be in a folder that exists")
+        require(chosen.is_file() or not chosen.exists(), "out", chosen, "must be an ordinary file, or new")
+        taken = {os.path.realpath(each) for each in (run, run / RECORD, run / LAYERS)}
+        require(os.path.realpath(chosen) not in taken, "out", chosen, "must be another file than the run's own")
+        if out is None and chosen.exists():
+            with chosen.open(encoding="utf-8", errors="replace") as file:
+                ours = MARK in file.read(HEAD)
+            require(ours, "out", chosen, "is there and is no report; give --out")
+    except OSError as error:
+        raise refused("out", chosen, f"cannot be written: {error.strerror or type(error).__name__}") from error
+    return chosen
+
+
+def require_figures(folder: Path) -> None:
+    """Raise InputError where `folder` is something other than a folder, or new in one that exists."""
+    ok = folder.is_dir() or (not folder.exists() and folder.parent.is_dir())
+    require(ok, "figures", folder, "must be a folder, or new in a folder that exists")
+
+
+def write_page(page: Page, out: Path, figures: Path | None) -> list[Path]:
+    """Write a report, whole, and its figures as PNG and SVG into a folder where one is given. Returns their paths.
+
+    Raises InputError where they cannot be written.
+    """
+    try:
+        write_whole({Path(os.path.realpath(out)): page.html.encode()})
+    except OSError as error:
+        raise InputError(f"out={out}: cannot be written: {error.strerror}") from error
+    return [] if figures is None else _write_figures(page, figures)
+
+
+def _write_figures(page: Page, folder: Path) -> list[Path]:
+    from eie_sim.report.figures import save
+
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise InputError(f"figures={folder}: cannot be written: {error.strerror}") from error
+    paths = [(one, folder / f"{one.name}{suffix}") for one in page.pictures for suffix in (".png", ".svg")]
+    with drawing():
+        return [save(one.axes, path) for one, path in paths]
+
+
+def _default(run: Path) -> Path:
+    if run.is_dir():
+        return run / REPORT
+    return run.with_name(run.name.removesuffix(".jsonl").removesuffix(".sweep") + SUFFIX)

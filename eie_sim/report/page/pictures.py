@@ -1,0 +1,156 @@
+"""The figures of a report: which there are, and what they are drawn from."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from eie_sim.report.network import Record
+from eie_sim.sweep.pareto import Front
+from eie_sim.sweep.showing import varying
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+WIDTH, HEIGHT, BAR_HEIGHT = 5.8, 3.7, 0.4
+"""Inches; of a figure, and of each bar in one."""
+
+MOST_CURVES = 8
+MOST_POINTS = 4000
+MOST_BARS = 40
+MOST_LETTERS = 40
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """While figures are drawn: what matplotlib has to say of signs that its fonts lack is for nobody."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        yield
+
+
+class Picture(NamedTuple):
+    """A figure that was drawn. name : of its files, without suffix; caption : what is to be seen, in a line"""
+
+    name: str
+    caption: str
+    axes: Axes
+
+    def svg(self) -> str:
+        """It as an SVG element."""
+        from eie_sim.report import figures
+
+        return figures.svg(self.axes)
+
+
+def run_pictures(record: Record) -> dict[str, Picture]:
+    """Figures of a run by name: classes, energy, roofline and storage, of each layer, of the first where many are."""
+    from eie_sim.report import figures
+
+    first = {layer["name"]: layer for layer in record["layers"][:MOST_BARS]}
+    layers = {shown: first[name] for name, shown in _literal(first).items()}
+    more = len(record["layers"]) - len(layers)
+    cut = f"; the first {len(layers)} layers of {len(record['layers'])}" if more else ""
+    unfit = {name for name, layer in layers.items() if not layer["fits"]}
+    given: dict[str, Any] = {"config_hash": record["config_hash"]}
+    per_vector = {name: max(layer["n_vector"], 1) for name, layer in layers.items()}
+    energies = {
+        name: {part: pj / per_vector[name] for part, pj in layer["energy"]["by_component_pj"].items()}
+        for name, layer in layers.items()
+    }
+    cycles = {name: layer["stats"]["classes"] for name, layer in layers.items()}
+    bits = {name: layer["storage"]["bits"] for name, layer in layers.items()}
+    roofs = {name: {**layer, "unit": record["unit"], "config": record["config"]} for name, layer in layers.items()}
+    bars = 1.5 + BAR_HEIGHT * len(layers)
+    return {
+        "classes": _drawn("classes", f"What PEs spend their cycles on{cut}", bars)(
+            figures.classes, cycles, unfit=unfit, **given
+        ),
+        "energy": _drawn("energy", f"Where energy goes{cut}", bars)(
+            figures.energy, energies, unfit=unfit, label="energy per vector", **given
+        ),
+        "roofline": _drawn("roofline", f"What limits each layer{cut}")(figures.roofline, roofs, **given),
+        "storage": _drawn("storage", f"What the compressed weights consist of{cut}", bars)(
+            figures.storage, bits, unfit=unfit, **given
+        ),
+    }
+
+
+def sweep_pictures(rows: Sequence[Record], best: Front, knee: Record | None, prefix: str = "") -> Iterator[Picture]:
+    """Figures of a sweep: its front, and a curve over each of density, queue depth and PEs that varies.
+
+    rows : of one workload and layer, without those that failed; prefix : of their names
+    """
+    from eie_sim.report import figures
+
+    shown_as = _literal(row["layer"] for row in rows if "layer" in row)
+    rows = [{**row, "layer": shown_as[row["layer"]]} if "layer" in row else row for row in rows]
+    if best.rows:
+        shown, said = _thinned(rows, best)
+        front = _drawn(f"{prefix}pareto", f"Designs that no other beats{said}")
+        yield front(figures.pareto, shown, best.objectives)
+    eie = [row for row in rows if row["unit"] == "eie"]
+    axes = [axis for axis in varying(eie) if axis not in ("chip", "n_keep", "m_group")]
+    for axis, name, draw in (
+        ("density", "sparsity", figures.sparsity),
+        ("queue_depth", "balance", figures.balance),
+        ("n_pe", "scaling", figures.scaling),
+    ):
+        if axis in axes:
+            others = [other for other in axes if other != axis]
+            kept, said = _at_the_knee(eie, others, knee)
+            level = [row for row in rows if row["unit"] != "eie"] if axis == "density" else []
+            yield _drawn(f"{prefix}{name}", f"{_CAPTIONS[axis]}{said}")(draw, [*kept, *level[:MOST_CURVES]])
+
+
+_CAPTIONS = {
+    "density": "Cycles as weights are pruned",
+    "queue_depth": "What deeper queues gain",
+    "n_pe": "What more PEs gain",
+}
+
+
+def _drawn(name: str, caption: str, height: float = HEIGHT) -> Callable[..., Picture]:
+    """What draws on an Axes of its own, that no display knows of."""
+    from matplotlib.figure import Figure
+
+    axes = Figure(figsize=(WIDTH, min(height, 24.0)), layout="constrained").subplots()
+
+    def draw(function: Callable[..., Any], *given: Any, **options: Any) -> Picture:
+        return Picture(name, caption, function(*given, axes=axes, **options))
+
+    return draw
+
+
+def _literal(names: Iterable[str]) -> dict[str, str]:
+    """Names as matplotlib shows them: no formula, nothing unprintable or left out of legends; long ones cut."""
+    found: dict[str, str] = {}
+    for name in names:
+        shown = "".join(each if each.isprintable() else repr(each)[1:-1] for each in name)
+        if len(shown) > MOST_LETTERS:
+            shown = f"{shown[: MOST_LETTERS - 8]}... ({len(found) + 1})"
+        found.setdefault(name, ("\u200a" if shown.startswith("_") else "") + shown.replace("$", r"\$"))
+    return found
+
+
+def _thinned(rows: Sequence[Record], best: Front) -> tuple[list[Record], str]:
+    """So many rows that a figure can hold, those of the front among them."""
+    if len(rows) <= MOST_POINTS:
+        return list(rows), ""
+    kept = {row["key"] for row in best.rows}
+    kept |= {rows[at * len(rows) // MOST_POINTS]["key"] for at in range(MOST_POINTS)}
+    shown = [row for row in rows if row["key"] in kept]
+    return shown, f"; {len(shown):,} of {len(rows):,} points are drawn, all of the front among them"
+
+
+def _at_the_knee(rows: Sequence[Record], others: Sequence[str], knee: Record | None) -> tuple[list[Record], str]:
+    """Rows whose curves a figure can hold: all, or those that agree with the knee in all other axes."""
+    curves = {tuple(str(row.get(other)) for other in others) for row in rows}
+    if len(curves) <= MOST_CURVES:
+        return list(rows), ""
+    at = next((row for row in rows if knee is not None and row["key"] == knee["key"]), rows[0])
+    kept = [row for row in rows if all(row.get(other) == at.get(other) for other in others)]
+    where = ", ".join(f"{other} {at.get(other)}" for other in others)
+    return kept, f"; one of {len(curves):,} curves, at {where}"

@@ -1,0 +1,137 @@
+"""The report of a network run: summary, layers, where cycles and energy go, storage, provenance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from eie_sim.html import Cell, escape
+from eie_sim.report.network import Column, Record, Section, accuracy, has_total, misfits, opening, sections
+from eie_sim.report.page.frame import Fact, Page, document, figures, paragraphs, section, summary, titled
+from eie_sim.report.page.pictures import Picture, run_pictures
+from eie_sim.result import EVENT_MEANINGS
+from eie_sim.sweep.axes import AXES
+
+
+def run_page(record: Record) -> Page:
+    """The report of a run. record : as `reading.read_run` gives it"""
+    pictures, title = run_pictures(record), record["network"]
+    about = {"network": title, "config_hash": record["config_hash"], "seed": record["seed"]}
+    shown = document(f"{title}: eie-sim", _body(record, pictures))
+    return Page(shown, list(pictures.values()), about, record["verified"])
+
+
+def _body(record: Record, pictures: dict[str, Picture]) -> Iterator[str]:
+    tables = {name: _layers_table(record, one) for name, one in sections(record).items()}
+    yield f"<h1>{escape(record['network'])}</h1>"
+    yield paragraphs([record["source"], *opening(record)[1:3]], "quiet")
+    yield paragraphs(_alarms(record), "alarm")
+    yield summary(_facts(record))
+    yield section("Layers", tables["cycles"], tables["throughput"], tables["verification"])
+    yield section(
+        "Where cycles and energy go",
+        figures([pictures["classes"], pictures["energy"], pictures["roofline"]]),
+        tables["classes"],
+        tables["energy"],
+        _events(record),
+    )
+    yield section("Storage", figures([pictures["storage"]]), tables["storage"], tables["memories"])
+    yield section("Provenance", *_provenance(record))
+
+
+def _alarms(record: Record) -> list[str]:
+    differs = [f"differs: {text}" for text in record["differs"]]
+    return [*([] if record["verified"] else ["NOT VERIFIED", *differs]), *misfits(record)]
+
+
+def _facts(record: Record) -> Iterator[Fact]:
+    """The network as a whole; per vector where all layers ran the same vectors."""
+    total, layers = record["total"], record["layers"]
+    if has_total(record) or len(layers) == 1:
+        mean = total["cycles_per_vector"]["mean"]
+        yield Fact("cycles per vector", f"{mean:,.1f}", mean)
+        yield Fact("time per vector", f"{total['time_us_per_vector']:,.3f} us", total["time_us_per_vector"])
+        energy = total["energy"]["total_nj_per_vector"]
+        yield Fact("energy per vector", f"{energy:,.3f} nJ", energy)
+    else:
+        yield Fact("cycles, all vectors", f"{total['cycles']:,}", total["cycles"])
+        yield Fact("time, all vectors", f"{total['time_us']:,.3f} us", total["time_us"])
+        energy = total["energy"]["total_pj"]
+        yield Fact("energy, all vectors", f"{energy / 1e3:,.3f} nJ", energy)
+    stored = total["storage"]["total_bits"] / 8
+    yield Fact("compressed weights", f"{stored:,.0f} bytes", stored)
+    if record["accuracy"] is not None:
+        share = record["accuracy"]["compressed"]
+        yield Fact("accuracy, simulated", f"{100 * share:.2f} %", share)
+    yield Fact("weights", _kind(record))
+    yield Fact("memories", "fits", state="good") if total["fits"] else Fact("memories", "does not fit", state="alarm")
+    verified = record["verified"]
+    yield Fact("golden product", "verified" if verified else "NOT VERIFIED", state="good" if verified else "alarm")
+
+
+def _layers_table(record: Record, shown: Section) -> str:
+    """A row per layer, and a last one for the network where the layers add up."""
+    rows = [[_name(layer), *(_cell(column, layer) for column in shown.columns)] for layer in record["layers"]]
+    foot = ["network", *(_cell(column, record["total"]) for column in shown.columns)]
+    total = shown.with_total and has_total(record)
+    return titled(shown.title, ["layer", *(c.heading for c in shown.columns)], rows, foot=foot if total else ())
+
+
+def _name(layer: Record) -> Cell:
+    """A layer's name, with what is wrong with it."""
+    faults = [] if layer["fits"] else ["does not fit"]
+    faults += [] if layer["verification"]["ok"] else ["NOT VERIFIED"]
+    return Cell(", ".join([layer["name"], *faults]), alarming=bool(faults))
+
+
+def _cell(column: Column, record: Record) -> Cell:
+    try:
+        value = column.value(record)
+    except KeyError:  # a figure that layers have and a total has not, such as a shape
+        return Cell("")
+    return Cell(column.form(value)) if isinstance(value, str) else Cell(column.form(value), value)
+
+
+def _events(record: Record) -> str:
+    """How often what took place, over all vectors."""
+    names = list(EVENT_MEANINGS)
+    rows = [
+        [_name(layer), *(Cell(f"{layer['stats']['events'][name]:,}", layer["stats"]["events"][name]) for name in names)]
+        for layer in record["layers"]
+    ]
+    totals = record["total"]["stats"]["events"]
+    foot = ["network", *(Cell(f"{totals[name]:,}", totals[name]) for name in names)]
+    headings = ["layer", *(name.replace("_", "\n") for name in names)]
+    return titled("Events, all vectors", headings, rows, foot=foot if len(rows) > 1 else ())
+
+
+def _provenance(record: Record) -> Iterator[str]:
+    """Every field of the design, versions, and where weights and inputs come from."""
+    energy = record["total"]["energy"]
+    yield paragraphs(
+        [
+            f"engine {record['engine']}; seed {record['seed']}; config {record['config_hash']}; "
+            f"energy table {energy['table']}, {energy['node_nm']} nm",
+            *([] if record["accuracy"] is None else [accuracy(record)]),
+            *(f"{other['name']} not simulated: {other['reason']}" for other in record["not_simulated"]),
+        ]
+    )
+    sources = [
+        [_name(layer), layer["weights"], layer["inputs"], _kind(layer), _ignored(layer)] for layer in record["layers"]
+    ]
+    headings = ["layer", "weights", "inputs", "weights are", "negative inputs\nignored"]
+    yield titled("Weights and inputs", headings, sources)
+    config = [[name, _value(value), AXES[name].help] for name, value in record["config"].items()]
+    yield titled("Design", ["field", "value", "meaning"], config)
+    yield titled("Versions", ["program", "version"], [[name, version] for name, version in record["versions"].items()])
+
+
+def _kind(record: Record) -> str:
+    return "synthetic" if record["synthetic"] else "real"
+
+
+def _ignored(layer: Record) -> Cell:
+    return Cell(f"{layer['negative_inputs_ignored']:,}", layer["negative_inputs_ignored"])
+
+
+def _value(value: str | float) -> Cell:
+    return Cell(value) if isinstance(value, str) else Cell(f"{value:,g}" if value < 1e6 else f"{value:,}", value)

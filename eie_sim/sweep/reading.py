@@ -1,0 +1,111 @@
+"""Read the store of a sweep without taking it: a run may be writing to it, and nothing is put right."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from eie_sim.errors import InputError, is_number, refused, require
+from eie_sim.sweep.figures import EIE_FIGURES, FIGURES, NM_FIGURES
+from eie_sim.sweep.lines import Found, scan
+from eie_sim.sweep.locking import BINARY
+from eie_sim.whole import as_path
+
+MAX_BYTES = 2**28
+"""Of a store whose rows are all taken into memory, where they take several times as much."""
+
+
+class Stored(NamedTuple):
+    """Rows of a store in the order of the file, and how many lines of it are no rows, or not yet."""
+
+    rows: list[dict[str, Any]]
+    damaged: int
+
+
+def read_store(path: str | os.PathLike[str]) -> Stored:
+    """The rows of a store, which stays as it is; a line that is damaged or cut off is counted and left out.
+
+    Raises InputError, one line: for what is no store, holds no row, is too large, or cannot be read.
+    """
+    said = as_path("store", path)
+    try:
+        require(said.exists(), "store", said, "no such file")
+        require(said.is_file(), "store", said, "must be the store of a sweep, an ordinary file")
+        size = said.stat().st_size
+        require(size <= MAX_BYTES, "store", said, f"must be at most {MAX_BYTES:,} bytes, has {size:,}")
+        handle = os.open(said, os.O_RDONLY | BINARY)
+        try:
+            found = scan(handle)
+            lines = _lines(handle, found)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise refused("store", said, f"cannot be read: {error.strerror or type(error).__name__}") from error
+    require(found.is_store, "store", said, "must be the store of a sweep, as NAME.sweep.jsonl")
+    return _stored(said, lines, found.n_damaged)
+
+
+def _lines(handle: int, found: Found) -> list[bytes]:
+    """All rows; of a file that was cut meanwhile, as far as it goes."""
+    lines: list[bytes] = []
+    for start, end in found.kept:
+        os.lseek(handle, start, os.SEEK_SET)
+        with os.fdopen(handle, "rb", closefd=False) as stream:
+            lines += stream.read(end - start).splitlines()
+    return lines
+
+
+def _stored(said: Path, lines: list[bytes], damaged: int) -> Stored:
+    rows = []
+    for line in lines:
+        try:
+            row = json.loads(line, object_pairs_hook=_shared)
+        except ValueError as error:
+            raise InputError(f"store={said}: was changed while it was read; try again") from error
+        if _is_row(row):
+            rows.append(row)
+        else:
+            damaged += 1
+    require(bool(rows), "store", said, f"holds no rows of a sweep; damaged lines: {damaged:,}")
+    return Stored(rows, damaged)
+
+
+def _shared(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A dict whose names all rows have in common: they are most of what a row takes in memory."""
+    return {sys.intern(name): value for name, value in pairs}
+
+
+_COMMON = ("cycles", "time_us", "clock_mhz", "weight_density")
+_NEEDED = {
+    "eie": (*_COMMON, "n_pe", "queue_depth", "effectual_macs", "load_balance", *EIE_FIGURES),
+    "nm": _COMMON,
+}
+"""Numbers that a row of each unit has, where it has no error."""
+
+_TEXTS = ("layer", "config_hash", "misfit", "chip", "runs_as", "tile", "bound")
+_FLAGS = ("fits", "verified")
+_FIGURES = {**FIGURES, **EIE_FIGURES, **NM_FIGURES}.keys() - {*_TEXTS, *_FLAGS}
+_NUMBERS = {unit: ("density", *(_FIGURES | set(needed))) for unit, needed in _NEEDED.items()}
+"""Columns by what they hold; each may be missing, or None, where it is not needed."""
+
+LARGEST = 1e300
+
+
+def _is_row(row: dict[str, Any]) -> bool:
+    """Whether what everybody relies on is there, and of its kind."""
+    named = isinstance(row.get("workload"), str) and row.get("unit") in _NEEDED
+    texts = all(isinstance(row.get(name, ""), str) for name in _TEXTS)
+    if not (named and texts) or any(isinstance(value, dict | list) for value in row.values()):
+        return False
+    if row.get("error") is not None:
+        return True
+    flags = isinstance(row.get("fits"), bool) and isinstance(row.get("verified"), bool | None)
+    needed = all(row.get(name) is not None for name in (*_NEEDED[row["unit"]], "config_hash"))
+    return flags and needed and all(_is_figure(row.get(name)) for name in _NUMBERS[row["unit"]])
+
+
+def _is_figure(value: Any) -> bool:
+    return value is None or (is_number(value) and -LARGEST < value < LARGEST)

@@ -1,0 +1,74 @@
+"""HTML made from text: nothing that is named in it becomes part of it, and every number is there exactly."""
+
+import json
+from html.parser import HTMLParser
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eie_sim.html import Cell, card, escape, table
+
+VOID = {"br", "meta", "link"}
+
+
+class Tree(HTMLParser):
+    """Tags with attributes, and text; fails where tags are not closed in order."""
+
+    def __init__(self, text):
+        super().__init__(convert_charrefs=True)
+        self.tags, self.texts, self.open = [], [], []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open[-1:] != ["style"]:
+            self.texts.append(data)
+
+
+def cells(text):
+    return [(tag, attributes) for tag, attributes in Tree(text).tags if tag == "td"]
+
+
+@given(st.lists(st.lists(st.text(), min_size=2, max_size=2), max_size=4), st.text())
+def test_no_text_becomes_a_tag(rows, title):
+    shown = card(title, table(["a", "b"], rows, foot=[title, ""]), lines=[title], alarms=[title])
+    plain = card("x", table(["a", "b"], [["x", "x"] for _ in rows], foot=["x", ""]), lines=["x"], alarms=["x"])
+    assert [tag for tag, _ in Tree(shown).tags] == [tag for tag, _ in Tree(plain).tags]
+    shown.encode()  # halves of characters, as odd names have, can be written as UTF-8 all the same
+
+
+@given(st.text(st.characters(exclude_categories=["C", "Z"])))
+def test_printable_text_is_read_back(name):
+    assert "".join(Tree(f"<p>{escape(name)}</p>").texts) == name
+
+
+def test_what_does_not_print_is_written_out():
+    assert escape("a\0b\u202ec\ud800") == r"a\x00b\u202ec\ud800"
+    assert escape("<script>'\"&") == "&lt;script&gt;&#x27;&quot;&amp;"
+
+
+@given(st.one_of(st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.lists(st.integers())))
+def test_a_cell_has_its_value_exactly(value):
+    ((_, attributes),) = cells(table(["n"], [[Cell("about", value)]]))
+    assert json.loads(attributes["data-value"]) == value
+    assert attributes["class"] == "number"
+
+
+def test_columns_of_numbers_are_aligned_and_alarms_marked():
+    shown = table(["name", "cycles"], [["fc", Cell("1,000", 1000)], ["no", ""]], foot=["x", Cell("2", 2, True)])
+    assert [attributes.get("class") for _, attributes in cells(shown)] == [None, "number"] * 2 + [None, "number alarm"]
+    assert [a.get("class") for tag, a in Tree(shown).tags if tag == "th"] == [None, "number"]
+
+
+def test_an_empty_table_has_its_headings():
+    assert Tree(table(["a", "b\nc"], [])).texts.count("a") == 1
+    assert "b<br>c" in table(["a", "b\nc"], [])
