@@ -38,8 +38,8 @@ pd.DataFrame([run.accuracy]).round(4)
 axes = es.figures.weights(network.dense_layers[1].weights, network.layers[1].weights)
 
 # %% [markdown]
-# The second layer before and after. Mind the logarithmic scale: most weights were near zero, and those are gone. What
-# is left has moved outwards, because the network was trained again to make up for what it lost.
+# The second layer before and after. Mind the logarithmic scale: most weights were near zero, and nearly all of those
+# are gone. What is left has moved outwards, because the network was trained again to make up for what it lost.
 
 # %%
 axes = es.figures.classes({layer.layer.name: layer.result.stats["classes"] for layer in run.layers})
@@ -74,5 +74,5 @@ axes = es.figures.energy({name: each.by_component for name, each in totals.items
 
 # %% [markdown]
 # The same network on more and more PEs. Cycles fall, but less and less, while every PE reads its own pointers for every
-# activation: that part grows with the number of PEs, and most of the others hardly change. For a network of this size a
-# few PEs are the better bargain.
+# activation: that part grows with the number of PEs and soon outweighs all others. For a network of this size a few PEs
+# are the better bargain.

@@ -30,7 +30,7 @@ pd.DataFrame(
     {
         "cycles": [run.cycles for run in runs.values()],
         "reads": [run.stats["events"]["spmat_reads"] for run in runs.values()],
-        "pJ per read": [sram.read_pj for sram in srams.values()],
+        "pJ per read, CACTI": [sram.read_pj for sram in srams.values()],
         "mm2 of the SRAM": [sram.area_mm2 for sram in srams.values()],
     },
     index=list(runs),
@@ -47,8 +47,8 @@ axes = es.figures.energy({name: es.energy.account(run).by_component for name, ru
 
 # %% [markdown]
 # The two effects together are `spmat_read`, the largest part; all others stay what they are. It falls with the width,
-# not evenly, because a memory compiler arranges an SRAM of each width in another way. Very narrow rows are clearly bad.
-# How far wide ones pay depends on what is left out here: wires, and the register that holds a row.
+# not evenly, because CACTI, which models the SRAM, arranges one of each width in another way. Very narrow rows are
+# clearly bad. How far wide ones pay depends on what is left out here: wires, and the register that holds a row.
 
 # %%
 grid = {"density": [0.05, 0.1, 0.2], "spmat_width_bits": "8,16,32,...,512", "n_pe": 4}

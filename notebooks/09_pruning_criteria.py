@@ -29,8 +29,8 @@ frame.pivot(index="density", columns="criterion", values="cycles")
 # %% [markdown]
 # Cycles of a trained network on 16 PEs, pruned by each criterion to the same densities, with nothing trained again.
 # `l1` keeps the largest weights (`l2` keeps the same ones), `wanda` weighs them by their inputs, `taylor` and `obd` ask
-# by how much the loss changes without them. In a row of the table all keep as many weights; but `wanda`, `taylor` and
-# `obd` keep more of those whose inputs are often active, and each such weight is used more often.
+# by how much the loss changes without them. In a row of the table all keep about as many weights; but `wanda`, `taylor`
+# and `obd` keep more of those whose inputs are often active, and each such weight is used more often.
 
 # %%
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.8), layout="constrained", sharey=True)
