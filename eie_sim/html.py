@@ -43,7 +43,7 @@ def table(headings: Sequence[str], rows: Iterable[Row], *, foot: Row = (), marks
     last = [_cell(one) for one in foot]
     numbers = {at for row in [*body, last] for at, one in enumerate(row) if one.value is not None}
     heads = "".join(
-        f"<th{_classes(number=at in numbers)}>{_lines(heading)}</th>" for at, heading in enumerate(headings)
+        f"<th scope='col'{_classes(number=at in numbers)}>{_lines(heading)}</th>" for at, heading in enumerate(headings)
     )
     parts = [f"<thead><tr>{heads}</tr></thead>", "<tbody>", *(_row(row, numbers) for row in body), "</tbody>"]
     if last:
