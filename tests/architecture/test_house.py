@@ -19,7 +19,7 @@ FLOORS = [
     ["cli"],
     ["report", "validate"],
     ["sweep"],
-    ["compare", "tracing"],
+    ["compare", "inputs", "tracing"],
     ["run", "pruning", "validate_nm"],
     ["cost"],
     ["engine", "energy", "formats", "archive"],
