@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from eie_sim.engine import simulate_gemm as simulate_gemm
     from eie_sim.errors import InputError as InputError
     from eie_sim.formats import footprint as footprint
+    from eie_sim.inputs import compare_inputs as compare_inputs
     from eie_sim.quantize import Scales as Scales
     from eie_sim.report import figures as figures
     from eie_sim.result import SimResult as SimResult
@@ -50,6 +51,7 @@ _HOME = {
     "SimResult": "eie_sim.result",
     "TensorCoreConfig": "eie_sim.units.nm.config",
     "activity": "eie_sim.units.eie.activity",
+    "compare_inputs": "eie_sim.inputs",
     "footprint": "eie_sim.formats",
     "load": "eie_sim.workload",
     "presets": "eie_sim.workload",

@@ -23,7 +23,7 @@ def to_fixed(values: ArrayLike, fractional_bits: int) -> NDArray[np.int16]:
 
 def one(fractional_bits: int) -> int:
     """The word that stands for 1.0: what drives a bias. With 15 fractional bits it saturates just below."""
-    return int(to_fixed(1.0, fractional_bits))
+    return min(1 << fractional_bits, WORD_MAX)
 
 
 def from_fixed(raw: ArrayLike, fractional_bits: int) -> NDArray[np.float64]:

@@ -43,7 +43,7 @@ def table(headings: Sequence[str], rows: Iterable[Row], *, foot: Row = (), marks
     last = [_cell(one) for one in foot]
     numbers = {at for row in [*body, last] for at, one in enumerate(row) if one.value is not None}
     heads = "".join(
-        f"<th{_classes(number=at in numbers)}>{_lines(heading)}</th>" for at, heading in enumerate(headings)
+        f"<th scope='col'{_classes(number=at in numbers)}>{_lines(heading)}</th>" for at, heading in enumerate(headings)
     )
     parts = [f"<thead><tr>{heads}</tr></thead>", "<tbody>", *(_row(row, numbers) for row in body), "</tbody>"]
     if last:
@@ -63,6 +63,11 @@ def card(title: str, *tables: str, lines: Iterable[str] = (), alarms: Iterable[s
     return '<div class="eie-sim">\n' + "\n".join(parts) + "\n</div>"
 
 
+def exact(value: Any) -> str:
+    """The attribute that carries a value as JSON has it; nothing for None."""
+    return "" if value is None else f' data-value="{escape(json.dumps(value, default=_plain))}"'
+
+
 _STYLE = (
     ".eie-sim table{border-collapse:collapse;margin:.4em 0;color:inherit;font:inherit}"
     ".eie-sim th,.eie-sim td{padding:.15em .8em .15em 0;border:0;text-align:left;vertical-align:top;white-space:nowrap}"
@@ -79,11 +84,6 @@ _STYLE = (
 
 def _cell(given: object) -> Cell:
     return given if isinstance(given, Cell) else Cell(str(given))
-
-
-def exact(value: Any) -> str:
-    """The attribute that carries a value as JSON has it; nothing for None."""
-    return "" if value is None else f' data-value="{escape(json.dumps(value, default=_plain))}"'
 
 
 def _row(cells: Sequence[Cell], numbers: set[int]) -> str:

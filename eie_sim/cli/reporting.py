@@ -23,7 +23,7 @@ def report(
 ) -> int:
     """Show a run or a sweep as one HTML file that needs no network: summary, tables that sort, figures, provenance.
 
-    Example: eie-sim run digits-mlp --out digits && eie-sim report digits
+    Example: eie-sim report digits, after eie-sim run digits-mlp --out digits
 
     Parameters
     ----------

@@ -4,6 +4,7 @@
 """
 
 from eie_sim.pruning.budget import Choice, allocate_network, scan_network
+from eie_sim.pruning.equal_cost import AtCost, at_equal_cost
 from eie_sim.pruning.measure import QUALITIES, costed_on, default_quality, measured_on, training
 from eie_sim.pruning.network import prune_network, unpruned
 from eie_sim.pruning.shared import with_trained_codebooks
@@ -13,9 +14,11 @@ from eie_sim.recipe import Recipe
 
 __all__ = [
     "QUALITIES",
+    "AtCost",
     "Choice",
     "Recipe",
     "allocate_network",
+    "at_equal_cost",
     "costed_on",
     "default_quality",
     "measured_on",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +41,17 @@ ROUNDS = 4
 GRAIN = 1000
 """Densities of the rivals are whole parts of it."""
 
+Asked = TypeVar("Asked")
+Made = TypeVar("Made", bound="Costed")
 MaskOf = Callable[[NDArray[Any], float], NDArray[np.bool_]]
+
+
+class Costed(Protocol):
+    """Anything with a cost, in the unit of a budget."""
+
+    @property
+    def cost(self) -> float:
+        """What is compared with the budget."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -146,7 +156,7 @@ def allocate_network(
     rivals: list[Choice] = []
     for name, recipes in _rivals(config, floor).items():
         progress(f"{name}: searching the density")
-        rival = _largest(recipes, plain, budget)
+        rival = largest_within(recipes, plain, budget)
         rivals += [] if rival is None else [replace(rival, name=name)]
     best = max([best, *rivals], key=lambda each: each.quality)
     for _ in range(0 if isinstance(config, TensorCoreConfig) else ROUNDS):  # which has only its patterns' densities
@@ -179,12 +189,12 @@ def _rivals(config: Any, floor: float) -> dict[str, list[Recipe]]:
     }
 
 
-def _largest(recipes: Sequence[Recipe], make: Callable[[Recipe], Choice], budget: float) -> Choice | None:
-    """The last choice within the budget, by halving; cost rises with density, by and large."""
-    low, high, best = 0, len(recipes) - 1, None
+def largest_within(choices: Sequence[Asked], make: Callable[[Asked], Made], budget: float) -> Made | None:
+    """What is made of the last choice within the budget, by halving; cost rises along them, by and large."""
+    low, high, best = 0, len(choices) - 1, None
     while low <= high:
         middle = (low + high) // 2
-        tried = make(recipes[middle])
+        tried = make(choices[middle])
         if tried.cost <= budget:
             best, low = tried, middle + 1
         else:

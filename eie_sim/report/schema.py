@@ -39,8 +39,8 @@ class Maybe(NamedTuple):
     shape: Any
 
 
-LARGEST = 1e300
-"""Of a number; sums and ratios of some stay finite."""
+LARGEST = 1e30
+"""Of a number; sums, ratios and powers of some stay finite."""
 
 NUMBER = Plain("must be a finite number", lambda v: is_number(v) and abs(v) < LARGEST)
 AMOUNT = Plain("must be a finite number >= 0", lambda v: is_number(v) and 0 <= v < LARGEST)

@@ -84,14 +84,17 @@ _NEEDED = {
     "nm": _COMMON,
 }
 """Numbers that a row of each unit has, where it has no error."""
+_NAMED = {"eie": ("config_hash",), "nm": ("config_hash", "chip", "runs_as")}
+"""Texts that it has."""
 
-_TEXTS = ("layer", "config_hash", "misfit", "chip", "runs_as", "tile", "bound")
+_TEXTS = ("layer", "config_hash", "misfit", "chip", "runs_as", "tile", "bound", "mma", "tiles", "patterns")
+_COUNTS = ("cycles", "n_pe", "queue_depth")
 _FLAGS = ("fits", "verified")
 _FIGURES = {**FIGURES, **EIE_FIGURES, **NM_FIGURES}.keys() - {*_TEXTS, *_FLAGS}
 _NUMBERS = {unit: ("density", *(_FIGURES | set(needed))) for unit, needed in _NEEDED.items()}
 """Columns by what they hold; each may be missing, or None, where it is not needed."""
 
-LARGEST = 1e300
+LARGEST = 1e30
 
 
 def _is_row(row: dict[str, Any]) -> bool:
@@ -103,9 +106,10 @@ def _is_row(row: dict[str, Any]) -> bool:
     if row.get("error") is not None:
         return True
     flags = isinstance(row.get("fits"), bool) and isinstance(row.get("verified"), bool | None)
-    needed = all(row.get(name) is not None for name in (*_NEEDED[row["unit"]], "config_hash"))
-    return flags and needed and all(_is_figure(row.get(name)) for name in _NUMBERS[row["unit"]])
+    counts = all(type(row.get(name, 1)) is int for name in _COUNTS) and row.get("n_pe", 1) > 0
+    needed = all(row.get(name) is not None for name in (*_NEEDED[row["unit"]], *_NAMED[row["unit"]]))
+    return flags and counts and needed and all(_is_figure(row.get(name)) for name in _NUMBERS[row["unit"]])
 
 
 def _is_figure(value: Any) -> bool:
-    return value is None or (is_number(value) and -LARGEST < value < LARGEST)
+    return value is None or (is_number(value) and 0 <= value < LARGEST)

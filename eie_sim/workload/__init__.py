@@ -2,6 +2,7 @@
 
 from eie_sim.workload.files import read_arrays
 from eie_sim.workload.folders import data_folder
+from eie_sim.workload.independent import independent, independent_by_column
 from eie_sim.workload.loading import batch_for, load, load_activations, load_for_layer, pruned
 from eie_sim.workload.naming import network_from_arrays
 from eie_sim.workload.network import Layer, Network
@@ -18,6 +19,8 @@ __all__ = [
     "batch_for",
     "data_folder",
     "drawn_preset",
+    "independent",
+    "independent_by_column",
     "load",
     "load_activations",
     "load_for_layer",

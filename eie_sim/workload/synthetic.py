@@ -41,8 +41,8 @@ def weights(name: str, *, n_out: int, n_in: int, density: float, seed: int = 0) 
     density = require_fraction("density", density)
     expected = n_out * n_in * density
     require(expected <= MAX_WEIGHTS, "density", density, f"must leave at most {MAX_WEIGHTS} of {n_out * n_in} weights")
-    starts, rows = _positions(_generator(f"positions of {name}", seed), n_out, n_in, density)
-    values = _values(_generator(f"values of {name}", seed), len(rows), n_in, density)
+    starts, rows = _positions(generator(f"positions of {name}", seed), n_out, n_in, density)
+    values = _values(generator(f"values of {name}", seed), len(rows), n_in, density)
     return csc_array((values, rows, starts), shape=(n_out, n_in))
 
 
@@ -55,7 +55,7 @@ def dense_weights(name: str, *, n_out: int, n_in: int, seed: int = 0) -> NDArray
     require_int("n_in", n_in, 1, MAX_SIDE)
     most = f"must be at most {MAX_NUMBERS} weights"
     require(n_out * n_in <= MAX_NUMBERS, "n_out x n_in", f"{n_out} x {n_in}", most)
-    rng = _generator(f"weights of {name}", seed)
+    rng = generator(f"weights of {name}", seed)
     values = np.empty(n_out * n_in, dtype=np.float32)
     scale = np.float32(1.0 / np.sqrt(n_in))
     for first in range(0, len(values), BLOCK):
@@ -76,7 +76,7 @@ def weights_on(pattern: Any, name: str, *, seed: int = 0) -> Any:
 
     n_in = pattern.shape[1]
     density = len(pattern.data) / (pattern.shape[0] * n_in)
-    values = _values(_generator(f"values of {name}", seed), len(pattern.data), n_in, density)
+    values = _values(generator(f"values of {name}", seed), len(pattern.data), n_in, density)
     return csc_array((values, pattern.indices, pattern.indptr), shape=pattern.shape)
 
 
@@ -88,7 +88,7 @@ def activations(name: str, *, n_in: int, density: float, seed: int = 0, n_vector
     require_int("n_in", n_in, 1, MAX_SIDE)
     require_int("n_vector", n_vector, 1)
     density = require_fraction("activation_density", density)
-    rng = _generator(f"activations of {name}", seed)
+    rng = generator(f"activations of {name}", seed)
     shape = (n_vector, n_in)
     there = rng.random(shape, dtype=np.float32) < density
     drawn = np.abs(rng.standard_normal(shape, dtype=np.float32))
@@ -100,7 +100,7 @@ def synthetic_activations(n_in: int, density: float, *, seed: int = 0) -> tuple[
     return activations("any layer", n_in=n_in, density=density, seed=seed)[0], label(density, seed)
 
 
-def _generator(purpose: str, seed: int) -> np.random.Generator:
+def generator(purpose: str, seed: int) -> np.random.Generator:
     """A stream of its own for each purpose and seed, the same on every run (unlike one from Python's hash)."""
     require_seed(seed)
     return np.random.default_rng(np.random.SeedSequence([int(seed), zlib.crc32(purpose.encode())]))

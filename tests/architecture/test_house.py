@@ -20,7 +20,7 @@ FLOORS = [
     ["report"],
     ["validate"],
     ["sweep"],
-    ["compare", "tracing"],
+    ["compare", "inputs", "tracing"],
     ["run", "pruning", "validate_nm"],
     ["cost"],
     ["engine", "energy", "formats", "archive"],

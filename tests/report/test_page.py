@@ -6,6 +6,8 @@ import re
 from base64 import b64encode
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from reports import Read, column
 
 import eie_sim
@@ -204,6 +206,24 @@ def test_rows_of_a_sweep_are_in_the_order_of_their_axes(sweep, swept):
     assert there == sorted(there)
 
 
+SCALARS = [None, True, -1, 0, 1, 0.5, 1e-300, 1e29, 1e31, 10**200, "", "x", "$\\x{", "_q", "<b>"]
+
+
+@settings(max_examples=25)
+@given(st.data())
+def test_no_damage_of_a_store_leads_to_a_traceback(swept, tmp_path_factory, data):
+    """Rows with one value changed count as damaged, or are shown."""
+    rows = read_store(swept).rows[::6]
+    for _ in range(data.draw(st.integers(1, 3))):
+        row = data.draw(st.sampled_from(rows))
+        row[data.draw(st.sampled_from([name for name in row if name != "key"]))] = data.draw(st.sampled_from(SCALARS))
+    path = tmp_path_factory.mktemp("store") / "x.jsonl"
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    with pytest.MonkeyPatch.context() as patch, drawing():
+        patch.setattr(Picture, "svg", lambda picture: "")
+        assert sweep_page(read_store(path), "x.jsonl").html.endswith("</html>\n")
+
+
 def one_row(swept, **more):
     return next(row for row in read_store(swept).rows if row["error"] is None and row["fits"]) | more
 
@@ -225,7 +245,7 @@ def test_sweeps_in_which_nothing_ran_or_fits(swept, undrawn):
     page = Read(sweep_page(Stored([failed], 0), "x.jsonl").html)
     assert page.facts["failed"].value == 1
     page = Read(sweep_page(Stored([one_row(swept, fits=False, misfit="spmat_sram")], 0), "x.jsonl").html)
-    assert "no point that fits its memories" in page.text
+    assert "1 point left out of the front: does not fit the memories" in page.text
     assert page.tables["All points"][1][-1].text == "does not fit: spmat_sram"
 
 

@@ -74,9 +74,11 @@ def test_damaged_lines_are_counted(tmp_path_factory, lines):
 @pytest.mark.parametrize(
     "wrong",
     [
-        *({"cycles": value} for value in ("17", None, True, [17], 10**400)),
-        *({"workload": 3}, {"n_pe": "4"}, {"fits": None}, {"fits": 1}, {"verified": 0}, {"bound": 3}, {"tile": [4, 4]}),
-        *({"error": "no", "workload": None}, {"error": "no", "misfit": {}}, {"unit": "x"}, {"waiting_cycles": None}),
+        *({"cycles": value} for value in ("17", None, True, [17], 10**400, 17.0, -1)),
+        *({"workload": 3}, {"n_pe": "4"}, {"n_pe": 0}, {"mma": 3}, {"bound": 3}, {"tile": [4, 4]}),
+        *({"fits": None}, {"fits": 1}, {"verified": 0}, {"unit": "x"}, {"waiting_cycles": None}),
+        {"unit": "nm", "runs_as": None},
+        *({"error": "no", "workload": None}, {"error": "no", "misfit": {}}),
     ],
     ids=str,
 )

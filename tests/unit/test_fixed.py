@@ -19,6 +19,11 @@ def test_fixed_to_float_and_back_is_exact(raw, bits):
     assert fixed.to_fixed(fixed.from_fixed(raw, bits), bits) == raw
 
 
+@pytest.mark.parametrize("bits", range(16))
+def test_one_is_the_word_of_1(bits):
+    assert fixed.one(bits) == fixed.to_fixed(1.0, bits)
+
+
 @given(st.floats(0, 1e6), st.integers(0, 15))
 def test_largest_fractional_bits_is_the_largest_that_fits(magnitude, limit):
     bits = fixed.largest_fractional_bits(magnitude, limit=limit)

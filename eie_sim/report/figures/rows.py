@@ -65,17 +65,13 @@ def series_of(rows: Sequence[Row], axis: str, *without: str, by: str | None = No
 
 
 def varying(rows: Sequence[Row], *without: str) -> list[str]:
-    """Axes in which rows differ, but for those named."""
-    return [
-        name
-        for name in AXES
-        if name not in without and any(name in row for row in rows) and len({_text(name, row) for row in rows}) > 1
-    ]
+    """Axes in which rows that have them differ, but for those named: each unit has axes of its own."""
+    return [name for name in AXES if name not in without and len({_text(name, row) for row in rows if name in row}) > 1]
 
 
 def words_for(row: Row, names: Sequence[str]) -> str:
     """Values of axes in words: n_pe 64, queue_depth 8."""
-    return ", ".join(f"{name} {_text(name, row)}" for name in names)
+    return ", ".join(f"{name} {_text(name, row)}" for name in names if row.get(name) is not None)
 
 
 def hash_of(rows: Sequence[Row], given: str | None) -> str:

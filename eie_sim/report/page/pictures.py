@@ -79,7 +79,7 @@ def run_pictures(record: Record) -> dict[str, Picture]:
 
 
 def sweep_pictures(rows: Sequence[Record], best: Front, knee: Record | None, prefix: str = "") -> Iterator[Picture]:
-    """Figures of a sweep: its front, and a curve over each of density, queue depth and PEs that varies.
+    """Figures of a sweep: its front first, then curves over each of density, queue depth and PEs that varies.
 
     rows : of one workload and layer, without those that failed; prefix : of their names
     """
@@ -87,10 +87,8 @@ def sweep_pictures(rows: Sequence[Record], best: Front, knee: Record | None, pre
 
     shown_as = _literal(row["layer"] for row in rows if "layer" in row)
     rows = [{**row, "layer": shown_as[row["layer"]]} if "layer" in row else row for row in rows]
-    if best.rows:
-        shown, said = _thinned(rows, best)
-        front = _drawn(f"{prefix}pareto", f"Designs that no other beats{said}")
-        yield front(figures.pareto, shown, best.objectives)
+    shown, said = _thinned(rows, best)
+    yield _drawn(f"{prefix}pareto", f"Designs that no other beats{said}")(figures.pareto, shown, best.objectives)
     eie = [row for row in rows if row["unit"] == "eie"]
     axes = [axis for axis in varying(eie) if axis not in ("chip", "n_keep", "m_group")]
     for axis, name, draw in (

@@ -26,11 +26,15 @@ MOST_GROUPS = 6
 MOST_ERRORS = 50
 MOST_VALUES = 12
 
+_WHY = {"error": "failed", "fits": "does not fit the memories"}
 _DIFFERS = re.compile("outputs.*: differ from the (golden|dense) product")
 
 
 class Group(NamedTuple):
-    """Rows that may be compared: of one workload, seed and layer. name : empty where there is no other"""
+    """Rows that may be compared: of one workload, seed and layer.
+
+    name : empty where there is no other; pictures : of the front first
+    """
 
     name: str
     rows: list[Record]
@@ -145,9 +149,12 @@ def _axis_row(axis: str, rows: Sequence[Record]) -> list[Any]:
 
 def _front_section(group: Group, axes: Sequence[str]) -> str:
     best, name = group.best, f": {group.name}" if group.name else ""
-    left = [f"{counted(number, 'point')} left out of the front: {why}" for why, number in best.left_out.items()]
+    left = [
+        f"{counted(number, 'point')} left out of the front: {_WHY.get(why, f'no {why}')}"
+        for why, number in best.left_out.items()
+    ]
     if not best.rows:
-        return section(f"Front{name}", paragraphs(["no point that fits its memories", *left]))
+        return section(f"Front{name}", figures(group.pictures[:1]), paragraphs(left))
     shown = best.rows[:MOST_OF_FRONT]
     cut = [f"the first {len(shown):,} of {len(best.rows):,}"] if len(best.rows) > len(shown) else []
     headings, cells = row_cells(shown, axes)
