@@ -1,7 +1,7 @@
 """Digests of results that must not change unnoticed. `python tests/digests.py` writes traces/digests.json anew.
 
 Figures stand there as numbers, so that a diff says what changed, and arrays as the first digits of a SHA-256 over type,
-shape and bytes: outputs, counts and classes of every PE, whole timelines. Only networks that are stored are run, because
+shape and bytes: outputs, counts and classes of every PE, timelines. Only networks that are stored are run, because
 drawn ones depend on numpy's generators.
 """
 
