@@ -94,5 +94,4 @@ def run(seconds, seed=0):
 
 
 if __name__ == "__main__":
-    sys.stderr = Path(os.devnull).open("w")
     sys.stdout.write(json.dumps(run(float(sys.argv[1]))) + "\n")
