@@ -92,6 +92,7 @@ def test_a_deeper_queue_that_is_slower_is_found():
         invariants.bound(matrix, raw, config, cycles, most_entries=0)
 
 
+@pytest.mark.compiled
 def test_a_sweep_stops_where_its_cycles_are_below_a_bound(monkeypatch):
     totals = fast.totals
 
@@ -112,6 +113,7 @@ def test_the_broadcasts_that_count_end_with_the_last_one_that_has_entries():
     assert found.tolist() == [3, 1, 0, 1]
 
 
+@pytest.mark.compiled
 def test_a_fault_stops_the_command_with_one_line_and_exit_code_1(monkeypatch, capsys):
     from eie_sim.cli import main
     from eie_sim.units.eie import unit

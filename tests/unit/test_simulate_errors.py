@@ -295,6 +295,7 @@ def wide(n_column):
     return scipy.sparse.coo_array(([1.0], ([0], [n_column - 1])), shape=(n_column, n_column))
 
 
+@pytest.mark.compiled
 def test_a_matrix_too_large_to_be_dense_is_not_decoded():
     matrix = es.EieMatrix.from_dense(wide(2**20), n_pe=1)
     rule = "must have at most 2147483648 positions to be decoded to a dense array"
@@ -310,6 +311,7 @@ def test_outputs_of_all_vectors_have_a_limit():
         assert refused(call) == said
 
 
+@pytest.mark.compiled
 def test_counts_of_many_vectors_and_pes_take_no_memory_each():
     matrix = es.EieMatrix.from_dense(np.eye(3), n_pe=4096)
     es.simulate(matrix, np.ones(3))
