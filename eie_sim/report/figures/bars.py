@@ -13,6 +13,7 @@ from eie_sim.report.figures.style import (
     SMALL,
     by_colour,
     colour_of,
+    drawing,
     finish,
     ink_on,
     nothing,
@@ -105,6 +106,7 @@ def footprint(
     return storage(named, axes, config_hash=config_hash, title=title)
 
 
+@drawing()
 def write_footprints(layers: Mapping[str, Mapping[str, Format]], path: Path, *, config_hash: str) -> None:
     """Write the footprints of layers by name, one below the other, as PNG or SVG. Raises InputError."""
     from matplotlib.figure import Figure

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,9 +72,25 @@ LINES = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY, INK, GREY)
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 SUFFIXES = (".png", ".svg")
+BACKENDS = {"png": "agg", "svg": "svg", "pdf": "pdf"}
+"""What draws each kind of file, whichever draws on the screen."""
+
 DPI = 150
 SMALL = 7.5
 """Points of the text on bars, in legends and in the corner."""
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """While a command draws: as matplotlib comes, whatever a file of settings says, so that the bytes are the same
+    everywhere; what it has to say of signs that its fonts lack is for nobody.
+    """
+    import matplotlib
+
+    with warnings.catch_warnings(), matplotlib.rc_context():
+        warnings.simplefilter("ignore", UserWarning)
+        matplotlib.rcdefaults()
+        yield
 
 
 def on(axes: Axes | None) -> Axes:
@@ -240,5 +258,5 @@ def _drawn(figure: Figure, kind: str, **settings: Any) -> bytes:
     metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
     given: Any = {"svg.hashsalt": "eie-sim", **settings}
     with matplotlib.rc_context(given):
-        figure.savefig(made, format=kind, dpi=DPI, metadata=metadata)
+        figure.savefig(made, format=kind, backend=BACKENDS[kind], dpi=DPI, metadata=metadata)
     return made.getvalue()

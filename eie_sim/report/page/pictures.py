@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from eie_sim.report.network import Record
@@ -21,14 +19,6 @@ MOST_CURVES = 8
 MOST_POINTS = 4000
 MOST_BARS = 40
 MOST_LETTERS = 40
-
-
-@contextmanager
-def drawing() -> Iterator[None]:
-    """While figures are drawn: what matplotlib has to say of signs that its fonts lack is for nobody."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        yield
 
 
 class Picture(NamedTuple):
