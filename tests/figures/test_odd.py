@@ -37,9 +37,7 @@ def test_of_many_bars_some_are_named(axes, tmp_path, loud):
 
 def test_a_legend_says_how_many_more_there_are(axes, designs, tmp_path, loud):
     row = next(row for row in designs if row["unit"] == "eie")
-    rows = [
-        {**row, "layer": f"a layer with a name {at}", "queue_depth": depth} for at in range(300) for depth in (1, 8)
-    ]
+    rows = [{**row, "layer": f"a layer with a name {at}", "queue_depth": depth} for at in range(60) for depth in (1, 8)]
     es.figures.balance(rows, axes)
     es.figures.save(axes, tmp_path / "a.png")
     said = [text.get_text() for text in axes.get_legend().get_texts()]
