@@ -10,7 +10,7 @@ from rich.table import Table
 from eie_sim.compare import Figures
 from eie_sim.compare.eie import as_large_as
 from eie_sim.report import figures
-from eie_sim.report.figures.style import require_file, write_figure
+from eie_sim.report.figures.style import drawing, require_file, write_figure
 from eie_sim.report.network import Record, percent
 from eie_sim.report.record import versions
 from eie_sim.report.text import rows
@@ -146,6 +146,7 @@ def require_figure(path: Path) -> Path:
     return require_file("figure", path, FIGURE_SUFFIXES)
 
 
+@drawing()
 def draw_comparison(record: Record, path: Path) -> None:
     """Time per vector over the batch, a line per candidate, weights in SRAM and from DRAM. Raises InputError."""
     from matplotlib.figure import Figure

@@ -13,8 +13,10 @@ from eie_sim.report.figures.style import (
     SMALL,
     by_colour,
     colour_of,
+    drawing,
     finish,
     ink_on,
+    literal,
     nothing,
     on,
     short,
@@ -33,6 +35,12 @@ PICOJOULES = ((1.0, "pJ"), (1e3, "nJ"), (1e6, "uJ"), (1e9, "mJ"), (1e12, "J"))
 BITS = ((8.0, "bytes"), (8e3, "kB"), (8e6, "MB"), (8e9, "GB"))
 LABELLED = 0.055
 """Share of the longest bar from which a part has its value written on it."""
+
+MOST_WRITTEN = 40
+"""Most bars that have a name and values each; of more, some have a name."""
+
+LARGEST = 1e300
+"""Of an amount; sums of some stay finite."""
 
 MAX_PICTURES = 40
 """Pictures of one file, one below the other."""
@@ -105,6 +113,7 @@ def footprint(
     return storage(named, axes, config_hash=config_hash, title=title)
 
 
+@drawing()
 def write_footprints(layers: Mapping[str, Mapping[str, Format]], path: Path, *, config_hash: str) -> None:
     """Write the footprints of layers by name, one below the other, as PNG or SVG. Raises InputError."""
     from matplotlib.figure import Figure
@@ -145,6 +154,7 @@ def _stack(
 ) -> None:
     """Draw horizontal bars, the first name on top: values on the parts that are long enough, `ends` behind the bars."""
     names = list(parts)
+    every = -(-len(names) // MOST_WRITTEN)
     places = np.arange(len(names))[::-1]
     longest = max(sum(own.values()) for own in parts.values())
     filled = np.zeros(len(names))
@@ -153,13 +163,17 @@ def _stack(
         if not widths.any():
             continue
         colour = colour_of(part)
-        bars = axes.barh(places, widths, left=filled, color=colour, edgecolor="white", linewidth=0.6, label=part)
-        texts = [label(width) if width >= LABELLED * longest else "" for width in widths]
-        axes.bar_label(bars, texts, label_type="center", fontsize=SMALL, color=ink_on(colour))
+        bars = axes.barh(
+            places, widths, left=filled, color=colour, edgecolor="white", linewidth=0.6 / every, label=literal(part)
+        )
         filled += widths
-    for place, name, end in zip(places, names, filled, strict=True):
+        if every == 1:
+            texts = [label(width) if width >= LABELLED * longest else "" for width in widths]
+            axes.bar_label(bars, texts, label_type="center", fontsize=SMALL, color=ink_on(colour))
+    for place, name, end in list(zip(places, names, filled, strict=True))[::every]:
         axes.annotate(ends[name], (end, place), xytext=(3, 0), textcoords="offset points", va="center", fontsize=SMALL)
-    axes.set_yticks(places, [f"{name}\n({UNFIT})" if name in unfit else name for name in names])
+    named = [f"{literal(name)}\n({UNFIT})" if name in unfit else literal(name) for name in names]
+    axes.set_yticks(places[::every], named[::every])
     axes.set_ylim(-0.6, len(names) - 0.4)
 
 
@@ -168,6 +182,6 @@ def _checked(parts: Parts) -> Parts:
     for name, own in parts.items():
         require_type(f"parts[{name}]", own, Mapping)
         for part, value in own.items():
-            ok = is_number(value) and 0 <= value < float("inf")
+            ok = is_number(value) and 0 <= value < LARGEST
             require(ok, f"parts[{name}][{part}]", value, "must be a finite number >= 0")
     return parts

@@ -11,7 +11,18 @@ from numpy.typing import NDArray
 from eie_sim.errors import require_all, require_type
 from eie_sim.prune.sensitivity import Point
 from eie_sim.report.figures.rows import Row, Series, as_rows, hash_of, series_of, split_units
-from eie_sim.report.figures.style import GREY, INK, SMALL, finish, line_style, nothing, on, short
+from eie_sim.report.figures.style import (
+    GREY,
+    INK,
+    MOST_IN_TITLE,
+    SMALL,
+    finish,
+    line_style,
+    literal,
+    nothing,
+    on,
+    short,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,7 +58,7 @@ def sparsity(found: Any, axes: Axes | None = None, *, config_hash: str | None = 
     rows = as_rows(found)
     title = "Cycles against sparsity"
     axes = on(axes)
-    curves, lines = split_units(rows)
+    curves, lines = split_units([row for row in rows if row["cycles"]])
     if not curves:
         return nothing(axes, "no points of EIE", title=title)
     quantity, name = ("time_us", "time, us") if len({row["clock_mhz"] for row in rows}) > 1 else ("cycles", "cycles")
@@ -205,9 +216,9 @@ def sensitivity(
     for at, layer in enumerate(dict.fromkeys(point.layer for point in points)):
         own = sorted((point for point in points if point.layer == layer), key=lambda point: point.achieved)
         x, style = [100 * (1 - point.achieved) for point in own], line_style(at)
-        axes.plot(x, [scale * point.quality for point in own], label=layer, **style)
+        axes.plot(x, [scale * point.quality for point in own], label=literal(layer), **style)
         second.plot(x, [point.cost for point in own], color=style["color"], linestyle="--", linewidth=1)
-    axes.plot([], [], color=INK, linestyle="--", linewidth=1, label=f"{cost} of the layer")
+    axes.plot([], [], color=INK, linestyle="--", linewidth=1, label=literal(f"{cost} of the layer", MOST_IN_TITLE))
     axes.grid(alpha=0.25)
     _second(second, f"{cost} of the layer", (0, None))
     return finish(

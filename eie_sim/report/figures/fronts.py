@@ -11,7 +11,7 @@ import numpy as np
 from eie_sim.errors import InputError, require_type
 from eie_sim.report.figures.curves import UNFIT_NOTE, plain_ticks
 from eie_sim.report.figures.rows import as_rows, hash_of, varying, words_for
-from eie_sim.report.figures.style import BLUE, GREY, INK, PALE, RED, SMALL, finish, line_style, nothing, on
+from eie_sim.report.figures.style import BLUE, GREY, INK, PALE, RED, SMALL, finish, line_style, literal, nothing, on
 from eie_sim.result import SimResult
 from eie_sim.sweep import Sweep
 from eie_sim.sweep import front as front_of
@@ -154,7 +154,7 @@ def roofline(results: Mapping[str, Any], axes: Axes | None = None, *, config_has
         axes.plot(
             roof.ops_per_byte,
             roof.gops,
-            label=f"{name}: {roof.gops:,.1f}, dense-equivalent {roof.dense_gops:,.1f}",
+            label=f"{literal(name)}: {roof.gops:,.1f}, dense-equivalent {roof.dense_gops:,.1f}",
             **style,
         )
         axes.plot(roof.ops_per_byte, roof.dense_gops, **style | {"markerfacecolor": "white"})

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from eie_sim.errors import InputError, require_type
+from eie_sim.report.figures.style import literal
 from eie_sim.result import config_hash as hash_parts
 from eie_sim.sweep import Sweep
 from eie_sim.sweep.axes import AXES, text_of
+from eie_sim.sweep.reading import is_row
 
 Row = Mapping[str, Any]
 
@@ -34,6 +36,8 @@ def as_rows(found: Any) -> list[Row]:
             missing = next((name for name in NEEDED if name not in row), None)
             if missing is not None:
                 raise InputError(f"rows[{at}]: must be a row of a sweep, {missing} is missing")
+            if not is_row(row):
+                raise InputError(f"rows[{at}]: must be a row of a sweep, what it needs is missing or of another kind")
             kept.append(row)
     return kept
 
@@ -54,7 +58,8 @@ def series_of(rows: Sequence[Row], axis: str, *without: str, by: str | None = No
         groups.setdefault(tuple(_text(name, row) for name in differing), []).append(row)
     named = {
         key: "".join(
-            f", {name} {text}" if name != "layer" else f", {text}" for name, text in zip(differing, key, strict=True)
+            f", {name} {literal(text)}" if name != "layer" else f", {literal(text)}"
+            for name, text in zip(differing, key, strict=True)
         )
         for key in groups
     }
@@ -71,7 +76,7 @@ def varying(rows: Sequence[Row], *without: str) -> list[str]:
 
 def words_for(row: Row, names: Sequence[str]) -> str:
     """Values of axes in words: n_pe 64, queue_depth 8."""
-    return ", ".join(f"{name} {_text(name, row)}" for name in names if row.get(name) is not None)
+    return ", ".join(f"{name} {literal(_text(name, row))}" for name in names if row.get(name) is not None)
 
 
 def hash_of(rows: Sequence[Row], given: str | None) -> str:

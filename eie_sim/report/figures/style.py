@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,9 +72,36 @@ LINES = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY, INK, GREY)
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 SUFFIXES = (".png", ".svg")
+MOST_LETTERS = 40
+"""Of a name on a figure."""
+
+MOST_IN_TITLE = 120
+"""Letters of a title, or of what is beside an axis."""
+
+MOST_ROWS = 8
+NOTES = 4
+"""Lines of a legend above the axes; of more names than these hold, the first are shown, and so many of the last, which
+tell what kinds of lines mean."""
+
+BACKENDS = {"png": "agg", "svg": "svg", "pdf": "pdf"}
+"""What draws each kind of file, whichever draws on the screen."""
+
 DPI = 150
 SMALL = 7.5
 """Points of the text on bars, in legends and in the corner."""
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """While a command draws: as matplotlib comes, whatever a file of settings says, so that the bytes are the same
+    everywhere; what it has to say of signs that its fonts lack is for nobody.
+    """
+    import matplotlib
+
+    with warnings.catch_warnings(), matplotlib.rc_context():
+        warnings.simplefilter("ignore", UserWarning)
+        matplotlib.rcdefaults()
+        yield
 
 
 def on(axes: Axes | None) -> Axes:
@@ -91,6 +120,14 @@ def on(axes: Axes | None) -> Axes:
         return Figure(layout="constrained").subplots()
 
 
+def literal(text: object, most: int = MOST_LETTERS) -> str:
+    """Text as it is: no formula, nothing unprintable, nothing that a legend leaves out; the middle of long ones cut."""
+    shown = "".join(each if each.isprintable() else repr(each)[1:-1] for each in str(text))
+    if len(shown) > most:
+        shown = f"{shown[: most // 2]}...{shown[3 - most // 2 :]}"
+    return ("\u200a" if shown.startswith("_") else "") + shown.replace("$", r"\$")
+
+
 def colour_of(name: str) -> str:
     """A component's colour; grey for one that has none."""
     return COLOURS.get(name, GREY)
@@ -106,14 +143,16 @@ def finish(
 ) -> Axes:
     """Title, axes with units, a quiet frame, the config hash in the corner, and a legend where it hides nothing."""
     pad = 6.0
-    names = axes.get_legend_handles_labels()[1]
+    handles, names = axes.get_legend_handles_labels()
     if legend_above and names:
         columns = _columns(axes, names)
+        handles, names = _fewer(handles, names, columns * MOST_ROWS)
         pad += 13.0 * -(-len(names) // columns)
-        legend(axes, ncols=columns, loc="lower left", bbox_to_anchor=(-0.01, 1.0), borderaxespad=0.1, columnspacing=1.2)
-    axes.set_title(title, loc="left", fontsize=10, color=INK, pad=pad)
-    axes.set_xlabel(xlabel, fontsize=9)
-    axes.set_ylabel(ylabel, fontsize=9)
+        placed: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (-0.01, 1.0), "borderaxespad": 0.1}
+        legend(axes, handles=handles, labels=names, ncols=columns, columnspacing=1.2, **placed)
+    axes.set_title(literal(title, MOST_IN_TITLE), loc="left", fontsize=10, color=INK, pad=pad)
+    axes.set_xlabel(literal(xlabel, MOST_IN_TITLE), fontsize=9)
+    axes.set_ylabel(literal(ylabel, MOST_IN_TITLE), fontsize=9)
     axes.tick_params(labelsize=8, colors=INK)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
@@ -130,6 +169,17 @@ def _columns(axes: Axes, names: Sequence[str]) -> int:
     return min(len(names), 6, max(1, int(width_points / (28 + 0.58 * SMALL * longest))))
 
 
+def _fewer(handles: list[Any], names: list[str], most: int) -> tuple[list[Any], list[str]]:
+    """The first and the last of more entries than a legend holds, and between them how many there are."""
+    if len(names) <= most:
+        return handles, names
+    from matplotlib.lines import Line2D
+
+    first, last = most - NOTES - 1, len(names) - NOTES
+    more = f"... {last - first:,} more"
+    return [*handles[:first], Line2D([], [], alpha=0), *handles[last:]], [*names[:first], more, *names[last:]]
+
+
 def legend(axes: Axes, **given: Any) -> None:
     """A legend without a frame. given : as `Axes.legend` takes it."""
     axes.legend(frameon=False, fontsize=SMALL, handlelength=1.4, **given)
@@ -138,7 +188,7 @@ def legend(axes: Axes, **given: Any) -> None:
 def corner(axes: Axes, config_hash: str) -> None:
     """The config hash, small, below the right end of the x axis."""
     axes.annotate(
-        f"config {config_hash}",
+        literal(f"config {config_hash}"),
         (1, 0),
         xytext=(0, -30),
         xycoords="axes fraction",
@@ -239,6 +289,7 @@ def _drawn(figure: Figure, kind: str, **settings: Any) -> bytes:
     made = io.BytesIO()
     metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
     given: Any = {"svg.hashsalt": "eie-sim", **settings}
-    with matplotlib.rc_context(given):
-        figure.savefig(made, format=kind, dpi=DPI, metadata=metadata)
+    with matplotlib.rc_context(given), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)  # fonts lack signs that a layer's name may have
+        figure.savefig(made, format=kind, backend=BACKENDS[kind], dpi=DPI, metadata=metadata)
     return made.getvalue()
