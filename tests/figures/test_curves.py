@@ -52,7 +52,7 @@ def test_crossings_are_where_the_drawn_curve_meets_the_level(values, level):
 def test_a_crossing_is_named(axes, designs):
     rows = of(designs, unit="eie", n_pe=4, queue_depth=4)
     cycles = [row["cycles"] for row in rows]
-    level = (min(cycles) * max(cycles)) ** 0.5
+    level = round((min(cycles) * max(cycles)) ** 0.5)
     es.figures.sparsity([*rows, *(row | {"cycles": level} for row in of(designs, runs_as="2:4"))], axes)
     named = [text for text in texts(axes) if text.startswith("as fast as nm-64 2:4\nat ")]
     assert len(named) == 1
