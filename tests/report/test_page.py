@@ -12,7 +12,7 @@ from reports import Read, column
 
 import eie_sim
 from eie_sim.report.network import sections
-from eie_sim.report.page.pictures import Picture, drawing
+from eie_sim.report.page.pictures import Picture
 from eie_sim.report.page.run import run_page
 from eie_sim.report.page.sweep import MOST_ROWS, sweep_page
 from eie_sim.sweep import front, knee, read_store
@@ -26,14 +26,12 @@ HOSTILE = [
 
 @pytest.fixture(scope="module")
 def report(made):
-    with drawing():
-        return run_page(json.loads(made))
+    return run_page(json.loads(made))
 
 
 @pytest.fixture(scope="module")
 def sweep(swept):
-    with drawing():
-        return sweep_page(read_store(swept), swept.name)
+    return sweep_page(read_store(swept), swept.name)
 
 
 def test_the_summary_comes_first_and_provenance_last(report, record):
@@ -111,8 +109,7 @@ def test_a_page_loads_nothing_and_runs_only_its_own_script(name, request):
 
 
 def test_a_page_is_the_same_bytes_again(report, record):
-    with drawing():
-        assert run_page(record).html == report.html
+    assert run_page(record).html == report.html
 
 
 def test_a_page_of_a_sweep_is_the_same_bytes_again(sweep, swept, undrawn):
@@ -131,8 +128,7 @@ def named(record, names):
 
 def test_names_stay_names(report, record, monkeypatch):
     """In figures too, which are drawn of layers with such names."""
-    with drawing():
-        hostile = run_page(named(record, HOSTILE)).html
+    hostile = run_page(named(record, HOSTILE)).html
     monkeypatch.setattr(Picture, "svg", lambda picture: "<svg></svg>")
     harmless = run_page(named(record, [f"fc{at}" for at in range(len(HOSTILE))])).html
     outside = re.compile("<svg.*?</svg>|<style>.*?</style>", re.DOTALL)
@@ -219,7 +215,7 @@ def test_no_damage_of_a_store_leads_to_a_traceback(swept, tmp_path_factory, data
         row[data.draw(st.sampled_from([name for name in row if name != "key"]))] = data.draw(st.sampled_from(SCALARS))
     path = tmp_path_factory.mktemp("store") / "x.jsonl"
     path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    with pytest.MonkeyPatch.context() as patch, drawing():
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Picture, "svg", lambda picture: "")
         assert sweep_page(read_store(path), "x.jsonl").html.endswith("</html>\n")
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from eie_sim.errors import as_array, require, require_int, require_type
+from eie_sim.report.figures.curves import plain_ticks
 from eie_sim.report.figures.style import BLUE, FAINT, GREY, LINES, SMALL, finish, ink_on, nothing, on, short
 from eie_sim.units.eie.matrix import EieMatrix
 
@@ -52,7 +53,7 @@ def spy(matrix: EieMatrix, axes: Axes | None = None, *, window: int = 128, confi
         axes,
         title=f"{title}; {100 * kept:.1f} % kept",
         xlabel="column (input)",
-        ylabel="row (output); row i belongs to PE i mod n_pe",
+        ylabel="row (output), row i on PE i mod n_pe",
         config_hash=config_hash,
     )
 
@@ -111,6 +112,7 @@ def weights(before: ArrayLike, after: ArrayLike, axes: Axes | None = None, *, co
     axes.stairs(after_counts, edges, fill=True, color=BLUE, alpha=0.8, label=words)
     axes.set_yscale("symlog", linthresh=1)
     axes.set_ylim(bottom=0)
+    plain_ticks(axes.yaxis)
     return finish(axes, title=title, xlabel="weight", ylabel="weights in a bin", config_hash=config_hash)
 
 

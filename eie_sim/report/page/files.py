@@ -8,7 +8,6 @@ from pathlib import Path
 from eie_sim.errors import InputError, refused, require
 from eie_sim.report.folder import LAYERS, RECORD, REPORT
 from eie_sim.report.page.frame import MARK, Page
-from eie_sim.report.page.pictures import drawing
 from eie_sim.report.page.run import run_page
 from eie_sim.report.page.sweep import sweep_page
 from eie_sim.report.reading import read_run
@@ -31,8 +30,7 @@ def place_of(run: Path) -> Path:
 
 def page_of(run: Path) -> Page:
     """The report of a run folder, or of the store of a sweep. Raises InputError as they are read."""
-    with drawing():
-        return run_page(read_run(run)) if run.is_dir() else sweep_page(read_store(run), run.name)
+    return run_page(read_run(run)) if run.is_dir() else sweep_page(read_store(run), run.name)
 
 
 def report_path(run: Path, out: Path | None) -> Path:
@@ -83,8 +81,7 @@ def _write_figures(page: Page, folder: Path) -> list[Path]:
     except OSError as error:
         raise InputError(f"figures={folder}: cannot be written: {error.strerror}") from error
     paths = [(one, folder / f"{one.name}{suffix}") for one in page.pictures for suffix in (".png", ".svg")]
-    with drawing():
-        return [save(one.axes, path) for one, path in paths]
+    return [save(one.axes, path) for one, path in paths]
 
 
 def _default(run: Path) -> Path:
