@@ -78,6 +78,13 @@ def everything(matrix, activity, result, designs, weights):
     drawn = {
         "classes": lambda a: f.classes({"fc1": result.stats["classes"]}, a, config_hash=result.config_hash),
         "energy": lambda a: f.energy({"fc1": report.by_component}, a, config_hash=result.config_hash),
+        "storage": lambda a: f.storage({"fc1": {"weights": 8}}, a, config_hash=result.config_hash),
+        "sensitivity": lambda a: f.sensitivity(
+            [Point("fc1", 0.5, 0.5, 50, 0.9, 120.0)], a, config_hash=result.config_hash
+        ),
+        "batches": lambda a: f.batches(
+            [{"name": "2:4", "unit": "nm", "batch": 1, "time_us": 2.0}], a, config_hash=result.config_hash
+        ),
         "footprint": lambda a: f.footprint(es.footprint(matrix), a, config_hash=result.config_hash),
         "roofline": lambda a: f.roofline({"fc1": result}, a, config_hash=result.config_hash),
         "spy": lambda a: f.spy(matrix, a, config_hash=result.config_hash),
@@ -89,6 +96,7 @@ def everything(matrix, activity, result, designs, weights):
         "scaling": lambda a: f.scaling(eie, a),
         "pareto": lambda a: f.pareto(eie, axes=a),
     }
+    assert {*drawn} == {*f.__all__} - {"COLOURS", "save", "svg"}
     return drawn.items()
 
 

@@ -22,7 +22,7 @@ def batches(
 ) -> Axes:
     """Time per vector over the batch, a line per candidate: dense grey, N:M blue, EIE orange; the sparser the darker.
 
-    rows : to_dict() of what `es.compare` returns, or the rows of `eie-sim compare --json`
+    rows : to_dict() of what `es.compare.compare` returns, or the rows of `eie-sim compare --json`
     key : time_us (weights in SRAM) or time_us_dram
     """
     require_type("rows", rows, list, tuple)

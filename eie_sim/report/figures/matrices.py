@@ -47,13 +47,16 @@ def spy(matrix: EieMatrix, axes: Axes | None = None, *, window: int = 128, confi
             value, ink = matrix.codebook[codes[row, column]], ink_on(colours[row % matrix.n_pe])
             axes.text(column, row, short(float(value)), ha="center", va="center", fontsize=SMALL, color=ink)
         axes.set_xticks(range(n_in))
+        ylabel = "row (output)"
         axes.set_yticks(range(n_out), [f"{row}  PE {row % matrix.n_pe}" for row in range(n_out)])
+    else:
+        ylabel = "row (output), row i on PE i mod n_pe"
     kept = matrix.density
     return finish(
         axes,
         title=f"{title}; {100 * kept:.1f} % kept",
         xlabel="column (input)",
-        ylabel="row (output), row i on PE i mod n_pe",
+        ylabel=ylabel,
         config_hash=config_hash,
     )
 
