@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from eie_sim import archive as archive
+    from eie_sim import compare as compare
     from eie_sim import deep_compression as deep_compression
     from eie_sim import energy as energy
     from eie_sim import prune as prune
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from eie_sim.inputs import compare_inputs as compare_inputs
     from eie_sim.quantize import Scales as Scales
     from eie_sim.report import figures as figures
+    from eie_sim.report import trace as trace
     from eie_sim.result import SimResult as SimResult
     from eie_sim.run import run_network as run_network
     from eie_sim.units.eie.activity import Activity as Activity
@@ -61,8 +63,8 @@ _HOME = {
 }
 _MODULES = {
     name: f"eie_sim.{name}"
-    for name in ("archive", "deep_compression", "energy", "prune", "pruning", "sweep", "workload")
-} | {"figures": "eie_sim.report.figures"}
+    for name in ("archive", "compare", "deep_compression", "energy", "prune", "pruning", "sweep", "workload")
+} | {"figures": "eie_sim.report.figures", "trace": "eie_sim.report.trace"}
 
 __all__ = ["__version__", *_HOME, *_MODULES]  # noqa: PLE0604  keys of the dict above, all strings
 

@@ -19,13 +19,13 @@
 import pandas as pd
 
 import eie_sim as es
-from eie_sim.report.trace import blocks
 
 layer = es.load("hand-8x8").layers[0]
 config = es.EieConfig(n_pe=4, queue_depth=2)
 matrix = es.EieMatrix.from_dense(layer.weights, n_pe=config.n_pe)
+result = es.simulate(matrix, layer.activations, config)
 pe_names = ["PE 0", "PE 1", "PE 2", "PE 3"]
-axes = es.figures.spy(matrix)
+axes = es.figures.spy(matrix, config_hash=result.config_hash)
 
 # %% [markdown]
 # Rows are dealt to the PEs like cards: row i belongs to PE i mod 4, so each PE has two rows, in one colour. A PE holds
@@ -45,7 +45,6 @@ pd.DataFrame(matrix.pointers, columns=pe_names).rename_axis("column")
 # next row, the PE has no entry in that column.
 
 # %%
-result = es.simulate(matrix, layer.activations, config)
 result
 
 # %%
@@ -59,7 +58,7 @@ taken.assign(broadcast=activity.sent_at)
 # PE 0: it has two weights in each of the first columns, takes two cycles for each, and falls behind.
 
 # %%
-print(*(line for block in blocks(activity, config, 3, 8) for line in block), sep="\n")
+print(*(line for block in es.trace.blocks(activity, config, 3, 8) for line in block), sep="\n")
 
 # %% [markdown]
 # The same, cycle by cycle, with every product and sum; a column in brackets is being taken from the queue. In one of
@@ -82,7 +81,8 @@ axes = es.figures.queues(activity)
 
 # %%
 depths = {depth: es.simulate(matrix, layer.activations, es.EieConfig(n_pe=4, queue_depth=depth)) for depth in (1, 2, 8)}
-axes = es.figures.classes({f"depth {depth}": run.stats["classes"] for depth, run in depths.items()})
+classes = {f"depth {depth}": run.stats["classes"] for depth, run in depths.items()}
+axes = es.figures.classes(classes, config_hash=[run.config_hash for run in depths.values()])
 
 # %% [markdown]
 # Every PE-cycle has one class. The work, `weight`, takes as many cycles in each bar, but of a shorter run they are a

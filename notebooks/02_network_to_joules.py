@@ -42,7 +42,9 @@ axes = es.figures.weights(network.dense_layers[1].weights, network.layers[1].wei
 # are gone. What is left has moved outwards, because the network was trained again to make up for what it lost.
 
 # %%
-axes = es.figures.classes({layer.layer.name: layer.result.stats["classes"] for layer in run.layers})
+config_hash = run.layers[0].result.config_hash
+classes = {layer.layer.name: layer.result.stats["classes"] for layer in run.layers}
+axes = es.figures.classes(classes, config_hash=config_hash)
 
 # %% [markdown]
 # Where the PE-cycles go. Only `weight` is work. `empty` is an activation for which a PE has no weight at all, which
@@ -50,7 +52,8 @@ axes = es.figures.classes({layer.layer.name: layer.result.stats["classes"] for l
 # layer has fewer outputs than there are PEs, so that some PEs have nothing but them.
 
 # %%
-axes = es.figures.energy({layer.layer.name: layer.energy.by_component for layer in run.layers})
+energies = {layer.layer.name: layer.energy.by_component for layer in run.layers}
+axes = es.figures.energy(energies, config_hash=config_hash)
 
 # %% [markdown]
 # Where the energy goes, for all images together. Reading pointers (`ptr_read`) is the largest part: for every
@@ -70,7 +73,8 @@ pd.DataFrame(
 ).round(1)
 
 # %%
-axes = es.figures.energy({name: each.by_component for name, each in totals.items()})
+hashes = [each.layers[0].result.config_hash for each in runs.values()]
+axes = es.figures.energy({name: each.by_component for name, each in totals.items()}, config_hash=hashes)
 
 # %% [markdown]
 # The same network on more and more PEs. Cycles fall, but less and less, while every PE reads its own pointers for every

@@ -19,11 +19,10 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 import eie_sim as es
-from eie_sim.compare import compare
 
 network = es.load("digits-mlp")
 chip = es.TensorCoreConfig.preset("nm-64")
-rows = [row.to_dict() for row in compare(network, chip, layer="fc2", batches=(1, 8, 64))]
+rows = [row.to_dict() for row in es.compare.compare(network, chip, layer="fc2", batches=(1, 8, 64))]
 columns = ["batch", "name", "accuracy", "weight_bytes", "cycles", "energy_nj", "utilisation"]
 pd.DataFrame(rows)[columns].round(3)
 
@@ -45,7 +44,8 @@ axes = es.figures.batches(rows, right, key="time_us_dram")
 # %%
 layer = network.layer("fc2").layers[0]
 matrix = es.EieMatrix.from_dense(layer.weights, bias=layer.bias, n_pe=64)
-axes = es.figures.footprint(es.footprint(matrix))
+own = es.simulate(matrix, layer.activations, es.EieConfig())
+axes = es.figures.footprint(es.footprint(matrix), config_hash=own.config_hash)
 
 # %% [markdown]
 # Why EIE has so many bytes: the layer in every format that the package counts. EIE's weights and gaps are the smallest
@@ -54,8 +54,8 @@ axes = es.figures.footprint(es.footprint(matrix))
 # pruned freely.
 
 # %%
-figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.8), layout="constrained")
-axes = es.figures.roofline({"EIE": es.simulate(matrix, layer.activations, es.EieConfig())}, left)
+figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.8), layout="constrained", sharey=True)
+axes = es.figures.roofline({"EIE": own}, left)
 shape = (layer.n_out, layer.n_in, len(layer.activations))
 patterns = {"dense": (1, 1), "2:4": (2, 4), "1:4": (1, 4)}
 gemms = {name: es.simulate_gemm(*shape, chip, n_keep=n, m_group=m) for name, (n, m) in patterns.items()}

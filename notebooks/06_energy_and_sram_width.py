@@ -43,7 +43,8 @@ pd.DataFrame(
 # smallest.
 
 # %%
-axes = es.figures.energy({name: es.energy.account(run).by_component for name, run in runs.items()})
+energies = {name: es.energy.account(run).by_component for name, run in runs.items()}
+axes = es.figures.energy(energies, config_hash=[run.config_hash for run in runs.values()])
 
 # %% [markdown]
 # The two effects together are `spmat_read`, the largest part; all others stay what they are. It falls with the width,

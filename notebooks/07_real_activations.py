@@ -29,9 +29,9 @@ frame.drop(columns=["n_vector", "load_balance"]).round(3)
 
 # %%
 cycles = frame.pivot(index="layer", columns="inputs", values="cycles_per_vector")
-axes = cycles.plot.bar(rot=0, xlabel="", ylabel="cycles per vector").legend(
-    loc="lower left", bbox_to_anchor=(0, 1), ncols=3
-)
+axes = cycles.plot.bar(rot=0, xlabel="", ylabel="cycles per vector", width=0.8)
+values = [axes.bar_label(bars, fmt="%.0f", fontsize=8) for bars in axes.containers]
+legend = axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
 
 # %% [markdown]
 # The density is the same in all three, but the cycles are not. In the first two layers real activations cost clearly

@@ -51,6 +51,7 @@ rows.sort_values("accuracy").round(3)
 
 # %%
 axes = rows.sort_values("accuracy").plot.barh(x="name", y="accuracy", xlabel="accuracy", ylabel="", legend=False)
+values = axes.bar_label(axes.containers[0], fmt="%.3f", padding=3)
 
 # %% [markdown]
 # The three best criteria, each pruned just as far as a budget of cycles per vector asks for, with the simulator as the

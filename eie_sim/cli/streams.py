@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import sys
 from contextlib import suppress
@@ -11,7 +12,12 @@ from typing import TextIO
 
 
 def prepare() -> None:
-    """Give closed streams a place to write to, and let characters that a stream cannot hold become escapes."""
+    """Give closed streams a place to write to, and let characters that a stream cannot hold become escapes.
+
+    Commands draw into files only, so matplotlib is told of no display, and what it says of its own folders is left out.
+    """
+    os.environ["MPLBACKEND"] = "agg"  # one that it does not know would end in its traceback
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:

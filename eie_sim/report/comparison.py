@@ -10,7 +10,7 @@ from rich.table import Table
 from eie_sim.compare import Figures
 from eie_sim.compare.eie import as_large_as
 from eie_sim.report import figures
-from eie_sim.report.figures.style import require_file, write_figure
+from eie_sim.report.figures.style import drawing, named, require_file, write_figure
 from eie_sim.report.network import Record, percent
 from eie_sim.report.record import versions
 from eie_sim.report.text import rows
@@ -146,6 +146,7 @@ def require_figure(path: Path) -> Path:
     return require_file("figure", path, FIGURE_SUFFIXES)
 
 
+@drawing()
 def draw_comparison(record: Record, path: Path) -> None:
     """Time per vector over the batch, a line per candidate, weights in SRAM and from DRAM. Raises InputError."""
     from matplotlib.figure import Figure
@@ -157,5 +158,7 @@ def draw_comparison(record: Record, path: Path) -> None:
     right.set_ylabel("")
     right.get_legend().remove()
     layer = "" if record["layer"] is None else f"/{record['layer']}"
-    drawn.suptitle(f"{record['network']}{layer}: {record['macs_per_cycle']:,} MACs a cycle, {record['preset']} and EIE")
+    given = named(f"{record['network']}{layer}")
+    words = f"{given}: {record['macs_per_cycle']:,} MACs a cycle, {record['preset']} and EIE"
+    drawn.suptitle(words, parse_math=False)
     write_figure(drawn, path)

@@ -16,6 +16,7 @@ from eie_sim.prune.sensitivity import Point
 from eie_sim.pruning import QUALITIES, Choice, costed_on, measured_on, training
 from eie_sim.recipe import Recipe
 from eie_sim.report import figures
+from eie_sim.report.figures.style import drawing
 from eie_sim.report.network import Record, percent
 from eie_sim.report.record import network_record, versions
 from eie_sim.report.text import rows
@@ -174,6 +175,7 @@ def points_table(record: Record) -> Table:
     return rows(headings, cells, text={0})
 
 
+@drawing()
 def draw_points(points: Sequence[Point], record: Record, path: Path) -> None:
     """Quality and cost of a scan against sparsity, as PNG or SVG. Raises InputError."""
     from matplotlib.figure import Figure

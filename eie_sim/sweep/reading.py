@@ -65,7 +65,7 @@ def _stored(said: Path, lines: list[bytes], damaged: int) -> Stored:
             row = json.loads(line, object_pairs_hook=_shared)
         except ValueError as error:
             raise InputError(f"store={said}: was changed while it was read; try again") from error
-        if _is_row(row):
+        if is_row(row):
             rows.append(row)
         else:
             damaged += 1
@@ -94,10 +94,11 @@ _FIGURES = {**FIGURES, **EIE_FIGURES, **NM_FIGURES}.keys() - {*_TEXTS, *_FLAGS}
 _NUMBERS = {unit: ("density", *(_FIGURES | set(needed))) for unit, needed in _NEEDED.items()}
 """Columns by what they hold; each may be missing, or None, where it is not needed."""
 
-LARGEST = 1e30
+LARGEST = 1e150
+"""Of a figure; products and the margins of a log scale stay finite."""
 
 
-def _is_row(row: dict[str, Any]) -> bool:
+def is_row(row: dict[str, Any]) -> bool:
     """Whether what everybody relies on is there, and of its kind."""
     named = isinstance(row.get("workload"), str) and row.get("unit") in _NEEDED
     texts = all(isinstance(row.get(name, ""), str) for name in _TEXTS)
@@ -106,9 +107,11 @@ def _is_row(row: dict[str, Any]) -> bool:
     if row.get("error") is not None:
         return True
     flags = isinstance(row.get("fits"), bool) and isinstance(row.get("verified"), bool | None)
-    counts = all(type(row.get(name, 1)) is int for name in _COUNTS) and row.get("n_pe", 1) > 0
+    counts = all(type(row.get(name, 1)) is int for name in _COUNTS)
+    positive = all(row.get(name, 1) != 0 for name in ("clock_mhz", "n_pe", "queue_depth"))
     needed = all(row.get(name) is not None for name in (*_NEEDED[row["unit"]], *_NAMED[row["unit"]]))
-    return flags and counts and needed and all(_is_figure(row.get(name)) for name in _NUMBERS[row["unit"]])
+    numbers = all(_is_figure(row.get(name)) for name in _NUMBERS[row["unit"]])
+    return flags and counts and positive and needed and numbers
 
 
 def _is_figure(value: Any) -> bool:

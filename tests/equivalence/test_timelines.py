@@ -167,6 +167,31 @@ def test_every_slice_is_one_of_the_timeline_and_none_is_missing(window):
             assert freed[args["slowest_pe"]] == max(freed)
 
 
+@settings(max_examples=10)
+@given(windows())
+def test_the_file_is_of_the_trace_event_format(window):
+    """Fields of the JSON object format by phase, and no two slices of a track at the same time."""
+    fields = {
+        "X": {"ph", "pid", "tid", "cat", "name", "ts", "dur", "args"},
+        "C": {"ph", "pid", "name", "ts", "args"},
+        "M": {"ph", "pid", "tid", "name", "args"},
+    }
+    record, events = chrome(*window)
+    assert set(record) == {"traceEvents", "otherData"}
+    free_at = defaultdict(int)
+    for event in events:
+        assert set(event) == fields[event["ph"]]
+        assert {type(event[name]) for name in ("pid", "tid", "ts", "dur") if name in event} == {int}
+        if event["ph"] == "M":
+            assert event["name"] in ("process_name", "thread_name", "thread_sort_index")
+        elif event["ph"] == "C":
+            assert {type(value) for value in event["args"].values()} == {int}
+        else:
+            assert event["dur"] > 0
+            assert event["ts"] >= free_at[event["tid"]]
+            free_at[event["tid"]] = event["ts"] + event["dur"]
+
+
 @settings(max_examples=30)
 @given(windows())
 def test_counters_are_the_queues_of_every_cycle(window):

@@ -19,12 +19,18 @@ counts = st.lists(st.fixed_dictionaries(dict.fromkeys(CLASSES, st.integers(0, 10
 
 
 def bars_on(axes):
-    """Width of every bar by part and place, and its colour by part: [(part, y, left, width)], {part: colour}."""
-    bars, colours = [], {}
-    for container, part in zip(axes.containers, labels(axes), strict=True):
-        for bar in container:
-            bars.append((part, round(bar.get_y() + bar.get_height() / 2), bar.get_x(), bar.get_width()))
-            colours[part] = to_hex(bar.get_facecolor())
+    """Width of every bar by kind and place, and its colour by kind: [(kind, y, left, width)], {kind: colour}.
+
+    A kind is what the legend calls the colour: a part, or several.
+    """
+    handles, kinds = axes.get_legend_handles_labels()
+    colours = {kind: to_hex(handle[0].get_facecolor()) for handle, kind in zip(handles, kinds, strict=True)}
+    kind_of = {colour: kind for kind, colour in colours.items()}
+    bars = [
+        (kind_of[to_hex(bar.get_facecolor())], round(bar.get_y() + bar.get_height() / 2), bar.get_x(), bar.get_width())
+        for container in axes.containers
+        for bar in container
+    ]
     return bars, colours
 
 
@@ -71,6 +77,17 @@ def test_formats_are_those_of_the_footprint(axes, matrix):
         assert total == pytest.approx(each.total_bits / factor)
     names = [tick.get_text() for tick in axes.get_yticklabels()]
     assert names == [each.name if each.valid else f"{each.name} (cannot hold it)" for each in formats.values()]
+
+
+def test_a_colour_is_in_the_legend_once_with_all_parts_that_have_it(axes, matrix):
+    formats = es.footprint(matrix)
+    es.figures.footprint(formats, axes)
+    _, colours = bars_on(axes)
+    assert len({*colours.values()}) == len(colours) == len(labels(axes))
+    drawn = {part for each in formats.values() for part, bits in each.parts.items() if bits}
+    assert {part: colour for kind, colour in colours.items() for part in kind.split(", ")} == {
+        part: COLOURS[part] for part in drawn
+    }
 
 
 def test_what_does_not_fit_is_marked(axes):

@@ -29,6 +29,14 @@ def test_sparsity_draws_the_cycles_of_every_row_and_the_ideal(axes, designs):
     assert axes.get_ylabel() == "cycles (all vectors)"
 
 
+def test_no_two_level_lines_look_alike(axes, designs):
+    product = of(designs, runs_as="2:4")[0]
+    kinds = [product | {"runs_as": f"{n}:16", "n_keep": n, "m_group": 16} for n in range(1, 13)]
+    es.figures.sparsity([*of(designs, unit="eie"), *kinds], axes)
+    levels = [one for one in axes.lines if str(one.get_label()).startswith("nm-64")]
+    assert len({(one.get_color(), str(one._dash_pattern)) for one in levels}) == len(levels) == 12
+
+
 def test_designs_of_several_clocks_are_drawn_in_time(axes):
     rows = es.sweep.run("digits-mlp", grid={"density": [0.1, 0.5], "clock_mhz": [400, 800]}, workers=1).rows
     es.figures.sparsity(rows, axes)
@@ -52,7 +60,7 @@ def test_crossings_are_where_the_drawn_curve_meets_the_level(values, level):
 def test_a_crossing_is_named(axes, designs):
     rows = of(designs, unit="eie", n_pe=4, queue_depth=4)
     cycles = [row["cycles"] for row in rows]
-    level = (min(cycles) * max(cycles)) ** 0.5
+    level = round((min(cycles) * max(cycles)) ** 0.5)
     es.figures.sparsity([*rows, *(row | {"cycles": level} for row in of(designs, runs_as="2:4"))], axes)
     named = [text for text in texts(axes) if text.startswith("as fast as nm-64 2:4\nat ")]
     assert len(named) == 1

@@ -1,11 +1,14 @@
 """Fronts are those of the sweep, with the knee by name; roofs follow from the design by hand."""
 
+import re
+
 import pytest
 from drawn import line, texts
 from matplotlib.figure import Figure
 
 import eie_sim as es
 from eie_sim.report.figures.curves import UNFIT_NOTE
+from eie_sim.report.figures.style import joint_hash
 
 
 def test_the_front_and_its_knee_are_the_sweeps(axes, designs):
@@ -53,6 +56,7 @@ def test_a_roof_by_hand(axes):
     x, y = line(axes, "dense: 0.8 GOP/s, Spmat SRAM 3.2 GB/s")
     assert max(y) == pytest.approx(0.8)
     assert y[0] == pytest.approx(3.2 * x[0])
+    assert (x[0], x[-1]) == pytest.approx((0.25 / 2, 1.0 * 2))  # the edge of the roof, the point, and as much again
     filled, hollow, ceiling = axes.lines[1:4]
     assert (filled.get_xdata()[0], filled.get_ydata()[0]) == (1.0, 0.4)
     assert hollow.get_ydata()[0] == 4.0
@@ -68,6 +72,30 @@ def test_no_layer_is_above_its_roofs(axes, result):
         assert filled.get_ydata()[0] <= max(roof.get_ydata())
         assert hollow.get_ydata()[0] <= max(ceiling.get_ydata())
         assert max(ceiling.get_ydata()) == pytest.approx(max(roof.get_ydata()) * one.dense_macs / one.effectual_macs)
+
+
+def test_a_roofline_has_the_hash_of_its_results(axes, result, matrix, inputs):
+    assert f"config {result.config_hash}" in texts(es.figures.roofline({"layer": result}, axes))
+    deeper = es.simulate(matrix, inputs, es.EieConfig(n_pe=4, queue_depth=9))
+    both = joint_hash({result.config_hash, deeper.config_hash})
+    again = es.figures.roofline({"a": result, "b": deeper}, Figure().subplots())
+    assert f"config {both}" in texts(again)
+    assert both not in (result.config_hash, deeper.config_hash)
+
+
+def test_log_scales_have_plain_numbers(result, designs, weights):
+    eie = [row for row in designs if row["unit"] == "eie"]
+    for axes in (
+        es.figures.roofline({"layer": result}, Figure().subplots()),
+        es.figures.sparsity(designs, Figure().subplots()),
+        es.figures.pareto(eie, axes=Figure().subplots()),
+        es.figures.weights(weights, weights, Figure().subplots()),
+    ):
+        axes.figure.draw_without_rendering()
+        for axis in (axes.xaxis, axes.yaxis):
+            shown = [label.get_text() for label in axis.get_ticklabels(which="both")]
+            assert any(shown)
+            assert all(re.fullmatch("[-\u2212]?[0-9.]+(e[-+][0-9]+)?[kMG]?|", text) for text in shown), shown
 
 
 def test_roofs_of_nothing_of_two_designs_and_of_no_result(axes, matrix, inputs, result):

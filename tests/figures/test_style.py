@@ -4,17 +4,21 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import combinations
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from drawn import texts
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 import eie_sim as es
-from eie_sim.report.figures.style import COLOURS, LINES, short, unit_for
+from eie_sim.prune.sensitivity import Point
+from eie_sim.report.figures.style import COLOURS, HAIR_SPACE, LINES, LONG, joint_hash, named, printable, short, unit_for
 
 # Simulation of missing cones in linear RGB: Machado, Oliveira, Fernandes 2009, table 1, severity 1.
 MISSING_CONES = {
@@ -74,6 +78,13 @@ def everything(matrix, activity, result, designs, weights):
     drawn = {
         "classes": lambda a: f.classes({"fc1": result.stats["classes"]}, a, config_hash=result.config_hash),
         "energy": lambda a: f.energy({"fc1": report.by_component}, a, config_hash=result.config_hash),
+        "storage": lambda a: f.storage({"fc1": {"weights": 8}}, a, config_hash=result.config_hash),
+        "sensitivity": lambda a: f.sensitivity(
+            [Point("fc1", 0.5, 0.5, 50, 0.9, 120.0)], a, config_hash=result.config_hash
+        ),
+        "batches": lambda a: f.batches(
+            [{"name": "2:4", "unit": "nm", "batch": 1, "time_us": 2.0}], a, config_hash=result.config_hash
+        ),
         "footprint": lambda a: f.footprint(es.footprint(matrix), a, config_hash=result.config_hash),
         "roofline": lambda a: f.roofline({"fc1": result}, a, config_hash=result.config_hash),
         "spy": lambda a: f.spy(matrix, a, config_hash=result.config_hash),
@@ -85,6 +96,7 @@ def everything(matrix, activity, result, designs, weights):
         "scaling": lambda a: f.scaling(eie, a),
         "pareto": lambda a: f.pareto(eie, axes=a),
     }
+    assert {*drawn} == {*f.__all__} - {"COLOURS", "save", "svg"}
     return drawn.items()
 
 
@@ -97,6 +109,72 @@ def test_every_figure_draws_on_its_axes_and_names_its_config(matrix, activity, r
         assert axes.get_title(loc="left"), name
         assert axes.get_xlabel(), name
         axes.figure.draw_without_rendering()
+
+
+def test_the_hash_is_below_the_label_of_the_x_axis(matrix, activity, result, designs, weights):
+    for name, draw in everything(matrix, activity, result, designs, weights):
+        axes = draw(Figure(figsize=(2.6, 2.2), dpi=100).subplots())
+        axes.figure.draw_without_rendering()
+        corner = next(text for text in axes.texts if text.get_gid() == "config-hash")
+        assert corner.get_window_extent().y1 <= axes.xaxis.label.get_window_extent().y0, name
+
+
+names = st.text(st.sampled_from("a_$^{}\\%&<x \n\0\u202e\u6f22\ud800"), max_size=60)
+
+
+def with_names(name, result, activity, designs):
+    """Every figure that has names in it, with this one: in bars, legends, titles, labels and annotations."""
+    f, classes = es.figures, result.stats["classes"]
+    rows = [row | {"layer": name} for row in designs if row["unit"] == "eie"]
+    rows.append(rows[0] | {"layer": "fc1", "cycles": 10**9})  # so that layers are told apart; never the knee
+    batch = {"name": name, "unit": "nm", "batch": 1, "time_us": 2.0}
+    yield lambda a: f.classes({name: classes}, a, unfit=(name,), config_hash=name)
+    yield lambda a: f.storage({"fc1": {name: 8}}, a, title=name, config_hash=[name, "b"])
+    yield lambda a: f.energy({name: {name: 8}}, a, label=name)
+    yield lambda a: f.occupancy(replace(activity, label=name, config_hash=name), a)
+    yield lambda a: f.queues(replace(activity, label=name, config_hash=name), a)
+    yield lambda a: f.roofline({name: result}, a, config_hash=name)
+    yield lambda a: f.sensitivity([Point(name, 0.5, 0.5, 50, 0.9, 120.0)], a, quality=name, cost=name)
+    yield lambda a: f.batches([batch, batch | {"name": "other"}], a)
+    for draw in (f.sparsity, f.balance, f.scaling, f.pareto):
+        yield lambda a, draw=draw: draw(rows, axes=a)
+
+
+def check_is_written(name, draw):
+    axes = draw(Figure(figsize=(12, 6)).subplots())
+    svg = ElementTree.fromstring(es.figures.svg(axes))
+    texts = ["".join(one.itertext()).replace(HAIR_SPACE, "") for one in svg.iter() if one.tag.endswith("}text")]
+    assert any(named(name).replace(HAIR_SPACE, "").strip() in text for text in texts)
+    assert texts == list(map(printable, texts))
+
+
+def test_a_name_of_no_letters_is_written_as_it_is_in_every_figure(result, activity, designs):
+    name = "_a$x$_{ \\frac$\0\ud800"
+    for draw in with_names(name, result, activity, designs):
+        check_is_written(name, draw)
+
+
+@settings(max_examples=10)
+@given(names, st.integers(0, 11))
+def test_any_name_is_written_as_it_is(result, activity, designs, name, at):
+    check_is_written(name, list(with_names(name, result, activity, designs))[at])
+
+
+@given(st.text(max_size=200))
+def test_names_are_short_printable_seen_by_legends_and_stay_so(name):
+    shown = named(name)
+    assert 0 < len(shown) <= LONG + 1
+    assert not shown.startswith("_")
+    assert printable(shown.removeprefix(HAIR_SPACE)) == shown.removeprefix(HAIR_SPACE)
+    assert named(shown.removeprefix(HAIR_SPACE)) == shown
+    plain = name.isprintable() and len(name) <= LONG and name[:1] not in ("", "_")
+    assert not plain or shown == name
+
+
+def test_the_hash_of_several_designs_is_of_all_of_them_in_any_order():
+    assert joint_hash("a") == joint_hash(["a", "a"]) == "a"
+    assert joint_hash([]) == ""
+    assert joint_hash(["b", "a"]) == joint_hash(["a", "b", "a"]) != joint_hash(["a", "c"])
 
 
 @pytest.mark.parametrize("suffix", [".png", ".svg"])

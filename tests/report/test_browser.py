@@ -105,3 +105,11 @@ def test_a_sweep_in_a_browser(browser, ask, swept, tmp_path, undrawn):
     assert values[len(there) :] == [None] * 12, "what failed has no cycles, and is last"
     assert browser.errors == []
     assert set(browser.requests) == {out.as_uri()}
+
+
+def test_numbers_lists_and_words_have_one_order_whatever_comes_first(browser, report):
+    browser.open(report)
+    values = [3, "n/a", -1, "10", 1e5, [2, 1], "9", [1, 5], 0.5]
+    expected = [-1, 0.5, 3, 1e5, [1, 5], [2, 1], "9", "10", "n/a"]
+    for turned in (values, values[::-1], values[4:] + values[:4]):
+        assert browser.value(f"{json.dumps(turned)}.sort(compared)") == expected

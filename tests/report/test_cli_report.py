@@ -1,7 +1,10 @@
 """eie-sim report: what it writes, prints and exits with, and what it refuses before anything is written."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -122,6 +125,18 @@ def test_a_full_disk_is_one_line(ask, run, monkeypatch, undrawn):
     code, _, err = ask("report", run)
     assert (code, err) == (2, f"error: out={run / 'report.html'}: cannot be written: No space left on device\n")
     assert names(run) == ["layers.csv", "run.json"]
+
+
+def test_neither_settings_nor_displays_nor_hash_seeds_change_a_byte(ask, run, tmp_path):
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\nfont.size: 30\nno setting\n")
+    elsewhere = {"MPLBACKEND": "nonsense", "MPLCONFIGDIR": os.devnull, "PYTHONHASHSEED": "7"}
+    program = "import sys; from eie_sim.cli import main; sys.exit(main(sys.argv[1:]))"
+    words = [sys.executable, "-c", program, "report", "run", "--out", "page.html"]
+    given = {"cwd": tmp_path, "env": os.environ | elsewhere, "timeout": 120}
+    done = subprocess.run(words, check=False, capture_output=True, text=True, **given)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "report: page.html\nverified\n", "")
+    assert ask("report", run)[0] == 0
+    assert (tmp_path / "page.html").read_bytes() == (run / "report.html").read_bytes()
 
 
 def test_help_has_an_example(ask):

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from reports import Read, column
 
 import eie_sim
+from eie_sim.report.figures.style import drawing
 from eie_sim.report.network import sections
-from eie_sim.report.page.pictures import Picture, drawing
+from eie_sim.report.page.pictures import Picture
 from eie_sim.report.page.run import run_page
 from eie_sim.report.page.sweep import MOST_ROWS, sweep_page
 from eie_sim.sweep import front, knee, read_store

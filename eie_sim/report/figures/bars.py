@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,8 +13,10 @@ from eie_sim.report.figures.style import (
     SMALL,
     by_colour,
     colour_of,
+    drawing,
     finish,
     ink_on,
+    named,
     nothing,
     on,
     short,
@@ -34,24 +36,33 @@ BITS = ((8.0, "bytes"), (8e3, "kB"), (8e6, "MB"), (8e9, "GB"))
 LABELLED = 0.055
 """Share of the longest bar from which a part has its value written on it."""
 
+MOST_WRITTEN = 40
+"""Most bars that have a name and values each; of more, some have a name."""
+
+LARGEST = 1e300
+"""Of an amount; sums of some stay finite."""
+
 MAX_PICTURES = 40
 """Pictures of one file, one below the other."""
 
 UNFIT = "does not fit"
 
 
-def classes(parts: Parts, axes: Axes | None = None, *, unfit: Collection[str] = (), config_hash: str = "") -> Axes:
+def classes(
+    parts: Parts, axes: Axes | None = None, *, unfit: Collection[str] = (), config_hash: str | Collection[str] = ""
+) -> Axes:
     """Share of PE-cycles in each class, a bar for each name.
 
     parts : PE-cycles by name and class, as `result.stats["classes"]`
     unfit : names of what does not fit the memories, which is said
+    config_hash : of the design, or of each
     """
     title = "PE-cycles by class"
-    named = _checked(parts)
-    totals = {name: sum(own.values()) for name, own in named.items()}
+    parts = _checked(parts)
+    totals = {name: sum(own.values()) for name, own in parts.items()}
     shares = {
         name: {part: 100 * value / totals[name] if totals[name] else 0.0 for part, value in own.items()}
-        for name, own in named.items()
+        for name, own in parts.items()
     }
     axes = on(axes)
     if not any(totals.values()):
@@ -67,12 +78,13 @@ def energy(
     axes: Axes | None = None,
     *,
     unfit: Collection[str] = (),
-    config_hash: str = "",
+    config_hash: str | Collection[str] = "",
     label: str = "energy",
 ) -> Axes:
     """Energy by component, a bar for each name.
 
     parts : pJ by name and component, as `EnergyReport.by_component`
+    unfit, config_hash : as for `classes`
     label : what the energy is of, such as "energy per vector"
     """
     return _amounts(parts, axes, PICOJOULES, f"{label.capitalize()} by component", label, unfit, config_hash)
@@ -83,7 +95,7 @@ def storage(
     axes: Axes | None = None,
     *,
     unfit: Collection[str] = (),
-    config_hash: str = "",
+    config_hash: str | Collection[str] = "",
     title: str = "Storage of the compressed weights by part",
 ) -> Axes:
     """Size by part, a bar for each name. parts : bits by name and part, as `Format.parts`."""
@@ -94,17 +106,18 @@ def footprint(
     formats: Mapping[str, Format],
     axes: Axes | None = None,
     *,
-    config_hash: str = "",
+    config_hash: str | Collection[str] = "",
     title: str = "Storage by format and part",
 ) -> Axes:
     """SRAM that one layer takes in each format, by part. formats : what `es.footprint` returns."""
     require_type("formats", formats, Mapping)
     for name, each in formats.items():
         require_type(f"formats[{name}]", each, Format)
-    named = {each.name if each.valid else f"{each.name} (cannot hold it)": each.parts for each in formats.values()}
-    return storage(named, axes, config_hash=config_hash, title=title)
+    parts = {each.name if each.valid else f"{each.name} (cannot hold it)": each.parts for each in formats.values()}
+    return storage(parts, axes, config_hash=config_hash, title=title)
 
 
+@drawing()
 def write_footprints(layers: Mapping[str, Mapping[str, Format]], path: Path, *, config_hash: str) -> None:
     """Write the footprints of layers by name, one below the other, as PNG or SVG. Raises InputError."""
     from matplotlib.figure import Figure
@@ -114,7 +127,7 @@ def write_footprints(layers: Mapping[str, Mapping[str, Format]], path: Path, *, 
     )
     figure = Figure(figsize=(8, 4 * len(layers)), layout="constrained")
     for axes, (name, formats) in zip(figure.subplots(len(layers), squeeze=False).flat, layers.items(), strict=True):
-        footprint(formats, axes, config_hash=config_hash, title=f"{name}: storage by format and part")
+        footprint(formats, axes, config_hash=config_hash, title=f"{named(name)}: storage by format and part")
     write_figure(figure, path)
 
 
@@ -125,15 +138,15 @@ def _amounts(
     title: str,
     label: str,
     unfit: Collection[str],
-    config_hash: str,
+    config_hash: str | Collection[str],
 ) -> Axes:
-    named, axes = _checked(parts), on(axes)
-    totals = {name: sum(own.values()) for name, own in named.items()}
+    parts, axes = _checked(parts), on(axes)
+    totals = {name: sum(own.values()) for name, own in parts.items()}
     most = max(totals.values(), default=0)
     if most <= 0:
         return nothing(axes, f"no {label}", title=title)
     factor, unit = unit_for(most, units)
-    scaled = {name: {part: value / factor for part, value in own.items()} for name, own in named.items()}
+    scaled = {name: {part: value / factor for part, value in own.items()} for name, own in parts.items()}
     ends = {name: f"{short(total / factor)} {unit}" for name, total in totals.items()}
     _stack(axes, scaled, ends, unfit, label=short)
     axes.set_xlim(0, 1.16 * most / factor)
@@ -143,23 +156,31 @@ def _amounts(
 def _stack(
     axes: Axes, parts: Parts, ends: Mapping[str, str], unfit: Collection[str], *, label: Callable[[float], str]
 ) -> None:
-    """Draw horizontal bars, the first name on top: values on the parts that are long enough, `ends` behind the bars."""
+    """Draw horizontal bars, the first name on top: values on the parts that are long enough, `ends` behind the bars.
+
+    Parts that share a colour share a place in the legend.
+    """
     names = list(parts)
+    every = -(-len(names) // MOST_WRITTEN)
     places = np.arange(len(names))[::-1]
     longest = max(sum(own.values()) for own in parts.values())
     filled = np.zeros(len(names))
-    for part in by_colour(part for own in parts.values() for part in own):
+    drawn = by_colour(part for own in parts.values() for part, value in own.items() if value)
+    for part in drawn:
         widths = np.array([parts[name].get(part, 0.0) for name in names])
-        if not widths.any():
-            continue
         colour = colour_of(part)
-        bars = axes.barh(places, widths, left=filled, color=colour, edgecolor="white", linewidth=0.6, label=part)
-        texts = [label(width) if width >= LABELLED * longest else "" for width in widths]
-        axes.bar_label(bars, texts, label_type="center", fontsize=SMALL, color=ink_on(colour))
+        alike = [other for other in drawn if colour_of(other) == colour]
+        words = ", ".join(map(named, alike)) if part == alike[0] else ""
+        edge: dict[str, Any] = {"edgecolor": "white", "linewidth": 0.6 / every}
+        bars = axes.barh(places, widths, left=filled, color=colour, label=words, **edge)
         filled += widths
-    for place, name, end in zip(places, names, filled, strict=True):
+        if every == 1:
+            texts = [label(width) if width >= LABELLED * longest else "" for width in widths]
+            axes.bar_label(bars, texts, label_type="center", fontsize=SMALL, color=ink_on(colour))
+    for place, name, end in list(zip(places, names, filled, strict=True))[::every]:
         axes.annotate(ends[name], (end, place), xytext=(3, 0), textcoords="offset points", va="center", fontsize=SMALL)
-    axes.set_yticks(places, [f"{name}\n({UNFIT})" if name in unfit else name for name in names])
+    rows = [f"{named(name)}\n({UNFIT})" if name in unfit else named(name) for name in names]
+    axes.set_yticks(places[::every], rows[::every], parse_math=False)
     axes.set_ylim(-0.6, len(names) - 0.4)
 
 
@@ -168,6 +189,6 @@ def _checked(parts: Parts) -> Parts:
     for name, own in parts.items():
         require_type(f"parts[{name}]", own, Mapping)
         for part, value in own.items():
-            ok = is_number(value) and 0 <= value < float("inf")
+            ok = is_number(value) and 0 <= value < LARGEST
             require(ok, f"parts[{name}][{part}]", value, "must be a finite number >= 0")
     return parts

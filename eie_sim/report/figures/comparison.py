@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from eie_sim.errors import require, require_all, require_type
 from eie_sim.report.figures.curves import plain_ticks
-from eie_sim.report.figures.style import finish, nothing, on
+from eie_sim.report.figures.style import finish, named, nothing, on
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +22,7 @@ def batches(
 ) -> Axes:
     """Time per vector over the batch, a line per candidate: dense grey, N:M blue, EIE orange; the sparser the darker.
 
-    rows : to_dict() of what `es.compare` returns, or the rows of `eie-sim compare --json`
+    rows : to_dict() of what `es.compare.compare` returns, or the rows of `eie-sim compare --json`
     key : time_us (weights in SRAM) or time_us_dram
     """
     require_type("rows", rows, list, tuple)
@@ -43,7 +43,7 @@ def batches(
             times,
             marker=MARKERS[unit],
             color=shade,
-            label=name,
+            label=named(name),
             linewidth=1.5,
             markersize=5,
         )

@@ -11,7 +11,19 @@ from numpy.typing import NDArray
 from eie_sim.errors import require_all, require_type
 from eie_sim.prune.sensitivity import Point
 from eie_sim.report.figures.rows import Row, Series, as_rows, hash_of, series_of, split_units
-from eie_sim.report.figures.style import GREY, INK, SMALL, finish, line_style, nothing, on, short
+from eie_sim.report.figures.style import (
+    DARK,
+    GREY,
+    INK,
+    SMALL,
+    finish,
+    line_style,
+    named,
+    nothing,
+    on,
+    printable,
+    short,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,6 +35,10 @@ ANNOTATED = 3
 
 FEW = 12
 """Most values of an axis that have a tick each."""
+
+DASHES = ("--", "-.", (0, (7, 1.5, 1, 1.5, 1, 1.5)), (0, (2, 1)))
+SHADES = (INK, GREY, DARK)
+"""Of level lines, in order: together 12 kinds, of which no two look alike."""
 
 NARROW = 300
 """Highest over lowest value of a log scale that has ticks between the powers of ten."""
@@ -52,7 +68,7 @@ def sparsity(
     """
     rows = as_rows(found)
     axes = on(axes)
-    curves, lines = split_units(rows)
+    curves, lines = split_units([row for row in rows if row["cycles"]])
     if not curves:
         return nothing(axes, "no points of EIE", title=title)
     quantity, name = ("time_us", "time, us") if len({row["clock_mhz"] for row in rows}) > 1 else ("cycles", "cycles")
@@ -82,15 +98,13 @@ def sparsity(
 
 def _levels(axes: Axes, rows: Sequence[Row], quantity: str) -> list[tuple[float, str]]:
     """Draw a level line for each kind of product of the N:M unit; their values and names."""
-    levels = []
-    for at, series in enumerate(series_of(rows, "density", "pattern", "n_keep", "m_group", "chip")):
+    levels: list[tuple[float, str]] = []
+    for series in series_of(rows, "density", "pattern", "n_keep", "m_group", "chip"):
         for row in series.rows:
-            name = f"{row['chip']} {row['runs_as']}{series.named}"
-            style: dict[str, Any] = {
-                "color": GREY if row["runs_as"] == "dense" else INK,
-                "linestyle": ("--", "-.")[at % 2],
-            }
-            axes.axhline(row[quantity], linewidth=1.1, label=name, **style)
+            name = named(f"{row['chip']} {row['runs_as']}") + series.named
+            at = len(levels)
+            style: dict[str, Any] = {"color": SHADES[at % len(SHADES)], "linestyle": DASHES[at % len(DASHES)]}
+            axes.axhline(row[quantity], linewidth=1.2, label=name, **style)
             levels.append((float(row[quantity]), name))
     return levels
 
@@ -217,14 +231,14 @@ def sensitivity(
     axes = on(axes)
     if not points:
         return nothing(axes, "no points", title=title)
-    second = axes.twinx()
+    second, cost = axes.twinx(), named(cost)
     scale = 100 if quality == "accuracy" else 1
     for at, layer in enumerate(dict.fromkeys(point.layer for point in points)):
         own = sorted((point for point in points if point.layer == layer), key=lambda point: point.achieved)
         x, style = [100 * (1 - point.achieved) for point in own], line_style(at)
-        axes.plot(x, [scale * point.quality for point in own], label=layer, **style)
+        axes.plot(x, [scale * point.quality for point in own], label=named(layer), **style)
         second.plot(x, [point.cost for point in own], color=style["color"], linestyle="--", linewidth=1)
-    axes.plot([], [], color=INK, linestyle="--", linewidth=1, label=f"{cost} of the layer")
+    axes.plot([], [], color=INK, linestyle="--", linewidth=1, label=printable(f"{cost} of the layer"))
     axes.grid(alpha=0.25)
     _second(second, f"{cost} of the layer", (0, None))
     return finish(
@@ -238,7 +252,7 @@ def sensitivity(
 
 def _second(axes: Axes, label: str, limits: tuple[float, float | None]) -> None:
     """The second axis: its label, and no frame of its own."""
-    axes.set_ylabel(label, fontsize=9)
+    axes.set_ylabel(printable(label), fontsize=9, parse_math=False)
     axes.set_ylim(*limits)
     axes.tick_params(labelsize=8, colors=INK)
     axes.spines["top"].set_visible(False)

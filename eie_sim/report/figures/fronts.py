@@ -11,7 +11,20 @@ import numpy as np
 from eie_sim.errors import InputError, require_type
 from eie_sim.report.figures.curves import UNFIT_NOTE, plain_ticks
 from eie_sim.report.figures.rows import as_rows, hash_of, varying, words_for
-from eie_sim.report.figures.style import BLUE, GREY, INK, PALE, RED, SMALL, finish, line_style, nothing, on
+from eie_sim.report.figures.style import (
+    BLUE,
+    GREY,
+    INK,
+    PALE,
+    RED,
+    SMALL,
+    finish,
+    joint_hash,
+    line_style,
+    named,
+    nothing,
+    on,
+)
 from eie_sim.result import SimResult
 from eie_sim.sweep import Sweep
 from eie_sim.sweep import front as front_of
@@ -22,6 +35,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SHARES = ("accuracy", "load_balance", "utilisation")
+MARGIN = 2
+"""Times that a roofline goes on to either side of its points and of the roof's edge."""
+
 WRAPPED = 34
 """Characters of a line of the knee's name."""
 
@@ -120,15 +136,17 @@ class Roof(NamedTuple):
     gops: float
     dense_gops: float
     dense_peak_gops: float
+    config_hash: str
 
 
-def roofline(results: Mapping[str, Any], axes: Axes | None = None, *, config_hash: str = "") -> Axes:
+def roofline(results: Mapping[str, Any], axes: Axes | None = None, *, config_hash: str | None = None) -> Axes:
     """Operations against intensity under the roofs of a design: the dense one, and the effective one of skipped zeros.
 
     results : by name, each a SimResult or its to_dict(), all of one design. Filled: 2 x effectual MACs over time, below
         the roof of the MAC units. Hollow: 2 x dense MACs over time, below the effective ceiling, the roof times dense
         over effectual MACs. Bytes are those that the weights' memory was read for: the Spmat SRAMs of EIE, by row; the
         DRAM of the N:M unit, or its L2 where DRAM is free.
+    config_hash : where it is left out, that of the results
     """
     title = "Roofline"
     require_type("results", results, Mapping)
@@ -142,7 +160,7 @@ def roofline(results: Mapping[str, Any], axes: Axes | None = None, *, config_has
         return nothing(axes, "no operations", title=title)
     peak, bandwidth, memory = designs.pop()
     intensities = [roof.ops_per_byte for roof in roofs.values()] + [peak / bandwidth * 1e3]
-    x = np.geomspace(min(intensities) / 4, max(intensities) * 4, 200)
+    x = np.geomspace(min(intensities) / MARGIN, max(intensities) * MARGIN, 200)
     axes.plot(
         x,
         np.minimum(peak, x * bandwidth / 1e3),
@@ -150,20 +168,21 @@ def roofline(results: Mapping[str, Any], axes: Axes | None = None, *, config_has
         label=f"dense: {peak:,.1f} GOP/s, {memory} {bandwidth / 1e3:,.1f} GB/s",
     )
     for at, (name, roof) in enumerate(roofs.items()):
-        style = line_style(at) | {"linestyle": "none", "markersize": 7}
-        axes.plot(
-            roof.ops_per_byte,
-            roof.gops,
-            label=f"{name}: {roof.gops:,.1f}, dense-equivalent {roof.dense_gops:,.1f}",
-            **style,
-        )
-        axes.plot(roof.ops_per_byte, roof.dense_gops, **style | {"markerfacecolor": "white"})
+        style = line_style(at) | {"linestyle": "none"}
+        words = f"{named(name)}: {roof.gops:,.1f}, dense-equivalent {roof.dense_gops:,.1f}"
+        axes.plot(roof.ops_per_byte, roof.gops, label=words, **style | {"markersize": 6})
+        hollow = {"markersize": 9, "markerfacecolor": "none"}  # around the other, where no zero is skipped
+        axes.plot(roof.ops_per_byte, roof.dense_gops, **style | hollow)
         ceiling = np.minimum(roof.dense_peak_gops, x * bandwidth / 1e3 * roof.dense_peak_gops / peak)
         axes.plot(x, ceiling, color=style["color"], linestyle="--", linewidth=0.9)
     axes.plot([], [], color=GREY, linestyle="--", linewidth=0.9, label="effective ceiling, dense MACs")
     axes.set_xscale("log")
     axes.set_yscale("log")
+    plain_ticks(axes.xaxis)
+    plain_ticks(axes.yaxis)
     axes.grid(alpha=0.25)
+    if config_hash is None:
+        config_hash = joint_hash([roof.config_hash for roof in roofs.values() if roof.config_hash])
     return finish(
         axes,
         title=title,
@@ -188,6 +207,7 @@ def _roof(name: str, result: Any) -> Roof:
             gops=given["effective_gops"],
             dense_gops=given["dense_equivalent_gops"],
             dense_peak_gops=peak * dense / effectual if effectual else 0.0,
+            config_hash=str(given.get("config_hash", "")),
         )
     except KeyError as error:
         raise InputError(f"results[{name}]: must be a result, {error.args[0]} is missing") from None

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from eie_sim.errors import as_array, require, require_int, require_type
+from eie_sim.report.figures.curves import plain_ticks
 from eie_sim.report.figures.style import BLUE, FAINT, GREY, LINES, SMALL, finish, ink_on, nothing, on, short
 from eie_sim.units.eie.matrix import EieMatrix
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 WRITTEN = 16
 """Most rows and columns whose values are written into their cells."""
+
+LARGEST = 1e300
+"""Of a weight; the range of some stays finite."""
 
 BINS = 81
 """Bins of a histogram; odd, so that zero is in the middle of one."""
@@ -46,13 +50,16 @@ def spy(matrix: EieMatrix, axes: Axes | None = None, *, window: int = 128, confi
             value, ink = matrix.codebook[codes[row, column]], ink_on(colours[row % matrix.n_pe])
             axes.text(column, row, short(float(value)), ha="center", va="center", fontsize=SMALL, color=ink)
         axes.set_xticks(range(n_in))
+        ylabel = "row (output)"
         axes.set_yticks(range(n_out), [f"{row}  PE {row % matrix.n_pe}" for row in range(n_out)])
+    else:
+        ylabel = "row (output), row i on PE i mod n_pe"
     kept = matrix.density
     return finish(
         axes,
         title=f"{title}; {100 * kept:.1f} % kept",
         xlabel="column (input)",
-        ylabel="row (output); row i belongs to PE i mod n_pe",
+        ylabel=ylabel,
         config_hash=config_hash,
     )
 
@@ -111,6 +118,7 @@ def weights(before: ArrayLike, after: ArrayLike, axes: Axes | None = None, *, co
     axes.stairs(after_counts, edges, fill=True, color=BLUE, alpha=0.8, label=words)
     axes.set_yscale("symlog", linthresh=1)
     axes.set_ylim(bottom=0)
+    plain_ticks(axes.yaxis)
     return finish(axes, title=title, xlabel="weight", ylabel="weights in a bin", config_hash=config_hash)
 
 
@@ -118,5 +126,5 @@ def _reals(field: str, values: Any) -> NDArray[np.float64]:
     array = as_array(field, values)
     require(array.dtype.kind in "fiu" or array.size == 0, field, f"dtype {array.dtype}", "must be real numbers")
     array = array.astype(np.float64)
-    require(bool(np.isfinite(array).all()), field, "not finite", "must be finite numbers")
+    require(bool((np.abs(array) < LARGEST).all()), field, "not finite", "must be finite numbers")
     return array

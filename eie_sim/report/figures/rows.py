@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from eie_sim.errors import InputError, require_type
-from eie_sim.result import config_hash as hash_parts
+from eie_sim.report.figures.style import joint_hash, named
 from eie_sim.sweep import Sweep
 from eie_sim.sweep.axes import AXES, text_of
+from eie_sim.sweep.reading import is_row
 
 Row = Mapping[str, Any]
 
@@ -34,6 +35,8 @@ def as_rows(found: Any) -> list[Row]:
             missing = next((name for name in NEEDED if name not in row), None)
             if missing is not None:
                 raise InputError(f"rows[{at}]: must be a row of a sweep, {missing} is missing")
+            if not is_row(row):
+                raise InputError(f"rows[{at}]: must be a row of a sweep, what it needs is missing or of another kind")
             kept.append(row)
     return kept
 
@@ -52,16 +55,18 @@ def series_of(rows: Sequence[Row], axis: str, *without: str, by: str | None = No
     groups: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
         groups.setdefault(tuple(_text(name, row) for name in differing), []).append(row)
-    named = {
-        key: "".join(
-            f", {name} {text}" if name != "layer" else f", {text}" for name, text in zip(differing, key, strict=True)
-        )
-        for key in groups
-    }
     return [
-        Series(sorted(own, key=lambda row: (row.get(by or axis) is None, row.get(by or axis) or 0)), named[key])
+        Series(
+            sorted(own, key=lambda row: (row.get(by or axis) is None, row.get(by or axis) or 0)), _told(differing, key)
+        )
         for key, own in groups.items()
     ]
+
+
+def _told(names: Sequence[str], texts: Sequence[str]) -> str:
+    """Values of axes behind a name: ", n_pe 4"; a layer is its own name."""
+    pairs = zip(names, map(named, texts), strict=True)
+    return "".join(f", {text}" if name == "layer" else f", {name} {text}" for name, text in pairs)
 
 
 def varying(rows: Sequence[Row], *without: str) -> list[str]:
@@ -71,15 +76,12 @@ def varying(rows: Sequence[Row], *without: str) -> list[str]:
 
 def words_for(row: Row, names: Sequence[str]) -> str:
     """Values of axes in words: n_pe 64, queue_depth 8."""
-    return ", ".join(f"{name} {_text(name, row)}" for name in names if row.get(name) is not None)
+    return ", ".join(f"{name} {named(_text(name, row))}" for name in names if row.get(name) is not None)
 
 
 def hash_of(rows: Sequence[Row], given: str | None) -> str:
     """What was given for the corner, or the hash of the one design, or of all rows' designs together."""
-    if given is not None:
-        return given
-    hashes = sorted({str(row["config_hash"]) for row in rows})
-    return hashes[0] if len(hashes) == 1 else hash_parts(*hashes) if hashes else ""
+    return joint_hash([str(row["config_hash"]) for row in rows]) if given is None else given
 
 
 def _text(name: str, row: Row) -> str:

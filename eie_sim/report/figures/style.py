@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eie_sim.errors import InputError, require, require_type
+from eie_sim.result import config_hash as hash_parts
 from eie_sim.whole import as_path, write_whole
 
 if TYPE_CHECKING:
@@ -70,9 +73,42 @@ LINES = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY, INK, GREY)
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 SUFFIXES = (".png", ".svg")
+MOST_IN_TITLE = 120
+"""Letters of a title, or of what is beside an axis."""
+
+MOST_ROWS = 8
+NOTES = 4
+"""Lines of a legend above the axes; of more names than these hold, the first are shown, and so many of the last, which
+tell what kinds of lines mean."""
+
+BACKENDS = {"png": "agg", "svg": "svg", "pdf": "pdf"}
+"""What draws each kind of file, whichever draws on the screen."""
+
 DPI = 150
 SMALL = 7.5
 """Points of the text on bars, in legends and in the corner."""
+
+LEGEND_ROW = 11.7
+"""Points that a row of a legend takes."""
+
+LONG = 40
+"""Letters of a name from which its middle is left out."""
+
+HAIR_SPACE = "\u200a"
+"""Goes before a name that a legend would leave out: one that is empty, or begins with an underscore."""
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """While a command draws: as matplotlib comes, whatever a file of settings says, so that the bytes are the same
+    everywhere; what it has to say of signs that its fonts lack is for nobody.
+    """
+    import matplotlib
+
+    with warnings.catch_warnings(), matplotlib.rc_context():
+        warnings.simplefilter("ignore", UserWarning)
+        matplotlib.rcdefaults()
+        yield
 
 
 def on(axes: Axes | None) -> Axes:
@@ -101,25 +137,61 @@ def line_style(at: int) -> dict[str, Any]:
     return {"color": LINES[at % len(LINES)], "marker": MARKERS[at % len(MARKERS)], "markersize": 4.5, "linewidth": 1.5}
 
 
+def printable(text: str) -> str:
+    """Text with what does not print written out."""
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+
+
+def shortened(text: str, most: int) -> str:
+    """Text without its middle, where it is longer than `most` letters."""
+    return text if len(text) <= most else f"{text[: most // 2]}...{text[3 - most // 2 :]}"
+
+
+def named(name: str) -> str:
+    """A name as figures have it: what does not print is written out, the middle of a long one left out."""
+    shown = shortened(printable(name), LONG)
+    return HAIR_SPACE + shown if shown[:1] in ("", "_") else shown
+
+
+def joint_hash(hashes: str | Collection[str]) -> str:
+    """The hash of one design as it is, of several designs a hash of all together, of none nothing."""
+    distinct = sorted({hashes} if isinstance(hashes, str) else set(hashes))
+    return distinct[0] if len(distinct) == 1 else hash_parts(*distinct) if distinct else ""
+
+
 def finish(
-    axes: Axes, *, title: str, xlabel: str, ylabel: str, config_hash: str = "", legend_above: bool = True
+    axes: Axes,
+    *,
+    title: str,
+    xlabel: str,
+    ylabel: str,
+    config_hash: str | Collection[str] = "",
+    legend_above: bool = True,
 ) -> Axes:
-    """Title, axes with units, a quiet frame, the config hash in the corner, and a legend where it hides nothing."""
+    """Title, axes with units, a quiet frame, the config hash in the corner, and a legend where it hides nothing.
+
+    No text becomes a formula, whatever signs the names in it have.
+    """
     pad = 6.0
-    names = axes.get_legend_handles_labels()[1]
+    handles, names = axes.get_legend_handles_labels()
     if legend_above and names:
         columns = _columns(axes, names)
-        pad += 13.0 * -(-len(names) // columns)
-        legend(axes, ncols=columns, loc="lower left", bbox_to_anchor=(-0.01, 1.0), borderaxespad=0.1, columnspacing=1.2)
-    axes.set_title(title, loc="left", fontsize=10, color=INK, pad=pad)
-    axes.set_xlabel(xlabel, fontsize=9)
-    axes.set_ylabel(ylabel, fontsize=9)
+        handles, names = _fewer(handles, names, columns * MOST_ROWS)
+        pad += LEGEND_ROW * -(-len(names) // columns)
+        placed: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (-0.01, 1.0), "borderaxespad": 0.1}
+        legend(axes, handles=handles, labels=names, ncols=columns, columnspacing=1.2, **placed)
+    title, xlabel, ylabel = (shortened(printable(text), MOST_IN_TITLE) for text in (title, xlabel, ylabel))
+    axes.set_title(title, loc="left", fontsize=10, color=INK, pad=pad, parse_math=False)
+    axes.set_xlabel(xlabel, fontsize=9, parse_math=False)
+    axes.set_ylabel(ylabel, fontsize=9, parse_math=False)
     axes.tick_params(labelsize=8, colors=INK)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     axes.set_axisbelow(True)
-    if config_hash:
-        corner(axes, config_hash)
+    if (shown := joint_hash(config_hash)) != "":
+        corner(axes, shown)
+    for text in axes.texts:
+        text.set_parse_math(False)
     return axes
 
 
@@ -130,18 +202,30 @@ def _columns(axes: Axes, names: Sequence[str]) -> int:
     return min(len(names), 6, max(1, int(width_points / (28 + 0.58 * SMALL * longest))))
 
 
+def _fewer(handles: list[Any], names: list[str], most: int) -> tuple[list[Any], list[str]]:
+    """The first and the last of more entries than a legend holds, and between them how many there are."""
+    if len(names) <= most:
+        return handles, names
+    from matplotlib.lines import Line2D
+
+    first, last = most - NOTES - 1, len(names) - NOTES
+    more = f"... {last - first:,} more"
+    return [*handles[:first], Line2D([], [], alpha=0), *handles[last:]], [*names[:first], more, *names[last:]]
+
+
 def legend(axes: Axes, **given: Any) -> None:
     """A legend without a frame. given : as `Axes.legend` takes it."""
-    axes.legend(frameon=False, fontsize=SMALL, handlelength=1.4, **given)
+    for text in axes.legend(frameon=False, fontsize=SMALL, handlelength=1.4, **given).get_texts():
+        text.set_parse_math(False)
 
 
 def corner(axes: Axes, config_hash: str) -> None:
-    """The config hash, small, below the right end of the x axis."""
+    """The config hash, small, at the right end of the x axis and below its label, wherever that ends."""
     axes.annotate(
-        f"config {config_hash}",
+        f"config {named(config_hash)}",
         (1, 0),
-        xytext=(0, -30),
-        xycoords="axes fraction",
+        xytext=(0, -2),
+        xycoords=("axes fraction", axes.xaxis.label),
         textcoords="offset points",
         ha="right",
         va="top",
@@ -153,12 +237,14 @@ def corner(axes: Axes, config_hash: str) -> None:
 
 def nothing(axes: Axes, why: str, *, title: str) -> Axes:
     """An empty picture that says why it is empty."""
-    axes.set_title(title, loc="left", fontsize=10, color=INK)
+    axes.set_title(shortened(printable(title), MOST_IN_TITLE), loc="left", fontsize=10, color=INK, parse_math=False)
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():
         spine.set_color(FAINT)
-    axes.text(0.5, 0.5, why, transform=axes.transAxes, ha="center", va="center", color=GREY, wrap=True)
+    words = axes.text(0.5, 0.5, printable(why), transform=axes.transAxes, ha="center", va="center", color=GREY)
+    words.set_wrap(True)
+    words.set_parse_math(False)
     return axes
 
 
@@ -233,12 +319,16 @@ def _figure_of(axes: Axes) -> Figure:
 
 
 def _drawn(figure: Figure, kind: str, **settings: Any) -> bytes:
-    """The bytes of a figure; no date, and ids that do not change from run to run."""
+    """The bytes of a figure; no date, and ids that do not change from run to run.
+
+    What matplotlib has to say of signs that its fonts lack is for nobody.
+    """
     import matplotlib
 
     made = io.BytesIO()
     metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
     given: Any = {"svg.hashsalt": "eie-sim", **settings}
-    with matplotlib.rc_context(given):
-        figure.savefig(made, format=kind, dpi=DPI, metadata=metadata)
+    with matplotlib.rc_context(given), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        figure.savefig(made, format=kind, backend=BACKENDS[kind], dpi=DPI, metadata=metadata)
     return made.getvalue()

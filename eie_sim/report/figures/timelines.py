@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eie_sim.errors import require_int, require_type
-from eie_sim.report.figures.style import BLUE, RED, SKY, finish, nothing, on
+from eie_sim.report.figures.style import BLUE, RED, SKY, finish, named, nothing, on
 from eie_sim.units.eie.activity import Activity
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def occupancy(activity: Activity, axes: Axes | None = None, *, bins: int = BINS)
         axes.set_yticks(range(activity.n_pe))
     return finish(
         axes,
-        title=f"{title}: {activity.label}, mean {mean:.1f} %",
+        title=f"{title}: {named(activity.label)}, mean {mean:.1f} %",
         xlabel="cycle",
         ylabel="PE",
         config_hash=activity.config_hash,
@@ -53,6 +53,8 @@ def queues(activity: Activity, axes: Axes | None = None, *, bins: int = BINS) ->
 
     activity : what `es.activity` returns
     """
+    from matplotlib.ticker import MaxNLocator
+
     edges = _edges(activity, bins)
     title = "Activation queues"
     axes = on(axes)
@@ -61,7 +63,8 @@ def queues(activity: Activity, axes: Axes | None = None, *, bins: int = BINS) ->
     queued, full = activity.queued(edges), 100 * activity.full(edges).mean(axis=0)
     ends = edges - 0.5
     second = axes.twinx()
-    second.stairs(full, ends, fill=True, color=RED, alpha=0.18)
+    second.stairs(full, ends, fill=True, color=RED, alpha=0.12)
+    second.stairs(full, ends, color=RED, linewidth=1)
     second.set_ylabel("full queues, % of PEs", fontsize=9, color=RED)
     second.set_ylim(0, 102)
     second.tick_params(labelsize=8)
@@ -78,15 +81,14 @@ def queues(activity: Activity, axes: Axes | None = None, *, bins: int = BINS) ->
         label="fewest to most of any PE",
     )
     axes.stairs(queued.mean(axis=0), ends, color=BLUE, linewidth=1.4, label="mean of all PEs")
-    axes.stairs(
-        [], [0], fill=True, color=RED, alpha=0.18, label=f"full queues, {_over_time(full, edges):.1f} % over all"
-    )
+    axes.stairs([], [0], color=RED, linewidth=1, label=f"full queues, {_over_time(full, edges):.1f} % over all")
     axes.axhline(activity.queue_depth, color=BLUE, linestyle=":", linewidth=1, label="queue depth")
     axes.set_ylim(0, 1.08 * activity.queue_depth)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlim(0.5, activity.cycles + 0.5)
     return finish(
         axes,
-        title=f"{title}: {activity.label}",
+        title=f"{title}: {named(activity.label)}",
         xlabel="cycle",
         ylabel=f"items in a queue of {activity.queue_depth}",
         config_hash=activity.config_hash,

@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 from eie_sim.errors import InputError, refused, require
+from eie_sim.report.figures.style import drawing
 from eie_sim.report.folder import LAYERS, RECORD, REPORT
 from eie_sim.report.page.frame import MARK, Page
-from eie_sim.report.page.pictures import drawing
 from eie_sim.report.page.run import run_page
 from eie_sim.report.page.sweep import sweep_page
 from eie_sim.report.reading import read_run

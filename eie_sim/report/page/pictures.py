@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from eie_sim.report.network import Record
@@ -20,15 +18,6 @@ WIDTH, HEIGHT, BAR_HEIGHT = 5.8, 3.7, 0.4
 MOST_CURVES = 8
 MOST_POINTS = 4000
 MOST_BARS = 40
-MOST_LETTERS = 40
-
-
-@contextmanager
-def drawing() -> Iterator[None]:
-    """While figures are drawn: what matplotlib has to say of signs that its fonts lack is for nobody."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        yield
 
 
 class Picture(NamedTuple):
@@ -49,8 +38,7 @@ def run_pictures(record: Record) -> dict[str, Picture]:
     """Figures of a run by name: classes, energy, roofline and storage, of each layer, of the first where many are."""
     from eie_sim.report import figures
 
-    first = {layer["name"]: layer for layer in record["layers"][:MOST_BARS]}
-    layers = {shown: first[name] for name, shown in _literal(first).items()}
+    layers = {layer["name"]: layer for layer in record["layers"][:MOST_BARS]}
     more = len(record["layers"]) - len(layers)
     cut = f"; the first {len(layers)} layers of {len(record['layers'])}" if more else ""
     unfit = {name for name, layer in layers.items() if not layer["fits"]}
@@ -85,8 +73,6 @@ def sweep_pictures(rows: Sequence[Record], best: Front, knee: Record | None, pre
     """
     from eie_sim.report import figures
 
-    shown_as = _literal(row["layer"] for row in rows if "layer" in row)
-    rows = [{**row, "layer": shown_as[row["layer"]]} if "layer" in row else row for row in rows]
     shown, said = _thinned(rows, best)
     yield _drawn(f"{prefix}pareto", f"Designs that no other beats{said}")(figures.pareto, shown, best.objectives)
     eie = [row for row in rows if row["unit"] == "eie"]
@@ -120,17 +106,6 @@ def _drawn(name: str, caption: str, height: float = HEIGHT) -> Callable[..., Pic
         return Picture(name, caption, function(*given, axes=axes, **options))
 
     return draw
-
-
-def _literal(names: Iterable[str]) -> dict[str, str]:
-    """Names as matplotlib shows them: no formula, nothing unprintable or left out of legends; long ones cut."""
-    found: dict[str, str] = {}
-    for name in names:
-        shown = "".join(each if each.isprintable() else repr(each)[1:-1] for each in name)
-        if len(shown) > MOST_LETTERS:
-            shown = f"{shown[: MOST_LETTERS - 8]}... ({len(found) + 1})"
-        found.setdefault(name, ("\u200a" if shown.startswith("_") else "") + shown.replace("$", r"\$"))
-    return found
 
 
 def _thinned(rows: Sequence[Record], best: Front) -> tuple[list[Record], str]:

@@ -10,12 +10,18 @@ function valueOf(cell) {
   return cell.dataset.value === undefined ? text : JSON.parse(cell.dataset.value);
 }
 
+// Numbers, then lists, then words, so that a column of several kinds has one order.
+function kindOf(value) {
+  return typeof value === "number" ? 0 : Array.isArray(value) ? 1 : 2;
+}
+
 function compared(a, b) {
-  if (Array.isArray(a) && Array.isArray(b)) {
+  if (kindOf(a) !== kindOf(b)) return kindOf(a) - kindOf(b);
+  if (Array.isArray(a)) {
     const at = a.findIndex((each, i) => each !== b[i]);
     return at < 0 ? 0 : compared(a[at], b[at] ?? -Infinity);
   }
-  return typeof a === "number" && typeof b === "number" ? a - b : order.compare(String(a), String(b));
+  return typeof a === "number" ? a - b : order.compare(String(a), String(b));
 }
 
 function sorted(rows, column, sign) {
