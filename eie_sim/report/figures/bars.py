@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from eie_sim.errors import is_number, require, require_type
 from eie_sim.report.figures.style import (
+    LETTER,
     SMALL,
     by_colour,
     colour_of,
@@ -20,6 +21,7 @@ from eie_sim.report.figures.style import (
     on,
     short,
     unit_for,
+    width_points,
     write_figure,
 )
 from eie_sim.storage import Format
@@ -32,9 +34,6 @@ Parts = Mapping[str, Mapping[str, float]]
 
 PICOJOULES = ((1.0, "pJ"), (1e3, "nJ"), (1e6, "uJ"), (1e9, "mJ"), (1e12, "J"))
 BITS = ((8.0, "bytes"), (8e3, "kB"), (8e6, "MB"), (8e9, "GB"))
-LABELLED = 0.055
-"""Share of the longest bar from which a part has its value written on it."""
-
 MAX_PICTURES = 40
 """Pictures of one file, one below the other."""
 
@@ -154,7 +153,8 @@ def _stack(
     """
     names = list(parts)
     places = np.arange(len(names))[::-1]
-    longest = max(sum(own.values()) for own in parts.values())
+    rows = [f"{named(name)}\n({UNFIT})" if name in unfit else named(name) for name in names]
+    per_point = max(sum(own.values()) for own in parts.values()) / _longest_points(axes, rows)
     filled = np.zeros(len(names))
     drawn = by_colour(part for own in parts.values() for part, value in own.items() if value)
     for part in drawn:
@@ -163,14 +163,23 @@ def _stack(
         alike = [other for other in drawn if colour_of(other) == colour]
         words = ", ".join(map(named, alike)) if part == alike[0] else ""
         bars = axes.barh(places, widths, left=filled, color=colour, edgecolor="white", linewidth=0.6, label=words)
-        texts = [label(width) if width >= LABELLED * longest else "" for width in widths]
+        texts = [label(width) for width in widths]
+        texts = [
+            text if width >= (LETTER * SMALL * len(text) + 2) * per_point else ""
+            for text, width in zip(texts, widths, strict=True)
+        ]
         axes.bar_label(bars, texts, label_type="center", fontsize=SMALL, color=ink_on(colour))
         filled += widths
     for place, name, end in zip(places, names, filled, strict=True):
         axes.annotate(ends[name], (end, place), xytext=(3, 0), textcoords="offset points", va="center", fontsize=SMALL)
-    rows = [f"{named(name)}\n({UNFIT})" if name in unfit else named(name) for name in names]
     axes.set_yticks(places, rows, parse_math=False)
     axes.set_ylim(-0.6, len(names) - 0.4)
+
+
+def _longest_points(axes: Axes, rows: Sequence[str]) -> float:
+    """About how many points the longest bar has beside the names of its rows, and before what is written behind it."""
+    letters = max(len(line) for row in rows for line in row.split("\n"))
+    return max(1.0, 0.86 * (1.29 * width_points(axes) - 20 - LETTER * 8 * letters))
 
 
 def _checked(parts: Parts) -> Parts:
