@@ -31,7 +31,7 @@ pd.DataFrame(rows)[columns].round(3)
 # far. `utilisation` is the share of what all multipliers could do that goes into products that count.
 
 # %%
-figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.8), layout="constrained")
+figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.8), layout="constrained", sharey=True)
 axes = es.figures.batches(rows, left)
 axes = es.figures.batches(rows, right, key="time_us_dram")
 

@@ -48,8 +48,9 @@ axes = es.figures.energy(energies, config_hash=[run.config_hash for run in runs.
 
 # %% [markdown]
 # The two effects together are `spmat_read`, the largest part; all others stay what they are. It falls with the width,
-# not evenly, because CACTI, which models the SRAM, arranges one of each width in another way. Very narrow rows are
-# clearly bad. How far wide ones pay depends on what is left out here: wires, and the register that holds a row.
+# but not at every step: rows of 64 bits take more than those of 32, because CACTI, which models the SRAM, arranges one
+# of each width in another way. Very narrow rows are clearly bad. How far wide ones pay depends on what is left out
+# here: wires, and the register that holds a row.
 
 # %%
 grid = {"density": [0.05, 0.1, 0.2], "spmat_width_bits": "8,16,32,...,512", "n_pe": 4}

@@ -50,7 +50,9 @@ rows = pd.DataFrame(costs).drop(columns=["criterion", "pattern", "density"]).ren
 rows.sort_values("accuracy").round(3)
 
 # %%
-axes = rows.sort_values("accuracy").plot.barh(x="name", y="accuracy", xlabel="accuracy", ylabel="", legend=False)
+axes = rows.sort_values("accuracy").plot.barh(
+    x="name", y="accuracy", xlabel="accuracy", ylabel="", xlim=(0, 1.1), legend=False
+)
 values = axes.bar_label(axes.containers[0], fmt="%.3f", padding=3)
 
 # %% [markdown]

@@ -90,6 +90,20 @@ def test_a_colour_is_in_the_legend_once_with_all_parts_that_have_it(axes, matrix
     }
 
 
+@pytest.mark.parametrize("name", ["fc1", "model.layers.31.self_attn.q_proj.weight"])
+@pytest.mark.parametrize("draw", [es.figures.classes, es.figures.energy])
+def test_values_are_on_bars_that_are_long_enough_and_no_longer_than_these(draw, name):
+    parts = {name: {"weight": 40, "padding": 1, "empty": 5, "waiting": 9, "drain": 3, "l2": 14.25, "dram": 27.75}}
+    axes = draw(parts, Figure(figsize=(5.8, 2.2), layout="constrained").subplots())
+    axes.figure.draw_without_rendering()
+    written = [text for text in axes.texts if text.get_text() and text.get_gid() is None][:-1]  # the last is the sum
+    bars = [bar.get_window_extent() for container in axes.containers for bar in container]
+    assert written
+    for text in written:
+        own = text.get_window_extent()
+        assert any(bar.x0 <= own.x0 and own.x1 <= bar.x1 for bar in bars), text.get_text()
+
+
 def test_what_does_not_fit_is_marked(axes):
     es.figures.classes({"a": {"weight": 1}, "b": {"weight": 1}}, axes, unfit=("b",))
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["a", f"b\n({UNFIT})"]

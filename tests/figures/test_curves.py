@@ -1,5 +1,7 @@
 """Curves over axes of sweeps: every point is a row's, ideals and crossings follow from the rows."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from drawn import labels, line, texts
@@ -31,10 +33,18 @@ def test_sparsity_draws_the_cycles_of_every_row_and_the_ideal(axes, designs):
 
 def test_no_two_level_lines_look_alike(axes, designs):
     product = of(designs, runs_as="2:4")[0]
-    kinds = [product | {"runs_as": f"{n}:16", "n_keep": n, "m_group": 16} for n in range(1, 13)]
+    kinds = [product | {"runs_as": f"{n}:16", "n_keep": n, "m_group": 16, "cycles": 10 * n} for n in range(1, 13)]
     es.figures.sparsity([*of(designs, unit="eie"), *kinds], axes)
     levels = [one for one in axes.lines if str(one.get_label()).startswith("nm-64")]
     assert len({(one.get_color(), str(one._dash_pattern)) for one in levels}) == len(levels) == 12
+
+
+def test_products_as_fast_as_each_other_share_a_line(axes, designs):
+    product = of(designs, runs_as="2:4")[0]
+    same = [product, product | {"runs_as": "1:2", "n_keep": 1, "m_group": 2}]
+    es.figures.sparsity([*of(designs, unit="eie"), *same], axes)
+    (level,) = (one for one in axes.lines if str(one.get_label()).startswith("nm-64"))
+    assert sorted(level.get_label().split("; ")) == ["nm-64 1:2", "nm-64 2:4"]
 
 
 def test_designs_of_several_clocks_are_drawn_in_time(axes):
@@ -64,6 +74,18 @@ def test_a_crossing_is_named(axes, designs):
     es.figures.sparsity([*rows, *(row | {"cycles": level} for row in of(designs, runs_as="2:4"))], axes)
     named = [text for text in texts(axes) if text.startswith("as fast as nm-64 2:4\nat ")]
     assert len(named) == 1
+
+
+def test_the_words_of_crossings_at_one_place_do_not_overlap(axes, designs):
+    rows = of(designs, unit="eie", n_pe=4, queue_depth=4)
+    cycles = [row["cycles"] for row in rows]
+    product, level = of(designs, runs_as="2:4")[0], round((min(cycles) * max(cycles)) ** 0.5)
+    near = [product | {"runs_as": f"{n}:8", "n_keep": n, "m_group": 8, "cycles": level + n} for n in (1, 2, 4)]
+    es.figures.sparsity([*rows, *near], axes)
+    axes.figure.draw_without_rendering()
+    words = [text.get_window_extent() for text in axes.texts if text.get_text().startswith("as fast as")]
+    assert len(words) == 3
+    assert not any(one.overlaps(other) for one, other in combinations(words, 2))
 
 
 def test_balance_is_the_share_that_does_not_wait(axes, designs):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from eie_sim.errors import is_number, require, require_type
 from eie_sim.report.figures.style import (
+    LETTER,
     SMALL,
     by_colour,
     colour_of,
@@ -21,6 +22,7 @@ from eie_sim.report.figures.style import (
     on,
     short,
     unit_for,
+    width_points,
     write_figure,
 )
 from eie_sim.storage import Format
@@ -33,9 +35,6 @@ Parts = Mapping[str, Mapping[str, float]]
 
 PICOJOULES = ((1.0, "pJ"), (1e3, "nJ"), (1e6, "uJ"), (1e9, "mJ"), (1e12, "J"))
 BITS = ((8.0, "bytes"), (8e3, "kB"), (8e6, "MB"), (8e9, "GB"))
-LABELLED = 0.055
-"""Share of the longest bar from which a part has its value written on it."""
-
 MOST_WRITTEN = 40
 """Most bars that have a name and values each; of more, some have a name."""
 
@@ -163,7 +162,8 @@ def _stack(
     names = list(parts)
     every = -(-len(names) // MOST_WRITTEN)
     places = np.arange(len(names))[::-1]
-    longest = max(sum(own.values()) for own in parts.values())
+    rows = [f"{named(name)}\n({UNFIT})" if name in unfit else named(name) for name in names]
+    per_point = max(sum(own.values()) for own in parts.values()) / _longest_points(axes, rows)
     filled = np.zeros(len(names))
     drawn = by_colour(part for own in parts.values() for part, value in own.items() if value)
     for part in drawn:
@@ -175,13 +175,22 @@ def _stack(
         bars = axes.barh(places, widths, left=filled, color=colour, label=words, **edge)
         filled += widths
         if every == 1:
-            texts = [label(width) if width >= LABELLED * longest else "" for width in widths]
+            room = widths / per_point
+            texts = [
+                text if space >= LETTER * SMALL * len(text) + 2 else ""
+                for text, space in zip(map(label, widths), room, strict=True)
+            ]
             axes.bar_label(bars, texts, label_type="center", fontsize=SMALL, color=ink_on(colour))
     for place, name, end in list(zip(places, names, filled, strict=True))[::every]:
         axes.annotate(ends[name], (end, place), xytext=(3, 0), textcoords="offset points", va="center", fontsize=SMALL)
-    rows = [f"{named(name)}\n({UNFIT})" if name in unfit else named(name) for name in names]
     axes.set_yticks(places[::every], rows[::every], parse_math=False)
     axes.set_ylim(-0.6, len(names) - 0.4)
+
+
+def _longest_points(axes: Axes, rows: Sequence[str]) -> float:
+    """About how many points the longest bar has beside the names of its rows, and before what is written behind it."""
+    letters = max(len(line) for row in rows for line in row.split("\n"))
+    return max(1.0, 0.86 * (1.29 * width_points(axes) - 20 - LETTER * 8 * letters))
 
 
 def _checked(parts: Parts) -> Parts:

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
-ANNOTATED = 3
-"""Most crossings that are named in words; more are only marked."""
+BESIDE = (((6, 6), "left"), ((-6, -24), "right"), ((6, 30), "left"))
+"""Where the words go beside crossings, in order, so that those at one place can be read; more are only marked."""
 
 FEW = 12
 """Most values of an axis that have a tick each."""
@@ -97,15 +97,15 @@ def sparsity(
 
 
 def _levels(axes: Axes, rows: Sequence[Row], quantity: str) -> list[tuple[float, str]]:
-    """Draw a level line for each kind of product of the N:M unit; their values and names."""
-    levels: list[tuple[float, str]] = []
+    """Draw a level line for each kind of product of the N:M unit, one for those as fast; their values and names."""
+    names: dict[float, list[str]] = {}
     for series in series_of(rows, "density", "pattern", "n_keep", "m_group", "chip"):
         for row in series.rows:
-            name = named(f"{row['chip']} {row['runs_as']}") + series.named
-            at = len(levels)
-            style: dict[str, Any] = {"color": SHADES[at % len(SHADES)], "linestyle": DASHES[at % len(DASHES)]}
-            axes.axhline(row[quantity], linewidth=1.2, label=name, **style)
-            levels.append((float(row[quantity]), name))
+            names.setdefault(float(row[quantity]), []).append(named(f"{row['chip']} {row['runs_as']}") + series.named)
+    levels = [(level, "; ".join(dict.fromkeys(own))) for level, own in names.items()]
+    for at, (level, name) in enumerate(levels):
+        style: dict[str, Any] = {"color": SHADES[at % len(SHADES)], "linestyle": DASHES[at % len(DASHES)]}
+        axes.axhline(level, linewidth=1.2, label=name, **style)
     return levels
 
 
@@ -121,14 +121,16 @@ def _crossings(x: Floats, y: Floats, level: float, line: str) -> list[Crossing]:
 
 
 def _mark(axes: Axes, crossings: Sequence[Crossing], levels: Sequence[tuple[float, str]]) -> None:
-    for crossing in crossings:
+    for at, crossing in enumerate(crossings):
         axes.plot(crossing.sparsity, crossing.value, marker="o", markersize=8, fillstyle="none", color=INK)
-        if len(crossings) <= ANNOTATED:
+        if len(crossings) <= len(BESIDE):
+            place, side = BESIDE[at]
             axes.annotate(
                 f"as fast as {crossing.line}\nat {crossing.sparsity:.0f} %",
                 (crossing.sparsity, crossing.value),
-                xytext=(6, 6),
+                xytext=place,
                 textcoords="offset points",
+                ha=side,
                 fontsize=SMALL,
             )
 

@@ -88,6 +88,9 @@ DPI = 150
 SMALL = 7.5
 """Points of the text on bars, in legends and in the corner."""
 
+LETTER = 0.6
+"""Width of a letter, or a digit, over the size of the text."""
+
 LEGEND_ROW = 11.7
 """Points that a row of a legend takes."""
 
@@ -197,9 +200,13 @@ def finish(
 
 def _columns(axes: Axes, names: Sequence[str]) -> int:
     """Columns of a legend that are no wider than the axes, as wide as these are before anything is laid out."""
-    width_points = 72 * axes.get_position().width * _figure_of(axes).get_figwidth()
     longest = max(len(name) for name in names)
-    return min(len(names), 6, max(1, int(width_points / (28 + 0.58 * SMALL * longest))))
+    return min(len(names), 6, max(1, int(width_points(axes) / (28 + LETTER * SMALL * longest))))
+
+
+def width_points(axes: Axes) -> float:
+    """Width of an Axes in points before anything is laid out."""
+    return float(72 * axes.get_position().width * _figure_of(axes).get_figwidth())
 
 
 def _fewer(handles: list[Any], names: list[str], most: int) -> tuple[list[Any], list[str]]:
