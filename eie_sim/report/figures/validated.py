@@ -12,6 +12,7 @@ from eie_sim.report.figures.curves import plain_ticks
 from eie_sim.report.figures.rows import as_rows, hash_of, series_of, split_units
 from eie_sim.report.figures.style import GREY, INK, SMALL, finish, line_style, nothing, on
 from eie_sim.validate import AGREES, Comparison
+from eie_sim.validate.rows import VALIDATED
 from eie_sim.validate.studies import spmat_energy_nj
 
 if TYPE_CHECKING:
@@ -33,23 +34,24 @@ def parity(compared: Sequence[Comparison], axes: Axes | None = None, *, config_h
     if not compared:
         return nothing(axes, "no rows", title=title)
     groups = list(dict.fromkeys(row.group for row in compared))
+    worst = sorted(compared, key=lambda row: -abs(row.error))[:NAMED]
+    beside: dict[str, Any] = {"xytext": (3, 4), "textcoords": "offset points", "fontsize": SMALL}
     for at, group in enumerate(groups):
         own = [row for row in compared if row.group == group]
         places = at + np.linspace(-0.3, 0.3, len(own) + 2)[1:-1]
         ratios = [100 * (1 + row.error) for row in own]
-        faces = [line_style(at)["color"] if row.kind == "validated" else "none" for row in own]
-        axes.scatter(places, ratios, s=18, facecolors=faces, edgecolors=line_style(at)["color"], linewidths=0.9)
-        for place, row in zip(places, own, strict=True):
-            if row in sorted(compared, key=lambda one: -abs(one.error))[:NAMED]:
-                axes.annotate(
-                    row.row, (place, 100 * (1 + row.error)), xytext=(3, 4), textcoords="offset points", fontsize=SMALL
-                )
+        colour = line_style(at)["color"]
+        faces = [colour if row.kind == VALIDATED else "none" for row in own]
+        axes.scatter(places, ratios, s=18, facecolors=faces, edgecolors=colour, linewidths=0.9)
+        for place, ratio, row in zip(places, ratios, own, strict=True):
+            if row in worst:
+                axes.annotate(row.row, (place, ratio), **beside)
     axes.axhline(100, color=INK, linewidth=1)
     axes.axhspan(100 * (1 - AGREES), 100 * (1 + AGREES), color=GREY, alpha=0.15, label=f"within {100 * AGREES:g} %")
     axes.scatter([], [], s=18, facecolors="none", edgecolors=INK, label="calibrated or derived")
     axes.set_xticks(range(len(groups)), groups, rotation=30, ha="right")
     axes.grid(axis="y", alpha=0.25)
-    return finish(axes, title=title, xlabel="", ylabel="simulated over published, %", config_hash=config_hash)
+    return finish(axes, title=title, xlabel="group", ylabel="simulated over published, %", config_hash=config_hash)
 
 
 def widths(
