@@ -6,16 +6,20 @@ each. Exit code 1 where there are any.
 """
 
 import argparse
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
 from collections import Counter
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from random import Random
 
-HERE = Path(__file__).parent
+sys.path.append(str(Path(__file__).parent.parent))  # of what other tests have
+
 NEEDED = "atheris"
 MISSING = f"needs {NEEDED}: pip install '.[fuzz]', on a Python that it supports"
 MAX_LENGTH = 2**16
@@ -25,25 +29,25 @@ MOST_KEPT = 20
 """Files of one kind of error; the first few say all."""
 
 
-def fuzz(name, corpus, kept, seconds, seed):
+def fuzz(table, name, corpus, kept, seconds, seed):
     """Fuzz until the time is over, which ends the process."""
     import atheris
 
-    with atheris.instrument_imports(include=["eie_sim"]):
-        from loaders import LOADERS
-        from mutations import mutated
+    os.fsync = lambda handle: None  # a store has many, of milliseconds each
 
-        from eie_sim import InputError
-
-        loader = LOADERS[name]
-        samples = loader.made(corpus)
-    for left in corpus.iterdir():
-        left.unlink()
-    for at, sample in enumerate(samples):
-        (corpus / str(at)).write_bytes(sample)
+    samples = [each.read_bytes() for each in sorted(corpus.iterdir())]
     seen = Counter()
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / loader.file
+        with atheris.instrument_imports(include=["eie_sim"]):
+            from mutations import mutated
+
+            from eie_sim import InputError
+
+            loader = import_module(table).LOADERS[name]
+            path = Path(folder) / loader.file
+            for sample in samples:  # modules that are needed first now are watched too
+                path.write_bytes(sample)
+                loader.read(path)
 
         def one(data):
             for left in path.parent.iterdir():
@@ -80,24 +84,30 @@ def fuzz(name, corpus, kept, seconds, seed):
         atheris.Fuzz()
 
 
-def guided(name, seconds, seed=1):
+def guided(name, seconds, seed=1, table="loaders"):
     """Executions, kept files and what was found, of a fuzzer in a process of its own."""
     folder = Path(tempfile.mkdtemp(prefix=f"fuzz-{name}-"))
     corpus, kept = folder / "corpus", folder / "found"
     corpus.mkdir()
     kept.mkdir()
-    words = [sys.executable, __file__, name, "--seconds", str(seconds), "--seed", str(seed), "--corpus", str(corpus)]
+    with tempfile.TemporaryDirectory() as made:  # here, where kernels are compiled as they are
+        for at, sample in enumerate(import_module(table).LOADERS[name].made(Path(made))):
+            (corpus / str(at)).write_bytes(sample)
+    words = [sys.executable, __file__, name, "--seconds", str(seconds), "--seed", str(seed), "--table", table]
+    words += ["--corpus", str(corpus)]
     done = subprocess.run(words, capture_output=True, text=True, errors="replace", check=False)
     numbers = dict(re.findall(r"stat::(\w+):\s+(\d+)", done.stderr))
     found = re.findall(r"^found (.*)$", done.stdout, re.MULTILINE)
     if done.returncode:
         found.append(f"ended with {done.returncode}: {done.stderr.strip().splitlines()[-1][:200]}")
+    empty = not any(kept.iterdir())
+    shutil.rmtree(folder if empty else corpus)
     return {
         "loader": name,
         "executions": int(numbers.get("number_of_executed_units", 0)),
         "new": int(numbers.get("new_units_added", 0)),
         "found": found,
-        "folder": str(kept) if any(kept.iterdir()) else None,
+        "folder": None if empty else str(kept),
     }
 
 
@@ -106,14 +116,15 @@ def main():
     parser.add_argument("loader")
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--table", default="loaders", help=argparse.SUPPRESS)
     parser.add_argument("--corpus", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if find_spec(NEEDED) is None:
         sys.stderr.write(f"{MISSING}\n")
         return 2
     if asked.corpus is not None:
-        fuzz(asked.loader, asked.corpus, asked.corpus.parent / "found", asked.seconds, asked.seed)
-    result = guided(asked.loader, asked.seconds, asked.seed)
+        fuzz(asked.table, asked.loader, asked.corpus, asked.corpus.parent / "found", asked.seconds, asked.seed)
+    result = guided(asked.loader, asked.seconds, asked.seed, asked.table)
     found = result.pop("found")
     sys.stdout.write("  ".join(f"{key} {value}" for key, value in result.items()) + f"  found {len(found)}\n")
     for line in found:
@@ -122,5 +133,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.path.append(str(HERE.parent))  # of what other tests have
     sys.exit(main())

@@ -81,6 +81,15 @@ MISDEEDS = {
     "is fine": lambda path: path.read_bytes(),
 }
 
+
+def careless(path):
+    if b"\0" in path.read_bytes():
+        raise KeyError("half\na line")
+
+
+LOADERS = {"careless": Loader("w.bin", lambda folder: [b"sample"], careless, lambda path: ["presets"], TEXT)}
+"""For the fuzzer: what is only wrong with some files."""
+
 if __name__ == "__main__":
     trials.MAX_SECONDS = 0.2
     for name, read in MISDEEDS.items():

@@ -353,7 +353,7 @@ def _plain(shape):
 
 
 def archive_changed(rng, data):
-    """The manifest changed, or the bytes of a tensor, and every hash made right, so that it is looked at all the same."""
+    """Another manifest, or bytes of a tensor; hashes are made right, so that more than these is looked at."""
     head, tensors = parted(data)
     how = rng.random()
     if how < 0.3:
