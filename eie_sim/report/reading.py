@@ -109,7 +109,7 @@ def read_run(folder: Path) -> dict[str, Any]:
     Raises InputError, one line: where there is no run; where its record cannot be read, is no JSON, is of another
     version, or has not all that is relied on.
     """
-    where = f"run={folder}: {RECORD} is damaged: "
+    where = str(refused("run", folder, f"{RECORD} is damaged: "))
     record = _parsed(_text(folder), where)
     if not isinstance(record, dict):
         raise InputError(f"{where}must be an object")

@@ -99,9 +99,11 @@ LARGEST = 1e30
 
 def _is_row(row: dict[str, Any]) -> bool:
     """Whether what everybody relies on is there, and of its kind."""
+    if any(isinstance(value, dict | list) for value in row.values()):
+        return False
     named = isinstance(row.get("workload"), str) and row.get("unit") in _NEEDED
     texts = all(isinstance(row.get(name, ""), str) for name in _TEXTS)
-    if not (named and texts) or any(isinstance(value, dict | list) for value in row.values()):
+    if not (named and texts):
         return False
     if row.get("error") is not None:
         return True

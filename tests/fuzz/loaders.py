@@ -198,7 +198,7 @@ def read_table(path):
     from eie_sim.energy import EnergyTable
 
     text = read_text("energy_table", path)
-    return EnergyTable.from_csv(text, es.EieConfig(), where=f"energy_table={path.name}")
+    return EnergyTable.from_csv(text, es.EieConfig(), where=f"energy_table={path}")
 
 
 def network(path):

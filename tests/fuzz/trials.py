@@ -32,6 +32,7 @@ from eie_sim.cli import main as command
 MAX_MEMORY = 256 * 2**20
 MAX_SECONDS = 2.0
 MAX_SAID = 500
+NO_MEMORY = "does not fit into memory"
 MAX_SHOWN = 20
 COMMANDS_EACH = 50
 """Of so many trials one goes to the command too, where its file is refused."""
@@ -158,7 +159,7 @@ class Trials:
 
     def said(self, line, number):
         """What an error says must be one line, and not that memory ran out: the files are small."""
-        if not (line.isprintable() and 0 < len(line) <= MAX_SAID) or "memory" in line:
+        if not (line.isprintable() and 0 < len(line) <= MAX_SAID) or NO_MEMORY in line:
             self.found(number, f"says {line[:1000]!r}")
 
     def command(self, data, number):
