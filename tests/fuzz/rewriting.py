@@ -103,8 +103,14 @@ def places(value, path=()):
 
 
 def changed(rng, value):
-    """Plain data in which one part is another, of another type, gone, renamed, or beside a new one."""
+    """Plain data in which parts are others, of another type, gone, renamed, or there many times."""
     value = json.loads(json.dumps(value))
+    for _ in range(rng.choice([1, 1, 1, 2, 4])):
+        value = changed_once(rng, value)
+    return value
+
+
+def changed_once(rng, value):
     paths = list(places(value))
     if not paths:
         return rng.choice(VALUES)
@@ -118,7 +124,7 @@ def changed(rng, value):
     elif how < 0.85:
         del inside[last]
     elif isinstance(inside, dict):
-        inside[rng.choice(["", "x", "a\nb", "../x", "x" * 300, str(last)])] = inside.pop(last)
+        inside[rng.choice(["", "x", "a\nb", "\u202e", "../x", "x" * 300, str(last)])] = inside.pop(last)
     else:
         inside.extend(inside[last : last + 1] * rng.choice([1, 1000]))
     return value
