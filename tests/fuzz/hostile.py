@@ -34,7 +34,7 @@ def payloads(kind, folder):
     if kind == "npy":
         yield from objects
         yield npy("__import__('pathlib').Path(" + repr(str(folder / MARKER)) + ").touch()", b"")
-    elif kind == "npz":
+    elif kind in ("npz", "inputs"):
         for name, blob in [("w.pkl", pickled), ("w.npy", pickled), *(("w.npy", each) for each in objects)]:
             yield zipped({name: blob})
         yield zipped({f"{part}.npy": objects[0] for part in ("format", "shape", "data")})
@@ -53,7 +53,7 @@ def large(kind, samples):
     if kind == "npy":
         for shape in ((LARGE,), (2**15, 2**15), (2**20, 1800), (2**40,), (0, 2**40)):
             yield npy(header("|u1", shape, False), bytes(100))
-    elif kind == "npz":
+    elif kind in ("npz", "inputs"):
         yield from _large_npz()
     elif kind == "safetensors":
         yield from _large_safetensors()

@@ -93,6 +93,17 @@ def smtx(folder):
     return [f"6, 9, {rows.nnz}\n{offsets}\n{columns}\n".encode()]
 
 
+def inputs(folder):
+    given = np.ones((3, 64), dtype=np.float32)
+    return [to_bytes(np.savez_compressed, activations=given), to_bytes(np.savez, given[0])]
+
+
+def read_inputs(path):
+    found = es.workload.load_activations(path)
+    assert found.ndim == 2
+    return found
+
+
 STUDY = """
 workload = "alex-7"
 seed = 3
@@ -218,6 +229,13 @@ def running(path):
 
 LOADERS = {
     "npz": Loader("w.npz", npz, network, running, (rewriting.npz_changed, rewriting.directory_changed)),
+    "inputs": Loader(
+        "inputs.npz",
+        inputs,
+        read_inputs,
+        lambda path: ["run", "digits-mlp", "--activations", path],
+        (rewriting.npz_changed, rewriting.directory_changed),
+    ),
     "npy": Loader("w.npy", npy, network, running, (rewriting.npy_changed,)),
     "safetensors": Loader("w.safetensors", safetensors, network, running, (rewriting.safetensors_changed,)),
     "mtx": Loader("w.mtx", mtx, network, running, TEXT),

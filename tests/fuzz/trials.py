@@ -40,7 +40,6 @@ COMMANDS_EACH = 50
 STARTS = ("os.system", "os.exec", "os.fork", "os.posix_spawn", "os.spawn", "subprocess.Popen", "os.kill")
 FOREIGN = (
     "pickle.find_class",
-    "marshal.loads",
     "socket.",
     "ctypes.",
     "webbrowser.",
