@@ -245,6 +245,14 @@ def test_a_value_that_does_not_print_is_quoted(value):
     assert str(unknown("field", value, ["name"])) == f"field={value!r}: unknown; must be one of name"
 
 
+def test_of_many_known_names_the_first_are_said_and_the_others_counted():
+    names = [f"name{at:03}" for at in range(100)]
+    said = str(unknown("field", "zzz", names))
+    assert said == f"field=zzz: unknown; must be one of {', '.join(names[:22])} and 78 more"
+    assert len(said) < 260
+    assert str(unknown("field", "zzz", ["x" * 300, "y" * 300])).endswith(f"{'x' * 300} and 1 more")
+
+
 @pytest.mark.parametrize(
     "call",
     [
