@@ -69,8 +69,8 @@ def decoded(matrix, codes, gaps, pointers):
 
 @st.composite
 def kept(draw):
-    """int8 weights of a pattern N:M, M any number up to 67."""
-    m_group = draw(st.integers(1, 67))
+    """int8 weights of a pattern N:M, M any number up to 37."""
+    m_group = draw(st.integers(1, 37))
     n_keep = draw(st.integers(1, m_group))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     groups = rng.integers(-128, 128, (draw(st.integers(1, 5)), draw(st.integers(1, 4)), m_group))

@@ -43,7 +43,7 @@ def swept(tmp_path_factory):
 def test_changed_rows_lead_to_no_traceback(swept, more, capsys, monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda handle: None)
     codes = set()
-    for number in range(20):
+    for number in range(10):
         rng = Random(number)
         rows = json.loads(json.dumps(swept.rows))
         for row in rng.sample(rows, 2):
