@@ -19,10 +19,20 @@ class InputError(ValueError):
     """Input that breaks a rule. The command line prints it as one line and exits with code 2."""
 
 
+class InvariantError(RuntimeError):
+    """Counts of a result that contradict each other: a fault of the simulator, never of its input."""
+
+
 def require(ok: bool, field: str, value: object, rule: str) -> None:
     """Raise `InputError("field=value: rule")` unless `ok`."""
     if not ok:
         raise refused(field, value, rule)
+
+
+def hold(ok: bool, what: str, found: object, rule: str) -> None:
+    """Raise `InvariantError("what=found: rule")` unless `ok`."""
+    if not ok:
+        raise InvariantError(f"broken invariant: {what}={_said(found)}: {rule}; please report this")
 
 
 def refused(field: str, value: object, rule: str) -> InputError:
@@ -95,7 +105,7 @@ def as_array(field: str, values: Any) -> NDArray[Any]:
     except (ValueError, TypeError, OverflowError, RuntimeError) as error:
         raise InputError(f"{field}: must be a rectangular array of numbers") from error
     if array.dtype.char == "g":
-        with np.errstate(over="ignore"):  # one too large becomes infinite, which is refused later by name
+        with np.errstate(over="ignore", invalid="ignore"):  # infinite and NaN are refused later by name
             return array.astype(np.float64)
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
@@ -104,8 +114,17 @@ def unknown(field: str, value: object, known: Iterable[str]) -> InputError:
     """An error for a name that is not among `known`, with the nearest ones."""
     names, said = sorted(known), _said(value)
     near = get_close_matches(said, names, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"must be one of {', '.join(names)}"
+    hint = f"did you mean {' or '.join(near)}?" if near else f"must be one of {_listed(names)}"
     return InputError(f"{field}={said}: unknown; {hint}")
+
+
+def _listed(names: list[str]) -> str:
+    """Names between commas, as many as fit MAX_SAID characters, and how many more there are."""
+    shown = names
+    while len(", ".join(shown)) > MAX_SAID and len(shown) > 1:
+        shown = shown[:-1]
+    more = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
 def _said(value: object, in_words: Callable[[object], str] = str) -> str:

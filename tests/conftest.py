@@ -7,5 +7,6 @@ from hypothesis import HealthCheck, settings  # noqa: E402  after the environmen
 
 quiet = [HealthCheck.too_slow, HealthCheck.data_too_large]
 settings.register_profile("default", deadline=None, max_examples=60, derandomize=True, suppress_health_check=quiet)
+settings.register_profile("small", deadline=None, max_examples=8, derandomize=True, suppress_health_check=quiet)
 settings.register_profile("full", deadline=None, max_examples=1000, suppress_health_check=quiet)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))

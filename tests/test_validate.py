@@ -1,9 +1,13 @@
 import json
 import math
 
+import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
-from eie_sim import validate
+import eie_sim as es
+from eie_sim import tables, validate
+from eie_sim.cli import main
 from eie_sim.errors import InputError
 
 
@@ -87,3 +91,144 @@ def test_the_other_layers_power_is_shown_beside_the_one_published(all_layers):
 @pytest.mark.slow
 def test_the_default_simulates_all_nine():
     assert len(validate.eie_times()) == 18
+
+
+def row(published, simulated, kind="validated", group="a", name="x"):
+    return validate.Comparison(
+        group=group, source="Table I", row=name, quantity="time", unit="us", published=published, simulated=simulated,
+        inputs="none", note="none", kind=kind,
+    )  # fmt: skip
+
+
+def test_what_could_have_missed_agrees_within_a_tenth_or_misses():
+    assert [row(100, value).verdict for value in (100, 109.9, 90.1, 110.1, 89.9)] == ["agrees"] * 3 + ["misses"] * 2
+    assert row(100, 300, kind="derived").verdict == "derived"
+    assert row(100, 100, kind="calibrated").verdict == "calibrated"
+
+
+def test_groups_have_mean_and_worst_error_and_keep_kinds_apart():
+    rows = [row(10, 10.9, name="up"), row(10, 5, name="down"), row(10, 10, kind="derived"), row(4, 5, group="b")]
+    first, derived, second = validate.by_group(rows)
+    assert (first.group, first.kind, first.n_row, first.n_agree) == ("a", "validated", 2, 1)
+    assert first.mean_error == pytest.approx(0.295)
+    assert (first.worst_error, first.worst_row) == (0.5, "down")
+    assert (derived.kind, derived.worst_error) == ("derived", 0)
+    assert (second.group, second.n_agree) == ("b", 0)
+
+
+def test_bars_are_the_cpus_time_over_the_simulated_one(alex_7):
+    speedup, efficiency = validate.bars(alex_7)
+    time_us = alex_7["Alex-7"].result.time_us
+    assert (speedup.published, efficiency.published) == (507, 61533)
+    assert speedup.simulated == pytest.approx(6187.1 / time_us)
+    assert efficiency.error == pytest.approx(speedup.error)
+    assert (speedup.kind, efficiency.kind) == ("validated", "derived")
+
+
+def test_the_energy_of_a_layer_is_beside_time_times_power(alex_7):
+    (row,) = validate.layer_energies(alex_7)
+    assert row.published == pytest.approx(12.2 * 64 * 9.157 / 1e3)
+    assert abs(row.error) < 0.1
+
+
+def test_arithmetic_is_labelled_so_and_comes_close(alex_7):
+    rows = by_row(validate.derived(alex_7))
+    assert {row.verdict for row in rows.values()} == {"derived"}
+    assert rows["area of 64 PEs"].simulated == pytest.approx(64 * 0.638024, rel=1e-3)
+    assert rows["peak throughput"].simulated == pytest.approx(102.4)
+    assert all(abs(row.error) < 0.05 for row in rows.values())
+
+
+def test_printed_bars_follow_from_table_4_but_for_the_rows_that_say_so():
+    """Fig. 6 is Table IV's CPU time over EIE's; two of its bars are not, and their notes say so."""
+    times = {row["layer"]: float(row["actual_us"]) for row in tables.rows("eie_table4")}
+    off = {
+        bar["layer"]
+        for bar in tables.rows("eie_bars")
+        if abs(float(bar["cpu_dense_us"]) / times[bar["layer"]] / float(bar["speedup"]) - 1) > 0.02
+    }
+    assert off == {"NT-We", "NT-LSTM"}
+
+
+def test_every_measured_product_and_every_published_size_is_a_row():
+    products = validate.products()
+    assert len(products) == 68
+    assert {row.group for row in products} == {"N:M products, 2:4", "N:M products, dense"}
+    sizes = validate.sizes()
+    assert len(sizes) == len(tables.rows("deep_compression_layers"))
+    assert all(0 < row.published < 100 for row in sizes)
+
+
+@pytest.mark.slow
+def test_the_studies_say_what_was_found_from_their_own_rows():
+    found = {study.figure: study for study in validate.studies()}
+    assert list(found) == ["8", "9", "11", "12", "13"]
+    assert all(len({row["layer"] for row in study.rows}) == 9 for study in found.values())
+    assert found["11"].holds and found["12"].holds and found["13"].holds
+    depth_1 = [row for row in found["8"].rows if row["queue_depth"] == 1]
+    idle = [row["waiting_cycles"] / (64 * row["cycles"] - row["drain_cycles"]) for row in depth_1]
+    assert f"idle {100 * sum(idle) / 9:.0f} % at 1" in found["8"].found
+
+
+@pytest.fixture
+def quick(monkeypatch, alex_7):
+    """The command on one layer, and on one study of it."""
+    rows = [*validate.energy_table2(alex_7), *validate.eie_times(alex_7), *validate.bars(alex_7), *validate.products()]
+    swept = es.sweep.run("alex-7", grid={"queue_depth": [1, 8]}, workers=1).rows
+    studies = [validate.Study("8", "queue_depth", "little is gained", "this is found", False, swept)]
+    monkeypatch.setattr(validate, "everything", lambda seed, progress: rows)
+    monkeypatch.setattr(validate, "studies", lambda seed, progress: studies)
+    return rows
+
+
+def test_the_command_prints_every_row_with_error_and_verdict(quick, capsys):
+    assert main(["validate"]) == 0
+    out = capsys.readouterr().out
+    for row in quick:
+        lines = [line for line in out.splitlines() if f" {row.row} " in line and f" {row.quantity} " in line]
+        assert any(f"{100 * row.error:+.1f} %" in line and row.verdict in line for line in lines)
+    assert "Fig. 8" in out and "differs" in out and "this is found" in out
+    assert all(f" {note}" in out.replace("\n", " ") for note in {row.note for row in quick})
+
+
+def test_a_summary_has_the_groups_and_no_rows(quick, capsys):
+    assert main(["validate", "--summary"]) == 0
+    out = capsys.readouterr().out
+    assert all(group.group in out for group in validate.by_group(quick))
+    assert "Table IV" not in out
+    assert "[1]" not in out
+
+
+def test_as_json_and_as_a_figure(quick, capsys, tmp_path):
+    assert main(["validate", "--json", "--figure", str(tmp_path / "v.png")]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert len(record["rows"]) == len(quick)
+    assert {"seed", "config_hash", "versions", "groups", "studies"} <= record.keys()
+    assert record["studies"][0]["holds"] is False
+    assert (tmp_path / "v.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nm", "--summary"], "paper=nm: must be all or eie with --summary or --figure"),
+        (["deep-compression", "--figure", "a.png"], "paper=deep-compression: must be all or eie with --summary"),
+        (["--figure", "a.gif"], "figure=a.gif: must end in .png, .svg"),
+        (["--seed", "-1"], "seed=-1: must be an integer >= 0"),
+    ],
+)
+def test_bad_words_are_one_line_and_code_2(words, said, capsys):
+    assert main(["validate", *words]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert said in err
+
+
+def test_every_row_is_a_point_of_the_parity_figure(quick):
+    axes = es.figures.parity(quick, Figure().subplots())
+    points = np.concatenate([one.get_offsets() for one in axes.collections if len(one.get_offsets())])
+    ratios = points[:, 1]
+    assert sorted(np.round(ratios, 9)) == sorted(np.round([100 * (1 + row.error) for row in quick], 9))
+    empty = es.figures.parity([], Figure().subplots())
+    assert [text.get_text() for text in empty.texts] == ["no rows"]

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["commands", "main"]
 
+EXIT_DIFFERS = 1
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
 
@@ -19,7 +20,8 @@ EXIT_INTERRUPTED = 130
 def main(arguments: list[str] | None = None) -> int:
     """Run the command.
 
-    Exit code 0: done; 1: the result differs from the golden product, or a point of a sweep failed; 2: bad input, a full
+    Exit code 0: done; 1: the result differs from the golden product, its counts contradict each other, or a point of a
+    sweep failed; 2: bad input, a full
     disk, or workers that keep on ending; 130: interrupted.
     """
     try:
@@ -32,7 +34,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 def commands() -> App:
     """The app with every command. Imported here and not above, where an interrupt would end in a traceback."""
-    from eie_sim.cli import comparing, pruning, reporting, simulate, sweeping, tracing  # noqa: F401  each adds to the app
+    from eie_sim.cli import (  # each adds its commands to the app
+        comparing,  # noqa: F401
+        pruning,  # noqa: F401
+        reporting,  # noqa: F401
+        simulate,  # noqa: F401
+        sweeping,  # noqa: F401
+        tracing,  # noqa: F401
+        validating,  # noqa: F401
+    )
     from eie_sim.cli.shell import app
 
     return app
@@ -41,13 +51,16 @@ def commands() -> App:
 def _answered(arguments: list[str] | None) -> int:
     from cyclopts import CycloptsError
 
-    from eie_sim.errors import InputError
+    from eie_sim.errors import InputError, InvariantError
 
     try:
         code: int = commands()(arguments, exit_on_error=False, print_error=False, result_action="return_value") or 0
         sys.stdout.flush()  # so that a reader that went away is noticed here, and not when Python ends
     except (CycloptsError, InputError) as error:
         return _fail(str(error))
+    except InvariantError as error:
+        streams.say(f"error: {error}")
+        return EXIT_DIFFERS
     except MemoryError:
         return _fail("memory: not enough for this workload and design; run one layer, or fewer vectors")
     except (BrokenPipeError, SystemExit):  # the reader of our output went away, as `| head` does; rich exits then

@@ -13,8 +13,9 @@ from cyclopts import App, Group, Parameter, Token, convert
 
 import eie_sim
 from eie_sim.cli.streams import plain
-from eie_sim.errors import InputError, require
+from eie_sim.errors import refused, require
 from eie_sim.units.eie.config import EieConfig
+from eie_sim.whole import as_path
 
 if TYPE_CHECKING:
     from eie_sim.report.text import Screen
@@ -107,14 +108,15 @@ def print_json(value: Any) -> None:
 
 def read_text(field: str, path: Path) -> str:
     """The text of an ordinary file given for `field`. Raises InputError where it is none, too long, or not UTF-8."""
+    file = as_path(field, path)
     try:
-        ordinary = path.is_file() or not path.exists()  # what does not exist has an error of its own
-        require(ordinary, field, path, "must be an ordinary file")
-        with path.open("rb") as file:
-            data = file.read(MAX_TEXT + 1)
-        require(len(data) <= MAX_TEXT, field, path, f"must be at most {MAX_TEXT} bytes")
+        ordinary = file.is_file() or not file.exists()  # what does not exist has an error of its own
+        require(ordinary, field, file, "must be an ordinary file")
+        with file.open("rb") as stream:
+            data = stream.read(MAX_TEXT + 1)
+        require(len(data) <= MAX_TEXT, field, file, f"must be at most {MAX_TEXT} bytes")
         return data.decode("utf-8")
     except OSError as error:
-        raise InputError(f"{field}={path}: {error.strerror or 'cannot be read'}") from error
+        raise refused(field, file, error.strerror or "cannot be read") from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{field}={path}: must be UTF-8 text") from error
+        raise refused(field, file, "must be UTF-8 text") from error

@@ -1,4 +1,4 @@
-"""Commands that simulate and account: run, presets, footprint, energy, validate."""
+"""Commands that simulate and account: run, presets, footprint, energy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from eie_sim.cli.shell import (
     console,
     loaded,
     print_json,
-    print_lines,
     read_text,
     steps_shown,
 )
@@ -210,77 +209,4 @@ def energy(
         shown.print(energy_table(records))
         shown.print()
         shown.print(area_table(areas))
-    return 0
-
-
-@app.command
-def validate(
-    paper: Literal["eie", "deep-compression", "nm"] = "eie",
-    /,
-    *,
-    seed: int = 0,
-    json: Json = False,
-) -> int:
-    """Rerun published figures and show each error: power by module (Table II) and times (Table IV) of the EIE paper.
-
-    Or the compressed sizes of Deep Compression, beside the closed formula and the encoder on random masks; or measured
-    2:4 and dense products on a GPU beside the N:M unit, with the source or reason of every value of its presets.
-    Example: eie-sim validate deep-compression --json
-
-    Parameters
-    ----------
-    paper
-        eie (Han et al., ISCA 2016), deep-compression (Han et al., ICLR 2016) or nm (VENOM artifact, SC 2023).
-    seed
-        Of the synthetic weights, activations and masks; nm has none.
-    """
-    shown = {"eie": _validate_eie, "deep-compression": _validate_deep_compression, "nm": _validate_nm}
-    return shown[paper](seed, json)
-
-
-def _validate_eie(seed: int, json: bool) -> int:
-    from eie_sim.report.text import print_comparisons
-    from eie_sim.validate import LAYERS, LayerResult, eie_times, energy_table2, simulate_layers
-
-    layers: dict[str, LayerResult] = {}
-    with steps_shown() as progress:
-        for name in LAYERS:
-            progress(f"{name}: simulating")
-            layers |= simulate_layers([name], seed=seed)
-    records = [row.to_dict() for row in [*energy_table2(layers), *eie_times(layers)]]
-    if json:
-        print_json(records)
-    else:
-        print_comparisons(records, console())
-    return 0
-
-
-def _validate_deep_compression(seed: int, json: bool) -> int:
-    from eie_sim.deep_compression import published_record
-    from eie_sim.report.pruning import published_lines, published_table
-
-    with steps_shown() as progress:
-        records = published_record(seed, progress=progress)
-    if json:
-        print_json([record.to_dict() for record in records])
-    else:
-        console().print(published_table(records))
-        print_lines(["", *published_lines(records)])
-    return 0
-
-
-def _validate_nm(seed: int, json: bool) -> int:
-    from eie_sim.report.nm import choice_lines, gemm_record, gemm_table, summary_lines
-    from eie_sim.validate_nm import NOT_MEASURED, PRESET, choices, dense_note, gemm_times, summaries
-
-    if seed != 0:
-        raise InputError(f"seed={seed}: must be left out for nm, where nothing is random")
-    compared = gemm_times()
-    notes = (dense_note(compared), NOT_MEASURED)
-    record = gemm_record(compared, summaries(compared), choices(), preset=PRESET, notes=notes)
-    if json:
-        print_json(record)
-    else:
-        console().print(gemm_table(record))
-        print_lines(["", *summary_lines(record), "", *choice_lines(record)])
     return 0

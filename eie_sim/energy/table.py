@@ -82,7 +82,7 @@ class EnergyTable:
         try:
             given = _parse(text, default.components)
         except InputError as error:
-            raise InputError(f"{where}: {error}") from None
+            raise InputError(f"{where if where.isprintable() else repr(where)}: {error}") from None
         return replace(default, name=name, rows=tuple(given.get(row.event, row) for row in default.rows))
 
     def to_csv(self) -> str:

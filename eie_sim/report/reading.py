@@ -13,6 +13,7 @@ from eie_sim.report.network import PARTS
 from eie_sim.report.schema import AMOUNT, COUNT, FLAG, NUMBER, TEXT, TEXT_OR_NUMBER, Each, Maybe, Named, require_shape
 from eie_sim.result import BROADCAST_MEANINGS, CLASS_MEANINGS, EVENT_MEANINGS
 from eie_sim.units.eie.config import EieConfig
+from eie_sim.workload.arrays import shown
 
 MAX_BYTES = 2**26
 """Of a record; one of a thousand layers has a tenth of it."""
@@ -109,7 +110,7 @@ def read_run(folder: Path) -> dict[str, Any]:
     Raises InputError, one line: where there is no run; where its record cannot be read, is no JSON, is of another
     version, or has not all that is relied on.
     """
-    where = f"run={folder}: {RECORD} is damaged: "
+    where = str(refused("run", folder, f"{RECORD} is damaged: "))
     record = _parsed(_text(folder), where)
     if not isinstance(record, dict):
         raise InputError(f"{where}must be an object")
@@ -152,7 +153,7 @@ def _require_version(folder: Path, record: dict[str, Any], where: str) -> None:
     """A record has the fields of its version, which the numbers before the last dot tell apart."""
     require_shape(record, {"versions": Named(TEXT)}, where)
     theirs, ours = record["versions"].get("eie_sim", "an unknown version"), eie_sim.__version__
-    rule = f"made by eie-sim {theirs}, this is {ours}: run again"
+    rule = f"made by eie-sim {shown(theirs)}, this is {ours}: run again"
     if theirs.rpartition(".")[0] != ours.rpartition(".")[0]:
         raise refused("run", folder, rule)
 

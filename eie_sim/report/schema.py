@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from eie_sim.errors import is_number, refused
+from eie_sim.workload.arrays import shown
 
 
 class Plain(NamedTuple):
@@ -80,4 +81,4 @@ def _parts(value: Any, shape: Any) -> Iterator[tuple[str, Any, Any]]:
         yield from ((f"[{at}]", part, shape.shape) for at, part in enumerate(value))
     else:
         fields = dict.fromkeys(value, shape.shape) if isinstance(shape, Named) else shape
-        yield from ((f".{name}", value.get(name), each) for name, each in fields.items())
+        yield from ((f".{shown(name)}", value.get(name), each) for name, each in fields.items())

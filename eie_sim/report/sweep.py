@@ -118,7 +118,7 @@ def sweep_lines(record: Record) -> list[str]:
         f"{record['workload']}: {counted(points, 'point')}, {record['reused']:,} of them reused, {failed:,} failed; "
         f"seed {record['seed']}"
     ]
-    most = max((row.get("n_vector", 0) for row in record["rows"]), default=0)
+    most = max((row.get("n_vector") or 0 for row in record["rows"]), default=0)
     if most > 1:
         lines.append(f"cycles, time and energy are of all {most:,} input vectors together")
     if record["damaged"]:

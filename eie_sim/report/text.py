@@ -132,41 +132,6 @@ def presets_table(records: list[Record]) -> Table:
     return rows(headings, cells, text={0, 1, 2, 6}, wrapped={6})
 
 
-def comparison_table(records: list[Record]) -> Table:
-    """Published and simulated figures side by side, with error, whether the layer fits the PEs, and a note number."""
-    number = {note: at for at, note in enumerate(comparison_notes(records), start=1)}
-    headings = ["table", "row", "quantity", "unit", "published", "simulated", "error", "fits", "note"]
-    cells = [
-        [
-            *(r[key] for key in ("table", "row", "quantity", "unit")),
-            f"{r['published']:.3f}",
-            f"{r['simulated']:.3f}",
-            f"{100 * r['error']:+.1f} %",
-            "yes" if r["fits"] else "no",
-            f"[{number[r['note']]}]",
-        ]
-        for r in records
-    ]
-    return rows(headings, cells, text={0, 1, 2, 3, 7})
-
-
-def comparison_notes(records: list[Record]) -> list[str]:
-    """The notes of the comparisons, each once, in order."""
-    return list(dict.fromkeys(record["note"] for record in records))
-
-
-def print_comparisons(records: list[Record], console: Screen) -> None:
-    """Print the table, then what was simulated and what is known of the differences."""
-    console.print(comparison_table(records))
-    console.print()
-    for at, note in enumerate(comparison_notes(records), start=1):
-        console.print(f"[{at}] {note}")
-    console.print()
-    for inputs in dict.fromkeys(record["inputs"] for record in records):
-        named = ", ".join(dict.fromkeys(record["row"] for record in records if record["inputs"] == inputs))
-        console.print(f"{named}: {inputs}")
-
-
 def energy_table(records: list[Record]) -> Table:
     """Energies per event with their sources; chosen constants are marked."""
     cells = [

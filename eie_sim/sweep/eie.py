@@ -21,7 +21,7 @@ from eie_sim.result import EieClass, EieEvent
 from eie_sim.run import NetworkRun, run_network
 from eie_sim.sweep.point import Point
 from eie_sim.sweep.stages import Last, Stages
-from eie_sim.units.eie import fast
+from eie_sim.units.eie import fast, invariants
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.counts import EieCounts
 from eie_sim.units.eie.memories import memories
@@ -151,7 +151,9 @@ class EieFigures:
             inputs = stages.inputs(name, point.recipe, config)
             raw, accuracy = inputs.raw[name], inputs.accuracy
             raw = raw if point.vector is None else raw[point.vector : point.vector + 1]
-            layers.append(_Layer(counts, fast.totals(counts, raw, config, np.array(depths, dtype=np.int64))))
+            found = fast.totals(counts, raw, config, np.array(depths, dtype=np.int64))
+            invariants.bound(counts, raw, config, found.cycles, most_entries=int(found.sums[0].max(initial=0)))
+            layers.append(_Layer(counts, found))
             dense_macs += counts.n_out * counts.n_in * len(raw)
         return _added_up(layers, depths, dense_macs, accuracy, None if encoded_of is None else True)
 

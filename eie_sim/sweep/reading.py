@@ -91,8 +91,8 @@ _TEXTS = ("layer", "config_hash", "misfit", "chip", "runs_as", "tile", "bound", 
 _COUNTS = ("cycles", "n_pe", "queue_depth")
 _FLAGS = ("fits", "verified")
 _FIGURES = {**FIGURES, **EIE_FIGURES, **NM_FIGURES}.keys() - {*_TEXTS, *_FLAGS}
-_NUMBERS = {unit: ("density", *(_FIGURES | set(needed))) for unit, needed in _NEEDED.items()}
-"""Columns by what they hold; each may be missing, or None, where it is not needed."""
+_NUMBERS = {unit: ("density", *(set(needed) - _FIGURES)) for unit, needed in _NEEDED.items()}
+"""Columns by what they hold, numbers besides the figures; each may be missing, or None, where it is not needed."""
 
 LARGEST = 1e150
 """Of a figure; products and the margins of a log scale stay finite."""
@@ -100,11 +100,15 @@ LARGEST = 1e150
 
 def is_row(row: dict[str, Any]) -> bool:
     """Whether what everybody relies on is there, and of its kind."""
+    if any(isinstance(value, dict | list) for value in row.values()):
+        return False
     named = isinstance(row.get("workload"), str) and row.get("unit") in _NEEDED
     texts = all(isinstance(row.get(name, ""), str) for name in _TEXTS)
-    if not (named and texts) or any(isinstance(value, dict | list) for value in row.values()):
+    if not (
+        named and texts and type(row.get("cycles", 1)) is int and all(_is_figure(row.get(one)) for one in _FIGURES)
+    ):
         return False
-    if row.get("error") is not None:
+    if row.get("error") is not None:  # of any design, also one that cannot be
         return True
     flags = isinstance(row.get("fits"), bool) and isinstance(row.get("verified"), bool | None)
     counts = all(type(row.get(name, 1)) is int for name in _COUNTS)

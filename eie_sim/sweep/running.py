@@ -11,9 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from eie_sim.errors import require_callable, require_type
+from eie_sim.errors import require, require_callable, require_type
 from eie_sim.sweep.executing import execute, require_workers
 from eie_sim.sweep.point import Point
+from eie_sim.sweep.reading import is_row
 from eie_sim.sweep.row import row_text
 from eie_sim.sweep.showing import FIRST_ROWS, counted, rows_card
 from eie_sim.sweep.store import Store
@@ -58,16 +59,26 @@ class Sweep:
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
-        """A dict for each point: what it is, its figures (see `sweep.figures`), and its error, None for none."""
-        return [json.loads(text) for text in self.texts]
+        """A dict for each point: what it is, its figures (see `sweep.figures`), and its error, None for none.
+
+        Raises InputError for a row of the store that somebody changed so that nobody could show it.
+        """
+        return self._read(self.texts)
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the first rows, and how many there are; all others stay text."""
-        first = [json.loads(text) for text in self.texts[:FIRST_ROWS]]
+        first = self._read(self.texts[:FIRST_ROWS])
         name = first[0].get("workload", "") if first else "sweep"
         counts = f"{counted(len(self.texts), 'point')}, {self.reused:,} of them reused, {self.failed:,} failed"
         lines = [f"{counts}; seed {self.seed}; " + ("no store" if self.store is None else f"rows in {self.store}")]
         return rows_card(name, first, self.axes, total=len(self.texts), lines=lines)
+
+    def _read(self, texts: Sequence[str]) -> list[dict[str, Any]]:
+        rows = [json.loads(text) for text in texts]
+        for row in rows if self.reused else ():
+            rule = f"row {row['key']} is none of a sweep's; take its line out to have it run again"
+            require(is_row(row), "store", self.store, rule)
+        return rows
 
 
 def run(

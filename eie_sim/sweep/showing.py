@@ -70,7 +70,7 @@ def axis_cell(axis: str, row: Row) -> Cell:
         return Cell(value)
     try:
         text = text_of(axis, value)
-    except (TypeError, ValueError):  # rows of others may hold what no axis takes
+    except (TypeError, ValueError, OverflowError):  # rows of others may hold what no axis takes
         text = str(value)
     return Cell(text, value if is_number(value) else None)
 

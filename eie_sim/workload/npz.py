@@ -22,6 +22,8 @@ from eie_sim.sparse import from_parts
 from eie_sim.workload.arrays import MAX_BYTES, as_weights, one_line, require_matrix_shape, shown
 
 CHUNK = 2**24
+MOST_DEFLATED = 1032
+"""Bytes that a byte of a deflated member may stand for: 258 for each 2 bits."""
 ENDING = ".npy"
 
 MAX_HEADER = 10_000
@@ -69,7 +71,7 @@ def read_npz(path: Path) -> dict[str, Any]:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            arrays = _members(archive)
+            arrays = _members(archive, path.stat().st_size)
     except ZIP_ERRORS as error:
         if isinstance(error, InputError):
             raise
@@ -79,8 +81,11 @@ def read_npz(path: Path) -> dict[str, Any]:
     return arrays
 
 
-def _members(archive: zipfile.ZipFile) -> dict[str, Any]:
+def _members(archive: zipfile.ZipFile, size: int) -> dict[str, Any]:
+    """The arrays of an archive of `size` bytes."""
     members = archive.infolist()
+    packed = sum(member.compress_size for member in members)
+    require(packed <= size, "packed size", packed, f"must be at most the {size} bytes of the file")
     declared = sum(member.file_size for member in members)
     require(declared <= MAX_BYTES, "declared size", declared, f"must be at most {MAX_BYTES} bytes over all arrays")
     arrays: dict[str, Any] = {}
@@ -91,6 +96,9 @@ def _members(archive: zipfile.ZipFile) -> dict[str, Any]:
         require(name not in arrays, said, "twice", "names must differ")
         plain = member.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
         require(plain, said, f"compression {member.compress_type}", "must be stored or deflated")
+        most = member.compress_size * (MOST_DEFLATED if member.compress_type == zipfile.ZIP_DEFLATED else 1)
+        rule = f"must be at most {most} bytes, its {member.compress_size} packed ones hold no more"
+        require(member.file_size <= most, f"{said}: size", member.file_size, rule)
         try:
             with archive.open(member) as stream:
                 arrays[name] = _read_array(stream, member.file_size)
@@ -112,7 +120,8 @@ def _read_array(stream: IO[bytes], size: int) -> NDArray[Any]:
     there = size - stream.tell()
     if n_bytes != there:
         trouble = "the file is cut short" if n_bytes > there else "more bytes follow the array"
-        raise InputError(f"shape={shown(shape)} of {shown(dtype)}: needs {n_bytes} bytes, found {there}: {trouble}")
+        needed = n_bytes if n_bytes < 2**64 else "2**64 or more"  # Python may refuse to write out the product
+        raise InputError(f"shape={shown(shape)} of {shown(dtype)}: needs {needed} bytes, found {there}: {trouble}")
     flat = _bytes(stream, n_bytes).view(dtype)
     try:
         return flat.reshape(shape, order="F" if fortran else "C")

@@ -658,15 +658,6 @@ def test_a_smaller_node_takes_less_energy_and_area(ask_json):
         assert now["energy_pj"] < then["energy_pj"] or then["energy_pj"] == 0
 
 
-@pytest.mark.slow
-def test_validate_prints_each_comparison_with_its_error(ask, ask_json):
-    records = ask_json("validate")
-    for record in records:
-        assert record["error"] == pytest.approx(record["simulated"] / record["published"] - 1)
-    out = ask("validate")[1]
-    assert all(record["row"] in out and f"{100 * record['error']:+.1f} %" in out for record in records)
-
-
 def test_validate_nm_prints_each_product_the_errors_and_the_choices(ask, ask_json):
     record = ask_json("validate", "nm")
     assert len(record["rows"]) == 68

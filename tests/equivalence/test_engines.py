@@ -67,6 +67,7 @@ def test_time_is_that_of_the_cycle_stepped_model(case):
 
 
 @pytest.mark.parametrize(("n_out", "n_in"), [(300, 130), (200, 400), (700, 60)])
+@pytest.mark.compiled
 def test_tall_columns_on_one_pe(n_out, n_in):
     """More entries in a column than a byte counts, and more items than the narrow sums hold at once."""
     rng = np.random.default_rng(n_out)

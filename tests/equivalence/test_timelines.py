@@ -246,6 +246,7 @@ class Nowhere(io.RawIOBase):
         return len(data)
 
 
+@pytest.mark.compiled
 def test_a_large_layer_is_written_with_little_memory():
     rng = np.random.default_rng(0)
     weights = rng.normal(size=(256, 200)) * (rng.random((256, 200)) < 0.1)

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 import eie_sim as es
 from eie_sim.prune.sensitivity import Point
 from eie_sim.report.figures.style import COLOURS, HAIR_SPACE, LINES, LONG, joint_hash, named, printable, short, unit_for
+from eie_sim.validate import products
 
 # Simulation of missing cones in linear RGB: Machado, Oliveira, Fernandes 2009, table 1, severity 1.
 MISSING_CONES = {
@@ -95,6 +96,8 @@ def everything(matrix, activity, result, designs, weights):
         "balance": lambda a: f.balance(eie, a),
         "scaling": lambda a: f.scaling(eie, a),
         "pareto": lambda a: f.pareto(eie, axes=a),
+        "widths": lambda a: f.widths(eie, a),
+        "parity": lambda a: f.parity(products(), a, config_hash=result.config_hash),
     }
     assert {*drawn} == {*f.__all__} - {"COLOURS", "save", "svg"}
     return drawn.items()

@@ -145,8 +145,20 @@ def test_records_of_other_versions(tmp_path, record):
     assert line == f"made by eie-sim {record['versions']['eie_sim']}, this is {eie_sim.__version__}: run again"
     del record["versions"]["eie_sim"]
     assert "an unknown version" in refused(written(tmp_path, json.dumps(record)))
+    record["versions"]["eie_sim"] = "0\u202e.\n" + "9" * 1000
+    line = refused(written(tmp_path, json.dumps(record)))
+    assert line.isprintable()
+    assert len(line) < 300
     record["versions"]["eie_sim"] = f"{major}.{minor}.{int(patch) + 1}"
     assert read_run(written(tmp_path, json.dumps(record))) == record
+
+
+def test_names_in_a_record_stay_on_the_line(tmp_path, record):
+    record["versions"]["a\nb\x1b[31m" + "x" * 1000] = 3
+    line = refused(written(tmp_path, json.dumps(record)))
+    assert "=3: must be text" in line
+    assert line.isprintable()
+    assert len(line) < 300
 
 
 def test_a_record_too_large_is_not_read(tmp_path, record, monkeypatch):

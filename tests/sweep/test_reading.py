@@ -76,7 +76,7 @@ def test_damaged_lines_are_counted(tmp_path_factory, lines):
     [
         *({"cycles": value} for value in ("17", None, True, [17], 10**400, 17.0, -1)),
         *({"workload": 3}, {"n_pe": "4"}, {"n_pe": 0}, {"mma": 3}, {"bound": 3}, {"tile": [4, 4]}),
-        *({"fits": None}, {"fits": 1}, {"verified": 0}, {"unit": "x"}, {"waiting_cycles": None}),
+        *({"fits": None}, {"fits": 1}, {"verified": 0}, {"unit": "x"}, {"unit": ["eie"]}, {"waiting_cycles": None}),
         {"unit": "nm", "runs_as": None},
         *({"error": "no", "workload": None}, {"error": "no", "misfit": {}}),
     ],

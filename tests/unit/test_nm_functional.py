@@ -86,12 +86,14 @@ def long_row(b_last, w_last=-128):
     return NmMatrix.from_dense(w, n_keep=1, m_group=1), b
 
 
+@pytest.mark.compiled
 def test_the_largest_int32_sum_is_reached():
     """2**31 - 128 * 128 + 127 * 128 is 2**31 - 128; the bound from the inputs alone is beyond int32."""
     matrix, b = long_row(-127)
     assert multiply(matrix, b)[1].tolist() == [-128 * LONG, -128 * LONG, 2**31 - 128]
 
 
+@pytest.mark.compiled
 def test_overflow_of_int32_is_one_line():
     matrix, b = long_row(-128)
     with pytest.raises(InputError) as caught:
@@ -100,6 +102,7 @@ def test_overflow_of_int32_is_one_line():
     assert str(caught.value) == said
 
 
+@pytest.mark.compiled
 def test_sums_that_leave_int32_on_the_way_and_come_back_are_exact():
     """A machine's int32 wraps round, so only the last sum matters."""
     w = np.full((1, 2 * LONG), -128, dtype=np.int8)
@@ -130,6 +133,7 @@ def test_float16_adds_in_the_stated_order(case):
     assert got.tobytes() == in_order(matrix, b).tobytes()
 
 
+@pytest.mark.compiled
 def test_float16_adds_in_the_stated_order_beyond_blocks():
     rng = np.random.default_rng(4)
     w = rng.standard_normal((5, 1600)) * (np.arange(1600) % 8 < 3)

@@ -410,6 +410,7 @@ def test_a_matrix_built_by_hand_cannot_point_beyond_itself(changes, message):
         NmMatrix(**{**fields, **changes})
 
 
+@pytest.mark.compiled
 def test_float32_is_rounded_to_float16_as_numpy_does():
     every = np.arange(2**16, dtype=np.uint16).view(np.float16).astype(np.float32)
     ordered = np.sort(every[np.isfinite(every)]).astype(np.float64)

@@ -21,6 +21,8 @@ from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.matrix import EieMatrix
 from eie_sim.workload import Layer, Network, load
 
+pytestmark = pytest.mark.compiled
+
 SIZES = st.sampled_from([0.01, 1.0, 30.0])
 
 

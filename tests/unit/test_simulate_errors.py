@@ -245,6 +245,14 @@ def test_a_value_that_does_not_print_is_quoted(value):
     assert str(unknown("field", value, ["name"])) == f"field={value!r}: unknown; must be one of name"
 
 
+def test_of_many_known_names_the_first_are_said_and_the_others_counted():
+    names = [f"name{at:03}" for at in range(100)]
+    said = str(unknown("field", "zzz", names))
+    assert said == f"field=zzz: unknown; must be one of {', '.join(names[:22])} and 78 more"
+    assert len(said) < 260
+    assert str(unknown("field", "zzz", ["x" * 300, "y" * 300])).endswith(f"{'x' * 300} and 1 more")
+
+
 @pytest.mark.parametrize(
     "call",
     [
@@ -295,6 +303,7 @@ def wide(n_column):
     return scipy.sparse.coo_array(([1.0], ([0], [n_column - 1])), shape=(n_column, n_column))
 
 
+@pytest.mark.compiled
 def test_a_matrix_too_large_to_be_dense_is_not_decoded():
     matrix = es.EieMatrix.from_dense(wide(2**20), n_pe=1)
     rule = "must have at most 2147483648 positions to be decoded to a dense array"
@@ -310,6 +319,7 @@ def test_outputs_of_all_vectors_have_a_limit():
         assert refused(call) == said
 
 
+@pytest.mark.compiled
 def test_counts_of_many_vectors_and_pes_take_no_memory_each():
     matrix = es.EieMatrix.from_dense(np.eye(3), n_pe=4096)
     es.simulate(matrix, np.ones(3))

@@ -14,6 +14,8 @@ from eie_sim.run import run_network
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.workload import load, load_for_layer
 
+pytestmark = pytest.mark.compiled
+
 
 @settings(max_examples=30)
 @given(networks(), designs(), st.data())

@@ -1,6 +1,8 @@
 """Hostile .npy and .npz files, and what scipy.sparse writes."""
 
 import io
+import platform
+import struct
 import zipfile
 
 import numpy as np
@@ -28,7 +30,11 @@ HEADERS = {
     ),
     "more than 64 bits": (
         "{'descr': '<f8', 'fortran_order': False, 'shape': (4294967296, 4294967297), }",
-        "needs 1475",
+        "needs 2\\*\\*64 or more bytes",
+    ),
+    "a product of thousands of digits": (
+        f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({'9' * 4300}, {'9' * 4300}), }}",
+        "needs 2\\*\\*64 or more bytes",
     ),
     "nothing of too much": ("{'descr': '<f8', 'fortran_order': False, 'shape': (0, 99999999999999999999), }", "shape="),
     "negative": ("{'descr': '<f8', 'fortran_order': False, 'shape': (-1, 2), }", "must be integers >= 0"),
@@ -104,6 +110,39 @@ def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path):
     whole = (tmp_path / "w.npz").read_bytes()
     assert len(whole) < 2**18
     refused(tmp_path / "w.npz", "needs 4294967296 bytes, found 67108864")
+
+
+@pytest.mark.parametrize("packing", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_member_larger_than_its_packed_bytes_can_hold_is_refused_by_its_size(tmp_path, packing):
+    size = 1_900_000_000
+    data = npy(f"{{'descr': '|u1', 'fortran_order': False, 'shape': ({size},), }}", bytes(100))
+    whole = bytearray(member("w.npy", data, compression=packing))
+    for magic, at in ((b"PK\x03\x04", 22), (b"PK\x01\x02", 24)):
+        begin = whole.index(magic) + at
+        whole[begin : begin + 4] = (size + len(data) - 100).to_bytes(4, "little")
+    (tmp_path / "w.npz").write_bytes(whole)
+    refused(
+        tmp_path / "w.npz", r"array w: size=1900000\d*: must be at most \d+ bytes, its \d+ packed ones hold no more"
+    )
+
+
+def test_members_that_overlap(tmp_path):
+    """Many of one and the same bytes would be unpacked to many times what the file holds."""
+    data = member("w.npy", as_npy(matrix()))
+    at, end = data.index(b"PK\x01\x02"), data.index(b"PK\x05\x06")
+    entry = data[at:end].replace(b"w.npy", b"v.npy")
+    fields = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 9, 9, (end - at) * 9, at, 0)
+    (tmp_path / "w.npz").write_bytes(data[:end] + entry * 8 + fields)
+    refused(tmp_path / "w.npz", "packed size=3096: must be at most")
+
+
+@pytest.mark.skipif(
+    platform.machine() != "x86_64" or np.dtype(np.longdouble).itemsize != 16,
+    reason="has bits that are no number on x86",
+)
+def test_a_long_double_that_is_no_number_is_refused_without_a_warning(tmp_path):
+    (tmp_path / "w.npy").write_bytes(npy("{'descr': '<f16', 'fortran_order': False, 'shape': (1, 1), }", b"\x01" * 16))
+    refused(tmp_path / "w.npy", r"weights\[0, 0\]=nan: must be finite")
 
 
 def test_declared_sizes_are_added_up(tmp_path, monkeypatch):

@@ -13,6 +13,7 @@ from eie_sim.report.figures.fronts import pareto, roofline
 from eie_sim.report.figures.matrices import spy, weights
 from eie_sim.report.figures.style import COLOURS, save, svg
 from eie_sim.report.figures.timelines import occupancy, queues
+from eie_sim.report.figures.validated import parity, widths
 
 __all__ = [
     "COLOURS",
@@ -23,6 +24,7 @@ __all__ = [
     "footprint",
     "occupancy",
     "pareto",
+    "parity",
     "queues",
     "roofline",
     "save",
@@ -33,4 +35,5 @@ __all__ = [
     "storage",
     "svg",
     "weights",
+    "widths",
 ]

@@ -54,14 +54,19 @@ class Crossing(NamedTuple):
     line: str
 
 
-def sparsity(found: Any, axes: Axes | None = None, *, config_hash: str | None = None) -> Axes:
+def sparsity(
+    found: Any,
+    axes: Axes | None = None,
+    *,
+    config_hash: str | None = None,
+    title: str = "Cycles against sparsity",
+) -> Axes:
     """Cycles against sparsity of the weights, the ideal beside them, and where other units are crossed.
 
     found : a Sweep, or its rows: of EIE a curve for each design and layer, of the N:M unit a level line each. Where
         clocks differ, time is drawn in place of cycles. The ideal has every PE issue a weight in every cycle.
     """
     rows = as_rows(found)
-    title = "Cycles against sparsity"
     axes = on(axes)
     curves, lines = split_units([row for row in rows if row["cycles"]])
     if not curves:
@@ -130,13 +135,19 @@ def _mark(axes: Axes, crossings: Sequence[Crossing], levels: Sequence[tuple[floa
             )
 
 
-def balance(found: Any, axes: Axes | None = None, *, config_hash: str | None = None) -> Axes:
+def balance(
+    found: Any,
+    axes: Axes | None = None,
+    *,
+    config_hash: str | None = None,
+    title: str = "Load balance against queue depth",
+) -> Axes:
     """Load balance against queue depth: PE-cycles not lost to waiting, a curve for each layer and design.
 
     found : a Sweep, or its rows, of EIE. Solid: busy over busy and waiting PE-cycles, drain left out, as Fig. 8 of Han
         et al. 2016 has it. Dashed: mean over max busy PE, which no queue changes.
     """
-    rows, title = as_rows(found), "Load balance against queue depth"
+    rows = as_rows(found)
     axes = on(axes)
     curves, _ = split_units(rows)
     if not curves:
@@ -161,13 +172,19 @@ def balance(found: Any, axes: Axes | None = None, *, config_hash: str | None = N
     )
 
 
-def scaling(found: Any, axes: Axes | None = None, *, config_hash: str | None = None) -> Axes:
+def scaling(
+    found: Any,
+    axes: Axes | None = None,
+    *,
+    config_hash: str | None = None,
+    title: str = "Scaling with PEs",
+) -> Axes:
     """Speedup against the number of PEs beside the ideal, with padding and load balance on the second axis.
 
     found : a Sweep, or its rows, of EIE; a curve for each layer and other design. Speedup is of cycles over those of
         the fewest PEs; padding is of the entries issued.
     """
-    rows, title = as_rows(found), "Scaling with PEs"
+    rows = as_rows(found)
     axes = on(axes)
     curves = [row for row in split_units(rows)[0] if row["cycles"]]
     if not curves:

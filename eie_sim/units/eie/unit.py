@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from eie_sim.errors import as_array, require, unknown
 from eie_sim.fixed import WORD_MAX, WORD_MIN, to_fixed
 from eie_sim.result import BROADCAST_MEANINGS, EieClass, EieEvent, EieRun, SimResult, Timeline, config_hash
-from eie_sim.units.eie import fast, functional
+from eie_sim.units.eie import fast, functional, invariants
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.encoding import require_finite
 from eie_sim.units.eie.matrix import EieMatrix
@@ -64,6 +64,15 @@ def simulate(
     matrix = matrix.with_scales_for(given, active=config.active)
     raw = raw_activations(matrix, given)
     done = _run_all(matrix, np.atleast_2d(raw), config, engine, timeline)
+    invariants.check(
+        matrix.counts,
+        np.atleast_2d(raw),
+        config,
+        cycles=done.cycles,
+        counts=done.counts,
+        classes=done.classes,
+        broadcast=done.broadcast,
+    )
     single, n_vector = raw.ndim == 1, len(done.cycles)
     return SimResult(
         unit="eie",

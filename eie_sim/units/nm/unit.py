@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from eie_sim.errors import InputError, as_array, require, require_int, require_type, unknown
 from eie_sim.result import NmEvent, NmPart, NmTiming, SimResult, bound_of, config_hash
-from eie_sim.units.nm import fast
+from eie_sim.units.nm import fast, invariants
 from eie_sim.units.nm.config import DENSE, MAX_SIDE, Pattern, TensorCoreConfig, said
 
 if TYPE_CHECKING:
@@ -112,6 +112,7 @@ def _result(
     pattern = config.runs_as(*given)
     timing, tile = fast.fewest_cycles(_engine(engine), m, k, n, pattern, config)
     _require_countable(timing, m, k, n)
+    invariants.check(m, k, n, pattern, tile, config, timing)
     tensor = timing.busy[NmPart.TENSOR]
     return SimResult(
         unit="nm",

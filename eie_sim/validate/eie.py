@@ -1,18 +1,15 @@
-"""Published figures beside simulated ones, rerun: Tables II and IV of the EIE paper (Han et al., ISCA 2016).
-
-Every row is shown, those that miss too, with what is known of the reason.
-"""
+"""The EIE paper (Han et al., ISCA 2016) beside the simulator: Tables II, IV and V, Figs 6 and 7."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from eie_sim import tables
-from eie_sim.energy import MODULES, EnergyReport, account
+from eie_sim.energy import MODULES, EnergyReport, account, area
 from eie_sim.errors import require, unknown
 from eie_sim.result import SimResult
+from eie_sim.validate.rows import CALIBRATED, DERIVED, VALIDATED, Comparison
 
 LAYERS = tuple(row["layer"] for row in tables.rows("eie_table4"))
 """The nine layers, as the paper writes them; the presets' names are the same in lower case."""
@@ -35,54 +32,28 @@ _LAYER_NOTES = {
 }
 
 
+FITTED = ("spmat_read", "total")
+"""Rows of Table II that the two chosen energies are set at."""
+
+ROUNDING = 0.02
+"""Most that a printed bar may be off Table IV's own ratio without a word."""
+
+TIMES, POWERS, SPEEDUPS, EFFICIENCIES, ENERGIES, DERIVATIONS = (
+    "EIE times",
+    "EIE power",
+    "EIE speedup over CPU",
+    "EIE energy efficiency over CPU",
+    "EIE energy per layer",
+    "EIE arithmetic",
+)
+"""Groups of rows."""
+
+
 class LayerResult(NamedTuple):
     """A simulated layer, and what its weights and activations were, in words."""
 
     result: SimResult
     inputs: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """One published figure and the simulated one.
-
-    table : of the paper
-    row, quantity, unit : what it is
-    published, simulated : in `unit`
-    inputs : what was simulated, in words
-    fits : False where the layer does not fit a PE's memories in one pass; times contain no cost for passes
-    note : what is known about the difference
-    """
-
-    table: str
-    row: str
-    quantity: str
-    unit: str
-    published: float
-    simulated: float
-    inputs: str
-    fits: bool
-    note: str
-
-    @property
-    def error(self) -> float:
-        """Simulated over published, less 1."""
-        return self.simulated / self.published - 1.0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return {
-            "table": self.table,
-            "row": self.row,
-            "quantity": self.quantity,
-            "unit": self.unit,
-            "published": self.published,
-            "simulated": self.simulated,
-            "error": self.error,
-            "inputs": self.inputs,
-            "fits": self.fits,
-            "note": self.note,
-        }
 
 
 def simulate_layers(names: Iterable[str] = LAYERS, *, seed: int = 0) -> dict[str, LayerResult]:
@@ -125,6 +96,92 @@ def eie_times(layers: Mapping[str, LayerResult] | None = None, *, seed: int = 0)
     ]
 
 
+def bars(layers: Mapping[str, LayerResult]) -> list[Comparison]:
+    """EIE's bars of Figs 6 and 7 from simulated times: speedup and energy efficiency over the CPU, dense, batch 1.
+
+    The CPU's time is Table IV's. Its power is not printed for each layer: the ratio of powers is that of the two bars,
+    so that what Fig. 7 adds to Fig. 6 is arithmetic.
+    """
+    return [
+        row for bar in tables.rows("eie_bars") if bar["layer"] in layers for row in _bars(bar, layers[bar["layer"]])
+    ]
+
+
+def _bars(bar: Mapping[str, str], layer: LayerResult) -> Iterator[Comparison]:
+    name, cpu_us = bar["layer"], float(bar["cpu_dense_us"])
+    printed = {quantity: float(bar[quantity]) for quantity in ("speedup", "energy_efficiency")}
+    speedup = cpu_us / layer.result.time_us
+    table_us = next(float(row["actual_us"]) for row in tables.rows("eie_table4") if row["layer"] == name)
+    note = "the CPU's time is Table IV's"
+    if abs(cpu_us / table_us / printed["speedup"] - 1) > ROUNDING:
+        note += f"; Table IV's own times give {cpu_us / table_us:.1f}, not the {printed['speedup']:g} that is printed"
+    common: dict[str, Any] = {"row": name, "inputs": layer.inputs, "fits": layer.result.fits, "unit": "x"}
+    yield Comparison(
+        group=SPEEDUPS, source="Fig. 6", quantity="speedup", published=printed["speedup"], simulated=speedup,
+        note=_with_passes(note, layer.result), **common,
+    )  # fmt: skip
+    power_ratio = printed["energy_efficiency"] / printed["speedup"]
+    yield Comparison(
+        group=EFFICIENCIES, source="Fig. 7", quantity="energy efficiency", kind=DERIVED,
+        published=printed["energy_efficiency"], simulated=speedup * power_ratio,
+        note="speedup times the ratio of powers that the bars of Figs 6 and 7 imply", **common,
+    )  # fmt: skip
+
+
+def layer_energies(layers: Mapping[str, LayerResult]) -> list[Comparison]:
+    """Energy of each layer beside the paper's: its time times its one power."""
+    published_us = {row["layer"]: float(row["actual_us"]) for row in tables.rows("eie_table4")}
+    watts = 64 * _published_total_mw() / 1e3
+    return [
+        Comparison(
+            group=ENERGIES,
+            source="Tables II, IV",
+            row=name,
+            quantity="energy",
+            unit="uJ",
+            published=published_us[name] * watts,
+            simulated=account(layer.result).total_pj / 1e6,
+            inputs=layer.inputs,
+            fits=layer.result.fits,
+            note=_with_passes(
+                "published: time of the layer times the one power of 64 PEs; simulated: counts times energies",
+                layer.result,
+            ),
+        )
+        for name, layer in layers.items()
+    ]
+
+
+def derived(layers: Mapping[str, LayerResult]) -> list[Comparison]:
+    """What the paper computes from other figures of its own, computed from ours: area, power, peak, frame rates."""
+    layer = layers[MEASURED_LAYER]
+    config, watts = layer.result.config, account(layer.result).power_mw / 1e3
+    frames, mm2 = 1e6 / layer.result.time_us, area(config).total_mm2
+    found = {
+        "area of 64 PEs": (mm2, "64 times the PE of Table II, as the simulator's area is at the default design"),
+        "power of 64 PEs": (watts, f"64 times the simulated power of a PE at {MEASURED_LAYER}"),
+        "peak throughput": (config.peak_gops, "64 PEs x 800 MHz x 2 operations"),
+        "frame rate": (frames, f"one over the simulated time of {MEASURED_LAYER}"),
+        "area efficiency": (frames / mm2, "the frame rate over the area"),
+        "energy efficiency": (frames / watts, "the frame rate over the power"),
+    }
+    return [
+        Comparison(
+            group=DERIVATIONS,
+            source=row["source"],
+            row=row["item"],
+            quantity="arithmetic",
+            unit=row["unit"],
+            published=float(row["value"]),
+            simulated=found[row["item"]][0],
+            kind=DERIVED,
+            inputs=layer.inputs,
+            note=found[row["item"]][1],
+        )
+        for row in tables.rows("eie_derived")
+    ]
+
+
 def _simulate_layer(name: str, seed: int) -> LayerResult:
     # loaded here, because they bring numba and this module's tables do not need it
     from eie_sim import workload
@@ -146,10 +203,11 @@ def _modules(layer: LayerResult) -> Iterator[Comparison]:
     report = account(layer.result)
     for module, note in _MODULE_NOTES.items():
         power_mw = _per_pe_mw(report, report.by_component[module])
-        yield _power(module, layer, float(published_mw[MODULES[module]]), power_mw, note)
+        kind = CALIBRATED if module in FITTED else VALIDATED
+        yield _power(module, layer, float(published_mw[MODULES[module]]), power_mw, note, kind)
     leakage_mw = _per_pe_mw(report, report.leakage_pj)
     note = f"{leakage_mw:.2f} mW of leakage included; two energies of the table are chosen for this row"
-    yield _power("total", layer, _published_total_mw(), report.power_mw_per_pe, note)
+    yield _power("total", layer, _published_total_mw(), report.power_mw_per_pe, note, CALIBRATED)
 
 
 def _layer_power(name: str, layer: LayerResult, measured: SimResult) -> Comparison:
@@ -163,9 +221,13 @@ def _layer_power(name: str, layer: LayerResult, measured: SimResult) -> Comparis
     return _power(name, layer, _published_total_mw(), account(layer.result).power_mw_per_pe, note)
 
 
-def _power(row: str, layer: LayerResult, published_mw: float, simulated_mw: float, note: str) -> Comparison:
+def _power(
+    row: str, layer: LayerResult, published_mw: float, simulated_mw: float, note: str, kind: str = VALIDATED
+) -> Comparison:
     return Comparison(
-        table="II",
+        group=POWERS,
+        source="Table II",
+        kind=kind,
         row=row,
         quantity="power per PE",
         unit="mW",
@@ -182,7 +244,8 @@ def _time(name: str, layer: LayerResult, quantity: str, published_us: float, sim
     if name in _LAYER_NOTES:
         note += f"; {_LAYER_NOTES[name]}"
     return Comparison(
-        table="IV",
+        group=TIMES,
+        source="Table IV",
         row=name,
         quantity=f"{quantity} time",
         unit="us",

@@ -1,0 +1,166 @@
+"""The validation as data, tables and a figure: published beside simulated, by group, and the paper's studies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.table import Table
+
+from eie_sim.report import figures
+from eie_sim.report.figures.style import write_figure
+from eie_sim.report.network import Record
+from eie_sim.report.record import versions
+from eie_sim.report.text import Screen, rows
+from eie_sim.result import config_hash
+from eie_sim.units.eie.config import EieConfig
+from eie_sim.validate import AGREES, KIND_MEANINGS, Comparison, Study, by_group
+
+
+def validation_record(compared: Sequence[Comparison], rerun: Sequence[Study], *, seed: int) -> Record:
+    """Every row with its error and verdict, group by group, errors by group, and the studies with what was found."""
+    order = {group: at for at, group in enumerate(dict.fromkeys(one.group for one in compared))}
+    compared = sorted(compared, key=lambda one: order[one.group])
+    return {
+        "seed": seed,
+        "config_hash": config_hash("eie", EieConfig().to_dict()),
+        "versions": versions(),
+        "agrees_within": AGREES,
+        "kinds": dict(KIND_MEANINGS),
+        "rows": [one.to_dict() for one in compared],
+        "groups": [group._asdict() for group in by_group(compared)],
+        "studies": [study._asdict() | {"rows": len(study.rows)} for study in rerun],
+    }
+
+
+def print_validation(record: Record, console: Screen, *, summary: bool = False) -> None:
+    """Print rows, errors by group, studies, and what is known of the differences; of a summary no rows and no notes."""
+    if not summary:
+        console.print(validation_table(record))
+        console.print()
+    console.print(groups_table(record))
+    if record["studies"]:
+        console.print()
+        console.print(studies_table(record))
+    console.print()
+    for line in validation_lines(record, notes=not summary):
+        console.print(line)
+
+
+def validation_table(record: Record) -> Table:
+    """A row for each published figure, with the number of its note."""
+    number = {note: at for at, note in enumerate(_notes(record), start=1)}
+    headings = [
+        "group",
+        "source",
+        "row",
+        "quantity",
+        "unit",
+        "published",
+        "simulated",
+        "error",
+        "verdict",
+        "fits",
+        "note",
+    ]
+    cells, before = [], None
+    for r in record["rows"]:
+        group = r["group"]
+        cells.append(
+            [
+                "" if group == before else group,
+                *(r[key] for key in ("source", "row", "quantity", "unit")),
+                _number(r["published"]),
+                _number(r["simulated"]),
+                f"{100 * r['error']:+.1f} %",
+                r["verdict"],
+                "" if r["fits"] else "no",
+                f"[{number[r['note']]}]",
+            ]
+        )
+        before = group
+    return rows(headings, cells, text={0, 1, 2, 3, 4, 8, 9})
+
+
+def groups_table(record: Record) -> Table:
+    """Errors of each group, validated, calibrated and derived rows apart."""
+    headings = [
+        "group",
+        "kind",
+        "rows",
+        f"within\n{100 * record['agrees_within']:g} %",
+        "mean\nerror",
+        "worst\nerror",
+        "worst row",
+    ]
+    cells = [
+        [
+            one["group"],
+            one["kind"],
+            str(one["n_row"]),
+            str(one["n_agree"]),
+            f"{100 * one['mean_error']:.1f} %",
+            f"{100 * one['worst_error']:.1f} %",
+            one["worst_row"],
+        ]
+        for one in record["groups"]
+    ]
+    return rows(headings, cells, text={0, 1, 6})
+
+
+def studies_table(record: Record) -> Table:
+    """What the paper's text says of its studies, and what the rerun shows."""
+    cells = [
+        [f"Fig. {one['figure']}", "holds" if one["holds"] else "differs", one["says"], one["found"]]
+        for one in record["studies"]
+    ]
+    return rows(["study", "", "the paper's text, in short", "rerun"], cells, text={0, 1, 2, 3}, wrapped={2, 3})
+
+
+def validation_lines(record: Record, *, notes: bool = True) -> list[str]:
+    """What kinds and verdicts mean, what was simulated, and the notes."""
+    lines = [f"{kind}: {meaning}" for kind, meaning in record["kinds"].items()]
+    lines.append(
+        f"agrees: error of at most {100 * record['agrees_within']:g} %; seed {record['seed']}; "
+        f"config {record['config_hash']}"
+    )
+    if notes:
+        lines += ["", *(f"[{at}] {note}" for at, note in enumerate(_notes(record), start=1)), ""]
+        for inputs in dict.fromkeys(r["inputs"] for r in record["rows"]):
+            own = [r["row"] for r in record["rows"] if r["inputs"] == inputs]
+            named = list(dict.fromkeys(own))
+            some = ", ".join(named) if len(named) <= FEW else f"{named[0]} to {named[-1]}"
+            lines.append(f"{some}: {inputs}")
+    return lines
+
+
+FEW = 8
+"""Most rows that are named one by one."""
+
+
+def _number(value: float) -> str:
+    """Four digits, and all those before the point."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _notes(record: Record) -> list[str]:
+    """The notes of the rows, each once, in order."""
+    return list(dict.fromkeys(r["note"] for r in record["rows"]))
+
+
+def draw_validation(compared: Sequence[Comparison], rerun: Sequence[Study], path: Path) -> None:
+    """Published against simulated, and the paper's studies rerun, as PNG or SVG. Raises InputError."""
+    from matplotlib.figure import Figure
+
+    hashed = config_hash("eie", EieConfig().to_dict())
+    drawn = Figure(figsize=(15, 11), layout="constrained")
+    panels = drawn.subplots(2, 2).ravel()
+    figures.parity(compared, panels[0], config_hash=hashed)
+    drawings = {"8": figures.balance, "9": figures.widths, "11": figures.scaling}
+    shown = [study for study in rerun if study.figure in drawings]
+    for axes, study in zip(panels[1:], shown, strict=False):
+        title = f"Fig. {study.figure}{', 12 and 13' if study.figure == '11' else ''} of the paper, rerun"
+        drawings[study.figure](list(study.rows), axes, title=title)
+    for axes in panels[1 + len(shown) :]:
+        axes.axis("off")
+    write_figure(drawn, path)

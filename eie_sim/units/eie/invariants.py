@@ -1,0 +1,124 @@
+"""What must be so in every run, whichever engine ran it: checked always, from the counts alone.
+
+Nothing here computes what an engine computes; each rule sets counts of a result beside each other, or beside a bound
+that no design can beat.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eie_sim.errors import hold
+from eie_sim.result import EieClass, EieEvent
+from eie_sim.units.eie.config import DRAIN_CYCLES, EieConfig
+from eie_sim.units.eie.counts import EieCounts
+
+Counts = NDArray[np.int64]
+
+FIRST_ISSUE = 3
+"""Earliest cycle of an entry's issue: the first broadcast is in cycle 2, and seen in the next."""
+
+
+def check(
+    matrix: EieCounts,
+    activations: NDArray[np.int16],
+    config: EieConfig,
+    *,
+    cycles: Counts,
+    counts: Counts,
+    classes: Counts,
+    broadcast: Counts,
+) -> None:
+    """Raise InvariantError where counts of raw activations int16[n_vector, n_in] contradict each other.
+
+    cycles : int64[n_vector]; counts : int64[n_pe + 1, len(EieEvent)]; classes : int64[n_pe, len(EieClass)];
+    broadcast : int64[3], sent, blocked and lost; the last three summed over the vectors
+    """
+    _classes_add_up(int(cycles.sum()), classes)
+    _events_agree(counts, classes, int(broadcast[0]))
+    _rows_hold_the_entries(counts, config)
+    bound(matrix, activations, config, cycles[None], most_entries=int(counts[:-1, EieEvent.CODEBOOK_READS].max()))
+    hold(bool((broadcast >= 0).all()), "broadcast", broadcast.tolist(), "must not be negative")
+
+
+def _classes_add_up(cycles: int, classes: Counts) -> None:
+    """Each PE is in one class in each cycle."""
+    hold(bool((classes >= 0).all()), "classes", int(classes.min()), "must not be negative")
+    totals = classes.sum(axis=1)
+    _hold_everywhere("classes", totals, np.full(len(totals), cycles), "must add to the cycles")
+
+
+def _events_agree(counts: Counts, classes: Counts, sent: int) -> None:
+    """What is pushed is popped, what is visited is a weight or padding, and what is read is written back."""
+    pes = counts[:-1]
+    hold(
+        int(counts[-1, EieEvent.BROADCASTS]) == sent,
+        "broadcasts",
+        int(counts[-1, EieEvent.BROADCASTS]),
+        f"must be the {sent} sent",
+    )
+    for event in (EieEvent.QUEUE_WRITES, EieEvent.QUEUE_READS, EieEvent.POINTER_READS):
+        _hold_everywhere(event.name.lower(), pes[:, event], np.full(len(pes), sent), "must be one per broadcast")
+    visited = pes[:, EieEvent.MACS] + pes[:, EieEvent.PADDING_ENTRIES]
+    _hold_everywhere("codebook_reads", pes[:, EieEvent.CODEBOOK_READS], visited, "must be MACs and padding entries")
+    for event in (EieEvent.ACCUMULATOR_READS, EieEvent.ACCUMULATOR_WRITES):
+        _hold_everywhere(event.name.lower(), pes[:, event], pes[:, EieEvent.MACS], "must be one per MAC")
+    for kind, event in ((EieClass.WEIGHT, EieEvent.MACS), (EieClass.PADDING, EieEvent.PADDING_ENTRIES)):
+        _hold_everywhere(f"{kind.name.lower()} cycles", classes[:, kind], pes[:, event], "must be one per entry")
+
+
+def _rows_hold_the_entries(counts: Counts, config: EieConfig) -> None:
+    """Bytes read are rows times their width: at least what the entries take, at most a row for each."""
+    reads, entries = counts[:-1, EieEvent.SPMAT_READS], counts[:-1, EieEvent.CODEBOOK_READS]
+    enough = (reads * config.entries_per_row >= entries) & (reads <= entries)
+    rule = f"must be rows of {config.entries_per_row} entries for the entries read"
+    hold(bool(enough.all()), "spmat_reads", _first(reads, ~enough), rule)
+
+
+def bound(
+    matrix: EieCounts, activations: NDArray[np.int16], config: EieConfig, cycles: Counts, *, most_entries: int
+) -> None:
+    """Raise InvariantError where vectors took fewer cycles than the busiest PE, or than the broadcasts it waited for.
+
+    cycles : int64[n_depth, n_vector], by ascending queue depth, of which none is slower than the one before
+    most_entries : of any PE, over all vectors
+    """
+    needed = broadcasts_to_last_issue(matrix, activations, config)
+    around = FIRST_ISSUE - 1 + DRAIN_CYCLES
+    least = np.broadcast_to(np.where(needed > 0, needed + around, 0), cycles.shape)
+    _hold_everywhere("cycles", cycles, np.maximum(cycles, least), "must hold the broadcasts up to the last issue")
+    silent = np.where(needed == 0, 0, cycles)
+    _hold_everywhere("cycles", cycles, silent, "must be 0 where no entry is issued")
+    work = cycles.sum(axis=1) - around * np.count_nonzero(needed)
+    _hold_everywhere("cycles", work, np.maximum(work, most_entries), "must hold the entries of the busiest PE")
+    _hold_everywhere("cycles", cycles[1:], np.minimum(cycles[1:], cycles[:-1]), "must not grow with the queue depth")
+
+
+def broadcasts_to_last_issue(matrix: EieCounts, activations: NDArray[np.int16], config: EieConfig) -> Counts:
+    """Broadcasts of each vector up to the last one that any PE has entries for, int64[n_vector]."""
+    key = "invariants", "used"
+    if key not in matrix.prepared:
+        matrix.prepared[key] = (matrix.pointers[1:] > matrix.pointers[:-1]).any(axis=1)
+    used: NDArray[np.bool_] = matrix.prepared[key]
+    found = np.zeros(len(activations), dtype=np.int64)
+    for at, vector in enumerate(activations):
+        active = vector != 0 if config.active == "nonzero" else vector > 0
+        issuing = np.flatnonzero(active & used[: matrix.n_in])
+        if matrix.has_bias and used[-1]:
+            found[at] = np.count_nonzero(active) + 1
+        elif len(issuing):
+            found[at] = np.count_nonzero(active[: issuing[-1] + 1])
+    return found
+
+
+def _hold_everywhere(what: str, found: Counts, expected: Counts, rule: str) -> None:
+    """Raise InvariantError, which names the first place that differs, unless arrays are equal."""
+    wrong = found != expected
+    if wrong.any():
+        at = tuple(np.argwhere(wrong)[0].tolist())
+        hold(False, f"{what}{list(at)}", int(found[at]), f"{rule}, {int(expected[at])}")
+
+
+def _first(values: Counts, wrong: NDArray[np.bool_]) -> int:
+    return int(values[wrong][0]) if wrong.any() else 0

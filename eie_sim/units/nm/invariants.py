@@ -1,0 +1,78 @@
+"""What must be so of every product, whichever engine timed it: checked always, from the counts alone."""
+
+from __future__ import annotations
+
+from eie_sim.errors import hold
+from eie_sim.result import NmEvent, NmPart, NmTiming
+from eie_sim.units.nm.config import Pattern, TensorCoreConfig
+
+
+def check(
+    m: int, k: int, n: int, pattern: Pattern, tile: tuple[int, int], config: TensorCoreConfig, timing: NmTiming
+) -> None:
+    """Raise InvariantError where counts of A [m, k] times B [k, n] contradict each other, the design or the shape."""
+    counts = {event: timing.counts[event] for event in NmEvent}
+    for event, count in counts.items():
+        hold(count >= 0, event.name.lower(), count, "must not be negative")
+    _tiles_cover(m, n, tile, config, counts)
+    _bytes_are_accesses(m, k, n, pattern, tile, config, counts)
+    _cycles_are_enough(config, timing, counts[NmEvent.MACS])
+
+
+def _tiles_cover(m: int, n: int, tile: tuple[int, int], config: TensorCoreConfig, counts: dict[NmEvent, int]) -> None:
+    (bm, bn), tiles, waves = tile, counts[NmEvent.TILES], counts[NmEvent.WAVES]
+    hold(tiles == -(-m // bm) * -(-n // bn), "tiles", tiles, f"must cover {m} x {n} in {bm} x {bn}")
+    idle = counts[NmEvent.IDLE_CORES]
+    hold(0 <= idle < config.n_core, "idle_cores", idle, f"must be fewer than the {config.n_core} cores")
+    hold(tiles + idle == waves * config.n_core, "waves", waves, f"must hold {tiles} tiles on {config.n_core} cores")
+
+
+def _bytes_are_accesses(
+    m: int,
+    k: int,
+    n: int,
+    pattern: Pattern,
+    tile: tuple[int, int],
+    config: TensorCoreConfig,
+    counts: dict[NmEvent, int],
+) -> None:
+    """MACs and bytes are those of full tiles times their number; metadata is within; DRAM moves everything once."""
+    (bm, bn), (kept, group), tiles = tile, pattern, counts[NmEvent.TILES]
+    steps = -(-k // config.bk)
+    of_step = config.bk // group * kept
+    macs = tiles * steps * bm * bn * of_step
+    hold(counts[NmEvent.MACS] == macs, "macs", counts[NmEvent.MACS], f"must be {macs}, those of {tiles} full tiles")
+    selects = macs if kept < group else 0
+    hold(
+        counts[NmEvent.OPERAND_SELECTS] == selects,
+        "operand_selects",
+        counts[NmEvent.OPERAND_SELECTS],
+        f"must be {selects}",
+    )
+    stored = tiles * bm * bn * config.out_bytes
+    hold(counts[NmEvent.STORE_BYTES] == stored, "store_bytes", counts[NmEvent.STORE_BYTES], f"must be {stored}")
+    values = tiles * steps * config.elem_bytes * (bm * of_step + config.bk * bn)
+    copied = counts[NmEvent.L2_BYTES] - counts[NmEvent.L2_METADATA_BYTES]
+    hold(copied == values, "l2_bytes", copied, f"must be {values} without metadata")
+    for whole, part in (("SMEM_BYTES", "SMEM_METADATA_BYTES"), ("DRAM_BYTES", "DRAM_METADATA_BYTES")):
+        hold(
+            counts[NmEvent[part]] <= counts[NmEvent[whole]],
+            part.lower(),
+            counts[NmEvent[part]],
+            f"must be within {whole.lower()}",
+        )
+    least = m * -(-k // group) * kept * config.elem_bytes + k * n * config.elem_bytes + m * n * config.out_bytes
+    hold(counts[NmEvent.DRAM_BYTES] >= least, "dram_bytes", counts[NmEvent.DRAM_BYTES], f"must be at least {least}")
+
+
+def _cycles_are_enough(config: TensorCoreConfig, timing: NmTiming, macs: int) -> None:
+    """No part is busy for longer than the product takes, and no more is multiplied than the cores can."""
+    for part in NmPart:
+        hold(
+            0 <= timing.busy[part] <= timing.cycles,
+            f"busy {part.name.lower()}",
+            timing.busy[part],
+            f"must be in the {timing.cycles} cycles",
+        )
+    most = timing.cycles * config.n_core * config.tc_per_core * config.macs_per_cycle
+    hold(macs <= most, "cycles", timing.cycles, f"must be enough for {macs} MACs")

@@ -1,0 +1,98 @@
+"""What the package writes, twice over with other contents, to be killed meanwhile. Run: killing.py FOLDER SEED."""
+
+import os
+import random
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+
+import eie_sim as es
+from eie_sim.archive import archive_of, save
+from eie_sim.report.folder import write_run
+from eie_sim.report.page.files import write_page
+from eie_sim.report.page.run import run_page
+from eie_sim.report.record import network_record
+from eie_sim.report.trace import write_trace
+
+KILLS = 50
+LONGEST_S = 0.03
+"""Until a kill, which comes at any moment from the first on; a file takes a few milliseconds."""
+
+network = es.load("hand-8x8")
+RUNS = [es.run_network(network, es.EieConfig(n_pe=n_pe)) for n_pe in (2, 4)]
+RECORDS = [network_record(run) for run in RUNS]
+MATRICES = [layer.matrix for layer in RUNS[0].layers]
+ARCHIVES = [archive_of(network, MATRICES, recipe={"version": version}) for version in (0, 1)]
+PAGES = [run_page(record) for record in RECORDS]
+ROWS = [[{"key": str(at), "cycles": at * version} for at in range(200)] for version in (1, 2)]
+ACTIVITIES = [es.activity(run.layers[0].matrix, network.layers[0].activations, run.config) for run in RUNS]
+ABOUT = {"config": RUNS[0].config.to_dict(), "config_hash": "0" * 12, "versions": {}}
+
+
+def _trace(folder, version):
+    activity = ACTIVITIES[version]
+    write_trace(folder / "run.trace.json", activity, 1, activity.cycles, ABOUT)
+
+
+WRITERS = {
+    "run": lambda folder, version: write_run(folder, RECORDS[version]),
+    "archive": lambda folder, version: save(folder / "net.eie.safetensors", ARCHIVES[version]),
+    "table": lambda folder, version: es.sweep.write_csv(ROWS[version], folder / "rows.csv"),
+    "report": lambda folder, version: write_page(PAGES[version], folder / "report.html", None),
+    "trace": _trace,
+}
+
+
+def contents(folder):
+    """Bytes of every file by name; what a kill leaves of unfinished ones has names that begin with a dot."""
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if not path.name.startswith(".")}
+
+
+def written(write, folder, version):
+    folder.mkdir()
+    write(folder, version)
+    return contents(folder)
+
+
+def killed(write, folder, seconds):
+    """Write one version after the other into a folder, in a process that is killed after a while."""
+    child = os.fork()
+    if child == 0:
+        while True:
+            write(folder, 1)
+            write(folder, 0)
+    time.sleep(seconds)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+
+
+def kill_often(kind, folder, chance):
+    """Exit, saying so, where a kill leaves anything but a whole old or a whole new file."""
+    folder.mkdir()
+    write = WRITERS[kind]
+    old, new = written(write, folder / "old", 0), written(write, folder / "new", 1)
+    assert old.keys() == new.keys()
+    assert all(old[name] != new[name] for name in old)
+    seen = set()
+    for at in range(KILLS):
+        place = folder / f"killed-{at:02}"
+        shutil.copytree(folder / "old", place)
+        killed(write, place, chance.uniform(0, LONGEST_S))
+        found = contents(place)
+        if found.keys() != old.keys():
+            sys.exit(f"{kind}, kill {at}: {sorted(found)} in place of {sorted(old)}")
+        for name, content in found.items():
+            if content not in (old[name], new[name]):
+                sys.exit(f"{kind}, kill {at}: {name} is neither the old file nor the new one")
+            seen.add((name, content == new[name]))
+        write(place, 1)  # what is left of a kill is in nobody's way
+        assert contents(place) == new
+        shutil.rmtree(place)
+    sys.stdout.write(f"{kind}: {KILLS} kills, {len(seen)} of {2 * len(old)} contents seen\n")
+
+
+if __name__ == "__main__":
+    for kind in WRITERS:
+        kill_often(kind, Path(sys.argv[1]) / kind, random.Random(int(sys.argv[2])))
