@@ -16,8 +16,9 @@ from eie_sim.sweep.pool import ONE_THREAD, Pool, WorkerDiedError
 
 HERE = Path(__file__).parent
 SCRIPT = """
-import os, sys, time
+import os, signal, sys, time
 import numpy
+signal.signal(signal.SIGINT, signal.default_int_handler)  # tests that run in the background ignore it
 sys.path.insert(0, {here!r})
 from toy_subject import Toy, WAIT
 from eie_sim.sweep.executing import execute
@@ -34,12 +35,7 @@ def script(tmp_path, count):
     path.write_text(SCRIPT.format(here=str(HERE), count=count))
     environment = {**os.environ, "PYTHONPATH": str(HERE.parents[1])}
     return subprocess.Popen(
-        [sys.executable, str(path)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # tests run in the background ignore it
+        [sys.executable, str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     )
 
 
