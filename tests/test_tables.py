@@ -13,6 +13,8 @@ NAMES = sorted(path.stem for path in FOLDER.glob("*.csv"))
 def test_the_tables_are_there():
     assert NAMES == [
         "deep_compression_layers",
+        "eie_bars",
+        "eie_derived",
         "eie_energy_45nm",
         "eie_table2",
         "eie_table4",
