@@ -6,13 +6,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from eie_sim import tables
+from eie_sim import sweep, tables
 from eie_sim.energy import COMPONENTS, EnergyTable, account, area, scaling, sram, total_of
-from eie_sim.errors import InputError
+from eie_sim.energy import report as energy_report
+from eie_sim.energy.report import add_time, check, components_pj, events_pj
+from eie_sim.errors import InputError, InvariantError
 from eie_sim.result import EieClass, EieEvent, NmEvent, SimResult
+from eie_sim.sweep import eie as sweep_eie
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.nm.config import TensorCoreConfig
 
@@ -269,6 +272,37 @@ def test_events_clock_and_leakage_add_to_the_components(events, cycles):
     assert parts == pytest.approx(report.total_pj)
     assert report.total_pj == pytest.approx(sum(report.by_component.values()))
     assert list(report.by_component) == ["act_queue", "ptr_read", "spmat_read", "arithm_unit", "act_rw", "leakage"]
+
+
+@given(
+    st.fixed_dictionaries({event.name.lower(): st.integers(0, 10**9) for event in EieEvent}),
+    st.integers(0, 10**6),
+    st.data(),
+)
+def test_a_component_that_lost_energy_stops_the_run(events, cycles, data):
+    result = result_with(events, cycles=cycles)
+    table, time_us = EnergyTable.for_config(result.config), cycles / 800
+    components = add_time(components_pj(events_pj(events, table), table), table, 64, cycles, time_us)
+    check(components, events, table, 64, cycles, time_us)
+    name = data.draw(st.sampled_from(list(components)))
+    assume(components[name] > 0)
+    lost = components | {name: components[name] - max(1.0, 1e-6 * sum(components.values()))}
+    with pytest.raises(InvariantError, match=r"^broken invariant: energy="):
+        check(lost, events, table, 64, cycles, time_us)
+
+
+@pytest.mark.parametrize("name", ["alex-7", "nm-64"])
+def test_every_account_is_checked(monkeypatch, name):
+    result = alex_7() if name == "alex-7" else nm_result({"macs": 5})
+    monkeypatch.setattr(energy_report, "add_time", lambda by_component, *rest: by_component)
+    with pytest.raises(InvariantError, match=r"energy=.*: must be counts times the table"):
+        account(result)
+
+
+def test_every_point_of_a_sweep_is_checked(monkeypatch):
+    monkeypatch.setattr(sweep_eie, "add_time", lambda by_component, *rest: by_component)
+    with pytest.raises(InvariantError, match=r"energy=.*: must be counts times the table"):
+        sweep.run("hand-8x8", grid={"n_pe": [2]}, workers=1)
 
 
 def test_alex_7_draws_what_table_2_says():

@@ -10,9 +10,12 @@ from typing import Any
 from eie_sim.energy.rows import LEAKAGE
 from eie_sim.energy.table import EnergyTable
 from eie_sim.energy.units import energies_of
-from eie_sim.errors import require
+from eie_sim.errors import hold, require
 from eie_sim.html import Cell, card, table
 from eie_sim.result import SimResult
+
+ROUNDING = 1e-12
+"""Relative error of a sum of a few dozen products."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,8 +114,10 @@ def account(result: SimResult, table: EnergyTable | None = None) -> EnergyReport
     components = energies.components
     require(table.components == components, "table", table.name, f"must be one for the {energies.unit} unit")
     lanes = energies.lanes(result.config)
-    by_event = events_pj(energies.counts(result), table)
+    counts = energies.counts(result)
+    by_event = events_pj(counts, table)
     by_component = add_time(components_pj(by_event, table), table, lanes, result.cycles, result.time_us)
+    check(by_component, counts, table, lanes, result.cycles, result.time_us)
     return EnergyReport(
         table=table.name,
         node_nm=table.node_nm,
@@ -149,6 +154,26 @@ def add_time(
         found[component] += cycles * lanes * energy
     found[LEAKAGE] = table.leakage_mw * lanes * time_us * 1e3  # 1 mW us is 1000 pJ
     return found
+
+
+def check(
+    by_component: Mapping[str, float],
+    counts: Mapping[str, float],
+    table: EnergyTable,
+    lanes: int,
+    cycles: int,
+    time_us: float,
+) -> None:
+    """Raise InvariantError unless the components hold all of counts x table, of the clock and of the leakage."""
+    least = min(by_component.values())
+    hold(least >= 0, "energy", least, "must not be negative")
+    energies = table.energy_pj
+    parts = [count * energies[event] for event, count in counts.items()]
+    parts += [cycles * lanes * energy for energy in table.pe_cycle_pj.values()]
+    parts.append(table.leakage_mw * lanes * time_us * 1e3)
+    found, expected = math.fsum(by_component.values()), math.fsum(parts)
+    same = math.isclose(found, expected, rel_tol=ROUNDING)
+    hold(same, "energy", found, f"must be counts times the table, {expected} pJ")
 
 
 def total_of(reports: Iterable[EnergyReport]) -> EnergyReport:

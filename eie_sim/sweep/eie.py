@@ -14,7 +14,7 @@ import numpy as np
 
 from eie_sim.energy import EnergyTable
 from eie_sim.energy.area import area
-from eie_sim.energy.report import add_time, components_pj, events_pj
+from eie_sim.energy.report import add_time, check, components_pj, events_pj
 from eie_sim.errors import InputError
 from eie_sim.formats import encoded
 from eie_sim.result import EieClass, EieEvent
@@ -249,7 +249,9 @@ def _figures(shared: _Shared, sized: _Sized, config: EieConfig) -> str:
     at = shared.depths[config.queue_depth]
     cycles, classes = shared.cycles[at], shared.classes[at]
     time_us = cycles / config.clock_mhz
-    energy_pj = fsum(add_time(sized.components, sized.table, config.n_pe, cycles, time_us).values())
+    by_component = add_time(sized.components, sized.table, config.n_pe, cycles, time_us)
+    check(by_component, shared.events, sized.table, config.n_pe, cycles, time_us)
+    energy_pj = fsum(by_component.values())
     macs, total = shared.figures["effectual_macs"], sum(classes)
     of_depth = (
         cycles,
