@@ -14,6 +14,15 @@ def test_float_to_fixed_rounds_half_to_even_then_saturates():
     assert raw.tolist() == [0, 2, 2, 0, -2, 32767, -32768]
 
 
+def test_words_are_16_bits_and_values_64_whatever_is_given():
+    for given in ([4.0], np.array([4], dtype=np.int8), np.array([4.0], dtype=np.float16)):
+        raw = fixed.to_fixed(given, 15)
+        assert (raw.tolist(), raw.dtype) == ([32767], np.int16)
+    for dtype in (np.int8, np.int16, np.int64):
+        values = fixed.from_fixed(np.array([3], dtype=dtype), 1)
+        assert (values.tolist(), values.dtype) == ([1.5], np.float64)
+
+
 @given(words, st.integers(0, 15))
 def test_fixed_to_float_and_back_is_exact(raw, bits):
     assert fixed.to_fixed(fixed.from_fixed(raw, bits), bits) == raw
@@ -29,6 +38,14 @@ def test_largest_fractional_bits_is_the_largest_that_fits(magnitude, limit):
     bits = fixed.largest_fractional_bits(magnitude, limit=limit)
     fits = [b for b in range(limit + 1) if round(magnitude * 2**b) <= 32767]
     assert bits == (max(fits) if fits else 0)
+
+
+@pytest.mark.parametrize(
+    ("magnitude", "bits"), [(32767, 0), (32767.4, 0), (16383.5, 1), (16383.8, 0), (1e6, 0), (0, 15)]
+)
+def test_a_word_is_used_up_to_its_largest(magnitude, bits):
+    """16383.5 is 32767 with one fractional bit, the largest word; 16383.8 would round to 32768."""
+    assert fixed.largest_fractional_bits(magnitude) == bits
 
 
 @pytest.mark.parametrize("pick", KERNELS)
@@ -47,7 +64,9 @@ def test_saturating_add_against_python_integers(pick, accumulator, addend, bits)
     assert pick(fixed.saturating_add)(accumulator, addend, low, high) == sorted((low, accumulator + addend, high))[1]
 
 
-@pytest.mark.parametrize(("rounding", "shift", "half"), [("floor", 4, 0), ("nearest", 4, 8), ("nearest", 0, 0)])
+@pytest.mark.parametrize(
+    ("rounding", "shift", "half"), [("floor", 4, 0), ("nearest", 4, 8), ("nearest", 1, 1), ("nearest", 0, 0)]
+)
 def test_rounding_half(rounding, shift, half):
     assert fixed.rounding_half(rounding, shift) == half
 

@@ -37,6 +37,45 @@ def test_a_cluster_without_weights_stays_where_it_is():
 
 def test_a_weight_on_a_threshold_goes_to_the_lower_centroid():
     assert quantize.assign(np.array([1.0, 2.0, 2.1]), np.array([2.0])).tolist() == [0, 0, 1]
+    assert quantize.cluster(np.array([0.0, 1.0, 2.0]), 2)[0].tolist() == [0.5, 2.0]
+
+
+def test_thresholds_are_compared_in_the_type_of_the_weights():
+    """0.1 in float32 is above 0.1 in float64, but not above its own rounding."""
+    owner = quantize.assign(np.array([0.1], dtype=np.float32), np.array([0.1]))
+    assert owner.tolist() == [0]
+    values = np.random.default_rng(2).random(100).astype(np.float32)
+    centroids, thresholds = quantize.cluster(values, 2)
+    assert centroids.dtype == thresholds.dtype == np.float64
+    assert thresholds.tolist() == [float(np.float32(centroids.mean()))] != [float(centroids.mean())]
+
+
+@given(hnp.arrays(np.float64, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.integers(-50, 50)))
+@pytest.mark.parametrize("n_threshold", [1, 15, 64, 65, 100])
+def test_a_cluster_is_the_number_of_thresholds_below(n_threshold, values):
+    cuts = np.linspace(-49, 49, n_threshold)
+    owner = quantize.assign(values, cuts)
+    assert owner.dtype == np.uint8
+    assert owner.tolist() == (values[..., None] > cuts).sum(axis=-1).tolist()
+
+
+@pytest.mark.parametrize("value", [0.8158535541215322, 0.9976487615617867, 0.4473118996992299, 0.1])
+@pytest.mark.parametrize("count", range(1, 12))
+def test_equal_weights_are_their_own_mean_however_their_sum_rounds(value, count):
+    centroids, _ = quantize.cluster(np.array([0.0] + [value] * count), 2)
+    assert centroids.tolist() == [0.0, value]
+
+
+def test_sums_of_float32_are_taken_in_float64():
+    values = np.random.default_rng(1).random(10_000).astype(np.float32)
+    assert quantize.cluster(values, 1)[0][0] == pytest.approx(math.fsum(values) / 10_000, rel=1e-14)
+
+
+def test_k_means_that_goes_on_for_ever_is_stopped(monkeypatch):
+    monkeypatch.setattr(quantize, "MAX_ROUNDS", 1)
+    with pytest.raises(InputError) as error:
+        quantize.cluster(np.array([0.0, 1.0, 5.0]), 2)
+    assert str(error.value) == "weights: k-means did not converge in 1 rounds"
 
 
 @given(weights, st.integers(1, 15))
@@ -91,6 +130,33 @@ def test_no_weights_make_a_codebook_of_zeros():
     centroids, thresholds = quantize.cluster(np.array([]), 3)
     assert centroids.tolist() == [0.0, 0.0, 0.0]
     assert len(thresholds) == 2
+
+
+@pytest.mark.parametrize(
+    ("values", "magnitude"), [([], 0.0), ([1.0, -2.0], 2.0), ([-1.0, 2.0], 2.0), ([-3.0, -2.0], 3.0)]
+)
+def test_magnitude(values, magnitude):
+    assert quantize.magnitude_of(values) == magnitude
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{}, {"accumulator": 6}, {"weight": 1, "accumulator": 6}, {"activation": 1, "accumulator": 6}, {"weight": 15}]
+    + [{"weight": 2, "activation": 3}, {"weight": 2, "activation": 3, "accumulator": 5}, {"accumulator": 0}],
+)
+def test_scales_within_their_rules(given):
+    scales = Scales(**given)
+    assert scales.to_dict() == {"weight": None, "activation": None, "accumulator": None} | given
+    assert scales.complete == (len(given) == 3)
+
+
+def test_shift_is_what_a_product_has_too_many():
+    assert Scales(weight=7, activation=8, accumulator=5).shift == 10
+
+
+def test_scales_of_numpy_become_plain():
+    bits = Scales(weight=np.int8(9)).weight
+    assert (bits, type(bits)) == (9, int)
 
 
 def test_scales_are_the_largest_that_fit():
