@@ -15,8 +15,8 @@ def test_float_to_fixed_rounds_half_to_even_then_saturates():
 
 
 def test_words_are_16_bits_and_values_64_whatever_is_given():
-    for given in ([4.0], np.array([4], dtype=np.int8), np.array([4.0], dtype=np.float16)):
-        raw = fixed.to_fixed(given, 15)
+    for values in ([4.0], np.array([4], dtype=np.int8), np.array([4.0], dtype=np.float16)):
+        raw = fixed.to_fixed(values, 15)
         assert (raw.tolist(), raw.dtype) == ([32767], np.int16)
     for dtype in (np.int8, np.int16, np.int64):
         values = fixed.from_fixed(np.array([3], dtype=dtype), 1)

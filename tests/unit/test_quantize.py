@@ -141,8 +141,15 @@ def test_magnitude(values, magnitude):
 
 @pytest.mark.parametrize(
     "given",
-    [{}, {"accumulator": 6}, {"weight": 1, "accumulator": 6}, {"activation": 1, "accumulator": 6}, {"weight": 15}]
-    + [{"weight": 2, "activation": 3}, {"weight": 2, "activation": 3, "accumulator": 5}, {"accumulator": 0}],
+    [
+        {},
+        {"weight": 15},
+        {"accumulator": 6},
+        {"weight": 1, "accumulator": 6},
+        {"activation": 1, "accumulator": 6},
+        {"weight": 2, "activation": 3},
+        {"weight": 2, "activation": 3, "accumulator": 5},
+    ],
 )
 def test_scales_within_their_rules(given):
     scales = Scales(**given)
