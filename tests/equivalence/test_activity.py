@@ -108,6 +108,28 @@ def test_edges_outside_the_run_are_refused(edges):
             ask(edges)
 
 
+def test_bins_and_pes_that_are_not_there_are_refused():
+    ran = es.activity(MATRIX, np.ones(6))
+    for ask, said in [
+        (lambda: ran.bins(0), "n_bin=0: must be an integer >= 1"),
+        (lambda: ran.classes_of(2, [1]), "pe=2: must be an integer in 0..1"),
+        (lambda: ran.classes_of(-1, [1]), "pe=-1: must be an integer in 0..1"),
+        (lambda: es.activity(MATRIX, np.ones((0, 6))), "activations=shape (0, 6): must be at least one vector"),
+    ]:
+        with pytest.raises(es.InputError) as error:
+            ask()
+        assert str(error.value) == said
+
+
+def test_open_scales_are_chosen_for_what_takes_part_in_any_vector():
+    batch = np.array([[1.0] * 6, [-9.0] * 6])
+    for active in ("positive", "nonzero"):
+        ran = es.activity(MATRIX, batch, es.EieConfig(n_pe=2, active=active), vector=0)
+        assert ran.matrix.scales == MATRIX.with_scales_for(batch, active=active).scales
+        assert ran.label == "6x6, vector 0"
+    assert MATRIX.with_scales_for(batch).scales != MATRIX.with_scales_for(batch, active="nonzero").scales
+
+
 def test_what_cannot_be_run_is_refused():
     for bad, said in [
         ({"vector": 2}, r"vector=2: must be an integer in 0\.\.1"),

@@ -92,6 +92,8 @@ def test_conservation(case):
     timing = fast.run(case.matrix, case.activations, case.config, timeline=True)
     events = dict(zip([e.name for e in EieEvent], timing.counts.sum(axis=0).tolist(), strict=True))
     assert timing.classes.sum() == timing.cycles * case.config.n_pe
+    found = fast.totals(case.matrix.counts, case.activations[None], case.config)
+    assert fast.class_totals(found).tolist() == [timing.classes.sum(axis=0).tolist()]
     assert (timing.classes >= 0).all()
     assert events["QUEUE_WRITES"] == events["QUEUE_READS"] == events["BROADCASTS"] * case.config.n_pe
     assert events["MACS"] + events["PADDING_ENTRIES"] == events["CODEBOOK_READS"]

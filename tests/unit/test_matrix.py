@@ -6,7 +6,10 @@ from hypothesis import strategies as st
 
 from eie_sim.errors import InputError
 from eie_sim.quantize import Scales
+from eie_sim.units.eie import matrix as matrix_module
+from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.matrix import EieMatrix
+from eie_sim.units.eie.unit import compress
 
 BOOK = np.linspace(-1, 1, 16)
 BOOK[0] = 0.0
@@ -101,6 +104,67 @@ def test_scales_are_chosen_from_the_codebook_and_the_activations():
 def test_raw_integers_without_scales_are_integers():
     matrix = EieMatrix.from_codes(np.array([[1]]), np.array([0, 7], dtype=np.int16), n_pe=1)
     assert matrix.with_scales_for(np.array([3], dtype=np.int16)).scales == Scales(weight=0, activation=0, accumulator=0)
+
+
+def test_what_is_left_out_is_the_papers_design():
+    for matrix in (EieMatrix.from_dense(np.eye(2)), EieMatrix.from_codes(np.eye(2, dtype=np.uint8), BOOK)):
+        assert (matrix.n_pe, matrix.weight_bits, matrix.index_bits, matrix.has_bias) == (64, 4, 4, False)
+
+
+def test_compress_takes_the_format_of_the_design():
+    w, bias = np.array([[0.5, 0.0], [0.0, -1.5]]), np.array([2.5, 0.0])
+    design = EieConfig(n_pe=3, weight_bits=2, index_bits=5)
+    found = compress(w, design, bias=bias)
+    assert (found.n_pe, found.weight_bits, found.index_bits, found.has_bias) == (3, 2, 5, True)
+    assert found.codebook[found.decode()].tolist() == [[0.5, 0.0, 2.5], [0.0, -1.5, 0.0]]
+
+
+@given(coded(), st.integers(0, 3))
+def test_float_products_are_those_of_the_decoded_weights(case, n_vector):
+    codes, bias, n_pe, index_bits = case
+    matrix = EieMatrix.from_codes(codes, BOOK, n_pe=n_pe, bias_codes=bias, index_bits=index_bits)
+    inputs = np.random.default_rng(0).integers(-2, 3, (n_vector, codes.shape[1])) / 2
+    driven = np.concatenate([inputs, np.ones((n_vector, int(bias is not None)))], axis=1)
+    np.testing.assert_allclose(matrix.multiply(inputs), driven @ BOOK[matrix.decode()].T, atol=1e-12)
+
+
+@given(coded())
+def test_counts_are_of_the_entries(case):
+    codes, bias, n_pe, index_bits = case
+    matrix = EieMatrix.from_codes(codes, BOOK, n_pe=n_pe, bias_codes=bias, index_bits=index_bits)
+    counts = matrix.counts
+    assert (
+        (counts.n_entry, counts.n_weight)
+        == (matrix.n_entry, matrix.n_weight)
+        == (len(matrix.gaps), (codes > 0).sum() + np.count_nonzero(bias if bias is not None else 0))
+    )
+    assert counts.padding.sum() == matrix.n_padding
+    assert matrix.density == (np.count_nonzero(codes) / codes.size if codes.size else 0.0)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int64, np.uint16, np.float16, np.float64])
+def test_weights_of_any_real_type_cluster_alike(dtype):
+    w = np.array([[0, 1, 2], [3, 50, 51]])
+    matrix = EieMatrix.from_dense(w.astype(dtype), n_pe=1, weight_bits=2)
+    assert matrix.codebook.tolist() == [0.0, 2.0, 26.0, 50.5]
+    assert matrix.decode().tolist() == [[0, 1, 1], [1, 3, 3]]
+
+
+def test_float32_weights_are_compared_with_thresholds_in_float32():
+    """Of 1, 2 and 3 steps above 1.0, the thresholds 1.5 and 2.5 both round to 2, which the second is not above."""
+    w = np.float32(1) + np.array([[0, 1, 2, 3]], dtype=np.float32) * np.finfo(np.float32).eps
+    assert EieMatrix.from_dense(w[:, 1:], n_pe=1, weight_bits=2).decode().tolist() == [[1, 1, 3]]
+    assert EieMatrix.from_dense(w[:, 1:].astype(np.float64), n_pe=1, weight_bits=2).decode().tolist() == [[1, 2, 3]]
+
+
+def test_a_matrix_is_decoded_up_to_a_limit(monkeypatch):
+    encoded = EieMatrix.from_codes(np.eye(2, 3, dtype=np.uint8), BOOK)
+    monkeypatch.setattr(matrix_module, "MAX_DENSE", 6)
+    assert encoded.decode().shape == (2, 3)
+    monkeypatch.setattr(matrix_module, "MAX_DENSE", 5)
+    with pytest.raises(InputError) as error:
+        encoded.decode()
+    assert str(error.value) == "weights=shape (2, 3): must have at most 5 positions to be decoded to a dense array"
 
 
 def test_weights_on_their_way_into_a_file_are_not_changed():

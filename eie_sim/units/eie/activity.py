@@ -124,13 +124,12 @@ class Activity:
         issued = _covered(taken_at, entries, at)
         padding = self._padding_before(pe, at)
         nothing = taken_at[entries == 0]
-        before = np.empty((len(EieClass), len(at)), dtype=np.int64)
+        before = np.zeros((len(EieClass), len(at)), dtype=np.int64)
         before[EieClass.WEIGHT] = issued - padding
         before[EieClass.PADDING] = padding
         before[EieClass.EMPTY] = np.searchsorted(nothing, np.minimum(at, self.last_issue + 1))
         before[EieClass.DRAIN] = np.maximum(at - self.last_issue - 1, 0)
-        before[EieClass.WAITING] = 0
-        before[EieClass.WAITING] = at - 1 - before.sum(axis=0)
+        before[EieClass.WAITING] = at - before.sum(axis=0)  # from cycle 0, which no bin holds
         return np.diff(before)
 
     def first_entry(self, pe: int) -> NDArray[np.int64]:

@@ -292,7 +292,7 @@ class EieMatrix:
         self.require_outputs(len(activations))
         outputs = np.zeros((len(activations), self.n_out))
         ones = np.ones((len(activations), int(self.has_bias)))
-        inputs = np.concatenate([np.asarray(activations, dtype=np.float64), ones], axis=1)
+        inputs = np.concatenate([activations, ones], axis=1)  # float64, as the ones are
         encoding.multiply(self.weights.starts, self.weights.rows, self.codebook[self.weights.values], inputs, outputs)
         return outputs
 
