@@ -95,9 +95,30 @@ def test_items_are_the_active_inputs_and_the_bias_with_what_drives_them():
 
 def test_a_layer_that_issues_nothing_has_no_bin():
     ran = es.activity(MATRIX, np.zeros(6))
-    assert (ran.cycles, ran.n_item, ran.bins(9).tolist()) == (0, 0, [1])
+    assert (ran.cycles, ran.last_issue, ran.n_item, ran.bins(9).tolist()) == (0, 0, 0, [1])
+    assert ran.classes([1]).dtype == np.int64
     assert ran.busy([1]).shape == ran.queued([1]).shape == ran.full([1]).shape == (2, 0)
     assert ran.classes([1]).shape == (len(EieClass), 0)
+
+
+@pytest.mark.parametrize(
+    ("edges", "said"),
+    [
+        ([[1], [2, 3]], "edges: must be a rectangular array of numbers"),
+        (np.array([], dtype=int), "edges=int64 of shape (0,): must be a list of cycle numbers"),
+        ([[1, 2]], "edges=int64 of shape (1, 2): must be a list of cycle numbers"),
+        ([1.0, 2.0], "edges=float64 of shape (2,): must be a list of cycle numbers"),
+        ([0, 5], "edges=0..5: must ascend within 1..15, one after the last cycle"),
+        ([1, 16], "edges=1..16: must ascend within 1..15, one after the last cycle"),
+        ([7, 3, 9], "edges=7..9: must ascend within 1..15, one after the last cycle"),
+    ],
+)
+def test_edges_are_refused_with_what_they_are(edges, said):
+    ran = es.activity(MATRIX, np.ones(6))
+    assert ran.busy(np.array([1, 15], dtype=np.uint8)).shape == (2, 1)
+    with pytest.raises(es.InputError) as error:
+        ran.busy(edges)
+    assert str(error.value) == said
 
 
 @pytest.mark.parametrize("edges", [[], [0, 5], [5, 5], [7, 3], [1, 99], [1.0, 2.0], [[1, 2]], ["1", "2"]])

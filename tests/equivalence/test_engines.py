@@ -20,8 +20,10 @@ def assert_same_timing(a, b):
     np.testing.assert_array_equal(a.classes, b.classes)
     np.testing.assert_array_equal(a.broadcast, b.broadcast)
     for ours, theirs in zip(a.timeline, b.timeline, strict=True):
-        assert ours.shape == theirs.shape
+        assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype)
         np.testing.assert_array_equal(ours, theirs)
+    for ours, theirs in [(a.counts, b.counts), (a.classes, b.classes), (a.broadcast, b.broadcast)]:
+        assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype) == (ours.shape, np.int64)
 
 
 def golden_of(case: Case):
@@ -39,6 +41,22 @@ def test_reference_and_fast_return_the_same(case):
     run = reference.run(case.matrix, case.activations, case.config)
     assert_same_timing(fast.run(case.matrix, case.activations, case.config, timeline=True), run.timing)
     np.testing.assert_array_equal(functional.accumulate(case.matrix, case.activations, case.config), run.output)
+
+
+@pytest.mark.parametrize("accumulator_bits", [16, 24, 32])
+def test_both_engines_round_as_the_design_says(accumulator_bits):
+    """3 x 1, 3 x 3 and 3 x -1 units shifted by one: 1.5, 4.5 and -1.5 units become 1, 4, -2 or 2, 5, -1."""
+    matrix = EieMatrix.from_codes(
+        np.array([[1], [2], [3]]),
+        np.array([0, 1, 3, -1], dtype=np.int16),
+        n_pe=2,
+        scales=Scales(weight=1, activation=0, accumulator=0),
+    )
+    for rounding, rounded in (("floor", [1, 4, -2]), ("nearest", [2, 5, -1])):
+        config = EieConfig(n_pe=2, weight_bits=2, accumulator_bits=accumulator_bits, rounding=rounding)
+        raw = np.array([3], dtype=np.int16)
+        assert reference.run(matrix, raw, config).output.tolist() == rounded
+        assert functional.accumulate(matrix, raw, config).tolist() == rounded
 
 
 @given(cases())
