@@ -1,0 +1,116 @@
+"""What is said of each broken rule of an EIE run, whole, and the figures at the edge that still pass."""
+
+import numpy as np
+import pytest
+
+import eie_sim as es
+from eie_sim.errors import InvariantError
+from eie_sim.result import EieClass, EieEvent
+from eie_sim.units.eie import fast, invariants
+
+MATRIX = es.EieMatrix.from_codes([[1, 0, 2], [0, 1, 1], [0, 0, 3]], [0.0, 1.0, 2.0, -1.0], n_pe=2).counts
+CONFIG = es.EieConfig(n_pe=2, weight_bits=2, index_bits=4, spmat_width_bits=12)
+RAW = np.array([[3, 0, 1], [0, 0, 0]], dtype=np.int16)
+"""Columns 0 and 2 are broadcast, which hold 1 and 2 entries for PE 0 and 0 and 1 for PE 1, two in a row of the SRAM."""
+
+
+def run():
+    found = fast.totals(MATRIX, RAW, CONFIG)
+    return {
+        "cycles": found.cycles[0].copy(),
+        "counts": fast.counts_of(found, 2, 3),
+        "classes": fast.classes_of(found),
+        "broadcast": fast.broadcast_of(found),
+    }
+
+
+def broken(name, at, change):
+    """What is said of the run with one figure changed."""
+    arrays = run()
+    arrays[name][at] += change
+    with pytest.raises(InvariantError) as error:
+        invariants.check(MATRIX, RAW, CONFIG, **arrays)
+    said = str(error.value)
+    assert said.startswith("broken invariant: ")
+    assert said.endswith("; please report this")
+    return said.removeprefix("broken invariant: ").removesuffix("; please report this")
+
+
+def test_the_run_itself_breaks_nothing():
+    arrays = run()
+    assert (arrays["cycles"].tolist(), arrays["broadcast"].tolist()) == ([12, 0], [2, 0, 1])
+    invariants.check(MATRIX, RAW, CONFIG, **arrays)
+
+
+ONE_PER_BROADCAST = "must be one per broadcast, 2"
+
+
+@pytest.mark.parametrize(
+    ("name", "at", "change", "said"),
+    [
+        ("classes", (0, EieClass.WAITING), -50, "classes=-47: must not be negative"),
+        ("classes", (1, EieClass.EMPTY), 1, "classes[1]=13: must add to the cycles, 12"),
+        ("cycles", 0, 1, "classes[0]=12: must add to the cycles, 13"),
+        ("counts", (2, EieEvent.BROADCASTS), 1, "broadcasts=3: must be the 2 sent"),
+        ("broadcast", 0, 1, "broadcasts=2: must be the 3 sent"),
+        ("broadcast", 1, -9, "broadcast=[2, -9, 1]: must not be negative"),
+        ("broadcast", 2, -9, "broadcast=[2, 0, -8]: must not be negative"),
+        ("counts", (1, EieEvent.QUEUE_WRITES), 1, f"queue_writes[1]=3: {ONE_PER_BROADCAST}"),
+        ("counts", (1, EieEvent.QUEUE_READS), 1, f"queue_reads[1]=3: {ONE_PER_BROADCAST}"),
+        ("counts", (0, EieEvent.POINTER_READS), -1, f"pointer_reads[0]=1: {ONE_PER_BROADCAST}"),
+        ("counts", (1, EieEvent.CODEBOOK_READS), 1, "codebook_reads[1]=2: must be MACs and padding entries, 1"),
+        ("counts", (1, EieEvent.MACS), 1, "codebook_reads[1]=1: must be MACs and padding entries, 2"),
+        ("counts", (0, EieEvent.PADDING_ENTRIES), 1, "codebook_reads[0]=3: must be MACs and padding entries, 4"),
+        ("counts", (1, EieEvent.ACCUMULATOR_READS), 1, "accumulator_reads[1]=2: must be one per MAC, 1"),
+        ("counts", (0, EieEvent.ACCUMULATOR_WRITES), -1, "accumulator_writes[0]=2: must be one per MAC, 3"),
+        ("counts", (1, EieEvent.SPMAT_READS), 1, "spmat_reads=2: must be rows of 2 entries for the entries read"),
+        ("counts", (0, EieEvent.SPMAT_READS), -1, "spmat_reads=1: must be rows of 2 entries for the entries read"),
+    ],
+)
+def test_a_figure_that_contradicts_another_is_named(name, at, change, said):
+    assert broken(name, at, change) == said
+
+
+@pytest.mark.parametrize("kind", [EieClass.WEIGHT, EieClass.PADDING])
+def test_cycles_of_a_class_that_are_none_of_its_entries(kind):
+    arrays = run()
+    arrays["classes"][0, [kind, EieClass.WAITING]] += [1, -1]
+    with pytest.raises(InvariantError) as error:
+        invariants.check(MATRIX, RAW, CONFIG, **arrays)
+    found, entries = (4, 3) if kind == EieClass.WEIGHT else (1, 0)
+    name = kind.name.lower()
+    assert f"{name} cycles[0]={found}: must be one per entry, {entries};" in str(error.value)
+
+
+@pytest.mark.parametrize(("cycles", "most_entries"), [([[10, 0]], 2), ([[11, 0]], 3), ([[12, 0], [12, 0]], 3)])
+def test_cycles_that_are_just_enough(cycles, most_entries):
+    """Two broadcasts from cycle 2 on, an issue in the next, and six cycles until the pipeline is empty."""
+    invariants.bound(MATRIX, RAW, CONFIG, np.array(cycles), most_entries=most_entries)
+
+
+@pytest.mark.parametrize(
+    ("cycles", "most_entries", "said"),
+    [
+        ([[9, 0]], 2, "cycles[0, 0]=9: must hold the broadcasts up to the last issue, 10"),
+        ([[12, 1]], 2, "cycles[0, 1]=1: must be 0 where no entry is issued, 0"),
+        ([[10, 0]], 3, "cycles[0]=2: must hold the entries of the busiest PE, 3"),
+        ([[12, 0], [13, 0]], 3, "cycles[0, 0]=13: must not grow with the queue depth, 12"),
+    ],
+)
+def test_cycles_that_no_design_could_reach(cycles, most_entries, said):
+    with pytest.raises(InvariantError) as error:
+        invariants.bound(MATRIX, RAW, CONFIG, np.array(cycles), most_entries=most_entries)
+    assert str(error.value) == f"broken invariant: {said}; please report this"
+
+
+@pytest.mark.parametrize("active", ["positive", "nonzero"])
+@pytest.mark.parametrize("bias", [None, [0, 0, 1], [0, 0, 0]])
+def test_broadcasts_up_to_the_last_that_has_entries(bias, active):
+    """Of columns 0 and 2, and of the bias after all four where it has entries."""
+    matrix = es.EieMatrix.from_codes([[1, 0, 2, 0]] * 3, [0.0, 1.0, 2.0, 3.0], bias_codes=bias, n_pe=2).counts
+    raw = np.array([[2, -1, -1, 0], [-1, 0, 0, 0], [1, -2, 1, 1]], dtype=np.int16)
+    needed = {"positive": [1, 0, 2], "nonzero": [3, 1, 3]}[active]
+    every = {"positive": [1, 0, 3], "nonzero": [3, 1, 4]}[active]
+    wanted = [sent + 1 for sent in every] if bias == [0, 0, 1] else needed
+    config = es.EieConfig(n_pe=2, weight_bits=2, active=active)
+    assert invariants.broadcasts_to_last_issue(matrix, raw, config).tolist() == wanted
