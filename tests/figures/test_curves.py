@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 
 import eie_sim as es
 from eie_sim.prune.sensitivity import Point
-from eie_sim.report.figures.curves import UNFIT_NOTE, _crossings
+from eie_sim.report.figures.curves import _crossings
+from eie_sim.report.figures.style import UNFIT_NOTE
 
 
 def of(rows, **values):

@@ -8,8 +8,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from eie_sim.errors import as_array, require, require_int, require_type
-from eie_sim.report.figures.curves import plain_ticks
-from eie_sim.report.figures.style import BLUE, FAINT, GREY, LINES, SMALL, finish, ink_on, nothing, on, short
+from eie_sim.report.figures.style import (
+    BLUE,
+    FAINT,
+    GREY,
+    LINES,
+    SMALL,
+    finish,
+    ink_on,
+    nothing,
+    on,
+    plain_ticks,
+    short,
+)
 from eie_sim.units.eie.matrix import EieMatrix
 
 if TYPE_CHECKING:
