@@ -94,8 +94,8 @@ _FIGURES = {**FIGURES, **EIE_FIGURES, **NM_FIGURES}.keys() - {*_TEXTS, *_FLAGS}
 _NUMBERS = {unit: ("density", *(set(needed) - _FIGURES)) for unit, needed in _NEEDED.items()}
 """Columns by what they hold, numbers besides the figures; each may be missing, or None, where it is not needed."""
 
-LARGEST = 1e150
-"""Of a figure; products and the margins of a log scale stay finite."""
+LARGEST_FIGURE = 1e150
+"""Products and the margins of a log scale stay finite."""
 
 
 def is_row(row: dict[str, Any]) -> bool:
@@ -119,4 +119,4 @@ def is_row(row: dict[str, Any]) -> bool:
 
 
 def _is_figure(value: Any) -> bool:
-    return value is None or (is_number(value) and 0 <= value < LARGEST)
+    return value is None or (is_number(value) and 0 <= value < LARGEST_FIGURE)

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 WRITTEN = 16
 """Most rows and columns whose values are written into their cells."""
 
-LARGEST = 1e300
-"""Of a weight; the range of some stays finite."""
+LARGEST_WEIGHT = 1e300
+"""The range of some stays finite."""
 
 BINS = 81
 """Bins of a histogram; odd, so that zero is in the middle of one."""
@@ -137,5 +137,5 @@ def _reals(field: str, values: Any) -> NDArray[np.float64]:
     array = as_array(field, values)
     require(array.dtype.kind in "fiu" or array.size == 0, field, f"dtype {array.dtype}", "must be real numbers")
     array = array.astype(np.float64)
-    require(bool((np.abs(array) < LARGEST).all()), field, "not finite", "must be finite numbers")
+    require(bool((np.abs(array) < LARGEST_WEIGHT).all()), field, "not finite", "must be finite numbers")
     return array
