@@ -144,6 +144,7 @@ def test_no_rows_failed_rows_and_one_row_are_pictures(draw, axes, designs):
         ("rows", "rows=str: must be list or tuple"),
         ([3], "rows[0]=int: must be dict"),
         ([{"cycles": 3}], "rows[0]: must be a row of a sweep, unit is missing"),
+        ([{"unit": "eie", "cycles": 3}], "rows[0]: must be a row of a sweep, time_us is missing"),
     ],
 )
 def test_what_is_no_sweep_is_refused_in_one_line(draw, rows, said, axes):
