@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 from cyclopts import Group, Parameter
 
+from eie_sim.cli import EXIT_DIFFERS
 from eie_sim.cli.shell import (
     DESIGN,
-    EXIT_DIFFERS,
     Design,
     Json,
     Names,

@@ -57,8 +57,6 @@ Names = Annotated[tuple[str, ...], Parameter(consume_multiple=True)]
 
 Json = Annotated[bool, Parameter(help="Print the result as JSON.")]
 
-EXIT_DIFFERS = 1
-
 Design = Annotated[EieConfig, Parameter(name="*", group=Group("Design", sort_key=2))]
 
 DESIGN = EieConfig()

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 from typing import Literal
 
+from eie_sim.cli import EXIT_DIFFERS
 from eie_sim.cli.shell import (
     DESIGN,
-    EXIT_DIFFERS,
     Design,
     Json,
     Source,

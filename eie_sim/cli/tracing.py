@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from eie_sim.cli import EXIT_DIFFERS
 from eie_sim.cli.shell import (
     DESIGN,
-    EXIT_DIFFERS,
     Design,
     Json,
     Source,
