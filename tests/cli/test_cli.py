@@ -379,6 +379,7 @@ BAD_INPUT = [
     ("run good.npy --out ", "Invalid value for --out: must be a path, not empty."),
     ("run good.npy --out=", "Invalid value for --out: must be a path, not empty."),
     ("run digits-mlp --energy-table ", "Invalid value for --energy-table: must be a path, not empty."),
+    ("run good.npy --activations ", "Invalid value for --activations: must be a path, not empty."),
     ("run good.npy --out odd", "out=odd: run.json in it must be an ordinary file"),
     (f"run good.npy --out {'long' * 80}", "cannot be written: File name too long"),
     ("presets extra", "Unused Tokens: ['extra']"),
