@@ -84,17 +84,19 @@ def opened(source: Any) -> Any:
     Raises InputError for a damaged archive.
     """
     archive = archive_at(source)
-    if archive is None:
-        return source
-    network = archive.network
-    return replace(network, source=f"archive {shown(Path(source).name)} of {network.source}")
+    return source if archive is None else archive.network
 
 
 def archive_at(source: Any) -> Archive | None:
-    """The archive at a path, None for anything that is none. Raises InputError for a damaged one."""
+    """The archive at a path, whose network says so; None for anything that is none.
+
+    Raises InputError for a damaged one.
+    """
     if not isinstance(source, (str, os.PathLike)) or not _is_archive(Path(source)):
         return None
-    return load(source)
+    archive = load(source)
+    words = f"archive {shown(Path(source).name)} of {archive.network.source}"
+    return replace(archive, network=replace(archive.network, source=words))
 
 
 def to_bytes(archive: Archive) -> bytes:

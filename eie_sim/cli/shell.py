@@ -19,6 +19,7 @@ from eie_sim.units.eie.config import EieConfig
 from eie_sim.whole import as_path
 
 if TYPE_CHECKING:
+    from eie_sim.archive import Archive
     from eie_sim.report.text import Screen
     from eie_sim.run import Progress
     from eie_sim.workload import Network
@@ -109,11 +110,17 @@ def steps_shown() -> Iterator[Progress]:
 
 def loaded(source: str, progress: Progress, **given: Any) -> Network:
     """The network of a preset, file or archive. given : as for `workload.load`."""
-    from eie_sim.archive import opened
+    return loaded_from(source, progress, **given)[0]
+
+
+def loaded_from(source: str, progress: Progress, **given: Any) -> tuple[Network, Archive | None]:
+    """The network, and the archive that it was read from, if it was one. given : as for `workload.load`."""
+    from eie_sim.archive import archive_at
     from eie_sim.workload import load
 
     progress(f"{source}: loading")
-    return load(opened(source), **given)
+    archive = archive_at(source)
+    return load(source if archive is None else archive.network, **given), archive
 
 
 def console() -> Screen:
