@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eie_sim.archive import manifest
-from eie_sim.archive.content import Archive, require_kind
+from eie_sim.archive.content import Archive
 from eie_sim.archive.packing import pack, unpack
-from eie_sim.errors import InputError, require
+from eie_sim.errors import InputError, require, require_type
 from eie_sim.quantize import Scales
 from eie_sim.whole import as_path, write_whole
 from eie_sim.workload import Layer, Network, SharedWeights
@@ -101,7 +101,7 @@ def archive_at(source: Any) -> Archive | None:
 
 def to_bytes(archive: Archive) -> bytes:
     """The file of an archive. Raises InputError for texts and sizes that `from_bytes` would not take."""
-    require_kind("archive", archive, Archive)
+    require_type("archive", archive, Archive)
     tensors = _tensors(archive)
     # widest first, so that each is aligned, then by name: the order in which the safetensors library writes
     ordered = sorted(tensors.items(), key=lambda item: (-item[1].itemsize, item[0]))
@@ -123,7 +123,7 @@ def to_bytes(archive: Archive) -> bytes:
 
 def from_bytes(data: bytes) -> Archive:
     """The archive in the bytes of its file. Raises InputError as `load`."""
-    require_kind("data", data, bytes)
+    require_type("data", data, bytes)
     tensors, texts = tensors_of(data), metadata_of(data)
     if MANIFEST not in texts:
         raise InputError(f"no archive: a safetensors file without {MANIFEST} in its metadata")
