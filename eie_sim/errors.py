@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -108,6 +110,17 @@ def as_array(field: str, values: Any) -> NDArray[Any]:
         with np.errstate(over="ignore", invalid="ignore"):  # infinite and NaN are refused later by name
             return array.astype(np.float64)
     return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def as_floats(field: str, values: Any, *, below: float = math.inf) -> NDArray[np.float64]:
+    """`values` as a float64 array. Raise `InputError` unless they are real numbers of a size below `below`."""
+    import numpy as np
+
+    array = as_array(field, values)
+    require(array.dtype.kind in "fiu" or array.size == 0, field, f"dtype {array.dtype}", "must be real numbers")
+    array = array.astype(np.float64)
+    require(bool((np.abs(array) < below).all()), field, "not finite", "must be finite numbers")
+    return array
 
 
 def unknown(field: str, value: object, known: Iterable[str]) -> InputError:

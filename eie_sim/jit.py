@@ -53,13 +53,13 @@ def _is_ours(folder: Path) -> bool:
     return owned and os.access(folder, os.W_OK)
 
 
-class _Files(numba_caching.CompileResultCacheImpl):  # type: ignore[misc]
+class _Files(numba_caching.CompileResultCacheImpl):  # type: ignore[misc]  # numba has no types
     """Kernels in our folder, and never beside the sources, where an edit of another module would not be noticed."""
 
     _locator_classes: ClassVar = [numba_caching.UserProvidedCacheLocator]
 
 
-class _Cache(numba_caching.FunctionCache):  # type: ignore[misc]
+class _Cache(numba_caching.FunctionCache):  # type: ignore[misc]  # numba has no types
     """Numba's cache, but one that is damaged, full or read-only costs time and never a run."""
 
     _impl_class = _Files
@@ -88,7 +88,7 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     compiled: Any = numba.njit(nogil=True)(function)
     folder, before = cache_folder(), numba_config.CACHE_DIR
     if folder is None or not hasattr(compiled, "enable_caching"):  # a plain function under NUMBA_DISABLE_JIT
-        return compiled  # type: ignore[no-any-return]
+        return compiled  # type: ignore[no-any-return]  # numba has no types
     numba_config.CACHE_DIR = str(folder)
     try:
         compiled._cache = _Cache(function)  # what enable_caching does, with our class
@@ -96,4 +96,4 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
         pass
     finally:
         numba_config.CACHE_DIR = before
-    return compiled  # type: ignore[no-any-return]
+    return compiled  # type: ignore[no-any-return]  # numba has no types

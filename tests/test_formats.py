@@ -76,7 +76,7 @@ MASK = np.array([[0, 3, 0, 0], [1, 0, 0, 2], [0, 0, 0, 0]])
 )
 @pytest.mark.parametrize("convert", [np.asarray, sp.csr_matrix, sp.coo_array, lambda mask: mask.tolist()])
 def test_small_mask_by_hand(name: str, parts: dict[str, int], convert: object) -> None:
-    record = footprint(convert(MASK))[name]  # type: ignore[operator]
+    record = footprint(convert(MASK))[name]
     assert record.parts == parts
     assert (record.valid, record.violations, record.dense_bits) == (True, 0, 192)
 
@@ -135,7 +135,7 @@ def test_pointers_that_do_not_reach_are_marked() -> None:
 @pytest.mark.parametrize("shape", [(0, 0), (0, 7), (7, 0), (3, 5)])
 @pytest.mark.parametrize("convert", [np.asarray, sp.csc_matrix, lambda mask: matrix_of(mask, n_pe=4)])
 def test_nothing_stored(shape: tuple[int, int], convert: object) -> None:
-    formats = footprint(convert(np.zeros(shape, dtype=bool)))  # type: ignore[operator]
+    formats = footprint(convert(np.zeros(shape, dtype=bool)))
     assert all(record.valid for record in formats.values())
     assert formats["csr"].total_bits == formats["csc"].total_bits == formats["run_length"].total_bits == 0
     assert formats["dense"].ratio_to_dense == (1 if shape == (3, 5) else None)
@@ -315,7 +315,7 @@ def test_format_is_frozen() -> None:
     record = Format(name="x", parts={"a": 1, "b": 2}, dense_bits=6, note="")
     assert (record.total_bits, record.ratio_to_dense) == (3, Fraction(1, 2))
     with pytest.raises(AttributeError):
-        record.name = "y"  # type: ignore[misc]
+        record.name = "y"
 
 
 # Bad input
@@ -351,13 +351,13 @@ def test_format_is_frozen() -> None:
 )
 def test_bad_input_is_one_line(argument: object, options: dict[str, int], message: str) -> None:
     with pytest.raises(InputError, match=f"^{message}") as caught:
-        footprint(argument, **options)  # type: ignore[arg-type]
+        footprint(argument, **options)
     assert "\n" not in str(caught.value)
 
 
 def test_encoded_takes_only_a_matrix() -> None:
     with pytest.raises(InputError, match=r"^matrix=ndarray: must be an EieMatrix"):
-        encoded(MASK)  # type: ignore[arg-type]
+        encoded(MASK)
 
 
 def test_pairs_of_widths_grow_as_the_logarithm() -> None:

@@ -1,4 +1,4 @@
-"""Recipes applied to networks: what is kept, trained, removed, chosen for a budget, and set in a table."""
+"""Recipes applied to networks: what is kept, trained and removed."""
 
 import itertools
 from dataclasses import replace
@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from networks import chain, needs_mnist, outputs
+from networks import chain, outputs
+from pruning_samples import DESIGN, DIGITS, accuracy_of
 
-from eie_sim import EieConfig, EieMatrix, InputError, TensorCoreConfig, run_network
-from eie_sim.cost import cost
-from eie_sim.prune import is_nm, keep_count, magnitude, score
+from eie_sim import EieConfig, InputError
+from eie_sim.prune import keep_count, score
 from eie_sim.prune.mlp import Samples, forward
 from eie_sim.prune.pattern import element
 from eie_sim.prune.pattern import input as input_pattern
@@ -19,28 +19,16 @@ from eie_sim.prune.train import TrainConfig, loss, score_gradients
 from eie_sim.pruning import (
     Recipe,
     allocate_network,
-    default_quality,
     prune_network,
-    scan_network,
-    table_of,
     training,
     unpruned,
-    with_trained_codebooks,
     without_dead,
 )
 from eie_sim.pruning.measure import inputs_of, mlp_of, quality_of, weights_of
-from eie_sim.workload import load
-
-DESIGN = EieConfig(n_pe=4)
-DIGITS = load("digits-mlp")
 
 
 def kept_of(network):
     return {layer.name: layer.weights != 0 for layer in network.layers}
-
-
-def accuracy_of(network):
-    return np.mean(outputs(network.layers, network.test_inputs).argmax(axis=1) == network.test_labels)
 
 
 @pytest.mark.parametrize("criterion", ["l1", "l2", "taylor", "obd", "random"])
@@ -341,215 +329,3 @@ def test_layers_that_are_no_chain_have_no_dead_neurons_and_no_apoz():
         prune_network(loose, Recipe(density=0.5, remove=True), DESIGN)
     with pytest.raises(InputError, match="criterion=apoz: needs a chain"):
         prune_network(loose, Recipe(density=0.5, pattern="neuron", criterion="apoz"), DESIGN)
-
-
-def test_a_scan_changes_one_layer_at_a_time():
-    points = scan_network(DIGITS, (0.1, 1.0), "cycles", DESIGN)
-    before, biases = weights_of(DIGITS)
-    inputs = inputs_of(DIGITS, before, biases)
-    whole = accuracy_of(unpruned(DIGITS))
-    for point in points:
-        dense = before[point.layer]
-        pruned = np.where(magnitude(dense, density=point.asked).mask, dense, 0)
-        expected = cost("cycles", pruned, DESIGN, activations=inputs[point.layer], bias=biases[point.layer])
-        assert point.cost == expected
-        assert point.kept == np.count_nonzero(pruned)
-        layers = [
-            replace(layer, weights=pruned) if layer.name == point.layer else layer for layer in unpruned(DIGITS).layers
-        ]
-        assert point.quality == np.mean(outputs(layers, DIGITS.test_inputs).argmax(axis=1) == DIGITS.test_labels)
-        assert point.asked < 1 or point.quality == whole
-
-
-def test_qualities_are_best_before_pruning():
-    before, _ = weights_of(DIGITS)
-    fewer = {name: w * magnitude(w, density=0.1).mask for name, w in before.items()}
-    for name in ("accuracy", "loss", "outputs"):
-        quality = quality_of(name, DIGITS)
-        assert quality(before) > quality(fewer)
-    assert quality_of("outputs", DIGITS)(before) == 0
-    assert default_quality(DIGITS, "loss") == "loss"
-    assert default_quality(load("alex-8"), "loss") == "outputs"
-    with pytest.raises(InputError, match="quality=los: unknown; did you mean loss"):
-        quality_of("los", DIGITS)
-    with pytest.raises(InputError, match="test_labels=none: accuracy needs"):
-        quality_of("accuracy", load("alex-8"))
-
-
-@pytest.mark.parametrize("quantity", ["weights", "bytes", "cycles", "energy"])
-def test_an_allocation_is_within_its_budget_in_every_quantity(quantity):
-    network = chain((16, 24, 12, 4))
-    points = scan_network(network, (0.2, 1.0), quantity, DESIGN)
-    costs = {density: sum(p.cost for p in points if p.asked == density) for density in (0.2, 1.0)}
-    budget = (costs[0.2] + costs[1.0]) / 2
-    for choice in allocate_network(network, budget, quantity, DESIGN, densities=(0.1, 0.2, 0.4, 0.7, 1.0)):
-        assert choice.cost <= budget
-        before, biases = weights_of(network)
-        inputs = inputs_of(network, before, biases)
-        measured = sum(
-            cost(quantity, layer.weights, DESIGN, activations=inputs[layer.name], bias=layer.bias)
-            for layer in choice.network.layers
-        )
-        assert measured == pytest.approx(choice.cost)
-
-
-@pytest.mark.parametrize("quantity", ["weights", "bytes", "cycles", "energy"])
-def test_an_nm_unit_is_allocated_its_own_patterns(quantity):
-    design = TensorCoreConfig.preset("nm-64", patterns=((2, 4), (1, 4)))
-    network = chain((16, 24, 12, 4))
-    points = scan_network(network, (0.25, 0.5, 1.0), quantity, design, quality="outputs")
-    totals = {density: sum(p.cost for p in points if p.asked == density) for density in (0.25, 0.5, 1.0)}
-    assert totals[0.25] < totals[0.5] < totals[1.0]
-    budget = (totals[0.5] + totals[1.0]) / 2
-    budgeted, uniform = allocate_network(network, budget, quantity, design, densities=(0.25, 0.5, 1.0))
-    assert uniform.name == "uniform"
-    assert set(uniform.densities.values()) == {0.5}
-    assert set(budgeted.densities.values()) <= {0.25, 0.5, 1.0}
-    assert uniform.cost <= budget
-    assert budgeted.cost <= budget
-    assert budgeted.quality >= uniform.quality
-    for layer in budgeted.network.layers:
-        assert is_nm(layer.weights, *{0.25: (1, 4), 0.5: (2, 4), 1.0: (1, 1)}[budgeted.densities[layer.name]])
-
-
-def test_an_nm_unit_names_the_densities_it_has():
-    with pytest.raises(InputError, match=r"density=0\.3: must be one of 0\.25, 0\.5, 1, the unit's patterns"):
-        scan_network(chain(), (0.3,), "cycles", TensorCoreConfig.preset("nm-64", patterns=((2, 4), (1, 4))))
-
-
-def compared(network, budget):
-    """Accuracy of each choice at the same budget of cycles, on the standard design."""
-    choices = allocate_network(network, budget, "cycles", EieConfig())
-    assert [choice.name for choice in choices] == ["budgeted", "uniform", "global"]
-    assert all(choice.cost <= budget for choice in choices)
-    return {choice.name: accuracy_of(choice.network) for choice in choices}
-
-
-@pytest.mark.parametrize("budget", [200, 215])
-def test_at_equal_cycles_a_budget_keeps_more_accuracy_than_uniform_magnitude(budget):
-    accuracy = compared(DIGITS, budget)
-    assert accuracy["budgeted"] >= accuracy["uniform"] + 0.02
-    assert accuracy["budgeted"] >= accuracy["global"]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["digits-mlp", pytest.param("lenet-300-100", marks=needs_mnist)])
-def test_a_budget_loses_no_more_than_magnitude_on_what_it_is_chosen_on(name):
-    network = load(name)
-    full = sum(point.cost for point in scan_network(network, (1.0,), "cycles", EieConfig()))
-    for share in (0.55, 0.65, 0.75, 0.85):
-        budgeted, *rivals = allocate_network(network, share * full, "cycles", EieConfig())
-        assert all(budgeted.quality >= rival.quality for rival in rivals)
-
-
-@needs_mnist
-@pytest.mark.parametrize("budget", [380, pytest.param(450, marks=pytest.mark.slow)])
-def test_at_equal_cycles_a_budget_keeps_more_accuracy_on_lenet(budget):
-    accuracy = compared(load("lenet-300-100"), budget)
-    assert accuracy["budgeted"] >= accuracy["uniform"] + 0.02
-
-
-def test_a_budget_that_cannot_be_met_names_the_least():
-    with pytest.raises(InputError, match=r"budget=1: must be at least [0-9.]+, the cost of the cheapest"):
-        allocate_network(chain(), 1, "cycles", DESIGN)
-    with pytest.raises(InputError, match="layer fc1 has no density at or above it"):
-        allocate_network(chain(), 100, "cycles", DESIGN, densities=(0.1, 0.2), floor=0.5)
-
-
-def test_the_table_measures_what_it_says():
-    network = chain((16, 24, 12, 4))
-    records, left_out = table_of(
-        network, DESIGN, patterns=("element", "nm", "balanced", "neuron"), densities=(0.5, 0.3), epochs=5
-    )
-    assert left_out == ["nm: 0.3 of 4 is no whole number of weights"]
-    assert len(records) == 4 * (3 * 2 + 1)
-    for record in records:
-        if record.pattern != "neuron":
-            assert record.kept == tuple(keep_count(record.asked, n) for n in (384, 288, 48))
-        assert record.cost > 0
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"densities": [float("nan")]}, "densities=nan"),
-        ({"densities": [0]}, "densities=0: must be above 0"),
-        ({"patterns": []}, "patterns=none: must be at least one"),
-        ({"penalties": []}, "penalties=none: must be at least one"),
-        ({"schedules": ["cubic"]}, "schedules=cubic: unknown"),
-        ({"epochs": 7}, "epochs=7: must be a multiple of 5"),
-        ({"penalties": ["L3"]}, "penalties=L3: unknown; did you mean L"),
-    ],
-)
-def test_a_table_of_nothing_is_refused(given, message):
-    with pytest.raises(InputError, match=message):
-        table_of(chain(), DESIGN, **{"patterns": ["element"], "densities": [0.5], **given})
-
-
-def test_a_density_that_leaves_no_neuron_is_left_out():
-    records, left_out = table_of(chain(), DESIGN, patterns=["neuron"], densities=[0.01, 0.5], epochs=0)
-    assert left_out == ["neuron: 0.01 leaves a layer without neurons"]
-    assert {record.asked for record in records} == {0.5}
-
-
-def test_one_labelled_layer_is_a_network(tmp_path):
-    rng = np.random.default_rng(0)
-    inputs, labels = np.maximum(rng.normal(size=(20, 6)), 0), rng.integers(0, 3, 20)
-    arrays = {"w": rng.normal(size=(3, 6)), "test_inputs": inputs, "test_labels": labels}
-    network = load(arrays | {"train_inputs": inputs, "train_labels": labels})
-    pruned, _ = prune_network(network, Recipe(density=0.5, epochs=2, criterion="taylor"), DESIGN)
-    assert accuracy_of(pruned) >= 0
-
-
-def test_trained_codebooks_keep_codes_and_lower_the_loss():
-    pruned, _ = prune_network(DIGITS, Recipe(density=0.2), DESIGN)
-    design = EieConfig(weight_bits=2, n_pe=4)
-    trained = with_trained_codebooks(pruned, design, epochs=3)
-    before = [EieMatrix.from_dense(p.weights, bias=p.bias, weight_bits=2, n_pe=4) for p in pruned.layers]
-    for layer, matrix in zip(trained.layers, before, strict=True):
-        np.testing.assert_array_equal(layer.stored.columns, matrix.decode())
-    untrained = {p.name: m.codebook[m.decode()[:, :-1]] for p, m in zip(pruned.layers, before, strict=True)}
-    own = {p.name: m.codebook[m.decode()[:, -1]] for p, m in zip(pruned.layers, before, strict=True)}
-    learnt = {layer.name: layer.weights for layer in trained.layers}
-    samples = training(DIGITS)
-    start = loss(mlp_of(untrained, own), samples, TrainConfig())
-    end = loss(mlp_of(learnt, {layer.name: layer.bias for layer in trained.layers}), samples, TrainConfig())
-    assert end < 0.8 * start
-    run = run_network(trained, design)
-    assert run.verified
-    assert [layer.matrix.codebook.tolist() for layer in run.layers] == [
-        t.stored.codebook.tolist() for t in trained.layers
-    ]
-    with pytest.raises(InputError, match="train_labels=none: training codebooks needs"):
-        with_trained_codebooks(chain(labelled=False), design, epochs=1)
-
-
-def test_cycles_of_the_table_are_those_of_the_network_in_floats():
-    network = chain((16, 24, 12, 4))
-    (record,), _ = table_of(
-        network, DESIGN, patterns=["element"], densities=[1.0], schedules=["one-shot"], penalties=["L2"], epochs=0
-    )
-    mlp = mlp_of(*weights_of(network))
-    inputs = forward(mlp, network.test_inputs)[0]
-    layers = zip(mlp.weights, mlp.biases, inputs, strict=True)
-    assert record.cost == sum(cost("cycles", w, DESIGN, activations=x, bias=b) for w, b, x in layers)
-
-
-@pytest.mark.parametrize("n_pe", [16, 64])
-@pytest.mark.parametrize("density", [0.1, 0.25, 0.5])
-@pytest.mark.parametrize("name", ["digits-mlp", pytest.param("lenet-300-100", marks=needs_mnist)])
-def test_at_equal_weights_and_inputs_balanced_masks_take_fewer_cycles(name, density, n_pe):
-    network, design = load(name), EieConfig(n_pe=n_pe)
-    before, biases = weights_of(network)
-    inputs = inputs_of(network, before, biases)
-    cycles, kept = {}, {}
-    for pattern in ("element", "balanced"):
-        pruned, selection = prune_network(network, Recipe(density=density, pattern=pattern), design)
-        kept[pattern] = [layer.kept for layer in selection.layers.values()]
-        cycles[pattern] = [
-            cost("cycles", layer.weights, design, activations=inputs[layer.name], bias=biases[layer.name])
-            for layer in pruned.layers
-        ]
-    assert kept["balanced"] == kept["element"]
-    assert all(ours <= theirs for ours, theirs in zip(cycles["balanced"], cycles["element"], strict=True))
-    assert sum(cycles["balanced"]) < sum(cycles["element"])

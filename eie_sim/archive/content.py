@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from eie_sim import __version__
-from eie_sim.errors import InputError, require
+from eie_sim.errors import InputError, require, require_type
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.matrix import EieMatrix
 from eie_sim.workload import Layer, Network, SharedWeights
@@ -40,9 +40,9 @@ class Archive:
     package: str = f"eie_sim {__version__}"
 
     def __post_init__(self) -> None:
-        require_kind("network", self.network, Network)
-        require_kind("package", self.package, str)
-        require_kind("source_sha256", self.source_sha256, str)
+        require_type("network", self.network, Network)
+        require_type("package", self.package, str)
+        require_type("source_sha256", self.source_sha256, str)
         for layer in self.network.layers:
             require(layer.stored is not None, f"layer {layer.name}: stored", None, "must be there in an archive")
         is_hash = HASH.fullmatch(self.source_sha256) is not None
@@ -55,18 +55,13 @@ class Archive:
         return {layer.name: layer.stored for layer in self.network.layers if layer.stored is not None}
 
 
-def require_kind(field: str, value: object, kind: type) -> None:
-    """Raise InputError unless `value` is a `kind`."""
-    require(isinstance(value, kind), field, type(value).__name__, f"must be of type {kind.__name__}")
-
-
 def _all_of(field: str, values: Iterable[Any], one: str, kind: type) -> list[Any]:
     """The values. Raises InputError unless all of them are of a kind."""
     ok = isinstance(values, Iterable) and not isinstance(values, np.ndarray)
     require(ok, field, type(values).__name__, "must be of type Iterable")
     found = list(values)
     for value in found:
-        require_kind(one, value, kind)
+        require_type(one, value, kind)
     return found
 
 
@@ -85,7 +80,7 @@ def archive_of(
     along where a scale is left open; activations, test inputs and labels do not. Raises InputError for other types, and
     where matrices and layers do not match.
     """
-    require_kind("network", network, Network)
+    require_type("network", network, Network)
     matrices = _all_of("matrices", matrices, "matrix", EieMatrix)
     layers, count = network.layers, len(matrices)
     complete = all(matrix.scales.complete for matrix in matrices)
@@ -108,7 +103,7 @@ def archive_of(
 
 def network_of(archive: Archive) -> Network:
     """The network to run: weights are the values of the codebook, exactly, and layers keep what is stored of them."""
-    require_kind("archive", archive, Archive)
+    require_type("archive", archive, Archive)
     return archive.network
 
 
@@ -130,8 +125,8 @@ def matrix_of(layer: Layer, config: EieConfig) -> EieMatrix:
 
     Raises InputError for other types, and where the design has other `weight_bits` than the codes.
     """
-    require_kind("layer", layer, Layer)
-    require_kind("config", config, EieConfig)
+    require_type("layer", layer, Layer)
+    require_type("config", config, EieConfig)
     stored = layer.stored
     if stored is None:
         raise InputError(f"layer {layer.name}: stored=None: must be there, the weights are not compressed yet")

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eie_sim.archive import manifest
-from eie_sim.archive.content import Archive, require_kind
+from eie_sim.archive.content import Archive
 from eie_sim.archive.packing import pack, unpack
-from eie_sim.errors import InputError, require
+from eie_sim.errors import InputError, require, require_type
 from eie_sim.quantize import Scales
 from eie_sim.whole import as_path, write_whole
 from eie_sim.workload import Layer, Network, SharedWeights
@@ -84,22 +84,24 @@ def opened(source: Any) -> Any:
     Raises InputError for a damaged archive.
     """
     archive = archive_at(source)
-    if archive is None:
-        return source
-    network = archive.network
-    return replace(network, source=f"archive {shown(Path(source).name)} of {network.source}")
+    return source if archive is None else archive.network
 
 
 def archive_at(source: Any) -> Archive | None:
-    """The archive at a path, None for anything that is none. Raises InputError for a damaged one."""
+    """The archive at a path, whose network says so; None for anything that is none.
+
+    Raises InputError for a damaged one.
+    """
     if not isinstance(source, (str, os.PathLike)) or not _is_archive(Path(source)):
         return None
-    return load(source)
+    archive = load(source)
+    words = f"archive {shown(Path(source).name)} of {archive.network.source}"
+    return replace(archive, network=replace(archive.network, source=words))
 
 
 def to_bytes(archive: Archive) -> bytes:
     """The file of an archive. Raises InputError for texts and sizes that `from_bytes` would not take."""
-    require_kind("archive", archive, Archive)
+    require_type("archive", archive, Archive)
     tensors = _tensors(archive)
     # widest first, so that each is aligned, then by name: the order in which the safetensors library writes
     ordered = sorted(tensors.items(), key=lambda item: (-item[1].itemsize, item[0]))
@@ -121,7 +123,7 @@ def to_bytes(archive: Archive) -> bytes:
 
 def from_bytes(data: bytes) -> Archive:
     """The archive in the bytes of its file. Raises InputError as `load`."""
-    require_kind("data", data, bytes)
+    require_type("data", data, bytes)
     tensors, texts = tensors_of(data), metadata_of(data)
     if MANIFEST not in texts:
         raise InputError(f"no archive: a safetensors file without {MANIFEST} in its metadata")

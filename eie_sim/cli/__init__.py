@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from eie_sim.cli import streams
@@ -13,16 +14,19 @@ if TYPE_CHECKING:
 __all__ = ["commands", "main"]
 
 EXIT_DIFFERS = 1
+EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
+
+MODULES = ("comparing", "pruning", "reporting", "simulate", "sweeping", "tracing", "validating")
+"""Each adds its commands to the app when it is imported."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command.
 
     Exit code 0: done; 1: the result differs from the golden product, its counts contradict each other, or a point of a
-    sweep failed; 2: bad input, a full
-    disk, or workers that keep on ending; 130: interrupted.
+    sweep failed; 2: bad input, a full disk, or workers that keep on ending; 130: interrupted.
     """
     try:
         streams.prepare()
@@ -34,17 +38,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def commands() -> App:
     """The app with every command. Imported here and not above, where an interrupt would end in a traceback."""
-    from eie_sim.cli import (  # each adds its commands to the app
-        comparing,  # noqa: F401
-        pruning,  # noqa: F401
-        reporting,  # noqa: F401
-        simulate,  # noqa: F401
-        sweeping,  # noqa: F401
-        tracing,  # noqa: F401
-        validating,  # noqa: F401
-    )
     from eie_sim.cli.shell import app
 
+    for module in MODULES:
+        import_module(f"eie_sim.cli.{module}")
     return app
 
 

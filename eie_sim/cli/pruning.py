@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter
 
+from eie_sim.cli import EXIT_DIFFERS
 from eie_sim.cli.shell import (
     DESIGN,
-    EXIT_DIFFERS,
     Design,
     Json,
     Names,
@@ -19,12 +19,16 @@ from eie_sim.cli.shell import (
     app,
     console,
     loaded,
+    loaded_from,
     print_json,
     print_lines,
     steps_shown,
 )
 from eie_sim.errors import InputError
 from eie_sim.recipe import Recipe
+
+if TYPE_CHECKING:
+    from eie_sim.archive import Archive
 
 Pruning = Annotated[Recipe, Parameter(name="*", group=Group("Pruning", sort_key=1))]
 
@@ -62,10 +66,10 @@ def prune(
     densities = _densities_of_layers(layer_density)
     _require_archive(out)
     with steps_shown() as progress:
-        network = loaded(source, progress, seed=recipe.seed)
+        network, archive = loaded_from(source, progress, seed=recipe.seed)
         pruned, kept = prune_network(network, recipe, design, layer_density=densities, progress=progress)
         before, after = (run_network(each, design, progress=progress) for each in (unpruned(network), pruned))
-        _keep(out, after, {**recipe.to_dict(), "layer_density": densities}, source, design, progress)
+        _keep(out, after, {**recipe.to_dict(), "layer_density": densities}, archive, design, progress)
     record = pruned_record(before, after, kept, recipe)
     if json:
         print_json(record)
@@ -105,7 +109,7 @@ def compress(
 
     _require_archive(out)
     with steps_shown() as progress:
-        network = loaded(source, progress)
+        network, archive = loaded_from(source, progress)
         if codebook_epochs:
             progress(f"{source}: training codebooks")
             network = with_trained_codebooks(network, design, epochs=codebook_epochs)
@@ -115,7 +119,7 @@ def compress(
             progress(f"{layer.name}: Huffman coding")
             packed = compress_layer(layer.weights, weight_bits=design.weight_bits, index_bits=design.index_bits)
             streams[layer.name] = packed.sizes()
-        _keep(out, run, {"codebook_epochs": codebook_epochs}, source, design, progress)
+        _keep(out, run, {"codebook_epochs": codebook_epochs}, archive, design, progress)
     record = compressed_record(run, streams)
     if json:
         print_json(record)
@@ -219,7 +223,7 @@ def allocate(
 
     _require_archive(out)
     with steps_shown() as progress:
-        network = loaded(source, progress)
+        network, archive = loaded_from(source, progress)
         quality = default_quality(network, "loss") if quality is None else quality
         choices = allocate_network(
             network,
@@ -233,7 +237,7 @@ def allocate(
         )
         runs = [run_network(choice.network, design, progress=progress) for choice in choices]
         recipe = {"budget": budget, "quantity": quantity, "quality": quality, "densities": choices[0].densities}
-        _keep(out, runs[0], recipe, source, design, progress)
+        _keep(out, runs[0], recipe, archive, design, progress)
     record = choices_record(choices, runs, network, budget=budget, quantity=quantity, quality=quality)
     if json:
         print_json(record)
@@ -322,14 +326,15 @@ def _require_archive(out: Path | None) -> None:
         require_archive_path(out)
 
 
-def _keep(out: Path | None, run: Any, recipe: dict[str, Any], source: str, design: Design, progress: Any) -> None:
-    """Write a run's network, compressed, as an archive that knows how it was made, and from what."""
-    from eie_sim.archive import archive_at, archive_of, save
+def _keep(
+    out: Path | None, run: Any, recipe: dict[str, Any], before: Archive | None, design: Design, progress: Any
+) -> None:
+    """Write a run's network, compressed, as an archive that knows how it was made, and from which one before."""
+    from eie_sim.archive import archive_of, save
 
     if out is None:
         return
     progress(f"{out}: writing")
-    before = archive_at(source)
     recipe = {**recipe, "design": design.to_dict()} | ({} if before is None else {"before": dict(before.recipe)})
     matrices = [layer.matrix for layer in run.layers]
     first = None if before is None else before.source_sha256

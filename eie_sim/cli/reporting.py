@@ -7,7 +7,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from eie_sim.cli.shell import EXIT_DIFFERS, Json, app, print_json, print_lines, steps_shown
+from eie_sim.cli import EXIT_DIFFERS
+from eie_sim.cli.shell import Json, app, print_json, print_lines, steps_shown
 
 Run = Annotated[Path, Parameter(help="A folder of eie-sim run --out, or the store of a sweep (NAME.sweep.jsonl).")]
 

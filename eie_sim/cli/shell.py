@@ -6,8 +6,9 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from cyclopts import App, Group, Parameter, Token, convert
 
@@ -18,6 +19,7 @@ from eie_sim.units.eie.config import EieConfig
 from eie_sim.whole import as_path
 
 if TYPE_CHECKING:
+    from eie_sim.archive import Archive
     from eie_sim.report.text import Screen
     from eie_sim.run import Progress
     from eie_sim.workload import Network
@@ -28,10 +30,11 @@ MAX_TEXT = 2**20
 
 def _converted(kind: Any, tokens: Sequence[Token]) -> Any:
     """What cyclopts makes of the words, but 1.5 is no integer, it would be rounded, and an empty word is no path."""
+    kinds = (kind, *get_args(kind))  # of Path | None both
     for token in tokens:
-        if kind is Path and not token.value:
+        if Path in kinds and not token.value:
             raise ValueError("must be a path, not empty.")
-        if (kind is int or int in get_args(kind)) and "." in token.value:
+        if int in kinds and "." in token.value:
             raise ValueError(f'unable to convert "{token.value}" into int.')
     return convert(kind, tokens)
 
@@ -57,12 +60,39 @@ Names = Annotated[tuple[str, ...], Parameter(consume_multiple=True)]
 
 Json = Annotated[bool, Parameter(help="Print the result as JSON.")]
 
-EXIT_DIFFERS = 1
 
+@dataclass(frozen=True, kw_only=True)
+class Loading:
+    """What a network is loaded with, as `workload.load` takes it.
+
+    Parameters
+    ----------
+    activations
+        File with the inputs of the layer, or of the first one in a chain: one vector or a batch.
+    activation_density
+        Use independent random inputs of this density, 0 to 1; a lower-quality mode, and labelled so.
+    density
+        Prune each layer by magnitude to this density first, 0 to 1.
+    seed
+        Of everything random.
+    """
+
+    activations: Path | None = None
+    activation_density: float | None = None
+    density: float | None = None
+    seed: int = 0
+
+
+Inputs = Annotated[Loading, Parameter(name="*")]
+Engine = Annotated[
+    Literal["fast", "reference"],
+    Parameter(help="fast (completion times) or reference (discrete events); both give the same."),
+]
 Design = Annotated[EieConfig, Parameter(name="*", group=Group("Design", sort_key=2))]
 
+INPUTS = Loading()
 DESIGN = EieConfig()
-"""The default of every command; frozen, so they share it."""
+"""The defaults of every command; frozen, so they share them."""
 
 
 @contextmanager
@@ -80,11 +110,17 @@ def steps_shown() -> Iterator[Progress]:
 
 def loaded(source: str, progress: Progress, **given: Any) -> Network:
     """The network of a preset, file or archive. given : as for `workload.load`."""
-    from eie_sim.archive import opened
+    return loaded_from(source, progress, **given)[0]
+
+
+def loaded_from(source: str, progress: Progress, **given: Any) -> tuple[Network, Archive | None]:
+    """The network, and the archive that it was read from, if it was one. given : as for `workload.load`."""
+    from eie_sim.archive import archive_at
     from eie_sim.workload import load
 
     progress(f"{source}: loading")
-    return load(opened(source), **given)
+    archive = archive_at(source)
+    return load(source if archive is None else archive.network, **given), archive
 
 
 def console() -> Screen:

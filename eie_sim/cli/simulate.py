@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
 
+from eie_sim.cli import EXIT_DIFFERS
 from eie_sim.cli.shell import (
     DESIGN,
-    EXIT_DIFFERS,
+    INPUTS,
     Design,
+    Engine,
+    Inputs,
     Json,
     Source,
     app,
@@ -28,11 +31,8 @@ def run(
     /,
     *,
     layer: str | None = None,
-    activations: Path | None = None,
-    activation_density: float | None = None,
-    density: float | None = None,
-    seed: int = 0,
-    engine: Literal["fast", "reference"] = "fast",
+    inputs: Inputs = INPUTS,
+    engine: Engine = "fast",
     energy_table: Path | None = None,
     out: Path | None = None,
     json: Json = False,
@@ -46,16 +46,6 @@ def run(
     ----------
     layer
         Run only this layer.
-    activations
-        File with the inputs of the first layer, one vector or a batch.
-    activation_density
-        Use independent random inputs of this density, 0 to 1; a lower-quality mode, and labelled so.
-    density
-        Prune each layer by magnitude to this density first, 0 to 1.
-    seed
-        Of everything random.
-    engine
-        fast (completion times) or reference (discrete events); both give the same.
     energy_table
         CSV with the columns event, energy_pj, source that replaces energies (see eie-sim energy).
     out
@@ -74,15 +64,7 @@ def run(
         text = read_text("energy_table", energy_table)
         table = EnergyTable.from_csv(text, design, where=f"energy_table={energy_table}")
     with steps_shown() as progress:
-        network = loaded(
-            source,
-            progress,
-            layer=layer,
-            activations=None if activations is None else str(activations),
-            activation_density=activation_density,
-            density=density,
-            seed=seed,
-        )
+        network = loaded(source, progress, layer=layer, **asdict(inputs))
         done = run_network(network, design, engine=engine, table=table, progress=progress)
     record = network_record(done)
     if out is not None:

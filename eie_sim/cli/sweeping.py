@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from eie_sim.cli import EXIT_FAILED
 from eie_sim.cli.axes import NO_AXES, AxisOptions, given
 from eie_sim.cli.shell import Json, app, console, print_json
 from eie_sim.errors import InputError, require
@@ -18,7 +19,6 @@ from eie_sim.errors import InputError, require
 if TYPE_CHECKING:
     from eie_sim.sweep import Sweep, Tally
 
-EXIT_FAILED = 1
 STUDY_SUFFIX = ".toml"
 
 Study = Annotated[

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from eie_sim.cli import EXIT_DIFFERS
 from eie_sim.cli.shell import (
     DESIGN,
-    EXIT_DIFFERS,
+    INPUTS,
     Design,
+    Engine,
+    Inputs,
     Json,
     Source,
     app,
@@ -33,11 +37,8 @@ def trace(
     *,
     layer: str | None = None,
     vector: int = 0,
-    activations: Path | None = None,
-    activation_density: float | None = None,
-    density: float | None = None,
-    seed: int = 0,
-    engine: Literal["fast", "reference"] = "fast",
+    inputs: Inputs = INPUTS,
+    engine: Engine = "fast",
     first: int | None = None,
     last: int | None = None,
     out: Path | None = None,
@@ -56,16 +57,6 @@ def trace(
         The layer, the first where none is named.
     vector
         Which of the vectors that a run gives the layer, from 0.
-    activations
-        File with the inputs, of the first layer in a chain, one vector or a batch.
-    activation_density
-        Use independent random inputs of this density, 0 to 1; a lower-quality mode, and labelled so.
-    density
-        Prune each layer by magnitude to this density first, 0 to 1.
-    seed
-        Of everything random.
-    engine
-        fast (completion times) or reference (discrete events); both give the same.
     first
         First cycle to show, from 1.
     last
@@ -89,14 +80,7 @@ def trace(
         report.require_few_pes(design)
     with steps_shown() as progress:
         progress(f"{source}: loading")
-        network = load_for_layer(
-            archive.opened(source),
-            layer,
-            activations=None if activations is None else str(activations),
-            activation_density=activation_density,
-            density=density,
-            seed=seed,
-        )
+        network = load_for_layer(archive.opened(source), layer, **asdict(inputs))
         traced = tracing.trace(network, design, layer=layer, vector=vector, engine=engine, progress=progress)
         window = report.window_of(traced.result.cycles, first, last)
         if text:

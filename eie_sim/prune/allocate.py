@@ -70,20 +70,6 @@ def allocate(points: Sequence[Point], budget: float, *, floor: float = 0.0) -> A
     return Allocation(points=chosen, budget=budget, cost=cost, loss=loss)
 
 
-def uniform(points: Sequence[Point], budget: float) -> Allocation:
-    """The largest density that is the same for every layer and within the budget, for comparison."""
-    points, budget = _checked(points), as_finite("budget", budget)
-    layers = _by_layer(points, 0.0)
-    shared = set.intersection(*({point.asked for point in choices} for choices in layers))
-    for density in sorted(shared, reverse=True):
-        chosen = tuple(next(point for point in choices if point.asked == density) for choices in layers)
-        cost = sum(point.cost for point in chosen)
-        if cost <= budget:
-            best = max(point.quality for point in points)
-            return Allocation(points=chosen, budget=budget, cost=cost, loss=sum(best - p.quality for p in chosen))
-    raise InputError(f"budget={budget:g}: no density that all layers share is within it")
-
-
 def _checked(points: Sequence[Point]) -> list[Point]:
     """The points with plain numbers. Raises InputError where there is none, and for numbers that are not finite."""
     require_all("points", points, Point)

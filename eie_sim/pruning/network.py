@@ -14,7 +14,7 @@ from eie_sim.errors import InputError, is_number, require, require_type, unknown
 from eie_sim.prune import Pattern, Schedule, Selection, globally, locally, pattern, schedule, score
 from eie_sim.prune.train import ScoreGradients, TrainConfig, fit, score_gradients
 from eie_sim.pruning.measure import Arrays, Biases, before_pruning, inputs_of, mlp_of, require_training, weights_of
-from eie_sim.pruning.neurons import hidden_neurons
+from eie_sim.pruning.neurons import select_neurons
 from eie_sim.pruning.smaller import without_dead
 from eie_sim.recipe import Recipe
 from eie_sim.workload import Network
@@ -188,7 +188,7 @@ def _selected(
     common: dict[str, Any] = {"pattern": shape, "floor": recipe.floor, "within": within, "shapes": shapes}
     select = locally if recipe.scope == "local" else globally
     if recipe.pattern == "neuron" and network.chained:
-        return hidden_neurons(select, scores, asked[next(iter(weights))] or 0.0, **common)
+        return select_neurons(select, scores, asked[next(iter(weights))] or 0.0, **common)
     if recipe.scope == "local":
         return locally(scores, asked, **common)
     return globally(scores, asked[next(iter(weights))] or 0.0, **common)

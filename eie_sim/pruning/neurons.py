@@ -15,7 +15,7 @@ from eie_sim.prune.layout import Shape
 Masks = dict[str, NDArray[np.bool_]]
 
 
-def hidden_neurons(
+def select_neurons(
     select: Callable[..., Selection],
     scores: Mapping[str, NDArray[Any]],
     density: float,

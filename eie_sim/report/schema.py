@@ -40,13 +40,13 @@ class Maybe(NamedTuple):
     shape: Any
 
 
-LARGEST = 1e30
-"""Of a number; sums, ratios and powers of some stay finite."""
+LARGEST_NUMBER = 1e30
+"""Sums, ratios and powers of some stay finite."""
 
-NUMBER = Plain("must be a finite number", lambda v: is_number(v) and abs(v) < LARGEST)
-AMOUNT = Plain("must be a finite number >= 0", lambda v: is_number(v) and 0 <= v < LARGEST)
+NUMBER = Plain("must be a finite number", lambda v: is_number(v) and abs(v) < LARGEST_NUMBER)
+AMOUNT = Plain("must be a finite number >= 0", lambda v: is_number(v) and 0 <= v < LARGEST_NUMBER)
 TEXT_OR_NUMBER = Plain("must be text or a finite number", lambda v: isinstance(v, str) or NUMBER.ok(v))
-COUNT = Plain("must be an integer >= 0", lambda v: type(v) is int and 0 <= v < LARGEST)
+COUNT = Plain("must be an integer >= 0", lambda v: type(v) is int and 0 <= v < LARGEST_NUMBER)
 TEXT = Plain("must be text", lambda v: isinstance(v, str))
 FLAG = Plain("must be true or false", lambda v: isinstance(v, bool))
 

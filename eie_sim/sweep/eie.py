@@ -198,8 +198,8 @@ def _added_up(
         layers=layers,
         depths={depth: at for at, depth in enumerate(depths)},
         cycles=sum(each.found.cycles.sum(axis=1) for each in layers).tolist(),
-        classes=sum(fast.class_totals(each.found) for each in layers).tolist(),  # type: ignore[union-attr]
-        blocked=sum(each.found.blocked for each in layers).tolist(),  # type: ignore[union-attr]
+        classes=np.sum([fast.class_totals(each.found) for each in layers], axis=0).tolist(),
+        blocked=np.sum([each.found.blocked for each in layers], axis=0).tolist(),
         events=named,
         figures={
             "n_vector": max(each.found.cycles.shape[1] for each in layers),

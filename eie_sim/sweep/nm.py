@@ -7,7 +7,7 @@ dense. Weights are looked at only where that, the accuracy or a check needs them
 from __future__ import annotations
 
 import json
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import fsum
 from typing import Any
 
@@ -97,7 +97,7 @@ class NmFigures:
         """True. Raises InputError where a packed product differs from the dense one."""
         for name in layers:
             key = name, point.recipe, point.design.elem_bytes, point.design.patterns
-            self._checked.get(key, lambda name=name: self._check(name, point))  # type: ignore[misc]
+            self._checked.get(key, partial(self._check, name, point))
         return True
 
     def _check(self, name: str, point: Point) -> None:

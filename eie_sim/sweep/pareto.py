@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from eie_sim.errors import as_array, is_number, require, require_type, unknown
+from eie_sim.errors import as_floats, is_number, require, require_type, unknown
 from eie_sim.sweep.showing import FIRST_ROWS, counted, rows_card, varying
 
 __all__ = ["OBJECTIVES", "Front", "Objective", "costs", "front", "hypervolume", "knee", "require_objectives"]
@@ -121,9 +121,9 @@ def hypervolume(points: ArrayLike, reference: ArrayLike) -> float:
     The last coordinate is cut into slabs, down to two dimensions: n points take about n**(n_dimension - 2) sweeps.
     Raises InputError for shapes that do not agree, and for what is not finite.
     """
-    corner = _reals("reference", reference)
+    corner = as_floats("reference", reference)
     require(corner.ndim == 1 and corner.size > 0, "reference", f"shape {corner.shape}", "must be one point")
-    boxes = _reals("points", points)
+    boxes = as_floats("points", points)
     boxes = boxes.reshape(0, corner.size) if boxes.size == 0 else boxes
     rule = f"must be [n, {corner.size}], as many coordinates as the reference"
     require(boxes.ndim == 2 and boxes.shape[1] == corner.size, "points", f"shape {boxes.shape}", rule)
@@ -242,11 +242,3 @@ def _finite(name: str, value: Any) -> float:
         number = np.inf
     require(-np.inf < number < np.inf, name, value, "must be a finite number")
     return number
-
-
-def _reals(field: str, values: ArrayLike) -> Floats:
-    array = as_array(field, values)
-    require(array.dtype.kind in "iuf" or array.size == 0, field, f"dtype {array.dtype}", "must be real numbers")
-    array = array.astype(np.float64)
-    require(bool(np.isfinite(array).all()), field, "not finite", "must be finite numbers")
-    return array

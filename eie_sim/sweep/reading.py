@@ -94,8 +94,8 @@ _FIGURES = {**FIGURES, **EIE_FIGURES, **NM_FIGURES}.keys() - {*_TEXTS, *_FLAGS}
 _NUMBERS = {unit: ("density", *(set(needed) - _FIGURES)) for unit, needed in _NEEDED.items()}
 """Columns by what they hold, numbers besides the figures; each may be missing, or None, where it is not needed."""
 
-LARGEST = 1e150
-"""Of a figure; products and the margins of a log scale stay finite."""
+LARGEST_FIGURE = 1e150
+"""Products and the margins of a log scale stay finite."""
 
 
 def is_row(row: dict[str, Any]) -> bool:
@@ -113,10 +113,16 @@ def is_row(row: dict[str, Any]) -> bool:
     flags = isinstance(row.get("fits"), bool) and isinstance(row.get("verified"), bool | None)
     counts = all(type(row.get(name, 1)) is int for name in _COUNTS)
     positive = all(row.get(name, 1) != 0 for name in ("clock_mhz", "n_pe", "queue_depth"))
-    needed = all(row.get(name) is not None for name in (*_NEEDED[row["unit"]], *_NAMED[row["unit"]]))
     numbers = all(_is_figure(row.get(name)) for name in _NUMBERS[row["unit"]])
-    return flags and counts and positive and needed and numbers
+    return flags and counts and positive and numbers and missing_from(row) is None
+
+
+def missing_from(row: dict[str, Any]) -> str | None:
+    """The first column that a row without an error has to have, and has not, or only None; None where all are there."""
+    unit = row.get("unit")
+    named = (*_NEEDED[unit], *_NAMED[unit]) if isinstance(unit, str) and unit in _NEEDED else ()
+    return next((name for name in ("unit", *named) if row.get(name) is None), None)
 
 
 def _is_figure(value: Any) -> bool:
-    return value is None or (is_number(value) and 0 <= value < LARGEST)
+    return value is None or (is_number(value) and 0 <= value < LARGEST_FIGURE)

@@ -115,16 +115,16 @@ def _bars(bar: Mapping[str, str], layer: LayerResult) -> Iterator[Comparison]:
     note = "the CPU's time is Table IV's"
     if abs(cpu_us / table_us / printed["speedup"] - 1) > ROUNDING:
         note += f"; Table IV's own times give {cpu_us / table_us:.1f}, not the {printed['speedup']:g} that is printed"
-    common: dict[str, Any] = {"row": name, "inputs": layer.inputs, "fits": layer.result.fits, "unit": "x"}
-    yield Comparison(
-        group=SPEEDUPS, source="Fig. 6", quantity="speedup", published=printed["speedup"], simulated=speedup,
-        note=_with_passes(note, layer.result), **common,
+    yield _compared(
+        layer, note, group=SPEEDUPS, source="Fig. 6", row=name, quantity="speedup", unit="x",
+        published=printed["speedup"], simulated=speedup,
     )  # fmt: skip
     power_ratio = printed["energy_efficiency"] / printed["speedup"]
     yield Comparison(
-        group=EFFICIENCIES, source="Fig. 7", quantity="energy efficiency", kind=DERIVED,
+        group=EFFICIENCIES, source="Fig. 7", row=name, quantity="energy efficiency", unit="x", kind=DERIVED,
         published=printed["energy_efficiency"], simulated=speedup * power_ratio,
-        note="speedup times the ratio of powers that the bars of Figs 6 and 7 imply", **common,
+        inputs=layer.inputs, fits=layer.result.fits,
+        note="speedup times the ratio of powers that the bars of Figs 6 and 7 imply",
     )  # fmt: skip
 
 
@@ -132,24 +132,14 @@ def layer_energies(layers: Mapping[str, LayerResult]) -> list[Comparison]:
     """Energy of each layer beside the paper's: its time times its one power."""
     published_us = {row["layer"]: float(row["actual_us"]) for row in tables.rows("eie_table4")}
     watts = 64 * _published_total_mw() / 1e3
+    note = "published: time of the layer times the one power of 64 PEs; simulated: counts times energies"
     return [
-        Comparison(
-            group=ENERGIES,
-            source="Tables II, IV",
-            row=name,
-            quantity="energy",
-            unit="uJ",
-            published=published_us[name] * watts,
-            simulated=account(layer.result).total_pj / 1e6,
-            inputs=layer.inputs,
-            fits=layer.result.fits,
-            note=_with_passes(
-                "published: time of the layer times the one power of 64 PEs; simulated: counts times energies",
-                layer.result,
-            ),
+        _compared(
+            layer, note, group=ENERGIES, source="Tables II, IV", row=name, quantity="energy", unit="uJ",
+            published=published_us[name] * watts, simulated=account(layer.result).total_pj / 1e6,
         )
         for name, layer in layers.items()
-    ]
+    ]  # fmt: skip
 
 
 def derived(layers: Mapping[str, LayerResult]) -> list[Comparison]:
@@ -224,42 +214,28 @@ def _layer_power(name: str, layer: LayerResult, measured: SimResult) -> Comparis
 def _power(
     row: str, layer: LayerResult, published_mw: float, simulated_mw: float, note: str, kind: str = VALIDATED
 ) -> Comparison:
-    return Comparison(
-        group=POWERS,
-        source="Table II",
-        kind=kind,
-        row=row,
-        quantity="power per PE",
-        unit="mW",
-        published=published_mw,
-        simulated=simulated_mw,
-        inputs=layer.inputs,
-        fits=layer.result.fits,
-        note=_with_passes(note, layer.result),
-    )
+    return _compared(
+        layer, note, group=POWERS, source="Table II", row=row, quantity="power per PE", unit="mW", kind=kind,
+        published=published_mw, simulated=simulated_mw,
+    )  # fmt: skip
 
 
 def _time(name: str, layer: LayerResult, quantity: str, published_us: float, simulated_us: float) -> Comparison:
     note = "independent weights; trained ones balance 1 to 6 points worse"
     if name in _LAYER_NOTES:
         note += f"; {_LAYER_NOTES[name]}"
-    return Comparison(
-        group=TIMES,
-        source="Table IV",
-        row=name,
-        quantity=f"{quantity} time",
-        unit="us",
-        published=published_us,
-        simulated=simulated_us,
-        inputs=layer.inputs,
-        fits=layer.result.fits,
-        note=_with_passes(note, layer.result),
-    )
+    return _compared(
+        layer, note, group=TIMES, source="Table IV", row=name, quantity=f"{quantity} time", unit="us",
+        published=published_us, simulated=simulated_us,
+    )  # fmt: skip
 
 
-def _with_passes(note: str, result: SimResult) -> str:
-    tight = ", ".join(memory.memory for memory in result.memories if not memory.fits)
-    return f"{note}; does not fit {tight}, {result.passes} passes" if tight else note
+def _compared(layer: LayerResult, note: str, **figures: Any) -> Comparison:
+    """A figure of a layer, whose note says which memories do not hold it. figures : other fields of a Comparison."""
+    result = layer.result
+    if tight := ", ".join(memory.memory for memory in result.memories if not memory.fits):
+        note += f"; does not fit {tight}, {result.passes} passes"
+    return Comparison(inputs=layer.inputs, fits=result.fits, note=note, **figures)
 
 
 def _published_total_mw() -> float:

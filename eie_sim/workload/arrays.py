@@ -53,7 +53,7 @@ def require_fraction(field: str, value: object) -> float:
     require(is_number(value), field, shown(repr(value)), "must be a number in 0..1")
     ok = 0 <= value <= 1  # type: ignore[operator]  # a number, by the line above
     require(ok, field, value, "must be in 0..1")
-    return float(value)  # type: ignore[arg-type]
+    return float(value)  # type: ignore[arg-type]  # a number, as above
 
 
 def as_floats(field: str, array: Any) -> Floats:

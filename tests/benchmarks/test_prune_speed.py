@@ -79,7 +79,10 @@ def test_nm(n_keep, m_group, weights, scores, ratio):
     groups = weights.reshape(-1, m_group)
     chosen = pattern.nm(n_keep, m_group)
     case = f"{n_keep}:{m_group}, 4096 x 4096 / numpy.partition along its groups"
-    theirs = lambda: np.partition(groups, m_group - n_keep, axis=1)  # noqa: E731
+
+    def theirs():
+        return np.partition(groups, m_group - n_keep, axis=1)
+
     ratio(case, lambda: chosen.prune(scores), theirs, at_most=3, aim=2, rounds=5)
 
 
@@ -87,7 +90,10 @@ def test_nm(n_keep, m_group, weights, scores, ratio):
 def test_a_sensitivity_scan_of_lenet(benchmark):
     """Three layers, ten ratios, accuracy and cycles: under ten seconds, loading included."""
     densities = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
-    scan = lambda: scan_network(load("lenet-300-100"), densities, "cycles", DESIGN)  # noqa: E731
+
+    def scan():
+        return scan_network(load("lenet-300-100"), densities, "cycles", DESIGN)
+
     points = benchmark.pedantic(scan, rounds=3, warmup_rounds=1)
     assert len(points) == 30
     assert benchmark.stats is None or benchmark.stats.stats.max < 10

@@ -200,7 +200,10 @@ def test_time_grows_linearly(tmp_path, note):
         weights = rng.standard_normal((side, side), dtype=np.float32)
         subject = subject_of(weights, densities=(0.5,))
         points = points_of(subject, read_axes({"density": [0.5], "n_pe": [16], "vector": ["all"]}, None))
-        evaluate = lambda subject=subject, points=points: subject.evaluator().rows(points, math.inf)  # noqa: E731
+
+        def evaluate(subject=subject, points=points):
+            return subject.evaluator().rows(points, math.inf)
+
         evaluate()
         seconds = statistics.median(timed(evaluate)[0] for _ in range(5))
         by_entries.append((side * side // 2, seconds))

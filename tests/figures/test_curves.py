@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 
 import eie_sim as es
 from eie_sim.prune.sensitivity import Point
-from eie_sim.report.figures.curves import UNFIT_NOTE, _crossings
+from eie_sim.report.figures.curves import _crossings
+from eie_sim.report.figures.style import UNFIT_NOTE
 
 
 def of(rows, **values):
@@ -143,6 +144,7 @@ def test_no_rows_failed_rows_and_one_row_are_pictures(draw, axes, designs):
         ("rows", "rows=str: must be list or tuple"),
         ([3], "rows[0]=int: must be dict"),
         ([{"cycles": 3}], "rows[0]: must be a row of a sweep, unit is missing"),
+        ([{"unit": "eie", "cycles": 3}], "rows[0]: must be a row of a sweep, time_us is missing"),
     ],
 )
 def test_what_is_no_sweep_is_refused_in_one_line(draw, rows, said, axes):

@@ -7,8 +7,7 @@ from drawn import line, texts
 from matplotlib.figure import Figure
 
 import eie_sim as es
-from eie_sim.report.figures.curves import UNFIT_NOTE
-from eie_sim.report.figures.style import joint_hash
+from eie_sim.report.figures.style import UNFIT_NOTE, joint_hash
 
 
 def test_the_front_and_its_knee_are_the_sweeps(axes, designs):

@@ -59,7 +59,7 @@ def fuzz(table, name, corpus, kept, seconds, seed):
                 line = str(error)
                 if not line.isprintable() or len(line) > 500:
                     keep(data, "InputError", line)
-            except Exception as error:
+            except Exception as error:  # whatever it is: only InputError is right
                 keep(data, type(error).__name__, str(error))
 
         def keep(data, kind, line):
@@ -75,7 +75,7 @@ def fuzz(table, name, corpus, kept, seconds, seed):
                 return atheris.Mutate(data, most)
             try:
                 return mutated(rng, [data], loader.own)[:most]
-            except Exception:  # no longer of its format
+            except Exception:  # whatever a format says of bytes that are no longer of it
                 return mutated(rng, samples, loader.own)[:most]
 
         options = [f"-max_total_time={seconds}", f"-seed={seed}", f"-timeout={MAX_SECONDS}", f"-max_len={MAX_LENGTH}"]

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import rewriting
 from mutations import TEXT
+from study_sample import EXAMPLE
 
 import eie_sim as es
 from eie_sim.sparse import is_sparse
@@ -104,38 +105,8 @@ def read_inputs(path):
     return found
 
 
-STUDY = """
-workload = "alex-7"
-seed = 3
-activations = "frames.npy"
-verify = true
-store = "points/alex-7.jsonl"
-
-[grid]
-density = "0.02:0.5:20"
-n_pe = [1, 2, "...", 8]
-queue_depth = "1..256"
-clock_mhz = 800
-tiles = ["64x64", "256x128+128x256", [[32, 32], [16, 16]]]
-pattern = ["element", "2:4"]
-layer = "each"
-
-[[points]]
-n_pe = 64
-vector = "all"
-
-[[points]]
-dram_bytes_per_cycle = "936000/1395"
-mma = [[16, 8, 16]]
-
-[search]
-objectives = ["cycles", "energy_nj"]
-trials = 200
-"""
-
-
 def study(folder):
-    return [STUDY.encode(), b'workload = "net.npz"\nactivation_density = 0.5\n[grid]\nn_pe = "4..64"\n']
+    return [EXAMPLE.encode(), b'workload = "net.npz"\nactivation_density = 0.5\n[grid]\nn_pe = "4..64"\n']
 
 
 def archived(folder):

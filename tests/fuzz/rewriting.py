@@ -243,7 +243,7 @@ def wanted(rng, descr, shape):
 
     try:
         size = np.dtype(descr).itemsize * math.prod(shape)
-    except Exception:  # whatever numpy thinks of it
+    except Exception:  # whatever numpy says of a header that was damaged
         size = 216
     return rng.choice([bytes, rng.randbytes])(size if isinstance(size, int) and 0 <= size <= 2**12 else 216)
 

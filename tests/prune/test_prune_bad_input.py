@@ -8,7 +8,7 @@ import pytest
 from eie_sim.errors import InputError
 from eie_sim.prune import globally, locally, pattern, schedule, score
 from eie_sim.prune.accuracy_table import accuracy_table
-from eie_sim.prune.allocate import allocate, uniform
+from eie_sim.prune.allocate import allocate
 from eie_sim.prune.codebook_training import expand, share, train_codebook
 from eie_sim.prune.pruned_training import each_layer, hidden_neurons, prune, prune_and_train
 from eie_sim.prune.removal import BatchNorm, LayerArrays, NetworkArrays, chain, dead, fold_norms, masked, remove
@@ -114,8 +114,6 @@ def but(odd, kind):
         lambda odd: allocate([POINT], 20.0, floor=odd),
         lambda odd: allocate([POINT._replace(layer=but(odd, str))], 20.0),
         lambda odd: allocate([POINT._replace(quality=but(odd, float))], 20.0),
-        lambda odd: uniform(odd, 20.0),
-        lambda odd: uniform([POINT], but(odd, float)),
         lambda odd: scan(odd, [0.5], **ONES),
         lambda odd: scan({"a": W}, odd, **ONES),
         *(lambda odd, field=field: scan({"a": W}, [0.5], **(ONES | {field: odd})) for field in ONES),
@@ -189,7 +187,6 @@ TOO_LARGE = "must be finite; inputs or weights are too large"
             "mask=dtype [('a', '<f8')]: must be bool or real numbers",
         ),
         (lambda: allocate([], 1.0), "points=0: must be at least one"),
-        (lambda: uniform([], 1.0), "points=0: must be at least one"),
         (lambda: allocate([POINT], 1j), "budget=1j: must be finite and real"),
         (
             lambda: allocate([POINT._replace(cost=np.nan)], 1.0),

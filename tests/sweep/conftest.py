@@ -56,3 +56,9 @@ def _ended(pid, within_s):
 def ended():
     """Whether a process is gone within some seconds."""
     return _ended
+
+
+@pytest.fixture
+def path(tmp_path):
+    """Where a store may be."""
+    return tmp_path / "sweep.jsonl"

@@ -216,7 +216,7 @@ def test_optuna_says_nothing_and_is_left_as_it_was(capfd, caplog):
     assert capfd.readouterr() == ("", "")
     assert caplog.records == []
     assert optuna.logging.get_verbosity() == optuna.logging.INFO
-    assert np.random.get_state()[1].tolist() == state  # noqa: NPY002
+    assert np.random.get_state()[1].tolist() == state  # noqa: NPY002  as above
 
 
 @pytest.mark.parametrize(

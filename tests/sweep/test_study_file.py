@@ -6,38 +6,11 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from study_sample import EXAMPLE
 
 from eie_sim.errors import InputError
 from eie_sim.sweep.file import MAX_BYTES, read_study
 
-EXAMPLE = """
-workload = "alex-7"            # a preset, or a file beside this one
-seed = 3
-activations = "frames.npy"     # or activation_density = 0.3
-verify = true
-store = "points/alex-7.jsonl"
-
-[grid]                         # all combinations
-density = "0.02:0.5:20"
-n_pe = [1, 2, "...", 8]
-queue_depth = "1..256"
-clock_mhz = 800
-tiles = ["64x64", "256x128+128x256", [[32, 32], [16, 16]]]
-pattern = ["element", "2:4"]
-layer = "each"
-
-[[points]]                     # single points besides
-n_pe = 64
-queue_depth = 8
-
-[[points]]
-dram_bytes_per_cycle = "936000/1395"
-mma = [[16, 8, 16]]
-
-[search]
-objectives = ["cycles", "energy_nj"]
-trials = 200
-"""
 LEAST = 'workload = "alex-7"\n[grid]\n'
 
 
@@ -80,7 +53,7 @@ def test_a_study_says_what_to_run(study, tmp_path):
         "verify": True,
         "store": str(tmp_path / "points/alex-7.jsonl"),
         "points": (
-            {"n_pe": 64, "queue_depth": 8},
+            {"n_pe": 64, "queue_depth": 8, "vector": "all"},
             {"dram_bytes_per_cycle": Fraction(20800, 31), "mma": (16, 8, 16)},
         ),
         "search": {"objectives": ("cycles", "energy_nj"), "trials": 200},

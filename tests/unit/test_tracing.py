@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_run import designs, networks
+from run_networks import designs, networks
 
 from eie_sim import golden, tracing
 from eie_sim.errors import InputError

@@ -38,8 +38,8 @@ BITS = ((8.0, "bytes"), (8e3, "kB"), (8e6, "MB"), (8e9, "GB"))
 MOST_WRITTEN = 40
 """Most bars that have a name and values each; of more, some have a name."""
 
-LARGEST = 1e300
-"""Of an amount; sums of some stay finite."""
+LARGEST_AMOUNT = 1e300
+"""Sums of some stay finite."""
 
 MAX_PICTURES = 40
 """Pictures of one file, one below the other."""
@@ -198,6 +198,6 @@ def _checked(parts: Parts) -> Parts:
     for name, own in parts.items():
         require_type(f"parts[{name}]", own, Mapping)
         for part, value in own.items():
-            ok = is_number(value) and 0 <= value < LARGEST
+            ok = is_number(value) and 0 <= value < LARGEST_AMOUNT
             require(ok, f"parts[{name}][{part}]", value, "must be a finite number >= 0")
     return parts

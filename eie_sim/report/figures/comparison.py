@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from eie_sim.errors import require, require_all, require_type
-from eie_sim.report.figures.curves import plain_ticks
-from eie_sim.report.figures.style import finish, named, nothing, on
+from eie_sim.report.figures.style import finish, named, nothing, on, plain_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

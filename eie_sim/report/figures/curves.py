@@ -16,13 +16,14 @@ from eie_sim.report.figures.style import (
     GREY,
     INK,
     SMALL,
+    UNFIT_NOTE,
     finish,
     line_style,
     named,
     nothing,
     on,
+    plain_ticks,
     printable,
-    short,
 )
 
 if TYPE_CHECKING:
@@ -33,17 +34,9 @@ Floats = NDArray[np.float64]
 BESIDE = (((6, 6), "left"), ((-6, -24), "right"), ((6, 30), "left"))
 """Where the words go beside crossings, in order, so that those at one place can be read; more are only marked."""
 
-FEW = 12
-"""Most values of an axis that have a tick each."""
-
 DASHES = ("--", "-.", (0, (7, 1.5, 1, 1.5, 1, 1.5)), (0, (2, 1)))
 SHADES = (INK, GREY, DARK)
 """Of level lines, in order: together 12 kinds, of which no two look alike."""
-
-NARROW = 300
-"""Highest over lowest value of a log scale that has ticks between the powers of ten."""
-
-UNFIT_NOTE = "hollow: does not fit the memories"
 
 
 class Crossing(NamedTuple):
@@ -268,21 +261,6 @@ def _line(axes: Axes, x: Floats, y: Floats, series: Series, style: dict[str, Any
         noted = UNFIT_NOTE in axes.get_legend_handles_labels()[1]
         hollow = {**style, "markerfacecolor": "white", "linestyle": "none"}
         axes.plot(x[unfit], y[unfit], label=None if noted else UNFIT_NOTE, **hollow)
-
-
-def plain_ticks(axis: Any, values: Sequence[float] | None = None) -> None:
-    """Numbers as people write them: at each value of an axis that has few, and of a log scale also at 2 and 5."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    distinct = sorted(set(values or ()))
-    if 0 < len(distinct) <= FEW:
-        axis.set_ticks(distinct)
-        axis.set_ticks([], minor=True)
-    elif axis.get_scale() == "log" and axis.get_transform().base == 10:
-        low, high = axis.get_view_interval()
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < NARROW * low else (1,)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
-    axis.set_minor_formatter(NullFormatter())
 
 
 def _sparsity_of(rows: Sequence[Row]) -> Floats:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from eie_sim.errors import InputError, require_type
-from eie_sim.report.figures.curves import UNFIT_NOTE, plain_ticks
 from eie_sim.report.figures.rows import as_rows, hash_of, varying, words_for
 from eie_sim.report.figures.style import (
     BLUE,
@@ -18,12 +17,14 @@ from eie_sim.report.figures.style import (
     PALE,
     RED,
     SMALL,
+    UNFIT_NOTE,
     finish,
     joint_hash,
     line_style,
     named,
     nothing,
     on,
+    plain_ticks,
 )
 from eie_sim.result import SimResult
 from eie_sim.sweep import Sweep
@@ -82,8 +83,10 @@ def pareto(
         _values([knee], x), _values([knee], y), marker="*", markersize=13, color=RED, linestyle="none", label="knee"
     )
     _name(axes, knee, words_for(knee, varying(rows)), x, y)
-    for axis, name in ((axes.xaxis, x), (axes.yaxis, y)):
-        _scale(axis, _values(rows, name), name)
+    for axis, set_scale, name in ((axes.xaxis, axes.set_xscale, x), (axes.yaxis, axes.set_yscale, y)):
+        if _takes_log_scale(rows, name):
+            set_scale("log")
+        plain_ticks(axis)
     axes.grid(alpha=0.25)
     return finish(axes, title=title, xlabel=_label(x), ylabel=_label(y), config_hash=hash_of(rows, config_hash))
 
@@ -99,11 +102,10 @@ def _label(name: str) -> str:
     return words if unit == words else f"{words}, {unit}"
 
 
-def _scale(axis: Any, values: Any, name: str) -> None:
-    """A log scale where values spread over more than a factor of three."""
-    if name not in SHARES and len(values) and values.min() > 0 and values.max() > 3 * values.min():
-        axis._set_axes_scale("log")
-    plain_ticks(axis)
+def _takes_log_scale(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
+    """Whether values spread over more than a factor of three."""
+    values = _values(rows, name)
+    return bool(name not in SHARES and values.min() > 0 and values.max() > 3 * values.min())
 
 
 def _name(axes: Axes, knee: Mapping[str, Any], words: str, x: str, y: str) -> None:

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from eie_sim.errors import as_array, require, require_int, require_type
-from eie_sim.report.figures.curves import plain_ticks
-from eie_sim.report.figures.style import BLUE, FAINT, GREY, LINES, SMALL, finish, ink_on, nothing, on, short
+from eie_sim.errors import as_floats, require, require_int, require_type
+from eie_sim.report.figures.style import (
+    BLUE,
+    FAINT,
+    GREY,
+    LINES,
+    SMALL,
+    finish,
+    ink_on,
+    nothing,
+    on,
+    plain_ticks,
+    short,
+)
 from eie_sim.units.eie.matrix import EieMatrix
 
 if TYPE_CHECKING:
@@ -18,8 +29,8 @@ if TYPE_CHECKING:
 WRITTEN = 16
 """Most rows and columns whose values are written into their cells."""
 
-LARGEST = 1e300
-"""Of a weight; the range of some stays finite."""
+LARGEST_WEIGHT = 1e300
+"""The range of some stays finite."""
 
 BINS = 81
 """Bins of a histogram; odd, so that zero is in the middle of one."""
@@ -98,7 +109,8 @@ def weights(before: ArrayLike, after: ArrayLike, axes: Axes | None = None, *, co
     before, after : real arrays of one shape, dense and pruned, or dense and the values of an EieMatrix
     """
     title = "Weights before and after"
-    first, second = _reals("before", before), _reals("after", after)
+    first = as_floats("before", before, below=LARGEST_WEIGHT)
+    second = as_floats("after", after, below=LARGEST_WEIGHT)
     require(
         first.shape == second.shape, "after", f"shape {second.shape}", f"must have the shape of before, {first.shape}"
     )
@@ -120,11 +132,3 @@ def weights(before: ArrayLike, after: ArrayLike, axes: Axes | None = None, *, co
     axes.set_ylim(bottom=0)
     plain_ticks(axes.yaxis)
     return finish(axes, title=title, xlabel="weight", ylabel="weights in a bin", config_hash=config_hash)
-
-
-def _reals(field: str, values: Any) -> NDArray[np.float64]:
-    array = as_array(field, values)
-    require(array.dtype.kind in "fiu" or array.size == 0, field, f"dtype {array.dtype}", "must be real numbers")
-    array = array.astype(np.float64)
-    require(bool((np.abs(array) < LARGEST).all()), field, "not finite", "must be finite numbers")
-    return array

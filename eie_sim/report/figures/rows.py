@@ -9,12 +9,9 @@ from eie_sim.errors import InputError, require_type
 from eie_sim.report.figures.style import joint_hash, named
 from eie_sim.sweep import Sweep
 from eie_sim.sweep.axes import AXES, text_of
-from eie_sim.sweep.reading import is_row
+from eie_sim.sweep.reading import is_row, missing_from
 
 Row = Mapping[str, Any]
-
-NEEDED = ("unit", "cycles", "time_us", "clock_mhz", "weight_density", "load_balance", "config_hash")
-"""Columns without which a row is none of a sweep."""
 
 
 class Series(NamedTuple):
@@ -32,11 +29,10 @@ def as_rows(found: Any) -> list[Row]:
     for at, row in enumerate(rows):
         require_type(f"rows[{at}]", row, dict)
         if row.get("error") is None:
-            missing = next((name for name in NEEDED if name not in row), None)
-            if missing is not None:
-                raise InputError(f"rows[{at}]: must be a row of a sweep, {missing} is missing")
             if not is_row(row):
-                raise InputError(f"rows[{at}]: must be a row of a sweep, what it needs is missing or of another kind")
+                missing = missing_from(row)
+                wrong = f"{missing} is missing" if missing else "what it needs is missing or of another kind"
+                raise InputError(f"rows[{at}]: must be a row of a sweep, {wrong}")
             kept.append(row)
     return kept
 

@@ -97,8 +97,16 @@ LEGEND_ROW = 11.7
 LONG = 40
 """Letters of a name from which its middle is left out."""
 
+FEW = 12
+"""Most values of an axis that have a tick each."""
+
+NARROW = 300
+"""Highest over lowest value of a log scale that has ticks between the powers of ten."""
+
 HAIR_SPACE = "\u200a"
 """Goes before a name that a legend would leave out: one that is empty, or begins with an underscore."""
+
+UNFIT_NOTE = "hollow: does not fit the memories"
 
 
 @contextmanager
@@ -261,6 +269,21 @@ def short(value: float) -> str:
         if abs(value) >= 0.9995 * power:
             return f"{value / power:.3g}{letter}"
     return f"{value:.3g}"
+
+
+def plain_ticks(axis: Any, values: Sequence[float] | None = None) -> None:
+    """Numbers as people write them: at each value of an axis that has few, and of a log scale also at 2 and 5."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    distinct = sorted(set(values or ()))
+    if 0 < len(distinct) <= FEW:
+        axis.set_ticks(distinct)
+        axis.set_ticks([], minor=True)
+    elif axis.get_scale() == "log" and axis.get_transform().base == 10:
+        low, high = axis.get_view_interval()
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < NARROW * low else (1,)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def by_colour(parts: Iterable[str]) -> list[str]:

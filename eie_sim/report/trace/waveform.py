@@ -58,7 +58,7 @@ def of_pe(pe: int) -> tuple[Signal, ...]:
 def require_writer() -> None:
     """Raise InputError where the package that writes VCD is not installed."""
     try:
-        import vcd  # noqa: F401
+        import vcd  # noqa: F401  only to see whether it can be
     except ImportError:
         raise InputError(MISSING) from None
 

@@ -51,13 +51,8 @@ def _classes_add_up(cycles: int, classes: Counts) -> None:
 
 def _events_agree(counts: Counts, classes: Counts, sent: int) -> None:
     """What is pushed is popped, what is visited is a weight or padding, and what is read is written back."""
-    pes = counts[:-1]
-    hold(
-        int(counts[-1, EieEvent.BROADCASTS]) == sent,
-        "broadcasts",
-        int(counts[-1, EieEvent.BROADCASTS]),
-        f"must be the {sent} sent",
-    )
+    pes, broadcasts = counts[:-1], int(counts[-1, EieEvent.BROADCASTS])
+    hold(broadcasts == sent, "broadcasts", broadcasts, f"must be the {sent} sent")
     for event in (EieEvent.QUEUE_WRITES, EieEvent.QUEUE_READS, EieEvent.POINTER_READS):
         _hold_everywhere(event.name.lower(), pes[:, event], np.full(len(pes), sent), "must be one per broadcast")
     visited = pes[:, EieEvent.MACS] + pes[:, EieEvent.PADDING_ENTRIES]

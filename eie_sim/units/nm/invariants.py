@@ -41,38 +41,29 @@ def _bytes_are_accesses(
     steps = -(-k // config.bk)
     of_step = config.bk // group * kept
     macs = tiles * steps * bm * bn * of_step
-    hold(counts[NmEvent.MACS] == macs, "macs", counts[NmEvent.MACS], f"must be {macs}, those of {tiles} full tiles")
-    selects = macs if kept < group else 0
-    hold(
-        counts[NmEvent.OPERAND_SELECTS] == selects,
-        "operand_selects",
-        counts[NmEvent.OPERAND_SELECTS],
-        f"must be {selects}",
-    )
-    stored = tiles * bm * bn * config.out_bytes
-    hold(counts[NmEvent.STORE_BYTES] == stored, "store_bytes", counts[NmEvent.STORE_BYTES], f"must be {stored}")
+    _equal(counts, NmEvent.MACS, macs, f", those of {tiles} full tiles")
+    _equal(counts, NmEvent.OPERAND_SELECTS, macs if kept < group else 0)
+    _equal(counts, NmEvent.STORE_BYTES, tiles * bm * bn * config.out_bytes)
     values = tiles * steps * config.elem_bytes * (bm * of_step + config.bk * bn)
     copied = counts[NmEvent.L2_BYTES] - counts[NmEvent.L2_METADATA_BYTES]
     hold(copied == values, "l2_bytes", copied, f"must be {values} without metadata")
     for whole, part in (("SMEM_BYTES", "SMEM_METADATA_BYTES"), ("DRAM_BYTES", "DRAM_METADATA_BYTES")):
-        hold(
-            counts[NmEvent[part]] <= counts[NmEvent[whole]],
-            part.lower(),
-            counts[NmEvent[part]],
-            f"must be within {whole.lower()}",
-        )
+        metadata = counts[NmEvent[part]]
+        hold(metadata <= counts[NmEvent[whole]], part.lower(), metadata, f"must be within {whole.lower()}")
     least = m * -(-k // group) * kept * config.elem_bytes + k * n * config.elem_bytes + m * n * config.out_bytes
-    hold(counts[NmEvent.DRAM_BYTES] >= least, "dram_bytes", counts[NmEvent.DRAM_BYTES], f"must be at least {least}")
+    moved = counts[NmEvent.DRAM_BYTES]
+    hold(moved >= least, "dram_bytes", moved, f"must be at least {least}")
 
 
 def _cycles_are_enough(config: TensorCoreConfig, timing: NmTiming, macs: int) -> None:
     """No part is busy for longer than the product takes, and no more is multiplied than the cores can."""
-    for part in NmPart:
-        hold(
-            0 <= timing.busy[part] <= timing.cycles,
-            f"busy {part.name.lower()}",
-            timing.busy[part],
-            f"must be in the {timing.cycles} cycles",
-        )
+    for part, busy in zip(NmPart, timing.busy, strict=True):
+        inside = 0 <= busy <= timing.cycles
+        hold(inside, f"busy {part.name.lower()}", busy, f"must be in the {timing.cycles} cycles")
     most = timing.cycles * config.n_core * config.tc_per_core * config.macs_per_cycle
     hold(macs <= most, "cycles", timing.cycles, f"must be enough for {macs} MACs")
+
+
+def _equal(counts: dict[NmEvent, int], event: NmEvent, expected: int, why: str = "") -> None:
+    """Raise InvariantError unless there are as many of an event as expected."""
+    hold(counts[event] == expected, event.name.lower(), counts[event], f"must be {expected}{why}")

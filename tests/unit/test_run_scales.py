@@ -1,0 +1,107 @@
+"""Scales of a network that runs: what a run records, calibration, and inputs that take no part."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from run_networks import SMALL, designs, layer_of, network_of, networks, three_layers
+
+from eie_sim.quantize import Scales
+from eie_sim.report.record import network_record
+from eie_sim.run import calibrate, run_network
+from eie_sim.units.eie.matrix import EieMatrix
+
+pytestmark = pytest.mark.compiled
+
+
+def test_negative_inputs_that_take_no_part_are_counted():
+    inputs = np.array([[-1.0, 0.5, -0.25], [0.0, -2.0, 1.0]])
+    for chained in (True, False):
+        network = network_of(layer_of(np.eye(3), activations=inputs), chained=chained)
+        positive = run_network(network, SMALL)
+        assert positive.layers[0].negative_ignored == 3
+        assert positive.layers[0].result.extra["broadcast"]["sent"] == 2
+        nonzero = run_network(network, replace(SMALL, active="nonzero"))
+        assert nonzero.layers[0].negative_ignored == 0
+        assert nonzero.layers[0].result.extra["broadcast"]["sent"] == 5
+        assert [layer["negative_inputs_ignored"] for layer in network_record(positive)["layers"]] == [3]
+
+
+def test_later_layers_of_a_chain_ignore_nothing_because_a_relu_comes_first():
+    run = run_network(three_layers(), SMALL)
+    assert (run.layers[0].result.output < 0).any()
+    assert [layer.negative_ignored for layer in run.layers[1:]] == [0, 0]
+
+
+def test_densities_in_the_record_count_active_inputs_and_weights_without_the_bias():
+    weights = [[1.0, 0.0, 2.0, 0.0], [0.0, 0.0, 0.0, 3.0]]
+    layer = layer_of(weights, bias=[1.0, 0.0], activations=[[1.0, 0.0, -1.0, 2.0], [0.0, 0.0, 0.0, 4.0]])
+    record = network_record(run_network(network_of(layer), SMALL))["layers"][0]
+    assert (record["weight_density"], record["weight_sparsity"]) == (3 / 8, 5 / 8)
+    assert record["activation_density"] == 3 / 8
+    assert record["stats"]["broadcast"]["sent"] == 3 + 2
+
+
+def fractional_bits(magnitude, limit=15):
+    """The largest number of fractional bits with which a magnitude fits 16 bits."""
+    return max((bits for bits in range(limit + 1) if round(float(magnitude) * 2**bits) <= 32767), default=0)
+
+
+@settings(max_examples=25)
+@given(networks(), designs())
+def test_scales_are_recorded_and_those_that_the_float_values_ask_for(network, config):
+    run = run_network(network, config)
+    inputs = network.inputs
+    for layer, matrix, result in [(one.layer, one.matrix, one.result) for one in run.layers]:
+        inputs = inputs if network.chained else layer.activations
+        part = inputs if config.active == "nonzero" else np.maximum(inputs, 0)
+        ones = np.ones((len(part), int(layer.bias is not None)))
+        outputs = np.concatenate([part, ones], axis=1) @ matrix.codebook[matrix.decode()].T
+        weight = fractional_bits(np.abs(matrix.codebook).max())
+        activation = fractional_bits(np.abs(inputs).max(initial=0), limit=15 if layer.bias is None else 14)
+        accumulator = fractional_bits(2 * np.abs(outputs).max(initial=0), limit=min(15, weight + activation))
+        assert result.scales == {"weight": weight, "activation": activation, "accumulator": accumulator}
+        assert matrix.scales.to_dict() == result.scales
+        inputs = np.maximum(outputs, 0)
+    assert [layer["scales"] for layer in network_record(run)["layers"]] == [one.result.scales for one in run.layers]
+
+
+def test_calibrate_by_hand():
+    matrices = [EieMatrix.from_dense(np.array(w), n_pe=1) for w in ([[0.5, 0.0], [0.0, -1.5]], [[1.0, 1.0]])]
+    chosen = calibrate(matrices, np.array([[3.0, 1.0], [2.0, 0.0]]), active="positive")
+    # 3.0 fits 13 bits, outputs 1.5 and -1.5 with headroom 13; 1.5 and 0 go on, and 1.5 comes out of the second layer.
+    assert chosen[0].scales == Scales(weight=14, activation=13, accumulator=13)
+    assert chosen[1].scales == Scales(weight=14, activation=14, accumulator=13)
+
+
+def test_calibrate_takes_negative_inputs_where_the_design_does():
+    matrices = [EieMatrix.from_dense(np.array([[1.0]]), n_pe=1), EieMatrix.from_dense(np.array([[-100.0]]), n_pe=1)]
+    inputs = np.array([[-40.0], [1.0]])
+    positive, nonzero = (calibrate(matrices, inputs, active=active) for active in ("positive", "nonzero"))
+    assert [one.scales.accumulator for one in positive] == [13, 7]  # 1 and -100
+    assert [one.scales.accumulator for one in nonzero] == [8, 7]  # -40 comes out, and a ReLU stops it
+
+
+def test_calibrate_keeps_scales_that_are_chosen_already():
+    given_scales = Scales(weight=3, activation=4, accumulator=5)
+    matrix = EieMatrix.from_dense(np.eye(2), n_pe=1, scales=given_scales)
+    assert calibrate([matrix], np.array([[100.0, 1.0]]), active="positive")[0].scales == given_scales
+
+
+def test_scales_come_from_calibration_data_where_there_is_some():
+    layer = layer_of(np.eye(2), activations=[[1.0, 0.5]])
+    assert run_network(network_of(layer), SMALL).layers[0].result.scales["activation"] == 14
+    calibrated = run_network(network_of(layer, calibration=np.array([[100.0, 0.0]])), SMALL)
+    assert calibrated.layers[0].result.scales["activation"] == 8
+    assert calibrated.verified
+
+
+def test_saturation_is_counted_and_still_verified():
+    layer = layer_of([[1.0] * 5, [1.0, 0.0, 0.0, 0.0, 0.0]], activations=[[0.9] * 5])
+    run = run_network(network_of(layer, calibration=np.array([[0.5, 0.0, 0.0, 0.0, 0.0]])), SMALL)
+    # Calibration sees outputs of 0.5, so the accumulators reach 2; five products of 0.9 go beyond, one does not.
+    assert run.layers[0].result.scales == {"weight": 14, "activation": 15, "accumulator": 14}
+    assert run.layers[0].result.output.tolist() == [[32767, round(0.9 * 2**15) // 2]]
+    assert run.layers[0].verification.saturated == 1
+    assert run.verified
