@@ -93,7 +93,7 @@ def test_cycles_that_are_just_enough(cycles, most_entries):
     [
         ([[9, 0]], 2, "cycles[0, 0]=9: must hold the broadcasts up to the last issue, 10"),
         ([[12, 1]], 2, "cycles[0, 1]=1: must be 0 where no entry is issued, 0"),
-        ([[10, 0]], 3, "cycles[0]=2: must hold the entries of the busiest PE, 3"),
+        ([[10, 0]], 3, "cycles[0]=10: must hold the entries of the busiest PE, 11"),
         ([[12, 0], [13, 0]], 3, "cycles[0, 0]=13: must not grow with the queue depth, 12"),
     ],
 )

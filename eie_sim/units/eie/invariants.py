@@ -85,8 +85,9 @@ def bound(
     _hold_everywhere("cycles", cycles, np.maximum(cycles, least), "must hold the broadcasts up to the last issue")
     silent = np.where(needed == 0, 0, cycles)
     _hold_everywhere("cycles", cycles, silent, "must be 0 where no entry is issued")
-    work = cycles.sum(axis=1) - around * np.count_nonzero(needed)
-    _hold_everywhere("cycles", work, np.maximum(work, most_entries), "must hold the entries of the busiest PE")
+    total = cycles.sum(axis=1)
+    enough = np.maximum(total, most_entries + around * np.count_nonzero(needed))
+    _hold_everywhere("cycles", total, enough, "must hold the entries of the busiest PE")
     _hold_everywhere("cycles", cycles[1:], np.minimum(cycles[1:], cycles[:-1]), "must not grow with the queue depth")
 
 
