@@ -112,6 +112,7 @@ def test_conservation(case):
     assert timing.classes.sum() == timing.cycles * case.config.n_pe
     found = fast.totals(case.matrix.counts, case.activations[None], case.config)
     assert fast.class_totals(found).tolist() == [timing.classes.sum(axis=0).tolist()]
+    assert type(found.items) is type(found.lost) is int
     assert (timing.classes >= 0).all()
     assert events["QUEUE_WRITES"] == events["QUEUE_READS"] == events["BROADCASTS"] * case.config.n_pe
     assert events["MACS"] + events["PADDING_ENTRIES"] == events["CODEBOOK_READS"]

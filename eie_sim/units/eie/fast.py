@@ -118,7 +118,7 @@ def totals(
         np.empty((4, n_pe), dtype=np.int64),
         *found[:4],
     )
-    return found._replace(items=items, lost=lost)
+    return found._replace(items=int(items), lost=int(lost))  # numpy's where nothing is compiled
 
 
 def counts_of(found: Totals, n_pe: int, n_out: int) -> NDArray[np.int64]:
