@@ -1,10 +1,12 @@
 """The engines agree with each other, and with a dense oracle and a cycle-stepped model written apart from both."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from cycle_stepped import DRAIN, entries_of, scan, simulate
 from hypothesis import given
-from strategies import Case, cases
+from strategies import Case, busy_cases, cases
 
 from eie_sim import golden
 from eie_sim.quantize import Scales
@@ -110,9 +112,6 @@ def test_conservation(case):
     timing = fast.run(case.matrix, case.activations, case.config, timeline=True)
     events = dict(zip([e.name for e in EieEvent], timing.counts.sum(axis=0).tolist(), strict=True))
     assert timing.classes.sum() == timing.cycles * case.config.n_pe
-    found = fast.totals(case.matrix.counts, case.activations[None], case.config)
-    assert fast.class_totals(found).tolist() == [timing.classes.sum(axis=0).tolist()]
-    assert type(found.items) is type(found.lost) is int
     assert (timing.classes >= 0).all()
     assert events["QUEUE_WRITES"] == events["QUEUE_READS"] == events["BROADCASTS"] * case.config.n_pe
     assert events["MACS"] + events["PADDING_ENTRIES"] == events["CODEBOOK_READS"]
@@ -125,10 +124,27 @@ def test_conservation(case):
     assert (taken_at > broadcast_at[:, None]).all()
 
 
+@given(busy_cases())
+def test_totals_at_several_depths_are_those_of_each(case):
+    depths = [1, 2, 9]
+    batch = np.stack([case.activations, np.zeros_like(case.activations), case.activations[::-1]])
+    found = fast.totals(case.matrix.counts, batch, case.config, np.array(depths))
+    assert type(found.items) is type(found.lost) is int
+    for at, depth in enumerate(depths):
+        each = [fast.run(case.matrix.counts, raw, replace(case.config, queue_depth=depth)) for raw in batch]
+        assert found.cycles[at].tolist() == [timing.cycles for timing in each]
+        classes = sum(timing.classes for timing in each)
+        assert fast.classes_of(found, at).tolist() == classes.tolist()
+        assert fast.class_totals(found)[at].tolist() == classes.sum(axis=0).tolist()
+        assert fast.broadcast_of(found, at).tolist() == sum(timing.broadcast for timing in each).tolist()
+        assert (
+            fast.counts_of(found, case.config.n_pe, case.matrix.n_out).tolist() == sum(t.counts for t in each).tolist()
+        )
+    assert fast.class_totals(found).dtype == np.int64
+
+
 @given(cases())
 def test_deeper_queues_never_cost_cycles(case):
-    from dataclasses import replace
-
     deeper = replace(case.config, queue_depth=case.config.queue_depth + 3)
     now = fast.run(case.matrix, case.activations, case.config)
     assert fast.run(case.matrix, case.activations, deeper).cycles <= now.cycles

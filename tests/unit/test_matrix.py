@@ -150,6 +150,11 @@ def test_weights_of_any_real_type_cluster_alike(dtype):
     assert matrix.decode().tolist() == [[0, 1, 1], [1, 3, 3]]
 
 
+def test_negative_integers_cluster_as_what_they_are():
+    """-2 is above the middle between -5 and -0.5, -2.75, but not above -2."""
+    assert EieMatrix.from_dense([[-5, -2, 4]], n_pe=1, weight_bits=2).codebook.tolist() == [0.0, -5.0, -2.0, 4.0]
+
+
 def test_float32_weights_are_compared_with_thresholds_in_float32():
     """Of 1, 2 and 3 steps above 1.0, the thresholds 1.5 and 2.5 both round to 2, which the second is not above."""
     w = np.float32(1) + np.array([[0, 1, 2, 3]], dtype=np.float32) * np.finfo(np.float32).eps
