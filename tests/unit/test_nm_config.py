@@ -150,34 +150,34 @@ def test_a_preset_with_another_value_of_a_field_is_else_the_preset():
 
 def test_a_design_as_a_dictionary_is_plain_and_complete():
     config = TensorCoreConfig.preset("nm-64", dram_bytes_per_cycle="208000/310", l2_bytes_per_cycle=0.5)
-    assert json.dumps(config.to_dict()) == json.dumps(
-        {
-            "n_core": 1,
-            "tc_per_core": 1,
-            "macs_per_cycle": 64,
-            "mma": [4, 4, 4],
-            "tiles": [[16, 16], [64, 4], [64, 1]],
-            "bk": 16,
-            "wm": 16,
-            "wn": 16,
-            "stages": 2,
-            "smem_bytes_per_cycle": 64,
-            "l2_bytes_per_cycle": "1/2",
-            "l2_latency": 4,
-            "store_bytes_per_cycle": 8,
-            "dram_bytes_per_cycle": "20800/31",
-            "mma_latency": 4,
-            "launch": 0,
-            "elem_bytes": 2,
-            "out_bytes": 2,
-            "patterns": [[2, 4], [1, 4], [1, 2], [4, 8], [2, 8], [1, 8], [4, 16]],
-            "clock_mhz": 800.0,
-            "node_nm": 45,
-            "dram": "none",
-            "smem_bytes": 65536,
-            "l2_bytes": 1048576,
-        }
-    )
+    expected = {
+        "n_core": 1,
+        "tc_per_core": 1,
+        "macs_per_cycle": 64,
+        "mma": [4, 4, 4],
+        "tiles": [[16, 16], [64, 4], [64, 1]],
+        "bk": 16,
+        "wm": 16,
+        "wn": 16,
+        "stages": 2,
+        "smem_bytes_per_cycle": 64,
+        "l2_bytes_per_cycle": "1/2",
+        "l2_latency": 4,
+        "store_bytes_per_cycle": 8,
+        "dram_bytes_per_cycle": "20800/31",
+        "mma_latency": 4,
+        "launch": 0,
+        "elem_bytes": 2,
+        "out_bytes": 2,
+        "patterns": [[2, 4], [1, 4], [1, 2], [4, 8], [2, 8], [1, 8], [4, 16]],
+        "clock_mhz": 800.0,
+        "node_nm": 45,
+        "dram": "none",
+        "smem_bytes": 65536,
+        "l2_bytes": 1048576,
+    }
+    assert config.to_dict() == expected
+    assert json.dumps(config.to_dict()) == json.dumps(expected), "1 is no 1.0"
     again = TensorCoreConfig(**json.loads(json.dumps(config.to_dict())))
     assert again == config
     assert hash(again) == hash(config)

@@ -118,6 +118,17 @@ def test_a_refusal_is_one_line(call, message):
     assert str(caught.value) == message
 
 
+LARGE = es.NmMatrix(
+    n_out=1000,
+    n_in=4000,
+    n_keep=2,
+    m_group=4,
+    values=np.zeros((1000, 2000), np.float16),
+    positions=np.zeros((1000, 2000), np.uint8),
+    element="float16",
+)
+
+
 class Card(HTMLParser):
     """Headings, cells with their exact values, and the title."""
 
@@ -147,15 +158,15 @@ class Card(HTMLParser):
     ("matrix", "title", "cells"),
     [
         (
-            es.NmMatrix.from_dense(np.zeros((1000, 40))),
+            LARGE,
             "N:M matrix, float16",
             [
-                ("1000x40", "[1000, 40]"),
+                ("1000x4000", "[1000, 4000]"),
                 ("2:4", None),
-                ("20,000", "20000"),
+                ("2,000,000", "2000000"),
                 ("16", "16"),
-                ("40.0", "40.0"),
-                ("5.0", "5.0"),
+                ("4,000.0", "4000.0"),
+                ("500.0", "500.0"),
             ],
         ),
         (

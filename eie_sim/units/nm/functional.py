@@ -108,7 +108,7 @@ def wrong_outputs(matrix: NmMatrix, b: ArrayLike, output: NDArray[Any] | None = 
     step = max(1, STRIP // max(matrix.n_in, 1))
     for first in range(0, matrix.n_out, step):
         rows = slice(first, first + step)
-        error = np.abs(product[rows] - dense[rows].astype(np.float64) @ exact)
+        error = np.abs(product[rows] - dense[rows] @ exact)
         wrong += int(np.count_nonzero(~(error <= allowed[rows])))
     return wrong
 
