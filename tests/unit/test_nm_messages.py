@@ -18,6 +18,13 @@ B = np.zeros((8, 3))
 KEPT = np.zeros((1, 3), np.float16)
 
 
+def at(row, column, value):
+    """Zeros [8, 3] with one value."""
+    found = B.copy()
+    found[row, column] = value
+    return found
+
+
 def half(*shape):
     return es.NmMatrix.from_dense(np.zeros(shape))
 
@@ -69,6 +76,22 @@ def half(*shape):
         (lambda: error_bound(HALF, B, B[0]), "weights=shape (3,): must have 2 dimensions, (out, in)"),
         (lambda: wrong_outputs(HALF, B, B), "output=shape (8, 3): must be (2, 3)"),
         (lambda: wrong_outputs(HALF, B.T), "b=shape (3, 8): must be (n_in, n_vector) with n_in=8"),
+        # the place of a value that is none, and the value as it was given
+        (lambda: multiply(HALF, at(1, 2, np.nan)), "b[1, 2]=nan: must be finite"),
+        (
+            lambda: multiply(HALF, at(7, 0, -7e4)),
+            "b[7, 0]=-70000.0: overflows float16, whose largest value is 65504",
+        ),
+        (lambda: multiply(EIGHT, at(2, 1, -129).astype(int)), "b=-129: must be in -128..127 for int8"),
+        (lambda: multiply(EIGHT, at(2, 1, 128).astype(int)), "b=128: must be in -128..127 for int8"),
+        (
+            lambda: es.NmMatrix.from_dense(at(2, 1, 7e4).T),
+            "weights[1, 2]=70000.0: overflows float16, whose largest value is 65504",
+        ),
+        (
+            lambda: es.NmMatrix.from_dense(at(6, 1, 2**24 + 1).T.astype(int)),
+            "weights[1, 6]=16777217.0: overflows float16, whose largest value is 65504",
+        ),
         # metadata
         (
             lambda: es.NmMatrix.from_metadata(KEPT, b"\x18", n_keep=3),

@@ -53,7 +53,8 @@ def multiply(matrix: NmMatrix, b: ArrayLike) -> NDArray[Any]:
     inputs = _inputs(matrix, b)
     if matrix.element == "float16":
         return _sums(matrix, _widened(matrix.values), _widened(inputs), np.float32)
-    if _largest_possible(matrix, inputs) > MAX_SUM:
+    most = int(np.abs(inputs, dtype=np.int16).max(initial=0))
+    if matrix.n_kept * 128 * most > MAX_SUM:  # only then can a sum be, whatever the weights are
         _require_int32(_sums(matrix, matrix.values, inputs, np.int64))
     return _sums(matrix, matrix.values, inputs, np.int32)
 
@@ -150,16 +151,6 @@ def _look_up(codes, table, out):
     """out[i] = table[codes[i]]"""
     for i in range(len(codes)):
         out[i] = table[codes[i]]
-
-
-def _largest_possible(matrix: NmMatrix, b: NDArray[np.int8]) -> int:
-    """Most that a sum can be: the row with the largest sum of magnitudes, times the largest magnitude of b."""
-    if not (matrix.values.size and b.size):
-        return 0
-    most = int(np.abs(b.astype(np.int16)).max())
-    if matrix.n_kept * 128 * most <= MAX_SUM:  # whatever the values are
-        return 0
-    return int(np.abs(matrix.values.astype(np.int64)).sum(axis=1).max()) * most
 
 
 def _require_int32(sums: NDArray[np.int64]) -> None:
