@@ -4,10 +4,11 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 import eie_sim as es
 from eie_sim.errors import InputError
-from eie_sim.units.nm import unit
+from eie_sim.units.nm import functional, matrix, unit
 from eie_sim.units.nm.functional import error_bound, multiply, wrong_outputs
 from eie_sim.units.nm.vendor import from_vendor, to_vendor
 
@@ -27,6 +28,12 @@ def at(row, column, value):
 
 def half(*shape):
     return es.NmMatrix.from_dense(np.zeros(shape))
+
+
+def by_hand(**changes):
+    """A row of 3:4 from its parts."""
+    parts = {"n_out": 1, "n_in": 4, "n_keep": 3, "m_group": 4, "values": KEPT, "element": "float16"}
+    return es.NmMatrix(**{**parts, "positions": np.array([[0, 1, 3]], np.uint8), **changes})
 
 
 @pytest.mark.parametrize(
@@ -92,6 +99,18 @@ def half(*shape):
             lambda: es.NmMatrix.from_dense(at(6, 1, 2**24 + 1).T.astype(int)),
             "weights[1, 6]=16777217.0: overflows float16, whose largest value is 65504",
         ),
+        (
+            lambda: es.NmMatrix.from_dense([[0, 0, 0, 0, 0, 0, 7e4, 0]]),
+            "weights[0, 6]=70000.0: overflows float16, whose largest value is 65504",
+        ),
+        (
+            lambda: es.NmMatrix.from_dense([[1, 1, 1, 0]]),
+            "weights: row 0, group 0 has 3 non-zeros, 2:4 keeps at most 2",
+        ),
+        (
+            lambda: es.NmMatrix.from_dense(scipy.sparse.csr_array([[1j, 0, 0, 0]])),
+            "weights=dtype complex128: must hold real numbers",
+        ),
         # metadata
         (
             lambda: es.NmMatrix.from_metadata(KEPT, b"\x18", n_keep=3),
@@ -111,34 +130,35 @@ def half(*shape):
             "metadata=int8 (8, 3): must be int16 (32, 2)",
         ),
         # a matrix whose fields do not fit each other
-        (
-            lambda: es.NmMatrix(n_out=1, n_in=9, n_keep=2, m_group=4, values=KEPT, positions=KEPT, element="float16"),
-            "n_in=9: must be a multiple of m_group=4",
-        ),
-        (
-            lambda: es.NmMatrix(n_out=1, n_in=4, n_keep=2, m_group=4, values=KEPT, positions=KEPT, element="float16"),
-            "values=(1, 3): must be float16 (1, 2)",
-        ),
-        (
-            lambda: es.NmMatrix(n_out=1, n_in=4, n_keep=3, m_group=4, values=KEPT, positions=None, element="float16"),
-            "positions=NoneType: must be uint8 (1, 3)",
-        ),
-        (
-            lambda: es.NmMatrix(n_out=1, n_in=4, n_keep=3, m_group=4, values=KEPT, positions=KEPT, element="half"),
-            "element=half: must be float16 or int8",
-        ),
-        (
-            lambda: es.NmMatrix(
-                n_out=2**31, n_in=4, n_keep=3, m_group=4, values=KEPT, positions=KEPT, element="float16"
-            ),
-            "matrix=shape (2147483648, 4): must have fewer than 2**31 rows and columns",
-        ),
+        (lambda: by_hand(n_in=9), "n_in=9: must be a multiple of m_group=4"),
+        (lambda: by_hand(n_out=2**31), "matrix=shape (2147483648, 4): must have fewer than 2**31 rows and columns"),
+        (lambda: by_hand(element="half"), "element=half: must be float16 or int8"),
+        (lambda: by_hand(n_keep=2), "values=(1, 3): must be float16 (1, 2)"),
+        (lambda: by_hand(values=KEPT.astype(np.int8)), "values=(1, 3): must be float16 (1, 3)"),
+        (lambda: by_hand(positions=[0, 1, 2]), "positions=list: must be uint8 (1, 3)"),
+        (lambda: by_hand(positions=np.array([[0, 1, 4]], np.uint8)), "positions=4: must be below m_group=4"),
     ],
 )
 def test_a_refusal_is_one_line(call, message):
     with pytest.raises(InputError) as caught:
         call()
     assert str(caught.value) == message
+
+
+def test_a_product_may_be_of_the_largest_size_and_no_larger(monkeypatch):
+    monkeypatch.setattr(functional, "MAX_OUTPUTS", 6)
+    assert multiply(HALF, B).shape == (2, 3)
+    with pytest.raises(InputError) as caught:
+        multiply(HALF, np.zeros((8, 4)))
+    assert str(caught.value) == "b=4 vectors: must give at most 6 outputs"
+
+
+def test_a_matrix_may_have_the_most_positions_and_no_more(monkeypatch):
+    monkeypatch.setattr(matrix, "MAX_POSITIONS", 16)
+    assert half(2, 8).shape == (2, 8)
+    with pytest.raises(InputError) as caught:
+        half(5, 4)
+    assert str(caught.value) == "weights=shape (5, 4): must have at most 16 positions"
 
 
 LARGE = es.NmMatrix(
@@ -178,7 +198,7 @@ class Card(HTMLParser):
 
 
 @pytest.mark.parametrize(
-    ("matrix", "title", "cells"),
+    ("shown", "title", "cells"),
     [
         (
             LARGE,
@@ -199,8 +219,8 @@ class Card(HTMLParser):
         ),
     ],
 )
-def test_the_card_of_a_matrix(matrix, title, cells):
-    card = Card(matrix._repr_html_())
+def test_the_card_of_a_matrix(shown, title, cells):
+    card = Card(shown._repr_html_())
     assert card.title == title
     assert card.headings == ["out x in", "kept", "values stored", "value bits", "values kB", "metadata kB"]
     assert card.cells == cells

@@ -50,6 +50,20 @@ def test_what_becomes_0_or_infinite_is_no_warning_whatever_numpy_is_told():
             NmMatrix.from_dense([[1e300, 0, 0, 0]])
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_what_completes_a_group_is_0_and_not_what_was_there(kind):
+    # 2:4 with no non-zero keeps the third and the fourth, which here would round to -0.
+    assert NmMatrix.from_dense(np.array([[0, 0, -1e-30, -1e-30]], dtype=kind)).values.tobytes() == bytes(4)
+
+
+@pytest.mark.parametrize(("n_keep", "found"), [(1, 2), (2, 5), (3, -1)])
+def test_packing_tells_the_first_group_that_is_too_full(n_keep, found):
+    # Two rows of three groups: of 1, 0 and 2 non-zeros, and of 2, 1 and 3.
+    dense = np.array([[0, 9, 0, 0, 0, 0, 0, 0, 9, 9, 0, 0], [9, 0, 0, 9, 0, 0, 9, 0, 9, 9, 9, 0]], dtype=np.int8)
+    values, positions = np.empty((2, 3 * n_keep), np.int8), np.empty((2, 3 * n_keep), np.uint8)
+    assert packing.pack(dense, n_keep, 4, np.int8(0), values, positions) == found
+
+
 def test_float32_sums_are_in_order_over_more_than_a_block_of_kept_values():
     rng = np.random.default_rng(4)
     w = rng.standard_normal((3, 160)) * (np.arange(160) % 4 < 2)  # of full precision: nearly every sum is rounded
