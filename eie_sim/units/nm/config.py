@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from fractions import Fraction
 from typing import Any
 
-from eie_sim.errors import InputError, is_number, require, require_int, require_one_of, unknown
+from eie_sim.errors import is_number, refused, require, require_int, require_one_of, unknown
 
 Rate = int | float | str | Fraction
 Pattern = tuple[int, int]
@@ -148,12 +148,9 @@ class TensorCoreConfig:
 
     def _require_tile(self, tile: tuple[int, int]) -> None:
         """A tile is whole instructions and whole warps, these capped to the tile."""
-        for side, size, warp, instruction in zip(("bm", "bn"), tile, (self.wm, self.wn), self.mma[:2], strict=True):
-            field = f"tiles: {side} of {tile[0]}x{tile[1]}"
-            capped = min(warp, size)
-            require(size % capped == 0, field, size, f"must be a multiple of the warp's {capped}")
-            covered = size % instruction == 0 or size < instruction
-            require(covered, field, size, f"must be a multiple of the instruction's {instruction}, or below it")
+        bm, bn = tile
+        _require_covered(f"tiles: bm of {bm}x{bn}", bm, self.wm, self.mma[0])
+        _require_covered(f"tiles: bn of {bm}x{bn}", bn, self.wn, self.mma[1])
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> TensorCoreConfig:
@@ -211,16 +208,25 @@ def position_bits(pattern: Pattern) -> int:
 
 def _satisfied(given: Pattern, listed: Pattern) -> bool:
     (n, m), (a, b) = given, listed
-    return (m % b == 0 and a >= min(n, b)) or (b % m == 0 and a >= n * (b // m))
+    return (m % b == 0 and a >= min(n, b)) or (b % m == 0 and a * m >= n * b)
+
+
+def _require_covered(field: str, size: int, warp: int, instruction: int) -> None:
+    """A side of a tile: whole warps and whole instructions, or smaller than one."""
+    capped = min(warp, size)
+    require(size % capped == 0, field, size, f"must be a multiple of the warp's {capped}")
+    covered = size % min(instruction, size) == 0
+    require(covered, field, size, f"must be a multiple of the instruction's {instruction}, or below it")
 
 
 def _rate(name: str, value: Rate) -> Fraction:
     """An exact rational above 0; decimals as they are written."""
+    rule = "must be a number of bytes per cycle above 0, at most 2**40"
     try:
-        rate = value if isinstance(value, Fraction) else Fraction(str(value))
+        rate = Fraction(str(value))
     except (ValueError, ZeroDivisionError):
-        raise InputError(f"{name}={str(value)[:40]}: must be a number of bytes per cycle above 0") from None
-    require(0 < rate <= 2**40, name, value, "must be a number of bytes per cycle above 0, at most 2**40")
+        raise refused(name, value, rule) from None
+    require(0 < rate <= 2**40, name, value, rule)
     return rate
 
 

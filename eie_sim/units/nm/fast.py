@@ -136,8 +136,8 @@ def last_step_end(steps: int, copy: int, latency: int, compute: int, stages: int
     """Cycle in which the last of `steps` >= 1 steps is computed. Derived at the top of this module."""
     through = copy + latency + compute
     slower = max(copy, compute)
-    returns = (steps - 1) // stages if through > stages * slower else 0
-    return (returns + 1) * through + (steps - 1 - returns * stages) * slower
+    most = (steps - 1) // stages
+    return max((returns + 1) * through + (steps - 1 - returns * stages) * slower for returns in (0, most))
 
 
 def alike(rows: int, columns: int, n_core: int) -> Iterator[tuple[int, int]]:
@@ -183,7 +183,7 @@ def wave_bytes(wave: int, product: _Product, n_core: int) -> _Bytes:
     start = wave * n_core
     stop = min(start + n_core, rows * product.columns)
     distinct = min(stop - start, rows)
-    short = stop // rows > start // rows  # holds a tile of the last block row, which may be clipped
+    short = start % rows + stop - start >= rows  # holds a tile of the last block row, which may be clipped
     full, clipped = product.block_row, product.last_block_row
     weights = (distinct - short) * full.total + short * clipped.total
     metadata = (distinct - short) * full.metadata + short * clipped.metadata

@@ -53,7 +53,8 @@ def multiply(matrix: NmMatrix, b: ArrayLike) -> NDArray[Any]:
     inputs = _inputs(matrix, b)
     if matrix.element == "float16":
         return _sums(matrix, _widened(matrix.values), _widened(inputs), np.float32)
-    if _largest_possible(matrix, inputs) > MAX_SUM:
+    most = int(np.abs(inputs, dtype=np.int16).max(initial=0))
+    if matrix.n_kept * 128 * most > MAX_SUM:  # only then can a sum be, whatever the weights are
         _require_int32(_sums(matrix, matrix.values, inputs, np.int64))
     return _sums(matrix, matrix.values, inputs, np.int32)
 
@@ -74,19 +75,19 @@ def error_bound(matrix: NmMatrix, b: ArrayLike, weights: ArrayLike | None = None
 
     Raises InputError as `multiply` does, for an int8 matrix, whose product is exact, and for weights of another shape.
     """
-    inputs = _inputs(matrix, b)
+    given = as_array("b", b)
+    inputs = _inputs(matrix, given)
     require(matrix.element == "float16", "matrix", matrix.element, "must be float16; the product of int8 is exact")
     require(matrix.n_kept < 1 / FLOAT32_UNIT, "n_kept", matrix.n_kept, "must be below 2**24 for the bound to exist")
     added = max(matrix.n_kept - 1, 0) * FLOAT32_UNIT
     growth, of_float64 = added / (1 - added), 2 * (matrix.n_in + 1) * 2.0**-53
-    given = as_array("b", b)
-    y, x, dx = np.abs(inputs.astype(np.float64)), np.abs(given.astype(np.float64)), _rounding(given)
+    y, x, dx = _size(inputs), _size(given), _rounding(given)
     if weights is None:  # only what is kept has a share
         return _sums(matrix, np.abs(_widened(matrix.values)), dx + growth * y + of_float64 * x, np.float64)
     dense = as_dense("weights", weights)
     require(dense.shape == matrix.shape, "weights", f"shape {dense.shape}", f"must be {matrix.shape}")
     require_finite("weights", dense)
-    w, dw, v = np.abs(dense.astype(np.float64)), _rounding(dense), np.abs(matrix.decode().astype(np.float64))
+    w, dw, v = _size(dense), _rounding(dense), _size(matrix.decode())
     return w @ dx + dw @ (x + dx) + growth * (v @ y) + of_float64 * (w @ x)
 
 
@@ -96,22 +97,20 @@ def wrong_outputs(matrix: NmMatrix, b: ArrayLike, output: NDArray[Any] | None = 
     b : [n_in, n_vector], as `multiply` takes it
     output : [n_out, n_vector], what is checked; `multiply(matrix, b)` when left out
 
-    The dense product is that of the decoded weights in float64 or int64, a few rows at a time.
+    The dense product is that of the decoded weights in float64, which holds all sums of int8, a few rows at a time.
     Raises InputError as `multiply` does, and for an output of another shape.
     """
-    inputs = _inputs(matrix, b)
-    product = multiply(matrix, b) if output is None else as_array("output", output)
-    expected = matrix.n_out, inputs.shape[1]
+    given = as_array("b", b)
+    expected = matrix.n_out, _inputs(matrix, given).shape[1]
+    product = multiply(matrix, given) if output is None else as_array("output", output)
     require(product.shape == expected, "output", f"shape {product.shape}", f"must be {expected}")
-    exact_in = np.int64 if matrix.element == "int8" else np.float64
-    given = as_array("b", b).astype(exact_in)
-    allowed = np.zeros(expected) if matrix.element == "int8" else error_bound(matrix, b)
-    dense, wrong = matrix.decode(), 0
+    allowed = np.zeros(expected) if matrix.element == "int8" else error_bound(matrix, given)
+    dense, exact, wrong = matrix.decode(), given.astype(np.float64), 0
     step = max(1, STRIP // max(matrix.n_in, 1))
     for first in range(0, matrix.n_out, step):
         rows = slice(first, first + step)
-        strip = dense[rows] if matrix.element == "int8" else _widened(dense[rows])
-        wrong += int(np.count_nonzero(~(np.abs(product[rows] - strip.astype(exact_in) @ given) <= allowed[rows])))
+        error = np.abs(product[rows] - dense[rows] @ exact)
+        wrong += int(np.count_nonzero(~(error <= allowed[rows])))
     return wrong
 
 
@@ -119,8 +118,12 @@ def _rounding(values: NDArray[Any]) -> NDArray[np.float64]:
     """Most that rounding to float16 changes `values` by."""
     if values.dtype == np.float16:
         return np.zeros(values.shape)
-    size = np.abs(values.astype(np.float64))
+    size = _size(values)
     return np.where(size > 0, FLOAT16_UNIT * size + FLOAT16_TINY, 0.0)
+
+
+def _size(values: NDArray[Any]) -> NDArray[np.float64]:
+    return np.abs(values.astype(np.float64))
 
 
 def _inputs(matrix: NmMatrix, b: ArrayLike) -> NDArray[Any]:
@@ -148,16 +151,6 @@ def _look_up(codes, table, out):
     """out[i] = table[codes[i]]"""
     for i in range(len(codes)):
         out[i] = table[codes[i]]
-
-
-def _largest_possible(matrix: NmMatrix, b: NDArray[np.int8]) -> int:
-    """Most that a sum can be: the row with the largest sum of magnitudes, times the largest magnitude of b."""
-    if not (matrix.values.size and b.size):
-        return 0
-    most = int(np.abs(b.astype(np.int16)).max())
-    if matrix.n_kept * 128 * most <= MAX_SUM:  # whatever the values are
-        return 0
-    return int(np.abs(matrix.values.astype(np.int64)).sum(axis=1).max()) * most
 
 
 def _require_int32(sums: NDArray[np.int64]) -> None:

@@ -6,6 +6,7 @@ designs that are no product are chosen throughout.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 DATA_SHEET, CHOSEN = "data sheet", "chosen"
@@ -18,12 +19,7 @@ class Reason(NamedTuple):
     reason: str
 
 
-def _fact(source: str) -> Reason:
-    return Reason(DATA_SHEET, source)
-
-
-def _choice(why: str) -> Reason:
-    return Reason(CHOSEN, why)
+_fact, _choice = partial(Reason, DATA_SHEET), partial(Reason, CHOSEN)
 
 
 _GPU = {

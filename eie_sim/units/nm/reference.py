@@ -190,7 +190,7 @@ class Core:
         self.mma_latency = config.mma_latency
         self.output_bytes = product.bm * product.bn * config.out_bytes
         self.sparse = position_bits(product.pattern) > 0
-        self.in_lockstep = 1
+        self.in_lockstep: int  # with core 0 in this wave, itself included
 
     def run_tile(self, in_lockstep: int) -> Process:
         """Compute and store a tile, as do all `in_lockstep` cores that have one."""
@@ -284,14 +284,12 @@ class Chip:
     def run(self) -> Process:
         """Launch; then wave after wave, each over when its tiles are stored and DRAM has moved its bytes."""
         yield self.env.timeout(self.launch)
-        idle_cores = 0
         for first in range(0, self.n_tile, self.n_core):
             wave = range(first, min(first + self.n_core, self.n_tile))
             yield self.env.process(self.core.run_tile(len(wave))) & self.env.process(self.dram.serve(wave))
             self.tally.add(NmEvent.TILES, len(wave))
             self.tally.add(NmEvent.WAVES, 1)
-            idle_cores = self.n_core - len(wave)
-        self.tally.add(NmEvent.IDLE_CORES, idle_cores)
+        self.tally.add(NmEvent.IDLE_CORES, self.n_core - len(wave))
 
     def busy(self) -> tuple[int, ...]:
         """Busy cycles by NmPart: of core 0 over its tiles, and of DRAM over the waves."""

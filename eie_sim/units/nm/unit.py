@@ -154,7 +154,7 @@ def _engine(name: str) -> fast.Run:
 
 
 def _require_countable(timing: NmTiming, m: int, k: int, n: int) -> None:
-    most = max(timing.cycles, m * k * n, *timing.counts, *timing.busy)
+    most = max(timing.cycles, m * k * n, *timing.counts)  # no part is busy for longer than the cycles
     if most > MOST:
         raise InputError(f"m x k x n={m} x {k} x {n}: must be smaller, its counts exceed {MOST}")
 

@@ -61,7 +61,7 @@ def from_vendor(values: ArrayLike, metadata: ArrayLike) -> NmMatrix:
     require(ok, "metadata", f"{moved.dtype} {moved.shape}", f"must be {np.dtype(kind)} {shape}")
     words = np.ascontiguousarray(moved).reshape(-1)[_places(*shape, block)]
     packed = words.astype(words.dtype.newbyteorder("<")).view(np.uint8)
-    return NmMatrix.from_metadata(kept, packed, n_keep=2, m_group=4)
+    return NmMatrix.from_metadata(kept, packed)
 
 
 def _require_2_4(matrix: NmMatrix) -> None:
