@@ -44,13 +44,26 @@ def test_a_rate_is_an_exact_rational_above_0(name):
         (2**40, 2**40),
         (0.1, Fraction(1, 10)),
         ("1/3", Fraction(1, 3)),
-        (Fraction(1, 10**9), Fraction(1, 10**9)),
+        (Fraction(1, 2**64), Fraction(1, 2**64)),
+        ("1e-12", Fraction(1, 10**12)),
         (np.int64(7), 7),
     ):
         found = getattr(TensorCoreConfig(**{name: value}), name)
         assert (found, type(found)) == (rate, Fraction)
-    for value in (0, -1, 2**40 + 1, Fraction(2**41 + 1, 2), "1/0", "fast", float("nan")):
-        assert refused(**{name: value}) == f"{name}={value}: must be a number of bytes per cycle above 0, at most 2**40"
+    least = Fraction(1, 2**64 + 1)
+    for value in (
+        0,
+        -1,
+        2**40 + 1,
+        Fraction(2**41 + 1, 2),
+        least,
+        "1/0",
+        "fast",
+        float("nan"),
+        "1e-99999999",
+        "1e99999999",
+    ):
+        assert refused(**{name: value}) == f"{name}={value}: must be a number of bytes per cycle, 2**-64 to 2**40"
 
 
 def test_only_dram_may_have_no_rate():

@@ -26,6 +26,9 @@ MEMORIES = ("none", "lpddr4", "gddr6x", "hbm2", "hbm3")
 
 _RATES = ("smem_bytes_per_cycle", "l2_bytes_per_cycle", "store_bytes_per_cycle", "dram_bytes_per_cycle")
 
+LEAST_RATE, MOST_RATE = Fraction(1, 2**64), Fraction(2**40)
+"""Of any port, in bytes per cycle."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorCoreConfig:
@@ -220,13 +223,16 @@ def _require_covered(field: str, size: int, warp: int, instruction: int) -> None
 
 
 def _rate(name: str, value: Rate) -> Fraction:
-    """An exact rational above 0; decimals as they are written."""
-    rule = "must be a number of bytes per cycle above 0, at most 2**40"
+    """An exact rational; decimals as they are written."""
+    rule = "must be a number of bytes per cycle, 2**-64 to 2**40"
     try:
-        rate = Fraction(str(value))
+        text = str(value)
+        if "/" not in text and not LEAST_RATE / 2 <= float(text) <= 2 * MOST_RATE:
+            raise ValueError  # before an exponent becomes that many digits
+        rate = Fraction(text)
     except (ValueError, ZeroDivisionError):
         raise refused(name, value, rule) from None
-    require(0 < rate <= 2**40, name, value, rule)
+    require(LEAST_RATE <= rate <= MOST_RATE, name, value, rule)
     return rate
 
 
