@@ -95,12 +95,34 @@ def test_cycles_that_are_just_enough(cycles, most_entries):
         ([[12, 1]], 2, "cycles[0, 1]=1: must be 0 where no entry is issued, 0"),
         ([[10, 0]], 3, "cycles[0]=10: must hold the entries of the busiest PE, 11"),
         ([[12, 0], [13, 0]], 3, "cycles[0, 0]=13: must not grow with the queue depth, 12"),
+        ([[14, 0], [12, 0], [13, 0]], 3, "cycles[1, 0]=13: must not grow with the queue depth, 12"),
     ],
 )
 def test_cycles_that_no_design_could_reach(cycles, most_entries, said):
     with pytest.raises(InvariantError) as error:
         invariants.bound(MATRIX, RAW, CONFIG, np.array(cycles), most_entries=most_entries)
     assert str(error.value) == f"broken invariant: {said}; please report this"
+
+
+def test_one_broadcast_takes_nine_cycles():
+    raw = np.array([[3, 0, 0]], dtype=np.int16)
+    invariants.bound(MATRIX, raw, CONFIG, np.array([[9]]), most_entries=1)
+    with pytest.raises(InvariantError, match=r"cycles\[0, 0\]=8: must hold the broadcasts up to the last issue, 9;"):
+        invariants.bound(MATRIX, raw, CONFIG, np.array([[8]]), most_entries=0)
+
+
+def test_the_busiest_pe_may_be_any():
+    """One entry on PE 0 and three on PE 1, which need 11 cycles."""
+    arrays = run()
+    arrays["cycles"][0] = 10
+    for pe, entries in enumerate((1, 3)):
+        arrays["classes"][pe] = 0
+        arrays["classes"][pe, [EieClass.WEIGHT, EieClass.WAITING, EieClass.DRAIN]] = entries, 4 - entries, 6
+        of_entry = [EieEvent.MACS, EieEvent.CODEBOOK_READS, EieEvent.ACCUMULATOR_READS, EieEvent.ACCUMULATOR_WRITES]
+        arrays["counts"][pe, of_entry] = entries
+        arrays["counts"][pe, EieEvent.SPMAT_READS] = entries
+    with pytest.raises(InvariantError, match=r"cycles\[0\]=10: must hold the entries of the busiest PE, 11;"):
+        invariants.check(MATRIX, RAW, CONFIG, **arrays)
 
 
 @pytest.mark.parametrize("active", ["positive", "nonzero"])

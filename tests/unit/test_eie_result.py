@@ -5,7 +5,8 @@ import pytest
 
 import eie_sim as es
 from eie_sim.result import config_hash
-from eie_sim.units.eie import reference, unit
+from eie_sim.units.eie import fast, reference, unit
+from eie_sim.units.eie import matrix as matrix_module
 
 MATRIX = es.EieMatrix.from_codes(
     [[1, 0, 2], [0, 1, 1]], [0.0, 1.0, 2.0, -1.0], n_pe=2, scales=es.Scales(weight=0, activation=0, accumulator=0)
@@ -57,6 +58,46 @@ def test_the_engine_that_is_named_runs(monkeypatch):
     assert ran == []
     es.simulate(MATRIX, [[3, 0, 1]] * 3, CONFIG, engine="reference")
     assert len(ran) == 3
+
+
+def test_what_is_left_out_is_the_fast_engine_without_times():
+    result = unit.simulate(MATRIX, [3, 0, 1], CONFIG)
+    assert (result.engine, result.timeline, result.inputs) == ("fast", None, "given, 1 vector")
+    assert fast.run(MATRIX.counts, np.array([3, 0, 1], dtype=np.int16), CONFIG).timeline is None
+
+
+@pytest.mark.parametrize("how", RUNS, ids=str)
+def test_broadcasts_are_plain_integers(how):
+    said = es.simulate(MATRIX, [[3, 0, 1]] * 2, CONFIG, **how).extra["broadcast"]
+    assert {type(count) for count in said.values()} == {int}
+
+
+def test_open_scales_are_chosen_for_what_takes_part():
+    matrix = es.EieMatrix.from_dense(np.eye(2), n_pe=2)
+    for active in ("positive", "nonzero"):
+        found = es.simulate(matrix, [1.0, -9.0], es.EieConfig(n_pe=2, active=active)).scales
+        assert found == matrix.with_scales_for([1.0, -9.0], active=active).scales.to_dict()
+    assert found != matrix.with_scales_for([1.0, -9.0], active="positive").scales.to_dict()
+
+
+def test_words_reach_from_the_smallest_to_the_largest():
+    config = es.EieConfig(n_pe=2, weight_bits=2, active="nonzero", accumulator_bits=32)
+    assert es.simulate(MATRIX, [-32768, 32767, 0], config).output.tolist() == [-32768, 32767]
+
+
+def test_outputs_of_all_vectors_are_limited(monkeypatch):
+    for most, vectors in ((2, [3, 0, 1]), (4, [[3, 0, 1]] * 2)):
+        monkeypatch.setattr(matrix_module, "MAX_OUTPUTS", most)
+        es.simulate(MATRIX, vectors, CONFIG)
+        monkeypatch.setattr(matrix_module, "MAX_OUTPUTS", most - 1)
+        with pytest.raises(es.InputError, match=rf"must give at most {most - 1} outputs over all vectors, 2 each"):
+            es.simulate(MATRIX, vectors, CONFIG)
+
+
+def test_counts_share_what_engines_prepare_with_their_matrix():
+    counts = MATRIX.counts
+    assert (counts.shape, counts.n_pe, counts.weight_bits, counts.index_bits) == ((2, 3), 2, 2, 4)
+    assert counts.prepared is MATRIX.prepared
 
 
 def test_no_vectors_take_no_time():

@@ -68,6 +68,17 @@ def test_what_left_the_range_stays_lost_although_later_entries_lead_back(signs, 
     assert both(codes, np.full(len(signs), LARGEST, dtype=np.int16), 16) == ([output], [output])
 
 
+@pytest.mark.parametrize(("code", "output"), [(1, 2**23 - 1), (2, -(2**23))])
+def test_a_single_product_can_be_beyond_the_accumulator(code, output):
+    """2**30 with no shift is seven bits too long for 24."""
+    scales = es.Scales(weight=0, activation=0, accumulator=0)
+    matrix = es.EieMatrix.from_codes([[code]], BOOK, n_pe=1, scales=scales)
+    config = es.EieConfig(n_pe=1, weight_bits=2, accumulator_bits=24)
+    raw = np.array([LARGEST], dtype=np.int16)
+    assert functional.accumulate(matrix, raw, config).tolist() == [output]
+    assert reference.run(matrix, raw, config).output.tolist() == [output]
+
+
 def test_one_output_that_saturates_leaves_the_others_as_they_are():
     codes = np.array([[1, 1, 2], [1, 2, 1], [0, 0, 3]])
     found = both(codes, np.full(3, LARGEST, dtype=np.int16), 16)
