@@ -17,8 +17,8 @@ from eie_sim.report.record import network_record
 from eie_sim.report.trace import write_trace
 
 KILLS = 50
-LONGEST_S = 0.03
-"""Until a kill, which comes at any moment from the first on; a file takes a few milliseconds."""
+WRITES = 4
+"""So many may be done at most until a kill, which comes at any moment from the first on."""
 
 network = es.load("hand-8x8")
 RUNS = [es.run_network(network, es.EieConfig(n_pe=n_pe)) for n_pe in (2, 4)]
@@ -51,9 +51,11 @@ def contents(folder):
 
 
 def written(write, folder, version):
+    """The files of one version, and how long they took."""
     folder.mkdir()
+    start = time.perf_counter()
     write(folder, version)
-    return contents(folder)
+    return contents(folder), time.perf_counter() - start
 
 
 def killed(write, folder, seconds):
@@ -72,14 +74,14 @@ def kill_often(kind, folder, chance):
     """Exit, saying so, where a kill leaves anything but a whole old or a whole new file."""
     folder.mkdir()
     write = WRITERS[kind]
-    old, new = written(write, folder / "old", 0), written(write, folder / "new", 1)
+    (old, _), (new, seconds) = written(write, folder / "old", 0), written(write, folder / "new", 1)
     assert old.keys() == new.keys()
     assert all(old[name] != new[name] for name in old)
     seen = set()
     for at in range(KILLS):
         place = folder / f"killed-{at:02}"
         shutil.copytree(folder / "old", place)
-        killed(write, place, chance.uniform(0, LONGEST_S))
+        killed(write, place, chance.uniform(0, WRITES * seconds))
         found = contents(place)
         if found.keys() != old.keys():
             sys.exit(f"{kind}, kill {at}: {sorted(found)} in place of {sorted(old)}")
@@ -90,7 +92,9 @@ def kill_often(kind, folder, chance):
         write(place, 1)  # what is left of a kill is in nobody's way
         assert contents(place) == new
         shutil.rmtree(place)
-    sys.stdout.write(f"{kind}: {KILLS} kills, {len(seen)} of {2 * len(old)} contents seen\n")
+    if len(seen) < 2 * len(old):
+        sys.exit(f"{kind}: of {2 * len(old)} contents, old and new, only {len(seen)} were left by a kill")
+    sys.stdout.write(f"{kind}: {KILLS} kills, {len(seen)} contents seen, old and new of every file\n")
 
 
 if __name__ == "__main__":

@@ -39,12 +39,18 @@ def command(*words):
     ],
 )
 def test_a_command_killed_at_any_moment_leaves_a_whole_file_or_none(words, name, tmp_path):
-    """The same command each time: once it has written its file, that file is there, whole, for good."""
+    """The same command each time: once it has written its file, that file is there, whole, for good.
+
+    What a killed sweep leaves of its store the next one goes on with, until one is done.
+    """
     words, chance = [word.format(tmp_path) for word in words], random.Random(3)
+    store = tmp_path / "s.jsonl"
     start = time.perf_counter()
     assert command(*words).wait() == 0
     longest, whole = time.perf_counter() - start, (tmp_path / name).read_bytes()
+    rows = sorted(store.read_bytes().splitlines()) if store.exists() else []
     (tmp_path / name).unlink()
+    store.unlink(missing_ok=True)
     for _ in range(KILLS):
         running = command(*words)
         time.sleep(chance.uniform(0, 1.1 * longest))
@@ -53,5 +59,7 @@ def test_a_command_killed_at_any_moment_leaves_a_whole_file_or_none(words, name,
         if (tmp_path / name).exists():
             assert (tmp_path / name).read_bytes() == whole
             (tmp_path / name).unlink()
+            store.unlink(missing_ok=True)
     assert command(*words).wait() == 0
     assert (tmp_path / name).read_bytes() == whole
+    assert (sorted(store.read_bytes().splitlines()) if store.exists() else []) == rows

@@ -152,7 +152,15 @@ class EieFigures:
             raw, accuracy = inputs.raw[name], inputs.accuracy
             raw = raw if point.vector is None else raw[point.vector : point.vector + 1]
             found = fast.totals(counts, raw, config, np.array(depths, dtype=np.int64))
-            invariants.bound(counts, raw, config, found.cycles, most_entries=int(found.sums[0].max(initial=0)))
+            invariants.check_depths(
+                counts,
+                raw,
+                config,
+                cycles=found.cycles,
+                counts=fast.counts_of(found, counts.n_pe, counts.n_out),
+                classes=fast.class_totals(found),
+                sent=found.items,
+            )
             layers.append(_Layer(counts, found))
             dense_macs += counts.n_out * counts.n_in * len(raw)
         return _added_up(layers, depths, dense_macs, accuracy, None if encoded_of is None else True)

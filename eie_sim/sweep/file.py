@@ -105,7 +105,7 @@ def _study(found: dict[str, Any], folder: Path) -> dict[str, Any]:
         "activations": _beside(folder, given.get("activations")),
         "activation_density": found.get("activation_density"),
         "verify": found.get("verify", False),
-        "store": _beside(folder, given.get("store")),
+        "store": _within_folder(folder, given.get("store")),
         "grid": _grid(found.get("grid", {})),
         "points": _points(found.get("points", [])),
         "search": _search(found["search"]) if "search" in found else None,
@@ -127,6 +127,14 @@ def _workload(named: str, folder: Path) -> str:
 
 def _beside(folder: Path, named: str | None) -> str | None:
     return None if named is None else str(folder / named)
+
+
+def _within_folder(folder: Path, named: str | None) -> str | None:
+    """Where a study is written to: never elsewhere, whoever wrote the study."""
+    path = Path(named or "")
+    inside = not path.anchor and ".." not in path.parts
+    require(inside, "store", _said(named), "must be within the study's folder; only --store may name another")
+    return _beside(folder, named)
 
 
 def _word(key: str, value: Any) -> str:

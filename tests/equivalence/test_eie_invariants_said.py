@@ -104,6 +104,57 @@ def test_cycles_that_no_design_could_reach(cycles, most_entries, said):
     assert str(error.value) == f"broken invariant: {said}; please report this"
 
 
+def test_depths_are_checked_as_each_of_them_is():
+    found = fast.totals(MATRIX, RAW, CONFIG, np.array([1, 8]))
+    given = {
+        "cycles": found.cycles,
+        "counts": fast.counts_of(found, 2, 3),
+        "classes": fast.class_totals(found),
+        "sent": found.items,
+    }
+    invariants.check_depths(MATRIX, RAW, CONFIG, **given)
+    for name, at, change, said in [
+        ("classes", (1, EieClass.WAITING), -50, "classes=-43: must not be negative"),
+        ("classes", (1, EieClass.EMPTY), 1, "classes[1]=25: must add to the cycles, 24"),
+        ("classes", (1, [EieClass.WEIGHT, EieClass.WAITING]), [1, -1], "weight cycles[1]=5: must be one per entry, 4"),
+        ("counts", (1, EieEvent.QUEUE_READS), 1, "queue_reads[1]=3: must be one per broadcast, 2"),
+        ("cycles", (1, 0), 1, "classes[1]=24: must add to the cycles, 26"),
+    ]:
+        wrong = {key: value.copy() for key, value in given.items() if key != "sent"}
+        wrong[name][at] += change
+        with pytest.raises(InvariantError) as error:
+            invariants.check_depths(MATRIX, RAW, CONFIG, **wrong, sent=2)
+        assert str(error.value) == f"broken invariant: {said}; please report this"
+    with pytest.raises(InvariantError, match=r"broadcasts=2: must be the 3 sent"):
+        invariants.check_depths(MATRIX, RAW, CONFIG, **given | {"sent": 3})
+
+
+@pytest.mark.parametrize(
+    ("which", "change", "said"),
+    [
+        ("taken_at", 1, "times=13: must end with the run, 12"),
+        ("taken_at", -1, "times=11: must end with the run, 12"),
+        ("broadcast_at", 1, "times=5: must be after the broadcast of what is taken"),
+    ],
+)
+def test_times_that_do_not_fit_the_run(which, change, said):
+    """The last item is sent in cycle 4, taken in 5, issues in 5 and 6, and the pipeline is empty six cycles later."""
+    times = dict(
+        zip(("broadcast_at", "taken_at"), fast.run(MATRIX, RAW[0], CONFIG, timeline=True).timeline, strict=True)
+    )
+    entries = np.array([[1, 0], [2, 1]])
+    invariants.check_times(**times, entries=entries, cycles=12)
+    times[which][1] += change
+    with pytest.raises(InvariantError) as error:
+        invariants.check_times(**times, entries=entries, cycles=12)
+    assert str(error.value) == f"broken invariant: {said}; please report this"
+
+
+def test_a_run_that_broadcasts_nothing_has_no_times():
+    nothing = np.zeros((0, 2), dtype=np.int64)
+    invariants.check_times(nothing[:, 0], nothing, nothing, 0)
+
+
 def test_one_broadcast_takes_nine_cycles():
     raw = np.array([[3, 0, 0]], dtype=np.int16)
     invariants.bound(MATRIX, raw, CONFIG, np.array([[9]]), most_entries=1)

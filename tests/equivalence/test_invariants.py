@@ -93,7 +93,7 @@ def test_a_deeper_queue_that_is_slower_is_found():
 
 
 @pytest.mark.compiled
-def test_a_sweep_stops_where_its_cycles_are_below_a_bound(monkeypatch):
+def test_a_sweep_stops_where_its_counts_contradict_each_other(monkeypatch):
     totals = fast.totals
 
     def faster(*arguments):
@@ -101,7 +101,7 @@ def test_a_sweep_stops_where_its_cycles_are_below_a_bound(monkeypatch):
         return found._replace(cycles=found.cycles // 2)
 
     monkeypatch.setattr("eie_sim.sweep.eie.fast.totals", faster)
-    with pytest.raises(InvariantError, match=r"^broken invariant: cycles\["):
+    with pytest.raises(InvariantError, match=r"^broken invariant: classes=-\d+: must not be negative"):
         es.sweep.run("alex-7", grid={"queue_depth": [1, 8]}, workers=1)
 
 
@@ -130,7 +130,7 @@ def product_of(seed):
     rng = np.random.default_rng(seed)
     config = es.TensorCoreConfig(n_core=int(rng.integers(1, 4)), dram_bytes_per_cycle=32)
     m, k, n = (int(side) for side in rng.integers(1, 80, 3))
-    pattern = ((1, 1), (2, 4))[seed % 2]
+    pattern = ((1, 1), (2, 4), (1, 4), (4, 16))[seed % 4]
     k = -(-k // 4) * 4
     timing, tile = nm_fast.fewest_cycles(nm_fast.run, m, k, n, pattern, config)
     return (m, k, n, pattern, tile, config), timing
@@ -142,13 +142,8 @@ def test_real_products_break_nothing(seed):
     nm_invariants.check(*arguments, timing)
 
 
-FREE_OF_PRODUCTS = (
-    NmEvent.L2_METADATA_BYTES,  # checked together with L2_BYTES
-    NmEvent.SMEM_BYTES,
-    NmEvent.SMEM_METADATA_BYTES,
-    NmEvent.DRAM_BYTES,
-    NmEvent.DRAM_METADATA_BYTES,
-)
+FREE_OF_PRODUCTS = NmEvent.DRAM_BYTES, NmEvent.DRAM_METADATA_BYTES
+"""At the edges tiles are clipped, so that these are bounded only."""
 
 
 @given(st.integers(0, 10**6), st.sampled_from([event for event in NmEvent if event not in FREE_OF_PRODUCTS]))

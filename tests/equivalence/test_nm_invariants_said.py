@@ -20,11 +20,12 @@ CONFIG = es.TensorCoreConfig(
 )
 PRODUCT = 5, 9, 4, (2, 4), (2, 2), CONFIG
 # Three by two tiles on four cores: two waves, two cores idle. A tile has three steps, each of 2 x 2 x 2 MACs, and moves
-# 2 x 2 kept values and 4 x 2 activations of 2 bytes.
+# 2 x 2 kept values of 2 bytes, with positions of 2 bits, and 4 x 2 activations of 2 bytes. One warp has all of a tile.
 TILES, WAVES, IDLE = 6, 2, 2
 MACS = TILES * 3 * 8
 STORED = TILES * 2 * 2 * 5
-COPIED = TILES * 3 * (2 * 2 + 4 * 2) * 2
+METADATA = TILES * 3 * 2 * 2 * 2 // 8
+COPIED = TILES * 3 * (2 * 2 + 4 * 2) * 2 + METADATA
 # Three groups of 2 values in each of 5 rows, 9 x 4 activations, 5 x 4 outputs.
 LEAST = 5 * 6 * 2 + 9 * 4 * 2 + 5 * 4 * 5
 
@@ -59,9 +60,11 @@ CYCLES = changed().cycles
         ({"operand_selects": MACS + 1}, f"operand_selects={MACS + 1}: must be {MACS}"),
         ({"store_bytes": STORED + 1}, f"store_bytes={STORED + 1}: must be {STORED}"),
         ({"store_bytes": STORED - 1}, f"store_bytes={STORED - 1}: must be {STORED}"),
-        ({"l2_bytes": COPIED, "l2_metadata_bytes": 1}, f"l2_bytes={COPIED - 1}: must be {COPIED} without metadata"),
-        ({"l2_bytes": COPIED + 8, "l2_metadata_bytes": 7}, f"l2_bytes={COPIED + 1}: must be {COPIED} without metadata"),
-        ({"smem_bytes": 7, "smem_metadata_bytes": 8}, "smem_metadata_bytes=8: must be within smem_bytes"),
+        ({"l2_metadata_bytes": METADATA + 1}, f"l2_metadata_bytes={METADATA + 1}: must be {METADATA}"),
+        ({"l2_bytes": COPIED + 1}, f"l2_bytes={COPIED + 1}: must be {COPIED}"),
+        ({"l2_bytes": COPIED - 1}, f"l2_bytes={COPIED - 1}: must be {COPIED}"),
+        ({"smem_metadata_bytes": METADATA - 1}, f"smem_metadata_bytes={METADATA - 1}: must be {METADATA}"),
+        ({"smem_bytes": COPIED - 1}, f"smem_bytes={COPIED - 1}: must be {COPIED}"),
         (
             {"dram_bytes": LEAST, "dram_metadata_bytes": LEAST + 1},
             f"dram_metadata_bytes={LEAST + 1}: must be within dram_bytes",
@@ -85,8 +88,7 @@ def test_a_broken_rule_is_one_line(changes, said):
     "changes",
     [
         {},
-        {"l2_bytes": COPIED, "l2_metadata_bytes": 0},
-        {"smem_bytes": 7, "smem_metadata_bytes": 7},
+        {"l2_bytes": COPIED, "l2_metadata_bytes": METADATA},
         {"dram_bytes": LEAST, "dram_metadata_bytes": LEAST},
         {"busy": dict.fromkeys(IDLE_PARTS, CYCLES)},
         {"cycles": MACS // (4 * 3 * 4), "busy": IDLE_PARTS},  # all that the chip can multiply in so many cycles
@@ -100,6 +102,16 @@ def test_a_core_for_each_tile_but_one_is_idle_where_there_is_one_tile():
     timing = fast.run(2, 4, 2, *PRODUCT[3:])
     assert timing.counts[NmEvent.IDLE_CORES] == CONFIG.n_core - 1
     invariants.check(2, 4, 2, *PRODUCT[3:], timing)
+
+
+def test_warps_beside_each_other_read_the_same_operand_once_each():
+    """Tiles of 8 x 4 in warps of 2 x 2: two read each value of A, four each of B."""
+    config = es.TensorCoreConfig(mma=(2, 2, 2), tiles=((8, 4),), bk=4, wm=2, wn=2)
+    timing = fast.run(8, 4, 4, (1, 4), (8, 4), config)
+    invariants.check(8, 4, 4, (1, 4), (8, 4), config, timing)
+    counts = dict(zip(NmEvent, timing.counts, strict=True))
+    assert counts[NmEvent.SMEM_METADATA_BYTES] == 2 * 8 * 1 * 2 // 8
+    assert counts[NmEvent.SMEM_BYTES] == 2 * (2 * 8 * 1 + 4 * 4 * 4) + 4
 
 
 def test_a_dense_product_selects_no_operands():

@@ -114,6 +114,7 @@ def test_files_are_beside_the_study_and_words_are_presets(study, tmp_path, monke
         ("seed = true\n" + LEAST, "seed=True"),
         ("verify = 1\n" + LEAST, "verify=int"),
         ("store = 1\n" + LEAST, "store=1"),
+        *((f'store = "{place}"\n' + LEAST, f"store={place}: must be within") for place in ("/x", "../x", "a/../../x")),
         ("activation_density = 2\n" + LEAST, "activation_density=2: must be in 0..1"),
         ('activation_density = 0.5\nactivations = "a.npy"\n' + LEAST, "must be left out beside activations"),
         (LEAST + "[search]", "[search] objectives=list"),

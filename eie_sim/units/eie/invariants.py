@@ -1,7 +1,9 @@
 """What must be so in every run, whichever engine ran it: checked always, from the counts alone.
 
 Nothing here computes what an engine computes; each rule sets counts of a result beside each other, or beside a bound
-that no design can beat.
+that no design can beat. The reference engine counts each event where it happens, so every rule can catch it. The fast
+one takes some counts from others, as waiting from the cycles that are left: there what bites is that none is negative,
+and the bounds; `tests/equivalence` sets it beside the other engine.
 """
 
 from __future__ import annotations
@@ -35,22 +37,62 @@ def check(
     cycles : int64[n_vector]; counts : int64[n_pe + 1, len(EieEvent)]; classes : int64[n_pe, len(EieClass)];
     broadcast : int64[3], sent, blocked and lost; the last three summed over the vectors
     """
-    _classes_add_up(int(cycles.sum()), classes)
-    _events_agree(counts, classes, int(broadcast[0]))
-    _rows_hold_the_entries(counts, config)
+    _classes_add_up(classes, np.full(len(classes), cycles.sum()))
+    _events_agree(counts, int(broadcast[0]), config)
+    _entries_take_a_cycle(classes, counts[:-1])
     bound(matrix, activations, config, cycles[None], most_entries=int(counts[:-1, EieEvent.CODEBOOK_READS].max()))
     hold(bool((broadcast >= 0).all()), "broadcast", broadcast.tolist(), "must not be negative")
 
 
-def _classes_add_up(cycles: int, classes: Counts) -> None:
+def check_depths(
+    matrix: EieCounts,
+    activations: NDArray[np.int16],
+    config: EieConfig,
+    *,
+    cycles: Counts,
+    counts: Counts,
+    classes: Counts,
+    sent: int,
+) -> None:
+    """The same of several queue depths, on which counts do not depend.
+
+    cycles : int64[n_depth, n_vector]; counts : int64[n_pe + 1, len(EieEvent)], of all vectors;
+    classes : int64[n_depth, len(EieClass)], of all vectors and PEs; sent : items broadcast to all vectors
+    """
+    _classes_add_up(classes, matrix.n_pe * cycles.sum(axis=1))
+    _events_agree(counts, sent, config)
+    _entries_take_a_cycle(classes, np.broadcast_to(counts.sum(axis=0), (len(classes), len(EieEvent))))
+    bound(matrix, activations, config, cycles, most_entries=int(counts[:-1, EieEvent.CODEBOOK_READS].max()))
+
+
+def check_times(broadcast_at: Counts, taken_at: Counts, entries: NDArray[np.integer], cycles: int) -> None:
+    """Raise InvariantError where times do not end when the run does, int64[n_item] and int64[n_item, n_pe].
+
+    entries : [n_item, n_pe], of each item on each PE
+    """
+    last = int(np.where(entries > 0, taken_at + entries + (DRAIN_CYCLES - 1), 0).max(initial=0))
+    hold(last == cycles, "times", last, f"must end with the run, {cycles}")
+    late = taken_at > broadcast_at[:, None]
+    hold(bool(late.all()), "times", _first(taken_at, ~late), "must be after the broadcast of what is taken")
+
+
+def _classes_add_up(classes: Counts, cycles: Counts) -> None:
     """Each PE is in one class in each cycle."""
     hold(bool((classes >= 0).all()), "classes", int(classes.min()), "must not be negative")
-    totals = classes.sum(axis=1)
-    _hold_everywhere("classes", totals, np.full(len(totals), cycles), "must add to the cycles")
+    _hold_everywhere("classes", classes.sum(axis=1), cycles, "must add to the cycles")
 
 
-def _events_agree(counts: Counts, classes: Counts, sent: int) -> None:
-    """What is pushed is popped, what is visited is a weight or padding, and what is read is written back."""
+def _entries_take_a_cycle(classes: Counts, counts: Counts) -> None:
+    """One cycle of a PE, or of all, is one weight or one padding entry; rows of both are of the same."""
+    for kind, event in ((EieClass.WEIGHT, EieEvent.MACS), (EieClass.PADDING, EieEvent.PADDING_ENTRIES)):
+        _hold_everywhere(f"{kind.name.lower()} cycles", classes[:, kind], counts[:, event], "must be one per entry")
+
+
+def _events_agree(counts: Counts, sent: int, config: EieConfig) -> None:
+    """What is pushed is popped, what is visited is a weight or padding, and what is read is written back.
+
+    Rows of the Spmat SRAM, whose width times reads is its traffic, hold the entries: at most one is read for each.
+    """
     pes, broadcasts = counts[:-1], int(counts[-1, EieEvent.BROADCASTS])
     hold(broadcasts == sent, "broadcasts", broadcasts, f"must be the {sent} sent")
     for event in (EieEvent.QUEUE_WRITES, EieEvent.QUEUE_READS, EieEvent.POINTER_READS):
@@ -59,13 +101,7 @@ def _events_agree(counts: Counts, classes: Counts, sent: int) -> None:
     _hold_everywhere("codebook_reads", pes[:, EieEvent.CODEBOOK_READS], visited, "must be MACs and padding entries")
     for event in (EieEvent.ACCUMULATOR_READS, EieEvent.ACCUMULATOR_WRITES):
         _hold_everywhere(event.name.lower(), pes[:, event], pes[:, EieEvent.MACS], "must be one per MAC")
-    for kind, event in ((EieClass.WEIGHT, EieEvent.MACS), (EieClass.PADDING, EieEvent.PADDING_ENTRIES)):
-        _hold_everywhere(f"{kind.name.lower()} cycles", classes[:, kind], pes[:, event], "must be one per entry")
-
-
-def _rows_hold_the_entries(counts: Counts, config: EieConfig) -> None:
-    """Bytes read are rows times their width: at least what the entries take, at most a row for each."""
-    reads, entries = counts[:-1, EieEvent.SPMAT_READS], counts[:-1, EieEvent.CODEBOOK_READS]
+    reads, entries = pes[:, EieEvent.SPMAT_READS], pes[:, EieEvent.CODEBOOK_READS]
     enough = (reads * config.entries_per_row >= entries) & (reads <= entries)
     rule = f"must be rows of {config.entries_per_row} entries for the entries read"
     hold(bool(enough.all()), "spmat_reads", _first(reads, ~enough), rule)

@@ -162,6 +162,9 @@ def _one_by_one(matrix: EieMatrix, batch: NDArray[np.int16], config: EieConfig, 
         for name in ("counts", "classes", "broadcast"):
             getattr(done, name)[:] += getattr(timing, name)
         if timing.timeline is not None:
+            columns = matrix.items(vector, config.active)
+            entries = matrix.pointers[columns + 1] - matrix.pointers[columns]
+            invariants.check_times(*timing.timeline, entries, timing.cycles)
             done.timelines.append(timing.timeline)
     return done
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from eie_sim.errors import hold
 from eie_sim.result import NmEvent, NmPart, NmTiming
-from eie_sim.units.nm.config import Pattern, TensorCoreConfig
+from eie_sim.units.nm.config import Pattern, TensorCoreConfig, position_bits
 
 
 def check(
@@ -36,22 +36,23 @@ def _bytes_are_accesses(
     config: TensorCoreConfig,
     counts: dict[NmEvent, int],
 ) -> None:
-    """MACs and bytes are those of full tiles times their number; metadata is within; DRAM moves everything once."""
+    """MACs and bytes are those of full tiles times their number, and at least all of A, B and the outputs of DRAM's."""
     (bm, bn), (kept, group), tiles = tile, pattern, counts[NmEvent.TILES]
-    steps = -(-k // config.bk)
+    steps = tiles * -(-k // config.bk)
     of_step = config.bk // group * kept
-    macs = tiles * steps * bm * bn * of_step
+    macs = steps * bm * bn * of_step
     _equal(counts, NmEvent.MACS, macs, f", those of {tiles} full tiles")
     _equal(counts, NmEvent.OPERAND_SELECTS, macs if kept < group else 0)
     _equal(counts, NmEvent.STORE_BYTES, tiles * bm * bn * config.out_bytes)
-    values = tiles * steps * config.elem_bytes * (bm * of_step + config.bk * bn)
-    copied = counts[NmEvent.L2_BYTES] - counts[NmEvent.L2_METADATA_BYTES]
-    hold(copied == values, "l2_bytes", copied, f"must be {values} without metadata")
-    for whole, part in (("SMEM_BYTES", "SMEM_METADATA_BYTES"), ("DRAM_BYTES", "DRAM_METADATA_BYTES")):
-        metadata = counts[NmEvent[part]]
-        hold(metadata <= counts[NmEvent[whole]], part.lower(), metadata, f"must be within {whole.lower()}")
+    a_values, b_values = steps * bm * of_step, steps * config.bk * bn
+    a_reads, b_reads = bn // min(config.wn, bn), bm // min(config.wm, bm)  # by warps side by side
+    for level, of_a, of_b in (("L2", a_values, b_values), ("SMEM", a_values * a_reads, b_values * b_reads)):
+        metadata = -(-of_a * position_bits(pattern) // 8)
+        _equal(counts, NmEvent[f"{level}_METADATA_BYTES"], metadata)
+        _equal(counts, NmEvent[f"{level}_BYTES"], (of_a + of_b) * config.elem_bytes + metadata)
+    metadata, moved = counts[NmEvent.DRAM_METADATA_BYTES], counts[NmEvent.DRAM_BYTES]
+    hold(metadata <= moved, "dram_metadata_bytes", metadata, "must be within dram_bytes")
     least = m * -(-k // group) * kept * config.elem_bytes + k * n * config.elem_bytes + m * n * config.out_bytes
-    moved = counts[NmEvent.DRAM_BYTES]
     hold(moved >= least, "dram_bytes", moved, f"must be at least {least}")
 
 
