@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from eie_sim.errors import InputError
 from eie_sim.quantize import Scales
+from eie_sim.units.eie import counts as counts_module
 from eie_sim.units.eie import matrix as matrix_module
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.matrix import EieMatrix
@@ -162,6 +163,23 @@ def test_float32_weights_are_compared_with_thresholds_in_float32():
     assert EieMatrix.from_dense(w[:, 1:].astype(np.float64), n_pe=1, weight_bits=2).decode().tolist() == [[1, 2, 3]]
 
 
+def test_entries_and_pointers_are_limited(monkeypatch):
+    """4 weights and, with gaps of one bit, a padding entry for each 2 rows of zeros: 3 before the weight in row 6."""
+    w = [[1, 1], [0, 1], *([[0, 0]] * 4), [0, 1]]
+    assert EieMatrix.from_dense(w, n_pe=1, index_bits=1).n_entry == 6
+    monkeypatch.setattr(counts_module, "MAX_ENTRIES", 6)
+    EieMatrix.from_dense(w, n_pe=1, index_bits=1)
+    monkeypatch.setattr(counts_module, "MAX_ENTRIES", 5)
+    with pytest.raises(InputError) as error:
+        EieMatrix.from_dense(w, n_pe=1, index_bits=1)
+    assert str(error.value) == "weights=6 entries: must encode to at most 5 entries"
+    monkeypatch.setattr(counts_module, "MAX_POINTERS", 6)
+    assert EieMatrix.from_dense(np.eye(2), n_pe=2).n_pe == 2
+    with pytest.raises(InputError) as error:
+        EieMatrix.from_dense(np.eye(2), n_pe=3)
+    assert str(error.value) == "n_pe=3: times columns must be at most 6 pointers"
+
+
 def test_a_matrix_is_decoded_up_to_a_limit(monkeypatch):
     encoded = EieMatrix.from_codes(np.eye(2, 3, dtype=np.uint8), BOOK)
     monkeypatch.setattr(matrix_module, "MAX_DENSE", 6)
@@ -210,10 +228,13 @@ def test_weights_on_their_way_into_a_file_are_not_changed():
         (lambda: EieMatrix.from_codes([[1]], [0, np.nan]), "codebook[1]=nan: must be finite"),
         (lambda: EieMatrix.from_codes([[1]], BOOK, bias_codes=[1, 2]), "bias_codes=shape (2,): must be (1,)"),
         (lambda: EieMatrix.from_dense([[1, 2], [3]]), "weights: must be a rectangular array"),
+        (lambda: EieMatrix.from_dense([[1.0]], scales=7), "scales=int: must be Scales"),
+        (lambda: EieMatrix.from_codes([[1]], BOOK, scales="8"), "scales=str: must be Scales"),
     ],
 )
 def test_bad_input_is_one_line_with_field_value_and_rule(make, message):
     with pytest.raises(InputError) as error:
         make()
+    assert str(error.value).startswith(message) or message in ("must be finite", "must hold real numbers")
     assert message in str(error.value)
     assert "\n" not in str(error.value)

@@ -37,6 +37,14 @@ def test_every_memory_is_there_once_and_in_order():
     assert names == ["spmat_sram", "pointer_sram", "pointer_range", "activation_sram", "register_file"]
 
 
+def test_the_memories_of_the_paper():
+    """128 KB of Spmat, 32 KB of pointers and 2 KB of activations (Han et al. 2016, Table II and section V)."""
+    available = [(one.available, one.unit) for one in memories(full(1, 1).counts, EieConfig(n_pe=1))]
+    bits = [128 * 2**13, 32 * 2**13, 2**16, 2 * 2**13, 64 * 16]
+    assert available == [(n, "entries" if n == 2**16 else "bits") for n in bits]
+    assert {type(number) for number, _ in available} == {int}
+
+
 @pytest.mark.parametrize(
     ("entries", "needed", "passes"),
     [(1, 64, 1), (8, 64, 1), (9, 128, 1), (16, 128, 1), (17, 192, 2), (32, 256, 2), (33, 320, 3)],
