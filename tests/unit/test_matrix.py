@@ -163,6 +163,20 @@ def test_float32_weights_are_compared_with_thresholds_in_float32():
     assert EieMatrix.from_dense(w[:, 1:].astype(np.float64), n_pe=1, weight_bits=2).decode().tolist() == [[1, 2, 3]]
 
 
+def test_raw_codebooks_keep_the_other_scales():
+    raw = np.array([0, 7], dtype=np.int16)
+    matrix = EieMatrix.from_codes([[1]], raw, n_pe=1, scales=Scales(activation=3, accumulator=2))
+    assert (matrix.scales, matrix.codebook.tolist()) == (Scales(weight=0, activation=3, accumulator=2), [0.0, 7.0])
+    matrix = EieMatrix.from_codes([[1]], raw, n_pe=1, scales=Scales(weight=2))
+    assert (matrix.scales, matrix.codebook.tolist()) == (Scales(weight=2), [0.0, 1.75])
+
+
+def test_codes_choose_scales_for_activations_too():
+    given = EieMatrix.from_codes([[1]], [0.0, 1.0], n_pe=1, activations=[3.0])
+    assert given.scales == EieMatrix.from_codes([[1]], [0.0, 1.0], n_pe=1).with_scales_for([3.0]).scales
+    assert given.scales.complete
+
+
 def test_entries_and_pointers_are_limited(monkeypatch):
     """4 weights and, with gaps of one bit, a padding entry for each 2 rows of zeros: 3 before the weight in row 6."""
     w = [[1, 1], [0, 1], *([[0, 0]] * 4), [0, 1]]
@@ -229,6 +243,10 @@ def test_weights_on_their_way_into_a_file_are_not_changed():
         (lambda: EieMatrix.from_codes([[1]], BOOK, bias_codes=[1, 2]), "bias_codes=shape (2,): must be (1,)"),
         (lambda: EieMatrix.from_dense([[1, 2], [3]]), "weights: must be a rectangular array"),
         (lambda: EieMatrix.from_dense([[1.0]], scales=7), "scales=int: must be Scales"),
+        (lambda: EieMatrix.from_codes([[1]], [[0, 1], [2]]), "codebook: must be a rectangular array"),
+        (lambda: EieMatrix.from_codes([[1]], BOOK, bias_codes=[16]), "bias_codes=16: must be below"),
+        (lambda: EieMatrix.from_dense([[1.0]], bias=[[1], [2, 3]]), "bias: must be a rectangular array"),
+        (lambda: EieMatrix.from_dense([[1.0]], bias=[np.nan]), "bias[0]=nan: must be finite"),
         (lambda: EieMatrix.from_codes([[1]], BOOK, scales="8"), "scales=str: must be Scales"),
     ],
 )
