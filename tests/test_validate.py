@@ -153,7 +153,11 @@ def test_printed_bars_follow_from_table_4_but_for_the_rows_that_say_so():
 def test_every_measured_product_and_every_published_size_is_a_row():
     products = validate.products()
     assert len(products) == 68
-    assert {row.group for row in products} == {"N:M products, 2:4", "N:M products, dense"}
+    kinds = {"N:M products, 2:4": "calibrated", "N:M products, dense": "validated"}
+    assert {(row.group, row.kind) for row in products} == set(kinds.items())
+    assert all("were chosen with the 2:4 times" in row.note for row in products)
+    assert all(("library changes tiles" in row.note) is (row.kind == "validated") for row in products)
+    assert all(row.source.startswith("VENOM artifact, fig") for row in products)
     sizes = validate.sizes()
     assert len(sizes) == len(tables.rows("deep_compression_layers"))
     assert all(0 < row.published < 100 for row in sizes)
@@ -188,7 +192,8 @@ def test_the_command_prints_every_row_with_error_and_verdict(quick, capsys):
         lines = [line for line in out.splitlines() if f" {row.row} " in line and f" {row.quantity} " in line]
         assert any(f"{100 * row.error:+.1f} %" in line and row.verdict in line for line in lines)
     assert "Fig. 8" in out and "differs" in out and "this is found" in out
-    assert all(f" {note}" in out.replace("\n", " ") for note in {row.note for row in quick})
+    unwrapped = " ".join(out.split())
+    assert all(f"] {note}" in unwrapped for note in {row.note for row in quick})
 
 
 def test_a_summary_has_the_groups_and_no_rows(quick, capsys):

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 VALIDATED, CALIBRATED, DERIVED = KINDS = ("validated", "calibrated", "derived")
 KIND_MEANINGS = {
     VALIDATED: "the simulator could have missed it",
-    CALIBRATED: "a constant of the energy table was chosen for this row",
+    CALIBRATED: "a constant of the model, of the energy table or the design, was chosen with these figures",
     DERIVED: "only arithmetic on other rows, or on what the paper prints",
 }
 AGREES = 0.10
