@@ -8,7 +8,9 @@ from matplotlib.figure import Figure
 import eie_sim as es
 from eie_sim import tables, validate
 from eie_sim.cli import main
+from eie_sim.energy import EnergyTable
 from eie_sim.errors import InputError
+from eie_sim.units.eie.config import EieConfig
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +36,14 @@ def test_a_simulated_alex_7_draws_what_table_2_says(alex_7):
     assert abs(rows["ptr_read"].error) < 0.05
     leakage_mw = rows["total"].simulated - sum(row.simulated for name, row in rows.items() if name != "total")
     assert leakage_mw == pytest.approx(0.04)
+
+
+def test_rows_of_table_2_that_carry_a_chosen_energy_are_calibrated(alex_7):
+    """The clock's energy is chosen for the total, and the modules it is split over carry it."""
+    rows = by_row(validate.energy_table2(alex_7))
+    clocked = {module for module, energy in EnergyTable.for_config(EieConfig()).pe_cycle_pj.items() if energy}
+    assert {name for name, row in rows.items() if row.kind == "calibrated"} == {"spmat_read", "total", *clocked}
+    assert all(row.source == "Table II, at Alex-7" for row in rows.values())
 
 
 def test_alex_7_takes_the_papers_time(alex_7):
@@ -82,10 +92,14 @@ def test_layers_that_do_not_fit_are_marked(all_layers):
 def test_the_other_layers_power_is_shown_beside_the_one_published(all_layers):
     rows = by_row(validate.energy_table2(all_layers))
     assert len(rows) == 6 + 8
-    others = [rows[name] for name in validate.LAYERS if name != "Alex-7"]
+    others_names = [name for name in validate.LAYERS if name != "Alex-7"]
+    others = [rows[name] for name in others_names]
     assert all(row.published == 9.157 and 4 < row.simulated < 15 for row in others)
     assert abs(rows["Alex-6"].error) < 0.02  # the densities of Alex-7
     assert rows["NT-We"].error > 0.2  # one item a cycle: pointer reads dominate
+    assert all(rows[name].source == "Table II, one power for all layers" for name in others_names)
+    assert [name for name in others_names if "could hardly miss" in rows[name].note] == ["Alex-6"]
+    assert "ptr_read draws" in rows["NT-We"].note and "ptr_read draws" not in rows["Alex-6"].note
 
 
 @pytest.mark.slow
