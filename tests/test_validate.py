@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 import eie_sim as es
 from eie_sim import tables, validate
 from eie_sim.cli import main
+from eie_sim.deep_compression import published_record
 from eie_sim.energy import EnergyTable
 from eie_sim.errors import InputError
 from eie_sim.units.eie.config import EieConfig
@@ -175,6 +176,17 @@ def test_every_measured_product_and_every_published_size_is_a_row():
     sizes = validate.sizes()
     assert len(sizes) == len(tables.rows("deep_compression_layers"))
     assert all(0 < row.published < 100 for row in sizes)
+
+
+def test_sizes_that_are_a_closed_formula_or_a_sum_are_derived():
+    records = {f"{one.network} {one.layer}": one for one in published_record()}
+    for row in validate.sizes():
+        record = records[row.row]
+        by_formula = record.n_filler < 0.01 * (record.n_kept + record.n_filler)
+        assert row.kind == ("derived" if by_formula or record.layer == "total" else "validated")
+        assert ("the sum of" in row.note) is (record.layer == "total")
+        assert "before Huffman coding" in row.note
+        assert (f"{record.formula_pct:.2f} % of dense without fillers" in row.note) is (row.verdict == "misses")
 
 
 @pytest.mark.slow

@@ -15,6 +15,9 @@ KIND_MEANINGS = {
 AGREES = 0.10
 """Largest error, as a share, of a row that is said to agree."""
 
+AGREED, MISSES = "agrees", "misses"
+"""Verdicts of validated rows; that of others is their kind."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
@@ -52,7 +55,7 @@ class Comparison:
         """Agrees or misses, for what could have missed; else the kind."""
         if self.kind != VALIDATED:
             return self.kind
-        return "agrees" if abs(self.error) <= AGREES else "misses"
+        return AGREED if abs(self.error) <= AGREES else MISSES
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
