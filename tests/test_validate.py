@@ -1,5 +1,6 @@
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -61,6 +62,48 @@ def test_every_row_says_what_was_simulated_and_why_it_may_differ(alex_7):
         assert row.note
         assert row.error == pytest.approx(row.simulated / row.published - 1)
         assert json.loads(json.dumps(row.to_dict(), allow_nan=False)) == row.to_dict()
+
+
+def percents_off(note):
+    """The errors that a note quotes, as shares."""
+    return [float(found) / 100 for found in re.findall(r"([+-][\d.]+) % off", note)]
+
+
+def follow_from_the_rows_they_name(layers):
+    times = {row.row: row for row in validate.eie_times(layers) if row.quantity == "actual time"}
+    for row in validate.layer_energies(layers):
+        time, power = percents_off(row.note)
+        assert time == pytest.approx(times[row.row].error, abs=1e-3)
+        assert (1 + time) * (1 + power) == pytest.approx(1 + row.error, abs=2e-3)
+    for row in validate.bars(layers):
+        if row.quantity == "speedup":
+            assert percents_off(row.note) == [pytest.approx(times[row.row].error, abs=1e-3)]
+
+
+def test_speedups_and_energies_quote_the_errors_that_they_follow_from(alex_7):
+    follow_from_the_rows_they_name(alex_7)
+    compared = validate.bars(alex_7) + validate.layer_energies(alex_7)
+    assert set(validate.FOLLOWS) == {row.group for row in compared}
+
+
+@pytest.mark.slow
+def test_all_speedups_and_energies_quote_the_errors_that_they_follow_from(all_layers):
+    follow_from_the_rows_they_name(all_layers)
+
+
+@pytest.mark.slow
+def test_worse_balance_is_a_reason_only_where_the_paper_has_worse_balance(all_layers):
+    rows = validate.eie_times(all_layers)
+    for theoretical, actual in zip(rows[::2], rows[1::2], strict=True):
+        assert "trained" not in theoretical.note
+        waits_more = actual.published / theoretical.published > 1.01 * actual.simulated / theoretical.simulated
+        assert ("trained weights" in actual.note) is waits_more
+        assert percents_off(actual.note) == [pytest.approx(theoretical.error, abs=1e-3)]
+    unexplained = [row.row for row in rows if "no reason is known for that much" in row.note]
+    assert unexplained == ["VGG-6", "NT-LSTM"]
+    larger = [row.row for row in rows if "larger than rounding leaves" in row.note]
+    assert larger == ["Alex-8", "VGG-6", "NT-We"]
+    assert ["the same time is printed for" in row.note for row in rows].count(True) == 1
 
 
 def test_layers_are_the_papers():
@@ -152,6 +195,8 @@ def test_arithmetic_is_labelled_so_and_comes_close(alex_7):
     assert rows["area of 64 PEs"].simulated == pytest.approx(64 * 0.638024, rel=1e-3)
     assert rows["peak throughput"].simulated == pytest.approx(102.4)
     assert all(abs(row.error) < 0.05 for row in rows.values())
+    of_design = {name for name, row in rows.items() if row.inputs == "the design alone: 64 PEs at 800 MHz"}
+    assert of_design == {"area of 64 PEs", "peak throughput"}
 
 
 def test_printed_bars_follow_from_table_4_but_for_the_rows_that_say_so():

@@ -14,7 +14,7 @@ from eie_sim.report.record import versions
 from eie_sim.report.text import Screen, rows
 from eie_sim.result import config_hash
 from eie_sim.units.eie.config import EieConfig
-from eie_sim.validate import AGREES, KIND_MEANINGS, Comparison, Study, by_group
+from eie_sim.validate import AGREES, FOLLOWS, KIND_MEANINGS, Comparison, Study, by_group
 
 
 def validation_record(compared: Sequence[Comparison], rerun: Sequence[Study], *, seed: int) -> Record:
@@ -27,6 +27,7 @@ def validation_record(compared: Sequence[Comparison], rerun: Sequence[Study], *,
         "versions": versions(),
         "agrees_within": AGREES,
         "kinds": dict(KIND_MEANINGS),
+        "follows": {group: rule for group, rule in FOLLOWS.items() if group in order},
         "rows": [one.to_dict() for one in compared],
         "groups": [group._asdict() for group in by_group(compared)],
         "studies": [study._asdict() | {"rows": len(study.rows)} for study in rerun],
@@ -118,12 +119,13 @@ def studies_table(record: Record) -> Table:
 
 
 def validation_lines(record: Record, *, notes: bool = True) -> list[str]:
-    """What kinds and verdicts mean, what was simulated, and the notes."""
+    """What kinds and verdicts mean, which groups follow from others, what was simulated, and the notes."""
     lines = [f"{kind}: {meaning}" for kind, meaning in record["kinds"].items()]
     lines.append(
         f"agrees: error of at most {100 * record['agrees_within']:g} %; seed {record['seed']}; "
         f"config {record['config_hash']}"
     )
+    lines += [f"{group}: {rule}" for group, rule in record["follows"].items()]
     if notes:
         lines += ["", *(f"[{at}] {note}" for at, note in enumerate(_notes(record), start=1)), ""]
         for inputs in dict.fromkeys(r["inputs"] for r in record["rows"]):
