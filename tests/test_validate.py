@@ -13,6 +13,7 @@ from eie_sim.deep_compression import published_record
 from eie_sim.energy import EnergyTable
 from eie_sim.errors import InputError
 from eie_sim.units.eie.config import EieConfig
+from eie_sim.units.eie.counts import counted
 
 
 @pytest.fixture(scope="module")
@@ -243,6 +244,46 @@ def test_the_studies_say_what_was_found_from_their_own_rows():
     depth_1 = [row for row in found["8"].rows if row["queue_depth"] == 1]
     idle = [row["waiting_cycles"] / (64 * row["cycles"] - row["drain_cycles"]) for row in depth_1]
     assert f"idle {100 * sum(idle) / 9:.0f} % at 1" in found["8"].found
+    assert all(bool(study.why) is not study.holds for study in found.values())
+    energy = EnergyTable.for_config(EieConfig(spmat_width_bits=512)).energy_pj["spmat_reads"]
+    dearer = energy / EnergyTable.for_config(EieConfig()).energy_pj["spmat_reads"]
+    assert f"takes {dearer:.1f} times the energy" in found["9"].why
+    for study in found.values():
+        assert json.loads(json.dumps(study.to_dict(), allow_nan=False)) == study.to_dict()
+        assert all(study.varies in row and len(row) == 9 for row in study.to_dict()["rows"])
+
+
+def idle_share(entries, depth, *, slot_kept):
+    """Share of PE-cycles without work, drain left out. entries : int[item, PE]; slot_kept : until the item is done."""
+    busy = np.maximum(entries, 1)
+    taken, done = np.zeros_like(busy), np.zeros_like(busy)
+    sent, ready = -1, np.zeros(entries.shape[1], dtype=int)
+    for item in range(len(busy)):
+        freed = done[item - depth] if slot_kept else taken[item - depth]
+        sent = sent + 1 if item < depth else max(sent + 1, 1 + freed.max())
+        taken[item] = np.maximum(sent + 1, ready)
+        ready = taken[item] + busy[item]
+        done[item] = ready - 1
+    return 1 - busy.sum() / (ready.max() * busy.shape[1])
+
+
+@pytest.mark.slow
+def test_a_slot_kept_until_its_item_is_done_idles_about_half_the_cycles_at_one_entry():
+    """What the reason of Fig. 8 says, on the paper's layers."""
+    shares = {(depth, kept): [] for depth in (1, 8) for kept in (False, True)}
+    for name in validate.LAYERS:
+        layer = es.load(name.lower()).layers[0]
+        column, row = np.nonzero(layer.weights.T)
+        starts = np.searchsorted(column, np.arange(layer.n_in + 1))
+        counts = counted(
+            starts, row.astype(np.int32), layer.weights.shape, n_pe=64, weight_bits=4, index_bits=4, has_bias=False
+        )
+        entries = np.diff(counts.pointers, axis=0)[np.flatnonzero(layer.activations)]
+        for (depth, kept), found in shares.items():
+            found.append(idle_share(entries, depth, slot_kept=kept))
+    mean = {setting: np.mean(found) for setting, found in shares.items()}
+    assert 0.2 < mean[1, False] < 0.4 < mean[1, True] < 0.6
+    assert abs(mean[8, True] - mean[8, False]) < 0.01
 
 
 @pytest.fixture
@@ -250,7 +291,7 @@ def quick(monkeypatch, alex_7):
     """The command on one layer, and on one study of it."""
     rows = [*validate.energy_table2(alex_7), *validate.eie_times(alex_7), *validate.bars(alex_7), *validate.products()]
     swept = es.sweep.run("alex-7", grid={"queue_depth": [1, 8]}, workers=1).rows
-    studies = [validate.Study("8", "queue_depth", "little is gained", "this is found", False, swept)]
+    studies = [validate.Study("8", "queue_depth", "little is gained", "this is found", False, swept, "for this reason")]
     monkeypatch.setattr(validate, "everything", lambda seed, progress: rows)
     monkeypatch.setattr(validate, "studies", lambda seed, progress: studies)
     return rows
@@ -263,6 +304,7 @@ def test_the_command_prints_every_row_with_error_and_verdict(quick, capsys):
         lines = [line for line in out.splitlines() if f" {row.row} " in line and f" {row.quantity} " in line]
         assert any(f"{100 * row.error:+.1f} %" in line and row.verdict in line for line in lines)
     assert "Fig. 8" in out and "differs" in out and "this is found" in out
+    assert "Fig. 8 differs: for this reason" in out
     unwrapped = " ".join(out.split())
     assert all(f"] {note}" in unwrapped for note in {row.note for row in quick})
 
@@ -280,7 +322,9 @@ def test_as_json_and_as_a_figure(quick, capsys, tmp_path):
     record = json.loads(capsys.readouterr().out)
     assert len(record["rows"]) == len(quick)
     assert {"seed", "config_hash", "versions", "groups", "studies"} <= record.keys()
-    assert record["studies"][0]["holds"] is False
+    (study,) = record["studies"]
+    assert study["holds"] is False
+    assert [(row["layer"], row["queue_depth"]) for row in study["rows"]] == [("alex-7", 1), ("alex-7", 8)]
     assert (tmp_path / "v.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
@@ -30,7 +32,7 @@ def validation_record(compared: Sequence[Comparison], rerun: Sequence[Study], *,
         "follows": {group: rule for group, rule in FOLLOWS.items() if group in order},
         "rows": [one.to_dict() for one in compared],
         "groups": [group._asdict() for group in by_group(compared)],
-        "studies": [study._asdict() | {"rows": len(study.rows)} for study in rerun],
+        "studies": [study.to_dict() for study in rerun],
     }
 
 
@@ -126,6 +128,7 @@ def validation_lines(record: Record, *, notes: bool = True) -> list[str]:
         f"config {record['config_hash']}"
     )
     lines += [f"{group}: {rule}" for group, rule in record["follows"].items()]
+    lines += [f"Fig. {one['figure']} differs: {one['why']}" for one in record["studies"] if one["why"]]
     if notes:
         lines += ["", *(f"[{at}] {note}" for at, note in enumerate(_notes(record), start=1)), ""]
         for inputs in dict.fromkeys(r["inputs"] for r in record["rows"]):
@@ -155,14 +158,20 @@ def draw_validation(compared: Sequence[Comparison], rerun: Sequence[Study], path
     from matplotlib.figure import Figure
 
     hashed = config_hash("eie", EieConfig().to_dict())
-    drawn = Figure(figsize=(15, 11), layout="constrained")
-    panels = drawn.subplots(2, 2).ravel()
-    figures.parity(compared, panels[0], config_hash=hashed)
-    drawings = {"8": figures.balance, "9": figures.widths, "11": figures.scaling}
-    shown = [study for study in rerun if study.figure in drawings]
-    for axes, study in zip(panels[1:], shown, strict=False):
-        title = f"Fig. {study.figure}{', 12 and 13' if study.figure == '11' else ''} of the paper, rerun"
-        drawings[study.figure](list(study.rows), axes, title=title)
-    for axes in panels[1 + len(shown) :]:
-        axes.axis("off")
+    drawn = Figure(figsize=(20, 11), layout="constrained")
+    places = drawn.subplot_mosaic([["rows", "rows", "8"], ["9", "11", "13"]])
+    figures.parity(compared, places["rows"], config_hash=hashed)
+    drawings: dict[str, Callable[..., Any]] = {
+        "8": figures.balance,
+        "9": figures.widths,
+        "11": figures.scaling,
+        "13": partial(figures.balance, by="n_pe"),
+    }
+    swept = {study.figure: list(study.rows) for study in rerun}
+    for figure, draw in drawings.items():
+        if figure in swept:
+            named = "Figs 11 and 12" if figure == "11" else f"Fig. {figure}"
+            draw(swept[figure], places[figure], title=f"{named} of the paper, rerun")
+        else:
+            places[figure].axis("off")
     write_figure(drawn, path)
