@@ -244,6 +244,12 @@ def test_the_studies_say_what_was_found_from_their_own_rows():
     depth_1 = [row for row in found["8"].rows if row["queue_depth"] == 1]
     idle = [row["waiting_cycles"] / (64 * row["cycles"] - row["drain_cycles"]) for row in depth_1]
     assert f"idle {100 * sum(idle) / 9:.0f} % at 1" in found["8"].found
+    shares = {}
+    for row in sorted(found["13"].rows, key=lambda row: row["n_pe"]):
+        waiting = row["waiting_cycles"] / (row["n_pe"] * row["cycles"] - row["drain_cycles"])
+        shares.setdefault(row["layer"], []).append(1 - waiting)
+    rising = {name for name, own in shares.items() if np.diff(own).max() > 0}
+    assert {name for name in shares if name in found["13"].found} == rising
     assert all(bool(study.why) is not study.holds for study in found.values())
     energy = EnergyTable.for_config(EieConfig(spmat_width_bits=512)).energy_pj["spmat_reads"]
     dearer = energy / EnergyTable.for_config(EieConfig()).energy_pj["spmat_reads"]

@@ -139,7 +139,7 @@ def validation_lines(record: Record, *, notes: bool = True) -> list[str]:
     return lines
 
 
-FEW = 8
+FEW = 12
 """Most rows that are named one by one."""
 
 

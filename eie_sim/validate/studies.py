@@ -135,14 +135,28 @@ def _speedups(rows: Rows) -> Study:
 
 def _padding(rows: Rows) -> Study:
     shares = [_mean(rows, _padding_share, n_pe=n_pe) for n_pe in sorted({row["n_pe"] for row in rows})]
-    found = f"padding of entries issued {100 * shares[0]:.0f} % with one PE, {100 * shares[-1]:.1f} % with 256"
+    found = (
+        f"padding of entries issued {100 * shares[0]:.0f} % with one PE, {100 * shares[-1]:.1f} % with 256 (means of "
+        "the layers)"
+    )
     return Study("12", "n_pe", "padding falls as PEs are added", found, _falls(shares), rows)
 
 
 def _balance(rows: Rows) -> Study:
     balance = [_mean(rows, _working, n_pe=n_pe) for n_pe in sorted({row["n_pe"] for row in rows})]
-    found = f"PE-cycles not waiting {100 * balance[0]:.0f} % with one PE, {100 * balance[-1]:.0f} % with 256"
+    found = (
+        f"PE-cycles not waiting {100 * balance[0]:.0f} % with one PE, {100 * balance[-1]:.0f} % with 256 (means of the "
+        "layers)"
+    )
+    rising = [layer for layer in dict.fromkeys(row["layer"] for row in rows) if not _falls(_over_pes(rows, layer))]
+    found += f"; not at every step on {', '.join(rising)}" if rising else ""
     return Study("13", "n_pe", "load balance worsens as PEs are added", found, _falls(balance), rows)
+
+
+def _over_pes(rows: Rows, layer: str) -> list[float]:
+    """PE-cycles not lost to waiting of a layer, from the fewest PEs on."""
+    own = sorted((row for row in rows if row["layer"] == layer), key=lambda row: int(row["n_pe"]))
+    return [_working(row) for row in own]
 
 
 def _working(row: dict[str, Any]) -> float:
