@@ -14,6 +14,7 @@ from eie_sim.energy import EnergyTable
 from eie_sim.errors import InputError
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.counts import counted
+from eie_sim.validate.studies import spmat_energy_nj
 
 
 @pytest.fixture(scope="module")
@@ -273,23 +274,44 @@ def idle_share(entries, depth, *, slot_kept):
     return 1 - busy.sum() / (ready.max() * busy.shape[1])
 
 
-@pytest.mark.slow
-def test_a_slot_kept_until_its_item_is_done_idles_about_half_the_cycles_at_one_entry():
-    """What the reason of Fig. 8 says, on the paper's layers."""
-    shares = {(depth, kept): [] for depth in (1, 8) for kept in (False, True)}
+@pytest.fixture(scope="module")
+def all_pointers():
+    """Of the active columns of the paper's layers: where they start and end in each PE's entries, int[item, PE]."""
+    found = []
     for name in validate.LAYERS:
         layer = es.load(name.lower()).layers[0]
         column, row = np.nonzero(layer.weights.T)
-        starts = np.searchsorted(column, np.arange(layer.n_in + 1))
         counts = counted(
-            starts, row.astype(np.int32), layer.weights.shape, n_pe=64, weight_bits=4, index_bits=4, has_bias=False
-        )
-        entries = np.diff(counts.pointers, axis=0)[np.flatnonzero(layer.activations)]
-        for (depth, kept), found in shares.items():
-            found.append(idle_share(entries, depth, slot_kept=kept))
-    mean = {setting: np.mean(found) for setting, found in shares.items()}
+            np.searchsorted(column, np.arange(layer.n_in + 1)), row.astype(np.int32), layer.weights.shape,
+            n_pe=64, weight_bits=4, index_bits=4, has_bias=False,
+        )  # fmt: skip
+        active = np.flatnonzero(layer.activations)
+        found.append((counts.pointers[active], counts.pointers[active + 1]))
+    return found
+
+
+@pytest.mark.slow
+def test_a_slot_kept_until_its_item_is_done_idles_about_half_the_cycles_at_one_entry(all_pointers):
+    """What the reason of Fig. 8 says, on the paper's layers."""
+    mean = {
+        (depth, kept): np.mean([idle_share(end - start, depth, slot_kept=kept) for start, end in all_pointers])
+        for depth in (1, 8)
+        for kept in (False, True)
+    }
     assert 0.2 < mean[1, False] < 0.4 < mean[1, True] < 0.6
     assert abs(mean[8, True] - mean[8, False]) < 0.01
+
+
+@pytest.mark.slow
+def test_rows_read_anew_for_every_item_take_more_energy_beyond_64_bits(all_pointers):
+    """What the reason of Fig. 9 says: reads of a width are the rows that each item's entries lie in."""
+    energy = {}
+    for width in (32, 64, 128, 256, 512):
+        one_nj = spmat_energy_nj({"spmat_width_bits": width, "spmat_reads": 1})
+        held = width // 8
+        rows = [np.where(end > start, (end - 1) // held - start // held + 1, 0).sum() for start, end in all_pointers]
+        energy[width] = one_nj * np.mean(rows)
+    assert energy[32] < energy[64] < energy[128] < energy[256] < energy[512]
 
 
 @pytest.fixture

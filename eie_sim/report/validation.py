@@ -128,7 +128,9 @@ def validation_lines(record: Record, *, notes: bool = True) -> list[str]:
         f"config {record['config_hash']}"
     )
     lines += [f"{group}: {rule}" for group, rule in record["follows"].items()]
-    lines += [f"Fig. {one['figure']} differs: {one['why']}" for one in record["studies"] if one["why"]]
+    for one in record["studies"]:
+        if not one["holds"]:
+            lines.append(f"Fig. {one['figure']} differs: {one['why'] or 'no reason known'}")
     if notes:
         lines += ["", *(f"[{at}] {note}" for at, note in enumerate(_notes(record), start=1)), ""]
         for inputs in dict.fromkeys(r["inputs"] for r in record["rows"]):

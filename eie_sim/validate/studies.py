@@ -36,9 +36,14 @@ SHOWN = ("layer", "cycles", *CLASSES, "spmat_reads")
 """Columns of a study's rows that a record keeps, beside the axis: all that is judged."""
 
 SLOT_KEPT = (
-    "the text does not say when a slot of a queue is free again: here an item leaves its queue when its PE starts on "
-    "it, so that a queue of one entry holds an item beside the one in work; with the slot kept until the item is done, "
-    f"about half would be idle at 1, and little would change at {DESIGN_DEPTH}"
+    "section IV has a PE process the item at the head of its queue, here it takes the item out, so that a queue of one "
+    "entry holds an item beside the one in work; with the slot kept until the item is done, about half would be idle "
+    f"at 1, and little would change at {DESIGN_DEPTH}"
+)
+
+READ_ANEW = (
+    f"were a row read anew for every item, the energy would rise with each doubling beyond {DESIGN_WIDTH} bits, and be "
+    "least at 32"
 )
 
 
@@ -110,9 +115,8 @@ def _widths(rows: Rows) -> Study:
     says = f"wider rows are read less often, and the energy of all reads is least at {DESIGN_WIDTH} bits"
     dearer = energy[best] / reads[best] * reads[DESIGN_WIDTH] / energy[DESIGN_WIDTH]
     why = (
-        f"{best} bits are read {reads[DESIGN_WIDTH] / reads[best]:.1f} times less often than {DESIGN_WIDTH}, while "
-        f"CACTI 7's read takes {dearer:.1f} times the energy; the paper's energies of a read are a curve, not printed "
-        "as numbers"
+        f"a row stays latched from item to item, so that {best} bits are read {reads[DESIGN_WIDTH] / reads[best]:.1f} "
+        f"times less often than {DESIGN_WIDTH}, while CACTI 7's read takes {dearer:.1f} times the energy; {READ_ANEW}"
     )
     as_said = best == DESIGN_WIDTH
     return Study("9", "spmat_width_bits", says, found, falls and as_said, rows, why="" if as_said else why)
