@@ -5,6 +5,7 @@ import json
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import eie_sim.tables
@@ -12,7 +13,7 @@ from eie_sim import simulate_gemm
 from eie_sim.report.nm import choice_lines, gemm_record
 from eie_sim.units.nm.config import PRESETS, TensorCoreConfig
 from eie_sim.units.nm.provenance import CHOSEN, DATA_SHEET, PROVENANCE
-from eie_sim.validate_nm import choices, dense_note, gemm_times, summaries
+from eie_sim.validate_nm import calibration_note, choices, dense_note, gemm_times, summaries
 
 FIELDS = [field.name for field in fields(TensorCoreConfig)]
 GPUS = ("rtx3090", "a100-sxm", "h100-sxm")
@@ -80,6 +81,26 @@ def test_the_reason_of_the_changed_launch_has_the_errors_of_now(compared, before
         two_of_four = by_pattern(rows)["2:4"]
         assert f"{100 * two_of_four.mean_error:.2f} %" in reason
         assert f"{100 * two_of_four.worst_error:.2f} %" in reason
+
+
+def test_the_reason_of_the_clock_has_the_slope_of_the_measured_times(compared):
+    """More K takes as many more cycles on the model; the clock at which they take the measured time."""
+    fig9 = [one for one in compared if (one.figure, one.pattern) == ("fig9", "2:4")]
+    k = [one.k for one in fig9]
+    cycles = np.polyfit(k, [one.simulated_ms * 1395 for one in fig9], 1)[0]
+    asked_mhz = cycles / np.polyfit(k, [one.measured_ms for one in fig9], 1)[0]
+    clock = PROVENANCE["rtx3090"]["clock_mhz"]
+    assert clock.kind == CHOSEN
+    assert f"{asked_mhz:.0f} MHz" in clock.reason
+
+
+def test_clocks_of_gpus_are_chosen_among_published_ones():
+    assert {PROVENANCE[name]["clock_mhz"].kind for name in GPUS} == {CHOSEN}
+
+
+def test_the_note_of_calibration_counts_what_is_distinct(compared):
+    values = {one.simulated_ms for one in compared if one.pattern == "2:4"}
+    assert f"34 rows of a pattern are {len(values)} distinct simulated values" in calibration_note(compared)
 
 
 def test_the_dense_note_has_the_fall_of_the_measured_throughput(compared):

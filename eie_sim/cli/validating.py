@@ -80,12 +80,20 @@ def _deep_compression(seed: int, json: bool) -> int:
 
 def _nm(seed: int, json: bool) -> int:
     from eie_sim.report.nm import choice_lines, gemm_record, gemm_table, summary_lines
-    from eie_sim.validate_nm import NOT_MEASURED, PRESET, choices, dense_note, gemm_times, summaries
+    from eie_sim.validate_nm import (
+        NOT_MEASURED,
+        PRESET,
+        calibration_note,
+        choices,
+        dense_note,
+        gemm_times,
+        summaries,
+    )
 
     if seed != 0:
         raise InputError(f"seed={seed}: must be left out for nm, where nothing is random")
     compared = gemm_times()
-    notes = (dense_note(compared), NOT_MEASURED)
+    notes = (calibration_note(compared), dense_note(compared), NOT_MEASURED)
     record = gemm_record(compared, summaries(compared), choices(), preset=PRESET, notes=notes)
     if json:
         print_json(record)

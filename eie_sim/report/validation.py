@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
@@ -14,7 +16,7 @@ from eie_sim.report.record import versions
 from eie_sim.report.text import Screen, rows
 from eie_sim.result import config_hash
 from eie_sim.units.eie.config import EieConfig
-from eie_sim.validate import AGREES, KIND_MEANINGS, Comparison, Study, by_group
+from eie_sim.validate import AGREES, FOLLOWS, KIND_MEANINGS, Comparison, Study, by_group
 
 
 def validation_record(compared: Sequence[Comparison], rerun: Sequence[Study], *, seed: int) -> Record:
@@ -27,9 +29,10 @@ def validation_record(compared: Sequence[Comparison], rerun: Sequence[Study], *,
         "versions": versions(),
         "agrees_within": AGREES,
         "kinds": dict(KIND_MEANINGS),
+        "follows": {group: rule for group, rule in FOLLOWS.items() if group in order},
         "rows": [one.to_dict() for one in compared],
         "groups": [group._asdict() for group in by_group(compared)],
-        "studies": [study._asdict() | {"rows": len(study.rows)} for study in rerun],
+        "studies": [study.to_dict() for study in rerun],
     }
 
 
@@ -118,12 +121,16 @@ def studies_table(record: Record) -> Table:
 
 
 def validation_lines(record: Record, *, notes: bool = True) -> list[str]:
-    """What kinds and verdicts mean, what was simulated, and the notes."""
+    """What kinds and verdicts mean, which groups follow from others, what was simulated, and the notes."""
     lines = [f"{kind}: {meaning}" for kind, meaning in record["kinds"].items()]
     lines.append(
         f"agrees: error of at most {100 * record['agrees_within']:g} %; seed {record['seed']}; "
         f"config {record['config_hash']}"
     )
+    lines += [f"{group}: {rule}" for group, rule in record["follows"].items()]
+    for one in record["studies"]:
+        if not one["holds"]:
+            lines.append(f"Fig. {one['figure']} differs: {one['why'] or 'no reason known'}")
     if notes:
         lines += ["", *(f"[{at}] {note}" for at, note in enumerate(_notes(record), start=1)), ""]
         for inputs in dict.fromkeys(r["inputs"] for r in record["rows"]):
@@ -134,7 +141,7 @@ def validation_lines(record: Record, *, notes: bool = True) -> list[str]:
     return lines
 
 
-FEW = 8
+FEW = 12
 """Most rows that are named one by one."""
 
 
@@ -153,14 +160,20 @@ def draw_validation(compared: Sequence[Comparison], rerun: Sequence[Study], path
     from matplotlib.figure import Figure
 
     hashed = config_hash("eie", EieConfig().to_dict())
-    drawn = Figure(figsize=(15, 11), layout="constrained")
-    panels = drawn.subplots(2, 2).ravel()
-    figures.parity(compared, panels[0], config_hash=hashed)
-    drawings = {"8": figures.balance, "9": figures.widths, "11": figures.scaling}
-    shown = [study for study in rerun if study.figure in drawings]
-    for axes, study in zip(panels[1:], shown, strict=False):
-        title = f"Fig. {study.figure}{', 12 and 13' if study.figure == '11' else ''} of the paper, rerun"
-        drawings[study.figure](list(study.rows), axes, title=title)
-    for axes in panels[1 + len(shown) :]:
-        axes.axis("off")
+    drawn = Figure(figsize=(20, 11), layout="constrained")
+    places = drawn.subplot_mosaic([["rows", "rows", "8"], ["9", "11", "13"]])
+    figures.parity(compared, places["rows"], config_hash=hashed)
+    drawings: dict[str, Callable[..., Any]] = {
+        "8": figures.balance,
+        "9": figures.widths,
+        "11": figures.scaling,
+        "13": partial(figures.balance, by="n_pe"),
+    }
+    swept = {study.figure: list(study.rows) for study in rerun}
+    for figure, draw in drawings.items():
+        if figure in swept:
+            named = "Figs 11 and 12" if figure == "11" else f"Fig. {figure}"
+            draw(swept[figure], places[figure], title=f"{named} of the paper, rerun")
+        else:
+            places[figure].axis("off")
     write_figure(drawn, path)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from eie_sim.validate.eie import (
+    FOLLOWS,
     LAYERS,
     LayerResult,
     bars,
@@ -26,6 +27,7 @@ from eie_sim.validate.studies import Study, studies
 
 __all__ = [
     "AGREES",
+    "FOLLOWS",
     "KIND_MEANINGS",
     "LAYERS",
     "Comparison",

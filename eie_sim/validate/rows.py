@@ -9,11 +9,14 @@ from typing import Any, NamedTuple
 VALIDATED, CALIBRATED, DERIVED = KINDS = ("validated", "calibrated", "derived")
 KIND_MEANINGS = {
     VALIDATED: "the simulator could have missed it",
-    CALIBRATED: "a constant of the energy table was chosen for this row",
+    CALIBRATED: "a constant of the model, of the energy table or the design, was chosen with these figures",
     DERIVED: "only arithmetic on other rows, or on what the paper prints",
 }
 AGREES = 0.10
 """Largest error, as a share, of a row that is said to agree."""
+
+AGREED, MISSES = "agrees", "misses"
+"""Verdicts of validated rows; that of others is their kind."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +55,7 @@ class Comparison:
         """Agrees or misses, for what could have missed; else the kind."""
         if self.kind != VALIDATED:
             return self.kind
-        return "agrees" if abs(self.error) <= AGREES else "misses"
+        return AGREED if abs(self.error) <= AGREES else MISSES
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

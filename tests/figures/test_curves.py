@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 import eie_sim as es
+from eie_sim.errors import InputError
 from eie_sim.prune.sensitivity import Point
 from eie_sim.report.figures.curves import _crossings
 from eie_sim.report.figures.style import UNFIT_NOTE
@@ -97,6 +98,19 @@ def test_balance_is_the_share_that_does_not_wait(axes, designs):
     for row, share in zip(own, y, strict=True):
         total = row["cycles"] * 64 - row["drain_cycles"]
         assert share == pytest.approx(100 * (total - row["waiting_cycles"]) / total)
+
+
+def test_balance_against_pes_is_the_share_that_does_not_wait_as_well(axes, designs):
+    own = of(designs, unit="eie", queue_depth=4, density=0.5)
+    es.figures.balance(own, axes, by="n_pe")
+    x, y = line(axes, "not waiting")
+    assert x.tolist() == [row["n_pe"] for row in own]
+    for row, share in zip(own, y, strict=True):
+        total = row["cycles"] * row["n_pe"] - row["drain_cycles"]
+        assert share == pytest.approx(100 * (total - row["waiting_cycles"]) / total)
+    assert axes.get_xlabel() == "PEs"
+    with pytest.raises(InputError, match=r"^by=index_bits: unknown"):
+        es.figures.balance(own, axes, by="index_bits")
 
 
 def test_scaling_is_cycles_over_those_of_the_fewest_pes(axes, designs):

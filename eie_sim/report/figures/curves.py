@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.errors import require_all, require_type
+from eie_sim.errors import require_all, require_type, unknown
 from eie_sim.prune.sensitivity import Point
 from eie_sim.report.figures.rows import Row, Series, as_rows, hash_of, series_of, split_units
 from eie_sim.report.figures.style import (
@@ -37,6 +37,10 @@ BESIDE = (((6, 6), "left"), ((-6, -24), "right"), ((6, 30), "left"))
 DASHES = ("--", "-.", (0, (7, 1.5, 1, 1.5, 1, 1.5)), (0, (2, 1)))
 SHADES = (INK, GREY, DARK)
 """Of level lines, in order: together 12 kinds, of which no two look alike."""
+
+
+BALANCED_OVER = {"queue_depth": ("queue depth", "queue depth, entries"), "n_pe": ("PEs", "PEs")}
+"""Axes of `balance`: in titles, and at the axis."""
 
 
 class Crossing(NamedTuple):
@@ -132,34 +136,42 @@ def balance(
     found: Any,
     axes: Axes | None = None,
     *,
+    by: str = "queue_depth",
     config_hash: str | None = None,
-    title: str = "Load balance against queue depth",
+    title: str | None = None,
 ) -> Axes:
-    """Load balance against queue depth: PE-cycles not lost to waiting, a curve for each layer and design.
+    """Load balance against queue depth or PEs: PE-cycles not lost to waiting, a curve for each layer and design.
 
-    found : a Sweep, or its rows, of EIE. Solid: busy over busy and waiting PE-cycles, drain left out, as Fig. 8 of Han
-        et al. 2016 has it. Dashed: mean over max busy PE, which no queue changes.
+    found : a Sweep, or its rows, of EIE. Solid: busy over busy and waiting PE-cycles, drain left out, as Figs 8 and 13
+        of Han et al. 2016 have it. Dashed: mean over max busy PE, which no queue changes.
+    by : the axis, `queue_depth` or `n_pe`
+
+    Raises InputError for another axis.
     """
+    if by not in tuple(BALANCED_OVER):
+        raise unknown("by", by, BALANCED_OVER)
+    over, unit = BALANCED_OVER[by]
+    title = f"Load balance against {over}" if title is None else title
     rows = as_rows(found)
     axes = on(axes)
     curves, _ = split_units(rows)
     if not curves:
         return nothing(axes, "no points of EIE", title=title)
-    for at, series in enumerate(series_of(curves, "queue_depth")):
-        x, style = _column(series.rows, "queue_depth"), line_style(at)
+    for at, series in enumerate(series_of(curves, by)):
+        x, style = _column(series.rows, by), line_style(at)
         working = sum(_column(series.rows, f"{name}_cycles") for name in ("weight", "padding", "empty"))
         waiting = _column(series.rows, "waiting_cycles")
         _line(axes, x, 100 * _share(working, working + waiting), series, style, f"not waiting{series.named}")
         axes.plot(x, 100 * _column(series.rows, "load_balance"), color=style["color"], linestyle="--", linewidth=1)
     axes.plot([], [], color=INK, linestyle="--", linewidth=1, label="mean over max busy PE")
     axes.set_xscale("log", base=2)
-    plain_ticks(axes.xaxis, [row["queue_depth"] for row in curves])
+    plain_ticks(axes.xaxis, [row[by] for row in curves])
     axes.set_ylim(0, 102)
     axes.grid(alpha=0.25)
     return finish(
         axes,
         title=title,
-        xlabel="queue depth, entries",
+        xlabel=unit,
         ylabel="share of PE-cycles, %",
         config_hash=hash_of(rows, config_hash),
     )
