@@ -172,8 +172,16 @@ def test_the_busiest_pe_may_be_any():
         of_entry = [EieEvent.MACS, EieEvent.CODEBOOK_READS, EieEvent.ACCUMULATOR_READS, EieEvent.ACCUMULATOR_WRITES]
         arrays["counts"][pe, of_entry] = entries
         arrays["counts"][pe, EieEvent.SPMAT_READS] = entries
-    with pytest.raises(InvariantError, match=r"cycles\[0\]=10: must hold the entries of the busiest PE, 11;"):
+    said = r"cycles\[0\]=10: must hold the entries of the busiest PE, 11;"
+    with pytest.raises(InvariantError, match=said):
         invariants.check(MATRIX, RAW, CONFIG, **arrays)
+    of_depth = {
+        "cycles": arrays["cycles"][None],
+        "counts": arrays["counts"],
+        "classes": arrays["classes"].sum(axis=0)[None],
+    }
+    with pytest.raises(InvariantError, match=said):
+        invariants.check_depths(MATRIX, RAW, CONFIG, **of_depth, sent=2)
 
 
 @pytest.mark.parametrize("active", ["positive", "nonzero"])

@@ -8,6 +8,7 @@ import re
 import struct
 import warnings
 import zipfile
+from copy import deepcopy
 
 from mutations import NESTED
 
@@ -113,14 +114,14 @@ def changed(rng, value):
 def changed_once(rng, value):
     paths = list(places(value))
     if not paths:
-        return rng.choice(VALUES)
+        return deepcopy(rng.choice(VALUES))
     *way, last = rng.choice(paths)
     inside = value
     for name in way:
         inside = inside[name]
     how = rng.random()
     if how < 0.75:
-        inside[last] = rng.choice(VALUES)
+        inside[last] = deepcopy(rng.choice(VALUES))  # which later changes may be made in
     elif how < 0.85:
         del inside[last]
     elif isinstance(inside, dict):

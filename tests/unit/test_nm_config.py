@@ -46,6 +46,7 @@ def test_a_rate_is_an_exact_rational_above_0(name):
         ("1/3", Fraction(1, 3)),
         (Fraction(1, 2**64), Fraction(1, 2**64)),
         ("1e-12", Fraction(1, 10**12)),
+        ("6e-20", Fraction(6, 10**20)),  # 2**-64 is 5.4e-20
         (np.int64(7), 7),
     ):
         found = getattr(TensorCoreConfig(**{name: value}), name)
