@@ -131,14 +131,17 @@ def _beside(folder: Path, named: str | None) -> str | None:
 
 def _within_folder(folder: Path, named: str | None) -> str | None:
     """Where a study is written to: never elsewhere, whoever wrote the study."""
-    path = Path(named or "")
-    inside = not path.anchor and ".." not in path.parts
+    if named is None:
+        return None
+    place = os.path.realpath(folder / named)  # links are followed
+    inside = ".." not in Path(named).parts and Path(place).is_relative_to(os.path.realpath(folder))
     require(inside, "store", _said(named), "must be within the study's folder; only --store may name another")
-    return _beside(folder, named)
+    return str(folder / named)
 
 
 def _word(key: str, value: Any) -> str:
-    require(isinstance(value, str) and value != "", key, _said(value), "must be text, not empty")
+    ok = isinstance(value, str) and value != "" and value.isprintable()
+    require(ok, key, _said(value), "must be text, not empty, on one line")
     return str(value)
 
 

@@ -211,12 +211,19 @@ def test_an_svg_for_a_page_has_text_and_no_id_without_use(axes, result):
         ("figure.gif", "must end in .png, .svg"),
         ("figure", "must end in .png, .svg"),
         ("missing/figure.png", "must be in an existing folder"),
+        ("a" * 300 + ".png", "cannot be written (File name too long)"),
     ],
 )
 def test_bad_paths_are_refused_and_nothing_is_written(path, said, axes, tmp_path):
     with pytest.raises(es.InputError, match=f"^figure=.*: {re.escape(said)}$"):
         es.figures.save(axes, tmp_path / path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_only_read_is_refused_before_anything_is_drawn(axes, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(es.InputError, match=r"^figure=.*: must be in a folder that can be written to$"):
+        es.figures.save(axes, tmp_path / "figure.png")
 
 
 def test_what_is_no_axes_is_refused(result):

@@ -76,6 +76,27 @@ def test_what_is_left_out_has_its_default(study):
     assert study(LEAST + '[search]\nobjectives = ["cycles"]')["search"] == {"objectives": ("cycles",), "trials": None}
 
 
+@pytest.mark.skipif(not hasattr(os, "symlink"), reason="links as POSIX has them")
+def test_a_link_leads_no_study_out_of_its_folder(study, tmp_path):
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    (inner / "out").symlink_to(tmp_path)
+    (inner / "link.jsonl").symlink_to(tmp_path / "new.jsonl")
+    (inner / "beside.jsonl").symlink_to(inner / "other.jsonl")
+    for store, leads_out in [
+        ("link.jsonl", True),
+        ("out/new.jsonl", True),
+        ("beside.jsonl", False),
+        ("a.jsonl", False),
+    ]:
+        (inner / "a.toml").write_text(f'store = "{store}"\n{LEAST}')
+        if leads_out:
+            with pytest.raises(InputError, match=f"store={store}: must be within the study's folder"):
+                read_study(inner / "a.toml")
+        else:
+            assert read_study(inner / "a.toml")["store"] == str(inner / store)
+
+
 def test_files_are_beside_the_study_and_words_are_presets(study, tmp_path, monkeypatch):
     for named, expected in [
         ("alex-7", "alex-7"),
@@ -114,6 +135,7 @@ def test_files_are_beside_the_study_and_words_are_presets(study, tmp_path, monke
         ("seed = true\n" + LEAST, "seed=True"),
         ("verify = 1\n" + LEAST, "verify=int"),
         ("store = 1\n" + LEAST, "store=1"),
+        ('store = "a\\nb"\n' + LEAST, "store='a\\nb': must be text, not empty, on one line"),
         *((f'store = "{place}"\n' + LEAST, f"store={place}: must be within") for place in ("/x", "../x", "a/../../x")),
         ("activation_density = 2\n" + LEAST, "activation_density=2: must be in 0..1"),
         ('activation_density = 0.5\nactivations = "a.npy"\n' + LEAST, "must be left out beside activations"),

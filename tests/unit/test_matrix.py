@@ -163,6 +163,17 @@ def test_float32_weights_are_compared_with_thresholds_in_float32():
     assert EieMatrix.from_dense(w[:, 1:].astype(np.float64), n_pe=1, weight_bits=2).decode().tolist() == [[1, 2, 3]]
 
 
+def test_every_other_row_and_column_of_an_array_is_a_matrix_too():
+    w = np.arange(24.0).reshape(4, 6)
+    matrix = EieMatrix.from_dense(w[::2, ::2], n_pe=1)
+    assert matrix.codebook[matrix.decode()].tolist() == [[0.0, 2.0, 4.0], [12.0, 14.0, 16.0]]
+
+
+@pytest.mark.parametrize("largest", [np.float64(2.0**100), np.float16(65504)])
+def test_weights_reach_the_largest_magnitude(largest):
+    assert EieMatrix.from_dense(np.array([[largest, -largest]]), n_pe=1).n_weight == 2
+
+
 def test_raw_codebooks_keep_the_other_scales():
     raw = np.array([0, 7], dtype=np.int16)
     matrix = EieMatrix.from_codes([[1]], raw, n_pe=1, scales=Scales(activation=3, accumulator=2))

@@ -163,7 +163,8 @@ def _stack(
     every = -(-len(names) // MOST_WRITTEN)
     places = np.arange(len(names))[::-1]
     rows = [f"{named(name)}\n({UNFIT})" if name in unfit else named(name) for name in names]
-    per_point = max(sum(own.values()) for own in parts.values()) / _longest_points(axes, rows)
+    longest = max(sum(own.values()) for own in parts.values())
+    per_point = max(longest / _longest_points(axes, rows), np.finfo(float).tiny)
     filled = np.zeros(len(names))
     drawn = by_colour(part for own in parts.values() for part, value in own.items() if value)
     for part in drawn:

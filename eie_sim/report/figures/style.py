@@ -7,6 +7,7 @@ and greys for what is no work; parts of a kind, such as weights read and weights
 from __future__ import annotations
 
 import io
+import os
 import re
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eie_sim.errors import InputError, require, require_type
+from eie_sim.errors import InputError, refused, require, require_type
 from eie_sim.result import config_hash as hash_parts
 from eie_sim.whole import as_path, write_whole
 
@@ -306,11 +307,15 @@ def ink_on(colour: str) -> str:
 
 
 def require_file(field: str, path: Any, suffixes: Sequence[str] = SUFFIXES) -> Path:
-    """The path, where a figure can be written. Raises InputError for another suffix or a missing folder."""
+    """The path, where a figure can be written. Raises InputError for another suffix or no folder to write to."""
     found = as_path(field, path)
     require(found.suffix.lower() in suffixes, field, found, f"must end in {', '.join(suffixes)}")
-    require(found.parent.is_dir(), field, found, "must be in an existing folder")
-    require(not found.is_dir(), field, found, "must not be a folder")
+    try:
+        require(found.parent.is_dir(), field, found, "must be in an existing folder")
+        require(not found.is_dir(), field, found, "must not be a folder")
+    except OSError as error:
+        raise refused(field, found, f"cannot be written ({error.strerror})") from None
+    require(os.access(found.parent, os.W_OK), field, found, "must be in a folder that can be written to")
     return found
 
 
