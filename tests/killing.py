@@ -5,7 +5,6 @@ import random
 import shutil
 import signal
 import sys
-import time
 from pathlib import Path
 
 import eie_sim as es
@@ -18,7 +17,7 @@ from eie_sim.report.trace import write_trace
 
 KILLS = 50
 WRITES = 4
-"""So many may be done at most until a kill, which comes at any moment from the first on."""
+"""So many may be done at most until a kill, which comes at any call or return from the first on."""
 
 network = es.load("hand-8x8")
 RUNS = [es.run_network(network, es.EieConfig(n_pe=n_pe)) for n_pe in (2, 4)]
@@ -50,38 +49,46 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if not path.name.startswith(".")}
 
 
+def each_call(act):
+    """Do something at every call and return, of C functions too: moments that, unlike a clock's, no load moves."""
+    sys.setprofile(lambda *_: act())
+
+
 def written(write, folder, version):
-    """The files of one version, and how long they took."""
+    """The files of one version, and how many calls and returns they took."""
     folder.mkdir()
-    start = time.perf_counter()
+    calls = []
+    each_call(lambda: calls.append(1))
     write(folder, version)
-    return contents(folder), time.perf_counter() - start
+    sys.setprofile(None)
+    return contents(folder), len(calls)
 
 
-def killed(write, folder, seconds):
-    """Write one version after the other into a folder, in a process that is killed after a while."""
+def killed(write, folder, at_call):
+    """Write one version after the other into a folder, in a process that is killed after so many calls and returns."""
     child = os.fork()
     if child == 0:
+        left = iter(range(at_call))
+        each_call(lambda: next(left, None) is None and os.kill(os.getpid(), signal.SIGKILL))
         while True:
             write(folder, 1)
             write(folder, 0)
-    time.sleep(seconds)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status), status
 
 
 def kill_often(kind, folder, chance):
     """Exit, saying so, where a kill leaves anything but a whole old or a whole new file."""
     folder.mkdir()
     write = WRITERS[kind]
-    (old, _), (new, seconds) = written(write, folder / "old", 0), written(write, folder / "new", 1)
+    (old, _), (new, calls) = written(write, folder / "old", 0), written(write, folder / "new", 1)
     assert old.keys() == new.keys()
     assert all(old[name] != new[name] for name in old)
     seen = set()
     for at in range(KILLS):
         place = folder / f"killed-{at:02}"
         shutil.copytree(folder / "old", place)
-        killed(write, place, chance.uniform(0, WRITES * seconds))
+        killed(write, place, chance.randrange(WRITES * calls))
         found = contents(place)
         if found.keys() != old.keys():
             sys.exit(f"{kind}, kill {at}: {sorted(found)} in place of {sorted(old)}")
