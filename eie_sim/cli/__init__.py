@@ -48,13 +48,14 @@ def commands() -> App:
 def _answered(arguments: list[str] | None) -> int:
     from cyclopts import CycloptsError
 
+    from eie_sim.cli.words import said
     from eie_sim.errors import InputError, InvariantError
 
     try:
         code: int = commands()(arguments, exit_on_error=False, print_error=False, result_action="return_value") or 0
         sys.stdout.flush()  # so that a reader that went away is noticed here, and not when Python ends
     except (CycloptsError, InputError) as error:
-        return _fail(str(error))
+        return _fail(said(error))
     except InvariantError as error:
         streams.say(f"error: {error}")
         return EXIT_DIFFERS

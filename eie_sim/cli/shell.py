@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
-from cyclopts import App, Group, Parameter, Token, convert
+from cyclopts import App, CoercionError, Group, Parameter, Token, convert
 
 import eie_sim
 from eie_sim.cli.streams import plain
@@ -33,9 +33,9 @@ def _converted(kind: Any, tokens: Sequence[Token]) -> Any:
     kinds = (kind, *get_args(kind))  # of Path | None both
     for token in tokens:
         if Path in kinds and not token.value:
-            raise ValueError("must be a path, not empty.")
+            raise CoercionError(token=token, target_type=Path)
         if int in kinds and "." in token.value:
-            raise ValueError(f'unable to convert "{token.value}" into int.')
+            raise CoercionError(token=token, target_type=int)
     return convert(kind, tokens)
 
 

@@ -32,7 +32,7 @@ def test_as_json(ask):
         (["--patterns", "2/4"], "patterns=2/4: must be as 2:4, N kept of M"),
         (["--patterns", "5:4"], "n_keep=5: must be at most m_group=4"),
         (["--patterns", "0:4"], "n_keep=0: must be an integer >= 1"),
-        (["--batches", "1.5"], "unable to convert"),
+        (["--batches", "1.5"], "batches=1.5: must be an integer"),
         (["--batches", "0"], "batches=0: must be an integer"),
         (["--densities", "2"], "must be in 0..1"),
         (["--layer", "fc9"], "layer=fc9: unknown"),

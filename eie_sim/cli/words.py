@@ -1,0 +1,35 @@
+"""What the parser could not read, said in the words of every other error: field=value: rule."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, get_args, get_origin
+
+from cyclopts import CoercionError
+
+from eie_sim.errors import refused
+
+RULES = {
+    bool: "must be true or false",
+    int: "must be an integer",
+    float: "must be a number",
+    Path: "must be a path, not empty",
+}
+
+
+def said(error: Exception) -> str:
+    """One line about `error`; where a word is at fault, with the name its value has in the library."""
+    if not isinstance(error, CoercionError) or error.token is None or error.argument is None:
+        return str(error)
+    rule = _rule(error.target_type)
+    field = error.argument.name.lstrip("-").replace("-", "_").lower()
+    return str(error) if rule is None else str(refused(field, error.token.value, rule))
+
+
+def _rule(kind: object) -> str | None:
+    """What a word for a parameter of this type must be, or for one of the types of a union or tuple."""
+    if get_origin(kind) is Literal:
+        *most, last = get_args(kind)
+        return f"must be {', '.join(most)} or {last}"
+    kinds = (kind, *get_args(kind))
+    return next((rule for known, rule in RULES.items() if known in kinds), None)
