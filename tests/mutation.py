@@ -22,7 +22,7 @@ EXPLAINED = Path(__file__).with_name("mutants.toml")
 AIM = 0.95
 KILLED = {"killed", "timeout", "segfault", "caught by type check"}
 MUTATED = ["eie_sim/units", "eie_sim/fixed.py", "eie_sim/quantize.py"]
-TESTS = ["tests/unit", "tests/equivalence", "tests/test_notebook_tables.py", "tests/test_energy.py"]
+TESTS = ["tests/unit", "tests/equivalence", "tests/test_notebook_tables.py", "tests/energy"]
 COPIED = ["eie_sim", "models", "traces", "tests", "README.md", "pyproject.toml"]
 SETTINGS = f"""
 [tool.mutmut]

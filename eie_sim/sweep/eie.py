@@ -11,6 +11,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from eie_sim.energy import EnergyTable
 from eie_sim.energy.area import area
@@ -65,10 +66,15 @@ _OF_DEPTH = "".join(
 
 
 class _Layer(NamedTuple):
-    """A layer of the group: its counts, and what the engine found."""
+    """A layer of the group: its counts, and what the engine found.
+
+    events : int64[len(EieEvent)], of all depths the same; classes : int64[n_depth, len(EieClass)], of all PEs
+    """
 
     counts: EieCounts
     found: fast.Totals
+    events: NDArray[np.int64]
+    classes: NDArray[np.int64]
 
 
 class _Shared(NamedTuple):
@@ -152,16 +158,17 @@ class EieFigures:
             raw, accuracy = inputs.raw[name], inputs.accuracy
             raw = raw if point.vector is None else raw[point.vector : point.vector + 1]
             found = fast.totals(counts, raw, config, np.array(depths, dtype=np.int64))
+            events, classes = fast.counts_of(found, counts.n_pe, counts.n_out), fast.class_totals(found)
             invariants.check_depths(
                 counts,
                 raw,
                 config,
                 cycles=found.cycles,
-                counts=fast.counts_of(found, counts.n_pe, counts.n_out),
-                classes=fast.class_totals(found),
+                counts=events,
+                classes=classes,
                 sent=found.items,
             )
-            layers.append(_Layer(counts, found))
+            layers.append(_Layer(counts, found, events.sum(axis=0), classes))
             dense_macs += counts.n_out * counts.n_in * len(raw)
         return _added_up(layers, depths, dense_macs, accuracy, None if encoded_of is None else True)
 
@@ -195,9 +202,7 @@ def _sliced(depths: list[int], steps: float) -> Iterator[list[int]]:
 def _added_up(
     layers: list[_Layer], depths: Sequence[int], dense_macs: int, accuracy: float | None, verified: bool | None
 ) -> _Shared:
-    events = sum(
-        fast.counts_of(each.found, each.counts.n_pe, each.counts.n_out).sum(axis=0) for each in layers
-    ).tolist()
+    events = np.sum([each.events for each in layers], axis=0).tolist()
     named = {event.name.lower(): count for event, count in zip(EieEvent, events, strict=True)}
     busy = [each.found.sums[0] for each in layers]
     most = sum(int(entries.max()) for entries in busy)
@@ -206,7 +211,7 @@ def _added_up(
         layers=layers,
         depths={depth: at for at, depth in enumerate(depths)},
         cycles=sum(each.found.cycles.sum(axis=1) for each in layers).tolist(),
-        classes=np.sum([fast.class_totals(each.found) for each in layers], axis=0).tolist(),
+        classes=np.sum([each.classes for each in layers], axis=0).tolist(),
         blocked=np.sum([each.found.blocked for each in layers], axis=0).tolist(),
         events=named,
         figures={
@@ -230,7 +235,7 @@ def _added_up(
 def _weight_density(layers: list[_Layer]) -> float:
     """A bias is one more column, whose weights are among the entries of the last column of pointers."""
     kept = total = 0
-    for counts, _ in layers:
+    for counts in (each.counts for each in layers):
         kept += counts.n_weight
         if counts.has_bias:
             entries = counts.pointers[-1] - counts.pointers[-2]

@@ -2,31 +2,19 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 import pytest
+from tiny_chip import TINY
 
 import eie_sim as es
 from eie_sim.errors import InputError
 from eie_sim.result import NmEvent
 from eie_sim.units.nm import fast, reference, unit
 
-CONFIG = es.TensorCoreConfig(
-    n_core=2,
-    macs_per_cycle=4,
-    mma=(2, 2, 2),
-    tiles=((2, 2),),
-    bk=4,
-    wm=2,
-    wn=2,
-    smem_bytes_per_cycle=8,
-    l2_bytes_per_cycle=4,
-    l2_latency=3,
-    store_bytes_per_cycle=2,
-    mma_latency=1,
-    launch=10,
-)
+CONFIG = replace(TINY, n_core=2)
 WEIGHTS = np.array([[1, 0, 0, 2], [0, 3, 0, 0], [0, 0, 0, 4], [5, 6, 0, 0], [0, 0, 7, 8]], dtype=np.float16)
 
 # Three tiles of 2 x 2 on two cores are two waves, the last with one idle core. A tile has one step. Its copy of 8 bytes
