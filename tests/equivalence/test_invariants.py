@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
+from nm_strategies import NmCase, nm_cases
+from strategies import cases
 
 import eie_sim as es
 from eie_sim.errors import InvariantError
@@ -33,10 +35,10 @@ def run_of(seed, n_pe=3, queue_depth=2):
     return matrix.counts, raw, config, arrays
 
 
-@given(st.integers(0, 10**6), st.integers(1, 7), st.integers(1, 4))
-def test_real_runs_break_nothing(seed, n_pe, queue_depth):
-    matrix, raw, config, arrays = run_of(seed, n_pe, queue_depth)
-    invariants.check(matrix, raw, config, **arrays)
+@given(cases())
+def test_real_runs_break_nothing(case):
+    es.simulate(case.matrix, case.activations, case.config)
+    es.simulate(case.matrix, case.activations[None].repeat(2, axis=0), case.config)
 
 
 @given(st.integers(0, 10**6), st.data())
@@ -126,50 +128,43 @@ def test_a_fault_stops_the_command_with_one_line_and_exit_code_1(monkeypatch, ca
     assert err.startswith("error: broken invariant: classes")
 
 
-def product_of(seed):
-    rng = np.random.default_rng(seed)
-    config = es.TensorCoreConfig(n_core=int(rng.integers(1, 4)), dram_bytes_per_cycle=32)
-    m, k, n = (int(side) for side in rng.integers(1, 80, 3))
-    pattern = ((1, 1), (2, 4), (1, 4), (4, 16))[seed % 4]
-    k = -(-k // 4) * 4
-    timing, tile = nm_fast.fewest_cycles(nm_fast.run, m, k, n, pattern, config)
-    return (m, k, n, pattern, tile, config), timing
+HALF_A_BYTE = NmCase(1, 8, 1, (2, 4), (1, 1), es.TensorCoreConfig(tiles=((1, 1),), bk=4))
+"""Positions of each of its two steps: two whole bytes are copied, and one is read."""
 
 
-@given(st.integers(0, 10**6))
-def test_real_products_break_nothing(seed):
-    arguments, timing = product_of(seed)
-    nm_invariants.check(*arguments, timing)
+@given(nm_cases())
+@example(HALF_A_BYTE)
+def test_real_products_break_nothing(case):
+    nm_invariants.check(*case.arguments, nm_fast.run(*case.arguments))
 
 
 FREE_OF_PRODUCTS = NmEvent.DRAM_BYTES, NmEvent.DRAM_METADATA_BYTES
 """At the edges tiles are clipped, so that these are bounded only."""
 
 
-@given(st.integers(0, 10**6), st.sampled_from([event for event in NmEvent if event not in FREE_OF_PRODUCTS]))
-def test_a_count_of_a_product_that_is_off_by_one_is_found(seed, event):
-    arguments, timing = product_of(seed)
+@given(nm_cases(), st.sampled_from([event for event in NmEvent if event not in FREE_OF_PRODUCTS]))
+def test_a_count_of_a_product_that_is_off_by_one_is_found(case, event):
+    timing = nm_fast.run(*case.arguments)
     for step in (-1, 1):
         counts = tuple(count + step * (at == event) for at, count in enumerate(timing.counts))
         with pytest.raises(InvariantError, match=r"^broken invariant: "):
-            nm_invariants.check(*arguments, timing._replace(counts=counts))
+            nm_invariants.check(*case.arguments, timing._replace(counts=counts))
 
 
-@given(st.integers(0, 10**6), st.sampled_from(list(NmPart)))
-def test_a_part_that_is_busy_for_longer_than_the_product_takes_is_found(seed, part):
-    arguments, timing = product_of(seed)
+@given(nm_cases(), st.sampled_from(list(NmPart)))
+def test_a_part_that_is_busy_for_longer_than_the_product_takes_is_found(case, part):
+    timing = nm_fast.run(*case.arguments)
     busy = tuple(timing.cycles + 1 if at == part else cycles for at, cycles in enumerate(timing.busy))
     with pytest.raises(InvariantError, match=f"^broken invariant: busy {part.name.lower()}"):
-        nm_invariants.check(*arguments, timing._replace(busy=busy))
+        nm_invariants.check(*case.arguments, timing._replace(busy=busy))
 
 
-@given(st.integers(0, 10**6))
-def test_more_macs_than_the_cores_can_do_and_fewer_bytes_than_there_are_are_found(seed):
-    arguments, timing = product_of(seed)
+@given(nm_cases())
+def test_more_macs_than_the_cores_can_do_and_fewer_bytes_than_there_are_are_found(case):
+    timing = nm_fast.run(*case.arguments)
     with pytest.raises(InvariantError):
-        nm_invariants.check(*arguments, timing._replace(cycles=0, busy=(0,) * len(NmPart)))
-    m, _, n = arguments[:3]
+        nm_invariants.check(*case.arguments, timing._replace(cycles=0, busy=(0,) * len(NmPart)))
     counts = list(timing.counts)
-    counts[NmEvent.DRAM_METADATA_BYTES], counts[NmEvent.DRAM_BYTES] = 0, 2 * m * n
+    counts[NmEvent.DRAM_METADATA_BYTES] = counts[NmEvent.DRAM_BYTES] = 0
     with pytest.raises(InvariantError, match="dram_bytes"):
-        nm_invariants.check(*arguments, timing._replace(counts=tuple(counts)))
+        nm_invariants.check(*case.arguments, timing._replace(counts=tuple(counts)))

@@ -44,12 +44,14 @@ def _bytes_are_accesses(
     _equal(counts, NmEvent.MACS, macs, f", those of {tiles} full tiles")
     _equal(counts, NmEvent.OPERAND_SELECTS, macs if kept < group else 0)
     _equal(counts, NmEvent.STORE_BYTES, tiles * bm * bn * config.out_bytes)
-    a_values, b_values = steps * bm * of_step, steps * config.bk * bn
+    bits = position_bits(pattern)
     a_reads, b_reads = bn // min(config.wn, bn), bm // min(config.wm, bm)  # by warps side by side
-    for level, of_a, of_b in (("L2", a_values, b_values), ("SMEM", a_values * a_reads, b_values * b_reads)):
-        metadata = -(-of_a * position_bits(pattern) // 8)
+    copied = steps * -(-bm * of_step * bits // 8)  # whole bytes in every copy
+    read = -(-steps * a_reads * bm * of_step * bits // 8)
+    for level, a_times, b_times, metadata in (("L2", 1, 1, copied), ("SMEM", a_reads, b_reads, read)):
+        values = steps * (a_times * bm * of_step + b_times * config.bk * bn)
         _equal(counts, NmEvent[f"{level}_METADATA_BYTES"], metadata)
-        _equal(counts, NmEvent[f"{level}_BYTES"], (of_a + of_b) * config.elem_bytes + metadata)
+        _equal(counts, NmEvent[f"{level}_BYTES"], values * config.elem_bytes + metadata)
     metadata, moved = counts[NmEvent.DRAM_METADATA_BYTES], counts[NmEvent.DRAM_BYTES]
     hold(metadata <= moved, "dram_metadata_bytes", metadata, "must be within dram_bytes")
     least = m * -(-k // group) * kept * config.elem_bytes + k * n * config.elem_bytes + m * n * config.out_bytes
