@@ -21,15 +21,12 @@ from eie_sim.pruning.measure import inputs_of, weights_of
 from eie_sim.units.nm.config import DENSE, Pattern, TensorCoreConfig, said
 from eie_sim.workload import Network
 
-__all__ = ["BATCHES", "DENSITIES", "DRAM_BYTES_PER_CYCLE", "Candidate", "Figures", "compare"]
+__all__ = ["BATCHES", "DENSITIES", "Candidate", "Figures", "compare"]
 
 Progress = Callable[[str], None]
 
 BATCHES = (1, 8, 64, 256)
 DENSITIES = (0.5, 0.25, 0.1)
-DRAM = "lpddr4"
-DRAM_BYTES_PER_CYCLE = 32
-"""Of a design without DRAM, for the figures with it: 25.6 GB/s at 800 MHz, what LPDDR4 gives on 64 bits."""
 
 
 def compare(
@@ -67,9 +64,7 @@ def compare(
         require(isinstance(shape, (list, tuple)) and len(shape) == 2, "patterns", shape, "must be pairs, N kept of M")
         config.runs_as(*shape)  # refuses what is no pattern
     whole, network = network, _layer_of(network, layer)
-    chip = config
-    if config.dram_bytes_per_cycle is None:
-        chip = replace(config, dram_bytes_per_cycle=DRAM_BYTES_PER_CYCLE, dram=DRAM)
+    chip = tensor_core.with_dram(config)
     batches, rows = list(dict.fromkeys(batches)), []
     for shape in dict.fromkeys([DENSE, *((int(n), int(m)) for n, m in patterns)]):
         progress(f"{said(shape)}: pruning and checking the product")

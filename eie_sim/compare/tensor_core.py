@@ -25,6 +25,10 @@ CHECKED_VECTORS = 8
 RESIDENT_BYTES_PER_CYCLE = 2**20
 """Of the L2 port where weights are in shared memory already: nothing waits for it."""
 
+DRAM = "lpddr4"
+DRAM_BYTES_PER_CYCLE = 32
+"""Of a design without DRAM, for the figures with it: 25.6 GB/s at 800 MHz, what LPDDR4 gives on 64 bits."""
+
 COPIES = ("l2_bytes", "l2_metadata_bytes")
 """Events that do not take place then."""
 
@@ -38,6 +42,13 @@ def resident(config: TensorCoreConfig) -> TensorCoreConfig:
         l2_bytes_per_cycle=RESIDENT_BYTES_PER_CYCLE,
         l2_latency=0,
     )
+
+
+def with_dram(config: TensorCoreConfig) -> TensorCoreConfig:
+    """The chip, with LPDDR4 where it has no DRAM."""
+    if config.dram_bytes_per_cycle is not None:
+        return config
+    return replace(config, dram_bytes_per_cycle=DRAM_BYTES_PER_CYCLE, dram=DRAM)
 
 
 def packed(whole: Network, network: Network, config: TensorCoreConfig, shape: Pattern) -> tuple[Candidate, Arrays]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 
 from rich.table import Table
 
 from eie_sim.compare import Figures
 from eie_sim.compare.eie import as_large_as
+from eie_sim.compare.tensor_core import resident, with_dram
 from eie_sim.report import figures
 from eie_sim.report.figures.style import drawing, named, require_file, write_figure
 from eie_sim.report.network import Record, percent
@@ -26,7 +28,11 @@ CLOSE = 0.01
 def comparison_record(
     figures: Sequence[Figures], network: Network, config: TensorCoreConfig, *, preset: str, layer: str | None
 ) -> Record:
-    """The comparison with its provenance, and the fastest of each batch."""
+    """The comparison with its provenance, and the fastest of each batch.
+
+    config : the chip as asked for; config_sram, config_dram : the chips that the figures from SRAM and DRAM are of
+    config_eie : of each array
+    """
     design, arrays = config.to_dict(), as_large_as(config)
     found = [one.to_dict() for one in figures]
     return {
@@ -45,6 +51,9 @@ def comparison_record(
         "macs_per_cycle": config.n_core * config.tc_per_core * config.macs_per_cycle,
         "config": design,
         "config_hash": config_hash("nm", design),
+        "config_sram": resident(config).to_dict(),
+        "config_dram": with_dram(config).to_dict(),
+        "config_eie": arrays.design.to_dict(),
         "versions": versions(),
         "rows": found,
         "fastest": [_fastest(found, batch) for batch in dict.fromkeys(row["batch"] for row in found)],
@@ -114,15 +123,17 @@ def _both(sram: str, dram: str) -> str:
 
 def comparison_lines(record: Record) -> list[str]:
     """What was compared, and which is fastest when."""
-    config = record["config"]
-    dram = config["dram_bytes_per_cycle"] or "32 (LPDDR4)"
+    config, far = record["config"], record["config_dram"]
+    rate = float(Fraction(far["dram_bytes_per_cycle"]))
+    dram = f"{rate:,.4g}" + ("" if config["dram"] == far["dram"] else f" ({far['dram'].upper()})")
     layer = "" if record["layer"] is None else f"/{record['layer']}"
     lines = [
         f"{record['network']}{layer}: {record['source']}",
         *(f"{name}: weights {source}" for name, source in record["weights"].items()),
         f"{record['preset']}, and EIE of {record['eie_arrays']} x {record['eie_pes']} PEs: "
         f"{record['macs_per_cycle']:,} MACs a cycle each, {config['clock_mhz']:g} MHz, {config['node_nm']} nm; "
-        f"DRAM {dram} bytes a cycle; seed {record['seed']}; config {record['config_hash']}",
+        f"DRAM {dram} bytes a cycle; seed {record['seed']}; "
+        f"config {record['config_hash']}",
         "SRAM: all weights where they are used, in EIE's PEs or the cores' shared memories. DRAM: read by EIE once a "
         "batch; by the cores through L2, once a wave of tiles, as their model has it",
         "accuracy: of the stored weights, pruned by magnitude and not trained again, inputs in floats. MACs used: of "

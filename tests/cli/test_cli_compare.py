@@ -1,8 +1,11 @@
 """compare, as a person types it."""
 
 import json
+from itertools import product
 
 import pytest
+
+import eie_sim as es
 
 QUICK = ["--layer", "fc3", "--patterns", "2:4", "--densities", "0.25", "--batches", "1", "8"]
 
@@ -23,6 +26,20 @@ def test_as_json(ask):
     record = json.loads(out)
     assert {"seed", "config_hash", "rows", "fastest"} <= record.keys()
     assert [row["name"] for row in record["rows"]] == 2 * ["dense", "2:4", "EIE 25 %"]
+
+
+def test_its_chips_give_its_cycles(ask_json):
+    record = ask_json("compare", "digits-mlp", *QUICK)
+    n_out, n_in = es.load("digits-mlp").layer("fc3").layers[0].weights.shape
+    patterns = {"dense": (1, 1), "2:4": (2, 4)}
+    on_tensor_cores = [row for row in record["rows"] if row["unit"] != "eie"]
+    assert len(on_tensor_cores) == 4
+    for row, (chip, cycles) in product(on_tensor_cores, [("config_sram", "cycles"), ("config_dram", "cycles_dram")]):
+        n_keep, m_group = patterns[row["name"]]
+        config = es.TensorCoreConfig(**record[chip])
+        timed = es.simulate_gemm(n_out, n_in, row["batch"], config, n_keep=n_keep, m_group=m_group)
+        assert timed.cycles == row[cycles]
+    assert es.EieConfig(**record["config_eie"]).n_pe == record["eie_pes"]
 
 
 @pytest.mark.parametrize(
