@@ -23,7 +23,7 @@ def test_reference_and_fast_return_the_same(case):
 
 
 @pytest.mark.parametrize("name", PRESETS)
-@pytest.mark.parametrize(("m", "k", "n"), [(300, 770, 20), (64, 5000, 1)])
+@pytest.mark.parametrize(("m", "k", "n"), [(300, 330, 20), (64, 5000, 1)])
 @pytest.mark.compiled
 def test_engines_agree_on_presets(name, m, k, n):
     config = TensorCoreConfig.preset(name)
