@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +22,22 @@ from eie_sim.validate import AGREES, FOLLOWS, KIND_MEANINGS, Comparison, Study, 
 
 
 def validation_record(compared: Sequence[Comparison], rerun: Sequence[Study], *, seed: int) -> Record:
-    """Every row with its error and verdict, group by group, errors by group, and the studies with what was found."""
-    order = {group: at for at, group in enumerate(dict.fromkeys(one.group for one in compared))}
-    compared = sorted(compared, key=lambda one: order[one.group])
+    """Every row with its error and verdict, errors by group, and the studies with what was found.
+
+    Rows of one group stand together, and in a group those of one source and quantity.
+    """
+    groups = list(dict.fromkeys(one.group for one in compared))
+    compared = sorted(compared, key=lambda one: groups.index(one.group))
+    found = [one.to_dict() for one in compared]
+    parts = list(dict.fromkeys(map(_part, found)))
     return {
         "seed": seed,
         "config_hash": config_hash("eie", EieConfig().to_dict()),
         "versions": versions(),
         "agrees_within": AGREES,
         "kinds": dict(KIND_MEANINGS),
-        "follows": {group: rule for group, rule in FOLLOWS.items() if group in order},
-        "rows": [one.to_dict() for one in compared],
+        "follows": {group: rule for group, rule in FOLLOWS.items() if group in groups},
+        "rows": sorted(found, key=lambda row: parts.index(_part(row))),
         "groups": [group._asdict() for group in by_group(compared)],
         "studies": [study.to_dict() for study in rerun],
     }
@@ -39,8 +46,9 @@ def validation_record(compared: Sequence[Comparison], rerun: Sequence[Study], *,
 def print_validation(record: Record, console: Screen, *, summary: bool = False) -> None:
     """Print rows, errors by group, studies, and what is known of the differences; of a summary no rows and no notes."""
     if not summary:
-        console.print(validation_table(record))
-        console.print()
+        for table in validation_tables(record):
+            console.print(table)
+            console.print()
     console.print(groups_table(record))
     if record["studies"]:
         console.print()
@@ -50,39 +58,38 @@ def print_validation(record: Record, console: Screen, *, summary: bool = False) 
         console.print(line)
 
 
-def validation_table(record: Record) -> Table:
-    """A row for each published figure, with the number of its note."""
+def validation_tables(record: Record) -> list[Table]:
+    """A table for each group, source and quantity, all of the same widths: a row for each published figure."""
     number = {note: at for at, note in enumerate(_notes(record), start=1)}
-    headings = [
-        "group",
-        "source",
-        "row",
-        "quantity",
-        "unit",
-        "published",
-        "simulated",
-        "error",
-        "verdict",
-        "fits",
-        "note",
+    whole = _rows(record["rows"], number)
+    tables = []
+    for (group, source, quantity), own in groupby(record["rows"], key=_part):
+        shown = _rows(own, number, title=f"{group}: {quantity}, {source}")
+        for column, of_all in zip(shown.columns, whole.columns, strict=True):
+            column.width = of_all.width
+        tables.append(shown)
+    return tables
+
+
+_part = itemgetter("group", "source", "quantity")
+
+
+def _rows(own: Iterable[Record], number: Mapping[str, int], title: str | None = None) -> Table:
+    headings = ["row", "unit", "published", "simulated", "error", "verdict", "fits", "note"]
+    cells = [
+        [
+            r["row"],
+            r["unit"],
+            _number(r["published"]),
+            _number(r["simulated"]),
+            f"{100 * r['error']:+.1f} %",
+            r["verdict"],
+            "" if r["fits"] else "no",
+            f"[{number[r['note']]}]",
+        ]
+        for r in own
     ]
-    cells, before = [], None
-    for r in record["rows"]:
-        group = r["group"]
-        cells.append(
-            [
-                "" if group == before else group,
-                *(r[key] for key in ("source", "row", "quantity", "unit")),
-                _number(r["published"]),
-                _number(r["simulated"]),
-                f"{100 * r['error']:+.1f} %",
-                r["verdict"],
-                "" if r["fits"] else "no",
-                f"[{number[r['note']]}]",
-            ]
-        )
-        before = group
-    return rows(headings, cells, text={0, 1, 2, 3, 4, 8, 9})
+    return rows(headings, cells, text={0, 1, 5, 6}, title=title)
 
 
 def groups_table(record: Record) -> Table:
