@@ -16,8 +16,8 @@ from eie_sim.report.record import network_record
 from eie_sim.report.trace import write_trace
 
 KILLS = 50
-WRITES = 4
-"""So many may be done at most until a kill, which comes at any call or return from the first on."""
+WRITES = 2
+"""So many are done at most until a kill: a new version, and the old one again."""
 
 network = es.load("hand-8x8")
 RUNS = [es.run_network(network, es.EieConfig(n_pe=n_pe)) for n_pe in (2, 4)]
