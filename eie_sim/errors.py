@@ -42,13 +42,18 @@ def refused(field: str, value: object, rule: str) -> InputError:
     return InputError(f"{field}={_said(value)}: {rule}")
 
 
+def any_of(choices: Iterable[object]) -> str:
+    """Choices, at least one, as a rule names them: `a, b or c`."""
+    *most, last = map(str, choices)
+    return f"{', '.join(most)} or {last}" if most else last
+
+
 def require_one_of(field: str, value: object, choices: tuple[object, ...]) -> None:
     """Raise `InputError` unless `value` is one of `choices`, which are words or integers; 16.0 is not 16."""
     if type(value) in (str, int) and value in choices:
         return
-    *most, last = (str(choice) for choice in choices)
     ok = isinstance(value, (str, numbers.Integral)) and value in choices
-    require(ok, field, value, f"must be {', '.join(most)} or {last}")
+    require(ok, field, value, f"must be {any_of(choices)}")
 
 
 def is_number(value: object) -> bool:
@@ -69,8 +74,7 @@ def require_int(field: str, value: object, low: int, high: int | None = None) ->
 
 def require_type(field: str, value: object, *kinds: type) -> None:
     """Raise `InputError`, which names the types, unless `value` is of one of `kinds`."""
-    *most, last = ("None" if kind is type(None) else kind.__name__ for kind in kinds)
-    rule = f"must be {', '.join(most)} or {last}" if most else f"must be {last}"
+    rule = f"must be {any_of('None' if kind is type(None) else kind.__name__ for kind in kinds)}"
     require(isinstance(value, kinds), field, type(value).__name__, rule)
 
 

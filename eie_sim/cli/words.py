@@ -7,7 +7,7 @@ from typing import Literal, get_args, get_origin
 
 from cyclopts import CoercionError
 
-from eie_sim.errors import refused
+from eie_sim.errors import any_of, refused
 
 RULES = {
     bool: "must be true or false",
@@ -29,7 +29,6 @@ def said(error: Exception) -> str:
 def _rule(kind: object) -> str | None:
     """What a word for a parameter of this type must be, or for one of the types of a union or tuple."""
     if get_origin(kind) is Literal:
-        *most, last = get_args(kind)
-        return f"must be {', '.join(most)} or {last}"
+        return f"must be {any_of(get_args(kind))}"
     kinds = (kind, *get_args(kind))
     return next((rule for known, rule in RULES.items() if known in kinds), None)

@@ -20,6 +20,9 @@ from eie_sim.result import config_hash
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.validate import AGREES, FOLLOWS, KIND_MEANINGS, Comparison, Study, by_group
 
+_part = itemgetter("group", "source", "quantity")
+"""Of a row: what has a table of its own."""
+
 
 def validation_record(compared: Sequence[Comparison], rerun: Sequence[Study], *, seed: int) -> Record:
     """Every row with its error and verdict, errors by group, and the studies with what was found.
@@ -69,9 +72,6 @@ def validation_tables(record: Record) -> list[Table]:
             column.width = of_all.width
         tables.append(shown)
     return tables
-
-
-_part = itemgetter("group", "source", "quantity")
 
 
 def _rows(own: Iterable[Record], number: Mapping[str, int], title: str | None = None) -> Table:

@@ -14,7 +14,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from eie_sim.errors import InputError, refused, require, require_all
+from eie_sim.errors import InputError, any_of, refused, require, require_all
 from eie_sim.whole import as_path, place_for, write_whole
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def require_table(path: str | os.PathLike[str]) -> None:
     """Raise InputError where `write_csv` or `write_parquet`, which the suffix names, could not write the path."""
     said = as_path("out", path)
     kind = said.suffix.lower()
-    require(kind in SUFFIXES, "out", said, f"must end in {' or '.join(SUFFIXES)}")
+    require(kind in SUFFIXES, "out", said, f"must end in {any_of(SUFFIXES)}")
     if kind == ".parquet":
         _library("pandas", "parquet")
         _library("pyarrow", "parquet")

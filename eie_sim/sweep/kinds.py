@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
-from eie_sim.errors import InputError, is_number, refused, unknown
+from eie_sim.errors import InputError, any_of, is_number, refused, unknown
 
 WHOLE_BELOW = 10**30
 MOST_CHARACTERS = 100
@@ -107,8 +107,7 @@ def name_kind() -> Kind:
 
 def word_kind(choices: tuple[str, ...]) -> Kind:
     """One of a list of words."""
-    most, last = ", ".join(choices[:-1]), choices[-1]
-    return Kind(rule=f"must be {most} or {last}", read=_chosen(choices), take=_none_taken, choices=choices)
+    return Kind(rule=f"must be {any_of(choices)}", read=_chosen(choices), take=_none_taken, choices=choices)
 
 
 def pattern_kind(choices: tuple[str, ...]) -> Kind:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from eie_sim.errors import require, require_all, require_type
+from eie_sim.errors import any_of, require, require_all, require_type
 from eie_sim.report.figures.style import finish, named, nothing, on, plain_ticks
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def batches(
     """
     require_type("rows", rows, list, tuple)
     require_all("rows", rows, dict)
-    require(key in PLACES, "key", key, f"must be {' or '.join(PLACES)}")
+    require(key in PLACES, "key", key, f"must be {any_of(PLACES)}")
     axes = on(axes)
     if not rows:
         return nothing(axes, "no candidates", title=PLACES[key])

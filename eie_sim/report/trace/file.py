@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from eie_sim.errors import refused
+from eie_sim.errors import any_of, refused
 from eie_sim.report.trace.chrome import write_chrome
 from eie_sim.report.trace.waveform import require_writer, write_waveform
 from eie_sim.units.eie.activity import Activity
@@ -51,8 +51,7 @@ def kind_of(path: Path) -> Kind:
     for suffix, kind in KINDS.items():
         if path.name.lower().endswith(suffix):
             return kind
-    *most, last = KINDS
-    raise refused("out", path, f"must end in {', '.join(most)} or {last}")
+    raise refused("out", path, f"must end in {any_of(KINDS)}")
 
 
 def require_trace_file(path: str | os.PathLike[str]) -> None:
