@@ -38,6 +38,7 @@ def cost(quantity: str, weights: Any, config: Any, *, activations: Any, bias: An
     matrix = compress(weights, config, bias=None if adds_bias_outside else bias)
     if quantity == "bytes":
         return stored_bits(matrix, config) / 8
+    config = config if adds_bias_outside else config.for_inputs(activations)
     result = simulate(matrix, activations, config)
     total = result.cycles if quantity == "cycles" else account(result).total_pj
     return total / max(result.n_vector, 1)

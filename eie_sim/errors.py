@@ -107,13 +107,32 @@ def as_array(field: str, values: Any) -> NDArray[Any]:
     masked = any(isinstance(part, np.ma.MaskedArray) for part in parts)
     require(not masked, field, "a masked array", "must be a plain array, as its filled() gives")
     try:
-        array = np.asarray(values)
+        array = np.asarray(of_tensor(values))
     except (ValueError, TypeError, OverflowError, RuntimeError) as error:
         raise InputError(f"{field}: must be a rectangular array of numbers") from error
+    if array.dtype.name == "bfloat16":  # of ml_dtypes, as jax has it
+        return array.astype(np.float32)
     if array.dtype.char == "g":
         with np.errstate(over="ignore", invalid="ignore"):  # infinite and NaN are refused later by name
             return array.astype(np.float64)
     return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def of_tensor(values: Any) -> Any:
+    """A torch tensor as an array, bfloat16 widened, a sparse one as scipy's coo_array; anything else as it is.
+
+    torch is never imported: whoever has a tensor has it.
+    """
+    if not callable(getattr(values, "detach", None)) or not callable(getattr(values, "cpu", None)):
+        return values
+    tensor = values.detach().cpu()
+    if "sparse" in str(tensor.layout):
+        from scipy.sparse import coo_array
+
+        entries = tensor.to_sparse().coalesce()
+        rows, columns = entries.indices().numpy()
+        return coo_array((of_tensor(entries.values()), (rows, columns)), shape=tuple(tensor.shape))
+    return (tensor.float() if "bfloat16" in str(tensor.dtype) else tensor).numpy()
 
 
 def as_floats(field: str, values: Any, *, below: float = math.inf) -> NDArray[np.float64]:

@@ -84,19 +84,20 @@ def matmul(
     return Golden(output.T, saturated.T, real, bound + _float_error(codes.shape[1]) * gross)
 
 
-def write_back(output: ArrayLike, accumulator: int, activation: int) -> NDArray[np.int64]:
-    """ReLU of raw accumulators of `accumulator` fractional bits, as raw words of `activation` fractional bits.
+def write_back(output: ArrayLike, accumulator: int, activation: int, *, relu: bool = True) -> NDArray[np.int64]:
+    """Raw accumulators of `accumulator` fractional bits, after ReLU or as they are, as raw words of `activation` bits.
 
     In integers: half to even where bits are dropped, then saturation to 16 bits.
     """
-    raw = np.maximum(np.asarray(output, dtype=np.int64), 0)
+    raw = np.asarray(output, dtype=np.int64)
+    raw = np.maximum(raw, 0) if relu else raw
     dropped = accumulator - activation
     if dropped <= 0:
-        return np.asarray(np.minimum(raw << -dropped, 32767), dtype=np.int64)
+        return np.asarray(np.clip(raw << -dropped, -32768, 32767), dtype=np.int64)
     kept, rest = raw >> dropped, raw & ((1 << dropped) - 1)
     half = 1 << (dropped - 1)
     up = (rest > half) | ((rest == half) & (kept % 2 == 1))
-    return np.asarray(np.minimum(kept + up, 32767), dtype=np.int64)
+    return np.asarray(np.clip(kept + up, -32768, 32767), dtype=np.int64)
 
 
 def misencoded(weights: Any, codes: NDArray[np.uint8], codebook: NDArray[np.float64]) -> int:

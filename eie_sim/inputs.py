@@ -62,7 +62,7 @@ def compare_inputs(network: Network, config: EieConfig, *, seed: int = 0) -> lis
         own = 0
         for name, inputs in INPUTS.items():
             read = inputs(layer.activations, seed)
-            result = simulate(matrix, read, config)
+            result = simulate(matrix, read, config.for_inputs(read))
             own = own or result.cycles
             rows.append(
                 InputCost(

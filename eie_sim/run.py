@@ -25,7 +25,7 @@ from eie_sim.storage import Format
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.matrix import EieMatrix
 from eie_sim.units.eie.unit import outputs, require_engine
-from eie_sim.workload import Layer, Network
+from eie_sim.workload import RELU, Layer, Network
 
 GOLDEN_VECTORS = 64
 """Most vectors the oracle takes at once."""
@@ -79,13 +79,11 @@ class LayerRun:
     """One layer: where it came from, the compressed weights, the result and what follows from it.
 
     inputs : what the activations were, in words
-    negative_ignored : negative inputs that took no part, because the design takes positive ones only
     """
 
     layer: Layer
     matrix: EieMatrix
     inputs: str
-    negative_ignored: int
     result: SimResult
     energy: EnergyReport
     storage: Format
@@ -185,8 +183,9 @@ def run_network(
 ) -> NetworkRun:
     """Compress every layer of a network, run it and check it.
 
-    Layers of a chained network take the outputs of the one before, after ReLU and requantisation; layers of any other
-    take their own activations. Raises InputError for what the unit cannot run.
+    Layers of a chained network take their recorded activations where they have some, else the outputs of the one
+    before, after what stands between and requantisation; layers of any other take their own activations. A layer with
+    negative inputs runs with `active="nonzero"`. Raises InputError for what the unit cannot run.
     """
     require_type("network", network, Network)
     require_type("config", config, EieConfig)
@@ -199,15 +198,29 @@ def run_network(
         progress(f"{layer.name}: compressing")
         matrices.append(matrix_for(layer, config))
     if network.chained:
-        matrices = calibrate(matrices, _calibration(network), active=config.active)
+        matrices = calibrate(matrices, network)
     runs: list[LayerRun] = []
-    for layer, matrix in zip(network.layers, matrices, strict=True):
-        follows = network.chained and len(runs) > 0
-        given, label = _passed_on(runs[-1], matrix) if follows else _given(network, layer, matrix)
+    for at, (layer, matrix) in enumerate(zip(network.layers, matrices, strict=True)):
+        follows = network.takes_outputs(at)
+        if follows:
+            last = runs[-1]
+            given, label = _passed_on((last.result.output, last.layer, last.matrix), matrix, network.between)
+        else:
+            given, label = given_inputs(network, at, matrix)
         progress(f"{layer.name}: simulating and verifying")
         before = runs[-1].result if follows else None
         with _about(layer):
-            run = run_layer(layer, matrix, given, config, inputs=label, engine=engine, table=table, before=before)
+            run = run_layer(
+                layer,
+                matrix,
+                given,
+                config.for_inputs(given),
+                inputs=label,
+                engine=engine,
+                table=table,
+                before=before,
+                between=network.between,
+            )
         runs.append(run)
     return NetworkRun(
         network=network, config=config, layers=tuple(runs), accuracy=accuracy(network, runs[-1].result.output)
@@ -224,10 +237,12 @@ def run_layer(
     engine: str,
     table: EnergyTable,
     before: SimResult | None = None,
+    between: str = RELU,
 ) -> LayerRun:
     """Simulate one compressed layer, check it, and account for it.
 
-    inputs : what the activations are, in words; before : the result they were written back from, in a chain
+    inputs : what the activations are, in words; before : the result they were written back from, in a chain, and what
+        stands between
     """
     matrix = matrix.with_scales_for(activations, active=config.active)
     result = simulate(matrix, activations, config, engine=engine)
@@ -235,11 +250,10 @@ def run_layer(
         layer=layer,
         matrix=matrix,
         inputs=inputs,
-        negative_ignored=int(np.count_nonzero(activations < 0)) if config.active == "positive" else 0,
         result=result,
         energy=account(result, table),
         storage=encoded(matrix, pointer_bits=config.pointer_bits),
-        verification=verify(layer, matrix, activations, result, before=before),
+        verification=verify(layer, matrix, activations, result, before=before, between=between),
     )
 
 
@@ -263,12 +277,12 @@ def _about(layer: Layer) -> Iterator[None]:
 class Chain(NamedTuple):
     """What the layers of a chain are and read, by name, as `run_network` has it.
 
-    matrices : with their scales; inputs : raw int16 [n_vector, n_in]; label : what those of the first layer are
+    matrices : with their scales; inputs : raw int16 [n_vector, n_in]; labels : what they are, in words
     """
 
     matrices: dict[str, EieMatrix]
     inputs: dict[str, NDArray[np.int16]]
-    label: str
+    labels: dict[str, str]
     accuracy: Accuracy | None
 
 
@@ -277,25 +291,29 @@ def chained(network: Network, config: EieConfig) -> Chain:
 
     Only the config's codes and arithmetic matter.
     """
-    matrices = calibrate(
-        [matrix_for(layer, config) for layer in network.layers], _calibration(network), active=config.active
-    )
-    given, label = _given(network, network.layers[0], matrices[0])
+    matrices = calibrate([matrix_for(layer, config) for layer in network.layers], network)
     raw: dict[str, NDArray[np.int16]] = {}
+    labels: dict[str, str] = {}
+    found: NDArray[Any] = np.empty(0)
     for at, (layer, matrix) in enumerate(zip(network.layers, matrices, strict=True)):
+        follows = network.takes_outputs(at)
+        before = (found, network.layers[at - 1], matrices[at - 1])
+        given, labels[layer.name] = (
+            _passed_on(before, matrix, network.between) if follows else given_inputs(network, at, matrix)
+        )
         raw[layer.name] = given
-        found = outputs(matrix, given, config)
-        if at + 1 < len(matrices):
-            given = _rectified(found, matrix, matrices[at + 1])
-    return Chain(dict(zip(raw, matrices, strict=True)), raw, label, accuracy(network, found))
+        found = outputs(matrix, given, config.for_inputs(given))
+    return Chain(dict(zip(raw, matrices, strict=True)), raw, labels, accuracy(network, found))
 
 
-def calibrate(matrices: list[EieMatrix], inputs: NDArray[np.floating], *, active: str) -> list[EieMatrix]:
-    """Choose the open scales of chained layers from float inputs [n_vector, n_in], passed on through ReLU."""
-    chosen = []
-    for matrix in matrices:
-        chosen.append(matrix.with_scales_for(inputs, active=active))
-        inputs = np.maximum(matrix.multiply(inputs if active == "nonzero" else np.maximum(inputs, 0.0)), 0.0)
+def calibrate(matrices: list[EieMatrix], network: Network) -> list[EieMatrix]:
+    """Choose the open scales of chained layers from float inputs [n_vector, n_in], passed on from layer to layer."""
+    chosen: list[EieMatrix] = []
+    inputs = _calibration(network)
+    for at, matrix in enumerate(matrices):
+        inputs = inputs if at == 0 or network.takes_outputs(at) else _own_activations(network.layers[at])
+        chosen.append(matrix.with_scales_for(inputs, active="nonzero"))
+        inputs = _between(matrix.multiply(inputs), network.between)
     return chosen
 
 
@@ -306,6 +324,7 @@ def verify(
     result: SimResult,
     *,
     before: SimResult | None = None,
+    between: str = RELU,
 ) -> Verification:
     """Compare stored weights, written-back inputs and outputs with the dense oracle's, in batches of vectors."""
     codes = matrix.decode()
@@ -332,7 +351,7 @@ def verify(
         weights=codes.size,
         wrong_weights=_wrong_weights(layer, codes, matrix),
         outputs=outputs.size,
-        wrong_inputs=0 if before is None else _wrong_inputs(activations, before, result),
+        wrong_inputs=0 if before is None else _wrong_inputs(activations, before, result, between),
         wrong_outputs=wrong,
         saturated=saturated,
         error=error,
@@ -348,8 +367,9 @@ def _wrong_weights(layer: Layer, codes: NDArray[np.uint8], matrix: EieMatrix) ->
     return golden.misencoded(_with_bias(layer), codes, matrix.codebook)
 
 
-def _wrong_inputs(activations: NDArray[Any], before: SimResult, result: SimResult) -> int:
-    expected = golden.write_back(before.output, before.scales["accumulator"], result.scales["activation"])
+def _wrong_inputs(activations: NDArray[Any], before: SimResult, result: SimResult, between: str) -> int:
+    scales = before.scales["accumulator"], result.scales["activation"]
+    expected = golden.write_back(before.output, *scales, relu=between == RELU)
     return int(np.count_nonzero(activations != expected))
 
 
@@ -365,8 +385,8 @@ def accuracy(network: Network, outputs: NDArray[Any]) -> Accuracy | None:
         images=len(labels),
         dense=None
         if network.dense_layers is None
-        else _accuracy(_forward(network.dense_layers, network.test_inputs), labels),
-        pruned=_accuracy(_forward(network.layers, network.test_inputs), labels),
+        else _accuracy(_forward(network.dense_layers, network.test_inputs, network.between), labels),
+        pruned=_accuracy(_forward(network.layers, network.test_inputs, network.between), labels),
         compressed=_accuracy(np.atleast_2d(outputs), labels),
     )
 
@@ -383,12 +403,18 @@ def _first_inputs(network: Network) -> tuple[NDArray[np.floating], str]:
     return _own_activations(first), first.activations_source
 
 
-def _given(network: Network, layer: Layer, matrix: EieMatrix) -> tuple[NDArray[Any], str]:
-    if network.chained:
-        inputs, label = _first_inputs(network)
-        assert matrix.scales.activation is not None
-        return to_fixed(inputs, matrix.scales.activation), label
-    return _own_activations(layer), layer.activations_source
+def given_inputs(network: Network, at: int, matrix: EieMatrix) -> tuple[NDArray[Any], str]:
+    """The inputs of a layer that takes no outputs: of a chain raw words at its scale, else floats."""
+    layer = network.layers[at]
+    inputs, label = _first_inputs(network) if at == 0 else (_own_activations(layer), layer.activations_source)
+    if not network.chained:
+        inputs, label = _own_activations(layer), layer.activations_source
+    if bool((inputs < 0).any()):
+        label = f"{label}; negative ones take part (active nonzero)"
+    if not network.chained:
+        return inputs, label
+    assert matrix.scales.activation is not None
+    return to_fixed(inputs, matrix.scales.activation), label
 
 
 def _own_activations(layer: Layer) -> NDArray[np.floating]:
@@ -397,17 +423,19 @@ def _own_activations(layer: Layer) -> NDArray[np.floating]:
     return layer.activations
 
 
-def _passed_on(before: LayerRun, matrix: EieMatrix) -> tuple[NDArray[np.int16], str]:
-    """The outputs of the layer before, after ReLU, at this layer's activation scale."""
-    given = _rectified(before.result.output, before.matrix, matrix)
-    return given, f"simulated: outputs of {before.layer.name} after ReLU"
-
-
-def _rectified(output: NDArray[Any], before: EieMatrix, matrix: EieMatrix) -> NDArray[np.int16]:
-    """Raw outputs of the layer before as raw inputs of this one."""
+def _passed_on(
+    before: tuple[NDArray[Any], Layer, EieMatrix], matrix: EieMatrix, between: str
+) -> tuple[NDArray[np.int16], str]:
+    """The raw outputs of the layer before, after what stands between, at this layer's activation scale."""
+    output, layer, its_matrix = before
     assert matrix.scales.activation is not None
-    assert before.scales.accumulator is not None
-    return requantise(np.maximum(output, 0), before.scales.accumulator, matrix.scales.activation)
+    assert its_matrix.scales.accumulator is not None
+    given = requantise(_between(output, between), its_matrix.scales.accumulator, matrix.scales.activation)
+    return given, f"simulated: outputs of {layer.name}" + (" after ReLU" if between == RELU else "")
+
+
+def _between(outputs: NDArray[Any], between: str) -> NDArray[Any]:
+    return np.maximum(outputs, 0) if between == RELU else outputs
 
 
 def _with_bias(layer: Layer) -> Any:
@@ -421,10 +449,10 @@ def _with_bias(layer: Layer) -> Any:
     return np.concatenate([layer.weights, layer.bias[:, None]], axis=1)
 
 
-def _forward(layers: tuple[Layer, ...], inputs: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Float outputs of the last layer, ReLU between layers."""
+def _forward(layers: tuple[Layer, ...], inputs: NDArray[np.floating], between: str) -> NDArray[np.floating]:
+    """Float outputs of the last layer."""
     for at, layer in enumerate(layers):
-        inputs = inputs if at == 0 else np.maximum(inputs, 0.0)
+        inputs = inputs if at == 0 else _between(inputs, between)
         inputs = np.asarray(inputs @ layer.weights.T) + (0.0 if layer.bias is None else layer.bias)
     return inputs
 

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 from eie_sim.engine import simulate
-from eie_sim.errors import InputError, require_int, require_type
+from eie_sim.errors import require_int, require_type
 from eie_sim.result import SimResult
-from eie_sim.run import Progress, Verification, chained, matrix_for, verify
+from eie_sim.run import Progress, Verification, chained, given_inputs, matrix_for, verify
 from eie_sim.units.eie.activity import Activity, activity_of
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.matrix import EieMatrix
@@ -67,12 +67,12 @@ def trace(
     require_engine(engine)
     (wanted,) = network.layers[:1] if layer is None else network.layer(layer).layers
     progress(f"{wanted.name}: compressing")
-    given = _chained_to(network, wanted.name, config) if network.chained else _alone(wanted, config)
+    given = _chained_to(network, wanted.name, config) if network.chained else _alone(network, wanted, config)
     require_int("vector", vector, 0, len(given.inputs) - 1)
     progress(f"{wanted.name}: simulating and verifying")
-    inputs = given.inputs[vector]
+    inputs, config = given.inputs[vector], config.for_inputs(given.inputs)
     result = simulate(given.matrix, inputs, config, engine=engine, timeline=True)
-    before = None if given.before is None else simulate(given.before[0], given.before[1][vector], config)
+    before = given.before and simulate(given.before[0], given.before[1][vector], config.for_inputs(given.before[1]))
     name = network.name if len(network.layers) == 1 else f"{network.name}/{wanted.name}"
     return Traced(
         name=name,
@@ -83,16 +83,15 @@ def trace(
         inputs=given.label,
         result=result,
         activity=activity_of(given.matrix, inputs, result, label=f"{name}, vector {vector}"),
-        verification=verify(wanted, given.matrix, inputs, result, before=before),
+        verification=verify(wanted, given.matrix, inputs, result, before=before, between=network.between),
     )
 
 
-def _alone(layer: Layer, config: EieConfig) -> _Given:
+def _alone(network: Network, layer: Layer, config: EieConfig) -> _Given:
     """A layer with its own activations."""
-    if layer.activations is None:
-        raise InputError(f"activations=none: layer {layer.name} needs some")
-    matrix = matrix_for(layer, config).with_scales_for(layer.activations, active=config.active)
-    return _Given(matrix, layer.activations, layer.activations_source, None)
+    matrix = matrix_for(layer, config)
+    inputs, label = given_inputs(network, network.layers.index(layer), matrix)
+    return _Given(matrix.with_scales_for(inputs, active=config.for_inputs(inputs).active), inputs, label, None)
 
 
 def _chained_to(network: Network, name: str, config: EieConfig) -> _Given:
@@ -109,8 +108,8 @@ def _chained_to(network: Network, name: str, config: EieConfig) -> _Given:
     )
     chain = chained(cut, config)
     matrix, inputs = chain.matrices[name], chain.inputs[name]
-    if at == 0:
-        return _Given(matrix, inputs, chain.label, None)
+    if not network.takes_outputs(at):
+        return _Given(matrix, inputs, chain.labels[name], None)
     before = names[at - 1]
-    label = f"simulated: outputs of {before} after ReLU"
+    label = chain.labels[name]
     return _Given(matrix, inputs, label, (chain.matrices[before], chain.inputs[before]))

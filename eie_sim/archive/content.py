@@ -89,6 +89,7 @@ def archive_of(
         name=network.name,
         layers=tuple(_stored_layer(*pair) for pair in zip(layers, matrices, strict=True)),
         chained=network.chained,
+        between=network.between,
         source=network.source,
         not_simulated=network.not_simulated,
         calibration=None if complete else network.calibration,

@@ -142,6 +142,7 @@ def from_bytes(data: bytes) -> Archive:
         name=record["name"],
         layers=layers,
         chained=record["chained"],
+        between=record["between"],
         source=record["source"]["name"],
         not_simulated=tuple((name, reason) for name, reason in record["not_simulated"]),
         calibration=calibration,

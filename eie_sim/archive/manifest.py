@@ -8,8 +8,8 @@ from types import NoneType
 from typing import Any
 
 from eie_sim.archive.content import Archive
-from eie_sim.errors import InputError, require, require_int
-from eie_sim.workload import Layer
+from eie_sim.errors import InputError, require, require_int, require_one_of
+from eie_sim.workload import BETWEEN, RELU, Layer
 from eie_sim.workload.arrays import MAX_NUMBERS, one_line, require_matrix_shape, require_name, shown
 
 VERSION = 1
@@ -24,6 +24,7 @@ FIELDS: Fields = {
     "recipe": (dict,),
     "seed": (int,),
     "chained": (bool,),
+    "between": (str,),
     "not_simulated": (list,),
     "layers": (list,),
     "tensors": (dict,),
@@ -53,6 +54,7 @@ def written(archive: Archive, hashes: dict[str, str]) -> str:
         "recipe": archive.recipe,
         "seed": int(network.seed),
         "chained": bool(network.chained),
+        "between": network.between,
         "not_simulated": network.not_simulated,
         "layers": [_layer(layer) for layer in network.layers],
         "tensors": hashes,
@@ -83,7 +85,10 @@ def read(text: str) -> dict[str, Any]:
     if isinstance(record, dict) and type(record.get("version")) is int:
         version = record["version"]
         require(version == VERSION, "manifest: version", shown(version), f"must be {VERSION}")
+    if isinstance(record, dict):
+        record.setdefault("between", RELU)  # archives of before had nothing else
     _check("manifest", record, FIELDS)
+    require_one_of("manifest: between", record["between"], BETWEEN)
     _check("manifest: source", record["source"], SOURCE_FIELDS)
     _check_text("manifest: package", record["package"])
     _check_text("manifest: source", record["source"]["name"])

@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 from eie_sim.cli.shell import (
+    ARRAYS,
+    Arrays,
     Counts,
     Json,
     Names,
@@ -34,6 +36,7 @@ def compare(
     seed: int = 0,
     figure: Path | None = None,
     json: Json = False,
+    arrays: Arrays = ARRAYS,
 ) -> int:
     """Dense, N:M and EIE from the same trained weights, with as many MACs: time, energy, bytes and accuracy.
 
@@ -72,7 +75,7 @@ def compare(
     if figure is not None:
         require_figure(figure)
     with steps_shown() as progress:
-        network = loaded(source, progress, seed=seed)
+        network = loaded(source, progress, arrays, seed=seed)
         figures = compared(
             network, config, layer=layer, patterns=shapes, densities=densities, batches=batches, progress=progress
         )

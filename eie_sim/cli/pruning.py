@@ -10,7 +10,9 @@ from cyclopts import Group, Parameter
 
 from eie_sim.cli import EXIT_DIFFERS
 from eie_sim.cli.shell import (
+    ARRAYS,
     DESIGN,
+    Arrays,
     Design,
     Json,
     Names,
@@ -45,6 +47,7 @@ def prune(
     layer_density: Names = (),
     out: Path | None = None,
     json: Json = False,
+    arrays: Arrays = ARRAYS,
     recipe: Pruning = RECIPE,
     design: Design = DESIGN,
 ) -> int:
@@ -66,7 +69,7 @@ def prune(
     densities = _densities_of_layers(layer_density)
     _require_archive(out)
     with steps_shown() as progress:
-        network, archive = loaded_from(source, progress, seed=recipe.seed)
+        network, archive = loaded_from(source, progress, arrays, seed=recipe.seed)
         pruned, kept = prune_network(network, recipe, design, layer_density=densities, progress=progress)
         before, after = (run_network(each, design, progress=progress) for each in (unpruned(network), pruned))
         _keep(out, after, {**recipe.to_dict(), "layer_density": densities}, archive, design, progress)
@@ -87,6 +90,7 @@ def compress(
     codebook_epochs: int = 0,
     out: Path | None = None,
     json: Json = False,
+    arrays: Arrays = ARRAYS,
     design: Design = DESIGN,
 ) -> int:
     """Compress a pruned network: cluster its weights, choose fixed point, and keep codes and codebooks as an archive.
@@ -109,7 +113,7 @@ def compress(
 
     _require_archive(out)
     with steps_shown() as progress:
-        network, archive = loaded_from(source, progress)
+        network, archive = loaded_from(source, progress, arrays)
         if codebook_epochs:
             progress(f"{source}: training codebooks")
             network = with_trained_codebooks(network, design, epochs=codebook_epochs)
@@ -141,6 +145,7 @@ def sensitivity(
     quality: str | None = None,
     figure: Path | None = None,
     json: Json = False,
+    arrays: Arrays = ARRAYS,
     design: Design = DESIGN,
 ) -> int:
     """Prune one layer at a time by magnitude: accuracy, or error of the layer's outputs, beside its simulated cost.
@@ -166,7 +171,7 @@ def sensitivity(
         require_file("figure", figure)
 
     with steps_shown() as progress:
-        network = loaded(source, progress)
+        network = loaded(source, progress, arrays)
         quality = default_quality(network, "accuracy") if quality is None else quality
         points = scan_network(network, densities, quantity, design, quality=quality, progress=progress)
     record = points_record(points, network, design, quantity=quantity, quality=quality)
@@ -192,6 +197,7 @@ def allocate(
     quality: str | None = None,
     out: Path | None = None,
     json: Json = False,
+    arrays: Arrays = ARRAYS,
     design: Design = DESIGN,
 ) -> int:
     """Choose a density for each layer for a budget of the whole network, by magnitude, with the simulator as cost.
@@ -223,7 +229,7 @@ def allocate(
 
     _require_archive(out)
     with steps_shown() as progress:
-        network, archive = loaded_from(source, progress)
+        network, archive = loaded_from(source, progress, arrays)
         quality = default_quality(network, "loss") if quality is None else quality
         choices = allocate_network(
             network,
@@ -259,6 +265,7 @@ def accuracy(
     epochs: int | None = None,
     m_group: int = 4,
     json: Json = False,
+    arrays: Arrays = ARRAYS,
     design: Design = DESIGN,
 ) -> int:
     """Accuracy and simulated cycles against density: prune the network in every combination, train what is left.
@@ -284,7 +291,7 @@ def accuracy(
     from eie_sim.report.pruning import accuracies_record, accuracies_table
 
     with steps_shown() as progress:
-        network = loaded(source, progress)
+        network = loaded(source, progress, arrays)
         records, left_out = table_of(
             network,
             design,

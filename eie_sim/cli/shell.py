@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
@@ -83,6 +83,27 @@ class Loading:
     seed: int = 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What the arrays of a file are read as, as `workload.load` takes it.
+
+    Parameters
+    ----------
+    chain
+        Layers in their order, as fc1,fc2,fc3: each takes the outputs of the one before. Arrays are no chain without
+        it. A BatchNorm right after its layer is folded: fc1,bn1,fc2.
+    between
+        What stands between the layers of the chain: relu or none.
+    layout
+        How weights are stored where no bias tells: out-in or in-out.
+    """
+
+    chain: str | None = None
+    between: str = "relu"
+    layout: str | None = None
+
+
+Arrays = Annotated[Reading, Parameter(name="*", group=Group("Arrays of a file", sort_key=3))]
 Inputs = Annotated[Loading, Parameter(name="*")]
 Engine = Annotated[
     Literal["fast", "reference"],
@@ -92,6 +113,7 @@ Design = Annotated[EieConfig, Parameter(name="*", group=Group("Design", sort_key
 
 INPUTS = Loading()
 DESIGN = EieConfig()
+ARRAYS = Reading()
 """The defaults of every command; frozen, so they share them."""
 
 
@@ -108,19 +130,19 @@ def steps_shown() -> Iterator[Progress]:
         yield lambda step: status.update(Text(plain(step)))
 
 
-def loaded(source: str, progress: Progress, **given: Any) -> Network:
+def loaded(source: str, progress: Progress, arrays: Reading, **given: Any) -> Network:
     """The network of a preset, file or archive. given : as for `workload.load`."""
-    return loaded_from(source, progress, **given)[0]
+    return loaded_from(source, progress, arrays, **given)[0]
 
 
-def loaded_from(source: str, progress: Progress, **given: Any) -> tuple[Network, Archive | None]:
+def loaded_from(source: str, progress: Progress, arrays: Reading, **given: Any) -> tuple[Network, Archive | None]:
     """The network, and the archive that it was read from, if it was one. given : as for `workload.load`."""
     from eie_sim.archive import archive_at
     from eie_sim.workload import load
 
     progress(f"{source}: loading")
     archive = archive_at(source)
-    return load(source if archive is None else archive.network, **given), archive
+    return load(source if archive is None else archive.network, **asdict(arrays), **given), archive
 
 
 def console() -> Screen:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from eie_sim.cli import EXIT_DIFFERS
 from eie_sim.cli.shell import (
+    ARRAYS,
     DESIGN,
     INPUTS,
+    Arrays,
     Design,
     Engine,
     Inputs,
@@ -36,6 +38,7 @@ def run(
     energy_table: Path | None = None,
     out: Path | None = None,
     json: Json = False,
+    arrays: Arrays = ARRAYS,
     design: Design = DESIGN,
 ) -> int:
     """Simulate a network or layer on EIE: cycles, energy, memory, verified against the dense product.
@@ -64,7 +67,7 @@ def run(
         text = read_text("energy_table", energy_table)
         table = EnergyTable.from_csv(text, design, where=f"energy_table={energy_table}")
     with steps_shown() as progress:
-        network = loaded(source, progress, layer=layer, **asdict(inputs))
+        network = loaded(source, progress, arrays, layer=layer, **asdict(inputs))
         done = run_network(network, design, engine=engine, table=table, progress=progress)
     record = network_record(done)
     if out is not None:
@@ -105,6 +108,7 @@ def footprint(
     value_bits: int = 16,
     figure: Path | None = None,
     json: Json = False,
+    arrays: Arrays = ARRAYS,
     design: Design = DESIGN,
 ) -> int:
     """Count the bits of each layer in EIE's encoding and, from the same mask, in the usual formats.
@@ -136,7 +140,7 @@ def footprint(
     if figure is not None:
         require_file("figure", figure)
     with steps_shown() as progress:
-        network = loaded(source, progress, layer=layer, density=density)
+        network = loaded(source, progress, arrays, layer=layer, density=density)
         counted = {}
         for one in network.layers:
             progress(f"{one.name}: compressing")

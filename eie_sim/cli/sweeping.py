@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +14,7 @@ from cyclopts import Parameter
 
 from eie_sim.cli import EXIT_FAILED
 from eie_sim.cli.axes import NO_AXES, AxisOptions, given
-from eie_sim.cli.shell import Json, app, console, print_json
+from eie_sim.cli.shell import ARRAYS, Arrays, Json, Reading, app, console, print_json
 from eie_sim.errors import InputError, require
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def sweep(
     unfit: bool = False,
     out: Path | None = None,
     json: Json = False,
+    arrays: Arrays = ARRAYS,
 ) -> int:
     """Sweep pruning and hardware: figures of every combination, kept in a file, from which the same command goes on.
 
@@ -105,7 +107,7 @@ def sweep(
         if "objectives" in asked:
             asked["unfit"] = unfit
         asked["progress"] = stack.enter_context(_points_shown())
-        found = _found(asked)
+        found = _found(asked, arrays)
     return _shown(found, asked["source"], objectives or asked.get("objectives"), unfit=unfit, out=out, json=json)
 
 
@@ -154,12 +156,15 @@ def _require_table(path: Path | None, store: str | Path) -> None:
         require(not same, "out", path, "must be another file than --store, which keeps the rows")
 
 
-def _found(asked: dict[str, Any]) -> Sweep:
+def _found(asked: dict[str, Any], arrays: Reading) -> Sweep:
     """Run all points, or search among them."""
     from eie_sim.archive import opened
     from eie_sim.sweep import run, search
+    from eie_sim.workload import load
 
     source = opened(asked["source"])
+    if arrays != ARRAYS:
+        source = load(source, seed=asked.get("seed", 0), **asdict(arrays))
     options = {name: value for name, value in asked.items() if name != "source"}
     return search(source, **options) if "objectives" in asked else run(source, **options)
 

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from eie_sim.cli import EXIT_DIFFERS
 from eie_sim.cli.shell import (
+    ARRAYS,
     DESIGN,
     INPUTS,
+    Arrays,
     Design,
     Engine,
     Inputs,
@@ -45,6 +47,7 @@ def trace(
     text: bool = False,
     step: bool = False,
     json: Json = False,
+    arrays: Arrays = ARRAYS,
     design: Design = DESIGN,
 ) -> int:
     """Show what happens when on EIE, for one vector: broadcasts, queues and PEs over time, as a file or as text.
@@ -80,7 +83,7 @@ def trace(
         report.require_few_pes(design)
     with steps_shown() as progress:
         progress(f"{source}: loading")
-        network = load_for_layer(archive.opened(source), layer, **asdict(inputs))
+        network = load_for_layer(archive.opened(source), layer, **asdict(arrays), **asdict(inputs))
         traced = tracing.trace(network, design, layer=layer, vector=vector, engine=engine, progress=progress)
         window = report.window_of(traced.result.cycles, first, last)
         if text:

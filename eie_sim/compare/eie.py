@@ -65,7 +65,7 @@ def figures_of(
     return [
         _figures(
             candidate,
-            [simulate(matrices[name], read[:batch], design) for name, read in inputs.items()],
+            [simulate(matrices[name], read[:batch], design.for_inputs(read)) for name, read in inputs.items()],
             arrays,
             chip,
             _words(weights),

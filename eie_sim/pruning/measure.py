@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.errors import InputError, unknown
+from eie_sim.errors import InputError, require, unknown
 from eie_sim.prune.mlp import Mlp, Samples, accuracy, forward
 from eie_sim.prune.sensitivity import reconstruction_error
 from eie_sim.prune.train import TrainConfig, loss
-from eie_sim.workload import Layer, Network
+from eie_sim.workload import RELU, Layer, Network
 
 Arrays = dict[str, NDArray[Any]]
 Biases = dict[str, NDArray[Any] | None]
@@ -44,8 +44,14 @@ def mlp_of(weights: Mapping[str, NDArray[Any]], biases: Mapping[str, Any]) -> Ml
     return Mlp(tuple(weights.values()), tuple(given))
 
 
+def require_relu(network: Network) -> None:
+    """Raise InputError unless ReLU stands between the layers of the chain, as training and measuring have it."""
+    require(network.between == RELU, "between", network.between, "must be relu, to prune, train or compare a chain")
+
+
 def training(network: Network) -> Samples | None:
     """What a chain can learn from, None without labelled training inputs."""
+    require_relu(network)
     if not network.chained or network.train_inputs is None or network.train_labels is None:
         return None
     return Samples(inputs=network.train_inputs, labels=network.train_labels.astype(np.intp))
@@ -53,6 +59,7 @@ def training(network: Network) -> Samples | None:
 
 def held_back(network: Network) -> Samples | None:
     """What a chain is judged on, None without labelled test inputs."""
+    require_relu(network)
     if not network.chained or network.test_inputs is None or network.test_labels is None:
         return None
     return Samples(inputs=network.test_inputs, labels=network.test_labels.astype(np.intp))
@@ -77,14 +84,19 @@ def require_held_back(network: Network, why: str) -> Samples:
 def inputs_of(network: Network, weights: Mapping[str, NDArray[Any]], biases: Mapping[str, Any]) -> Arrays:
     """What each layer reads, float [n_vector, n_in], at most N_MEASURED vectors.
 
-    In a chain, what these weights make of the calibration inputs, or of those that a run starts from; else the
-    layer's own activations. Raises InputError where there are none.
+    In a chain, what these weights make of the calibration inputs, or of those that a run starts from, unless a layer's
+    own are recorded; else the layer's own activations. Raises InputError where there are none.
     """
     if network.chained:
+        require_relu(network)
         first = network.inputs if network.calibration is None else network.calibration
         if first is None:
             raise InputError(f"activations=none: layer {network.layers[0].name} needs some to be measured")
-        return dict(zip(weights, forward(mlp_of(weights, biases), first[:N_MEASURED])[0], strict=True))
+        read = forward(mlp_of(weights, biases), first[:N_MEASURED])[0]
+        return {
+            layer.name: computed if at == 0 or network.takes_outputs(at) else _own(layer)[:N_MEASURED]
+            for at, (layer, computed) in enumerate(zip(network.layers, read, strict=True))
+        }
     return {layer.name: _own(layer)[:N_MEASURED] for layer in network.layers}
 
 

@@ -13,7 +13,16 @@ from numpy.typing import NDArray
 from eie_sim.errors import InputError, is_number, require, require_type, unknown
 from eie_sim.prune import Pattern, Schedule, Selection, globally, locally, pattern, schedule, score
 from eie_sim.prune.train import ScoreGradients, TrainConfig, fit, score_gradients
-from eie_sim.pruning.measure import Arrays, Biases, before_pruning, inputs_of, mlp_of, require_training, weights_of
+from eie_sim.pruning.measure import (
+    Arrays,
+    Biases,
+    before_pruning,
+    inputs_of,
+    mlp_of,
+    require_relu,
+    require_training,
+    weights_of,
+)
 from eie_sim.pruning.neurons import select_neurons
 from eie_sim.pruning.smaller import without_dead
 from eie_sim.recipe import Recipe
@@ -68,6 +77,7 @@ def prune_network(
     """
     require_type("network", network, Network)
     require_type("recipe", recipe, Recipe)
+    require_relu(network)
     weights, biases = weights_of(network)
     chosen: Any = PATTERNS[recipe.pattern](recipe, config) if shape is None else shape
     criterion = CRITERIA[recipe.criterion] if scores_of is None else scores_of

@@ -42,11 +42,7 @@ def opening(record: Record) -> list[str]:
         f"{config['accumulator_bits']}-bit accumulators, {config['node_nm']} nm",
         f"{weights}engine {record['engine']}; seed {record['seed']}; config {record['config_hash']}",
     ]
-    for layer in record["layers"]:
-        lines.append(f"{layer['name']}: weights {layer['weights']}; inputs {layer['inputs']}")
-        if layer["negative_inputs_ignored"]:
-            ignored = layer["negative_inputs_ignored"]
-            lines.append(f"{layer['name']}: {ignored} negative inputs took no part (--active nonzero takes them)")
+    lines += [f"{layer['name']}: weights {layer['weights']}; inputs {layer['inputs']}" for layer in record["layers"]]
     lines += [f"{other['name']}: {other['reason']}" for other in record["not_simulated"]]
     return lines
 

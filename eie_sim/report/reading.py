@@ -74,7 +74,6 @@ _LAYER = {
     "n_in": COUNT,
     "weights": TEXT,
     "inputs": TEXT,
-    "negative_inputs_ignored": COUNT,
     "synthetic": FLAG,
     "weight_density": AMOUNT,
     "activation_density": AMOUNT,

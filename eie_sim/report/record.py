@@ -50,7 +50,6 @@ def layer_record(run: LayerRun) -> dict[str, Any]:
         "bias": run.matrix.has_bias,
         "weights": run.layer.weights_source,
         "inputs": run.inputs,
-        "negative_inputs_ignored": run.negative_ignored,
         "synthetic": run.layer.synthetic,
         "n_weight": run.matrix.n_weight,
         "weight_density": run.matrix.density,

@@ -149,14 +149,15 @@ class EieFigures:
         return (point.layer,), (subject.shapes[subject.layers.index(point.layer)],)
 
     def _shared(self, point: Point, depths: Sequence[int]) -> _Shared:
-        config, stages = point.design, self._stages
+        stages = self._stages
         encoded_of = self._verified(point) if stages.subject.verify else None
         layers, accuracy, dense_macs = [], None, 0
         for name in self._named(point)[0]:
-            counts = stages.counts(name, point.recipe, config) if encoded_of is None else encoded_of[name]
-            inputs = stages.inputs(name, point.recipe, config)
+            counts = stages.counts(name, point.recipe, point.design) if encoded_of is None else encoded_of[name]
+            inputs = stages.inputs(name, point.recipe, point.design)
             raw, accuracy = inputs.raw[name], inputs.accuracy
             raw = raw if point.vector is None else raw[point.vector : point.vector + 1]
+            config = point.design.for_inputs(inputs.raw[name])
             found = fast.totals(counts, raw, config, np.array(depths, dtype=np.int64))
             events, classes = fast.counts_of(found, counts.n_pe, counts.n_out), fast.class_totals(found)
             invariants.check_depths(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,16 @@ MAX_NUMBERS = 2**29
 EXACT_IN_FLOAT32 = ("bool", "int8", "uint8", "int16", "uint16", "float16", "float32")
 
 MAX_NAME = 200
+
+MAX_ARRAYS = 10_000
+"""Most arrays of one file."""
+
+
+@dataclass(frozen=True)
+class Unread:
+    """What stands in place of an array that is there but cannot be used. reason : why, in a few words"""
+
+    reason: str
 
 
 def shown(text: object, limit: int = 80) -> str:

@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from eie_sim.errors import InputError, require, require_seed, require_type, unknown
+from eie_sim.errors import InputError, as_array, of_tensor, require, require_seed, require_type, unknown
 from eie_sim.prune import keep_count, magnitude
 from eie_sim.sparse import is_sparse
 from eie_sim.workload import synthetic
 from eie_sim.workload.arrays import Floats, require_fraction, shown
-from eie_sim.workload.files import KINDS, about, is_file, read_arrays
-from eie_sim.workload.naming import BARE_ACTIVATIONS, as_batch, network_from_arrays
-from eie_sim.workload.network import FROM_LAYER_BEFORE, Layer, Network
+from eie_sim.workload.chain import asked_chain, in_order
+from eie_sim.workload.files import KINDS, about, read_arrays
+from eie_sim.workload.matrices import as_batch, network_from_arrays
+from eie_sim.workload.naming import BARE_RECORDINGS, EXAMPLES
+from eie_sim.workload.network import FROM_LAYER_BEFORE, RELU, Layer, Network
 from eie_sim.workload.presets import drawn_preset, load_preset, preset_names
 
 ACTIVATION_SUFFIXES = (".npy", ".npz", ".safetensors")
 IN_MEMORY = "array"
+OTHER_INPUTS = "recorded with other inputs of the network than those that are given"
+ONE_MATRIX = (".npy", ".mtx", ".smtx", ".gz")
+"""Suffixes of files that hold one matrix without a name."""
+
+
+class Reading(NamedTuple):
+    """What named arrays are read as; see `load`."""
+
+    chain: str | Sequence[str] | None = None
+    between: str = RELU
+    layout: str | None = None
 
 
 def load(
@@ -33,12 +46,15 @@ def load(
     density: float | None = None,
     seed: int = 0,
     before_pruning: bool = False,
+    chain: str | Sequence[str] | None = None,
+    between: str = RELU,
+    layout: str | None = None,
 ) -> Network:
     """A network to simulate, with activations.
 
-    source : a preset's name, in any case; a path to .npz, .npy, .safetensors, .mtx or .smtx; a numpy array or
-        scipy.sparse matrix (out, in); a mapping of names to such arrays, as `network_from_arrays` reads them; or a
-        network, such as that of an archive
+    source : a preset's name, in any case; a path to .npz, .npy, .safetensors, .mtx or .smtx; an array, scipy.sparse
+        matrix or tensor (out, in); a mapping of names to such, as a state_dict is, which `network_from_arrays` reads;
+        or a network, such as that of an archive
     layer : only this one; of a preset that is drawn, no other is
     activations : inputs of the first layer, (n_vector, n_in) or (n_in,), or the path of a file with them
     activation_density : fraction not zero of drawn inputs instead; for the first layer, or for all that are not chained
@@ -46,6 +62,9 @@ def load(
         them
     seed : of whatever is drawn
     before_pruning : draw a preset of published shapes dense, yet to be pruned
+    chain : names of layers in their order; arrays are no chain without it
+    between : "relu" or "none", between the layers of that chain
+    layout : "out-in" or "in-out", how arrays are stored where no bias tells
 
     Layers that need activations and have none get drawn ones of density 1, labelled so.
     Raises InputError for an unknown name, a bad file, or values out of range.
@@ -53,9 +72,13 @@ def load(
     require_seed(seed)
     if activations is not None and activation_density is not None:
         raise InputError(f"activation_density={shown(activation_density)}: must be left out, activations are given")
-    network = _open(source, layer, int(seed), before_pruning or density is not None)
-    if layer is not None:
-        network = network.layer(layer)
+    require_type("layer", layer, str, type(None))
+    if chain is not None and layer is not None:
+        raise InputError(f"layer={shown(layer)}: must be left out, chain says which layers run")
+    if between != RELU and chain is None:
+        raise InputError(f"between={shown(between)}: must be left out without a chain")
+    reading = Reading(chain=chain, between=between, layout=layout)
+    network = _open(source, layer, int(seed), before_pruning or density is not None, reading)
     if density is not None:
         network = pruned(network, density)
     if activations is not None:
@@ -76,9 +99,13 @@ def load_for_layer(source: Any, layer: str | None = None, *, seed: int = 0, **gi
     drawn = drawn_preset(source) if isinstance(source, str) else None
     if drawn is not None:
         return load(source, layer=drawn.layers[0] if layer is None else layer, seed=seed, **given)
-    network = load(source, seed=seed)
-    alone = network.layer(network.layers[0].name if layer is None else layer)
-    return load(network if network.chained else alone, seed=seed, **given)
+    reading = {name: given.pop(name) for name in ("chain", "between", "layout") if name in given}
+    network = load(source, layer=None if reading.get("chain") else layer, seed=seed, **reading)
+    if not network.chained and layer is None:
+        network = network.layer(network.layers[0].name)
+    elif network.chained and layer is not None:
+        network.layer(layer)  # did you mean
+    return load(network, seed=seed, **given)
 
 
 def load_activations(path: str | os.PathLike[str]) -> Floats:
@@ -94,11 +121,12 @@ def load_activations(path: str | os.PathLike[str]) -> Floats:
         require(suffix in ACTIVATION_SUFFIXES, "suffix", shown(suffix), f"must be one of {known}")
     arrays = read_arrays(file)
     with about(file):
-        flat = {name: array for name, array in arrays.items() if array.ndim in (1, 2)}
-        name = BARE_ACTIVATIONS if BARE_ACTIVATIONS in flat else next(iter(flat), "")
-        clear = len(flat) == 1 or name == BARE_ACTIVATIONS
+        flat = {name: array for name, array in arrays.items() if isinstance(array, np.ndarray) and array.ndim >= 1}
+        usual = next((name for name in BARE_RECORDINGS if name in flat), None)
+        name = usual or next(iter(flat), "")
         names = ", ".join(shown(each) for each in list(arrays)[:8]) or "nothing"
-        require(clear, "arrays", names, f"must be one array of 1 or 2 dimensions, or one named {BARE_ACTIVATIONS}")
+        rule = f"must be one array (..., n_in), or one named {BARE_RECORDINGS[0]}"
+        require(len(flat) == 1 or usual is not None, "arrays", names, rule)
         return as_batch(f"array {shown(name)}", flat[name], int(flat[name].shape[-1]))
 
 
@@ -152,43 +180,78 @@ def _prune_sparse(weights: Any, density: float) -> Any:
     return rows.tocsc()
 
 
-def _open(source: Any, layer: str | None, seed: int, before_pruning: bool) -> Network:
+def _open(source: Any, layer: str | None, seed: int, before_pruning: bool, reading: Reading) -> Network:
     """The network, in which a preset has only the layer, where one is named: others are not drawn for nothing."""
-    if isinstance(source, Network):
-        return replace(source, seed=seed)
     if isinstance(source, str) and source.lower() in preset_names():
-        return load_preset(source, layer=layer, seed=seed, before_pruning=before_pruning)
+        source = load_preset(source, layer=layer, seed=seed, before_pruning=before_pruning)
+    if isinstance(source, Network):
+        network = _ordered(replace(source, seed=seed), reading)
+        return network if layer is None else network.layer(layer)
     if isinstance(source, (str, os.PathLike)):
-        return _open_file(source, seed)
-    if is_sparse(source) or isinstance(source, np.ndarray):
-        require(source.ndim == 2, "weights", f"shape {shown(source.shape)}", "must have 2 dimensions, (out, in)")
-        return network_from_arrays({IN_MEMORY: source}, IN_MEMORY, seed=seed)
-    if isinstance(source, Mapping):
-        return network_from_arrays(source, "arrays", seed=seed)
-    kinds = "a preset, a path, a numpy array, a scipy.sparse matrix, a dict of arrays, or a Network"
+        return _open_file(source, layer, seed, reading)
+    if isinstance(source, Mapping) and not is_sparse(source):  # scipy's dok_array is a dict
+        return network_from_arrays(source, "arrays", layer=layer, seed=seed, **reading._asdict())
+    if callable(getattr(source, "state_dict", None)):
+        raise InputError(f"workload={type(source).__name__}: must be arrays by name, as its state_dict() gives them")
+    matrix = of_tensor(source)
+    if is_sparse(matrix) or isinstance(matrix, np.ndarray):
+        require(matrix.ndim == 2, "weights", f"shape {shown(matrix.shape)}", "must have 2 dimensions, (out, in)")
+        arrays = {IN_MEMORY: matrix}
+        return network_from_arrays(arrays, IN_MEMORY, layer=layer, seed=seed, **reading._asdict())
+    kinds = "a preset, a path, an array, a scipy.sparse matrix, a tensor, a dict of them, or a Network"
     raise InputError(f"workload={type(source).__name__}: must be {kinds}")
 
 
-def _open_file(source: str | os.PathLike[str], seed: int) -> Network:
+def _ordered(network: Network, reading: Reading) -> Network:
+    """A network whose layers the user puts into a chain."""
+    if reading.layout is not None:
+        raise InputError(
+            f"layout={shown(reading.layout)}: must be left out, {network.name} says how weights are stored"
+        )
+    if reading.chain is None:
+        return network
+    names = asked_chain(reading.chain)
+    shapes = {one.name: (one.n_out, one.n_in) for one in network.layers}
+    layers = in_order(network.layers, names, {}, shapes)
+    dense = network.dense_layers
+    kept = None if dense is None else in_order(dense, names, {}, shapes)
+    same_start = layers[0] is network.layers[0]
+    examples: dict[str, Any] = {} if same_start else dict.fromkeys(EXAMPLES)
+    return replace(network, layers=layers, dense_layers=kept, chained=True, between=reading.between, **examples)
+
+
+def _open_file(source: str | os.PathLike[str], layer: str | None, seed: int, reading: Reading) -> Network:
     path = Path(source)
     named = isinstance(source, str) and path.suffix.lower() not in KINDS and path.name == source
-    if named and not is_file(path):
+    if named and not os.path.exists(path):  # noqa: PTH110  # False, not an error, for names no file can have
         raise unknown("workload", shown(source), preset_names())
     arrays = read_arrays(path)
     with about(path):
-        network = network_from_arrays(arrays, path.stem, origin="file", seed=seed)
+        alone = path.suffix.lower() in ONE_MATRIX and layer is None and len(arrays) == 1
+        asked = next(iter(arrays)) if alone else layer
+        network = network_from_arrays(arrays, path.stem, layer=asked, origin="file", seed=seed, **reading._asdict())
     return replace(network, source=f"file {shown(path.name)}")
 
 
 def _with_given(network: Network, activations: Any) -> Network:
-    if len(network.layers) > 1 and not network.chained:
-        names = ", ".join(shown(layer.name) for layer in network.layers[:8])
-        raise InputError(f"activations: the layers are no chain, choose one with layer= among {names}")
-    first = network.layers[0]
-    batch = batch_for(activations, first.n_in)
+    """Inputs for the first layer of a chain, or for the only layer that they fit."""
     of_file = isinstance(activations, (str, os.PathLike))
     said = f"from file {shown(Path(activations).name)}" if of_file else "given"
-    return _with_first(network, replace(first, activations=batch, activations_source=said))
+    first = network.layers[0]
+    if not network.chained and len(network.layers) > 1:
+        batch = load_activations(activations) if of_file else as_array("activations", activations)
+        width = batch.shape[-1] if batch.ndim else 0
+        fit = [layer for layer in network.layers if layer.n_in == width]
+        names = ", ".join(shown(layer.name) for layer in (fit or network.layers)[:8])
+        if len(fit) != 1:
+            raise InputError(
+                f"activations=shape {batch.shape}: must be of one layer, choose it with layer= among {names}"
+            )
+        (first,), activations = fit, batch
+    given = replace(first, activations=batch_for(activations, first.n_in), activations_source=said)
+    if network.chained or len(network.layers) == 1:
+        return _with_first(network, given)
+    return _with_default(replace(network, layers=tuple(given if one is first else one for one in network.layers)))
 
 
 def _with_drawn(network: Network, density: float) -> Network:
@@ -208,17 +271,21 @@ def _with_default(network: Network) -> Network:
             layers[at] = replace(layer, activations_source=FROM_LAYER_BEFORE)
         else:
             drawn = _draw(layer, 1.0, network.seed)
-            layers[at] = replace(drawn, activations_source=f"{drawn.activations_source}: none given")
+            layers[at] = replace(drawn, activations_source=f"drawn, none given: {drawn.activations_source}")
     return replace(network, layers=tuple(layers))
 
 
 def _with_first(network: Network, first: Layer) -> Network:
-    """Another first layer. Test inputs make way for its activations, and labels would no longer belong to them."""
-    later = [
-        layer if layer.activations is not None else replace(layer, activations_source=FROM_LAYER_BEFORE)
-        for layer in network.layers[1:]
-    ]
-    return replace(network, layers=(first, *later), test_inputs=None, test_labels=None)
+    """Another first layer. Test inputs, labels and later layers' recorded inputs do not belong to its activations."""
+    unused = tuple((f"inputs of {one.name}", OTHER_INPUTS) for one in network.layers[1:] if one.activations is not None)
+    later = (replace(one, activations=None, activations_source=FROM_LAYER_BEFORE) for one in network.layers[1:])
+    return replace(
+        network,
+        layers=(first, *later),
+        test_inputs=None,
+        test_labels=None,
+        not_simulated=(*network.not_simulated, *unused),
+    )
 
 
 def _draw(layer: Layer, density: float, seed: int) -> Layer:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.errors import InputError, require, require_seed, require_type, unknown
+from eie_sim.errors import InputError, require, require_one_of, require_seed, require_type, unknown
 from eie_sim.sparse import checked, is_sparse
 from eie_sim.workload.arrays import (
     Floats,
@@ -27,6 +27,10 @@ from eie_sim.workload.shared import SharedWeights
 
 NO_ACTIVATIONS = "none recorded"
 FROM_LAYER_BEFORE = "computed by the layer before"
+
+RELU, NONE = "relu", "none"
+BETWEEN = (RELU, NONE)
+"""What stands between the layers of a chain."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -112,7 +116,8 @@ class Network:
     """Layers that belong together.
 
     layers : in order
-    chained : True where each layer's outputs, after ReLU, are the next one's inputs
+    chained : True where each layer's outputs are the next one's inputs
+    between : what stands between the layers of a chain, "relu" or "none"
     source : where it comes from, in words fit for a table
     not_simulated : (name, reason) of what was there beside the layers
     test_inputs : float [n, n_in of the first layer], inputs with known answers, or None
@@ -137,9 +142,11 @@ class Network:
     dense_layers: tuple[Layer, ...] | None = None
     calibration: Floats | None = None
     seed: int = 0
+    between: str = RELU
 
     def __post_init__(self) -> None:
         require_name("network", self.name)
+        require_one_of("between", self.between, BETWEEN)
         require_seed(self.seed)
         require_type("chained", self.chained, bool)
         require_type("source", self.source, str)
@@ -191,6 +198,14 @@ class Network:
     def inputs(self) -> Floats | None:
         """What a run starts from, float [n, n_in]: the test inputs, or else the first layer's activations."""
         return self.layers[0].activations if self.test_inputs is None else self.test_inputs
+
+    def takes_outputs(self, at: int) -> bool:
+        """True where layer `at` reads what the one before puts out: in a chain, unless its own inputs are recorded.
+
+        Beside test inputs recorded ones do not count, they are of other inputs.
+        """
+        recorded = self.layers[at].activations is not None and self.test_inputs is None
+        return self.chained and at > 0 and not recorded
 
     @property
     def synthetic(self) -> bool:

@@ -34,7 +34,7 @@ def assert_chain_of_functional_models(run):
         if at:
             before, to_bits = run.layers[at - 1].result, layer.result.scales["activation"]
             raw = requantise(np.maximum(before.output, 0), before.scales["accumulator"], to_bits)
-        expected = [functional.accumulate(layer.matrix, vector, run.config) for vector in raw]
+        expected = [functional.accumulate(layer.matrix, vector, run.config.for_inputs(raw)) for vector in raw]
         np.testing.assert_array_equal(layer.result.output, expected)
 
 
@@ -52,7 +52,7 @@ def test_a_chain_through_floats_is_the_same(network, config):
     run = run_network(network, config)
     inputs = np.asarray(network.inputs, dtype=np.float64)
     for layer in run.layers:
-        result = simulate(layer.matrix, inputs, config)
+        result = simulate(layer.matrix, inputs, config.for_inputs(inputs))
         np.testing.assert_array_equal(result.output, layer.result.output)
         np.testing.assert_array_equal(result.cycles_per_vector, layer.result.cycles_per_vector)
         inputs = np.maximum(result.output, 0) / 2.0 ** result.scales["accumulator"]
@@ -65,7 +65,7 @@ def test_layers_that_are_no_chain_take_their_own_inputs(network, config):
     assert run.verified
     for layer, layer_run in zip(network.layers, run.layers, strict=True):
         raw = to_fixed(layer.activations, layer_run.result.scales["activation"])
-        expected = [functional.accumulate(layer_run.matrix, vector, config) for vector in raw]
+        expected = [functional.accumulate(layer_run.matrix, vector, config.for_inputs(raw)) for vector in raw]
         np.testing.assert_array_equal(layer_run.result.output, expected)
 
 

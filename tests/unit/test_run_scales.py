@@ -15,23 +15,41 @@ from eie_sim.units.eie.matrix import EieMatrix
 pytestmark = pytest.mark.compiled
 
 
-def test_negative_inputs_that_take_no_part_are_counted():
+def test_negative_inputs_take_part_whatever_the_design_says_and_say_so():
     inputs = np.array([[-1.0, 0.5, -0.25], [0.0, -2.0, 1.0]])
     for chained in (True, False):
         network = network_of(layer_of(np.eye(3), activations=inputs), chained=chained)
-        positive = run_network(network, SMALL)
-        assert positive.layers[0].negative_ignored == 3
-        assert positive.layers[0].result.extra["broadcast"]["sent"] == 2
-        nonzero = run_network(network, replace(SMALL, active="nonzero"))
-        assert nonzero.layers[0].negative_ignored == 0
-        assert nonzero.layers[0].result.extra["broadcast"]["sent"] == 5
-        assert [layer["negative_inputs_ignored"] for layer in network_record(positive)["layers"]] == [3]
+        for design in (SMALL, replace(SMALL, active="nonzero")):
+            run = run_network(network, design)
+            assert run.layers[0].inputs == "none recorded; negative ones take part (active nonzero)"
+            assert run.layers[0].result.config.active == "nonzero"
+            assert run.layers[0].result.extra["broadcast"]["sent"] == 5
+            assert run.verified
 
 
-def test_later_layers_of_a_chain_ignore_nothing_because_a_relu_comes_first():
+def test_later_layers_of_a_chain_have_no_negative_inputs_because_a_relu_comes_first():
     run = run_network(three_layers(), SMALL)
     assert (run.layers[0].result.output < 0).any()
-    assert [layer.negative_ignored for layer in run.layers[1:]] == [0, 0]
+    assert [layer.result.config.active for layer in run.layers[1:]] == ["positive", "positive"]
+
+
+def test_without_a_relu_between_negative_outputs_are_passed_on():
+    layers = layer_of([[1.0], [-1.0]], activations=[[0.5]]), layer_of([[0.5, 0.25]], name="fc2")
+    run = run_network(network_of(*layers, between="none"), SMALL)
+    assert run.layers[1].inputs == "simulated: outputs of fc1"
+    assert run.layers[1].result.config.active == "nonzero"
+    assert run.layers[1].result.output / 2.0 ** run.layers[1].result.scales["accumulator"] == 0.125
+    assert run.verified
+
+
+def test_recorded_inputs_of_a_later_layer_win_over_computed_ones():
+    first, second = layer_of(np.eye(2), activations=[[1.0, 0.5]]), layer_of(np.eye(2), "fc2", activations=[[0.0, 3.0]])
+    run = run_network(network_of(first, second), SMALL)
+    assert run.layers[1].inputs == second.activations_source
+    assert run.layers[1].result.extra["broadcast"]["sent"] == 1
+    assert run.verified
+    beside = network_of(first, second, test_inputs=np.array([[1.0, 0.5]]))
+    assert run_network(beside, SMALL).layers[1].inputs == "simulated: outputs of fc1 after ReLU"
 
 
 def test_densities_in_the_record_count_active_inputs_and_weights_without_the_bias():
@@ -39,8 +57,8 @@ def test_densities_in_the_record_count_active_inputs_and_weights_without_the_bia
     layer = layer_of(weights, bias=[1.0, 0.0], activations=[[1.0, 0.0, -1.0, 2.0], [0.0, 0.0, 0.0, 4.0]])
     record = network_record(run_network(network_of(layer), SMALL))["layers"][0]
     assert (record["weight_density"], record["weight_sparsity"]) == (3 / 8, 5 / 8)
-    assert record["activation_density"] == 3 / 8
-    assert record["stats"]["broadcast"]["sent"] == 3 + 2
+    assert record["activation_density"] == 4 / 8
+    assert record["stats"]["broadcast"]["sent"] == 4 + 2
 
 
 def fractional_bits(magnitude, limit=15):
@@ -55,9 +73,8 @@ def test_scales_are_recorded_and_those_that_the_float_values_ask_for(network, co
     inputs = network.inputs
     for layer, matrix, result in [(one.layer, one.matrix, one.result) for one in run.layers]:
         inputs = inputs if network.chained else layer.activations
-        part = inputs if config.active == "nonzero" else np.maximum(inputs, 0)
-        ones = np.ones((len(part), int(layer.bias is not None)))
-        outputs = np.concatenate([part, ones], axis=1) @ matrix.codebook[matrix.decode()].T
+        ones = np.ones((len(inputs), int(layer.bias is not None)))
+        outputs = np.concatenate([inputs, ones], axis=1) @ matrix.codebook[matrix.decode()].T
         weight = fractional_bits(np.abs(matrix.codebook).max())
         activation = fractional_bits(np.abs(inputs).max(initial=0), limit=15 if layer.bias is None else 14)
         accumulator = fractional_bits(2 * np.abs(outputs).max(initial=0), limit=min(15, weight + activation))
@@ -68,25 +85,28 @@ def test_scales_are_recorded_and_those_that_the_float_values_ask_for(network, co
 
 
 def test_calibrate_by_hand():
-    matrices = [EieMatrix.from_dense(np.array(w), n_pe=1) for w in ([[0.5, 0.0], [0.0, -1.5]], [[1.0, 1.0]])]
-    chosen = calibrate(matrices, np.array([[3.0, 1.0], [2.0, 0.0]]), active="positive")
+    weights = [[0.5, 0.0], [0.0, -1.5]], [[1.0, 1.0]]
+    matrices = [EieMatrix.from_dense(np.array(w), n_pe=1) for w in weights]
+    layers = layer_of(weights[0], activations=[[3.0, 1.0], [2.0, 0.0]]), layer_of(weights[1], "fc2")
+    chosen = calibrate(matrices, network_of(*layers))
     # 3.0 fits 13 bits, outputs 1.5 and -1.5 with headroom 13; 1.5 and 0 go on, and 1.5 comes out of the second layer.
     assert chosen[0].scales == Scales(weight=14, activation=13, accumulator=13)
     assert chosen[1].scales == Scales(weight=14, activation=14, accumulator=13)
 
 
-def test_calibrate_takes_negative_inputs_where_the_design_does():
+def test_calibrate_takes_negative_inputs():
     matrices = [EieMatrix.from_dense(np.array([[1.0]]), n_pe=1), EieMatrix.from_dense(np.array([[-100.0]]), n_pe=1)]
-    inputs = np.array([[-40.0], [1.0]])
-    positive, nonzero = (calibrate(matrices, inputs, active=active) for active in ("positive", "nonzero"))
-    assert [one.scales.accumulator for one in positive] == [13, 7]  # 1 and -100
-    assert [one.scales.accumulator for one in nonzero] == [8, 7]  # -40 comes out, and a ReLU stops it
+    chain = network_of(layer_of([[1.0]], activations=[[-40.0], [1.0]]), layer_of([[-100.0]], "fc2"))
+    # -40 comes out, and a ReLU stops it: 1 and -100 are left; without one -40 becomes 4,000
+    assert [one.scales.accumulator for one in calibrate(matrices, chain)] == [8, 7]
+    assert [one.scales.accumulator for one in calibrate(matrices, replace(chain, between="none"))] == [8, 2]
 
 
 def test_calibrate_keeps_scales_that_are_chosen_already():
     given_scales = Scales(weight=3, activation=4, accumulator=5)
     matrix = EieMatrix.from_dense(np.eye(2), n_pe=1, scales=given_scales)
-    assert calibrate([matrix], np.array([[100.0, 1.0]]), active="positive")[0].scales == given_scales
+    chain = network_of(layer_of(np.eye(2), activations=[[100.0, 1.0]]))
+    assert calibrate([matrix], chain)[0].scales == given_scales
 
 
 def test_scales_come_from_calibration_data_where_there_is_some():

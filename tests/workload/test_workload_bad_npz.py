@@ -152,9 +152,9 @@ def test_declared_sizes_are_added_up(tmp_path, monkeypatch):
 
 
 def test_numbers_are_added_up_before_they_are_widened(tmp_path, monkeypatch):
-    monkeypatch.setattr("eie_sim.workload.naming.MAX_NUMBERS", 100)
+    monkeypatch.setattr("eie_sim.workload.matrices.MAX_NUMBERS", 100)
     small = np.ones((8, 8), np.int8)
-    np.savez(tmp_path / "w.npz", a=small, b=small)
+    np.savez(tmp_path / "w.npz", w1=small, w2=small)
     refused(tmp_path / "w.npz", "arrays=128 numbers: must be at most 100 over all arrays")
     np.savez(tmp_path / "w.npz", a=small, image=np.ones((3, 8, 8, 8), np.int8))
     assert len(load(tmp_path / "w.npz").layers) == 1

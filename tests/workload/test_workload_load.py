@@ -23,7 +23,7 @@ from eie_sim.workload import (
     synthetic_activations,
 )
 
-UNCHAINED = {"a": matrix(), "b": matrix(1, (5, 7))}
+UNCHAINED = {"a.weight": matrix(), "b.weight": matrix(1, (5, 7))}
 
 
 def test_a_numpy_array():
@@ -43,11 +43,17 @@ def test_a_scipy_matrix(form, kind):
     np.testing.assert_array_equal(layer.weights.toarray(), matrix())
 
 
-def test_a_mapping_is_a_chained_network():
+def test_a_mapping_is_matrices_and_a_chain_where_it_is_declared():
     network = load(two_layers())
+    assert not network.chained
+    assert [layer.activations_source for layer in network.layers] == [
+        "recorded: array fc1.input",
+        "drawn, none given: synthetic, density 1, seed 0",
+    ]
+    network = load(two_layers(), chain=["fc1", "fc2"])
     assert network.chained
     assert [layer.activations_source for layer in network.layers] == [
-        "recorded activations from memory",
+        "recorded: array fc1.input",
         "computed by the layer before",
     ]
     assert network.inputs.shape == (3, 9)
@@ -65,7 +71,7 @@ def test_a_path_as_text_or_object(tmp_path, as_text, monkeypatch):
 def test_one_layer_by_name(tmp_path):
     network = load(two_layers(), layer="fc2")
     assert [layer.name for layer in network.layers] == ["fc2"]
-    assert network.layers[0].activations_source == "synthetic, density 1, seed 0: none given"
+    assert network.layers[0].activations_source == "drawn, none given: synthetic, density 1, seed 0"
     with pytest.raises(InputError, match="layer=fc3: unknown; did you mean fc2 or fc1"):
         load(two_layers(), layer="fc3")
 
@@ -144,7 +150,10 @@ def test_parts_of_a_network_of_another_type(change, message):
         (lambda: network_from_arrays(None, "net"), "arrays=NoneType: must be Mapping"),
         (lambda: network_from_arrays([matrix()], "net"), "arrays=list: must be Mapping"),
         (lambda: network_from_arrays({"w": matrix()}, None), "name=None: must be 1 to 200 printable characters"),
-        (lambda: network_from_arrays({3: matrix()}, "net"), "array name=3: must be 1 to 200 printable characters"),
+        (
+            lambda: network_from_arrays({3: matrix()}, "net"),
+            "no weight matrix, 2-D (out, in), among 3 (its name",
+        ),
         (lambda: network_from_arrays({"w": None}, "net"), "no weight matrix, 2-D (out, in), among w"),
         (lambda: network_from_arrays({"w": matrix()}, "net", origin=None), "origin=NoneType: must be str"),
         (lambda: network_from_arrays({"w": matrix()}, "net", seed=None), "seed=None: must be an integer >= 0"),
@@ -176,8 +185,9 @@ def test_drawn_activations_start_a_chain_only():
     network = load("digits-mlp", activation_density=0.25, seed=4)
     assert network.test_inputs is None
     assert network.layers[0].activations_source == "synthetic, density 0.25, seed 4"
-    assert network.layers[1].activations_source == "recorded, 64 held-back images"
-    bare = load({"a": matrix(), "b": matrix(1, (4, 6))}, activation_density=0.25)
+    assert network.layers[1].activations_source == "computed by the layer before"
+    assert dict(network.not_simulated)["inputs of fc2"].startswith("recorded with other inputs")
+    bare = load({"a": matrix(), "b": matrix(1, (4, 6))}, chain="a,b", activation_density=0.25)
     assert [layer.activations_source for layer in bare.layers] == [
         "synthetic, density 0.25, seed 0",
         "computed by the layer before",
@@ -193,12 +203,24 @@ def test_drawn_activations_go_to_every_layer_that_is_not_chained():
 def test_without_any_activations_dense_ones_are_drawn_and_say_so():
     for layer in load(UNCHAINED).layers:
         assert layer.activation_density == 1
-        assert layer.activations_source == "synthetic, density 1, seed 0: none given"
+        assert layer.activations_source == "drawn, none given: synthetic, density 1, seed 0"
 
 
 def test_given_activations_need_one_first_layer():
-    with pytest.raises(InputError, match="choose one with layer= among a, b"):
-        load(UNCHAINED, activations=np.ones(9))
+    with pytest.raises(InputError, match=r"shape \(8,\): must be of one layer, choose it with layer= among a, b"):
+        load(UNCHAINED, activations=np.ones(8))
+    alike = {"q.weight": matrix(), "k.weight": matrix(1)}
+    with pytest.raises(InputError, match=r"must be of one layer, choose it with layer= among k, q"):
+        load(alike, activations=np.ones((3, 9)))
+
+
+def test_given_activations_go_to_the_only_layer_they_fit():
+    network = load(UNCHAINED, activations=np.ones((3, 7)))
+    assert [layer.activations.shape for layer in network.layers] == [(1, 9), (3, 7)]
+    assert [layer.activations_source for layer in network.layers] == [
+        "drawn, none given: synthetic, density 1, seed 0",
+        "given",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -206,7 +228,7 @@ def test_given_activations_need_one_first_layer():
     [
         np.ones(8),
         np.ones((2, 8)),
-        np.ones((1, 1, 9)),
+        np.float64(1),
         np.ones((0, 9)),
         np.full(9, np.nan),
         np.ones(9, complex),
@@ -303,7 +325,7 @@ def test_the_same_call_gives_the_same_network():
 
 @pytest.mark.parametrize("source", [None, 3, [[1.0]], object()])
 def test_sources_of_no_known_kind(source):
-    with pytest.raises(InputError, match="must be a preset, a path, a numpy array"):
+    with pytest.raises(InputError, match="must be a preset, a path, an array"):
         load(source)
 
 

@@ -53,7 +53,7 @@ def test_each_of_several_layers_finds_its_own():
     )
     assert [layer.name for layer in net.layers] == ["W1", "W2", "W3"]
     assert [layer.bias.shape for layer in net.layers] == [(6,), (4,), (1,)]
-    assert net.chained
+    assert not net.chained
 
 
 def test_a_bias_of_another_length_is_refused():
@@ -61,10 +61,16 @@ def test_a_bias_of_another_length_is_refused():
         network(fc1__weight=matrix(), fc1__bias=np.ones(5))
 
 
-def test_bare_arrays_are_weights_under_their_names():
-    net = network(first=matrix(), second=scipy.sparse.csr_array(matrix(1, (4, 6))))
-    assert [layer.name for layer in net.layers] == ["first", "second"]
-    assert net.layers[1].weights.format == "csc"
+def test_a_matrix_without_a_telling_name_is_a_layer_alone_or_asked_for():
+    arrays = {"first": matrix(), "second": scipy.sparse.csr_array(matrix(1, (4, 6)))}
+    assert [layer.name for layer in network(first=matrix()).layers] == ["first"]
+    with pytest.raises(InputError, match=r"neither its name nor a bias says that it is a layer: ask for it by name"):
+        network(**arrays)
+    (second,) = network_from_arrays(arrays, "net", layer="second").layers
+    assert second.weights.format == "csc"
+    beside = network(first=matrix(), fc__weight=matrix())
+    assert [layer.name for layer in beside.layers] == ["fc"]
+    assert reasons(beside)["first"].startswith("shape (6, 9), neither its name")
 
 
 def test_layers_of_the_same_short_name_keep_their_own():
@@ -72,15 +78,26 @@ def test_layers_of_the_same_short_name_keep_their_own():
     assert [layer.name for layer in net.layers] == ["a.weight", "a/weight"]
 
 
-@pytest.mark.parametrize("name", ["fc1.activations", "fc1.input", "fc1/input", "fc1_activations", "activations"])
-@pytest.mark.parametrize("shape", [(9,), (4, 9)])
-def test_recorded_activations(name, shape):
+@pytest.mark.parametrize("name", ["fc1.activations", "fc1.input", "fc1/input", "fc1.x", "fc1_activations"])
+@pytest.mark.parametrize(("shape", "n_vector"), [((9,), 1), ((4, 9), 4), ((2, 3, 9), 6), ((1, 2, 3, 9), 6)])
+def test_recorded_activations(name, shape, n_vector):
     net = network_from_arrays({name: np.ones(shape), "fc1.weight": matrix(), "fc2.weight": matrix(1, (4, 6))}, "net")
     assert [layer.name for layer in net.layers] == ["fc1", "fc2"]
-    assert net.layers[0].activations.shape == np.atleast_2d(np.ones(shape)).shape
-    assert net.layers[0].activations_source == "recorded activations from memory"
+    assert net.layers[0].activations.shape == (n_vector, 9)
+    assert net.layers[0].activations_source == f"recorded: array {name}"
     assert net.layers[1].activations is None
-    assert net.chained
+    assert net.not_simulated == ()
+
+
+@pytest.mark.parametrize("name", ["x", "X", "input", "inputs", "activations", "acts"])
+def test_inputs_without_a_layer_in_their_name(name):
+    alone = network_from_arrays({"fc1.weight": matrix(), name: np.ones((4, 9))}, "net")
+    assert alone.layers[0].activations.shape == (4, 9)
+    two = {"fc1.weight": matrix(), "fc2.weight": matrix(1, (4, 6)), name: np.ones((4, 9))}
+    assert reasons(network_from_arrays(two, "net")) == {name: "inputs of no layer here"}
+    chain = network_from_arrays(two, "net", chain="fc1,fc2")
+    assert chain.layers[0].activations.shape == (4, 9)
+    assert network_from_arrays(two, "net", layer="fc1").layers[0].activations.shape == (4, 9)
 
 
 def test_recorded_activations_of_a_later_layer():
@@ -96,7 +113,7 @@ def test_recorded_activations_of_another_width_are_refused():
 
 def test_recorded_activations_of_no_layer_are_listed():
     net = network(fc1__weight=matrix(), fc7__input=np.ones((2, 9)))
-    assert reasons(net) == {"fc7.input": "activations of no layer here"}
+    assert reasons(net) == {"fc7.input": "inputs of no layer here"}
 
 
 def test_what_is_not_simulated_is_listed_with_a_reason():
@@ -110,7 +127,7 @@ def test_what_is_not_simulated_is_listed_with_a_reason():
         enc_w_hh=np.ones((8, 3)),
         rnn__weight=np.ones((8, 3)),
         embedding__weight=np.ones((8, 3)),
-        fc__weight_mask=np.ones((6, 9)),
+        self_attn_mask=np.ones((6, 9)),
         fc__weight=matrix(),
         scale=np.float32(1),
         cube=np.ones((2, 2, 2)),
@@ -124,9 +141,9 @@ def test_what_is_not_simulated_is_listed_with_a_reason():
         assert listed[name].startswith("recurrent, shape ("), name
         assert listed[name].endswith("not simulated yet")
     assert listed["embedding.weight"] == "embedding, shape (8, 3), looked up and not multiplied"
-    assert listed["fc.weight_mask"] == "mask, shape (6, 9), not applied"
+    assert listed["self_attn_mask"] == "mask, shape (6, 9), not applied"
     assert listed["conv1.bias"] == "not a weight matrix, shape (8,)"
-    assert listed["scale"] == "not a weight matrix, shape ()"
+    assert listed["scale"] == "scale or zero point, shape (), of no integer weights here"
     assert listed["cube"] == "not a weight matrix, shape (2, 2, 2)"
     assert listed["names"] == "not a weight matrix, shape (2,), dtype <U1"
     assert len(listed) == 13
@@ -135,19 +152,6 @@ def test_what_is_not_simulated_is_listed_with_a_reason():
 @pytest.mark.parametrize("name", ["congruent.weight", "current", "ground.weight"])
 def test_names_that_only_look_recurrent_are_simulated(name):
     assert len(network_from_arrays({name: matrix()}, "net").layers) == 1
-
-
-def test_shapes_that_fit_in_order_make_a_chain():
-    assert network(a=matrix(), b=matrix(1, (4, 6)), c=matrix(2, (9, 4))).chained
-    assert not network(b=matrix(1, (4, 6)), a=matrix()).chained
-    assert not network(a=matrix()).chained
-
-
-def test_a_layer_not_simulated_in_between_breaks_the_chain():
-    arrays = {"a.weight": matrix(), "gru.weight": np.ones((6, 6)), "b.weight": matrix(1, (4, 6))}
-    assert not network_from_arrays(arrays, "net").chained
-    before = {name: arrays[name] for name in ("gru.weight", "a.weight", "b.weight")}
-    assert network_from_arrays(before, "net").chained
 
 
 def test_a_matrix_of_booleans_is_a_pattern():
@@ -165,7 +169,7 @@ def test_no_weights_at_all_lists_what_is_there():
     assert said.startswith(
         "no weight matrix, 2-D (out, in), among a (not a weight matrix, shape (3,)), conv (convolution"
     )
-    assert "fc.input (activations of no layer here)" in said
+    assert "fc.input (inputs of no layer here)" in said
 
 
 def test_many_arrays_are_listed_in_part():
@@ -174,8 +178,13 @@ def test_many_arrays_are_listed_in_part():
 
 
 @pytest.mark.parametrize("name", ["", "a\nb", "\x1b[31mred", "x" * 201, 3, None])
-def test_names_unfit_for_a_table_are_refused(name):
-    with pytest.raises(InputError, match="must be 1 to 200 printable characters") as caught:
+def test_names_unfit_for_a_table_are_listed(name):
+    net = network_from_arrays({name: matrix(), "fc.weight": matrix()}, "net")
+    assert [layer.name for layer in net.layers] == ["fc"]
+    ((shown, reason),) = net.not_simulated
+    assert reason == "its name must be 1 to 200 printable characters"
+    assert shown.isprintable()
+    with pytest.raises(InputError, match="its name must be") as caught:
         network_from_arrays({name: matrix()}, "net")
     assert "\n" not in str(caught.value)
 
@@ -190,7 +199,7 @@ def test_the_arrays_given_are_not_changed():
     repeated = scipy.sparse.coo_array(([1.0, 2.0, 0.0], ([0, 0, 1], [0, 0, 1])), shape=(2, 3)).tocsr()
     raw = scipy.sparse.csc_array((np.array([1.0, 2.0]), np.array([1, 0]), np.array([0, 2, 2])), shape=(3, 2))
     before = [(m.data.copy(), m.indices.copy(), m.indptr.copy()) for m in (repeated, raw)]
-    network(a=repeated, b=raw)
+    network(a__weight=repeated, b__weight=raw)
     for m, parts in zip((repeated, raw), before, strict=True):
         for now, then in zip((m.data, m.indices, m.indptr), parts, strict=True):
             np.testing.assert_array_equal(now, then)
@@ -202,7 +211,8 @@ def test_labelled_inputs_belong_to_the_network(tmp_path):
     arrays |= {"test_inputs": rng.normal(size=(7, 4)), "test_labels": rng.integers(0, 3, 7)}
     arrays |= {"train_inputs": rng.integers(0, 2, (9, 4)), "train_labels": rng.integers(0, 3, 9)}
     np.savez(tmp_path / "net.npz", **arrays, calibration=np.ones((2, 4)))
-    network = load(tmp_path / "net.npz")
+    assert {"test_inputs", "calibration"} <= {name for name, _ in load(tmp_path / "net.npz").not_simulated}
+    network = load(tmp_path / "net.npz", chain=["fc1", "fc2"])
     assert [layer.name for layer in network.layers] == ["fc1", "fc2"]
     np.testing.assert_array_equal(network.test_inputs, arrays["test_inputs"])
     np.testing.assert_array_equal(network.train_labels, arrays["train_labels"])

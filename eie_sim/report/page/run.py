@@ -115,10 +115,8 @@ def _provenance(record: Record) -> Iterator[str]:
             *(f"{other['name']} not simulated: {other['reason']}" for other in record["not_simulated"]),
         ]
     )
-    sources = [
-        [_name(layer), layer["weights"], layer["inputs"], _kind(layer), _ignored(layer)] for layer in record["layers"]
-    ]
-    headings = ["layer", "weights", "inputs", "weights are", "negative inputs\nignored"]
+    sources = [[_name(layer), layer["weights"], layer["inputs"], _kind(layer)] for layer in record["layers"]]
+    headings = ["layer", "weights", "inputs", "weights are"]
     yield titled("Weights and inputs", headings, sources)
     config = [[name, _value(value), AXES[name].help] for name, value in record["config"].items()]
     yield titled("Design", ["field", "value", "meaning"], config)
@@ -127,10 +125,6 @@ def _provenance(record: Record) -> Iterator[str]:
 
 def _kind(record: Record) -> str:
     return "synthetic" if record["synthetic"] else "real"
-
-
-def _ignored(layer: Record) -> Cell:
-    return Cell(f"{layer['negative_inputs_ignored']:,}", layer["negative_inputs_ignored"])
 
 
 def _value(value: str | float) -> Cell:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from eie_sim.errors import is_number, require, require_int, require_one_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 DRAIN_CYCLES = 6
 """Cycles from the issue of the last entry to the end of the layer: the depth of the pipeline."""
@@ -100,6 +103,14 @@ class EieConfig:
             kind = float if name == "clock_mhz" else int
             if type(value) is not kind and is_number(value):
                 object.__setattr__(self, name, kind(value))
+
+    def for_inputs(self, inputs: NDArray[Any]) -> EieConfig:
+        """The design with `active="nonzero"` where any of the inputs is negative, which must not be dropped in silence.
+
+        It is this one where none is, or where negative ones take part already.
+        """
+        negative = self.active == "positive" and bool((inputs < 0).any())
+        return replace(self, active="nonzero") if negative else self
 
     @property
     def entry_bits(self) -> int:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.errors import InputError, as_array, require
+from eie_sim.errors import InputError, as_array, of_tensor, require
 from eie_sim.jit import kernel
 from eie_sim.sparse import MAX_COLUMNS, as_csc, is_sparse, require_sides
 
@@ -32,7 +32,8 @@ class Columns(NamedTuple):
 
 
 def columns_of(w: Any) -> tuple[Columns, tuple[int, int]]:
-    """Non-zeros of a 2-D numpy array or scipy.sparse matrix, column by column, and the shape (n_out, n_in)."""
+    """Non-zeros of a 2-D array, scipy.sparse matrix or tensor, column by column, and the shape (n_out, n_in)."""
+    w = of_tensor(w)
     if is_sparse(w):
         sparse = as_csc("weights", w)
         return Columns(sparse.indptr.astype(np.int64), sparse.indices.astype(np.int32), sparse.data), sparse.shape

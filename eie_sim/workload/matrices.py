@@ -1,0 +1,349 @@
+"""From named arrays to layers: each matrix by itself, or a chain that the user declares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from eie_sim.errors import InputError, as_array, of_tensor, require, require_one_of, require_type, unknown
+from eie_sim.sparse import checked, is_sparse
+from eie_sim.workload import synthetic
+from eie_sim.workload.arrays import (
+    MAX_ARRAYS,
+    MAX_NAME,
+    MAX_NUMBERS,
+    MAX_SIDE,
+    Floats,
+    Unread,
+    Weights,
+    as_floats,
+    as_weights,
+    one_line,
+    require_matrix_shape,
+    require_name,
+    shown,
+)
+from eie_sim.workload.chain import asked_chain, batch_norms, in_order
+from eie_sim.workload.naming import (
+    BARE_RECORDINGS,
+    EXAMPLES,
+    INPUTS,
+    RECORDING,
+    bias_of,
+    counted,
+    is_kernel,
+    is_weights,
+    kind,
+    layer_names,
+    no_layer,
+)
+from eie_sim.workload.network import NO_ACTIVATIONS, RELU, Layer, Network
+from eie_sim.workload.parts import put_together
+
+LAYOUTS = ("out-in", "in-out")
+
+
+@dataclass(kw_only=True)
+class Told:
+    """What the arrays are.
+
+    arrays : all that can be used, parts put together; said : by name, how they came about
+    left : by name, the reason of every array that is simulated in no way
+    weights : layer name of each weight matrix; biases, recorded : the array that belongs to a weight matrix
+    """
+
+    arrays: dict[str, Any]
+    said: dict[str, str]
+    left: dict[str, str]
+    weights: dict[str, str] = field(default_factory=dict)
+    biases: dict[str, str] = field(default_factory=dict)
+    recorded: dict[str, str] = field(default_factory=dict)
+
+
+def network_from_arrays(
+    arrays: Mapping[str, Any],
+    name: str,
+    *,
+    origin: str = "memory",
+    seed: int = 0,
+    layer: str | None = None,
+    chain: str | Iterable[str] | None = None,
+    between: str = RELU,
+    layout: str | None = None,
+) -> Network:
+    """The layers among named arrays, each by itself, or a declared chain of them.
+
+    arrays : numpy, scipy.sparse or torch tensors. A layer is a matrix, (out, in), that is named so (`X.weight`,
+        `X_weight`, `X.kernel`, `W1`), has a bias of the right length, is the only one, or is asked for by name.
+        `X.bias`, or b1 beside W1, is its bias; `X.activations` or `X.input`, (..., n_in), its recorded inputs;
+        `activations`, `input` or `x` those of the only layer, of the one that is asked for, or the chain's first.
+        `test_inputs`, `train_inputs` and `calibration`, (n, n_in), `test_labels` and `train_labels`, (n,), are those
+        of the network. Pruned weights and masks, weight_norm, and integers with a scale are put together
+    origin : "file" or "memory", for the labels
+    seed : for the values of a pattern, a matrix of booleans, which has none of its own
+    layer : only this one, also where nothing but the user says that it is a layer
+    chain : names of layers in their order, and of BatchNorms right after theirs, which are folded
+    between : "relu" or "none", between the layers of the chain
+    layout : "out-in" or "in-out", of weights whose bias does not tell
+
+    Whatever is no layer stands in `not_simulated` with its reason; layers that are no chain are sorted by name.
+    Raises InputError where there is no layer, or where shapes, numbers or the chain are wrong.
+    """
+    require_type("arrays", arrays, Mapping)
+    require_name("name", name)
+    require_type("origin", origin, str)
+    require(0 < len(arrays) <= MAX_ARRAYS, "arrays", len(arrays), f"must be 1 to {MAX_ARRAYS}")
+    if layout is not None:
+        require_one_of("layout", layout, LAYOUTS)
+    asked = asked_chain(chain) if chain is not None else () if layer is None else (layer,)
+    usable, left = _usable(arrays)
+    examples = {each: array for each, array in usable.items() if each in EXAMPLES}
+    told = _told({each: array for each, array in usable.items() if each not in examples}, left, name, asked)
+    _record(told, asked)
+    if not told.weights:
+        raise InputError(f"no weight matrix, 2-D (out, in), among {_listing(arrays, told.left)}")
+    used = [each for each in told.arrays if each not in told.left and not is_sparse(told.arrays[each])]
+    total = sum(array.size for array in (*(told.arrays[each] for each in used), *examples.values()))
+    require(total <= MAX_NUMBERS, "arrays", f"{total} numbers", f"must be at most {MAX_NUMBERS} over all arrays")
+    chained = chain is not None or (len(told.weights) == 1 and len(examples) > 0)
+    wanted = set(asked) or {*told.weights, *told.weights.values()}
+    layers = [
+        _layer(told, matrix, origin, seed, layout)
+        for matrix in sorted(told.weights, key=counted)
+        if matrix in wanted or told.weights[matrix] in wanted
+    ]
+    if chain is not None:
+        layers = _in_chain(told, layers, asked)
+    elif layer is not None:
+        if not layers:
+            raise unknown("layer", shown(layer), told.weights.values())
+        name = name if len(told.weights) == 1 else f"{name}/{layers[0].name}"
+    if examples and not chained:
+        told.left |= dict.fromkeys(examples, "inputs or labels of a network, which only a declared chain makes")
+        examples = {}
+    return Network(
+        name=name,
+        layers=tuple(layers),
+        chained=chained,
+        between=between,
+        source=origin,
+        not_simulated=tuple((each, told.left[each]) for each in sorted(told.left, key=counted)),
+        seed=seed,
+        **_examples(examples),
+    )
+
+
+def _usable(arrays: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The arrays that may be something, and the reasons of those that are nothing."""
+    usable: dict[str, Any] = {}
+    left: dict[str, str] = {}
+    for name, given in arrays.items():
+        if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME or not name.isprintable():
+            left[_unlike(shown(repr(name)), left)] = f"its name must be 1 to {MAX_NAME} printable characters"
+        elif isinstance(given, Unread):
+            left[name] = given.reason
+        else:
+            try:
+                plain = of_tensor(given)
+                array = checked(f"array {name}", plain) if is_sparse(plain) else as_array(f"array {name}", plain)
+            except (InputError, TypeError, ValueError, RuntimeError) as error:  # the last three: types torch alone has
+                left[name] = one_line(error).removeprefix(f"array {name}: ")
+                continue
+            if 0 in array.shape:
+                left[name] = f"empty, {kind(array)}"
+            else:
+                usable[name] = array
+    return usable, left
+
+
+def _unlike(name: str, taken: Mapping[str, Any]) -> str:
+    """The name, with a number where it is taken."""
+    return next(each for n in range(len(taken) + 1) if (each := f"{name} ({n + 1})" if n else name) not in taken)
+
+
+def _told(given: dict[str, Any], left: dict[str, str], network: str, asked: tuple[str, ...]) -> Told:
+    """Which arrays are weights and biases; what is neither, nor may be recorded inputs, is left with its reason."""
+    parts = put_together(given)
+    told = Told(arrays=parts.arrays, said=parts.said, left={**left, **parts.left})
+    free = {each: array for each, array in told.arrays.items() if each not in told.left}
+    vectors = {each: array for each, array in free.items() if not is_sparse(array) and _is_vector(array)}
+    by_name = {each.lower(): each for each in vectors}
+    matrices: list[str] = []
+    open_ones: list[str] = []
+    for each, array in free.items():
+        bias = bias_of(each, by_name, alone=False) if array.ndim == 2 else None
+        has_bias = bias is not None and bias != each and free[bias].size in array.shape
+        named = each in asked or (array.ndim == 2 and layer_names([each], network)[each] in asked)
+        reason = None if named or _is_inputs(each) else no_layer(each, array, has_bias=has_bias)
+        if reason is not None:
+            told.left[each] = reason
+        elif array.ndim == 2 and max(array.shape) > MAX_SIDE:
+            told.left[each] = f"{kind(array)}, more than {MAX_SIDE} rows or columns"
+        elif array.ndim == 2 and array.dtype.kind in "fiub" and (named or not _is_inputs(each)):
+            (matrices if named or has_bias or is_weights(each) else open_ones).append(each)
+    if not matrices and len(open_ones) == 1:
+        matrices = open_ones
+    claimed: dict[str, str] = {}
+    for matrix in matrices:
+        bias = bias_of(matrix, by_name, alone=len(matrices) == 1)
+        if bias is not None and bias not in told.left and bias != matrix:
+            claimed[matrix] = bias
+    taken = set(claimed.values())
+    told.weights = layer_names([each for each in matrices if each not in taken], network)
+    told.biases = {matrix: bias for matrix, bias in claimed.items() if matrix in told.weights}
+    told.left |= {
+        each: f"{kind(free[each])}, neither its name nor a bias says that it is a layer: ask for it by name"
+        for each in open_ones
+        if each not in told.weights and each not in taken
+    }
+    return told
+
+
+def _is_vector(array: Any) -> bool:
+    """True for what may be a bias: 1-D, or 2-D with a side of 1, as W @ x + b is often written."""
+    return array.dtype.kind in "fiub" and (array.ndim == 1 or (array.ndim == 2 and 1 in array.shape))
+
+
+def _is_inputs(name: str) -> bool:
+    return (RECORDING.fullmatch(name) or INPUTS.fullmatch(name)) is not None
+
+
+def _record(told: Told, asked: tuple[str, ...]) -> None:
+    """Find the recorded inputs of each layer; name every array that nothing uses."""
+    owner = {layer: matrix for matrix, layer in told.weights.items()} | {matrix: matrix for matrix in told.weights}
+    first = owner.get(asked[0]) if asked else next(iter(told.weights)) if len(told.weights) == 1 else None
+    taken = {*told.weights, *told.biases.values(), *told.left}
+    bare = {each.lower(): each for each in told.arrays if each not in taken}
+    for each in told.arrays:
+        found = RECORDING.fullmatch(each)
+        if each not in taken and found is not None and found["layer"] in owner:
+            told.recorded.setdefault(owner[found["layer"]], each)
+    given = next((bare[each] for each in BARE_RECORDINGS if each in bare), None)
+    if given is not None and first is not None:
+        told.recorded.setdefault(first, given)
+    taken |= set(told.recorded.values())
+    for each, array in told.arrays.items():
+        if each not in taken:
+            inputs = _is_inputs(each) and array.dtype.kind in "fiub"
+            said = "inputs of no layer here" if inputs else f"not a weight matrix, {kind(array)}"
+            told.left[each] = said
+
+
+def _layer(told: Told, matrix: str, origin: str, seed: int, layout: str | None) -> Layer:
+    layer, array = told.weights[matrix], told.arrays[matrix]
+    bias, recorded = told.biases.get(matrix), told.recorded.get(matrix)
+    told_by = _transposed(told, matrix, layout)
+    weights, source, drawn = _weights(f"array {matrix}", array.T if told_by else array, layer, origin, seed)
+    source = ", ".join(part for part in (source, told.said.get(matrix), told_by) if part)
+    pointwise = "1x1 convolution" in told.said.get(matrix, "")
+    return Layer(
+        name=layer,
+        weights=weights,
+        bias=None if bias is None else _bias(bias, told.arrays[bias], weights.shape[0]),
+        activations=None
+        if recorded is None
+        else as_batch(f"array {recorded}", told.arrays[recorded], weights.shape[1], pointwise=pointwise),
+        weights_source=source,
+        activations_source=NO_ACTIVATIONS if recorded is None else f"recorded: array {recorded}",
+        synthetic=drawn,
+    )
+
+
+def _transposed(told: Told, matrix: str, layout: str | None) -> str:
+    """Why a matrix is stored (in, out) and is transposed, in words; "" for one that is stored (out, in).
+
+    The length of a bias tells, then the user's layout, then the name. Raises InputError where none does and other
+    weights of the file are (in, out).
+    """
+    rows, columns = told.arrays[matrix].shape
+    bias = told.biases.get(matrix)
+    n = None if bias is None else told.arrays[bias].size
+    if rows != columns and n in (rows, columns):
+        return "stored (in, out) as its bias says, transposed" if n == columns else ""
+    if layout is not None:
+        return "stored (in, out) as asked, transposed" if layout == "in-out" else ""
+    if is_kernel(matrix):
+        return "stored (in, out) as its name says, transposed"
+    for other, b in told.biases.items():
+        m, k = told.arrays[other].shape
+        if m != k and told.arrays[b].size == k and not is_kernel(other) and matrix != other:
+            rule = "must be given, out-in or in-out: nothing says how it is stored, and other weights are (in, out)"
+            raise InputError(f"array {shown(matrix)}: layout=none: {rule}")
+    return ""
+
+
+def _shape(told: Told, matrix: str) -> tuple[int, int]:
+    """(n_out, n_in) of a matrix, as far as its bias and name tell."""
+    rows, columns = told.arrays[matrix].shape
+    bias = told.biases.get(matrix)
+    turned = told.arrays[bias].size == columns if bias is not None and rows != columns else is_kernel(matrix)
+    return (columns, rows) if turned else (rows, columns)
+
+
+def _weights(field: str, matrix: Any, layer: str, origin: str, seed: int) -> tuple[Weights, str, bool]:
+    """The weights, what they are, and whether their values were drawn."""
+    if matrix.dtype != np.bool_:
+        return as_weights(field, matrix), f"weights from {origin}", False
+    if not is_sparse(matrix):
+        require_matrix_shape(field, matrix.shape)
+        from scipy.sparse import csc_array
+
+        matrix = csc_array(matrix)
+    pattern = as_weights(field, matrix)
+    source = f"pattern from {origin}, values synthetic, seed {seed}"
+    return synthetic.weights_on(pattern, layer, seed=seed), source, True
+
+
+def _bias(name: str, array: Any, n_out: int) -> Floats:
+    flat = array.ravel()
+    require(flat.shape == (n_out,), f"array {name}", f"shape {array.shape}", f"must be ({n_out},), one per output")
+    return as_floats(f"array {name}", flat)
+
+
+def as_batch(field: str, array: Any, n_in: int, *, pointwise: bool = False) -> Floats:
+    """Activations as float [n_vector, n_in] from (n_in,), or (..., n_in): batch, time, features are vectors.
+
+    pointwise : of a 1x1 convolution, whose maps may be (batch, n_in, height, width) too
+
+    Raises InputError for another shape.
+    """
+    require(not is_sparse(array), field, "a sparse matrix", "must be a numpy array")
+    values = as_array(field, array)
+    if pointwise and values.ndim >= 3 and values.shape[1] == n_in:
+        values = np.moveaxis(values, 1, -1)
+    ok = values.ndim >= 1 and values.shape[-1] == n_in and values.size > 0
+    require(ok, field, f"shape {shown(values.shape)}", f"must be (n_vector, {n_in}), ({n_in},) or (..., {n_in})")
+    return as_floats(field, values.reshape(-1, n_in))
+
+
+def _in_chain(told: Told, layers: list[Layer], names: tuple[str, ...]) -> list[Layer]:
+    """The layers of the chain; the others, and BatchNorms that were not folded, are left with their reasons."""
+    norms = batch_norms(told.arrays)
+    shapes = {layer: _shape(told, matrix) for matrix, layer in told.weights.items()}
+    chain = in_order(layers, [told.weights.get(name, name) for name in names], norms, shapes)
+    inside = {layer.name for layer in chain}
+    told.left |= {matrix: "not in the chain" for matrix, layer in told.weights.items() if layer not in inside}
+    for norm in norms.values():
+        if any(f"{norm.name} folded" in layer.weights_source for layer in chain):
+            for each in norm.arrays:
+                told.left.pop(each, None)
+    return list(chain)
+
+
+def _examples(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """Inputs of the network as floats, and their labels, by the names of the network's fields."""
+    for each, array in arrays.items():
+        require(not is_sparse(array), f"array {each}", "a sparse matrix", "must be a numpy array")
+    return {
+        each: array if each.endswith("labels") else as_floats(f"array {each}", array) for each, array in arrays.items()
+    }
+
+
+def _listing(arrays: Mapping[str, Any], left: Mapping[str, str]) -> str:
+    """The first few arrays, in their order, with why they are not simulated."""
+    names = [each for each in dict.fromkeys((*map(str, arrays), *left)) if each in left]
+    few = [f"{shown(each)} ({left[each]})" for each in names[:8]]
+    return ", ".join(few) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
