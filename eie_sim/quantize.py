@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -97,8 +98,9 @@ def cluster(weights: NDArray[np.floating], n_codes: int) -> tuple[NDArray[np.flo
     weights : finite surviving weights, any order, 1-D
     n_codes : clusters, >= 1
 
-    Returns (centroids float64[n_codes] ascending, thresholds float64[n_codes - 1]): a weight belongs to the number of
-    thresholds below it, so one on a threshold goes to the lower centroid. A cluster without weights stays where it is.
+    Returns (centroids float64[n_codes] ascending, thresholds float64[n_codes - 1], half-way between them): a weight
+    belongs to the number of thresholds below it, so one on a threshold goes to the lower centroid. A cluster without
+    weights stays where it is.
     Deterministic; sorting once makes a round cost n_codes searches, whatever the number of weights.
     """
     if weights.size == 0:
@@ -109,7 +111,7 @@ def cluster(weights: NDArray[np.floating], n_codes: int) -> tuple[NDArray[np.flo
     near = _converged(ordered, centroids, lambda starts: np.diff(total[starts]))
     # Differences of running totals lose clusters of small weights beside large ones, so the last rounds sum by cluster.
     centroids = _converged(ordered, near, lambda starts: _sums(ordered, starts))
-    return centroids, _thresholds(ordered, centroids).astype(np.float64)
+    return centroids, _thresholds(centroids)
 
 
 def _converged(
@@ -123,7 +125,7 @@ def _converged(
     """
     starts: NDArray[np.intp] | None = None
     for _ in range(MAX_ROUNDS):
-        inner = np.searchsorted(ordered, _thresholds(ordered, centroids), side="right")
+        inner = np.searchsorted(ordered, _cuts(_thresholds(centroids), ordered.dtype), side="right")
         new_starts = np.concatenate([[0], inner, [ordered.size]])
         if starts is not None and np.array_equal(new_starts, starts):
             return centroids
@@ -136,9 +138,18 @@ def _converged(
     raise InputError(f"weights: k-means did not converge in {MAX_ROUNDS} rounds")
 
 
-def _thresholds(ordered: NDArray[np.floating], centroids: NDArray[np.float64]) -> NDArray[np.floating]:
-    """Middles between neighbours, in the type of the weights, which they are compared with."""
-    return ((centroids[:-1] + centroids[1:]) / 2).astype(ordered.dtype)
+def _thresholds(centroids: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Middles between neighbours."""
+    return np.asarray((centroids[:-1] + centroids[1:]) / 2)
+
+
+def _cuts(thresholds: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[np.floating]:
+    """The largest values of the weights' own type that are not above the thresholds: the same weights are above them.
+
+    Comparing float32 with float32 is faster than with float64.
+    """
+    cuts = thresholds.astype(dtype)
+    return np.where(cuts > thresholds, np.nextafter(cuts, dtype.type(-np.inf)), cuts)
 
 
 def _sums(ordered: NDArray[np.floating], starts: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -147,7 +158,7 @@ def _sums(ordered: NDArray[np.floating], starts: NDArray[np.intp]) -> NDArray[np
 
 def assign(weights: NDArray[np.floating], thresholds: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Cluster of each weight, 0 to len(thresholds), in the weights' shape."""
-    cuts = thresholds.astype(weights.dtype)
+    cuts = _cuts(thresholds, weights.dtype)
     if cuts.size > FEW:
         return np.searchsorted(cuts, weights, side="left").astype(np.uint8)
     flat, clusters = weights.reshape(-1), np.zeros(weights.size, dtype=np.uint8)

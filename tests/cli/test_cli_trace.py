@@ -61,7 +61,7 @@ def test_text_is_the_layer_by_hand(ask, tmp_path):
     lines = out.splitlines()
     at = lines.index("cycle  7  blocked: column 6 waits, full queue of PE 0")
     assert lines[at + 1 : at + 5] == [
-        "  PE 0  queue (2) 4  column 2  entry 1 of 2  code 11  y[0] +=  0.5000 x  0.2500 =  0.1250, now  0.1250",
+        "  PE 0  queue (2) 4  column 2  entry 1 of 2  code 12  y[0] +=  0.5000 x  0.2500 =  0.1250, now  0.1250",
         "  PE 1  queue (4)    column 4  entry 1 of 2  code 15  y[1] +=  1.0000 x  1.5000 =  1.5000, now  1.7500",
         "  PE 2  queue (4)    column 4  entry 1 of 1  code  6  y[6] += -0.2500 x  1.5000 = -0.3750, now -0.2500",
         "  PE 3  queue (4)    column 4  no entry",

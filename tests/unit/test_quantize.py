@@ -40,14 +40,29 @@ def test_a_weight_on_a_threshold_goes_to_the_lower_centroid():
     assert quantize.cluster(np.array([0.0, 1.0, 2.0]), 2)[0].tolist() == [0.5, 2.0]
 
 
-def test_thresholds_are_compared_in_the_type_of_the_weights():
-    """0.1 in float32 is above 0.1 in float64, but not above its own rounding."""
-    owner = quantize.assign(np.array([0.1], dtype=np.float32), np.array([0.1]))
-    assert owner.tolist() == [0]
+@pytest.mark.parametrize("n_threshold", [1, 100])
+@pytest.mark.parametrize(("value", "above"), [(0.1, True), (0.7, False)])
+def test_float32_weights_are_compared_with_float64_thresholds(value, above, n_threshold):
+    """0.1 in float32 is above 0.1 in float64; 0.7 in float32 is below 0.7."""
+    owner = quantize.assign(np.array([value], dtype=np.float32), np.full(n_threshold, value))
+    assert owner.tolist() == [n_threshold if above else 0]
+
+
+FLOATS_32 = hnp.arrays(np.float32, st.integers(1, 30), elements=st.floats(-(2.0**100), 2.0**100, width=32))
+
+
+@given(FLOATS_32, hnp.arrays(np.float64, st.integers(0, 80), elements=st.floats(-(2.0**100), 2.0**100)))
+def test_float32_weights_belong_where_the_same_float64_weights_do(values, thresholds):
+    near = np.concatenate([thresholds, values, np.nextafter(values.astype(np.float64), 1e38)])
+    wide = (values.astype(np.float64)[:, None] > np.sort(near)).sum(axis=1)
+    assert quantize.assign(values, np.sort(near)).tolist() == wide.tolist()
+
+
+def test_thresholds_are_the_middles_in_float64():
     values = np.random.default_rng(2).random(100).astype(np.float32)
     centroids, thresholds = quantize.cluster(values, 2)
     assert centroids.dtype == thresholds.dtype == np.float64
-    assert thresholds.tolist() == [float(np.float32(centroids.mean()))] != [float(centroids.mean())]
+    assert thresholds.tolist() == [float(centroids.mean())] != [float(np.float32(centroids.mean()))]
 
 
 @given(hnp.arrays(np.float64, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.integers(-50, 50)))
