@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from eie_sim.errors import InputError, require, require_int
-from eie_sim.fixed import MAX_FRACTIONAL_BITS, largest_fractional_bits
+from eie_sim.fixed import MAX_FRACTIONAL_BITS, MIN_FRACTIONAL_BITS, largest_fractional_bits
 
 MAX_ROUNDS = 10_000
 """Rounds of k-means before giving up; a few hundred are usual."""
@@ -25,13 +25,15 @@ FEW = 64
 CHUNK = 2**15
 """Weights that are put into clusters at a time, so that they stay in the cache."""
 
-ACTIVATION_BITS_WITH_BIAS = 14
-"""Most fractional bits of an activation beside a bias, whose driving 1.0 has to fit a word."""
+WORD_RANGE = MIN_FRACTIONAL_BITS, MAX_FRACTIONAL_BITS
+ACCUMULATOR_RANGE = 2 * MIN_FRACTIONAL_BITS, 2 * MAX_FRACTIONAL_BITS
+RANGE_WITH_BIAS = 0, 14
+"""Fractional bits of an activation beside a bias, which is driven by 1.0: that has to be a word."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scales:
-    """Fractional bits of weights, activations and accumulators, 0 to 15 each; None where not chosen yet.
+    """Fractional bits: of weights and activations -15..30, of accumulators -30..60; None where not chosen yet.
 
     Raises InputError where one is out of range or the accumulator has more than weight + activation.
     """
@@ -44,12 +46,18 @@ class Scales:
         for name in ("weight", "activation", "accumulator"):
             bits = getattr(self, name)
             if bits is not None:
-                require_int(f"scales.{name}", bits, 0, MAX_FRACTIONAL_BITS)
-                object.__setattr__(self, name, int(bits))  # numpy's small integers would overflow in 1 << bits
+                require_int(f"scales.{name}", bits, *(ACCUMULATOR_RANGE if name == "accumulator" else WORD_RANGE))
+                object.__setattr__(self, name, int(bits))  # numpy's small integers would overflow in 2**bits
         if self.weight is not None and self.activation is not None and self.accumulator is not None:
             most = self.weight + self.activation
             rule = f"must be <= weight + activation = {most}"
             require(self.accumulator <= most, "scales.accumulator", self.accumulator, rule)
+
+    def require_bias_driven(self) -> None:
+        """Raise InputError where an activation of 1.0, which drives a bias, is no word."""
+        low, high = RANGE_WITH_BIAS
+        rule = f"must be in {low}..{high} beside a bias, which 1.0 drives"
+        require(self.activation is None or low <= self.activation <= high, "scales.activation", self.activation, rule)
 
     @property
     def complete(self) -> bool:
@@ -77,19 +85,18 @@ def magnitude_of(values: ArrayLike) -> float:
 
 def weight_scale(codebook: NDArray[np.float64]) -> int:
     """Fractional bits for the codebook's values."""
-    return largest_fractional_bits(magnitude_of(codebook))
+    return largest_fractional_bits(magnitude_of(codebook), *WORD_RANGE)
 
 
 def activation_scale(activations: NDArray[np.floating], *, has_bias: bool) -> int:
-    """Fractional bits for the activations; at most 14 beside a bias."""
-    limit = ACTIVATION_BITS_WITH_BIAS if has_bias else MAX_FRACTIONAL_BITS
-    return largest_fractional_bits(magnitude_of(activations), limit=limit)
+    """Fractional bits for the activations; beside a bias 0 to 14, and what is too large for 0 saturates."""
+    return largest_fractional_bits(magnitude_of(activations), *(RANGE_WITH_BIAS if has_bias else WORD_RANGE))
 
 
 def accumulator_scale(outputs: NDArray[np.floating], *, weight: int, activation: int) -> int:
     """Fractional bits for the accumulators, from the float outputs with one bit of headroom."""
-    limit = min(MAX_FRACTIONAL_BITS, weight + activation)
-    return largest_fractional_bits(2.0 * magnitude_of(outputs), limit=limit)
+    low, high = ACCUMULATOR_RANGE
+    return largest_fractional_bits(2.0 * magnitude_of(outputs), low, min(high, weight + activation))
 
 
 def cluster(weights: NDArray[np.floating], n_codes: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

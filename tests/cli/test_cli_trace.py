@@ -77,6 +77,14 @@ def test_text_is_the_layer_by_hand(ask, tmp_path):
     assert sum(line.startswith("cycle ") for line in lines) == 16
 
 
+def test_text_of_small_weights_has_digits_for_them(ask, tmp_path):
+    """1e-6 is 1074 of 2**-30, and the product with 1.0 is 8592 of 2**-33: both are 1.00024e-6."""
+    np.savez(tmp_path / "small.npz", weights=[[1e-6]], activations=[1.0])
+    code, out, err = ask("trace", "small.npz", "--n-pe", 1, "--text")
+    assert (code, err) == (0, "")
+    assert "y[0] +=  0.000001000 x  1.0000 =  0.0000010002, now  0.0000010002" in out
+
+
 def test_a_window_of_the_text_has_the_sums_of_the_whole(ask):
     whole, part = (ask("trace", *HAND, "--text", *window)[1] for window in ([], ["--first", 7, "--last", 8]))
     block = whole[whole.index("cycle  7") : whole.index("cycle  9")]
