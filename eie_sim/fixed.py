@@ -1,6 +1,6 @@
 """The 16-bit fixed-point arithmetic of the EIE datapath, written once (Han et al. 2016, section IV).
 
-Numbers are integers with a count of fractional bits: value = raw / 2**fractional_bits.
+Numbers are integers with a count of fractional bits, which may be negative: value = raw / 2**fractional_bits.
 """
 
 from __future__ import annotations
@@ -12,7 +12,11 @@ from eie_sim.jit import kernel
 
 WORD_BITS = 16
 WORD_MIN, WORD_MAX = -(2**15), 2**15 - 1
-MAX_FRACTIONAL_BITS = 15
+MIN_FRACTIONAL_BITS, MAX_FRACTIONAL_BITS = -15, 30
+"""Of a word; accumulators, which hold products of two, have up to twice as many."""
+
+SIGN_SHIFT = 32
+"""A product of two words is below 2**31, so shifts from 32 bits on all leave the same: 0, or its sign when floored."""
 
 
 def to_fixed(values: ArrayLike, fractional_bits: int) -> NDArray[np.int16]:
@@ -22,8 +26,14 @@ def to_fixed(values: ArrayLike, fractional_bits: int) -> NDArray[np.int16]:
 
 
 def one(fractional_bits: int) -> int:
-    """The word that stands for 1.0: what drives a bias. With 15 fractional bits it saturates just below."""
-    return min(1 << fractional_bits, WORD_MAX)
+    """The word of 1.0, which drives a bias: exact with 0 to 14 fractional bits, the only ones beside a bias."""
+    return int(to_fixed(1.0, fractional_bits))
+
+
+def n_saturated(values: ArrayLike, fractional_bits: int) -> int:
+    """How many floats are too large for a word, where `to_fixed` saturates."""
+    rounded = np.rint(np.asarray(values, dtype=np.float64) * 2.0**fractional_bits)
+    return int(np.count_nonzero(rounded != to_fixed(values, fractional_bits)))
 
 
 def from_fixed(raw: ArrayLike, fractional_bits: int) -> NDArray[np.float64]:
@@ -31,21 +41,21 @@ def from_fixed(raw: ArrayLike, fractional_bits: int) -> NDArray[np.float64]:
     return np.asarray(raw, dtype=np.float64) / 2.0**fractional_bits
 
 
-def largest_fractional_bits(magnitude: float, *, limit: int = MAX_FRACTIONAL_BITS) -> int:
-    """The most fractional bits in 0..limit for which `magnitude` (>= 0) still fits a 16-bit word after rounding.
+def largest_fractional_bits(magnitude: float, low: int, high: int) -> int:
+    """The most fractional bits in low..high for which `magnitude` (>= 0) still fits a 16-bit word after rounding.
 
-    0 when it fits with none, where saturation takes over.
+    `low` where it fits with none and saturates; 0, or `high` where that is less, for a magnitude of 0.
     """
-    for bits in range(limit, 0, -1):
-        if np.rint(magnitude * 2.0**bits) <= WORD_MAX:
-            return bits
-    return 0
+    if magnitude == 0:
+        return min(0, high)
+    fitting = (bits for bits in range(high, low, -1) if np.rint(magnitude * 2.0**bits) <= WORD_MAX)
+    return next(fitting, low)
 
 
 def requantise(raw: ArrayLike, from_bits: int, to_bits: int) -> NDArray[np.int16]:
     """Write-back of accumulators as activations: ReLU is the caller's, this changes the scale.
 
-    The exact value is rounded half to even and saturated, so that it equals `to_fixed(from_fixed(raw))`.
+    The exact value, which a float64 holds, is rounded half to even and saturated.
     """
     return to_fixed(from_fixed(raw, from_bits), to_bits)
 
@@ -55,9 +65,13 @@ def accumulator_range(accumulator_bits: int) -> tuple[int, int]:
     return -(2 ** (accumulator_bits - 1)), 2 ** (accumulator_bits - 1) - 1
 
 
-def rounding_half(rounding: str, shift: int) -> int:
-    """What is added to a product before its right shift: 0 for "floor", half a unit for "nearest"."""
-    return 1 << (shift - 1) if rounding == "nearest" and shift > 0 else 0
+def half_and_shift(rounding: str, shift: int) -> tuple[int, int]:
+    """What `product` takes to shift right by `shift` >= 0 bits: half a unit for "nearest", 0 for "floor", and the bits.
+
+    The shift is at most `SIGN_SHIFT`, so that half a unit and the sum fit 64 bits.
+    """
+    shift = min(shift, SIGN_SHIFT)
+    return ((1 << shift) // 2 if rounding == "nearest" else 0), shift
 
 
 @kernel

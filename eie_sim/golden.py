@@ -56,6 +56,7 @@ def matmul(
     word = _words(codebook, rules.weight)
     word_value = word / 2.0**rules.weight
     shift = rules.weight + rules.activation - rules.accumulator
+    shift = min(shift, 62)  # products are below 2**31, so more bits leave the same, and half a unit fits an int64
     half = 2 ** (shift - 1) if rules.rounding == "nearest" and shift > 0 else 0
     unit = 0.0 if shift == 0 else (0.5 if rules.rounding == "nearest" else 1.0) / 2.0**rules.accumulator
     limit = 2 ** (rules.accumulator_bits - 1)
@@ -87,11 +88,12 @@ def matmul(
 def write_back(output: ArrayLike, accumulator: int, activation: int, *, relu: bool = True) -> NDArray[np.int64]:
     """Raw accumulators of `accumulator` fractional bits, after ReLU or as they are, as raw words of `activation` bits.
 
-    In integers: half to even where bits are dropped, then saturation to 16 bits.
+    In integers: half to even where bits are dropped, then saturation to 16 bits. Raw accumulators are below 2**31:
+    16 bits more saturate all but 0, and 33 bits less leave 0, whatever their number.
     """
     raw = np.asarray(output, dtype=np.int64)
     raw = np.maximum(raw, 0) if relu else raw
-    dropped = accumulator - activation
+    dropped = min(max(accumulator - activation, -16), 33)
     if dropped <= 0:
         return np.asarray(np.clip(raw << -dropped, -32768, 32767), dtype=np.int64)
     kept, rest = raw >> dropped, raw & ((1 << dropped) - 1)
@@ -143,14 +145,14 @@ def _inputs(given: NDArray[Any], rules: Arithmetic, *, n_column: int) -> tuple[N
     raw, real = np.where(takes_part, raw, 0), np.where(takes_part, real, 0.0)
     bias = n_column - given.shape[1]
     if bias:
-        raw = np.concatenate([raw, np.full((len(raw), bias), min(2**rules.activation, 32767))], axis=1)
+        raw = np.concatenate([raw, np.full((len(raw), bias), 2**rules.activation)], axis=1)
         real = np.concatenate([real, np.ones((len(real), bias))], axis=1)
     return raw, real
 
 
 def _words(values: NDArray[Any], bits: int) -> NDArray[np.int64]:
     """Nearest 16-bit words, ties to even, saturating."""
-    return np.minimum(np.maximum(np.round(values.astype(np.float64) * (1 << bits)), -32768), 32767).astype(np.int64)
+    return np.minimum(np.maximum(np.round(values.astype(np.float64) * 2.0**bits), -32768), 32767).astype(np.int64)
 
 
 def _float_error(n_term: int) -> float:

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from eie_sim.errors import InputError, require, require_int
-from eie_sim.fixed import MAX_FRACTIONAL_BITS, largest_fractional_bits
+from eie_sim.fixed import MAX_FRACTIONAL_BITS, MIN_FRACTIONAL_BITS, largest_fractional_bits
 
 MAX_ROUNDS = 10_000
 """Rounds of k-means before giving up; a few hundred are usual."""
@@ -24,13 +25,15 @@ FEW = 64
 CHUNK = 2**15
 """Weights that are put into clusters at a time, so that they stay in the cache."""
 
-ACTIVATION_BITS_WITH_BIAS = 14
-"""Most fractional bits of an activation beside a bias, whose driving 1.0 has to fit a word."""
+WORD_RANGE = MIN_FRACTIONAL_BITS, MAX_FRACTIONAL_BITS
+ACCUMULATOR_RANGE = 2 * MIN_FRACTIONAL_BITS, 2 * MAX_FRACTIONAL_BITS
+RANGE_WITH_BIAS = 0, 14
+"""Fractional bits of an activation beside a bias, which is driven by 1.0: that has to be a word."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scales:
-    """Fractional bits of weights, activations and accumulators, 0 to 15 each; None where not chosen yet.
+    """Fractional bits: of weights and activations -15..30, of accumulators -30..60; None where not chosen yet.
 
     Raises InputError where one is out of range or the accumulator has more than weight + activation.
     """
@@ -43,12 +46,18 @@ class Scales:
         for name in ("weight", "activation", "accumulator"):
             bits = getattr(self, name)
             if bits is not None:
-                require_int(f"scales.{name}", bits, 0, MAX_FRACTIONAL_BITS)
-                object.__setattr__(self, name, int(bits))  # numpy's small integers would overflow in 1 << bits
+                require_int(f"scales.{name}", bits, *(ACCUMULATOR_RANGE if name == "accumulator" else WORD_RANGE))
+                object.__setattr__(self, name, int(bits))  # numpy's small integers would overflow in 2**bits
         if self.weight is not None and self.activation is not None and self.accumulator is not None:
             most = self.weight + self.activation
             rule = f"must be <= weight + activation = {most}"
             require(self.accumulator <= most, "scales.accumulator", self.accumulator, rule)
+
+    def require_bias_driven(self) -> None:
+        """Raise InputError where an activation of 1.0, which drives a bias, is no word."""
+        low, high = RANGE_WITH_BIAS
+        rule = f"must be in {low}..{high} beside a bias, which 1.0 drives"
+        require(self.activation is None or low <= self.activation <= high, "scales.activation", self.activation, rule)
 
     @property
     def complete(self) -> bool:
@@ -76,19 +85,18 @@ def magnitude_of(values: ArrayLike) -> float:
 
 def weight_scale(codebook: NDArray[np.float64]) -> int:
     """Fractional bits for the codebook's values."""
-    return largest_fractional_bits(magnitude_of(codebook))
+    return largest_fractional_bits(magnitude_of(codebook), *WORD_RANGE)
 
 
 def activation_scale(activations: NDArray[np.floating], *, has_bias: bool) -> int:
-    """Fractional bits for the activations; at most 14 beside a bias."""
-    limit = ACTIVATION_BITS_WITH_BIAS if has_bias else MAX_FRACTIONAL_BITS
-    return largest_fractional_bits(magnitude_of(activations), limit=limit)
+    """Fractional bits for the activations; beside a bias 0 to 14, and what is too large for 0 saturates."""
+    return largest_fractional_bits(magnitude_of(activations), *(RANGE_WITH_BIAS if has_bias else WORD_RANGE))
 
 
 def accumulator_scale(outputs: NDArray[np.floating], *, weight: int, activation: int) -> int:
     """Fractional bits for the accumulators, from the float outputs with one bit of headroom."""
-    limit = min(MAX_FRACTIONAL_BITS, weight + activation)
-    return largest_fractional_bits(2.0 * magnitude_of(outputs), limit=limit)
+    low, high = ACCUMULATOR_RANGE
+    return largest_fractional_bits(2.0 * magnitude_of(outputs), low, min(high, weight + activation))
 
 
 def cluster(weights: NDArray[np.floating], n_codes: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -97,8 +105,9 @@ def cluster(weights: NDArray[np.floating], n_codes: int) -> tuple[NDArray[np.flo
     weights : finite surviving weights, any order, 1-D
     n_codes : clusters, >= 1
 
-    Returns (centroids float64[n_codes] ascending, thresholds float64[n_codes - 1]): a weight belongs to the number of
-    thresholds below it, so one on a threshold goes to the lower centroid. A cluster without weights stays where it is.
+    Returns (centroids float64[n_codes] ascending, thresholds float64[n_codes - 1], half-way between them): a weight
+    belongs to the number of thresholds below it, so one on a threshold goes to the lower centroid. A cluster without
+    weights stays where it is.
     Deterministic; sorting once makes a round cost n_codes searches, whatever the number of weights.
     """
     if weights.size == 0:
@@ -109,7 +118,7 @@ def cluster(weights: NDArray[np.floating], n_codes: int) -> tuple[NDArray[np.flo
     near = _converged(ordered, centroids, lambda starts: np.diff(total[starts]))
     # Differences of running totals lose clusters of small weights beside large ones, so the last rounds sum by cluster.
     centroids = _converged(ordered, near, lambda starts: _sums(ordered, starts))
-    return centroids, _thresholds(ordered, centroids).astype(np.float64)
+    return centroids, _thresholds(centroids)
 
 
 def _converged(
@@ -123,7 +132,7 @@ def _converged(
     """
     starts: NDArray[np.intp] | None = None
     for _ in range(MAX_ROUNDS):
-        inner = np.searchsorted(ordered, _thresholds(ordered, centroids), side="right")
+        inner = np.searchsorted(ordered, _cuts(_thresholds(centroids), ordered.dtype), side="right")
         new_starts = np.concatenate([[0], inner, [ordered.size]])
         if starts is not None and np.array_equal(new_starts, starts):
             return centroids
@@ -136,9 +145,18 @@ def _converged(
     raise InputError(f"weights: k-means did not converge in {MAX_ROUNDS} rounds")
 
 
-def _thresholds(ordered: NDArray[np.floating], centroids: NDArray[np.float64]) -> NDArray[np.floating]:
-    """Middles between neighbours, in the type of the weights, which they are compared with."""
-    return ((centroids[:-1] + centroids[1:]) / 2).astype(ordered.dtype)
+def _thresholds(centroids: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Middles between neighbours."""
+    return np.asarray((centroids[:-1] + centroids[1:]) / 2)
+
+
+def _cuts(thresholds: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[np.floating]:
+    """The largest values of the weights' own type that are not above the thresholds: the same weights are above them.
+
+    Comparing float32 with float32 is faster than with float64.
+    """
+    cuts = thresholds.astype(dtype)
+    return np.where(cuts > thresholds, np.nextafter(cuts, dtype.type(-np.inf)), cuts)
 
 
 def _sums(ordered: NDArray[np.floating], starts: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -147,7 +165,7 @@ def _sums(ordered: NDArray[np.floating], starts: NDArray[np.intp]) -> NDArray[np
 
 def assign(weights: NDArray[np.floating], thresholds: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Cluster of each weight, 0 to len(thresholds), in the weights' shape."""
-    cuts = thresholds.astype(weights.dtype)
+    cuts = _cuts(thresholds, weights.dtype)
     if cuts.size > FEW:
         return np.searchsorted(cuts, weights, side="left").astype(np.uint8)
     flat, clusters = weights.reshape(-1), np.zeros(weights.size, dtype=np.uint8)

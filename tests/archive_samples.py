@@ -61,7 +61,8 @@ def archives(draw):
         name="any", layers=layers, chained=draw(st.booleans()), source="test", seed=draw(st.integers(0, 2**70)),
         calibration=inputs if draw(st.booleans()) else None,
     )  # fmt: skip
-    scales = draw(st.sampled_from([None, Scales(weight=3), Scales(weight=15, activation=2, accumulator=1)]))
+    given = [{"weight": 3}, {"weight": 15, "activation": 2, "accumulator": 1}, {"weight": -3, "accumulator": -30}]
+    scales = draw(st.sampled_from([None, *(Scales(**each) for each in given)]))
     return archive_of(network, [matrix(each, draw(st.integers(1, 8)), scales) for each in layers], recipe=RECIPE)
 
 

@@ -19,7 +19,7 @@ EIE_DESIGNS = {
     "default": {},
     "shallow": {"n_pe": 16, "queue_depth": 1},
     "odd": {"n_pe": 7, "queue_depth": 3, "weight_bits": 3, "index_bits": 2, "spmat_width_bits": 48},
-    "narrow": {"n_pe": 4, "accumulator_bits": 16, "rounding": "nearest", "index_bits": 1},
+    "narrow": {"n_pe": 4, "accumulator_bits": 16, "rounding": "floor", "index_bits": 1},
     "wide": {"n_pe": 64, "accumulator_bits": 32, "active": "nonzero", "index_bits": 8, "spmat_width_bits": 256},
 }
 SHAPES = ((64, 64, 1), (300, 770 * 4, 20), (1024, 768, 4096), (4096, 4096, 16))

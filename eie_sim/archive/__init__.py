@@ -17,7 +17,8 @@ The manifest has exactly these fields:
     chained        true where each layer's outputs, after ReLU, are the next one's inputs
     not_simulated  what the source had beside the layers, each [name, reason]
     layers         in order, each {"name", "n_out", "n_in", "bias": true or false, "weight_bits",
-                   "scales": {"weight", "activation", "accumulator"} in fractional bits, null where left to a run,
+                   "scales": {"weight", "activation", "accumulator"} in fractional bits, null where left to a run:
+                   -15..30, -15..30 (0..14 beside a bias), -30..60 and at most the other two together,
                    "source": what the weights were, in words, "synthetic": true where they were drawn, not trained}
     tensors        sha256 of the bytes of every tensor, by name
 

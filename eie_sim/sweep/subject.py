@@ -164,7 +164,7 @@ def _arrays_of(network: Network) -> Iterator[Any]:
         yield from (layer.weights, layer.bias, layer.activations)
         if layer.stored is not None:
             yield from (layer.stored.codes, layer.stored.codebook, layer.stored.bias_codes)
-            yield np.array([-1 if bits is None else bits for bits in layer.stored.scales.to_dict().values()])
+            yield np.array([*layer.stored.scales.to_dict().values()], dtype=np.float64)  # nan where open
     yield from (network.test_inputs, network.test_labels, network.train_inputs, network.train_labels)
     yield network.calibration
 

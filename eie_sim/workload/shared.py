@@ -47,6 +47,7 @@ class SharedWeights:
         require_matrix_shape("codes", self.codes.shape)
         self._check_codes("codes", self.codes)
         if self.bias_codes is not None:
+            self.scales.require_bias_driven()
             expected = self.codes.shape[:1]
             shape = self.bias_codes.shape
             require(shape == expected, "bias_codes", f"shape {shape}", f"must be {expected}, one per output")

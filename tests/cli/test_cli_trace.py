@@ -61,7 +61,7 @@ def test_text_is_the_layer_by_hand(ask, tmp_path):
     lines = out.splitlines()
     at = lines.index("cycle  7  blocked: column 6 waits, full queue of PE 0")
     assert lines[at + 1 : at + 5] == [
-        "  PE 0  queue (2) 4  column 2  entry 1 of 2  code 11  y[0] +=  0.5000 x  0.2500 =  0.1250, now  0.1250",
+        "  PE 0  queue (2) 4  column 2  entry 1 of 2  code 12  y[0] +=  0.5000 x  0.2500 =  0.1250, now  0.1250",
         "  PE 1  queue (4)    column 4  entry 1 of 2  code 15  y[1] +=  1.0000 x  1.5000 =  1.5000, now  1.7500",
         "  PE 2  queue (4)    column 4  entry 1 of 1  code  6  y[6] += -0.2500 x  1.5000 = -0.3750, now -0.2500",
         "  PE 3  queue (4)    column 4  no entry",
@@ -75,6 +75,14 @@ def test_text_is_the_layer_by_hand(ask, tmp_path):
     ]
     assert max(map(len, lines)) <= 120
     assert sum(line.startswith("cycle ") for line in lines) == 16
+
+
+def test_text_of_small_weights_has_digits_for_them(ask, tmp_path):
+    """1e-6 is 1074 of 2**-30, and the product with 1.0 is 8592 of 2**-33: both are 1.00024e-6."""
+    np.savez(tmp_path / "small.npz", weights=[[1e-6]], activations=[1.0])
+    code, out, err = ask("trace", "small.npz", "--n-pe", 1, "--text")
+    assert (code, err) == (0, "")
+    assert "y[0] +=  0.000001000 x  1.0000 =  0.0000010002, now  0.0000010002" in out
 
 
 def test_a_window_of_the_text_has_the_sums_of_the_whole(ask):

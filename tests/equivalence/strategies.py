@@ -38,9 +38,12 @@ def designs(draw):
 
 
 @st.composite
-def scales(draw):
-    weight, activation = draw(st.integers(0, 15)), draw(st.integers(0, 15))
-    return Scales(weight=weight, activation=activation, accumulator=draw(st.integers(0, min(15, weight + activation))))
+def scales(draw, has_bias=False):
+    """Any that are allowed, and more often those with which products leave something."""
+    weight, activation = draw(st.integers(-15, 30)), draw(st.integers(*((0, 14) if has_bias else (-15, 30))))
+    most = weight + activation
+    shift = draw(st.integers(0, min(20, most + 30)) | st.integers(0, most + 30))
+    return Scales(weight=weight, activation=activation, accumulator=most - shift)
 
 
 @st.composite
@@ -62,7 +65,7 @@ def cases(draw):
         n_pe=config.n_pe,
         bias_codes=bias_codes,
         index_bits=config.index_bits,
-        scales=draw(scales()),
+        scales=draw(scales(bias_codes is not None)),
     )
     active = rng.random(n_in) < draw(DENSITIES)
     activations = np.where(active, rng.integers(-magnitude // 4 - 1, magnitude, n_in), 0).astype(np.int16)

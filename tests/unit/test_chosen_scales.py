@@ -33,15 +33,17 @@ def test_what_is_given_stays(given, expected):
 
 
 def test_beside_a_bias_an_activation_leaves_room_for_1():
-    assert chosen([0.25, 0.0]).activation == 15
+    assert chosen([0.25, 0.0]).activation == 16  # 0.25 x 2**16 is 16384
     assert chosen([0.25, 0.0], bias=[0.5, 0.0]).activation == 14
+    assert chosen([1e5, 0.0]).activation == -2  # 1e5 / 4 is 25000
+    assert chosen([1e5, 0.0], bias=[0.5, 0.0]).activation == 0
 
 
 def test_the_accumulator_has_room_for_what_takes_part():
     """Of [1, -6] the product is 1 where only 1 is broadcast, and 1 + 3 where -6 is as well."""
     assert chosen([1.0, -6.0], active="positive").accumulator == 13
     assert chosen([1.0, -6.0], active="nonzero").accumulator == 11
-    assert chosen([-6.0, -6.0], active="positive").accumulator == 15
+    assert chosen([-6.0, -6.0], active="positive").accumulator == 0  # all outputs are 0
 
 
 def test_raw_words_are_read_in_the_scale_that_is_given():

@@ -29,7 +29,7 @@ def both(codes, raw, bits):
     """Outputs of the functional model and of the reference engine, on two PEs."""
     scales = es.Scales(weight=SHIFTS[bits], activation=0, accumulator=0)
     matrix = es.EieMatrix.from_codes(codes, BOOK, n_pe=2, scales=scales)
-    config = es.EieConfig(n_pe=2, weight_bits=2, accumulator_bits=bits, active="nonzero")
+    config = es.EieConfig(n_pe=2, weight_bits=2, accumulator_bits=bits, rounding="floor", active="nonzero")
     return functional.accumulate(matrix, raw, config).tolist(), reference.run(matrix, raw, config).output.tolist()
 
 

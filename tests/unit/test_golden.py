@@ -19,7 +19,7 @@ EXACT = Arithmetic(0, 0, 0, accumulator_bits=16, rounding="floor", active="posit
 
 def word(value, bits):
     """The nearest 16-bit word of a number, ties to even, saturating."""
-    return min(max(round(Fraction(value) * 2**bits), -32768), 32767)
+    return min(max(round(Fraction(value) * Fraction(2) ** bits), -32768), 32767)
 
 
 @dataclass
@@ -32,7 +32,7 @@ class ByHand:
 
     def add(self, weight, activation, raw_activation, rules):
         shift = rules.weight + rules.activation - rules.accumulator
-        half = 2 ** (shift - 1) if rules.rounding == "nearest" and shift else 0
+        half = 2**shift // 2 if rules.rounding == "nearest" else 0
         total = self.raw + (word(weight, rules.weight) * raw_activation + half) // 2**shift
         limit = 2 ** (rules.accumulator_bits - 1)
         self.raw = min(max(total, -limit), limit - 1)
@@ -43,7 +43,8 @@ class ByHand:
 def by_hand(codes, codebook, vector, rules):
     """Every output of one vector, entry by entry. Floats are quantised, integers are raw words already."""
     raw = [int(v) if isinstance(v, np.integer) else word(float(v), rules.activation) for v in vector]
-    real = [Fraction(int(v), 2**rules.activation) if isinstance(v, np.integer) else Fraction(float(v)) for v in vector]
+    unit = Fraction(2) ** -rules.activation
+    real = [int(v) * unit if isinstance(v, np.integer) else Fraction(float(v)) for v in vector]
     if len(vector) < codes.shape[1]:
         raw, real = [*raw, 2**rules.activation], [*real, Fraction(1)]
     outputs = []
@@ -58,12 +59,13 @@ def by_hand(codes, codebook, vector, rules):
 
 
 @st.composite
-def rules(draw):
-    weight, activation = draw(st.integers(0, 15)), draw(st.integers(0, 14))
+def rules(draw, bias):
+    weight, activation = draw(st.integers(-15, 30)), draw(st.integers(*((0, 14) if bias else (-15, 30))))
+    most = weight + activation
     return Arithmetic(
         weight,
         activation,
-        draw(st.integers(0, min(15, weight + activation))),
+        most - draw(st.integers(0, min(20, most + 30)) | st.integers(0, most + 30)),
         draw(st.sampled_from([16, 24, 32])),
         draw(st.sampled_from(["floor", "nearest"])),
         draw(st.sampled_from(["positive", "nonzero"])),
@@ -76,7 +78,7 @@ def products(draw):
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     n_out, n_in, n_vector = draw(st.integers(0, 6)), draw(st.integers(0, 12)), draw(st.integers(1, 3))
     bias = int(draw(st.booleans()))
-    asked = draw(rules())
+    asked = draw(rules(bias))
     codes = rng.integers(0, 4, (n_out, n_in + bias)).astype(np.uint8)
     size = draw(st.sampled_from([0.01, 1.0, 1.0, 1e4]))
     codebook = np.concatenate([[0.0], rng.normal(size=3) * size])
@@ -105,7 +107,7 @@ def test_unclamped_outputs_are_within_the_bound_of_the_exact_product(case):
     oracle = golden.matmul(codes, codebook, inputs, asked)
     for at, vector in enumerate(inputs):
         for row, one in enumerate(by_hand(codes, codebook, vector, asked)):
-            value, bound = Fraction(one.raw, 2**asked.accumulator), Fraction(oracle.bound[at, row])
+            value, bound = one.raw / Fraction(2) ** asked.accumulator, Fraction(oracle.bound[at, row])
             assert one.saturated or abs(value - one.exact) <= bound
             assert abs(Fraction(oracle.real[at, row]) - one.exact) <= bound
 
@@ -212,6 +214,48 @@ def test_inputs_beyond_a_word_saturate_and_the_bound_knows():
     assert oracle.output.tolist() == [[32767], [-32768]]
     assert oracle.real.tolist() == [[40_000.0], [-40_000.0]]
     assert oracle.bound[:, 0] == pytest.approx([40_000 - 32_767, 40_000 - 32_768])
+
+
+@pytest.mark.parametrize(
+    ("shift", "floored", "nearest"),
+    [(30, [1, -1, -1], [1, -1, 0]), (31, [0, -1, -1], [1, 0, 0])] + [(s, [0, -1, -1], [0] * 3) for s in (32, 64, 90)],
+)
+def test_products_of_which_a_shift_leaves_the_sign(shift, floored, nearest):
+    """2**30, -2**15 x 32767 and -1, which floor never makes 0 and nearest does from half a unit down."""
+    scales = {30: (15, 15, 0), 31: (15, 16, 0), 32: (16, 16, 0), 64: (30, 30, -4), 90: (30, 30, -30)}[shift]
+    book = np.array([0, -32768, 32767, 1]) / 2.0 ** scales[0]
+    raw = np.array([[-32768, 0, 0], [0, -32768, 0], [0, 0, -1]], dtype=np.int16)
+    codes = np.array([[1, 2, 3]], dtype=np.uint8)
+    for rounding, expected in (("floor", floored), ("nearest", nearest)):
+        asked = Arithmetic(*scales, accumulator_bits=16, rounding=rounding, active="nonzero")
+        oracle = golden.matmul(codes, book, raw, asked)
+        assert oracle.output[:, 0].tolist() == expected
+        distance = np.abs(oracle.output / 2.0 ** scales[2] - oracle.real)
+        assert (distance <= oracle.bound).all()
+
+
+@given(st.lists(st.integers(-(2**31), 2**31 - 1)), st.integers(-30, 60), st.integers(-15, 30))
+def test_write_back_is_the_positive_exact_value_half_to_even(raw, accumulator, activation):
+    expected = [word(max(r, 0) / Fraction(2) ** accumulator, activation) for r in raw]
+    assert golden.write_back(np.array(raw, dtype=np.int32), accumulator, activation).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("accumulator", "activation", "expected"),
+    [
+        (-30, 30, [0, 0, 32767, 32767]),
+        (0, 14, [0, 0, 16384, 32767]),
+        (0, 15, [0, 0, 32767, 32767]),
+        (2, 0, [0, 0, 0, 32767]),
+        (17, 1, [0, 0, 0, 32767]),  # 2**31 - 1 over 2**16 rounds to 2**15
+        (31, 0, [0, 0, 0, 1]),
+        (32, 0, [0, 0, 0, 0]),
+        (60, -15, [0, 0, 0, 0]),
+    ],
+)
+def test_write_back_at_both_ends(accumulator, activation, expected):
+    raw = np.array([-(2**31), 0, 1, 2**31 - 1], dtype=np.int32)
+    assert golden.write_back(raw, accumulator, activation).tolist() == expected
 
 
 # how weights are stored

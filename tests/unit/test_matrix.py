@@ -156,11 +156,11 @@ def test_negative_integers_cluster_as_what_they_are():
     assert EieMatrix.from_dense([[-5, -2, 4]], n_pe=1, weight_bits=2).codebook.tolist() == [0.0, -5.0, -2.0, 4.0]
 
 
-def test_float32_weights_are_compared_with_thresholds_in_float32():
-    """Of 1, 2 and 3 steps above 1.0, the thresholds 1.5 and 2.5 both round to 2, which the second is not above."""
-    w = np.float32(1) + np.array([[0, 1, 2, 3]], dtype=np.float32) * np.finfo(np.float32).eps
-    assert EieMatrix.from_dense(w[:, 1:], n_pe=1, weight_bits=2).decode().tolist() == [[1, 1, 3]]
-    assert EieMatrix.from_dense(w[:, 1:].astype(np.float64), n_pe=1, weight_bits=2).decode().tolist() == [[1, 2, 3]]
+def test_float32_weights_are_compared_with_thresholds_in_float64():
+    """Of 1, 2 and 3 steps above 1.0, the thresholds 1.5 and 2.5 both round to 2 in float32, and 2 is above one."""
+    w = np.float32(1) + np.array([[1, 2, 3]], dtype=np.float32) * np.finfo(np.float32).eps
+    assert EieMatrix.from_dense(w, n_pe=1, weight_bits=2).decode().tolist() == [[1, 2, 3]]
+    assert EieMatrix.from_dense(w.astype(np.float64), n_pe=1, weight_bits=2).decode().tolist() == [[1, 2, 3]]
 
 
 def test_every_other_row_and_column_of_an_array_is_a_matrix_too():

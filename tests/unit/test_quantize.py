@@ -40,14 +40,29 @@ def test_a_weight_on_a_threshold_goes_to_the_lower_centroid():
     assert quantize.cluster(np.array([0.0, 1.0, 2.0]), 2)[0].tolist() == [0.5, 2.0]
 
 
-def test_thresholds_are_compared_in_the_type_of_the_weights():
-    """0.1 in float32 is above 0.1 in float64, but not above its own rounding."""
-    owner = quantize.assign(np.array([0.1], dtype=np.float32), np.array([0.1]))
-    assert owner.tolist() == [0]
+@pytest.mark.parametrize("n_threshold", [1, 100])
+@pytest.mark.parametrize(("value", "above"), [(0.1, True), (0.7, False)])
+def test_float32_weights_are_compared_with_float64_thresholds(value, above, n_threshold):
+    """0.1 in float32 is above 0.1 in float64; 0.7 in float32 is below 0.7."""
+    owner = quantize.assign(np.array([value], dtype=np.float32), np.full(n_threshold, value))
+    assert owner.tolist() == [n_threshold if above else 0]
+
+
+FLOATS_32 = hnp.arrays(np.float32, st.integers(1, 30), elements=st.floats(-(2.0**100), 2.0**100, width=32))
+
+
+@given(FLOATS_32, hnp.arrays(np.float64, st.integers(0, 80), elements=st.floats(-(2.0**100), 2.0**100)))
+def test_float32_weights_belong_where_the_same_float64_weights_do(values, thresholds):
+    near = np.concatenate([thresholds, values, np.nextafter(values.astype(np.float64), 1e38)])
+    wide = (values.astype(np.float64)[:, None] > np.sort(near)).sum(axis=1)
+    assert quantize.assign(values, np.sort(near)).tolist() == wide.tolist()
+
+
+def test_thresholds_are_the_middles_in_float64():
     values = np.random.default_rng(2).random(100).astype(np.float32)
     centroids, thresholds = quantize.cluster(values, 2)
     assert centroids.dtype == thresholds.dtype == np.float64
-    assert thresholds.tolist() == [float(np.float32(centroids.mean()))] != [float(centroids.mean())]
+    assert thresholds.tolist() == [float(centroids.mean())] != [float(np.float32(centroids.mean()))]
 
 
 @given(hnp.arrays(np.float64, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.integers(-50, 50)))
@@ -144,6 +159,11 @@ def test_magnitude(values, magnitude):
     [
         {},
         {"weight": 15},
+        {"weight": -15, "activation": 30},
+        {"weight": 30, "activation": -15, "accumulator": 15},
+        {"weight": -15, "activation": -15, "accumulator": -30},
+        {"weight": 30, "activation": 30, "accumulator": 60},
+        {"accumulator": -30},
         {"accumulator": 6},
         {"weight": 1, "accumulator": 6},
         {"activation": 1, "accumulator": 6},
@@ -159,6 +179,8 @@ def test_scales_within_their_rules(given):
 
 def test_shift_is_what_a_product_has_too_many():
     assert Scales(weight=7, activation=8, accumulator=5).shift == 10
+    assert Scales(weight=30, activation=30, accumulator=-30).shift == 90
+    assert Scales(weight=-15, activation=-15, accumulator=-30).shift == 0
 
 
 def test_scales_of_numpy_become_plain():
@@ -173,15 +195,39 @@ def test_scales_are_the_largest_that_fit():
     assert quantize.activation_scale(np.array([0.5]), has_bias=True) == 14
     assert quantize.accumulator_scale(np.array([0.9]), weight=9, activation=9) == 14
     assert quantize.accumulator_scale(np.array([0.4]), weight=3, activation=4) == 7
-    assert quantize.accumulator_scale(np.array([1e9]), weight=3, activation=4) == 0
+    assert quantize.accumulator_scale(np.array([1e9]), weight=3, activation=4) == -16  # 2e9 / 2**16 is 30,518
+
+
+def test_scales_end_where_their_ranges_do():
+    """1e-6 x 2**30 is 1074, which has room for more; 1e10 / 2**15 is 305,176, which saturates."""
+    for value, bits in ((1e-6, 30), (1e6, -5), (1e9, -15), (1e10, -15), (0.0, 0)):
+        assert quantize.weight_scale(np.array([0.0, -value])) == bits
+        assert quantize.activation_scale(np.array([value]), has_bias=False) == bits
+        assert quantize.activation_scale(np.array([value]), has_bias=True) == min(max(bits, 0), 14)
+    assert quantize.accumulator_scale(np.array([1e-15]), weight=30, activation=30) == 60
+    assert quantize.accumulator_scale(np.array([1e15]), weight=30, activation=30) == -30
+
+
+def test_all_zero_data_take_0_or_the_sum_where_that_is_less():
+    nothing = np.zeros((0, 3))
+    assert quantize.weight_scale(np.zeros(16)) == 0
+    assert [quantize.activation_scale(nothing, has_bias=bias) for bias in (False, True)] == [0, 0]
+    assert quantize.accumulator_scale(np.zeros(2), weight=3, activation=4) == 0
+    assert quantize.accumulator_scale(nothing, weight=-3, activation=1) == -2
 
 
 @pytest.mark.parametrize(
     ("scales", "message"),
     [
-        ({"weight": 16}, "scales.weight=16: must be an integer in 0..15"),
-        ({"activation": -1}, "scales.activation=-1: must be an integer in 0..15"),
-        ({"accumulator": 1.0}, "scales.accumulator=1.0: must be an integer in 0..15"),
+        ({"weight": 31}, "scales.weight=31: must be an integer in -15..30"),
+        ({"activation": -16}, "scales.activation=-16: must be an integer in -15..30"),
+        ({"accumulator": 1.0}, "scales.accumulator=1.0: must be an integer in -30..60"),
+        ({"accumulator": 61}, "scales.accumulator=61: must be an integer in -30..60"),
+        ({"accumulator": -31}, "scales.accumulator=-31: must be an integer in -30..60"),
+        (
+            {"weight": -9, "activation": 2, "accumulator": 0},
+            "scales.accumulator=0: must be <= weight + activation = -7",
+        ),
         ({"weight": 2, "activation": 3, "accumulator": 6}, "scales.accumulator=6: must be <= weight + activation = 5"),
     ],
 )

@@ -74,7 +74,7 @@ def product_by_hand(codes, codebook, raw, scales):
     words = np.clip(np.rint(codebook * 2.0 ** scales["weight"]), -32768, 32767).astype(np.int64)[codes]
     driven = np.append(np.maximum(raw, 0), [[2 ** scales["activation"]]] * len(raw), axis=1)
     shift = scales["weight"] + scales["activation"] - scales["accumulator"]
-    return np.stack([((words * vector) >> shift).sum(axis=1) for vector in driven])
+    return np.stack([((words * vector + 2**shift // 2) >> shift).sum(axis=1) for vector in driven])
 
 
 def digits_by_hand(run):

@@ -61,9 +61,11 @@ def test_densities_in_the_record_count_active_inputs_and_weights_without_the_bia
     assert record["stats"]["broadcast"]["sent"] == 4 + 2
 
 
-def fractional_bits(magnitude, limit=15):
-    """The largest number of fractional bits with which a magnitude fits 16 bits."""
-    return max((bits for bits in range(limit + 1) if round(float(magnitude) * 2**bits) <= 32767), default=0)
+def fractional_bits(magnitude, low, high):
+    """The largest number of fractional bits with which a magnitude fits 16 bits; 0 at most for nothing but zeros."""
+    if magnitude == 0:
+        return min(0, high)
+    return max((bits for bits in range(low, high + 1) if round(float(magnitude) * 2.0**bits) <= 32767), default=low)
 
 
 @settings(max_examples=25)
@@ -75,9 +77,9 @@ def test_scales_are_recorded_and_those_that_the_float_values_ask_for(network, co
         inputs = inputs if network.chained else layer.activations
         ones = np.ones((len(inputs), int(layer.bias is not None)))
         outputs = np.concatenate([inputs, ones], axis=1) @ matrix.codebook[matrix.decode()].T
-        weight = fractional_bits(np.abs(matrix.codebook).max())
-        activation = fractional_bits(np.abs(inputs).max(initial=0), limit=15 if layer.bias is None else 14)
-        accumulator = fractional_bits(2 * np.abs(outputs).max(initial=0), limit=min(15, weight + activation))
+        weight = fractional_bits(np.abs(matrix.codebook).max(), -15, 30)
+        activation = fractional_bits(np.abs(inputs).max(initial=0), *((-15, 30) if layer.bias is None else (0, 14)))
+        accumulator = fractional_bits(2 * np.abs(outputs).max(initial=0), -30, min(60, weight + activation))
         assert result.scales == {"weight": weight, "activation": activation, "accumulator": accumulator}
         assert matrix.scales.to_dict() == result.scales
         inputs = np.maximum(outputs, 0)
@@ -117,11 +119,24 @@ def test_scales_come_from_calibration_data_where_there_is_some():
     assert calibrated.verified
 
 
+@pytest.mark.parametrize("sizes", [(1e-6, 1e6), (1e6, 1e-6), (1e-6, 1e-6)])
+def test_a_chain_keeps_its_precision_whatever_the_size_of_its_weights(sizes):
+    """The codebook holds all weights as they are, and a word of 1e-6, 1074 of 2**-30, is rounded by 2**-11 of it."""
+    first, second = (np.diag([0.75, -0.5, 1.0]) * size for size in sizes)
+    inputs = np.array([[0.3, 0.0, 1.0], [0.9, 0.4, 0.2]])
+    run = run_network(network_of(layer_of(first, activations=inputs), layer_of(second, "fc2")), SMALL)
+    assert run.verified
+    result = run.layers[1].result
+    expected = np.maximum(inputs @ first, 0) @ second
+    found = result.output / 2.0 ** result.scales["accumulator"]
+    assert np.abs(found - expected).max() <= 2.0**-9 * expected.max()
+
+
 def test_saturation_is_counted_and_still_verified():
     layer = layer_of([[1.0] * 5, [1.0, 0.0, 0.0, 0.0, 0.0]], activations=[[0.9] * 5])
     run = run_network(network_of(layer, calibration=np.array([[0.5, 0.0, 0.0, 0.0, 0.0]])), SMALL)
     # Calibration sees outputs of 0.5, so the accumulators reach 2; five products of 0.9 go beyond, one does not.
     assert run.layers[0].result.scales == {"weight": 14, "activation": 15, "accumulator": 14}
-    assert run.layers[0].result.output.tolist() == [[32767, round(0.9 * 2**15) // 2]]
+    assert run.layers[0].result.output.tolist() == [[32767, (29491 + 1) // 2]]  # 0.9 x 2**15, and its half to nearest
     assert run.layers[0].verification.saturated == 1
     assert run.verified

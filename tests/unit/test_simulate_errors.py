@@ -209,12 +209,12 @@ def test_numpy_numbers_make_the_same_design_as_pythons():
 @pytest.mark.parametrize(
     ("scales", "message"),
     [
-        ({"weight": 16}, "scales.weight=16: must be an integer in 0..15"),
-        ({"weight": -1}, "scales.weight=-1: must be an integer in 0..15"),
-        ({"activation": 1.0}, "scales.activation=1.0: must be an integer in 0..15"),
-        ({"activation": True}, "scales.activation=True: must be an integer in 0..15"),
-        ({"accumulator": "3"}, "scales.accumulator='3': must be an integer in 0..15"),
-        ({"accumulator": np.nan}, "scales.accumulator=nan: must be an integer in 0..15"),
+        ({"weight": 31}, "scales.weight=31: must be an integer in -15..30"),
+        ({"weight": -16}, "scales.weight=-16: must be an integer in -15..30"),
+        ({"activation": 1.0}, "scales.activation=1.0: must be an integer in -15..30"),
+        ({"activation": True}, "scales.activation=True: must be an integer in -15..30"),
+        ({"accumulator": "3"}, "scales.accumulator='3': must be an integer in -30..60"),
+        ({"accumulator": np.nan}, "scales.accumulator=nan: must be an integer in -30..60"),
         ({"weight": 3, "activation": 4, "accumulator": 8}, "scales.accumulator=8: must be <= weight + activation = 7"),
     ],
 )
@@ -222,8 +222,21 @@ def test_scales_out_of_range(scales, message):
     assert refused(lambda: es.Scales(**scales)) == message
 
 
+@pytest.mark.parametrize("activation", [-15, -1, 15, 30])
+def test_beside_a_bias_1_must_be_a_word(activation):
+    scales, said = es.Scales(weight=1, activation=activation), "must be in 0..14 beside a bias, which 1.0 drives"
+    eye = np.eye(2, dtype=np.uint8)
+    for make in (
+        lambda: es.EieMatrix.from_dense(eye, bias=[0.0, 0.0], scales=scales),
+        lambda: es.EieMatrix.from_codes(eye, [0.0, 1.0], bias_codes=[0, 0], scales=scales),
+        lambda: es.EieMatrix.from_dense(eye, bias=[0.0, 0.5]).with_scales(scales),
+    ):
+        assert refused(make) == f"scales.activation={activation}: {said}"
+    assert es.EieMatrix.from_dense(eye, scales=scales).scales == scales
+
+
 def test_scales_of_small_numpy_integers_do_not_overflow():
-    # A bias is driven by 1 << activation, which is 0 in 8 bits.
+    # A bias is driven by 2**activation, which is 0 in 8 bits.
     results = []
     for kind in (int, np.int8):
         scales = es.Scales(weight=kind(8), activation=kind(14), accumulator=kind(8))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from eie_sim.errors import require
-from eie_sim.fixed import accumulator_range, product, rounding_half, saturating_add
+from eie_sim.fixed import accumulator_range, half_and_shift, product, saturating_add
 from eie_sim.report.trace.cycles import Control, blockers, control_cycles, pe_cycles
 from eie_sim.result import EieClass, SimResult
 from eie_sim.units.eie.activity import Activity
@@ -151,7 +151,7 @@ class Adder:
     def __init__(self, activity: Activity, config: EieConfig) -> None:
         self.scales = activity.matrix.scales
         self.codebook = activity.matrix.codebook_raw.tolist()
-        self.half = rounding_half(config.rounding, self.scales.shift)
+        self.half, self.shift = half_and_shift(config.rounding, self.scales.shift)
         self.accumulator_bits = config.accumulator_bits
         self.sums: defaultdict[int, int] = defaultdict(int)
         self._digits = len(str(len(self.codebook) - 1)), len(str(activity.matrix.n_out - 1))
@@ -161,7 +161,7 @@ class Adder:
         if issue.code == 0:
             return None
         weight = self.codebook[issue.code]
-        addend = int(product(weight, issue.value, self.half, self.scales.shift))
+        addend = int(product(weight, issue.value, self.half, self.shift))
         total = int(saturating_add(self.sums[issue.row], addend, *accumulator_range(self.accumulator_bits)))
         self.sums[issue.row] = total
         return Added(weight, addend, total)
@@ -208,5 +208,6 @@ def _queue_width(activity: Activity) -> int:
 
 def _real(raw: int, fractional_bits: int, word_bits: int = WORD_BITS) -> str:
     """The value of a raw word, as wide as any word of its scale."""
-    width = len(f"{-(2.0 ** (word_bits - 1 - fractional_bits)):.{DECIMALS}f}")
-    return f"{raw / 2.0**fractional_bits:>{width}.{DECIMALS}f}"
+    decimals = max(DECIMALS, fractional_bits // 3 - 1)  # of scales beyond 15 bits, about their unit
+    width = len(f"{-(2.0 ** (word_bits - 1 - fractional_bits)):.{decimals}f}")
+    return f"{raw / 2.0**fractional_bits:>{width}.{decimals}f}"

@@ -38,7 +38,8 @@ class EieConfig:
     accumulator_bits
         16, 24 or 32; accumulators saturate.
     rounding
-        Where a product is shifted to the accumulator's scale: floor, or nearest (half is added first).
+        Where a product is shifted to the accumulator's scale: nearest (half is added first), or floor, with which
+        outputs drift down by half a unit a product.
     active
         Inputs that take part: positive (after a ReLU) or nonzero.
     spmat_width_bits
@@ -64,7 +65,7 @@ class EieConfig:
     weight_bits: int = 4
     index_bits: int = 4
     accumulator_bits: int = 16
-    rounding: str = "floor"
+    rounding: str = "nearest"
     active: str = "positive"
     spmat_width_bits: int = 64
     spmat_bytes: int = 128 * 1024

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.fixed import accumulator_range, one, product, rounding_half, saturating_add
+from eie_sim.fixed import accumulator_range, half_and_shift, one, product, saturating_add
 from eie_sim.jit import kernel
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.matrix import EieMatrix
@@ -26,8 +26,7 @@ def accumulate(matrix: EieMatrix, activations: NDArray[np.int16], config: EieCon
     items = matrix.items(activations, config.active)
     assert matrix.scales.activation is not None
     driven = np.append(activations.astype(np.int64), one(matrix.scales.activation))
-    shift = matrix.scales.shift
-    half = rounding_half(config.rounding, shift)
+    half, shift = half_and_shift(config.rounding, matrix.scales.shift)
     low, high = accumulator_range(config.accumulator_bits)
     columns = matrix.weights
     rows = columns.rows.view(np.uint32)  # never negative; saves the kernel numba's check for negative indices

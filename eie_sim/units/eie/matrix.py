@@ -60,6 +60,10 @@ class EieMatrix:
     weights: Columns
     prepared: dict[Any, Any] = field(default_factory=dict, repr=False)
 
+    def __post_init__(self) -> None:
+        if self.has_bias:
+            self.scales.require_bias_driven()
+
     @classmethod
     def from_dense(
         cls,

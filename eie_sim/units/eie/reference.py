@@ -18,7 +18,7 @@ import numpy as np
 import simpy
 from numpy.typing import NDArray
 
-from eie_sim.fixed import accumulator_range, one, product, rounding_half, saturating_add
+from eie_sim.fixed import accumulator_range, half_and_shift, one, product, saturating_add
 from eie_sim.result import EieClass, EieEvent, EieRun, EieTiming
 from eie_sim.units.channel import Channel
 from eie_sim.units.eie.config import DRAIN_CYCLES, EieConfig
@@ -80,8 +80,7 @@ class ProcessingElement:
         self.spmat = SpmatSram(matrix.codes[entries], matrix.gaps[entries], config.entries_per_row)
         self.codebook = matrix.codebook_raw.tolist()
         self.accumulators = [0] * len(range(pe, matrix.n_out, matrix.n_pe))
-        self.shift = matrix.scales.shift
-        self.half = rounding_half(config.rounding, self.shift)
+        self.half, self.shift = half_and_shift(config.rounding, matrix.scales.shift)
         self.range = accumulator_range(config.accumulator_bits)
         self.counts = [0] * len(EieEvent)
         self.taken_at: list[int] = []
