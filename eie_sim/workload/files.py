@@ -41,7 +41,7 @@ KINDS = {
     INDEX: Kind("an index in JSON", lambda head: head.lstrip().startswith(b"{"), read_index),
 }
 
-UNREAD = (
+MISTAKEN = (
     (b"\x80", "a pickle, which is never read"),
     (b"\x89HDF", "an HDF5 file"),
 )
@@ -141,7 +141,7 @@ def _guess(head: bytes) -> str:
     for kind in KINDS.values():
         if kind.begins(head):
             return f"; it looks like {kind.called}"
-    return next((f"; it looks like {called}" for begin, called in UNREAD if head.startswith(begin)), "")
+    return next((f"; it looks like {called}" for begin, called in MISTAKEN if head.startswith(begin)), "")
 
 
 def _require_file(path: Path) -> None:

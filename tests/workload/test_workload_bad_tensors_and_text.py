@@ -1,12 +1,18 @@
 """Hostile .safetensors, .mtx and .smtx files."""
 
 import json
+import math
 
 import numpy as np
 import pytest
+import safetensors
+from hypothesis import given
+from hypothesis import strategies as st
 from refusals import refused
 
+from eie_sim import InputError
 from eie_sim.workload import load
+from eie_sim.workload.safetensors_file import DTYPES, tensors_of
 
 # .safetensors
 
@@ -56,6 +62,35 @@ def test_hostile_tensor_files(tmp_path, data, said):
 def test_the_smallest_tensor_file_is_read(tmp_path):
     (tmp_path / "w.safetensors").write_bytes(tensors(entry(), bytes(8)))
     assert load(tmp_path / "w.safetensors").layers[0].weights.shape == (1, 2)
+
+
+@given(data=st.data())
+def test_what_the_library_of_the_format_reads_is_read_the_same(data):
+    """The header is checked here in full; safetensors is the second opinion on every header that it accepts."""
+    entries, end = {}, 0
+    for name in data.draw(st.lists(st.sampled_from("abcdef"), unique=True)):
+        dtype = data.draw(st.sampled_from(sorted(DTYPES)))
+        shape = data.draw(st.lists(st.integers(0, 4), max_size=3))
+        size = math.prod(shape) * np.dtype(DTYPES[dtype]).itemsize
+        entries[name] = {"dtype": dtype, "shape": shape, "data_offsets": [end, end + size]}
+        end += size
+    for entry in entries.values():
+        if data.draw(st.integers(0, 9)) == 0:
+            part = data.draw(st.sampled_from(sorted(entry)))
+            entry[part] = data.draw(st.sampled_from(["U8", [], [0], [1, 2], [0, 1], [-1, 1], None, "F32", [0, end]]))
+    blob = tensors(entries, np.random.default_rng(end).integers(0, 2, end, dtype=np.uint8).tobytes())
+    try:
+        expected = dict(safetensors.deserialize(blob))
+    except safetensors.SafetensorError:
+        with pytest.raises(InputError):
+            tensors_of(blob)
+        return
+    found = tensors_of(blob)
+    assert found.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert list(found[name].shape) == tensor["shape"]
+        if tensor["dtype"] != "BF16":
+            assert found[name].tobytes() == bytes(tensor["data"])
 
 
 # .mtx
