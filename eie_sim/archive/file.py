@@ -19,7 +19,7 @@ from eie_sim.errors import InputError, require, require_type
 from eie_sim.quantize import Scales
 from eie_sim.whole import as_path, write_whole
 from eie_sim.workload import Layer, Network, SharedWeights
-from eie_sim.workload.arrays import MAX_BYTES, shown
+from eie_sim.workload.arrays import MAX_BYTES, Unread, shown
 from eie_sim.workload.files import about, is_file
 from eie_sim.workload.safetensors_file import LENGTH_BYTES, MANIFEST, MAX_HEADER, metadata_of, tensors_of
 
@@ -130,7 +130,9 @@ def from_bytes(data: bytes) -> Archive:
     record = manifest.read(texts[MANIFEST])
     _check_hash("manifest", texts[MANIFEST].encode("utf-8", "surrogatepass"), texts.get(SHA256))
     for name in sorted(tensors.keys() | record["tensors"].keys()):
-        where = f"tensor {shown(name)}"
+        where, tensor = f"tensor {shown(name)}", tensors.get(name)
+        if isinstance(tensor, Unread):
+            raise InputError(f"{where}: {tensor.reason}")
         require(
             name in tensors and name in record["tensors"], where, "missing or foreign", "must be as in the manifest"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,17 +26,20 @@ MAX_BYTES = 2**31
 MAX_NUMBERS = 2**29
 """Most numbers of one array, and of all the arrays of a network, so that bytes widened to floats stay within memory."""
 
+MAX_ARRAYS = 10_000
+"""Most arrays of one file or network."""
+
+MAX_DIMENSIONS = 32
+"""Most sides of an array, as every numpy has them."""
+
 EXACT_IN_FLOAT32 = ("bool", "int8", "uint8", "int16", "uint16", "float16", "float32")
 
 MAX_NAME = 200
 
-MAX_ARRAYS = 10_000
-"""Most arrays of one file."""
-
 
 @dataclass(frozen=True)
 class Unread:
-    """What stands in place of an array that is there but cannot be used. reason : why, in a few words"""
+    """A member of a file that is there and cannot be used. reason : why, in one short phrase that prints."""
 
     reason: str
 
@@ -57,6 +61,24 @@ def require_name(field: str, name: object) -> None:
     rule = f"must be 1 to {MAX_NAME} printable characters"
     ok = isinstance(name, str) and 0 < len(name) <= MAX_NAME and name.isprintable()
     require(ok, field, shown(repr(name)), rule)
+
+
+def fit_names(members: dict[str, Any]) -> dict[str, Any]:
+    """Members of a file by names fit for tables; one whose name does not print or is too long is `Unread`, renamed."""
+    fitting: dict[str, Any] = {}
+    tried: Counter[str] = Counter()
+    for name, member in members.items():
+        if 0 < len(name) <= MAX_NAME and name.isprintable():
+            fitting[name] = member
+            continue
+        reason = f"name of {len(name)} characters" if name.isprintable() else "name that does not print"
+        label = shown(shown(name)) or "''"
+        other = label
+        while other in members or other in fitting:
+            tried[label] += 1
+            other = f"{label} ({tried[label] + 1})"
+        fitting[other] = Unread(reason)
+    return fitting
 
 
 def require_fraction(field: str, value: object) -> float:

@@ -16,7 +16,7 @@ from eie_sim.sparse import is_sparse
 from eie_sim.workload import synthetic
 from eie_sim.workload.arrays import Floats, require_fraction, shown
 from eie_sim.workload.chain import asked_chain, in_order
-from eie_sim.workload.files import KINDS, about, read_arrays
+from eie_sim.workload.files import KINDS, about, is_file, is_folder, read_arrays, stem_of, suffix_of
 from eie_sim.workload.matrices import as_batch, network_from_arrays
 from eie_sim.workload.naming import BARE_RECORDINGS, EXAMPLES
 from eie_sim.workload.network import FROM_LAYER_BEFORE, RELU, Layer, Network
@@ -25,7 +25,7 @@ from eie_sim.workload.presets import drawn_preset, load_preset, preset_names
 ACTIVATION_SUFFIXES = (".npy", ".npz", ".safetensors")
 IN_MEMORY = "array"
 OTHER_INPUTS = "recorded with other inputs of the network than those that are given"
-ONE_MATRIX = (".npy", ".mtx", ".smtx", ".gz")
+ONE_MATRIX = (".npy", ".mtx", ".smtx", ".mtx.gz", ".smtx.gz")
 """Suffixes of files that hold one matrix without a name."""
 
 
@@ -100,12 +100,10 @@ def load_for_layer(source: Any, layer: str | None = None, *, seed: int = 0, **gi
     if drawn is not None:
         return load(source, layer=drawn.layers[0] if layer is None else layer, seed=seed, **given)
     reading = {name: given.pop(name) for name in ("chain", "between", "layout") if name in given}
-    network = load(source, layer=None if reading.get("chain") else layer, seed=seed, **reading)
-    if not network.chained and layer is None:
-        network = network.layer(network.layers[0].name)
-    elif network.chained and layer is not None:
-        network.layer(layer)  # did you mean
-    return load(network, seed=seed, **given)
+    whole = isinstance(source, (Network, str)) and (isinstance(source, Network) or source.lower() in preset_names())
+    network = load(source, layer=None if whole or reading.get("chain") else layer, seed=seed, **reading)
+    alone = network.layer(network.layers[0].name if layer is None else layer)  # did you mean
+    return load(network if network.chained else alone, seed=seed, **given)
 
 
 def load_activations(path: str | os.PathLike[str]) -> Floats:
@@ -222,14 +220,14 @@ def _ordered(network: Network, reading: Reading) -> Network:
 
 def _open_file(source: str | os.PathLike[str], layer: str | None, seed: int, reading: Reading) -> Network:
     path = Path(source)
-    named = isinstance(source, str) and path.suffix.lower() not in KINDS and path.name == source
-    if named and not os.path.exists(path):  # noqa: PTH110  # False, not an error, for names no file can have
+    suffix, there = suffix_of(path), is_file(path) or is_folder(path)
+    if isinstance(source, str) and suffix not in KINDS and path.name == source and not there:
         raise unknown("workload", shown(source), preset_names())
-    arrays = read_arrays(path)
+    arrays, name = read_arrays(path), stem_of(path)
     with about(path):
-        alone = path.suffix.lower() in ONE_MATRIX and layer is None and len(arrays) == 1
-        asked = next(iter(arrays)) if alone else layer
-        network = network_from_arrays(arrays, path.stem, layer=asked, origin="file", seed=seed, **reading._asdict())
+        if suffix in ONE_MATRIX and layer is None and len(arrays) == 1:
+            layer = next(iter(arrays))  # a file of one matrix says that it is one
+        network = network_from_arrays(arrays, name, layer=layer, origin="file", seed=seed, **reading._asdict())
     return replace(network, source=f"file {shown(path.name)}")
 
 

@@ -33,7 +33,6 @@ from eie_sim.workload.naming import (
     INPUTS,
     RECORDING,
     bias_of,
-    counted,
     is_kernel,
     is_weights,
     kind,
@@ -42,6 +41,7 @@ from eie_sim.workload.naming import (
 )
 from eie_sim.workload.network import NO_ACTIVATIONS, RELU, Layer, Network
 from eie_sim.workload.parts import put_together
+from eie_sim.workload.safetensors_file import counted
 
 LAYOUTS = ("out-in", "in-out")
 

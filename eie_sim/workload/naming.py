@@ -134,9 +134,3 @@ def _layer_name(matrix: str, network: str) -> str:
     if found := WEIGHT_NAME.fullmatch(matrix):
         return found["layer"]
     return network if re.fullmatch(r"weights?|kernel", matrix, re.IGNORECASE) else matrix
-
-
-def counted(name: str) -> tuple[tuple[int, str], ...]:
-    """A sort key that compares digits as numbers, eighteen at a time: Python refuses to read thousands at once."""
-    pieces = re.findall(r"[0-9]{1,18}|[^0-9]+", name)
-    return tuple((int(piece), "") if piece.isascii() and piece.isdigit() else (-1, piece) for piece in pieces)

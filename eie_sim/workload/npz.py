@@ -11,6 +11,7 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -19,12 +20,36 @@ from numpy.typing import NDArray
 
 from eie_sim.errors import InputError, require
 from eie_sim.sparse import from_parts
-from eie_sim.workload.arrays import MAX_BYTES, as_weights, one_line, require_matrix_shape, shown
+from eie_sim.workload.arrays import (
+    MAX_ARRAYS,
+    MAX_BYTES,
+    MAX_DIMENSIONS,
+    Unread,
+    as_weights,
+    fit_names,
+    one_line,
+    require_matrix_shape,
+    shown,
+)
+from eie_sim.workload.unpacked import MOST_DEFLATED
 
 CHUNK = 2**24
-MOST_DEFLATED = 1032
-"""Bytes that a byte of a deflated member may stand for: 258 for each 2 bits."""
 ENDING = ".npy"
+OF_MACOS = "__MACOSX/"
+"""Folder of what a Mac's archives have beside every file, under the file's own name."""
+ENCRYPTED = 1
+"""Bit of a member's flags."""
+PACKINGS = {zipfile.ZIP_BZIP2: "bzip2", zipfile.ZIP_LZMA: "lzma"}
+
+INDICES = {
+    "csc": ("indices", "indptr"),
+    "csr": ("indices", "indptr"),
+    "bsr": ("indices", "indptr"),
+    "coo": ("row", "col"),
+    "dia": ("offsets",),
+}
+"""Beside the data, what a sparse matrix of each format consists of."""
+SPARSE_PARTS = {"format", "shape", "data", "_is_array", *chain.from_iterable(INDICES.values())}
 
 MAX_HEADER = 10_000
 """Longest header of an array, as numpy has it."""
@@ -58,64 +83,80 @@ HEADER_ERRORS = (
 ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OverflowError)
 
 
-def read_npy(path: Path) -> dict[str, Any]:
-    """The one array of a .npy file, under the file's stem. Raises InputError."""
+def read_npy(path: Path, name: str) -> dict[str, Any]:
+    """The one array of a .npy file, as `name`; `Unread` where it holds no numbers or text. Raises InputError."""
     with path.open("rb") as stream:
-        return {path.stem: _read_array(stream, path.stat().st_size)}
+        return {name: _read_array(stream, path.stat().st_size)}
 
 
-def read_npz(path: Path) -> dict[str, Any]:
-    """The arrays of a .npz file by name, in file order; a scipy.sparse file gives one matrix under the file's stem.
+def read_npz(path: Path, name: str) -> dict[str, Any]:
+    """The members of a .npz file by name, in file order, `Unread` where one is no array that can be read.
 
-    Raises InputError.
+    Of a file of scipy.sparse, its parts become one matrix, called `name`. Raises InputError.
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            arrays = _members(archive, path.stat().st_size)
+            members = _members(archive, path.stat().st_size)
     except ZIP_ERRORS as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"damaged zip archive ({one_line(error)})") from None
-    if {"format", "shape", "data"} <= arrays.keys():
-        return {path.stem: _scipy_matrix(arrays)}
-    return arrays
+    if {"format", "shape", "data"} <= members.keys():
+        others = {each: member for each, member in members.items() if each not in SPARSE_PARTS}
+        require(name not in others, f"array {shown(name)}", "twice", "names must differ")
+        members = {name: _scipy_matrix(members), **others}
+    return fit_names(members)
 
 
 def _members(archive: zipfile.ZipFile, size: int) -> dict[str, Any]:
-    """The arrays of an archive of `size` bytes."""
-    members = archive.infolist()
-    packed = sum(member.compress_size for member in members)
+    """The members of an archive of `size` bytes."""
+    listed = archive.infolist()
+    require(len(listed) <= MAX_ARRAYS, "members", len(listed), f"must be at most {MAX_ARRAYS}")
+    packed = sum(member.compress_size for member in listed)
     require(packed <= size, "packed size", packed, f"must be at most the {size} bytes of the file")
-    declared = sum(member.file_size for member in members)
+    reasons = [_unread(member) for member in listed]
+    declared = sum(member.file_size for member, reason in zip(listed, reasons, strict=True) if reason is None)
     require(declared <= MAX_BYTES, "declared size", declared, f"must be at most {MAX_BYTES} bytes over all arrays")
-    arrays: dict[str, Any] = {}
-    for member in members:
+    members: dict[str, Any] = {}
+    for member, reason in zip(listed, reasons, strict=True):
         name = member.filename.removesuffix(ENDING)
-        said = f"array {shown(name)}"
-        require(member.filename.endswith(ENDING), "member", shown(member.filename), "must be an array, ending in .npy")
-        require(name not in arrays, said, "twice", "names must differ")
-        plain = member.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-        require(plain, said, f"compression {member.compress_type}", "must be stored or deflated")
-        most = member.compress_size * (MOST_DEFLATED if member.compress_type == zipfile.ZIP_DEFLATED else 1)
-        rule = f"must be at most {most} bytes, its {member.compress_size} packed ones hold no more"
-        require(member.file_size <= most, f"{said}: size", member.file_size, rule)
-        try:
-            with archive.open(member) as stream:
-                arrays[name] = _read_array(stream, member.file_size)
-        except InputError as error:
-            raise InputError(f"{said}: {error}") from None
-    return arrays
+        require(name not in members, f"array {shown(name)}", "twice", "names must differ")
+        members[name] = _member(archive, member, f"array {shown(name)}") if reason is None else Unread(reason)
+    return members
 
 
-def _read_array(stream: IO[bytes], size: int) -> NDArray[Any]:
+def _unread(member: zipfile.ZipInfo) -> str | None:
+    """Why a member of an archive is no array that can be read, by what the directory says."""
+    if not member.filename.endswith(ENDING) or member.filename.startswith(OF_MACOS):
+        return "not an array"
+    if member.flag_bits & ENCRYPTED:
+        return "encrypted"
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        return f"packed by {PACKINGS.get(member.compress_type, 'an unknown method')}, not read"
+    return None
+
+
+def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, said: str) -> NDArray[Any] | Unread:
+    most = member.compress_size * (MOST_DEFLATED if member.compress_type == zipfile.ZIP_DEFLATED else 1)
+    rule = f"must be at most {most} bytes, its {member.compress_size} packed ones hold no more"
+    require(member.file_size <= most, f"{said}: size", member.file_size, rule)
+    try:
+        with archive.open(member) as stream:
+            return _read_array(stream, member.file_size)
+    except InputError as error:
+        raise InputError(f"{said}: {error}") from None
+
+
+def _read_array(stream: IO[bytes], size: int) -> NDArray[Any] | Unread:
     """One array in .npy format that fills a stream of `size` bytes exactly."""
     shape, fortran, dtype = _header(stream)
-    require(not dtype.hasobject, "dtype", "object", "must be numbers, pickled objects are never read")
-    rule = "must be integers >= 0, at most 32 of them"
-    ok = len(shape) <= 32 and all(type(side) is int and side >= 0 for side in shape)
+    rule = f"must be integers >= 0, at most {MAX_DIMENSIONS} of them"
+    ok = len(shape) <= MAX_DIMENSIONS and all(type(side) is int and side >= 0 for side in shape)
     require(ok, "shape", shown(shape), rule)
-    plain = dtype.itemsize > 0 and dtype.subdtype is None
-    require(plain, "dtype", shown(dtype), "must have a size, and no shape of its own")
+    if dtype.hasobject:
+        return Unread("Python objects, never unpickled")
+    if dtype.kind == "V" or not dtype.itemsize:
+        return Unread(f"dtype {shown(dtype)}, not numbers")
     n_bytes = math.prod(shape) * dtype.itemsize
     there = size - stream.tell()
     if n_bytes != there:
@@ -166,9 +207,11 @@ def _bytes(stream: IO[bytes], count: int) -> NDArray[np.uint8]:
 
 def _scipy_matrix(arrays: dict[str, Any]) -> Any:
     """The matrix of `scipy.sparse.save_npz` from its parts, as csc_array."""
+    for name, part in arrays.items():
+        if name in SPARSE_PARTS and isinstance(part, Unread):
+            raise InputError(f"sparse matrix: array {name}: {part.reason}")
     kind = _text(arrays["format"])
-    parts = {"csc": ("indices", "indptr"), "csr": ("indices", "indptr"), "bsr": ("indices", "indptr")}
-    needed = (parts | {"coo": ("row", "col"), "dia": ("offsets",)}).get(kind)
+    needed = INDICES.get(kind)
     if needed is None:
         raise InputError(f"format={shown(kind)}: must be csc, csr, bsr, coo or dia")
     missing = [name for name in needed if name not in arrays]

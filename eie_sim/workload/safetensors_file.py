@@ -1,17 +1,20 @@
-"""Tensors from .safetensors files: the library checks the file, this module turns its bytes into arrays."""
+"""Tensors from .safetensors files. All that the header says is checked before a tensor is read into an array."""
 
 from __future__ import annotations
 
+import io
 import json
+import math
 import re
+from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eie_sim.errors import InputError, require
-from eie_sim.workload.arrays import one_line, shown
+from eie_sim.workload.arrays import MAX_ARRAYS, MAX_DIMENSIONS, Unread, fit_names, one_line, shown
 
 LENGTH_BYTES = 8
 MAX_HEADER = 2**24
@@ -20,6 +23,7 @@ MAX_HEADER = 2**24
 MANIFEST = "eie_sim.manifest"
 """Name, in the metadata, of what tells an archive from other files."""
 
+METADATA = "__metadata__"
 DTYPES = {
     "F64": "<f8",
     "F32": "<f4",
@@ -37,29 +41,87 @@ DTYPES = {
 }
 
 
-def read_safetensors(path: Path) -> dict[str, Any]:
-    """The tensors of a .safetensors file, bfloat16 widened to float32, by name.
+class Tensor(NamedTuple):
+    """A tensor as the header has it. begin, end : its bytes, counted from the first byte of all tensors."""
 
-    The format keeps no order of its own, so names are sorted as people count: fc2 before fc10. Raises InputError, also
-    for an archive, whose tensors are packed.
+    dtype: str
+    shape: tuple[int, ...]
+    begin: int
+    end: int
+
+
+class Header(NamedTuple):
+    """What a file says that it holds.
+
+    tensors : by name, names sorted as people count, fc2 before fc10: the format keeps no order of its own
+    texts : the metadata
+    begin : where in the file the bytes of all tensors begin
     """
-    data = path.read_bytes()
-    tensors = tensors_of(data)
-    if MANIFEST in metadata_of(data):
+
+    tensors: dict[str, Tensor]
+    texts: dict[str, str]
+    begin: int
+
+
+def read_safetensors(path: Path, name: str) -> dict[str, Any]:
+    """The tensors of a .safetensors file by name, bfloat16 widened to float32, `Unread` where numpy has no such type.
+
+    Raises InputError, also for an archive, whose tensors are packed.
+    """
+    with path.open("rb") as stream:
+        header = weights_header(stream, path.stat().st_size)
+        require_few("tensors", len(header.tensors))
+        return fit_names(tensors_in(stream, header))
+
+
+def require_few(field: str, count: int) -> None:
+    """Raise InputError for more than `MAX_ARRAYS`."""
+    require(count <= MAX_ARRAYS, field, count, f"must be at most {MAX_ARRAYS}")
+
+
+def weights_header(stream: io.BufferedIOBase, size: int) -> Header:
+    """The header of a file of weights as they are. Raises InputError as `read_header`, and for an archive."""
+    header = read_header(stream, size)
+    if MANIFEST in header.texts:
         raise InputError("an archive of compressed weights: open it with eie_sim.archive.load")
-    return tensors
+    return header
+
+
+def read_header(stream: io.BufferedIOBase, size: int) -> Header:
+    """The header of a file of `size` bytes, whose tensors fill the rest without gaps. Raises InputError."""
+    length = int.from_bytes(stream.read(LENGTH_BYTES), "little")
+    require(length <= MAX_HEADER, "header length", length, f"must be at most {MAX_HEADER} bytes")
+    rest = size - LENGTH_BYTES
+    require(length <= rest, "header length", length, f"must be at most the {rest} bytes left; is the file cut short?")
+    try:
+        fields = json.loads(stream.read(length).decode(), object_pairs_hook=once)
+    except InputError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise _damaged(one_line(error)) from None
+    if not isinstance(fields, dict):
+        raise _damaged("the header is no table of tensors")
+    texts = _texts(fields.pop(METADATA, None))
+    tensors = {name: _tensor(name, fields[name]) for name in sorted(fields, key=counted)}
+    end = 0
+    for name, tensor in sorted(tensors.items(), key=lambda item: item[1][2:]):
+        if tensor.begin != end:
+            raise _damaged(f"tensor {shown(name)} begins at byte {tensor.begin}, not {end}")
+        end = tensor.end
+    if end != rest - length:
+        raise _damaged(f"the tensors take {end} bytes of {rest - length}; is the file cut short?")
+    return Header(tensors, texts, LENGTH_BYTES + length)
+
+
+def tensors_in(stream: io.BufferedIOBase, header: Header) -> dict[str, Any]:
+    """The tensors of a file by name, or `Unread`. Raises InputError where the file ends early."""
+    return {name: _array(stream, header.begin, name, tensor) for name, tensor in header.tensors.items()}
 
 
 def tensors_of(data: bytes) -> dict[str, Any]:
-    """The tensors in the bytes of a safetensors file, as `read_safetensors`, whatever they mean. Raises InputError."""
-    from safetensors import SafetensorError, deserialize
-
-    _check_header_length(data)
-    try:
-        tensors = deserialize(data)  # type: ignore[no-untyped-call,unused-ignore]  # a compiled library
-    except SafetensorError as error:
-        raise InputError(f"damaged safetensors file ({one_line(error)})") from None
-    return {name: _array(name, tensor) for name, tensor in sorted(tensors, key=lambda item: _counted(item[0]))}
+    """The tensors in the bytes of a safetensors file, whatever they mean, or `Unread`. Raises InputError."""
+    stream = io.BytesIO(data)
+    return tensors_in(stream, read_header(stream, len(data)))
 
 
 def metadata_of(data: bytes) -> dict[str, str]:
@@ -69,32 +131,66 @@ def metadata_of(data: bytes) -> dict[str, str]:
         header = json.loads(data[LENGTH_BYTES : LENGTH_BYTES + length])
     except (ValueError, RecursionError):
         return {}
-    texts = header.get("__metadata__") if isinstance(header, dict) else None
-    items = texts.items() if isinstance(texts, dict) else ()
-    return {name: text for name, text in items if isinstance(text, str)}
+    return _texts(header.get(METADATA)) if isinstance(header, dict) else {}
 
 
-def _check_header_length(data: bytes) -> None:
-    length = int.from_bytes(data[:LENGTH_BYTES], "little")
-    require(length <= MAX_HEADER, "header length", length, f"must be at most {MAX_HEADER} bytes")
-    rest = len(data) - LENGTH_BYTES
-    require(length <= rest, "header length", length, f"must be at most the {rest} bytes left; is the file cut short?")
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A table of JSON; two values of one name are refused, where JSON would keep the last."""
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        ((name, _),) = Counter(name for name, _ in pairs).most_common(1)
+        raise InputError(f"name {shown(name)}=twice: names must differ")
+    return fields
 
 
-def _array(name: str, tensor: dict[str, Any]) -> NDArray[Any]:
-    dtype = DTYPES.get(tensor["dtype"])
-    if dtype is None:
-        raise InputError(f"tensor {shown(name)}: dtype={shown(tensor['dtype'])}: must be one of {', '.join(DTYPES)}")
-    flat = np.frombuffer(tensor["data"], dtype=dtype)
-    if tensor["dtype"] == "BF16":
-        flat = (flat.astype(np.uint32) << 16).view(np.float32)  # bfloat16 is the upper half of a float32
-    try:
-        return flat.reshape(tensor["shape"])
-    except (ValueError, OverflowError) as error:
-        raise InputError(f"tensor {shown(name)}: shape={shown(tensor['shape'])}: {one_line(error)}") from None
-
-
-def _counted(name: str) -> tuple[tuple[int, str], ...]:
+def counted(name: str) -> tuple[tuple[int, str], ...]:
     """A sort key that compares digits as numbers, eighteen at a time: Python refuses to read thousands at once."""
     pieces = re.findall(r"[0-9]{1,18}|[^0-9]+", name)
     return tuple((int(piece), "") if piece.isascii() and piece.isdigit() else (-1, piece) for piece in pieces)
+
+
+def _texts(metadata: Any) -> dict[str, str]:
+    items = metadata.items() if isinstance(metadata, dict) else ()
+    return {name: text for name, text in items if isinstance(text, str)}
+
+
+def _tensor(name: str, fields: Any) -> Tensor:
+    """What the header says of one tensor, checked."""
+    parts = (fields.get(part) for part in ("dtype", "shape", "data_offsets")) if isinstance(fields, dict) else ()
+    match [*parts]:
+        case [str(dtype), [*shape], [begin, end]] if _are_sizes([*shape, begin, end]) and begin <= end:
+            tensor = Tensor(dtype, tuple(shape), begin, end)
+        case _:
+            raise _damaged(f"tensor {shown(name)}: must have dtype, shape and data_offsets")
+    if dtype in DTYPES and len(shape) <= MAX_DIMENSIONS:
+        needed = math.prod(shape) * np.dtype(DTYPES[dtype]).itemsize
+        if needed != end - begin:
+            raise _damaged(f"tensor {shown(name)}: {_said(tensor)} needs {needed} bytes, not {end - begin}")
+    return tensor
+
+
+def _are_sizes(numbers: list[Any]) -> bool:
+    return all(type(number) is int and 0 <= number < 2**63 for number in numbers)
+
+
+def _array(stream: io.BufferedIOBase, begin: int, name: str, tensor: Tensor) -> NDArray[Any] | Unread:
+    if tensor.dtype not in DTYPES or len(tensor.shape) > MAX_DIMENSIONS:
+        return Unread(f"{_said(tensor)}, not read")
+    stream.seek(begin + tensor.begin)
+    flat = np.empty(math.prod(tensor.shape), dtype=DTYPES[tensor.dtype])
+    found = stream.readinto(flat.view(np.uint8).data)
+    require(found == flat.nbytes, f"tensor {shown(name)}", f"{found} bytes", f"must be {flat.nbytes}")
+    if tensor.dtype == "BF16":
+        flat = (flat.astype(np.uint32) << 16).view(np.float32)  # bfloat16 is the upper half of a float32
+    try:
+        return flat.reshape(tensor.shape)
+    except (ValueError, OverflowError):  # a side of 0 beside one beyond all bounds
+        return Unread(f"{_said(tensor)}, not read")
+
+
+def _said(tensor: Tensor) -> str:
+    return f"dtype {shown(tensor.dtype)}, shape {shown(tensor.shape)}"
+
+
+def _damaged(reason: str) -> InputError:
+    return InputError(f"damaged safetensors file ({reason})")

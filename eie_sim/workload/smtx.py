@@ -5,36 +5,58 @@ Three lines: `rows, cols, nnz`; rows + 1 offsets; nnz column indices, row by row
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eie_sim.errors import InputError, require
 from eie_sim.workload.arrays import as_weights, require_matrix_shape, shown
+from eie_sim.workload.unpacked import opened
 
 MAX_DIGITS = 18
+COMMENTS = (b"%", b"#")
 
 
-def read_smtx(path: Path) -> dict[str, Any]:
-    """The pattern of a .smtx file under the file's stem, a csc_array of booleans [rows, cols]. Raises InputError."""
-    lines = path.read_bytes().split(b"\n", 3)
-    require(len(lines) >= 3, "lines", len(lines), "must be 3, the file is cut short")
-    require(not b"".join(lines[3:]).strip(), "lines", "4 or more", "must be 3")
+def read_smtx(path: Path, name: str) -> dict[str, Any]:
+    """The pattern of a .smtx file, packed by gzip or not, as `name`: a csc_array of booleans [rows, cols].
+
+    Blank lines, and lines that begin with % or #, say nothing. Raises InputError.
+    """
+    with opened(path) as (stream, most):
+        lines = _lines(stream, most)
+    require(len(lines) > 0, "lines", 0, "must be 3, the file is cut short")
     n_row, n_col, n_stored = _counts(lines[0])
+    wanted = 3 if n_stored else 2  # the line of no indices is blank
+    require(len(lines) >= wanted, "lines", len(lines), f"must be {wanted}, the file is cut short")
+    require(len(lines) == wanted, "lines", f"{wanted + 1} or more", f"must be {wanted}")
     require_matrix_shape("first line", (n_row, n_col))
     offsets = _integers("offsets", lines[1], n_row + 1)
-    indices = _integers("column indices", lines[2], n_stored)
+    indices = _integers("column indices", lines[2] if n_stored else b"", n_stored)
     _check_offsets(offsets, n_stored)
     _check_indices(indices, offsets, n_col)
-    return {path.stem: _pattern(indices, offsets, (n_row, n_col))}
+    return {name: _pattern(indices, offsets, (n_row, n_col))}
+
+
+def _lines(stream: IO[bytes], most: int) -> list[bytes]:
+    """The lines that say something, up to the fourth, of `most` bytes in all."""
+    lines: list[bytes] = []
+    total = 0
+    while len(lines) <= 3 and (line := stream.readline(most + 1)):
+        total += len(line)
+        require(total <= most, "size", "more", f"must be at most {most} bytes")
+        line = line.strip()
+        if line and not line.startswith(COMMENTS):
+            lines.append(line)
+    return lines
 
 
 def _counts(line: bytes) -> list[int]:
     words = line.replace(b",", b" ").split()
     ok = len(words) == 3 and all(word.isdigit() and len(word) <= MAX_DIGITS for word in words)
-    require(ok, "first line", shown(line.decode("latin-1").strip()), "must be rows, cols, nnz")
+    require(ok, "first line", shown(line.decode("latin-1")), "must be rows, cols, nnz")
     return [int(word) for word in words]
 
 
@@ -44,10 +66,11 @@ def _integers(field: str, line: bytes, count: int) -> NDArray[np.int64]:
     require(count <= most, field, count, f"must fit their line of {len(line)} bytes, at most {most}")
     odd = line.translate(None, b"0123456789 \t\r")
     require(not odd, field, shown(odd[:20].decode("latin-1")), "must be digits and spaces")
-    words = line.split()
-    require(len(words) == count, field, f"{len(words)} numbers", f"must be {count} numbers")
-    require(all(len(word) <= MAX_DIGITS for word in words), field, "too long", f"must have at most {MAX_DIGITS} digits")
-    return np.array(words, dtype="S18").astype(np.int64)
+    short = re.search(rb"\d{%d}" % (MAX_DIGITS + 1), line) is None
+    require(short, field, "too long", f"must have at most {MAX_DIGITS} digits")
+    found = np.fromstring(line, dtype=np.int64, sep=" ") if line else np.empty(0, dtype=np.int64)
+    require(len(found) == count, field, f"{len(found)} numbers", f"must be {count} numbers")
+    return found
 
 
 def _check_offsets(offsets: NDArray[np.int64], n_stored: int) -> None:

@@ -14,7 +14,7 @@ BAD_INPUT = [
     ("run nothing-like-it", "workload=nothing-like-it: unknown; must be one of"),
     ("run digits-mlp extra", "Unused Tokens: ['extra']"),
     ("run missing.npz", "missing.npz: file=missing: must be an existing file"),
-    ("run .", ".: file=a folder: must be an ordinary file"),
+    ("run .", ".: folder=no weights: must hold .safetensors files, with or without a .safetensors.index.json"),
     ("run empty.npz", "empty.npz: not a zip archive"),
     ("run text.npz", "text.npz: not a zip archive"),
     ("run text.npy", "text.npy: not a numpy array file"),

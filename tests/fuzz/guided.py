@@ -46,13 +46,11 @@ def fuzz(table, name, corpus, kept, seconds, seed):
             loader = import_module(table).LOADERS[name]
             path = Path(folder) / loader.file
             for sample in samples:  # modules that are needed first now are watched too
-                path.write_bytes(sample)
+                loader.put(path, sample)
                 loader.read(path)
 
         def one(data):
-            for left in path.parent.iterdir():
-                left.unlink()
-            path.write_bytes(data)
+            loader.put(path, data)
             try:
                 loader.read(path)
             except InputError as error:

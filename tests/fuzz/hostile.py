@@ -1,5 +1,6 @@
 """Files that somebody made with intent: pickles that would make a file, and small files that claim to be large."""
 
+import gzip
 import io
 import json
 import pickle
@@ -55,10 +56,15 @@ def large(kind, samples):
             yield npy(header("|u1", shape, False), bytes(100))
     elif kind in ("npz", "inputs"):
         yield from _large_npz()
-    elif kind == "safetensors":
+    elif kind in ("safetensors", "shards"):
         yield from _large_safetensors()
     elif kind == "mtx":
         yield from _large_mtx()
+    elif kind == "mtx.gz":
+        yield from map(gzip.compress, _large_mtx())
+        yield gzip.compress(b"%%MatrixMarket matrix coordinate real general\n3 3 1\n" + bytes(LARGE // 40))
+    elif kind == "index":
+        yield json.dumps({"weight_map": {f"w{n}": f"{n}.safetensors" for n in range(20_000)}}).encode()
     elif kind == "smtx":
         yield from (
             b"1048576, 1048576, 0\n0\n\n",

@@ -1,5 +1,6 @@
 """Every kind of file that the package reads: valid ones, how it is read, and a command that is given one."""
 
+import gzip
 import io
 import json
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import rewriting
-from mutations import TEXT
+from mutations import BYTES, TEXT
 from study_sample import EXAMPLE
 
 import eie_sim as es
@@ -23,6 +24,7 @@ class Loader(NamedTuple):
     read : what reads it, and looks at all that it gave
     command : words of an `eie-sim` command that is given such a file
     own : mutations that know the format
+    beside : makes what stands in the same folder and stays whole, by name
     """
 
     file: str
@@ -30,6 +32,14 @@ class Loader(NamedTuple):
     read: Callable[[Path], Any]
     command: Callable[[str], list[str]]
     own: tuple[Any, ...]
+    beside: Callable[[], dict[str, bytes]] = dict
+
+    def put(self, path, data):
+        """The file in its folder, alone or with what belongs beside it."""
+        for left in path.parent.iterdir():
+            left.unlink()
+        for name, other in (self.beside() | {path.name: data}).items():
+            (path.parent / name).write_bytes(other)
 
 
 def weights(shape, seed=0):
@@ -75,6 +85,24 @@ def safetensors(folder):
     return [save(arrays()), save({"w": weights((6, 9))}, metadata={"format": "pt"})]
 
 
+SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
+
+
+def shards():
+    """The network of `arrays` in two files."""
+    from safetensors.numpy import save
+
+    items = list(arrays().items())
+    return {name: save(dict(part)) for name, part in zip(SHARDS, (items[:3], items[3:]), strict=True)}
+
+
+def index(folder):
+    first, second = SHARDS
+    names = list(arrays())
+    weight_map = dict.fromkeys(names[:3], first) | dict.fromkeys(names[3:], second)
+    return [json.dumps({"metadata": {"total_size": 1}, "weight_map": weight_map}).encode()]
+
+
 def mtx(folder):
     from scipy import io as scipy_io
     from scipy import sparse
@@ -84,6 +112,10 @@ def mtx(folder):
     given = [(sparse.coo_array(matrix), {}), (matrix, {}), (sparse.coo_array(matrix), {"field": "pattern"})]
     given += [(square, {"symmetry": "symmetric"}), (square.toarray(), {"symmetry": "symmetric"})]
     return [to_bytes(scipy_io.mmwrite, one, precision=5, comment="a comment", **options) for one, options in given]
+
+
+def packed_mtx(folder):
+    return [gzip.compress(each, mtime=0) for each in mtx(folder)]
 
 
 def smtx(folder):
@@ -209,7 +241,19 @@ LOADERS = {
     ),
     "npy": Loader("w.npy", npy, network, running, (rewriting.npy_changed,)),
     "safetensors": Loader("w.safetensors", safetensors, network, running, (rewriting.safetensors_changed,)),
+    "index": Loader("model.safetensors.index.json", index, network, running, (rewriting.index_changed, *TEXT), shards),
+    "shards": Loader(
+        SHARDS[1],
+        lambda folder: [shards()[SHARDS[1]]],
+        lambda path: network(path.parent),
+        lambda path: ["run", str(Path(path).parent), "--json"],
+        (rewriting.safetensors_changed,),
+        lambda: {SHARDS[0]: shards()[SHARDS[0]]},
+    ),
     "mtx": Loader("w.mtx", mtx, network, running, TEXT),
+    "mtx.gz": Loader(
+        "w.mtx.gz", packed_mtx, network, running, (*map(rewriting.unpacked, TEXT), *map(rewriting.unpacked, BYTES))
+    ),
     "smtx": Loader("w.smtx", smtx, network, running, TEXT),
     "study": Loader(
         "study.toml",

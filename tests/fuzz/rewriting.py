@@ -1,5 +1,6 @@
 """Ways to damage a file within its format: what a header, a directory or a manifest says, the rest made to agree."""
 
+import gzip
 import hashlib
 import io
 import json
@@ -8,6 +9,7 @@ import re
 import struct
 import warnings
 import zipfile
+import zlib
 from copy import deepcopy
 
 from mutations import NESTED
@@ -249,6 +251,22 @@ def wanted(rng, descr, shape):
     return rng.choice([bytes, rng.randbytes])(size if isinstance(size, int) and 0 <= size <= 2**12 else 216)
 
 
+# gzip
+
+
+def unpacked(mutation):
+    """A mutation of what is packed, in a file that is packed again and whole."""
+
+    def changed_inside(rng, data):
+        try:
+            text = gzip.decompress(data)
+        except (OSError, EOFError, zlib.error):
+            return data
+        return gzip.compress(mutation(rng, text), mtime=0)
+
+    return changed_inside
+
+
 # zip archives
 
 CENTRAL = struct.Struct("<4s6H3L5H2L")
@@ -307,7 +325,18 @@ def directory_changed(rng, data):
             fields[number] %= 2**16
 
 
-# safetensors files and archives
+# safetensors files, their indices, and archives
+
+
+def index_changed(rng, data):
+    """Another part of an index, or a tensor in another file."""
+    if rng.random() < 0.5:
+        return json_changed(rng, data)
+    fields = json.loads(data)
+    weight_map = fields["weight_map"]
+    places = ["../x.safetensors", "/x.safetensors", "", ".", "..", "x" * 300 + ".safetensors", *weight_map.values()]
+    weight_map[rng.choice([*weight_map, "x", "a\nb"])] = rng.choice(places)
+    return dumped(fields).encode()
 
 
 def parted(data):

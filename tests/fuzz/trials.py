@@ -98,6 +98,7 @@ class Trials:
         (folder / "tried").mkdir()
         self.path = folder / "tried" / self.loader.file
         self.samples = self.loader.made(folder / "made")
+        self.n_file = 1 + len(loader.beside())
         self.watch = Watch(folder / "tried")
         self.counts = {
             "loader": name,
@@ -111,7 +112,7 @@ class Trials:
         warnings.simplefilter("error")
         os.fsync = lambda handle: None  # a store has many, of milliseconds each
         for sample in self.samples:
-            self.path.write_bytes(sample)
+            self.loader.put(self.path, sample)
             self.loader.read(self.path)
 
     def run(self, first, each):
@@ -131,7 +132,7 @@ class Trials:
 
     def read(self, data, number):
         """Whether a file is read. What is wrong with how it is read or refused is kept."""
-        self.put(data)
+        self.loader.put(self.path, data)
         self.counts["tried"] += 1
         accepted, begin = False, time.process_time()
         self.watch.on = True
@@ -152,7 +153,7 @@ class Trials:
         if self.watch.seen:
             self.found(number, f"did {self.watch.seen}")
             self.watch.seen.clear()
-        if not accepted and (self.path.read_bytes() != data or len(list(self.path.parent.iterdir())) != 1):
+        if not accepted and (self.path.read_bytes() != data or len(list(self.path.parent.iterdir())) != self.n_file):
             self.found(number, "refused, and changed")
         return accepted
 
@@ -163,7 +164,7 @@ class Trials:
 
     def command(self, data, number):
         """The command says the same in one line, prints nothing, and ends with 2."""
-        self.put(data)
+        self.loader.put(self.path, data)
         self.counts["commands"] += 1
         named = self.path.parent if self.name == "run" else self.path
         out, said = io.StringIO(), io.StringIO()
@@ -171,12 +172,6 @@ class Trials:
             code = command(self.loader.command(str(named)))
         if (code, out.getvalue(), said.getvalue().count("\n")) != (2, "", 1):
             self.found(number, f"command ends with {code} and says {said.getvalue()!r}")
-
-    def put(self, data):
-        """The file, alone in its folder."""
-        for left in self.path.parent.iterdir():
-            left.unlink()
-        self.path.write_bytes(data)
 
     def found(self, number, what):
         if len(self.counts["found"]) < MAX_SHOWN:

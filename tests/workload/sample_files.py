@@ -1,5 +1,6 @@
 """One small file of each format, for the tests of this folder."""
 
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -70,8 +71,17 @@ def _mtx_pattern(path: Path) -> None:
     scipy.io.mmwrite(path, scipy.sparse.coo_array(matrix()), field="pattern")
 
 
+def _mtx_packed(path: Path) -> None:
+    with gzip.open(path, "wb") as stream:
+        scipy.io.mmwrite(stream, scipy.sparse.coo_array(matrix()), precision=9)
+
+
 def _smtx(path: Path) -> None:
     path.write_text(smtx_text(matrix()))
+
+
+def _smtx_packed(path: Path) -> None:
+    path.write_bytes(gzip.compress(smtx_text(matrix()).encode()))
 
 
 WRITERS: dict[str, Callable[[Path], None]] = {
@@ -82,8 +92,10 @@ WRITERS: dict[str, Callable[[Path], None]] = {
     "tensors.safetensors": _safetensors,
     "coordinates.mtx": _mtx,
     "dense.mtx": _mtx_dense,
+    "packed.mtx.gz": _mtx_packed,
     "pattern.mtx": _mtx_pattern,
     "pattern.smtx": _smtx,
+    "packed.smtx.gz": _smtx_packed,
 }
 
 _CONTENT: dict[str, bytes] = {}

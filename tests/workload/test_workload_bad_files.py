@@ -14,7 +14,9 @@ from refusals import refused
 from sample_files import WRITERS, content, matrix, smtx_text, two_layers
 
 from eie_sim import InputError
-from eie_sim.workload import Network, load, load_activations
+from eie_sim.workload import Network, load, load_activations, read_arrays
+from eie_sim.workload.arrays import Unread
+from eie_sim.workload.files import KINDS, suffix_of
 
 TEXT = (".mtx", ".smtx")
 
@@ -47,10 +49,10 @@ def test_cut_short_anywhere(name, folder, tmp_path):
 
 
 @pytest.mark.parametrize("name", WRITERS)
-@pytest.mark.parametrize("suffix", [".npz", ".npy", ".safetensors", ".mtx", ".smtx"])
+@pytest.mark.parametrize("suffix", KINDS)
 def test_content_under_another_suffix(name, suffix, folder, tmp_path):
     whole = content(name, folder)
-    if Path(name).suffix == suffix:
+    if name.endswith(suffix) or (name.endswith(".gz") and suffix.endswith(".gz")):
         return
     path = tmp_path / f"w{suffix}"
     path.write_bytes(whole)
@@ -68,7 +70,7 @@ def test_flipped_bytes(name, seed, folder):
     data = bytearray(content(name, folder))
     for _ in range(rng.choice([1, 1, 2, 4, 16])):
         data[rng.randrange(len(data))] = rng.choice([rng.randrange(256), 0, 255, *b"9-(['\n%, "])
-    path = folder / f"flipped{Path(name).suffix}"
+    path = folder / f"flipped{suffix_of(Path(name))}"
     path.write_bytes(data)
     loaded_or_refused(path)
 
@@ -84,15 +86,16 @@ def test_pieces_cut_out_or_put_in(name, seed, folder):
         del data[at : at + rng.randrange(1, 20)]
     else:
         data[at:at] = rng.randbytes(rng.randrange(1, 20))
-    path = folder / f"pieces{Path(name).suffix}"
+    path = folder / f"pieces{suffix_of(Path(name))}"
     path.write_bytes(data)
     loaded_or_refused(path)
 
 
 @settings(max_examples=100)
-@given(data=st.binary(max_size=60), suffix=st.sampled_from([".npz", ".npy", ".safetensors", ".mtx", ".smtx"]))
+@given(data=st.binary(max_size=60), suffix=st.sampled_from(sorted(KINDS)))
 def test_any_bytes_at_all(data, suffix, folder):
-    heads = {".npz": b"PK\x03\x04", ".npy": b"\x93NUMPY", ".safetensors": b"", ".mtx": b"%%MatrixMarket", ".smtx": b"1"}
+    heads = {".npz": b"PK\x03\x04", ".npy": b"\x93NUMPY", ".safetensors": bytes(8) + b"{", ".mtx": b"%%MatrixMarket"}
+    heads |= {".smtx": b"1", ".mtx.gz": b"\x1f\x8b\x08", ".smtx.gz": b"\x1f\x8b\x08", ".safetensors.index.json": b"{"}
     path = folder / f"any{suffix}"
     for head in (b"", heads[suffix]):
         path.write_bytes(head + data)
@@ -112,7 +115,7 @@ def test_missing_files(tmp_path):
 
 def test_a_folder(tmp_path):
     (tmp_path / "w.npz").mkdir()
-    refused(tmp_path / "w.npz", "file=a folder: must be an ordinary file")
+    refused(tmp_path / "w.npz", r"folder=no weights: must hold \.safetensors files")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
@@ -135,14 +138,14 @@ def test_an_unprintable_file_name_stays_on_one_line(tmp_path):
     assert str(caught.value).isprintable()
 
 
-@pytest.mark.parametrize("suffix", [".pkl", ".pt", ".pth", ".h5", ".onnx", ".csv", "", ".gz"])
+@pytest.mark.parametrize("suffix", [".csv", "", ".gz", ".csv.gz", ".json"])
 def test_other_suffixes(tmp_path, suffix):
     path = tmp_path / f"w{suffix}"
     path.write_bytes(b"whatever")
     refused(path, r"must be one of \.npz, .*; pickles are never read")
 
 
-@pytest.mark.parametrize("suffix", [".npz", ".npy", ".safetensors", ".mtx", ".smtx"])
+@pytest.mark.parametrize("suffix", KINDS)
 def test_empty_files(tmp_path, suffix):
     (tmp_path / f"w{suffix}").write_bytes(b"")
     refused(tmp_path / f"w{suffix}", "it is empty")
@@ -155,24 +158,26 @@ class Bomb:
         return (exec, ("import os; os.environ['EIE_SIM_TEST_BOMB'] = 'gone off'",))
 
 
-@pytest.mark.parametrize("suffix", [".npz", ".npy", ".safetensors", ".mtx", ".smtx"])
+@pytest.mark.parametrize("suffix", KINDS)
 def test_a_pickle_is_never_read(tmp_path, suffix):
     path = tmp_path / f"w{suffix}"
     path.write_bytes(pickle.dumps({"w": Bomb()}))
     said = refused(path)
-    assert "it looks like a pickle" in said or suffix == ".safetensors"
+    assert "it looks like a pickle" in said
     assert "EIE_SIM_TEST_BOMB" not in os.environ
 
 
 def test_arrays_of_objects_are_never_read(tmp_path):
     objects = np.array([[Bomb(), 1.0]], dtype=object)
     np.save(tmp_path / "w.npy", objects, allow_pickle=True)
-    refused(tmp_path / "w.npy", "dtype=object: must be numbers, pickled objects are never read")
+    assert read_arrays(tmp_path / "w.npy") == {"w": Unread("Python objects, never unpickled")}
+    refused(tmp_path / "w.npy")
     np.savez(tmp_path / "w.npz", fc=matrix(), odd=objects)
-    refused(tmp_path / "w.npz", "array odd: dtype=object")
+    assert read_arrays(tmp_path / "w.npz")["odd"] == Unread("Python objects, never unpickled")
+    assert [layer.name for layer in load(tmp_path / "w.npz").layers] == ["fc"]
     inside = np.array([(1.0, None)], dtype=[("a", "f4"), ("b", "O")])
     np.save(tmp_path / "v.npy", inside, allow_pickle=True)
-    refused(tmp_path / "v.npy", "dtype=object")
+    assert read_arrays(tmp_path / "v.npy") == {"v": Unread("Python objects, never unpickled")}
     assert "EIE_SIM_TEST_BOMB" not in os.environ
 
 
@@ -256,12 +261,11 @@ def test_smtx_text_round_trip_is_what_the_collection_writes():
     assert smtx_text(np.eye(2)) == "2, 2, 2\n0 1 2\n0 1\n"
 
 
-def test_an_array_of_arrays_is_refused(tmp_path):
+def test_an_array_of_arrays_is_not_read(tmp_path):
     header = b"{'descr': ('<f4', (2, 3)), 'fortran_order': False, 'shape': (1, 1), }\n"
     body = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(24)
     (tmp_path / "sub.npy").write_bytes(body)
-    with pytest.raises(InputError, match="no shape of its own"):
-        load(tmp_path / "sub.npy")
+    assert read_arrays(tmp_path / "sub.npy") == {"sub": Unread("dtype ('<f4', (2, 3)), not numbers")}
 
 
 def test_blocks_of_no_size_are_refused(tmp_path):
@@ -276,5 +280,6 @@ def test_a_name_of_five_thousand_digits_is_one_line(tmp_path):
     from safetensors.numpy import save_file
 
     save_file({"1" * 5000: np.ones((2, 2), np.float32)}, tmp_path / "digits.safetensors")
-    with pytest.raises(InputError, match="must be 1 to 200 printable characters"):
-        load(tmp_path / "digits.safetensors")
+    ((name, member),) = read_arrays(tmp_path / "digits.safetensors").items()
+    assert name == "1" * 80 + "..."
+    assert member == Unread("name of 5000 characters")

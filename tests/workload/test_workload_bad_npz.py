@@ -40,7 +40,6 @@ HEADERS = {
     "negative": ("{'descr': '<f8', 'fortran_order': False, 'shape': (-1, 2), }", "must be integers >= 0"),
     "true": ("{'descr': '<f8', 'fortran_order': False, 'shape': (True, 2), }", "must be integers >= 0"),
     "many sides": (f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({'1,' * 70}), }}", "at most 32"),
-    "no size": ("{'descr': '<U0', 'fortran_order': False, 'shape': (2, 2), }", "must have a size"),
     "odd type": ("{'descr': ('<f8',), 'fortran_order': False, 'shape': (2, 2), }", "damaged array header"),
     "no type": ("{'descr': 'banana', 'fortran_order': False, 'shape': (2, 2), }", "damaged array header"),
     "code": ("__import__('os').abort()", "damaged array header"),
@@ -182,17 +181,12 @@ def as_npy(array):
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (member("data.pkl", b"\x80\x04."), r"member=data\.pkl: must be an array, ending in \.npy"),
         (member("w.npy", b"not an array"), "damaged array header"),
-        (member("w.npy", as_npy(matrix()), compression=zipfile.ZIP_BZIP2), "must be stored or deflated"),
-        (member("w.npy", as_npy(matrix()), compression=zipfile.ZIP_LZMA), "must be stored or deflated"),
-        (member("a\nb.npy", as_npy(matrix())), "must be 1 to 200 printable characters"),
-        (member(".npy", as_npy(matrix())), "must be 1 to 200 printable characters"),
         (member("w.npy", as_npy(matrix())[:-1]), "the file is cut short"),
         (member("x", b"")[-22:].replace(b"\x01", b"\x00"), "."),
     ],
 )
-def test_odd_members_of_a_zip(tmp_path, data, said):
+def test_damaged_members_of_a_zip(tmp_path, data, said):
     (tmp_path / "w.npz").write_bytes(data)
     refused(tmp_path / "w.npz", said)
 
