@@ -15,6 +15,8 @@ from eie_sim import sweep
 from eie_sim.energy import EnergyTable, account, scaling, sram, total_of
 from eie_sim.energy import report as energy_report
 from eie_sim.energy.report import add_time, check, components_pj, events_pj
+from eie_sim.energy.rows import LEAKAGE
+from eie_sim.energy.technology import LOW_LEAKAGE_CELLS
 from eie_sim.errors import InputError, InvariantError
 from eie_sim.result import EieEvent, NmEvent
 from eie_sim.sweep import eie as sweep_eie
@@ -131,6 +133,20 @@ def test_energy_of_the_nm_unit_by_hand():
     assert report.by_component["clock"] == pytest.approx(100 * 64 * 1.8)
     assert report.n_pe == 64
     assert report.total_pj == pytest.approx(math.fsum(report.by_component.values()))
+
+
+def test_without_l2_its_accesses_and_leakage_cost_nothing():
+    def energies(l2_bytes):
+        table = EnergyTable.for_config(TensorCoreConfig.preset("nm-64", l2_bytes=l2_bytes))
+        return {row.event: row.energy_pj for row in table.rows}
+
+    found = {l2_bytes: energies(l2_bytes) for l2_bytes in (0, 64 * 1024)}
+    of_l2 = {"l2_bytes", "l2_metadata_bytes", "store_bytes"}
+    assert {found[0][event] for event in of_l2} == {0.0}
+    assert min(found[64 * 1024][event] for event in of_l2) > 0
+    leaks = sram(64 * 1024, 128, LOW_LEAKAGE_CELLS).leakage_mw * 1e3 / 800 / 64
+    assert found[0][LEAKAGE] == pytest.approx(leaks)
+    assert found[64 * 1024][LEAKAGE] == pytest.approx(2 * leaks)
 
 
 def test_int8_macs_cost_less_and_dram_does_not_scale_with_the_node():

@@ -16,8 +16,8 @@ ANY = {"mma": (1, 1, 1), "tiles": ((1, 1),), "patterns": ()}
 
 INTEGERS = {
     **dict.fromkeys(("n_core", "tc_per_core", "macs_per_cycle", "bk", "wm", "wn", "stages"), (1, 2**20)),
-    **dict.fromkeys(("l2_latency", "mma_latency", "launch"), (0, 2**40)),
-    **dict.fromkeys(("smem_bytes", "l2_bytes", "node_nm"), (1, 2**40)),
+    **dict.fromkeys(("l2_latency", "mma_latency", "launch", "l2_bytes"), (0, 2**40)),
+    **dict.fromkeys(("smem_bytes", "node_nm"), (1, 2**40)),
     "elem_bytes": (1, 2),
     "out_bytes": (1, 8),
 }
@@ -188,7 +188,7 @@ def test_a_design_as_a_dictionary_is_plain_and_complete():
         "node_nm": 45,
         "dram": "none",
         "smem_bytes": 65536,
-        "l2_bytes": 1048576,
+        "l2_bytes": 65536,
     }
     assert config.to_dict() == expected
     assert json.dumps(config.to_dict()) == json.dumps(expected), "1 is no 1.0"

@@ -83,7 +83,7 @@ class TensorCoreConfig:
     smem_bytes
         Shared memory of a core, for energy.
     l2_bytes
-        L2 of the chip, for energy.
+        L2 of the chip: block rows of A and block columns of B that stay from wave to wave; 0 for none.
     """
 
     n_core: int = 1
@@ -109,14 +109,14 @@ class TensorCoreConfig:
     node_nm: int = 45
     dram: str = "none"
     smem_bytes: int = 64 * 1024
-    l2_bytes: int = 1024 * 1024
+    l2_bytes: int = 64 * 1024
 
     def __post_init__(self) -> None:
         for name in ("n_core", "tc_per_core", "macs_per_cycle", "bk", "wm", "wn", "stages"):
             require_int(name, getattr(self, name), 1, 2**20)
-        for name in ("l2_latency", "mma_latency", "launch"):
+        for name in ("l2_latency", "mma_latency", "launch", "l2_bytes"):
             require_int(name, getattr(self, name), 0, 2**40)
-        for name in ("smem_bytes", "l2_bytes", "node_nm"):
+        for name in ("smem_bytes", "node_nm"):
             require_int(name, getattr(self, name), 1, 2**40)
         require_int("elem_bytes", self.elem_bytes, 1, 2)
         require_int("out_bytes", self.out_bytes, 1, 8)
@@ -256,8 +256,6 @@ def _plain(value: Any) -> Any:
     return [_plain(each) for each in value] if isinstance(value, tuple) else value
 
 
-_GPU_TILES = ((256, 128), (128, 256))
-_MORE_TILES = (*_GPU_TILES, (128, 128), (64, 64), (128, 32), (64, 16))
 _STC = {
     "tc_per_core": 4,
     "macs_per_cycle": 256,
@@ -275,11 +273,12 @@ _STC = {
     "clock_mhz": 1000.0,
     "node_nm": 45,
     "dram": "lpddr4",
+    "l2_bytes": 256 * 1024,
 }
 
 _SXM = {
     "tc_per_core": 4,
-    "tiles": _MORE_TILES,
+    "tiles": ((256, 128), (128, 256), (128, 128), (64, 64), (128, 32), (64, 16)),
     "bk": 64,
     "wm": 64,
     "wn": 64,
@@ -297,7 +296,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "tc_per_core": 4,
         "macs_per_cycle": 64,
         "mma": (16, 8, 16),
-        "tiles": _GPU_TILES,
+        "tiles": ((256, 128), (128, 256), (128, 128), (128, 64), (64, 128), (64, 64), (128, 32), (64, 16)),
         "bk": 64,
         "wm": 64,
         "wn": 64,

@@ -53,7 +53,7 @@ _DESIGN = {
     "launch": _choice("an accelerator of its own has no kernels to launch"),
     "node_nm": _choice("45 nm, EIE's node"),
     "smem_bytes": _choice("64 KiB, holds the step buffers of the largest tile"),
-    "l2_bytes": _choice("1 MiB on chip"),
+    "l2_bytes": _choice("64 KiB on chip"),
 }
 
 _STC = {
@@ -72,6 +72,7 @@ _STC = {
     "elem_bytes": _choice("int8"),
     "patterns": _choice("2:4, as the GPUs"),
     "dram": _choice("LPDDR4, an edge design's"),
+    "l2_bytes": _choice("256 KiB, the shared memory that stands before DRAM"),
 }
 
 PROVENANCE: dict[str, dict[str, Reason]] = {
@@ -79,7 +80,9 @@ PROVENANCE: dict[str, dict[str, Reason]] = {
         **_GPU,
         "n_core": _fact("82 SMs, NVIDIA GA102 white paper"),
         "macs_per_cycle": _fact("256 fp16 MACs an SM with fp32 sums, half of those with fp16 sums, GA102 white paper"),
-        "tiles": _choice("256x128 and 128x256 alone: the measured 2:4 products ask cuSPARSELt for one fixed algorithm"),
+        "tiles": _choice(
+            "CUTLASS's tiles; the measured 2:4 products, which ask cuSPARSELt for one fixed algorithm, all take 256x128"
+        ),
         "stages": _choice("3, as the kernels of this generation (CUTLASS); enough to hide l2_latency"),
         "l2_bytes_per_cycle": _choice("24 bytes a cycle an SM, 2.7 TB/s for all; no measured product is bound by it"),
         "l2_latency": _choice(
