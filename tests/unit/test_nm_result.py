@@ -43,7 +43,14 @@ FIELDS = {
     "scales": {},
     "memories": (),
     "extra": {"busy": {"tensor": 2 * 2, "smem": 2 * 4, "l2": 2 * 7, "store": 2 * 4, "dram": 0}},
-    "named": {"tile": [2, 2], "runs_as": "2:4", "n_keep": 2, "m_group": 4, "bound": "latency"},
+    "named": {
+        "tile": [2, 2],
+        "runs_as": "2:4",
+        "n_keep": 2,
+        "m_group": 4,
+        "bound": "latency",
+        "held_against": "not measured",
+    },
     "timeline": None,
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from eie_sim.errors import InputError, as_array, require, require_int, require_type, unknown
 from eie_sim.result import NmEvent, NmPart, NmTiming, SimResult, bound_of, config_hash
 from eie_sim.units.nm import fast, invariants
-from eie_sim.units.nm.config import DENSE, MAX_SIDE, Pattern, TensorCoreConfig, said
+from eie_sim.units.nm.config import DENSE, MAX_SIDE, PRESETS, Pattern, TensorCoreConfig, said
+from eie_sim.units.nm.provenance import HELD_AGAINST, NOT_MEASURED
 
 if TYPE_CHECKING:
     from eie_sim.units.nm.matrix import NmMatrix
@@ -123,6 +125,16 @@ def config_for(matrix: NmMatrix) -> TensorCoreConfig:
     return TensorCoreConfig(elem_bytes={name: size for size, name in ELEMENTS.items()}[matrix.element])
 
 
+def held_against(config: TensorCoreConfig) -> str:
+    """What times of the design were held against, in a phrase: a preset's own, else that it was not measured."""
+    return HELD_AGAINST.get(_names().get(config, ""), NOT_MEASURED)
+
+
+@cache
+def _names() -> dict[TensorCoreConfig, str]:
+    return {TensorCoreConfig.preset(name): name for name in PRESETS}
+
+
 def require_engine(engine: object) -> None:
     """Raise InputError, did you mean, unless `engine` is the name of one."""
     if not isinstance(engine, str) or engine not in ENGINES:
@@ -166,6 +178,7 @@ def _result(
             "n_keep": given[0],
             "m_group": given[1],
             "bound": bound_of(timing.cycles, timing.busy),
+            "held_against": held_against(config),
         },
         effectual_macs=sum(m * n * k * given[0] // given[1] for m, k, n in shapes),
         dense_macs=dense_macs,
