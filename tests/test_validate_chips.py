@@ -149,6 +149,18 @@ def test_reasons_quote_the_errors_of_now():
     assert f"less shared memory ({100 * mean(chosen['smem']):.1f} % mean" in reason
     assert f"with 46, {100 * mean(chosen['l2']):.1f} %" in reason
     assert f"up to {100 * max(row.error for row in chosen['l2']):.0f} % too slow" in reason
+    in_a_row = {
+        row["kernel"]: 1e6 * float(row["seconds"]) / int(row["launches"])
+        for row in measured("power")
+        if (row["dtype"], row["n_dense_cols"]) == ("float16", "8192")
+    }
+    alone = {
+        row["kernel"]: float(row["cold_us"])
+        for row in measured("gemm")
+        if (row["dtype"], row["k"], row["n_dense_cols"]) == ("float16", "8192", "8192")
+    }
+    longer = {name: f"{100 * (in_a_row[name] / alone[name] - 1):.0f} %" for name in ("sparse24", "dense")}
+    assert f"takes {longer['sparse24']} longer than alone, its dense one {longer['dense']}" in reason
     latency = PROVENANCE["h100-sxm"]["l2_latency"].reason
     assert f"600: {100 * mean(chosen_half({'l2_latency': 600})):.1f} % mean" in latency
 

@@ -168,7 +168,7 @@ def stc(changes: Changes = NO_CHANGES) -> list[Comparison]:
                 note=STC_ENERGY_NOTE,
             ),
         ]
-    return found
+    return sorted(found, key=lambda row: row.group)
 
 
 def calibrated_shapes(shapes: Iterable[Shape]) -> set[Shape]:
