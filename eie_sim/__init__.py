@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from eie_sim import workload as workload
     from eie_sim.engine import simulate as simulate
     from eie_sim.engine import simulate_gemm as simulate_gemm
+    from eie_sim.engine import simulate_gemms as simulate_gemms
     from eie_sim.errors import InputError as InputError
     from eie_sim.formats import footprint as footprint
     from eie_sim.inputs import compare_inputs as compare_inputs
@@ -60,6 +61,7 @@ _HOME = {
     "run_network": "eie_sim.run",
     "simulate": "eie_sim.engine",
     "simulate_gemm": "eie_sim.engine",
+    "simulate_gemms": "eie_sim.engine",
 }
 _MODULES = {
     name: f"eie_sim.{name}"

@@ -1,4 +1,4 @@
-"""simulate(): the one door; the type of the matrix picks the unit. simulate_gemm(): N:M timing of a shape."""
+"""simulate(): the one door; the type of the matrix picks the unit. simulate_gemm() times a shape on N:M."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from eie_sim.units.eie import unit as eie
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.nm import unit as nm
 from eie_sim.units.nm.config import TensorCoreConfig
-from eie_sim.units.nm.unit import simulate_gemm
+from eie_sim.units.nm.unit import simulate_gemm, simulate_gemms
 
-__all__ = ["UNITS", "Unit", "compress", "simulate", "simulate_gemm"]
+__all__ = ["UNITS", "Unit", "compress", "simulate", "simulate_gemm", "simulate_gemms"]
 
 
 class Unit(NamedTuple):

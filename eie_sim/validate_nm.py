@@ -21,10 +21,6 @@ PRESET = "rtx3090"
 PATTERNS: dict[str, Pattern] = {"sparse_ms": (2, 4), "dense_ms": DENSE}
 """Measured columns of the table, and what ran."""
 
-NOT_MEASURED = (
-    "measured by others: no GPU with sparse tensor cores was at hand, so no file of measurements of our own is included"
-)
-
 
 @dataclass(frozen=True, kw_only=True)
 class GemmComparison:

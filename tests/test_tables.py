@@ -18,8 +18,10 @@ def test_the_tables_are_there():
         "eie_energy_45nm",
         "eie_table2",
         "eie_table4",
+        "gemm24_a100",
         "gemm24_rtx3090",
         "nm_energy_45nm",
+        "sparseloop_stc",
         "sram_45nm",
         "tech_scaling",
     ]

@@ -12,7 +12,7 @@ import eie_sim.tables
 from eie_sim import simulate_gemm
 from eie_sim.report.nm import choice_lines, gemm_record
 from eie_sim.units.nm.config import PRESETS, TensorCoreConfig
-from eie_sim.units.nm.provenance import CHOSEN, DATA_SHEET, PROVENANCE
+from eie_sim.units.nm.provenance import CHOSEN, DATA_SHEET, MEASURED, PROVENANCE
 from eie_sim.validate_nm import calibration_note, choices, dense_note, gemm_times, summaries
 
 FIELDS = [field.name for field in fields(TensorCoreConfig)]
@@ -113,7 +113,7 @@ def test_every_value_of_every_preset_has_its_source_or_reason(name):
     assert set(PROVENANCE) == set(PRESETS)
     assert set(PROVENANCE[name]) == set(FIELDS)
     for choice in choices([name]):
-        assert choice.kind in (DATA_SHEET, CHOSEN)
+        assert choice.kind in (DATA_SHEET, MEASURED, CHOSEN)
         assert choice.reason
     assert [choice.field for choice in choices([name])] == FIELDS
 

@@ -21,7 +21,8 @@ def validate(
 ) -> int:
     """Rerun every published figure that the simulator is set beside: published, simulated, error and verdict.
 
-    EIE's times, power, bars, energies and studies; measured products of N:M tensor cores; Deep Compression's sizes.
+    EIE's times, power, bars, energies and studies; N:M tensor cores: measured products, another simulator's cycles and
+    energies, own measurements; Deep Compression's sizes.
     With the name of one of them, more of it: how each size comes about, or the source of every value of the presets.
 
     Example: eie-sim validate --summary --figure validation.png
@@ -29,7 +30,7 @@ def validate(
     Parameters
     ----------
     paper
-        all, eie (Han et al., ISCA 2016), deep-compression (Han et al., ICLR 2016) or nm (VENOM artifact, SC 2023).
+        all, eie (Han et al., ISCA 2016), deep-compression (Han et al., ICLR 2016) or nm (every preset of tensor cores).
     seed
         Of the synthetic weights, activations and masks; nm has none.
     summary
@@ -79,25 +80,42 @@ def _deep_compression(seed: int, json: bool) -> int:
 
 
 def _nm(seed: int, json: bool) -> int:
-    from eie_sim.report.nm import choice_lines, gemm_record, gemm_table, summary_lines
-    from eie_sim.validate_nm import (
-        NOT_MEASURED,
-        PRESET,
-        calibration_note,
-        choices,
-        dense_note,
-        gemm_times,
-        summaries,
+    from eie_sim import validate as validation
+    from eie_sim.report.nm import (
+        chips_lines,
+        chips_record,
+        choice_lines,
+        gemm_record,
+        gemm_table,
+        power_table,
+        summary_lines,
     )
+    from eie_sim.report.validation import groups_table, validation_tables
+    from eie_sim.units.nm.provenance import HELD_AGAINST
+    from eie_sim.validate.chips import BEFORE
+    from eie_sim.validate_nm import PRESET, calibration_note, choices, dense_note, gemm_times, summaries
 
     if seed != 0:
         raise InputError(f"seed={seed}: must be left out for nm, where nothing is random")
     compared = gemm_times()
-    notes = (calibration_note(compared), dense_note(compared), NOT_MEASURED)
+    notes = (calibration_note(compared), dense_note(compared))
     record = gemm_record(compared, summaries(compared), choices(), preset=PRESET, notes=notes)
+    chips = chips_record(validation.chips(), validation.chips(BEFORE), validation.power(), HELD_AGAINST)
+    record["chips"] = chips
     if json:
         print_json(record)
     else:
-        console().print(gemm_table(record))
-        print_lines(["", *summary_lines(record), "", *choice_lines(record)])
+        screen = console()
+        screen.print(gemm_table(record))
+        print_lines(["", *summary_lines(record), ""])
+        before = {**chips, "groups": chips["groups_before"]}
+        for shown in (
+            *validation_tables(chips),
+            groups_table(chips, title="errors"),
+            groups_table(before, title="errors before any value was chosen: those of the model's page"),
+            power_table(chips),
+        ):
+            screen.print(shown)
+            screen.print()
+        print_lines([*chips_lines(chips), "", *choice_lines(record)])
     return 0

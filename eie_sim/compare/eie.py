@@ -41,6 +41,14 @@ def as_large_as(config: TensorCoreConfig) -> EieArrays:
     return EieArrays(EieConfig(n_pe=n_pe, clock_mhz=config.clock_mhz, node_nm=config.node_nm), total // n_pe)
 
 
+def held_against(arrays: EieArrays) -> str:
+    """What EIE's times were held against: its paper's design, of which any other is an extrapolation."""
+    paper = EieConfig()
+    if arrays == EieArrays(paper, 1):
+        return "the nine layers of its paper"
+    return f"its paper at {paper.n_pe} PEs and {paper.clock_mhz:g} MHz alone, another design"
+
+
 def figures_of(
     whole: Network, network: Network, arrays: EieArrays, chip: TensorCoreConfig, density: float, batches: Sequence[int]
 ) -> list[Figures]:

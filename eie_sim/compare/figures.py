@@ -39,6 +39,8 @@ class Figures:
     """A candidate at one batch; cycles, times and energies of the whole batch and all layers.
 
     cycles, time_us, energy_nj : with all weights where they are used; *_dram : with them read from DRAM
+    board_nj, board_nj_dram : the power limit of the chip's board over the time, a bound on the energy, of which
+        energy_nj is the modelled parts; None of a design that is no board, and of EIE
     dram_bytes : read and written then
     utilisation : MACs that count (kept weights; of EIE active inputs too) over what the MACs could do in `cycles`
     tile, bound, tile_dram, bound_dram : of the layers, in order; empty for EIE
@@ -55,6 +57,8 @@ class Figures:
     energy_nj_dram: float
     dram_bytes: int
     utilisation: float
+    board_nj: float | None = None
+    board_nj_dram: float | None = None
     tile: str = ""
     bound: str = ""
     tile_dram: str = ""

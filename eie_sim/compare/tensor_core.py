@@ -85,6 +85,7 @@ def figures_of(candidate: Candidate, pruned: Arrays, config: TensorCoreConfig, s
     near, far = (_results(pruned, each, config.runs_as(*shape), batch) for each in (resident(config), config))
     cycles, cycles_dram = (sum(result.cycles for result in each) for each in (near, far))
     macs = batch * sum(np.count_nonzero(w) for w in pruned.values())
+    watts = config.board_watts
     return Figures(
         batch=batch,
         candidate=candidate,
@@ -96,6 +97,8 @@ def figures_of(candidate: Candidate, pruned: Arrays, config: TensorCoreConfig, s
         energy_nj_dram=sum(account(result).total_pj for result in far) / 1e3,
         dram_bytes=sum(result.stats["events"]["dram_bytes"] for result in far),
         utilisation=macs / (cycles * lanes(config)),
+        board_nj=None if watts is None else 1e3 * watts * cycles / config.clock_mhz,
+        board_nj_dram=None if watts is None else 1e3 * watts * cycles_dram / config.clock_mhz,
         tile=_each("x".join(map(str, result.named["tile"])) for result in near),
         bound=_each(str(result.bound) for result in near),
         tile_dram=_each("x".join(map(str, result.named["tile"])) for result in far),

@@ -32,6 +32,7 @@ COMPONENTS = {
 
 WITH_METADATA = ("smem", "l2", "dram")
 ACCUMULATOR_BYTES = 4
+NO_L2 = Sram(read_pj=0.0, write_pj=0.0, leakage_mw=0.0, area_mm2=0.0, interpolated=False)
 
 
 def rows(config: Any) -> tuple[EnergyRow, ...]:
@@ -77,6 +78,7 @@ def _memories(config: Any) -> Iterator[EnergyRow]:
         )
         yield _row(event, smem.read_pj / smem_bytes, source)
     where = f"SRAM of {_slice(config)} bytes, CACTI 7, 45 nm, {FAST_CELLS} cells; its wires to the cores left out"
+    where = where if config.l2_bytes else "no L2"
     for event in ("l2_bytes", "l2_metadata_bytes"):
         yield _row(event, l2.read_pj / l2_bytes, f"a byte of a read of {l2_bytes}; {where}")
     yield _row("store_bytes", l2.write_pj / l2_bytes, f"a byte of a write of {l2_bytes}; {where}")
@@ -89,7 +91,8 @@ def _per_cycle(config: Any) -> Iterator[EnergyRow]:
     clock = _constants()["lane_cycle"]
     yield _row(PE_CYCLE, clock.value, f"per MAC lane and cycle; {clock.source}", chosen=clock.chosen)
     leaks = config.n_core * sram(config.smem_bytes, _width("smem_width"), LOW_LEAKAGE_CELLS).leakage_mw
-    leaks += sram(config.l2_bytes, _width("l2_width"), LOW_LEAKAGE_CELLS).leakage_mw
+    if config.l2_bytes:
+        leaks += sram(config.l2_bytes, _width("l2_width"), LOW_LEAKAGE_CELLS).leakage_mw
     source = f"per MAC lane and cycle; shared memories and L2, CACTI 7, 45 nm, {LOW_LEAKAGE_CELLS} cells"
     yield _row(LEAKAGE, leaks * 1e3 / config.clock_mhz / lanes(config), source)
 
@@ -109,8 +112,8 @@ def smem_of(config: Any) -> Sram:
 
 
 def l2_of(config: Any) -> Sram:
-    """The L2, or a slice of a large one."""
-    return sram(_slice(config), _width("l2_width"))
+    """The L2, or a slice of a large one; all zeros without any."""
+    return sram(_slice(config), _width("l2_width")) if config.l2_bytes else NO_L2
 
 
 def _slice(config: Any) -> int:

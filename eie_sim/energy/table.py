@@ -39,6 +39,10 @@ class EnergyTable:
     components: Components
     rows: tuple[EnergyRow, ...]
 
+    def __post_init__(self) -> None:
+        missing = ", ".join(sorted(set(self.components) - {row.event for row in self.rows}))
+        require(not missing, "rows", f"without {missing}", "must have one for every event, clock and leakage")
+
     @classmethod
     def for_config(cls, config: Any) -> EnergyTable:
         """The default table: SRAM by capacity and width, registers and adds linear in bits, all scaled to the node.

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.table import Table
 
 from eie_sim.compare import Figures
-from eie_sim.compare.eie import as_large_as
+from eie_sim.compare.eie import as_large_as, held_against
 from eie_sim.compare.tensor_core import resident, with_dram
 from eie_sim.report import figures
 from eie_sim.report.figures.style import drawing, named, require_file, write_figure
@@ -17,6 +17,7 @@ from eie_sim.report.network import Record, percent
 from eie_sim.report.record import versions
 from eie_sim.report.text import rows
 from eie_sim.result import config_hash
+from eie_sim.units.nm import unit as nm
 from eie_sim.units.nm.config import TensorCoreConfig
 from eie_sim.workload import Network
 
@@ -54,6 +55,7 @@ def comparison_record(
         "config_sram": resident(config).to_dict(),
         "config_dram": with_dram(config).to_dict(),
         "config_eie": arrays.design.to_dict(),
+        "held_against": {preset: nm.held_against(config), "EIE": held_against(arrays)},
         "versions": versions(),
         "rows": found,
         "fastest": [_fastest(found, batch) for batch in dict.fromkeys(row["batch"] for row in found)],
@@ -61,7 +63,10 @@ def comparison_record(
 
 
 def _fastest(found: Sequence[Record], batch: int) -> Record:
-    """By name, from SRAM and from DRAM: fastest of all and of those that keep the accuracy, least energy of all."""
+    """By name, from SRAM and from DRAM: fastest of all and of those that keep the accuracy, least energy of all.
+
+    energy_* : of modelled parts; bound_* : with the board's bound of those that run on a board
+    """
     own = [row for row in found if row["batch"] == batch]
     best = max((row["accuracy"] for row in own if row["unit"] == "dense" and row["accuracy"] is not None), default=None)
     kept = [row for row in own if best is not None and row["accuracy"] >= best - CLOSE]
@@ -72,9 +77,16 @@ def _fastest(found: Sequence[Record], batch: int) -> Record:
             for name, among in (("any", own), ("accuracy_kept", kept))
             for when, time in (("sram", "time_us"), ("dram", "time_us_dram"))
         },
-        "energy_sram": min(own, key=lambda row: row["energy_nj"])["name"],
-        "energy_dram": min(own, key=lambda row: row["energy_nj_dram"])["name"],
+        "energy_sram": _least(own, "energy_nj"),
+        "energy_dram": _least(own, "energy_nj_dram"),
+        "bound_sram": _least(own, "board_nj", "energy_nj"),
+        "bound_dram": _least(own, "board_nj_dram", "energy_nj_dram"),
     }
+
+
+def _least(own: Sequence[Record], quantity: str, without: str = "") -> str:
+    """The name of the row of the least of a quantity, of another one where a row has none."""
+    return str(min(own, key=lambda row: row[without] if row[quantity] is None else row[quantity])["name"])
 
 
 def comparison_table(record: Record) -> Table:
@@ -104,8 +116,8 @@ def comparison_table(record: Record) -> Table:
                 percent(row["utilisation"]),
                 f"{row['time_us'] / batch:,.3f}",
                 f"{row['time_us_dram'] / batch:,.3f}",
-                f"{row['energy_nj'] / batch:,.1f}",
-                f"{row['energy_nj_dram'] / batch:,.1f}",
+                _energy(row, "", batch),
+                _energy(row, "_dram", batch),
                 f"{row['dram_bytes'] / batch / 1e3:,.2f}",
                 _both(row["tile"], row["tile_dram"]),
                 _both(row["bound"], row["bound_dram"]),
@@ -114,6 +126,12 @@ def comparison_table(record: Record) -> Table:
         )
         before = batch
     return rows(headings, cells, text={1, 12, 13, 14})
+
+
+def _energy(row: Record, where: str, batch: int) -> str:
+    """Of a vector: modelled parts, up to the board's bound where there is one."""
+    parts, bound = row[f"energy_nj{where}"], row[f"board_nj{where}"]
+    return f"{parts / batch:,.1f}" + ("" if bound is None else f" to {bound / batch:,.0f}")
 
 
 def _both(sram: str, dram: str) -> str:
@@ -134,10 +152,17 @@ def comparison_lines(record: Record) -> list[str]:
         f"{record['macs_per_cycle']:,} MACs a cycle each, {config['clock_mhz']:g} MHz, {config['node_nm']} nm; "
         f"DRAM {dram} bytes a cycle; seed {record['seed']}; config {record['config_hash']}",
         "SRAM: all weights where they are used, in EIE's PEs or the cores' shared memories. DRAM: read by EIE once a "
-        "batch; by the cores through L2, once a wave of tiles, as their model has it",
+        "batch; by the cores through L2, which keeps what fits from one wave of tiles to the next",
         "accuracy: of the stored weights, pruned by magnitude and not trained again, inputs in floats. MACs used: of "
         "kept weights, on EIE of active inputs too. Tile and bound: from SRAM | from DRAM where they differ",
     ]
+    if config["board_watts"] is not None:
+        lines.append(
+            f"nJ of {record['preset']}: its modelled parts, to the board's {config['board_watts']:g} W for that time; "
+            "of EIE modelled parts alone (eie-sim validate nm names what no model has)"
+        )
+    held = "; ".join(f"{name}: {phrase}" for name, phrase in record["held_against"].items())
+    lines.append(f"held against: {held}. Of unlike standing: a ratio between them is no measurement")
     if any(row["scaled_from"] for row in record["rows"]):
         lines.append("from N: N vectors simulated and scaled, there are no more")
     lines.append("")
@@ -147,7 +172,10 @@ def comparison_lines(record: Record) -> list[str]:
             line += f"within {100 * CLOSE:g} point of dense accuracy fastest {one['accuracy_kept_sram']} from SRAM, "
             line += f"{one['accuracy_kept_dram']} from DRAM; "
         line += f"of all fastest {one['any_sram']} and {one['any_dram']}, "
-        lines.append(f"{line}least energy {one['energy_sram']} and {one['energy_dram']}")
+        line += f"least energy {one['energy_sram']} and {one['energy_dram']}"
+        if config["board_watts"] is not None:
+            line += f" of modelled parts, {one['bound_sram']} and {one['bound_dram']} with the board's power"
+        lines.append(line)
     return lines
 
 

@@ -9,6 +9,9 @@ from rich.table import Table
 
 import eie_sim
 from eie_sim.report.text import rows
+from eie_sim.report.validation import notes_of, rows_record
+from eie_sim.validate.chips import LEFT_OUT, ChipPower
+from eie_sim.validate.rows import Comparison
 from eie_sim.validate_nm import Choice, GemmComparison, Summary
 
 Record = dict[str, Any]
@@ -48,6 +51,64 @@ def gemm_table(record: Record) -> Table:
         for together in zip(*([iter(record["rows"])] * len(patterns)), strict=True)
     ]
     return rows(headings, cells, text={0, *(at for at, heading in enumerate(headings) if heading.strip() == "bound")})
+
+
+def chips_record(
+    compared: Sequence[Comparison], before: Sequence[Comparison], power: Sequence[ChipPower], held: dict[str, str]
+) -> Record:
+    """Rows of the other presets and their errors, errors before any value was chosen, watts, what each is held against.
+
+    before : the same rows at the values of `BEFORE`
+    """
+    return {
+        **rows_record(compared),
+        "groups_before": rows_record(before)["groups"],
+        "power": [one._asdict() | {"modelled_watts": one.modelled_watts} for one in power],
+        "left_out": LEFT_OUT,
+        "held_against": held,
+    }
+
+
+def power_table(record: Record) -> Table:
+    """What modelled parts draw beside the board's limit, W, a row for each board; what is measured, where it is."""
+    parts = list(record["power"][0]["parts_watts"])
+    headings = [
+        "preset",
+        "product",
+        "time ms",
+        *parts,
+        "all parts",
+        "board's\nlimit",
+        "board\nmeasured",
+        "pJ/FLOP\nmeasured",
+    ]
+    cells = [
+        [
+            one["preset"],
+            one["product"],
+            f"{one['time_us'] / 1e3:.3f}",
+            *(f"{one['parts_watts'][part]:.1f}" for part in parts),
+            f"{one['modelled_watts']:.0f}",
+            f"{one['board_watts']:.0f}",
+            *("" if one[name] is None else f"{one[name]:.{digits}f}" for name, digits in MEASURED_COLUMNS.items()),
+        ]
+        for one in record["power"]
+    ]
+    return rows(headings, cells, text={0, 1}, title="watts of modelled parts, and of the board")
+
+
+def chips_lines(record: Record) -> list[str]:
+    """What watts leave out, what each preset is held against, and the notes of the rows."""
+    return [
+        f"watts: {record['left_out']}. A measured board: power.csv beside the H100's times",
+        *(f"{preset}: {held}" for preset, held in record["held_against"].items()),
+        "",
+        *(f"[{at}] {note}" for at, note in enumerate(notes_of(record), start=1)),
+    ]
+
+
+MEASURED_COLUMNS = {"measured_watts": 0, "measured_pj_per_flop": 2}
+"""Columns of a measured board, and their decimals."""
 
 
 def summary_lines(record: Record) -> list[str]:

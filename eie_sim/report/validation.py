@@ -24,8 +24,8 @@ _part = itemgetter("group", "source", "quantity")
 """Of a row: what has a table of its own."""
 
 
-def validation_record(compared: Sequence[Comparison], rerun: Sequence[Study], *, seed: int) -> Record:
-    """Every row with its error and verdict, errors by group, and the studies with what was found.
+def rows_record(compared: Sequence[Comparison]) -> Record:
+    """Every row with its error and verdict, and errors by group.
 
     Rows of one group stand together, and in a group those of one source and quantity.
     """
@@ -34,14 +34,22 @@ def validation_record(compared: Sequence[Comparison], rerun: Sequence[Study], *,
     found = [one.to_dict() for one in compared]
     parts = list(dict.fromkeys(map(_part, found)))
     return {
+        "agrees_within": AGREES,
+        "rows": sorted(found, key=lambda row: parts.index(_part(row))),
+        "groups": [group._asdict() for group in by_group(compared)],
+    }
+
+
+def validation_record(compared: Sequence[Comparison], rerun: Sequence[Study], *, seed: int) -> Record:
+    """Every row and the errors by group, see `rows_record`, and the studies with what was found."""
+    groups = {one.group for one in compared}
+    return {
         "seed": seed,
         "config_hash": config_hash("eie", EieConfig().to_dict()),
         "versions": versions(),
-        "agrees_within": AGREES,
         "kinds": dict(KIND_MEANINGS),
         "follows": {group: rule for group, rule in FOLLOWS.items() if group in groups},
-        "rows": sorted(found, key=lambda row: parts.index(_part(row))),
-        "groups": [group._asdict() for group in by_group(compared)],
+        **rows_record(compared),
         "studies": [study.to_dict() for study in rerun],
     }
 
@@ -63,7 +71,7 @@ def print_validation(record: Record, console: Screen, *, summary: bool = False) 
 
 def validation_tables(record: Record) -> list[Table]:
     """A table for each group, source and quantity, all of the same widths: a row for each published figure."""
-    number = {note: at for at, note in enumerate(_notes(record), start=1)}
+    number = {note: at for at, note in enumerate(notes_of(record), start=1)}
     whole = _rows(record["rows"], number)
     tables = []
     for (group, source, quantity), own in groupby(record["rows"], key=_part):
@@ -92,7 +100,7 @@ def _rows(own: Iterable[Record], number: Mapping[str, int], title: str | None = 
     return rows(headings, cells, text={0, 1, 5, 6}, title=title)
 
 
-def groups_table(record: Record) -> Table:
+def groups_table(record: Record, title: str | None = None) -> Table:
     """Errors of each group, validated, calibrated and derived rows apart."""
     headings = [
         "group",
@@ -115,7 +123,7 @@ def groups_table(record: Record) -> Table:
         ]
         for one in record["groups"]
     ]
-    return rows(headings, cells, text={0, 1, 6})
+    return rows(headings, cells, text={0, 1, 6}, title=title)
 
 
 def studies_table(record: Record) -> Table:
@@ -139,7 +147,7 @@ def validation_lines(record: Record, *, notes: bool = True) -> list[str]:
         if not one["holds"]:
             lines.append(f"Fig. {one['figure']} differs: {one['why'] or 'no reason known'}")
     if notes:
-        lines += ["", *(f"[{at}] {note}" for at, note in enumerate(_notes(record), start=1)), ""]
+        lines += ["", *(f"[{at}] {note}" for at, note in enumerate(notes_of(record), start=1)), ""]
         for inputs in dict.fromkeys(r["inputs"] for r in record["rows"]):
             own = [r["row"] for r in record["rows"] if r["inputs"] == inputs]
             named = list(dict.fromkeys(own))
@@ -157,7 +165,7 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
-def _notes(record: Record) -> list[str]:
+def notes_of(record: Record) -> list[str]:
     """The notes of the rows, each once, in order."""
     return list(dict.fromkeys(r["note"] for r in record["rows"]))
 

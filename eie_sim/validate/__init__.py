@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from eie_sim.validate.chips import chips, power
 from eie_sim.validate.eie import (
     FOLLOWS,
     LAYERS,
@@ -36,12 +37,14 @@ __all__ = [
     "Study",
     "bars",
     "by_group",
+    "chips",
     "derived",
     "eie_rows",
     "eie_times",
     "energy_table2",
     "everything",
     "layer_energies",
+    "power",
     "products",
     "simulate_layers",
     "sizes",
@@ -65,7 +68,7 @@ def eie_rows(seed: int = 0, *, progress: Callable[[str], None] = lambda step: No
 
 
 def everything(seed: int = 0, *, progress: Callable[[str], None] = lambda step: None) -> list[Comparison]:
-    """Every published figure that the project claims: EIE's, measured N:M products, Deep Compression's sizes."""
+    """Every figure that the project is held against: EIE's, chips of N:M tensor cores, Deep Compression's sizes."""
     rows = eie_rows(seed, progress=progress)
     progress("N:M products: timing")
-    return [*rows, *products(), *sizes(seed, progress=progress)]
+    return [*rows, *products(), *chips(), *sizes(seed, progress=progress)]

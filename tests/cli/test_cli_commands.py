@@ -133,3 +133,8 @@ def test_validate_nm_prints_each_product_the_errors_and_the_choices(ask, ask_jso
         assert f"{100 * max(errors):.2f} % worst" in rest
     assert all(note in rest for note in record["notes"])
     assert all(choice["reason"] in rest for choice in record["choices"])
+    chips = record["chips"]
+    assert all(f"{100 * row['error']:+.1f} %" in rest for row in chips["rows"])
+    assert all(f"{preset}: {held}" in rest for preset, held in chips["held_against"].items())
+    assert all(f"{100 * one['worst_error']:.1f} %" in rest for one in (*chips["groups"], *chips["groups_before"]))
+    assert chips["left_out"] in rest

@@ -20,6 +20,28 @@ def test_the_table_answers_which_is_fastest_when(ask, tmp_path):
     assert (tmp_path / "a.svg").read_text().startswith("<?xml")
 
 
+def test_joules_of_a_board_never_stand_alone(ask, ask_json):
+    code, out, _ = ask("compare", "digits-mlp", *QUICK, "--preset", "a100-sxm")
+    assert code == 0
+    record = ask_json("compare", "digits-mlp", *QUICK, "--preset", "a100-sxm")
+    for row in record["rows"]:
+        if row["unit"] == "eie":
+            assert row["board_nj"] is row["board_nj_dram"] is None
+            continue
+        for parts, board in ((row["energy_nj"], row["board_nj"]), (row["energy_nj_dram"], row["board_nj_dram"])):
+            assert parts < board
+            assert f"{parts / row['batch']:,.1f} to {board / row['batch']:,.0f}" in out
+        assert row["board_nj"] == pytest.approx(400e3 * row["time_us"])
+    assert "to the board's 400 W for that time" in out
+    assert "a100-sxm: 2 products measured elsewhere; EIE: its paper at 64 PEs and 800 MHz alone" in out
+
+
+def test_a_design_that_is_no_board_has_no_bound(ask):
+    _, out, _ = ask("compare", "digits-mlp", *QUICK)
+    assert "board's" not in out and " to " not in out.split("\n\n", maxsplit=1)[0]
+    assert "held against: nm-64: ours, held against nothing; EIE: the nine layers of its paper. Of unlike" in out
+
+
 def test_as_json(ask):
     code, out, _ = ask("compare", "digits-mlp", *QUICK, "--json")
     assert code == 0

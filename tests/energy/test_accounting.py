@@ -15,6 +15,8 @@ from eie_sim import sweep
 from eie_sim.energy import EnergyTable, account, scaling, sram, total_of
 from eie_sim.energy import report as energy_report
 from eie_sim.energy.report import add_time, check, components_pj, events_pj
+from eie_sim.energy.rows import LEAKAGE
+from eie_sim.energy.technology import LOW_LEAKAGE_CELLS
 from eie_sim.errors import InputError, InvariantError
 from eie_sim.result import EieEvent, NmEvent
 from eie_sim.sweep import eie as sweep_eie
@@ -128,9 +130,23 @@ def test_energy_of_the_nm_unit_by_hand():
     assert report.by_component["dram"] == pytest.approx(40 * 8 * 8)
     metadata = 100 * smem_pj_per_byte + 10 * 8 * 8 + 1000 * 0.02435
     assert report.by_component["metadata"] == pytest.approx(metadata)
-    assert report.by_component["clock"] == pytest.approx(100 * 64 * 1.8)
+    assert report.by_component["clock"] == pytest.approx(100 * 64 * 0.26)
     assert report.n_pe == 64
     assert report.total_pj == pytest.approx(math.fsum(report.by_component.values()))
+
+
+def test_without_l2_its_accesses_and_leakage_cost_nothing():
+    def energies(l2_bytes):
+        table = EnergyTable.for_config(TensorCoreConfig.preset("nm-64", l2_bytes=l2_bytes))
+        return {row.event: row.energy_pj for row in table.rows}
+
+    found = {l2_bytes: energies(l2_bytes) for l2_bytes in (0, 64 * 1024)}
+    of_l2 = {"l2_bytes", "l2_metadata_bytes", "store_bytes"}
+    assert {found[0][event] for event in of_l2} == {0.0}
+    assert min(found[64 * 1024][event] for event in of_l2) > 0
+    leaks = sram(64 * 1024, 128, LOW_LEAKAGE_CELLS).leakage_mw * 1e3 / 800 / 64
+    assert found[0][LEAKAGE] == pytest.approx(leaks)
+    assert found[64 * 1024][LEAKAGE] == pytest.approx(2 * leaks)
 
 
 def test_int8_macs_cost_less_and_dram_does_not_scale_with_the_node():
@@ -144,7 +160,16 @@ def test_int8_macs_cost_less_and_dram_does_not_scale_with_the_node():
         for event in ("dram_bytes", "dram_metadata_bytes"):
             assert energies[name][event] == pytest.approx(8 * pj_per_bit)
     chosen = {row.event for row in EnergyTable.for_config(TensorCoreConfig.preset("rtx3090")).rows if row.chosen}
-    assert chosen == {"dram_bytes", "dram_metadata_bytes", "pe_cycle"}
+    assert chosen == {"dram_bytes", "dram_metadata_bytes"}
+
+
+def test_the_clock_of_a_tensor_cores_lane_is_what_its_sources_leave_and_eie_keeps_its_own():
+    table = EnergyTable.for_config(TensorCoreConfig.preset("stc-1024"))
+    mac_with_registers, multiply, add = 0.5608, 0.2, 0.1  # Sparseloop's STC MAC; Horowitz's 8-bit multiply, 32-bit add
+    assert table.pe_cycle_pj["clock"] == pytest.approx(mac_with_registers - multiply - add, abs=0.001)
+    source = next(row.source for row in table.rows if row.event == "pe_cycle")
+    assert "0.5608 pJ" in source and "0.3 pJ" in source
+    assert sum(EnergyTable.for_config(EieConfig()).pe_cycle_pj.values()) == pytest.approx(1.8)
 
 
 def test_layers_add():

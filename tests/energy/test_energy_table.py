@@ -1,5 +1,7 @@
 """Energies of events: the default ones by hand, and those of the user."""
 
+from dataclasses import replace
+
 import pytest
 from counted import HEADER, KIB, result_with
 
@@ -8,6 +10,7 @@ from eie_sim.energy import COMPONENTS, EnergyTable, account, sram
 from eie_sim.errors import InputError
 from eie_sim.result import EieEvent
 from eie_sim.units.eie.config import EieConfig
+from eie_sim.units.nm.config import TensorCoreConfig
 
 HAND_WORKED_PJ = {
     "queue_writes": 4 * 0.072,
@@ -129,3 +132,13 @@ def test_a_bad_table_is_one_line_that_names_its_line(text, message):
         EnergyTable.from_csv(text, EieConfig())
     assert str(caught.value).startswith(f"text: {message}")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("config", [EieConfig(), TensorCoreConfig()], ids=["eie", "nm"])
+def test_a_table_without_a_clock_is_refused_and_a_users_has_the_default_one(config):
+    default = EnergyTable.for_config(config)
+    for event in ("pe_cycle", "macs"):
+        with pytest.raises(InputError, match=rf"^rows=without {event}: must have one for every event, clock and leak"):
+            replace(default, rows=tuple(row for row in default.rows if row.event != event))
+    given = EnergyTable.from_csv(HEADER + "macs,1,\n", config)
+    assert given.pe_cycle_pj == default.pe_cycle_pj

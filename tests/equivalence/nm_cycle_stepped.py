@@ -114,36 +114,63 @@ class CoreWithTile:
         self.stored = "store" in ended
 
 
-def distinct_bytes(wave, m, k, n, pattern, tile, config):
-    """(all, metadata): what the tiles of a wave touch of the real product, row by row and column by column."""
-    (bm, bn), size = tile, config.elem_bytes
-    row_of_a = slots(k, pattern)
-    down = len(range(0, m, bm))
-    rows, columns, outputs = {}, set(), 0
-    for t in wave:
-        top, left = t % down * bm, t // down * bn
-        rows[top] = range(top, min(top + bm, m))
-        touched = range(left, min(left + bn, n))
-        columns.update(touched)
-        outputs += sum(config.out_bytes for _ in rows[top] for _ in touched)
-    metadata = sum(ceil(Fraction(len(r) * len(row_of_a) * bits_per_position(pattern), 8)) for r in rows.values())
-    values = sum(len(r) for r in rows.values()) * len(row_of_a) * size
-    return values + metadata + len(columns) * k * size + outputs, metadata
+class Kept:
+    """What stays in L2: when each object that is held was touched last, and its bytes."""
+
+    def __init__(self, most):
+        self.most, self.now, self.touched, self.bytes = most, 0, {}, {}
+
+    def has(self, name, size):
+        """Whether the object is held when it is touched; afterwards it is, if it is not too large."""
+        self.now += 1
+        before = name in self.touched
+        if size <= self.most:
+            self.touched[name], self.bytes[name] = self.now, size
+        while sum(self.bytes[each] for each in self.touched) > self.most:
+            del self.touched[min(self.touched, key=self.touched.get)]
+        return before
 
 
-def simulate(m, k, n, pattern, tile, config):
+def bytes_of_waves(waves, shapes, pattern, config):
+    """(all, metadata) that DRAM moves in each wave of (product, rows, columns), value by value of the real products."""
+    size, kept, found = config.elem_bytes, Kept(config.l2_bytes), []
+    for wave in waves:
+        read, outputs = {}, 0
+        for at, rows, columns in wave:
+            k = shapes[at][1]
+            positions = Fraction(len(rows) * len(slots(k, pattern)) * bits_per_position(pattern), 8)
+            of_a = len(rows) * len(slots(k, pattern)) * size + positions
+            of_b = k * len(columns) * size
+            for name, all_bytes, metadata in ((("A", at, rows), of_a, positions), (("B", at, columns), of_b, 0)):
+                if not kept.has(name, all_bytes):
+                    read[name] = all_bytes, metadata
+            outputs += sum(config.out_bytes for _ in rows for _ in columns)
+        found.append((outputs + sum(b for b, _ in read.values()), sum(metadata for _, metadata in read.values())))
+    return found
+
+
+def waves_of(shapes, tile, n_core):
+    """Tiles as (product, rows, columns), product after product, and down its block rows first, in waves."""
+    bm, bn = tile
+    tiles = [
+        (at, range(top, min(top + bm, m)), range(left, min(left + bn, n)))
+        for at, (m, _, n) in enumerate(shapes)
+        for left in range(0, n, bn)
+        for top in range(0, m, bm)
+    ]
+    return [tiles[first : first + n_core] for first in range(0, len(tiles), n_core)]
+
+
+def simulate(shapes, pattern, tile, config):
     """Returns cycles, busy by part, counts by name."""
     demand = demands(pattern, tile, config)
-    n_tile = len(range(0, m, tile[0])) * len(range(0, n, tile[1]))
     busy, of_others = dict.fromkeys(PARTS, 0), dict.fromkeys(PARTS, 0)
     counts = Counter()
-    now, left, waves, idle = config.launch, deque(range(n_tile)), 0, 0
-    while left:
-        wave = [left.popleft() for _ in range(min(config.n_core, len(left)))]
-        waves, idle = waves + 1, config.n_core - len(wave)
-        n_step = len(range(0, k, config.bk))
-        cores = [CoreWithTile(n_step, demand, config, of_others if at else busy, counts) for at in range(len(wave))]
-        moved, metadata = distinct_bytes(wave, m, k, n, pattern, tile, config)
+    now = config.launch
+    waves = waves_of(shapes, tile, config.n_core)
+    for wave, (moved, metadata) in zip(waves, bytes_of_waves(waves, shapes, pattern, config), strict=True):
+        n_step = [len(range(0, shapes[at][1], config.bk)) for at, *_ in wave]
+        cores = [CoreWithTile(n, demand, config, of_others if at else busy, counts) for at, n in enumerate(n_step)]
         counts["dram_bytes"] += moved
         counts["dram_metadata_bytes"] += metadata
         dram = None if config.dram_bytes_per_cycle is None else Job(moved, config.dram_bytes_per_cycle)
@@ -161,4 +188,5 @@ def simulate(m, k, n, pattern, tile, config):
             now += 1
     counts["operand_selects"] = counts["macs"] if pattern[0] < pattern[1] else 0
     totals = {name: ceil(count) for name, count in counts.items()}
-    return now, busy, {**totals, "tiles": n_tile, "waves": waves, "idle_cores": idle}
+    n_tile = sum(map(len, waves))
+    return now, busy, {**totals, "tiles": n_tile, "waves": len(waves), "idle_cores": config.n_core - len(waves[-1])}

@@ -1,6 +1,6 @@
 """Random chips of N:M tensor cores and products for them, each resource in turn the slow one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import lcm
 
@@ -15,16 +15,14 @@ SIDES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 
 @dataclass(frozen=True)
 class NmCase:
-    m: int
-    k: int
-    n: int
+    shapes: list[tuple[int, int, int]]
     pattern: tuple[int, int]
     tile: tuple[int, int]
     config: TensorCoreConfig
 
     @property
     def arguments(self):
-        return self.m, self.k, self.n, self.pattern, self.tile, self.config
+        return self.shapes, self.pattern, self.tile, self.config
 
 
 @st.composite
@@ -81,15 +79,29 @@ def lengths(draw, block, counts):
 
 
 @st.composite
-def nm_cases(draw):
-    """A design and a product of at most a few waves: less than a step or tile, exactly full ones, and ragged edges."""
+def kept_bytes(draw, shapes, tile, config):
+    """L2 of nothing, of next to nothing, of some of a product's largest blocks and a bit more or less, and of all."""
+    (bm, bn), (m, k, n) = tile, shapes[0]
+    block = draw(st.sampled_from([min(bm, m) * k, min(bn, n) * k])) * config.elem_bytes
+    some = st.integers(1, 8).map(lambda many: many * block // 2)
+    return max(0, draw(st.sampled_from([0, 1, 10**9]) | some) + draw(st.integers(-2, 2)))
+
+
+@st.composite
+def nm_cases(draw, blocks=(1, 2, 3, 4), steps=(1, 2, 3, 5, 8, 13)):
+    """A design and products of at most a few waves: less than a step or tile, exactly full ones, and ragged edges."""
     config = draw(nm_designs())
     (bm, bn), bk = config.tiles[0], config.bk
+    shape = st.tuples(lengths(bm, blocks), lengths(bk, steps), lengths(bn, blocks))
+    shapes = [draw(shape), *draw(st.just([]) | st.lists(shape | shape.map(without_columns), max_size=3))]
     return NmCase(
-        m=draw(lengths(bm, [1, 2, 3, 4])),
-        k=draw(lengths(bk, [1, 2, 3, 5, 8, 13])),
-        n=draw(lengths(bn, [1, 2, 3])),
+        shapes=shapes,
         pattern=draw(st.sampled_from([*config.patterns, DENSE])),
         tile=config.tiles[0],
-        config=config,
+        config=replace(config, l2_bytes=draw(kept_bytes(shapes, config.tiles[0], config))),
     )
+
+
+def without_columns(shape):
+    """The product that an expert without tokens has."""
+    return *shape[:2], 0

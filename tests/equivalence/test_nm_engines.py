@@ -1,12 +1,16 @@
 """The engines of the N:M unit agree on cycles, busy cycles, counts and bound."""
 
+from fractions import Fraction
+from math import ceil
+
 import pytest
 from hypothesis import given
+from nm_cycle_stepped import bytes_of_waves, waves_of
 from nm_strategies import nm_cases
 
-from eie_sim.result import bound_of
+from eie_sim.result import NmEvent, NmPart, bound_of
 from eie_sim.units.nm import fast, reference
-from eie_sim.units.nm.config import PRESETS, TensorCoreConfig
+from eie_sim.units.nm.config import DENSE, PRESETS, TensorCoreConfig
 
 
 def assert_engines_agree(*arguments):
@@ -22,6 +26,44 @@ def test_reference_and_fast_return_the_same(case):
     assert_engines_agree(*case.arguments)
 
 
+@given(nm_cases(blocks=range(1, 14), steps=(1, 2)))
+def test_what_dram_moves_is_what_a_walk_over_all_tiles_finds(case):
+    """Of many tiles, few of them the same; both engines' DRAM against a third walk, without the cores."""
+    rate = case.config.dram_bytes_per_cycle
+    waves = bytes_of_waves(waves_of(case.shapes, case.tile, case.config.n_core), case.shapes, case.pattern, case.config)
+    busy = sum(ceil(Fraction(moved) / rate) for moved, _ in waves) if rate else 0
+    expected = busy, ceil(sum(moved for moved, _ in waves)), ceil(sum(metadata for _, metadata in waves))
+    for engine in (fast, reference):
+        timing = engine.run(*case.arguments)
+        counts = timing.counts[NmEvent.DRAM_BYTES], timing.counts[NmEvent.DRAM_METADATA_BYTES]
+        assert (timing.busy[NmPart.DRAM], *counts) == expected
+
+
+@pytest.mark.parametrize("engine", [fast, reference])
+@pytest.mark.parametrize(
+    ("l2_bytes", "n_core", "read"),
+    [
+        (0, 1, 2 * (2 * 192 + 96) + 3 * 192 + 3 * 96),  # both for every tile
+        (0, 6, 2 * 192 + 96 + 192 + 96),  # once in the one wave, though nothing is held
+        (10**6, 1, 2 * 192 + 96 + 192 + 96),
+        # the last ones alone may stay: column 1 until block row 2 comes
+        (96, 1, 2 * (2 * 192 + 96) + 3 * 192 + 2 * 96),
+        # columns stay, block rows leave before they are needed again
+        (384, 1, 2 * (2 * 192 + 96) + 192 + 96),
+        # block rows and column 0: block row 0 is found in column 1, block rows 1 and 2 have made room
+        (672, 1, (2 * 192 + 96) + 192 + 96 + (192 + 96)),
+        (671, 1, 2 * (2 * 192 + 96) + 192 + 96),
+        (767, 1, (2 * 192 + 96) + 192 + 96 + (192 + 96)),
+        (768, 1, 2 * 192 + 96 + 192 + 96),
+    ],
+)
+def test_what_stays_in_l2(engine, l2_bytes, n_core, read):
+    """Block rows of 192, 192 and 96 bytes, block columns of 192 and 96, in tiles of 8 x 8."""
+    config = TensorCoreConfig(n_core=n_core, tiles=((8, 8),), wm=8, wn=8, elem_bytes=1, l2_bytes=l2_bytes)
+    timing = engine.run([(20, 24, 12)], DENSE, (8, 8), config)
+    assert timing.counts[NmEvent.DRAM_BYTES] == read + 20 * 12 * 2
+
+
 @pytest.mark.parametrize("name", PRESETS)
 @pytest.mark.parametrize(("m", "k", "n"), [(300, 330, 20), (64, 5000, 1)])
 @pytest.mark.compiled
@@ -29,7 +71,7 @@ def test_engines_agree_on_presets(name, m, k, n):
     config = TensorCoreConfig.preset(name)
     for pattern in ((1, 1), *config.patterns):
         for tile in config.tiles:
-            assert_engines_agree(m, k, n, pattern, tile, config)
+            assert_engines_agree([(m, k, n)], pattern, tile, config)
 
 
 @pytest.mark.slow
@@ -37,4 +79,4 @@ def test_engines_agree_on_presets(name, m, k, n):
 def test_engines_agree_on_a_large_product(name):
     config = TensorCoreConfig.preset(name)
     for pattern in ((1, 1), *config.patterns):
-        assert_engines_agree(3072, 12288, 300, pattern, config.tiles[0], config)
+        assert_engines_agree([(3072, 12288, 300)], pattern, config.tiles[0], config)

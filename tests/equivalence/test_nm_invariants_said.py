@@ -18,7 +18,7 @@ CONFIG = es.TensorCoreConfig(
     wn=2,
     out_bytes=5,
 )
-PRODUCT = 5, 9, 4, (2, 4), (2, 2), CONFIG
+PRODUCT = [(5, 9, 4)], (2, 4), (2, 2), CONFIG
 # Three by two tiles on four cores: two waves, two cores idle. A tile has three steps, each of 2 x 2 x 2 MACs, and moves
 # 2 x 2 kept values of 2 bytes, with positions of 2 bits, and 4 x 2 activations of 2 bytes. One warp has all of a tile.
 TILES, WAVES, IDLE = 6, 2, 2
@@ -99,23 +99,23 @@ def test_what_is_just_right_passes(changes):
 
 
 def test_a_core_for_each_tile_but_one_is_idle_where_there_is_one_tile():
-    timing = fast.run(2, 4, 2, *PRODUCT[3:])
+    timing = fast.run([(2, 4, 2)], *PRODUCT[1:])
     assert timing.counts[NmEvent.IDLE_CORES] == CONFIG.n_core - 1
-    invariants.check(2, 4, 2, *PRODUCT[3:], timing)
+    invariants.check([(2, 4, 2)], *PRODUCT[1:], timing)
 
 
 def test_warps_beside_each_other_read_the_same_operand_once_each():
     """Tiles of 8 x 4 in warps of 2 x 2: two read each value of A, four each of B."""
     config = es.TensorCoreConfig(mma=(2, 2, 2), tiles=((8, 4),), bk=4, wm=2, wn=2)
-    timing = fast.run(8, 4, 4, (1, 4), (8, 4), config)
-    invariants.check(8, 4, 4, (1, 4), (8, 4), config, timing)
+    timing = fast.run([(8, 4, 4)], (1, 4), (8, 4), config)
+    invariants.check([(8, 4, 4)], (1, 4), (8, 4), config, timing)
     counts = dict(zip(NmEvent, timing.counts, strict=True))
     assert counts[NmEvent.SMEM_METADATA_BYTES] == 2 * 8 * 1 * 2 // 8
     assert counts[NmEvent.SMEM_BYTES] == 2 * (2 * 8 * 1 + 4 * 4 * 4) + 4
 
 
 def test_a_dense_product_selects_no_operands():
-    dense = 5, 9, 4, (1, 1), *PRODUCT[4:]
+    dense = PRODUCT[0], (1, 1), *PRODUCT[2:]
     timing = fast.run(*dense)
     invariants.check(*dense, timing)
     counts = tuple(n + (event == NmEvent.OPERAND_SELECTS) for event, n in zip(NmEvent, timing.counts, strict=True))

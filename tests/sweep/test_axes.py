@@ -140,7 +140,7 @@ def test_words_flags_layers_and_frames():
 
 def test_none_is_a_value_of_what_may_be_left_out():
     optional = [name for name, axis in AXES.items() if axis.kind.optional]
-    assert optional == ["density", "window", "dram_bytes_per_cycle"]
+    assert optional == ["density", "window", "dram_bytes_per_cycle", "board_watts"]
     for name in optional:
         assert values_of(name, "none,8") == values_of(name, [None, 8])
         assert values_of(name, None) == (None,)

@@ -16,8 +16,8 @@ ANY = {"mma": (1, 1, 1), "tiles": ((1, 1),), "patterns": ()}
 
 INTEGERS = {
     **dict.fromkeys(("n_core", "tc_per_core", "macs_per_cycle", "bk", "wm", "wn", "stages"), (1, 2**20)),
-    **dict.fromkeys(("l2_latency", "mma_latency", "launch"), (0, 2**40)),
-    **dict.fromkeys(("smem_bytes", "l2_bytes", "node_nm"), (1, 2**40)),
+    **dict.fromkeys(("l2_latency", "mma_latency", "launch", "l2_bytes"), (0, 2**40)),
+    **dict.fromkeys(("smem_bytes", "node_nm"), (1, 2**40)),
     "elem_bytes": (1, 2),
     "out_bytes": (1, 8),
 }
@@ -78,6 +78,7 @@ def test_a_clock_is_a_float(value):
     assert (clock, type(clock)) == (float(value), float)
 
 
+WATTS = "must be a number of watts >= 0.001 and below 1e6, or None"
 CLOCK = "must be a number >= 0.001 and below 1e6"
 
 
@@ -89,6 +90,9 @@ CLOCK = "must be a number >= 0.001 and below 1e6"
         ({"clock_mhz": float("nan")}, f"clock_mhz=nan: {CLOCK}"),
         ({"clock_mhz": True}, f"clock_mhz=True: {CLOCK}"),
         ({"clock_mhz": "800"}, f"clock_mhz=800: {CLOCK}"),
+        ({"board_watts": 0}, f"board_watts=0: {WATTS}"),
+        ({"board_watts": float("inf")}, f"board_watts=inf: {WATTS}"),
+        ({"board_watts": "400"}, f"board_watts=400: {WATTS}"),
         ({"dram": "ddr5"}, "dram=ddr5: must be none, lpddr4, gddr6x, hbm2 or hbm3"),
         ({"mma": (4, 4)}, "mma=(4, 4): must be 3 integers"),
         ({"mma": 4}, "mma=4: must be 3 integers"),
@@ -187,8 +191,9 @@ def test_a_design_as_a_dictionary_is_plain_and_complete():
         "clock_mhz": 800.0,
         "node_nm": 45,
         "dram": "none",
+        "board_watts": None,
         "smem_bytes": 65536,
-        "l2_bytes": 1048576,
+        "l2_bytes": 65536,
     }
     assert config.to_dict() == expected
     assert json.dumps(config.to_dict()) == json.dumps(expected), "1 is no 1.0"

@@ -31,7 +31,7 @@ def test_the_closed_form_is_the_plain_recurrence(steps, copy, latency, compute, 
 
 
 def test_millions_of_steps_cost_nothing():
-    longest = fast.run(2, MAX_SIDE, 2, DENSE, TILE, TINY).cycles
+    longest = fast.run([(2, MAX_SIDE, 2)], DENSE, TILE, TINY).cycles
     assert longest == 8 * (MAX_SIDE // 4) + 3 + 4 + 1 + 4 + 10
 
 
@@ -42,7 +42,7 @@ def test_the_largest_product_costs_nothing():
 
 
 class Loops(NamedTuple):
-    """What loops over waves and sets find: cycles, and busy, bytes and metadata of DRAM."""
+    """What loops over waves and sets find where nothing stays in L2: cycles, and busy, bytes and metadata of DRAM."""
 
     cycles: int
     dram_busy: int
@@ -53,18 +53,18 @@ class Loops(NamedTuple):
 def loops(m, k, n, pattern, tile, config, tile_time):
     (bm, bn), (kept, group) = tile, pattern
     rows, columns = ceil(m / bm), ceil(n / bn)
-    found = [config.launch, 0, 0, 0]
+    found = [config.launch, 0, Fraction(0), Fraction(0)]
     for start in range(0, rows * columns, config.n_core):
         tiles = [(t % rows, t // rows) for t in range(start, min(start + config.n_core, rows * columns))]
         high = {row: min(bm, m - row * bm) for row, _ in tiles}
         wide = {column: min(bn, n - column * bn) for _, column in tiles}
         stored = {row: height * ceil(k / group) * kept for row, height in high.items()}
-        metadata = sum(ceil(values * position_bits(pattern) / 8) for values in stored.values())
+        metadata = Fraction(sum(stored.values()) * position_bits(pattern), 8)
         operands = (sum(stored.values()) + k * sum(wide.values())) * config.elem_bytes
         size = operands + metadata + sum(high[r] * wide[c] for r, c in tiles) * config.out_bytes
-        needed = 0 if config.dram_bytes_per_cycle is None else ceil(Fraction(size) / config.dram_bytes_per_cycle)
+        needed = 0 if config.dram_bytes_per_cycle is None else ceil(size / config.dram_bytes_per_cycle)
         found = [a + b for a, b in zip(found, (max(tile_time, needed), needed, size, metadata), strict=True)]
-    return Loops(*found)
+    return Loops(*map(ceil, found))
 
 
 @st.composite
@@ -90,6 +90,7 @@ def designs(draw):
         elem_bytes=draw(st.sampled_from((1, 2))),
         out_bytes=draw(st.integers(1, 4)),
         patterns=((2, 4), (1, 8), (1, 2)),
+        l2_bytes=0,
     )
 
 
@@ -100,10 +101,10 @@ patterns = st.sampled_from((DENSE, (2, 4), (1, 8), (1, 2)))
 @given(sizes, sizes, sizes, patterns, designs())
 def test_waves_are_those_of_plain_loops(m, k, n, pattern, config):
     for tile in config.tiles:
-        timing = fast.run(m, k, n, pattern, tile, config)
+        timing = fast.run([(m, k, n)], pattern, tile, config)
         # one core, one tile, no DRAM: the tile's own time
         alone = replace(config, n_core=1, dram_bytes_per_cycle=None, launch=0)
-        tile_time = fast.run(1, k, 1, pattern, tile, alone).cycles
+        tile_time = fast.run([(1, k, 1)], pattern, tile, alone).cycles
         found = Loops(
             timing.cycles,
             timing.busy[NmPart.DRAM],
@@ -113,18 +114,19 @@ def test_waves_are_those_of_plain_loops(m, k, n, pattern, config):
         assert found == loops(m, k, n, pattern, tile, config, tile_time)
 
 
-@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 50), st.booleans(), st.booleans())
-def test_alike_waves_have_the_bytes_of_their_group(rows, columns, n_core, short_row, short_column):
-    config = replace(TINY, n_core=n_core)
-    product = fast.in_tiles(2 * rows - short_row, 9, 2 * columns - short_column, (2, 4), TILE, config)
-    waves = ceil(rows * columns / n_core)
-    each = sorted(fast.wave_bytes(wave, product, n_core) for wave in range(waves))
-    grouped = [
-        bytes_
-        for wave, many in fast.alike(rows, columns, n_core)
-        for bytes_ in [fast.wave_bytes(wave, product, n_core)] * many
-    ]
-    assert sorted(grouped) == each
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 50), st.booleans(), st.booleans(), st.integers(0, 2000))
+def test_alike_waves_move_the_bytes_of_their_group(rows, columns, n_core, short_row, short_column, l2_bytes):
+    config = replace(TINY, l2_bytes=l2_bytes)
+    product = fast.in_tiles((2 * rows - short_row, 9, 2 * columns - short_column), (2, 4), TILE, config)
+    for first in (0, min(n_core, rows * columns) // 2):
+        whole = (rows * columns - first) // n_core
+        each = sorted(fast.moved(product, first + w * n_core, first + (w + 1) * n_core) for w in range(whole))
+        grouped = [
+            bits
+            for start, many in fast.alike(rows, columns, first, whole, n_core)
+            for bits in [fast.moved(product, start, start + n_core)] * many
+        ]
+        assert sorted(grouped) == each
 
 
 @given(sizes, sizes, sizes, patterns, designs())
@@ -132,7 +134,7 @@ def test_more_work_is_not_faster_and_a_better_part_not_slower(m, k, n, pattern, 
     tile = config.tiles[-1]
 
     def takes(k=k, n=n, **changes):
-        return fast.run(m, k, n, pattern, tile, replace(config, **changes)).cycles
+        return fast.run([(m, k, n)], pattern, tile, replace(config, **changes)).cycles
 
     now = takes()
     assert takes(k=k + 9) >= now

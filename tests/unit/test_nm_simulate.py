@@ -21,19 +21,21 @@ from eie_sim.units.nm.config import TensorCoreConfig
 
 def test_the_tile_of_fewest_cycles_is_chosen_the_first_on_a_tie():
     config = replace(TINY, tiles=((2, 2), (4, 4), (2, 4)), n_core=4)
-    every = {tile: fast.run(16, 8, 16, DENSE, tile, config).cycles for tile in config.tiles}
+    every = {tile: fast.run([(16, 8, 16)], DENSE, tile, config).cycles for tile in config.tiles}
     timing, tile, pattern = fast.timed(16, 8, 16, 1, 1, config)
     assert (timing.cycles, tile, pattern) == (min(every.values()), min(every, key=every.get), DENSE)
     assert fast.timed(16, 8, 16, 1, 1, replace(config, tiles=((2, 2), (2, 2))))[1] == (2, 2)
     # square tiles mirrored, a square product: equal cycles
     mirrored = replace(TINY, tiles=((2, 4), (4, 2)))
-    assert fast.run(8, 8, 8, DENSE, (2, 4), mirrored).cycles == fast.run(8, 8, 8, DENSE, (4, 2), mirrored).cycles
+    assert (
+        fast.run([(8, 8, 8)], DENSE, (2, 4), mirrored).cycles == fast.run([(8, 8, 8)], DENSE, (4, 2), mirrored).cycles
+    )
     assert fast.timed(8, 8, 8, 1, 1, mirrored)[1] == (2, 4)
 
 
 def test_a_pattern_that_is_not_listed_runs_as_a_listed_one():
     assert fast.timed(8, 8, 8, 1, 4, TINY)[2] == (2, 4)
-    assert fast.timed(8, 8, 8, 1, 4, TINY)[0] == fast.run(8, 8, 8, (2, 4), TILE, TINY)
+    assert fast.timed(8, 8, 8, 1, 4, TINY)[0] == fast.run([(8, 8, 8)], (2, 4), TILE, TINY)
     assert fast.timed(9, 9, 8, 3, 4, TINY)[2] == DENSE
 
 
@@ -52,11 +54,29 @@ def test_simulate_gemm_says_what_it_found():
     assert result.stats["busy"]["tensor"] == timing.busy[NmPart.TENSOR]
     assert result.stats["classes"]["tensor"] + result.stats["classes"]["waiting"] == result.cycles
     named = {"tile": list(tile), "runs_as": "2:4", "n_keep": 2, "m_group": 4, "bound": "tensor"}
-    assert result.named == named
+    assert result.named == named | {"held_against": "34 products measured elsewhere"}
     assert result.bound == bound_of(timing.cycles, timing.busy)
     assert result.dense_macs == 2 * result.effectual_macs == 1024 * 4096 * 4096
     assert result.to_dict()["tile"] == [256, 128]
     assert "1024 x 4096 x 4096" in result.summary()
+
+
+@pytest.mark.parametrize("engine", ["fast", "reference"])
+def test_a_launch_of_several_products(engine):
+    """Two heads take the time of one on a chip with cores for both."""
+    config = replace(TINY, n_core=4, dram_bytes_per_cycle=100)
+    one = es.simulate_gemm(4, 8, 2, config, engine=engine)
+    two = es.simulate_gemms([(4, 8, 2)] * 2, config, engine=engine)
+    ragged = es.simulate_gemms(((4, 8, 2), (4, 8, 0), (2, 16, 1)), config, engine=engine)
+    assert one.cycles == two.cycles < ragged.cycles == es.simulate_gemm(2, 16, 1, config, engine=engine).cycles
+    for name in ("macs", "tiles", "dram_bytes", "l2_bytes"):
+        assert two.stats["events"][name] == 2 * one.stats["events"][name]
+    assert (two.dense_macs, two.effectual_macs, two.n_vector) == (2 * one.dense_macs, 2 * one.effectual_macs, 2)
+    assert (ragged.stats["events"]["tiles"], ragged.dense_macs, ragged.n_vector) == (3, 4 * 8 * 2 + 2 * 16, 2)
+    assert (one.inputs, ragged.inputs) == (
+        "none, 4 x 8 x 2 timed by shape",
+        "none, 4 x 8 x 2 and 2 more timed by shape",
+    )
 
 
 def test_kept_values_are_counted_of_the_pattern_asked_for():
@@ -93,6 +113,24 @@ def test_numpy_integers_are_integers():
             lambda: es.simulate_gemm(2**31, 2**31, 2**31, TINY),
             "m x k x n=2147483648 x 2147483648 x 2147483648: must be smaller, its counts exceed 9223372036854775807",
         ),
+        (
+            lambda: es.simulate_gemms([(2**31, 2**31, 2**31), (8, 8, 8)], TINY),
+            "m x k x n=2147483648 x 2147483648 x 2147483648 and 1 more: must be smaller, its counts exceed "
+            "9223372036854775807",
+        ),
+        (lambda: es.simulate_gemm(8, 8, 0, TINY), "n=0: must be an integer in 1..2147483648"),
+        (lambda: es.simulate_gemms([(8, 8, -1)], TINY), "n=-1: must be an integer in 0..2147483648"),
+        (
+            lambda: es.simulate_gemms([(8, 8, 8), (8, 10, 0)], TINY),
+            "k=10: must be a multiple of m_group=4; pad A and B with zeros to k=12",
+        ),
+        (
+            lambda: es.simulate_gemms([(8, 8, 8), (8, 8)], TINY),
+            "shapes=[(8, 8, 8), (8, 8)]: must be a list of (m, k, n)",
+        ),
+        (lambda: es.simulate_gemms(8, TINY), "shapes=8: must be a list of (m, k, n)"),
+        (lambda: es.simulate_gemms([], TINY), "shapes=[]: must be at least one product with columns"),
+        (lambda: es.simulate_gemms([(8, 8, 0)], TINY), "shapes=[(8, 8, 0)]: must be at least one product with columns"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(call, said):
@@ -200,3 +238,10 @@ def test_the_rtx3090_is_near_measured_times():
         )
         assert sparse == pytest.approx(float(row["sparse_ms"]), rel=0.046)
         assert dense == pytest.approx(float(row["dense_ms"]), rel=0.15)
+
+
+def test_a_vector_takes_what_dram_allows():
+    """4096 x 4096 weights of 2 bytes at 936 GB/s are 35.8 us; with tiles of 256 x 128 alone it took 387 us."""
+    result = es.simulate_gemm(4096, 4096, 1, TensorCoreConfig.preset("rtx3090"), n_keep=1, m_group=1)
+    assert result.time_us == pytest.approx(39.5, abs=0.1)
+    assert (result.named["tile"], result.bound) == ([64, 16], "dram")

@@ -4,9 +4,11 @@ from dataclasses import replace
 from fractions import Fraction
 
 import pytest
-from tiny_chip import DENSE, TINY, busy, counts, cycles
+from tiny_chip import DENSE, TILE, TINY, busy, counts, cycles
 
 import eie_sim as es
+from eie_sim.result import NmEvent
+from eie_sim.units.nm import fast, reference
 
 # One tile, by hand
 
@@ -102,12 +104,16 @@ def test_a_wave_takes_what_dram_needs_for_its_distinct_bytes():
     # 3 x 2 tiles, 4 to a wave: wave 0 has all 3 block rows, 2 block columns, 4 tiles: 6*4*2 + 4*4*2 + 4*8 bytes;
     # wave 1 has tiles 4 and 5: block rows 1 and 2, block column 1: 4*4*2 + 2*4*2 + 2*8
     first, second = 48 + 32 + 32, 32 + 16 + 16
-    assert cycles(6, 4, 4, n_core=4, dram_bytes_per_cycle=1) == first + second + 10
-    assert cycles(6, 4, 4, n_core=4, dram_bytes_per_cycle=4) == 28 + 20 + 10  # the second is bound by its tile
-    assert busy(6, 4, 4, n_core=4, dram_bytes_per_cycle=4)["dram"] == 28 + 16
-    assert busy(6, 4, 4, n_core=4, dram_bytes_per_cycle=100)["dram"] == 2 + 1  # rounded up for each wave
-    assert counts(6, 4, 4, DENSE, n_core=4)["dram_bytes"] == first + second
-    assert busy(6, 4, 4, n_core=4)["dram"] == 0
+    chip = {"n_core": 4, "l2_bytes": 0}
+    assert cycles(6, 4, 4, **chip, dram_bytes_per_cycle=1) == first + second + 10
+    assert cycles(6, 4, 4, **chip, dram_bytes_per_cycle=4) == 28 + 20 + 10  # the second is bound by its tile
+    assert busy(6, 4, 4, **chip, dram_bytes_per_cycle=4)["dram"] == 28 + 16
+    assert busy(6, 4, 4, **chip, dram_bytes_per_cycle=100)["dram"] == 2 + 1  # rounded up for each wave
+    assert counts(6, 4, 4, DENSE, **chip)["dram_bytes"] == first + second
+    assert busy(6, 4, 4, **chip)["dram"] == 0
+    # with all of A and B in L2, the second wave only stores
+    assert counts(6, 4, 4, DENSE, n_core=4)["dram_bytes"] == first + 16
+    assert busy(6, 4, 4, n_core=4, dram_bytes_per_cycle=4)["dram"] == 28 + 4
 
 
 def test_dram_bytes_are_clipped_and_stored_groups_are_whole():
@@ -115,8 +121,29 @@ def test_dram_bytes_are_clipped_and_stored_groups_are_whole():
     found = counts(3, 6, 1, (2, 4), n_core=2)
     assert found["dram_metadata_bytes"] == 2 + 1
     assert found["dram_bytes"] == 3 * 4 * 2 + 3 + 12 + 3 * 2
-    # apart, each wave needs B again
-    assert counts(3, 6, 1, (2, 4), n_core=1)["dram_bytes"] == 3 * 4 * 2 + 3 + 2 * 12 + 3 * 2
+    # apart, each wave needs B again, unless it stays: after the second block row, of 9 bytes, if both fit
+    for l2_bytes, of_b in ((0, 2 * 12), (20, 2 * 12), (21, 12)):
+        found = counts(3, 6, 1, (2, 4), n_core=1, l2_bytes=l2_bytes)
+        assert found["dram_bytes"] == 3 * 4 * 2 + 3 + of_b + 3 * 2
+
+
+@pytest.mark.parametrize("engine", [fast, reference])
+def test_products_of_one_launch(engine):
+    """Three tiles of four steps, none, and two of one step, on four cores: two waves, the first as long as four steps.
+
+    A tile of TINY has 8 cycles a copy, then 3 + 4 + 1 + 4. In the first wave DRAM moves 6 x 16 weights and 16 x 2
+    activations, 2 x 4 and 4 x 2, of 2 bytes, and 8 x 2 outputs; in the second, where core 0 has the last tile, 2 x 4
+    and 2 x 2 outputs: the activations are held.
+    """
+    config = replace(TINY, n_core=4, dram_bytes_per_cycle=8)
+    timing = engine.run([(6, 16, 2), (9, 9, 0), (4, 4, 2)], DENSE, TILE, config)
+    first, second = 2 * (6 * 16 + 16 * 2 + 2 * 4 + 4 * 2 + 8 * 2), 2 * (2 * 4 + 2 * 2)
+    assert timing.cycles == 10 + max(4 * 8 + 12, first // 8) + 8 + 12
+    counts = dict(zip(NmEvent, timing.counts, strict=True))
+    assert counts[NmEvent.DRAM_BYTES] == first + second
+    assert (counts[NmEvent.TILES], counts[NmEvent.WAVES], counts[NmEvent.IDLE_CORES]) == (5, 2, 3)
+    assert counts[NmEvent.MACS] == (3 * 4 + 2) * 16
+    assert timing.busy == (5 * 4, 5 * 4, 5 * 8, 2 * 4, -(-first // 8) + -(-second // 8))
 
 
 def test_counts_of_full_tiles():

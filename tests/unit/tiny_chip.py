@@ -30,14 +30,14 @@ TINY = TensorCoreConfig(
 
 
 def cycles(m, k, n, pattern=DENSE, tile=TILE, **changes):
-    return fast.run(m, k, n, pattern, tile, replace(TINY, **changes)).cycles
+    return fast.run([(m, k, n)], pattern, tile, replace(TINY, **changes)).cycles
 
 
 def counts(m, k, n, pattern, **changes):
-    found = fast.run(m, k, n, pattern, TILE, replace(TINY, **changes)).counts
+    found = fast.run([(m, k, n)], pattern, TILE, replace(TINY, **changes)).counts
     return {event.name.lower(): found[event] for event in NmEvent}
 
 
 def busy(m, k, n, pattern=DENSE, **changes):
-    found = fast.run(m, k, n, pattern, TILE, replace(TINY, **changes)).busy
+    found = fast.run([(m, k, n)], pattern, TILE, replace(TINY, **changes)).busy
     return {part.name.lower(): found[part] for part in NmPart}

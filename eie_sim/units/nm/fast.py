@@ -14,28 +14,38 @@ there whatever r is:
 
 That is linear in r, so the longest path has either r = 0 or all the returns there is room for (`last_step_end`).
 
-Waves. Bytes of a wave depend on where it starts within a block column, and on clipped tiles. Waves that must have the
-same bytes are counted, and one of them is worked out (`alike`).
+What stays in L2. Held are the objects touched last that fit: one is found again just where it and all that were touched
+since, those that never fit left out, are no more than l2_bytes. Between a block row's tiles of two block columns every
+other block row is touched once, the block column it left, and the one it comes to, but by block row 0, which comes
+first. Between a block column's tiles lies one block row. So a tile's place says what it reads (`_Product.reads_row`,
+`reads_column`), a wave reads what any of its tiles does, and products share no objects.
+
+Waves. What a wave reads depends on where it starts within a block column, and on whether it has tiles of the first one,
+all of whose block rows are new, or of the last, which may be clipped. Waves that must read the same are counted, and
+one of them is worked out (`alike`).
 
 Readings of the page, each in one place: an instruction is whole where a tile is smaller (`_step`); what warps read is
-an exact sum, rounded up in the time, and once for the whole product in the count (`_step`, `_counts`); stored rows are
-whole groups, and metadata of a block row is whole bytes (`_block_row`); DRAM is busy for the sum of the waves' times,
-each rounded up, and its bytes are counted even where it has no limit (`_dram`).
+an exact sum, rounded up in the time, and once for all products in the count (`_step`, `_counts`), and so is what DRAM
+moves (`run`); stored rows are whole groups (`in_tiles`); DRAM is busy for the sum of the waves' times, each rounded
+up, and its bytes are counted even where it has no limit (`run`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
-from math import gcd
+from itertools import groupby, pairwise
 from typing import NamedTuple
 
 from eie_sim.result import NmTiming
 from eie_sim.units.nm.config import Pattern, Rate, TensorCoreConfig, position_bits
 
 Tile = tuple[int, int]
-Run = Callable[[int, int, int, Pattern, Tile, TensorCoreConfig], NmTiming]
-"""An engine: rows, inputs, columns, the pattern it runs as, the tile, the design."""
+Shape = tuple[int, int, int]
+"""Rows of A, inputs, columns of B."""
+
+Run = Callable[[Sequence[Shape], Pattern, Tile, TensorCoreConfig], NmTiming]
+"""An engine: products of one launch, the pattern they run as, the tile, the design."""
 
 
 class _Step(NamedTuple):
@@ -51,18 +61,14 @@ class _Step(NamedTuple):
     smem_metadata_bits: int
 
 
-class _Bytes(NamedTuple):
-    """Bytes, and the metadata among them."""
-
-    total: int
-    metadata: int
-
-
 class _Product(NamedTuple):
-    """A product in tiles: tile t has block row t mod rows and block column t div rows.
+    """A product in tiles: tile t has block row t mod rows and block column t div rows. Sizes are bits, and exact.
 
-    block_row, last_block_row : what the full block rows of A and the last, clipped one take
-    column_bytes : of one column of B
+    row, row_metadata : of one stored row of A, and the metadata within it
+    column : of one column of B
+    output : of one output
+    l2 : of all that stays
+    steps : of a tile
     """
 
     m: int
@@ -71,10 +77,45 @@ class _Product(NamedTuple):
     bn: int
     rows: int
     columns: int
-    block_row: _Bytes
-    last_block_row: _Bytes
-    column_bytes: int
-    out_bytes: int
+    row: int
+    row_metadata: int
+    column: int
+    output: int
+    l2: int
+    steps: int
+
+    @property
+    def tiles(self) -> int:
+        return self.rows * self.columns
+
+    def height(self, row: int) -> int:
+        """Rows of A in a block row."""
+        return min(self.bm, self.m - row * self.bm)
+
+    def width(self, column: int) -> int:
+        """Columns of B in a block column."""
+        return min(self.bn, self.n - column * self.bn)
+
+    def held(self, size: int) -> int:
+        """What an object of a size takes of L2: nothing where it never fits."""
+        return size if size <= self.l2 else 0
+
+    def reads_row(self, row: int, column: int) -> bool:
+        """Whether a tile reads its block row, not having it from the block column before."""
+        own, last = self.height(row) * self.row, self.rows - 1
+        if column == 0 or own > self.l2:
+            return True
+        held = last * self.held(self.bm * self.row) + self.held(self.height(last) * self.row)
+        held += self.held(self.width(column - 1) * self.column)
+        return held + (row > 0) * self.held(self.width(column) * self.column) > self.l2
+
+    def reads_column(self, row: int, column: int) -> bool:
+        """Whether a tile reads its block column, not having it from the block row above."""
+        return row == 0 or self.width(column) * self.column + self.held(self.height(row) * self.row) > self.l2
+
+
+Part = tuple[_Product, int, int]
+"""Tiles start..stop-1 of a product, in one wave."""
 
 
 def timed(
@@ -82,54 +123,101 @@ def timed(
 ) -> tuple[NmTiming, Tile, Pattern]:
     """Timing of A [m, k], of pattern n_keep:m_group, times B [k, n]; the tile chosen; the pattern it runs as."""
     pattern = config.runs_as(n_keep, m_group)
-    timing, tile = fewest_cycles(run, m, k, n, pattern, config)
+    timing, tile = fewest_cycles(run, [(m, k, n)], pattern, config)
     return timing, tile, pattern
 
 
 def fewest_cycles(
-    engine: Run, m: int, k: int, n: int, pattern: Pattern, config: TensorCoreConfig
+    engine: Run, shapes: Sequence[Shape], pattern: Pattern, config: TensorCoreConfig
 ) -> tuple[NmTiming, Tile]:
-    """Timing and tile of the fewest cycles among the design's tiles, the first on a tie."""
-    every = [(engine(m, k, n, pattern, tile, config), tile) for tile in config.tiles]
+    """Timing and tile of the fewest cycles among the tiles to be taken, the first on a tie.
+
+    Taken are groups of tiles of equal area, largest first, until one holds a tile that fills the chip; in the largest
+    of the products, it is more than half full. Libraries keep to large tiles where these fill.
+    """
+
+    def area(tile: Tile) -> int:
+        return tile[0] * tile[1]
+
+    def fills(tile: Tile) -> bool:
+        bm, bn = tile
+        n_tile = sum(_up(m, bm) * _up(n, bn) for m, _, n in shapes)
+        return n_tile >= config.n_core and max(2 * n for *_, n in shapes) > bn and max(2 * m for m, *_ in shapes) > bm
+
+    taken: set[Tile] = set()
+    for _, group in groupby(sorted(config.tiles, key=area, reverse=True), area):
+        alike = list(group)
+        taken.update(alike)
+        if any(fills(tile) for tile in alike):
+            break
+    every = [(engine(shapes, pattern, tile, config), tile) for tile in config.tiles if tile in taken]
     return min(every, key=lambda each: each[0].cycles)
 
 
-def run(m: int, k: int, n: int, pattern: Pattern, tile: Tile, config: TensorCoreConfig) -> NmTiming:
-    """Time A [m, k] times B [k, n] in tiles of (bm, bn); `pattern` is the one A runs as, (1, 1) for dense.
+def run(shapes: Sequence[Shape], pattern: Pattern, tile: Tile, config: TensorCoreConfig) -> NmTiming:
+    """Time products A [m, k] times B [k, n] of one launch in tiles of (bm, bn).
 
-    Source: the timing section of the unit's page. Sizes are 1 or more; nothing is checked here.
+    shapes : (m, k, n) of each; m and k 1 or more; without columns there are no tiles; at least one has columns
+    pattern : the one that every A runs as, (1, 1) for dense
+
+    Source: the timing section of the unit's page. Nothing is checked here.
     """
     bm, bn = tile
-    product = in_tiles(m, k, n, pattern, tile, config)
-    tiles = product.rows * product.columns
-    waves = _up(tiles, config.n_core)
-    steps = _up(k, config.bk)
     step = _step(pattern, tile, config)
     store = _cycles(bm * bn * config.out_bytes, config.store_bytes_per_cycle)
-    end = last_step_end(steps, step.copy, config.l2_latency, max(step.reads, step.issue), config.stages)
-    cycles, dram_busy, dram = _dram(product, config, end + config.mma_latency + store)
-    of_steps = waves * steps
+    products = [in_tiles(shape, pattern, tile, config) for shape in shapes if shape[2]]
+    tiles = sum(each.tiles for each in products)
+    compute = max(step.reads, step.issue)
+    ends = {
+        each.steps: last_step_end(each.steps, step.copy, config.l2_latency, compute, config.stages) for each in products
+    }
+    rate = config.dram_bytes_per_cycle
+    cycles = config.launch
+    waves = steps = dram_busy = dram_bits = metadata_bits = 0
+    for parts, many in _waves(products, config.n_core):
+        bits = [moved(*part) for part in parts]
+        total = sum(all_bits for all_bits, _ in bits)
+        needed = 0 if rate is None else _cycles(total, rate, per=8)
+        slowest = max(ends[product.steps] for product, _, _ in parts) + config.mma_latency + store
+        cycles += many * max(needed, slowest)
+        waves += many
+        steps += many * parts[0][0].steps  # of core 0
+        dram_busy += many * needed
+        dram_bits += many * total
+        metadata_bits += many * sum(metadata for _, metadata in bits)
     return NmTiming(
-        cycles=cycles + config.launch,
+        cycles=cycles,
         counts=(
-            *_counts(step, tiles * steps, sparse=pattern[0] < pattern[1]),
-            dram.total,
-            dram.metadata,
+            *_counts(step, sum(each.tiles * each.steps for each in products), sparse=pattern[0] < pattern[1]),
+            _up(dram_bits, 8),
+            _up(metadata_bits, 8),
             tiles * bm * bn * config.out_bytes,
             tiles,
             waves,
             waves * config.n_core - tiles,
         ),
-        busy=(step.issue * of_steps, step.reads * of_steps, step.copy * of_steps, store * waves, dram_busy),
+        busy=(step.issue * steps, step.reads * steps, step.copy * steps, store * waves, dram_busy),
     )
 
 
-def in_tiles(m: int, k: int, n: int, pattern: Pattern, tile: Tile, config: TensorCoreConfig) -> _Product:
-    """The product of A [m, k] and B [k, n], with the bytes of its parts."""
-    bm, bn = tile
-    rows, size = _up(m, bm), config.elem_bytes
-    full, clipped = (_block_row(height, k, pattern, size) for height in (bm, m - (rows - 1) * bm))
-    return _Product(m, n, bm, bn, rows, _up(n, bn), full, clipped, k * size, config.out_bytes)
+def in_tiles(shape: Shape, pattern: Pattern, tile: Tile, config: TensorCoreConfig) -> _Product:
+    """The product of A [m, k] and B [k, n] in tiles; rows of A are stored in whole groups."""
+    (m, k, n), (bm, bn), (kept, group) = shape, tile, pattern
+    values = _up(k, group) * kept
+    return _Product(
+        m=m,
+        n=n,
+        bm=bm,
+        bn=bn,
+        rows=_up(m, bm),
+        columns=_up(n, bn),
+        row=values * (8 * config.elem_bytes + position_bits(pattern)),
+        row_metadata=values * position_bits(pattern),
+        column=8 * k * config.elem_bytes,
+        output=8 * config.out_bytes,
+        l2=8 * config.l2_bytes,
+        steps=_up(k, config.bk),
+    )
 
 
 def last_step_end(steps: int, copy: int, latency: int, compute: int, stages: int) -> int:
@@ -140,65 +228,94 @@ def last_step_end(steps: int, copy: int, latency: int, compute: int, stages: int
     return max((returns + 1) * through + (steps - 1 - returns * stages) * slower for returns in (0, most))
 
 
-def alike(rows: int, columns: int, n_core: int) -> Iterator[tuple[int, int]]:
-    """Groups of waves with the same bytes: (one of them, how many); each wave is in one group.
+def _waves(products: Sequence[_Product], n_core: int) -> Iterator[tuple[list[Part], int]]:
+    """Waves over all products, those that move the same together: (the parts of one of them, how many)."""
+    parts: list[Part] = []
+    free = n_core
+    for product in products:
+        first = min(free, product.tiles) if parts else 0  # join the wave under way
+        if first:
+            parts.append((product, 0, first))
+            free -= first
+            if not free:
+                yield parts, 1
+                parts, free = [], n_core
+        whole = (product.tiles - first) // n_core
+        for start, many in alike(product.rows, product.columns, first, whole, n_core):
+            yield [(product, start, start + n_core)], many
+        rest = first + whole * n_core
+        if rest < product.tiles:
+            parts.append((product, rest, product.tiles))
+            free -= product.tiles - rest
+    if parts:
+        yield parts, 1
+
+
+def alike(rows: int, columns: int, first: int, whole: int, n_core: int) -> Iterator[tuple[int, int]]:
+    """Groups of the `whole` full waves from tile `first` on that move the same: (first tile of one, how many).
 
     rows, columns : blocks of the product
 
-    Wave `edge` is the first with tiles of the last block column, whose width may be clipped. It and the last wave,
-    which may be partial, stand alone. Waves between them have n_core tiles of that column, never of the last block row.
+    Wave `head` is the last to start in the first block column, `tail` the first with tiles of the last. These, the
+    first and the last wave stand alone. Between the first and `head`, and between `tail` and the last, are n_core tiles
+    of one block column, never of block row 0 or the last. Between `head` and `tail` block columns are all alike.
     """
-    last = _up(rows * columns, n_core) - 1
-    edge = rows * (columns - 1) // n_core
-    yield from _before(edge, rows, n_core)
-    yield edge, 1
-    if last > edge:
-        yield last, 1
-    if last > edge + 1:
-        yield edge + 1, last - edge - 1
+    if not whole:
+        return
+    last = whole - 1
+    head = min(max((rows - 1 - first) // n_core, 0), last)
+    tail = min(max((rows * (columns - 1) - first) // n_core, head), last)
+    groups = [(wave, 1) for wave in {0, head, tail, last}]
+    groups += [(1, head - 1), (tail + 1, last - tail - 1)]
+    yield from ((first + wave * n_core, many) for wave, many in groups if many > 0)
+    if tail - head > 1:
+        yield from _between(rows, first + (head + 1) * n_core, tail - head - 1, n_core)
 
 
-def _before(edge: int, rows: int, n_core: int) -> Iterator[tuple[int, int]]:
-    """The same for waves 0..edge-1, of n_core tiles and of block columns of full width.
+def _between(rows: int, start: int, waves: int, n_core: int) -> Iterator[tuple[int, int]]:
+    """The same for so many waves from tile `start` on, with no tiles of the first or last block column.
 
-    Wave w starts in block row s = w * rest mod rows, where rest = n_core mod rows. Beyond the whole columns that every
-    wave holds, it ends before the end of a block column, at it, or behind it: s + rest against rows. It reaches the end
-    where (w + 1) rest div rows is one more than w rest div rows, which adds up to edge * rest div rows waves; it ends
-    there where rows divides (w + 1) rest, once a period.
+    They start at block row s = start + w * n_core mod rows. Beyond the whole columns that every wave holds, it ends
+    before the end of a block column, at it, or behind it; and it starts with block row 0, with the last, or between.
     """
-    rest = n_core % rows
-    if rest == 0:
-        groups = [(0, edge)]
-    else:
-        period = rows // gcd(rest, rows)
-        at_end = edge // period
-        behind = edge * rest // rows - at_end
-        groups = [(0, edge - at_end - behind), (period - 1, at_end), ((rows - 1) // rest, behind)]
-    yield from (group for group in groups if group[1])
+    at_end = rows - n_core % rows
+    places = sorted({0, 1, at_end, at_end + 1, rows - 1, rows})
+    for place, end in pairwise(place for place in places if place <= rows):
+        # floor((x - place) / rows) - floor((x - end) / rows) is 1 where place <= x mod rows < end, else 0
+        many = floor_sum(waves, n_core, start - place, rows) - floor_sum(waves, n_core, start - end, rows)
+        if many:
+            yield rows + place, many
 
 
-def wave_bytes(wave: int, product: _Product, n_core: int) -> _Bytes:
-    """Distinct bytes of one wave, clipped to the real product: block rows of A, block columns of B, tiles of D."""
+def floor_sum(count: int, step: int, offset: int, size: int) -> int:
+    """Sum of floor((step * i + offset) / size) for i in 0..count-1, as Euclid finds a divisor."""
+    total = 0
+    while count > 0:
+        total += count * (count - 1) // 2 * (step // size) + count * (offset // size)
+        step, offset = step % size, offset % size
+        count, offset = divmod(
+            step * count + offset, size
+        )  # lattice points below the line, counted along the other axis
+        step, size = size, step
+    return total
+
+
+def moved(product: _Product, start: int, stop: int) -> tuple[int, int]:
+    """Bits that DRAM moves for tiles start..stop-1 of a wave, clipped to the real product, and the metadata in them."""
     rows = product.rows
-    start = wave * n_core
-    stop = min(start + n_core, rows * product.columns)
-    distinct = min(stop - start, rows)
-    short = start % rows + stop - start >= rows  # holds a tile of the last block row, which may be clipped
-    full, clipped = product.block_row, product.last_block_row
-    weights = (distinct - short) * full.total + short * clipped.total
-    metadata = (distinct - short) * full.metadata + short * clipped.metadata
-    left, right = start // rows * product.bn, min(((stop - 1) // rows + 1) * product.bn, product.n)
-    activations = (right - left) * product.column_bytes
-    outputs = (_area(stop, product) - _area(start, product)) * product.out_bytes
-    return _Bytes(weights + activations + outputs, metadata)
-
-
-def _block_row(height: int, k: int, pattern: Pattern, elem_bytes: int) -> _Bytes:
-    """Stored values and metadata of `height` rows of A: whole groups, and whole bytes of metadata."""
-    kept, group = pattern
-    values = height * _up(k, group) * kept
-    metadata = _up(values * position_bits(pattern), 8)
-    return _Bytes(values * elem_bytes + metadata, metadata)
+    read = 0  # rows of A
+    for row, end in pairwise(sorted({0, 1 % rows, start % rows, stop % rows, rows - 1, rows})):
+        first, last = -((row - start) // rows), (stop - 1 - row) // rows  # block columns it is touched in
+        if first <= last and any(product.reads_row(row, at) for at in {first, min(first + 1, last), last}):
+            read += min(end * product.bm, product.m) - row * product.bm
+    (left, row), (right, _) = divmod(start, rows), divmod(stop - 1, rows)
+    bottom = min(rows - 1, row + stop - 1 - start)
+    if not (product.reads_column(row, left) or product.reads_column(bottom, left)):
+        left += 1
+    columns = min((right + 1) * product.bn, product.n) - min(left * product.bn, product.n)
+    outputs = _area(stop, product) - _area(start, product)
+    metadata = read * product.row_metadata
+    return read * product.row + columns * product.column + outputs * product.output, metadata
 
 
 def _area(tile: int, product: _Product) -> int:
@@ -206,20 +323,6 @@ def _area(tile: int, product: _Product) -> int:
     column, row = divmod(tile, product.rows)
     left = min(column * product.bn, product.n)
     return left * product.m + min(product.bn, product.n - left) * row * product.bm
-
-
-def _dram(product: _Product, config: TensorCoreConfig, tile_time: int) -> tuple[int, int, _Bytes]:
-    """Cycles of all waves, cycles that DRAM is busy in them, and its bytes; without a limit it is never busy."""
-    cycles = busy = total = metadata = 0
-    rate = config.dram_bytes_per_cycle
-    for wave, many in alike(product.rows, product.columns, config.n_core):
-        wave_total, wave_metadata = wave_bytes(wave, product, config.n_core)
-        needed = 0 if rate is None else _cycles(wave_total, rate)
-        cycles += many * max(tile_time, needed)
-        busy += many * needed
-        total += many * wave_total
-        metadata += many * wave_metadata
-    return cycles, busy, _Bytes(total, metadata)
 
 
 def _step(pattern: Pattern, tile: Tile, config: TensorCoreConfig) -> _Step:

@@ -2,43 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from eie_sim.errors import hold
 from eie_sim.result import NmEvent, NmPart, NmTiming
 from eie_sim.units.nm.config import Pattern, TensorCoreConfig, position_bits
 
+Shapes = Sequence[tuple[int, int, int]]
+"""Rows of A, inputs and columns of B of each product."""
 
-def check(
-    m: int, k: int, n: int, pattern: Pattern, tile: tuple[int, int], config: TensorCoreConfig, timing: NmTiming
-) -> None:
-    """Raise InvariantError where counts of A [m, k] times B [k, n] contradict each other, the design or the shape."""
+
+def check(shapes: Shapes, pattern: Pattern, tile: tuple[int, int], config: TensorCoreConfig, timing: NmTiming) -> None:
+    """Raise InvariantError where counts of products A [m, k] times B [k, n] contradict each other or what is given."""
     counts = {event: timing.counts[event] for event in NmEvent}
     for event, count in counts.items():
         hold(count >= 0, event.name.lower(), count, "must not be negative")
-    _tiles_cover(m, n, tile, config, counts)
-    _bytes_are_accesses(m, k, n, pattern, tile, config, counts)
+    _tiles_cover(shapes, tile, config, counts)
+    _bytes_are_accesses(shapes, pattern, tile, config, counts)
     _cycles_are_enough(config, timing, counts[NmEvent.MACS])
 
 
-def _tiles_cover(m: int, n: int, tile: tuple[int, int], config: TensorCoreConfig, counts: dict[NmEvent, int]) -> None:
-    (bm, bn), tiles, waves = tile, counts[NmEvent.TILES], counts[NmEvent.WAVES]
-    hold(tiles == -(-m // bm) * -(-n // bn), "tiles", tiles, f"must cover {m} x {n} in {bm} x {bn}")
+def _tiles_of(m: int, n: int, tile: tuple[int, int]) -> int:
+    return -(-m // tile[0]) * -(-n // tile[1])
+
+
+def _tiles_cover(shapes: Shapes, tile: tuple[int, int], config: TensorCoreConfig, counts: dict[NmEvent, int]) -> None:
+    tiles, waves = counts[NmEvent.TILES], counts[NmEvent.WAVES]
+    said = " and ".join(f"{m} x {n}" for m, _, n in shapes)
+    hold(
+        tiles == sum(_tiles_of(m, n, tile) for m, _, n in shapes),
+        "tiles",
+        tiles,
+        f"must cover {said} in {tile[0]} x {tile[1]}",
+    )
     idle = counts[NmEvent.IDLE_CORES]
     hold(0 <= idle < config.n_core, "idle_cores", idle, f"must be fewer than the {config.n_core} cores")
     hold(tiles + idle == waves * config.n_core, "waves", waves, f"must hold {tiles} tiles on {config.n_core} cores")
 
 
 def _bytes_are_accesses(
-    m: int,
-    k: int,
-    n: int,
+    shapes: Shapes,
     pattern: Pattern,
     tile: tuple[int, int],
     config: TensorCoreConfig,
     counts: dict[NmEvent, int],
 ) -> None:
-    """MACs and bytes are those of full tiles times their number, and at least all of A, B and the outputs of DRAM's."""
+    """MACs and bytes are those of full tiles times their number; DRAM's at least all of A, B and the outputs."""
     (bm, bn), (kept, group), tiles = tile, pattern, counts[NmEvent.TILES]
-    steps = tiles * -(-k // config.bk)
+    steps = sum(_tiles_of(m, n, tile) * -(-k // config.bk) for m, k, n in shapes)
     of_step = config.bk // group * kept
     macs = steps * bm * bn * of_step
     _equal(counts, NmEvent.MACS, macs, f", those of {tiles} full tiles")
@@ -54,7 +65,9 @@ def _bytes_are_accesses(
         _equal(counts, NmEvent[f"{level}_BYTES"], values * config.elem_bytes + metadata)
     metadata, moved = counts[NmEvent.DRAM_METADATA_BYTES], counts[NmEvent.DRAM_BYTES]
     hold(metadata <= moved, "dram_metadata_bytes", metadata, "must be within dram_bytes")
-    least = m * -(-k // group) * kept * config.elem_bytes + k * n * config.elem_bytes + m * n * config.out_bytes
+    least = sum(
+        (m * -(-k // group) * kept + k * n) * config.elem_bytes + m * n * config.out_bytes for m, k, n in shapes if n
+    )
     hold(moved >= least, "dram_bytes", moved, f"must be at least {least}")
 
 

@@ -5,10 +5,12 @@ activations of a step through the core's L2 port into a free step buffer; `l2_la
 data can be used, while the port has gone on. The step in the buffer is computed: operands are read from shared memory
 for the warps while instructions are issued to the tensor cores, and the buffer is free from the cycle in which both are
 done. After the last step the sums take `mma_latency` to be complete, and are stored. A scheduler hands the tiles to the
-cores in waves, and DRAM moves what is distinct in a wave meanwhile; the next wave starts when both are through.
+cores in waves, product after product, and DRAM moves meanwhile what the wave needs and L2 does not hold; the next wave
+starts when both are through.
 
-What a core's parts do costs the same in every tile, so the cores of a wave run in lockstep: core 0, which has a tile in
-each wave, is simulated in full, and what it does is counted once for every core that has a tile in that wave.
+What a core's parts do costs the same in every tile of a product, so the cores of a wave that have tiles of the same
+product run in lockstep: one of them is simulated in full, and what it does is counted for all. Core 0 has the first
+tile of each wave.
 
 A time is where the clock stands when something happens, in whole cycles. Only a port turns an amount into cycles:
 amount over rate, both exact rationals, rounded up once.
@@ -19,15 +21,17 @@ What the page leaves to the reader, with (a, b) the pattern kept, f = a/b, (bm, 
 * A step is read by ceil(bm/wm) * ceil(bn/wn) warps, with wm and wn capped to the tile.
 * A row has (bk/b) * a positions in a step. Metadata of the copied bm rows are whole bytes, of the wm rows that a warp
   reads they need not be; only the bytes read in the whole product are rounded up.
-* DRAM holds whole groups of the real K, ceil(K/b) * a values a row, and the metadata of a block row in whole bytes. It
-  counts bytes where it has no limit too, and is then never busy.
+* DRAM holds whole groups of the real K, ceil(K/b) * a values a row. Metadata of a block row need not be whole bytes;
+  only the bytes of all waves are rounded up. It counts bytes where it has no limit too, and is then never busy.
+* A block row or column that L2 cannot hold, or that left it within a wave, is read once in that wave all the same.
 * A pattern that keeps all has no metadata and selects no operands.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Hashable, Iterator, Sequence
 from fractions import Fraction
+from itertools import groupby, islice
 from math import ceil
 from typing import Any, NamedTuple
 
@@ -85,6 +89,14 @@ class Product(NamedTuple):
         return min(self.bn, self.n - block_column * self.bn)
 
 
+class Tile(NamedTuple):
+    """An output tile: which product it is of, counted from 0, and its block row and block column."""
+
+    at: int
+    product: Product
+    place: tuple[int, int]
+
+
 class Load(NamedTuple):
     """Something to move: bytes in all, and the metadata within them."""
 
@@ -99,12 +111,14 @@ class StepWork(NamedTuple):
     operands : read from shared memory by all warps
     tensor_cycles : cycles of one tensor core that the instructions hold
     macs : multiplications by kept values of the full tile
+    selects : rows of B that they select by a position
     """
 
     copy: Load
     operands: Load
     tensor_cycles: int
     macs: int
+    selects: int
 
     @classmethod
     def of(cls, product: Product, config: TensorCoreConfig) -> StepWork:
@@ -113,11 +127,13 @@ class StepWork(NamedTuple):
         kept = product.kept(bk)
         mm, mn, mk = config.mma
         instructions = ceil(Fraction(bm, mm)) * ceil(Fraction(bn, mn)) * ceil(Fraction(kept, mk))
+        macs = bm * bn * kept
         return cls(
             copy=tile_copy(product, config),
             operands=warp_reads(product, config),
             tensor_cycles=instructions * ceil(Fraction(mm * mn * mk, config.macs_per_cycle)),
-            macs=bm * bn * kept,
+            macs=macs,
+            selects=macs if position_bits(product.pattern) > 0 else 0,
         )
 
 
@@ -177,33 +193,32 @@ class Tally:
 class Core:
     """One core: step buffers, L2 port, shared memory, tensor cores and stores, working on one tile."""
 
-    def __init__(self, env: simpy.Environment, product: Product, config: TensorCoreConfig, tally: Tally) -> None:
+    def __init__(self, env: simpy.Environment, config: TensorCoreConfig, tally: Tally) -> None:
         self.env = env
+        self.config = config
         self.tally = tally
         self.buffers = Channel(env, depth=config.stages, latency_cycles=config.l2_latency, credit_cycles=0)
         self.l2 = Port(env, config.l2_bytes_per_cycle)
         self.smem = Port(env, config.smem_bytes_per_cycle)
         self.tensor = Port(env, config.tc_per_core)
         self.stores = Port(env, config.store_bytes_per_cycle)
-        self.step = StepWork.of(product, config)
-        self.steps = range(product.steps(config.bk))
-        self.mma_latency = config.mma_latency
-        self.output_bytes = product.bm * product.bn * config.out_bytes
-        self.sparse = position_bits(product.pattern) > 0
-        self.in_lockstep: int  # with core 0 in this wave, itself included
+        self.step: StepWork
+        self.in_lockstep: int  # with this core in this wave, itself included
 
-    def run_tile(self, in_lockstep: int) -> Process:
-        """Compute and store a tile, as do all `in_lockstep` cores that have one."""
+    def run_tile(self, product: Product, in_lockstep: int) -> Process:
+        """Compute and store a tile, as do all `in_lockstep` cores that have one of the product in this wave."""
+        self.step = StepWork.of(product, self.config)
         self.in_lockstep = in_lockstep
-        self.env.process(self.copy_steps())
-        for step in self.steps:
+        steps = range(product.steps(self.config.bk))
+        self.env.process(self.copy_steps(steps))
+        for step in steps:
             yield from self.compute_step(step)
-        yield self.env.timeout(self.mma_latency)
-        yield from self.store()
+        yield self.env.timeout(self.config.mma_latency)
+        yield from self.store(product.bm * product.bn * self.config.out_bytes)
 
-    def copy_steps(self) -> Process:
+    def copy_steps(self, steps: range) -> Process:
         """The copier: wait for a free buffer, fill it; one copy after the other on the port."""
-        for step in self.steps:
+        for step in steps:
             yield from self.buffers.reserve()
             yield from self.l2.work(self.step.copy.total_bytes)
             self.count(NmEvent.L2_BYTES, self.step.copy.total_bytes)
@@ -227,69 +242,97 @@ class Core:
         """The tensor cores share the instructions; in a sparse one each MAC selects its row of B."""
         yield from self.tensor.work(self.step.tensor_cycles)
         self.count(NmEvent.MACS, self.step.macs)
-        if self.sparse:
-            self.count(NmEvent.OPERAND_SELECTS, self.step.macs)
+        self.count(NmEvent.OPERAND_SELECTS, self.step.selects)
 
-    def store(self) -> Process:
+    def store(self, output_bytes: int) -> Process:
         """Write the output tile back."""
-        yield from self.stores.work(self.output_bytes)
-        self.count(NmEvent.STORE_BYTES, self.output_bytes)
+        yield from self.stores.work(output_bytes)
+        self.count(NmEvent.STORE_BYTES, output_bytes)
 
     def count(self, event: NmEvent, amount: int | Fraction) -> None:
         """What this core does, all in lockstep with it do."""
         self.tally.add(event, amount * self.in_lockstep)
 
 
-class Dram:
-    """The chip's memory: in a wave it moves each block row of A and block column of B once, and each output."""
+class L2:
+    """What stays in the chip's L2: objects by name with their bytes, the least recently touched first."""
 
-    def __init__(self, env: simpy.Environment, product: Product, config: TensorCoreConfig, tally: Tally) -> None:
-        self.product = product
+    def __init__(self, size_bytes: int) -> None:
+        self.free_bytes: int | Fraction = size_bytes
+        self.size_bytes = size_bytes
+        self.held: dict[Hashable, int | Fraction] = {}
+
+    def touch(self, name: Hashable, size: int | Fraction) -> bool:
+        """Use an object, and hold it if it can be; whether it was held already."""
+        found = name in self.held
+        if found:
+            self.free_bytes += self.held.pop(name)
+        if size <= self.size_bytes:
+            self.held[name] = size
+            self.free_bytes -= size
+        while self.free_bytes < 0:
+            self.free_bytes += self.held.pop(next(iter(self.held)))
+        return found
+
+
+class Dram:
+    """The chip's memory: in a wave it moves each block row of A and block column of B not held in L2, and outputs."""
+
+    def __init__(self, env: simpy.Environment, config: TensorCoreConfig, tally: Tally) -> None:
         self.config = config
         self.tally = tally
         self.port = Port(env, config.dram_bytes_per_cycle)
+        self.l2 = L2(config.l2_bytes)
 
-    def serve(self, wave: range) -> Process:
-        """Move what the tiles of a wave need, clipped to the real product; what several need is moved once."""
-        block_rows, block_columns = set(), set()
-        moved, metadata = 0, 0
-        for tile in wave:
-            row, column = self.product.place(tile)
-            moved += self.product.real_rows(row) * self.product.real_columns(column) * self.config.out_bytes
-            block_rows.add(row)
-            block_columns.add(column)
-        for row in block_rows:
-            rows = self.product.real_rows(row)
-            moved += rows * self.product.kept(self.product.k) * self.config.elem_bytes
-            metadata += ceil(Fraction(rows * self.product.metadata_bits(self.product.k), 8))
-        for column in block_columns:
-            moved += self.product.k * self.product.real_columns(column) * self.config.elem_bytes
-        yield from self.port.work(moved + metadata)
-        self.tally.add(NmEvent.DRAM_BYTES, moved + metadata)
-        self.tally.add(NmEvent.DRAM_METADATA_BYTES, metadata)
+    def serve(self, wave: Sequence[Tile]) -> Process:
+        """Move what the tiles of a wave need, clipped to the real products; what several need is moved once."""
+        read: dict[Hashable, Load] = {}
+        outputs = 0
+        for at, product, (row, column) in wave:
+            rows, columns = product.real_rows(row), product.real_columns(column)
+            outputs += rows * columns * self.config.out_bytes
+            metadata = Fraction(rows * product.metadata_bits(product.k), 8)
+            weights = Load(rows * product.kept(product.k) * self.config.elem_bytes + metadata, metadata)
+            activations = Load(product.k * columns * self.config.elem_bytes, 0)
+            touched = {(at, "row", row): weights, (at, "column", column): activations}
+            read |= {name: load for name, load in touched.items() if not self.l2.touch(name, load.total_bytes)}
+        moved = outputs + sum(load.total_bytes for load in read.values())
+        yield from self.port.work(moved)
+        self.tally.add(NmEvent.DRAM_BYTES, moved)
+        self.tally.add(NmEvent.DRAM_METADATA_BYTES, sum(load.metadata_bytes for load in read.values()))
 
 
 class Chip:
-    """Cores, DRAM, and the scheduler that hands out tiles in waves."""
+    """Cores, DRAM, and the scheduler that hands out the tiles of all products in waves."""
 
-    def __init__(self, env: simpy.Environment, product: Product, config: TensorCoreConfig) -> None:
+    def __init__(self, env: simpy.Environment, products: Sequence[Product], config: TensorCoreConfig) -> None:
         self.env = env
+        self.config = config
         self.tally = Tally()
-        self.core = Core(env, product, config, self.tally)
-        self.dram = Dram(env, product, config, self.tally)
-        self.n_tile = product.tiles()
-        self.n_core = config.n_core
-        self.launch = config.launch
+        self.core = Core(env, config, self.tally)
+        self.dram = Dram(env, config, self.tally)
+        self.tiles = (
+            Tile(at, product, product.place(tile))
+            for at, product in enumerate(products)
+            for tile in range(product.tiles())
+        )
 
     def run(self) -> Process:
         """Launch; then wave after wave, each over when its tiles are stored and DRAM has moved its bytes."""
-        yield self.env.timeout(self.launch)
-        for first in range(0, self.n_tile, self.n_core):
-            wave = range(first, min(first + self.n_core, self.n_tile))
-            yield self.env.process(self.core.run_tile(len(wave))) & self.env.process(self.dram.serve(wave))
+        yield self.env.timeout(self.config.launch)
+        while wave := list(islice(self.tiles, self.config.n_core)):
+            yield self.env.all_of([self.env.process(self.dram.serve(wave)), *self.compute(wave)])
             self.tally.add(NmEvent.TILES, len(wave))
             self.tally.add(NmEvent.WAVES, 1)
-        self.tally.add(NmEvent.IDLE_CORES, self.n_core - len(wave))
+            self.tally.add(NmEvent.IDLE_CORES, self.config.n_core - len(wave))  # none but in the last wave
+
+    def compute(self, wave: Sequence[Tile]) -> Iterator[simpy.Process]:
+        """A core at work for each product of the wave: core 0 for that of the first tile."""
+        core = self.core
+        for _, tiles in groupby(wave, lambda tile: tile.at):
+            in_lockstep = list(tiles)
+            yield self.env.process(core.run_tile(in_lockstep[0].product, len(in_lockstep)))
+            core = Core(self.env, self.config, self.tally)
 
     def busy(self) -> tuple[int, ...]:
         """Busy cycles by NmPart: of core 0 over its tiles, and of DRAM over the waves."""
@@ -303,14 +346,16 @@ class Chip:
         return tuple(ports[part].busy_cycles for part in NmPart)
 
 
-def run(m: int, k: int, n: int, pattern: Pattern, tile: tuple[int, int], config: TensorCoreConfig) -> NmTiming:
-    """Time D[m, n] = A[m, k] @ B[k, n].
+def run(
+    shapes: Sequence[tuple[int, int, int]], pattern: Pattern, tile: tuple[int, int], config: TensorCoreConfig
+) -> NmTiming:
+    """Time products D[m, n] = A[m, k] @ B[k, n] of one launch.
 
-    m, k, n : rows of the weights A, inputs, columns of the activations B; each at least 1
-    pattern : (a, b) that A runs and is stored as, listed in the config, or (1, 1) for dense
+    shapes : (m, k, n) of each: rows of the weights A, inputs, each at least 1, and columns of the activations B
+    pattern : (a, b) that every A runs and is stored as, listed in the config, or (1, 1) for dense
     tile : (bm, bn), one of the config's
     """
     env = simpy.Environment()
-    chip = Chip(env, Product(m, k, n, pattern, *tile), config)
+    chip = Chip(env, [Product(*shape, pattern, *tile) for shape in shapes], config)
     env.run(until=env.process(chip.run()))
     return NmTiming(cycles=int(env.now), counts=chip.tally.whole(), busy=chip.busy())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from eie_sim.errors import InputError, as_array, require, require_int, require_type, unknown
 from eie_sim.result import NmEvent, NmPart, NmTiming, SimResult, bound_of, config_hash
 from eie_sim.units.nm import fast, invariants
-from eie_sim.units.nm.config import DENSE, MAX_SIDE, Pattern, TensorCoreConfig, said
+from eie_sim.units.nm.config import DENSE, MAX_SIDE, PRESETS, Pattern, TensorCoreConfig, said
+from eie_sim.units.nm.provenance import HELD_AGAINST, NOT_MEASURED
 
 if TYPE_CHECKING:
     from eie_sim.units.nm.matrix import NmMatrix
@@ -48,15 +51,46 @@ def simulate_gemm(
 
     Raises InputError for sizes, patterns and engines that are none, and where a count does not fit 63 bits.
     """
+    require_int("n", n, 1, MAX_SIDE)
+    return simulate_gemms([(m, k, n)], config, n_keep=n_keep, m_group=m_group, engine=engine)
+
+
+def simulate_gemms(
+    shapes: Sequence[tuple[int, int, int]],
+    config: TensorCoreConfig,
+    *,
+    n_keep: int = 2,
+    m_group: int = 4,
+    engine: str = "fast",
+) -> SimResult:
+    """Time products of one launch, as the groups of a convolution or the heads of attention; see `simulate_gemm`.
+
+    shapes : (m, k, n) of each; those without columns, n = 0, cost nothing, but not all may be
+
+    `n_vector` of the result is the largest n.
+    """
     require_type("config", config, TensorCoreConfig)
-    for name, size in (("m", m), ("k", k), ("n", n)):
-        require_int(name, size, 1, MAX_SIDE)
-    m, k, n = int(m), int(k), int(n)
     config.runs_as(n_keep, m_group)  # refuses what is no pattern
+    listed = isinstance(shapes, (tuple, list)) and all(isinstance(s, (tuple, list)) and len(s) == 3 for s in shapes)
+    require(listed, "shapes", shapes, "must be a list of (m, k, n)")
+    sizes = [_shape(*shape, n_keep, m_group) for shape in shapes]
+    require(any(n for *_, n in sizes), "shapes", shapes, "must be at least one product with columns")
+    inputs = f"none, {_said(sizes)} timed by shape"
+    return _result(sizes, (int(n_keep), int(m_group)), config, engine, inputs)
+
+
+def _shape(m: int, k: int, n: int, n_keep: int, m_group: int) -> fast.Shape:
+    for name, size, least in (("m", m, 1), ("k", k, 1), ("n", n, 0)):
+        require_int(name, size, least, MAX_SIDE)
     padded = -(-k // m_group) * m_group
     whole = n_keep == m_group or k == padded
     require(whole, "k", k, f"must be a multiple of m_group={m_group}; pad A and B with zeros to k={padded}")
-    return _result(m, k, n, (int(n_keep), int(m_group)), config, engine, inputs=f"none, {m} x {k} x {n} timed by shape")
+    return int(m), int(k), int(n)
+
+
+def _said(shapes: Sequence[fast.Shape]) -> str:
+    more = f" and {len(shapes) - 1} more" if len(shapes) > 1 else ""
+    return " x ".join(map(str, shapes[0])) + more
 
 
 def simulate(
@@ -82,21 +116,23 @@ def simulate(
     n_vector = len(output)
     said_inputs = inputs or f"given, {n_vector} vector{'' if n_vector == 1 else 's'}"
     pattern = (matrix.n_keep, matrix.m_group)
-    return _result(
-        matrix.n_out,
-        matrix.n_in,
-        n_vector,
-        pattern,
-        config,
-        engine,
-        said_inputs,
-        output if given.ndim == 2 else output[0],
-    )
+    shape = matrix.n_out, matrix.n_in, n_vector
+    return _result([shape], pattern, config, engine, said_inputs, output if given.ndim == 2 else output[0])
 
 
 def config_for(matrix: NmMatrix) -> TensorCoreConfig:
     """The default design with elements of the matrix's size."""
     return TensorCoreConfig(elem_bytes={name: size for size, name in ELEMENTS.items()}[matrix.element])
+
+
+def held_against(config: TensorCoreConfig) -> str:
+    """What times of the design were held against, in a phrase: a preset's own, else that it was not measured."""
+    return HELD_AGAINST.get(_names().get(config, ""), NOT_MEASURED)
+
+
+@cache
+def _names() -> dict[TensorCoreConfig, str]:
+    return {TensorCoreConfig.preset(name): name for name in PRESETS}
 
 
 def require_engine(engine: object) -> None:
@@ -106,13 +142,19 @@ def require_engine(engine: object) -> None:
 
 
 def _result(
-    m: int, k: int, n: int, given: Pattern, config: TensorCoreConfig, engine: str, inputs: str, output: Any = None
+    shapes: list[fast.Shape],
+    given: Pattern,
+    config: TensorCoreConfig,
+    engine: str,
+    inputs: str,
+    output: Any = None,
 ) -> SimResult:
-    """Timing and counts of a checked product; `given` is the pattern of A, from which kept values are counted."""
+    """Timing and counts of checked products; `given` is the pattern of each A, from which kept values are counted."""
     pattern = config.runs_as(*given)
-    timing, tile = fast.fewest_cycles(_engine(engine), m, k, n, pattern, config)
-    _require_countable(timing, m, k, n)
-    invariants.check(m, k, n, pattern, tile, config, timing)
+    timing, tile = fast.fewest_cycles(_engine(engine), shapes, pattern, config)
+    dense_macs = sum(m * k * n for m, k, n in shapes)
+    _require_countable(timing, shapes, dense_macs)
+    invariants.check(shapes, pattern, tile, config, timing)
     tensor = timing.busy[NmPart.TENSOR]
     return SimResult(
         unit="nm",
@@ -121,7 +163,7 @@ def _result(
         output=output,
         cycles=timing.cycles,
         cycles_per_vector=np.array([timing.cycles], dtype=np.int64),
-        n_vector=n,
+        n_vector=max(n for *_, n in shapes),
         n_unit=1,
         event_names=tuple(event.name.lower() for event in NmEvent),
         counts=np.array([timing.counts], dtype=np.int64),
@@ -136,9 +178,10 @@ def _result(
             "n_keep": given[0],
             "m_group": given[1],
             "bound": bound_of(timing.cycles, timing.busy),
+            "held_against": held_against(config),
         },
-        effectual_macs=m * n * k * given[0] // given[1],
-        dense_macs=m * k * n,
+        effectual_macs=sum(m * n * k * given[0] // given[1] for m, k, n in shapes),
+        dense_macs=dense_macs,
         inputs=inputs,
         config_hash=config_hash("nm", config.to_dict()),
     )
@@ -153,10 +196,10 @@ def _engine(name: str) -> fast.Run:
     return fast.run
 
 
-def _require_countable(timing: NmTiming, m: int, k: int, n: int) -> None:
-    most = max(timing.cycles, m * k * n, *timing.counts)  # no part is busy for longer than the cycles
+def _require_countable(timing: NmTiming, shapes: list[fast.Shape], dense_macs: int) -> None:
+    most = max(timing.cycles, dense_macs, *timing.counts)  # no part is busy for longer than the cycles
     if most > MOST:
-        raise InputError(f"m x k x n={m} x {k} x {n}: must be smaller, its counts exceed {MOST}")
+        raise InputError(f"m x k x n={_said(shapes)}: must be smaller, its counts exceed {MOST}")
 
 
 def _activations(matrix: NmMatrix, activations: ArrayLike) -> NDArray[Any]:
