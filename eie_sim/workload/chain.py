@@ -66,10 +66,10 @@ def batch_norms(arrays: Mapping[str, Any]) -> dict[str, BatchNorm]:
         variance, gamma, beta, eps = MEANS[word]
         end = name[len(bare) :]
         parts = {each: f"{stem}{each}{end}" for each in (word, variance, gamma, beta)}
-        there = {each: name for each, name in parts.items() if name in arrays}
+        there = {part: where for part, where in parts.items() if where in arrays}
         require(variance in there, f"array {shown(name)}", "alone", f"must have {stem}{variance} beside it")
         stated = arrays.get(f"{stem}eps{end}")
-        values = {each: np.asarray(mean, np.float64) for each, name in there.items()}
+        values = {part: np.asarray(arrays[where], np.float64) for part, where in there.items()}
         for each, array in values.items():
             rule = f"must be ({len(mean)},), as {shown(name)}"
             require(array.shape == mean.shape, f"array {shown(parts[each])}", f"shape {array.shape}", rule)

@@ -52,12 +52,14 @@ class Told:
 
     arrays : all that can be used, parts put together; said : by name, how they came about
     left : by name, the reason of every array that is simulated in no way
+    open_layout : True where the biases of other weights than kernels tell of (in, out)
     weights : layer name of each weight matrix; biases, recorded : the array that belongs to a weight matrix
     """
 
     arrays: dict[str, Any]
     said: dict[str, str]
     left: dict[str, str]
+    open_layout: bool = False
     weights: dict[str, str] = field(default_factory=dict)
     biases: dict[str, str] = field(default_factory=dict)
     recorded: dict[str, str] = field(default_factory=dict)
@@ -194,6 +196,11 @@ def _told(given: dict[str, Any], left: dict[str, str], network: str, asked: tupl
     taken = set(claimed.values())
     told.weights = layer_names([each for each in matrices if each not in taken], network)
     told.biases = {matrix: bias for matrix, bias in claimed.items() if matrix in told.weights}
+    told.open_layout = any(
+        told.arrays[matrix].shape[0] != told.arrays[bias].size == told.arrays[matrix].shape[1]
+        for matrix, bias in told.biases.items()
+        if not is_kernel(matrix)
+    )
     told.left |= {
         each: f"{kind(free[each])}, neither its name nor a bias says that it is a layer: ask for it by name"
         for each in open_ones
@@ -267,11 +274,9 @@ def _transposed(told: Told, matrix: str, layout: str | None) -> str:
         return "stored (in, out) as asked, transposed" if layout == "in-out" else ""
     if is_kernel(matrix):
         return "stored (in, out) as its name says, transposed"
-    for other, b in told.biases.items():
-        m, k = told.arrays[other].shape
-        if m != k and told.arrays[b].size == k and not is_kernel(other) and matrix != other:
-            rule = "must be given, out-in or in-out: nothing says how it is stored, and other weights are (in, out)"
-            raise InputError(f"array {shown(matrix)}: layout=none: {rule}")
+    if told.open_layout:
+        rule = "must be given, out-in or in-out: nothing says how it is stored, and other weights are (in, out)"
+        raise InputError(f"array {shown(matrix)}: layout=none: {rule}")
     return ""
 
 
