@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from eie_sim.errors import InputError, require
-from eie_sim.whole import write_whole
+from eie_sim.whole import require_own, write_whole
 
 RECORD = "run.json"
 LAYERS = "layers.csv"
@@ -30,8 +30,7 @@ def require_run_folder(folder: Path) -> None:
             return
         require(folder.is_dir(), "out", str(folder), "must be a folder")
         for name in (RECORD, LAYERS):
-            path = folder / name
-            require(path.is_file() or not path.exists(), "out", str(folder), f"{name} in it must be an ordinary file")
+            require_own("out", folder / name)
         ours = (folder / RECORD).exists() or all(_is_ours(path.name) for path in folder.iterdir())
     except OSError as error:
         raise InputError(f"out={folder}: cannot be written: {error.strerror}") from error

@@ -64,7 +64,7 @@ BAD_INPUT = [
     ("run good.npy --out=", "out=: must be a path, not empty"),
     ("run digits-mlp --energy-table ", "energy_table=: must be a path, not empty"),
     ("run good.npy --activations ", "activations=: must be a path, not empty"),
-    ("run good.npy --out odd", "out=odd: run.json in it must be an ordinary file"),
+    ("run good.npy --out odd", "out=odd/run.json: must be an ordinary file of yours with no other name, or new"),
     (f"run good.npy --out {'long' * 80}", "cannot be written: File name too long"),
     ("compare digits-mlp --batches 1 x", "batches=x: must be an integer"),
     ("report ", "run=: must be a path, not empty"),
