@@ -5,8 +5,6 @@ Runs that end at the same time take turns, so a folder holds the files of one ru
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 import sys
@@ -16,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from eie_sim.errors import InputError, require
+from eie_sim.spreadsheet import csv_text
 from eie_sim.whole import require_own, write_whole
 
 RECORD = "run.json"
@@ -81,11 +80,8 @@ def _alone_in(folder: Path) -> Iterator[None]:
 def layers_csv(record: dict[str, Any]) -> str:
     """One row per layer; nested figures have dotted names."""
     rows = [dict(_flat(layer)) for layer in record["layers"]]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    names = list(rows[0])
+    return csv_text([names, *([row.get(name) for name in names] for row in rows)])
 
 
 def _flat(value: Any, name: str = "") -> list[tuple[str, Any]]:
