@@ -23,6 +23,7 @@ from eie_sim.cli.shell import (
     steps_shown,
 )
 from eie_sim.errors import InputError
+from eie_sim.nm_pattern import pattern_of
 
 
 @app.command
@@ -100,8 +101,7 @@ def footprint(
     *,
     layer: str | None = None,
     density: float | None = None,
-    n_keep: int = 2,
-    m_group: int = 4,
+    pattern: str = "2:4",
     value_bits: int = 16,
     figure: Path | None = None,
     json: Json = False,
@@ -117,10 +117,8 @@ def footprint(
         Count only this layer.
     density
         Prune each layer by magnitude to this density first, 0 to 1.
-    n_keep
-        Weights kept in each group, of the N:M format.
-    m_group
-        Weights in a group, of the N:M format.
+    pattern
+        Of the N:M format: N kept of each M inputs, as 2:4.
     value_bits
         Width of a value in the uncompressed formats.
     figure
@@ -133,6 +131,7 @@ def footprint(
     from eie_sim.result import config_hash
     from eie_sim.run import matrix_for
 
+    n_keep, m_group = pattern_of("pattern", pattern)
     if figure is not None:
         require_file("figure", figure)
     with steps_shown() as progress:

@@ -39,7 +39,7 @@ FLOORS = [
     ["units.*.encoding", "units.*.packing", "prune", "deep_compression"],
     ["quantize", "huffman", "units.channel"],
     ["fixed", "huffman_kernels", "units.*.config", "units.*.provenance", "result", "storage", "tables", "recipe"],
-    ["sparse", "spreadsheet", "whole"],
+    ["nm_pattern", "sparse", "spreadsheet", "whole"],
     ["jit", "errors", "html"],
 ]
 ROOMS = {

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from eie_sim.errors import InputError, as_array, require, require_int, require_type, unknown
+from eie_sim.nm_pattern import DENSE, Pattern, kept_of, require_pattern, said, whole_groups
 from eie_sim.result import NmEvent, NmPart, NmTiming, SimResult, bound_of, config_hash
 from eie_sim.units.nm import fast, invariants
-from eie_sim.units.nm.config import DENSE, MAX_SIDE, Pattern, TensorCoreConfig, said
+from eie_sim.units.nm.config import MAX_SIDE, TensorCoreConfig
 
 if TYPE_CHECKING:
     from eie_sim.units.nm.matrix import NmMatrix
@@ -42,7 +43,7 @@ def simulate_gemm(
 ) -> SimResult:
     """Time the product of A [m, k], of which n_keep of every m_group along k are kept, and B [k, n]; without data.
 
-    m, k, n : 1 to 2**31; k a multiple of m_group unless dense
+    m, k, n : 1 to 2**31; k is padded with zeros to whole groups of the pattern that it runs as, dense not
     n_keep, m_group : 1, 1 for dense
     engine : "fast" (closed forms) or "reference" (SimPy processes); both return the same
 
@@ -52,10 +53,7 @@ def simulate_gemm(
     for name, size in (("m", m), ("k", k), ("n", n)):
         require_int(name, size, 1, MAX_SIDE)
     m, k, n = int(m), int(k), int(n)
-    config.runs_as(n_keep, m_group)  # refuses what is no pattern
-    padded = -(-k // m_group) * m_group
-    whole = n_keep == m_group or k == padded
-    require(whole, "k", k, f"must be a multiple of m_group={m_group}; pad A and B with zeros to k={padded}")
+    require_pattern((n_keep, m_group))
     return _result(m, k, n, (int(n_keep), int(m_group)), config, engine, inputs=f"none, {m} x {k} x {n} timed by shape")
 
 
@@ -110,9 +108,10 @@ def _result(
 ) -> SimResult:
     """Timing and counts of a checked product; `given` is the pattern of A, from which kept values are counted."""
     pattern = config.runs_as(*given)
-    timing, tile = fast.fewest_cycles(_engine(engine), m, k, n, pattern, config)
-    _require_countable(timing, m, k, n)
-    invariants.check(m, k, n, pattern, tile, config, timing)
+    padded = whole_groups(k, pattern)
+    timing, tile = fast.fewest_cycles(_engine(engine), m, padded, n, pattern, config)
+    _require_countable(timing, m, padded, n)
+    invariants.check(m, padded, n, pattern, tile, config, timing)
     tensor = timing.busy[NmPart.TENSOR]
     return SimResult(
         unit="nm",
@@ -137,9 +136,9 @@ def _result(
             "m_group": given[1],
             "bound": bound_of(timing.cycles, timing.busy),
         },
-        effectual_macs=m * n * k * given[0] // given[1],
+        effectual_macs=m * n * kept_of(k, given),
         dense_macs=m * k * n,
-        inputs=inputs,
+        inputs=inputs if padded == k else f"{inputs}; k padded with zeros to {padded}",
         config_hash=config_hash("nm", config.to_dict()),
     )
 
@@ -170,8 +169,8 @@ def _activations(matrix: NmMatrix, activations: ArrayLike) -> NDArray[Any]:
 
 def sparsest(weights: NDArray[Any], config: TensorCoreConfig) -> Pattern:
     """The listed pattern of the smallest a/b whose groups of b all have at most a non-zeros, first on a tie."""
-    n_in = weights.shape[1]
     for kept, group in sorted(config.patterns, key=lambda each: each[0] / each[1]):
-        if n_in % group == 0 and (np.count_nonzero(weights.reshape(-1, group), axis=1) <= kept).all():
+        filled = np.pad(weights != 0, ((0, 0), (0, -weights.shape[1] % group)))
+        if (np.count_nonzero(filled.reshape(-1, group), axis=1) <= kept).all():
             return kept, group
     return DENSE
