@@ -32,6 +32,7 @@ def run(
     /,
     *,
     layer: str | None = None,
+    pattern: str | None = None,
     inputs: Inputs = INPUTS,
     engine: Engine = "fast",
     energy_table: Path | None = None,
@@ -47,6 +48,8 @@ def run(
     ----------
     layer
         Run only this layer.
+    pattern
+        Prune each layer by magnitude to N:M first, N kept of each M inputs, as 2:4.
     energy_table
         CSV with the columns event, energy_pj, source that replaces energies (see eie-sim energy).
     out
@@ -65,7 +68,7 @@ def run(
         text = read_text("energy_table", energy_table)
         table = EnergyTable.from_csv(text, design, where=f"energy_table={energy_table}")
     with steps_shown() as progress:
-        network = loaded(source, progress, layer=layer, **asdict(inputs))
+        network = loaded(source, progress, layer=layer, pattern=pattern, **asdict(inputs))
         done = run_network(network, design, engine=engine, table=table, progress=progress)
     record = network_record(done)
     if out is not None:

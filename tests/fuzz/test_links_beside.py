@@ -48,6 +48,7 @@ FILES = {
     "a run's layers": Beside("run/layers.csv", RUN),
     "the report of a run": Beside("run/report.html", "report run"),
     "the report of a sweep": Beside("net.html", "report net.sweep.jsonl"),
+    "a timeline without --out": Beside("net.trace.json.gz", "trace net.npz --activation-density 0.5 --n-pe 2"),
     "a figure of a report": Beside("figures/classes.svg", "report run --out page.html --figures figures"),
 }
 
