@@ -55,19 +55,18 @@ def place_for(field: str, said: Path) -> Path:
 
 
 def require_own(field: str, path: Path) -> None:
-    """Raise InputError unless a name that we chose is free or an ordinary file, this user's, with no other name.
-
-    Raises OSError where that cannot be seen.
-    """
+    """Raise InputError unless a name that we chose is free or an ordinary file, this user's, with no other name."""
     try:
         status = path.lstat()
     except FileNotFoundError:
         return
+    except OSError as error:
+        raise refused(field, path, f"cannot be written: {error.strerror}") from error
     _require_plain(field, path, status)
 
 
 def open_own(field: str, path: Path, flags: int) -> int:
-    """Open a file under a name that we chose, no other file through it. Raises as `require_own`."""
+    """Open a file under a name that we chose, no other file through it. Raises as `require_own`, and OSError."""
     require_own(field, path)
     handle = os.open(path, flags | UNFOLLOWED, 0o666)
     try:

@@ -68,7 +68,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
         return
     import fcntl
 
-    handle = os.open(folder, os.O_RDONLY)
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         with suppress(OSError):  # some network drives
             fcntl.flock(handle, fcntl.LOCK_EX)

@@ -150,8 +150,7 @@ class Store:
             found = scan(handle)
         require(found.is_store, "store", self.path, "must be a store of an earlier sweep, or new")
         self.damaged, self.aside = found.n_damaged, None
-        with _said(self.path, "cannot be repaired"):
-            require_own("store", _beside(self._file))
+        require_own("store", _beside(self._file))
         if found.damage:
             self.aside = self._file.with_name(f"{self._file.name}.damaged")
             with _said(self.path, f"damaged lines cannot be kept in {self.aside.name}"):

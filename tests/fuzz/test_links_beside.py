@@ -122,6 +122,13 @@ def test_a_name_that_becomes_a_link_after_it_was_looked_at(folder, monkeypatch):
         open_own("store", path, os.O_WRONLY | os.O_CREAT)
 
 
+def test_a_name_that_is_too_long_is_one_line(folder, capsys):
+    assert main(["sweep", f"{'x' * 300}.npz", "--n-pe", "1"]) == 2
+    said = capsys.readouterr().err
+    assert said.endswith("cannot be written: File name too long\n")
+    assert said.count("\n") == 1
+
+
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives files away")
 def test_a_file_of_somebody_else_is_refused(folder):
     (folder / "aside").touch()
