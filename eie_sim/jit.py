@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
@@ -17,6 +18,8 @@ from typing import Any, ClassVar
 
 import numba
 from numba.core import caching, config
+
+SHARED = stat.S_IWGRP | stat.S_IWOTH
 
 numba_config: Any = config  # its settings are made at run time
 numba_caching: Any = caching  # it comes without types
@@ -33,24 +36,34 @@ def source_hash(package: Path) -> str:
 
 @cache
 def cache_folder() -> Path | None:
-    """Where this version of the package keeps its compiled kernels: created, writable, ours; None where that fails."""
+    """Where this version of the package keeps its compiled kernels: created, writable, ours.
+
+    None where that fails, or where somebody else than we or root may write around it.
+    """
     bounds = "-bounds" if numba_config.BOUNDSCHECK else ""
     name = f"kernels-{source_hash(Path(__file__).parent)}{bounds}"
     stated = os.environ.get("NUMBA_CACHE_DIR")
     base = Path(stated) if stated else Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "eie-sim"
     try:
-        folder = base.expanduser() / name
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder = (base.expanduser() / name).resolve()  # from here on no link is followed
+        for each in (*reversed(folder.parents), folder):
+            if not each.is_dir():
+                each.mkdir(mode=0o700, exist_ok=True)
         return folder if _is_ours(folder) else None
     except (OSError, RuntimeError):  # not writable, or a user without a home
         return None
 
 
 def _is_ours(folder: Path) -> bool:
-    """True where only we may write into it: what numba finds in its cache, it runs."""
-    status = folder.stat()
-    owned = not hasattr(os, "getuid") or (status.st_uid == os.getuid() and not status.st_mode & 0o022)
-    return owned and os.access(folder, os.W_OK)
+    """True where only we may write into it, and nobody else can put another in its place: what numba finds, it runs."""
+    if hasattr(os, "getuid"):
+        me, status = os.getuid(), folder.stat()
+        if status.st_uid != me or status.st_mode & SHARED:
+            return False
+        for above in (parent.stat() for parent in folder.parents):
+            if above.st_uid not in (0, me) or (above.st_mode & SHARED and not above.st_mode & stat.S_ISVTX):
+                return False  # of a sticky folder, as /tmp, only owners rename what is in it
+    return os.access(folder, os.W_OK)
 
 
 class _Files(numba_caching.CompileResultCacheImpl):  # type: ignore[misc]  # numba has no types

@@ -15,8 +15,10 @@ from eie_sim.errors import (
     require_type,
     unknown,
 )
+from eie_sim.nm_pattern import Pattern, meant, pattern_of
 
-PATTERNS = ("element", "per_row", "nm", "block", "neuron", "input", "balanced")
+PATTERNS = ("element", "per_row", "block", "neuron", "input", "balanced")
+"""By name; N:M is written `2:4`."""
 CRITERIA = ("l1", "l2", "wanda", "taylor", "obd", "apoz", "random")
 SCOPES = ("local", "global")
 MAX_NUMBER = 1e30
@@ -32,10 +34,10 @@ class Recipe:
     Parameters
     ----------
     density
-        Fraction of the weights to keep, 0 to 1; the nm pattern fixes its own.
+        Fraction of the weights to keep, 0 to 1; an N:M pattern fixes its own.
     pattern
-        element, per_row, nm, block, neuron (hidden ones of a chain), input, or balanced (as many weights for every PE
-        of the design).
+        element, per_row, block, neuron (hidden ones of a chain), input, balanced (as many weights for every PE of the
+        design), or N:M, as 2:4, the best 2 of every 4 inputs.
     criterion
         l1, l2, wanda (inputs' norm, compared within rows), taylor or obd (gradients of labelled training inputs), apoz
         (of neurons), random.
@@ -43,10 +45,6 @@ class Recipe:
         local (every layer to the density) or global (one threshold over all layers).
     floor
         Least density of any layer.
-    n_keep
-        Weights kept in each group of the nm pattern.
-    m_group
-        Weights in a group of the nm pattern, along the inputs.
     block_rows
         Rows of a block.
     block_cols
@@ -78,8 +76,6 @@ class Recipe:
     criterion: str = "l1"
     scope: str = "local"
     floor: float = 0.0
-    n_keep: int = 2
-    m_group: int = 4
     block_rows: int = 4
     block_cols: int = 4
     window: int | None = None
@@ -94,17 +90,17 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for field, known in (("pattern", PATTERNS), ("criterion", CRITERIA)):
-            value = getattr(self, field)
-            if not isinstance(value, str) or value not in known:
-                raise unknown(field, value, known)
+        if not isinstance(self.pattern, str) or (self.n_of_m is None and self.pattern not in PATTERNS):
+            raise unknown("pattern", self.pattern, (*PATTERNS, "2:4"))
+        if not isinstance(self.criterion, str) or self.criterion not in CRITERIA:
+            raise unknown("criterion", self.criterion, CRITERIA)
         require_one_of("scope", self.scope, SCOPES)
         require_one_of("schedule", self.schedule, SCHEDULES)
         require_type("remove", self.remove, bool)
         require_seed(self.seed)
         require_int("steps", self.steps, 1, 1000)
         require_int("epochs", self.epochs, 0, 10**6)
-        for field in ("n_keep", "m_group", "block_rows", "block_cols"):
+        for field in ("block_rows", "block_cols"):
             require_int(field, getattr(self, field), 1)
         if self.window is not None:
             require_int("window", self.window, 1)
@@ -124,18 +120,31 @@ class Recipe:
 
     def _check_together(self) -> None:
         if self.criterion == "wanda":
-            require(self.pattern != "element", "pattern", self.pattern, "must be per_row or nm, wanda compares in rows")
+            require(
+                self.pattern != "element",
+                "pattern",
+                self.pattern,
+                "must be per_row or as 2:4, wanda compares in rows",
+            )
         if self.epochs and self.schedule != "one-shot":
             rule = f"must be 0, or one for each of the {self.steps} steps or more"
             require(self.epochs >= self.steps, "epochs", self.epochs, rule)
-        if self.pattern == "nm":
-            require(self.schedule == "one-shot", "schedule", self.schedule, "must be one-shot, nm has but one density")
+        if self.n_of_m is not None:
+            rule = f"must be one-shot, {self.pattern} has but one density"
+            require(self.schedule == "one-shot", "schedule", self.schedule, rule)
         if self.schedule == "iterative":
             require(self.density != 0, "density", self.density, "must be above 0, iterative steps always leave some")
         if self.criterion == "apoz":
             require(self.pattern == "neuron", "pattern", self.pattern, "must be neuron where the criterion is apoz")
-        if self.scope == "global" and (self.density is None or self.pattern in ("nm", "balanced", "per_row")):
+        if self.scope == "global" and (
+            self.density is None or self.n_of_m is not None or self.pattern in ("balanced", "per_row")
+        ):
             raise InputError(f"scope=global: needs a density and a pattern of groups, not {self.pattern}")
+
+    @property
+    def n_of_m(self) -> Pattern | None:
+        """(2, 4) of the pattern 2:4; None of any other."""
+        return pattern_of("pattern", self.pattern) if meant(self.pattern) else None
 
     def to_dict(self) -> dict[str, Any]:
         """Field names and values, in order."""

@@ -1,15 +1,25 @@
-"""Paths, and files that are whole or not there."""
+"""Paths, where files may be written, and files that are whole or not there.
+
+A file that the user names may be a link, which is followed. A name that we choose, such as `STORE.damaged` beside a
+store, is taken from nobody: whoever made the folder may have put a link, a second name of some file, or a pipe there.
+"""
 
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from eie_sim.errors import refused, require
+
+BINARY = getattr(os, "O_BINARY", 0)  # Windows would write line feeds as two bytes
+UNFOLLOWED = BINARY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+"""Flags to open a file with: no link is followed and no pipe waited for."""
 
 
 def as_path(field: str, value: Any) -> Path:
@@ -36,28 +46,56 @@ def place_for(field: str, said: Path) -> Path:
     """The file to write, where `said` may be a link to it. Raises InputError for what is no place for a file."""
     try:
         file = Path(os.path.realpath(said))
-        require(file.is_file() or not file.exists(), field, said, "must be an ordinary file, or new")
+        plain = file.is_file() or not (file.exists() or file.is_symlink())  # a link to itself leads nowhere
+        require(plain, field, said, "must be an ordinary file, or new")
         require(file.parent.is_dir(), field, said, "must be in a folder that exists")
     except OSError as error:
         raise refused(field, said, f"cannot be written: {error.strerror}") from error
     return file
 
 
+def require_own(field: str, path: Path) -> None:
+    """Raise InputError unless a name that we chose is free or an ordinary file, this user's, with no other name."""
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise refused(field, path, f"cannot be written: {error.strerror}") from error
+    _require_plain(field, path, status)
+
+
+def open_own(field: str, path: Path, flags: int) -> int:
+    """Open a file under a name that we chose, no other file through it. Raises as `require_own`, and OSError."""
+    require_own(field, path)
+    handle = os.open(path, flags | UNFOLLOWED, 0o666)
+    try:
+        _require_plain(field, path, os.fstat(handle))  # of what was opened, whatever the name is now
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle
+
+
+def _require_plain(field: str, path: Path, status: os.stat_result) -> None:
+    ours = not hasattr(os, "geteuid") or status.st_uid == os.geteuid()
+    ok = stat.S_ISREG(status.st_mode) and status.st_nlink <= 1 and ours
+    require(ok, field, path, "must be an ordinary file of yours with no other name, or new")
+
+
 def write_whole(contents: dict[Path, bytes]) -> None:
     """Write files to temporary names beside them, then rename all, so that none is ever half there.
 
+    A new file has the permissions that the umask leaves, another keeps its own; a link is replaced, not followed.
     Raises OSError; whatever was there before then stays, unless one of several files was renamed already.
     """
     temporary: dict[Path, Path] = {}
     try:
         for path, content in contents.items():
-            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-            temporary[path] = Path(name)
-            with os.fdopen(handle, "wb") as file:
+            with _new_beside(path) as file:
+                temporary[path] = Path(file.name)
                 file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary[path].chmod(0o644)
+                _sync(file)
         for path, whole in temporary.items():
             whole.replace(path)
     except BaseException:
@@ -68,19 +106,41 @@ def write_whole(contents: dict[Path, bytes]) -> None:
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[BinaryIO]:
-    """A file to write bit by bit under a temporary name beside `path`; it gets its name when all is written.
-
-    Raises OSError. Where anything fails, whatever was there before stays.
-    """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
+    """A file to write bit by bit as `write_whole` does; it gets its name when all is written. Raises OSError."""
+    file = _new_beside(path)
+    temporary = Path(file.name)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
+            _sync(file)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _new_beside(path: Path) -> BinaryIO:
+    """A new file under a temporary name beside `path`, with the permissions that `path` is to have."""
+    temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}"
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        status = None
+    if status is None or not stat.S_ISREG(status.st_mode):
+        return temporary.open("xb")
+    file = open(temporary, "xb", opener=partial(os.open, mode=status.st_mode & 0o777))  # noqa: SIM115  who asked closes
+    keep_mode(file.fileno(), status)
+    return file
+
+
+def keep_mode(handle: int, status: os.stat_result) -> None:
+    """Give an open file the permissions of another, where the system can."""
+    if os.chmod in os.supports_fd:
+        with suppress(OSError):
+            os.chmod(handle, status.st_mode & 0o777)
+
+
+def _sync(file: BinaryIO) -> None:
+    """Have what was written outlive a power cut."""
+    file.flush()
+    os.fsync(file.fileno())

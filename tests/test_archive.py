@@ -212,9 +212,10 @@ def test_a_write_cut_off_leaves_the_older_file(tmp_path, monkeypatch, where):
 def test_saving_over_an_older_file(tmp_path):
     path = tmp_path / "net.safetensors"
     archive.save(path, small())
+    path.chmod(0o600)
     archive.save(str(path), small(seed=1))
     assert_same(archive.load(path), small(seed=1))
-    assert path.stat().st_mode & 0o777 == 0o644
+    assert path.stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("content", [save_tensors({"fc.weight": np.ones((2, 2), np.float32)}), b"", b"a thesis"])

@@ -66,7 +66,7 @@ def test_a_larger_budget_is_never_pruned_further():
         ({}, [100], "recipes=none: must be at least one"),
         ([Recipe()], [100], "recipes=list: must be dict"),
         ({"a": "l1"}, [100], "recipe a=str: must be Recipe"),
-        ({"a": Recipe(pattern="nm")}, [100], "recipe a: pattern=nm: must be one that has densities"),
+        ({"a": Recipe(pattern="2:4")}, [100], "recipe a: pattern=2:4: must be one that has densities"),
         ({"a": Recipe(epochs=2)}, [100], "recipe a: epochs=2: must be 0"),
         ({"a": Recipe(remove=True)}, [100], "recipe a: remove=True: must be False"),
         ({"a": Recipe()}, [], "budgets=none: must be at least one"),

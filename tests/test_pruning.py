@@ -26,6 +26,8 @@ from eie_sim.pruning import (
 )
 from eie_sim.pruning.measure import inputs_of, mlp_of, quality_of, weights_of
 
+BAD_PATTERNS = ("4:2", "2:0", "0:4", "2", "a:b", "nm", "2:257", "2:4:8", "02:04", "-1:4")
+
 
 def kept_of(network):
     return {layer.name: layer.weights != 0 for layer in network.layers}
@@ -290,9 +292,11 @@ def test_what_is_chosen_on_is_not_what_is_judged_on():
         ({"pattern": np.ma.array([1])}, "pattern="),
         ({"schedule": "iterative", "density": 0}, "density=0: must be above 0"),
         ({"floor": -0.1}, r"floor=-0.1: must be in 0\.\.1"),
-        ({"pattern": "nm", "schedule": "cubic"}, "schedule=cubic: must be one-shot"),
+        ({"pattern": "2:4", "schedule": "cubic"}, "schedule=cubic: must be one-shot, 2:4 has but one density"),
+        *(({"pattern": bad}, f"pattern={bad}: must be N:M, N kept of each M, as 2:4") for bad in BAD_PATTERNS),
+        ({"pattern": "blocks"}, "pattern=blocks: unknown; did you mean block"),
         ({"criterion": "apoz"}, "pattern=element: must be neuron where the criterion is apoz"),
-        ({"criterion": "wanda"}, "pattern=element: must be per_row or nm, wanda compares in rows"),
+        ({"criterion": "wanda"}, "pattern=element: must be per_row or as 2:4, wanda compares in rows"),
         ({"schedule": "cubic", "epochs": 3}, "epochs=3: must be 0, or one for each of the 5 steps or more"),
         ({"scope": "global"}, "scope=global: needs a density"),
         ({"scope": "global", "density": 0.1, "pattern": "balanced"}, "a pattern of groups, not balanced"),
@@ -315,7 +319,6 @@ def test_a_recipe_is_checked_where_it_is_written(fields, message):
         (Recipe(density=0.5, scope="global"), {"fc1": 0.1}, "scope=global: must be local"),
         (Recipe(density=0.5, epochs=1), None, "train_labels=none: epochs=1 needs a chain"),
         (Recipe(density=0.5, criterion="taylor"), None, "train_labels=none: criterion=taylor needs"),
-        (Recipe(pattern="nm", m_group=5, n_keep=1), None, "must be a multiple of m_group=5"),
     ],
 )
 def test_a_recipe_that_does_not_fit_the_network_is_refused(recipe, densities, message):

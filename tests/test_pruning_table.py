@@ -24,10 +24,11 @@ from eie_sim.workload import load
 def test_the_table_measures_what_it_says():
     network = chain((16, 24, 12, 4))
     records, left_out = table_of(
-        network, DESIGN, patterns=("element", "nm", "balanced", "neuron"), densities=(0.5, 0.3), epochs=5
+        network, DESIGN, patterns=("element", "2:4", "1:4", "balanced", "neuron"), densities=(0.5, 0.3), epochs=5
     )
-    assert left_out == ["nm: 0.3 of 4 is no whole number of weights"]
-    assert len(records) == 4 * (3 * 2 + 1)
+    assert left_out == []
+    assert len(records) == 4 * (3 * 2 + 2)
+    assert {record.asked for record in records if record.pattern == "1:4"} == {0.25}
     for record in records:
         if record.pattern != "neuron":
             assert record.kept == tuple(keep_count(record.asked, n) for n in (384, 288, 48))
@@ -40,6 +41,7 @@ def test_the_table_measures_what_it_says():
         ({"densities": [float("nan")]}, "densities=nan"),
         ({"densities": [0]}, "densities=0: must be above 0"),
         ({"patterns": []}, "patterns=none: must be at least one"),
+        ({"patterns": ["4:2"]}, "patterns=4:2: must be N:M, N kept of each M, as 2:4"),
         ({"penalties": []}, "penalties=none: must be at least one"),
         ({"schedules": ["cubic"]}, "schedules=cubic: unknown"),
         ({"epochs": 7}, "epochs=7: must be a multiple of 5"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from eie_sim.cli.shell import (
@@ -20,7 +19,7 @@ from eie_sim.cli.shell import (
     print_lines,
     steps_shown,
 )
-from eie_sim.errors import InputError
+from eie_sim.nm_pattern import pattern_of
 
 
 @app.command
@@ -71,7 +70,7 @@ def compare(
     from eie_sim.units.nm.config import TensorCoreConfig
 
     config = TensorCoreConfig.preset(preset)
-    shapes = [_pattern(word) for word in patterns]
+    shapes = [pattern_of("patterns", word) for word in patterns]
     if figure is not None:
         require_figure(figure)
     with steps_shown() as progress:
@@ -88,11 +87,3 @@ def compare(
         console().print(comparison_table(record))
         print_lines(["", *comparison_lines(record)])
     return 0
-
-
-def _pattern(word: str) -> tuple[int, int]:
-    """2:4 as two numbers."""
-    if not re.fullmatch("[0-9]{1,3}:[0-9]{1,3}", word):
-        raise InputError(f"patterns={word}: must be as 2:4, N kept of M")
-    n_keep, m_group = word.split(":")
-    return int(n_keep), int(m_group)

@@ -258,12 +258,11 @@ def accuracy(
     source: Source,
     /,
     *,
-    patterns: Names = ("element", "nm", "neuron", "balanced"),
+    patterns: Names = ("element", "2:4", "1:4", "neuron", "balanced"),
     densities: Several = TABLED,
     schedules: Names = ("one-shot", "iterative"),
     penalties: Names = ("L1", "L2"),
     epochs: int | None = None,
-    m_group: int = 4,
     json: Json = False,
     arrays: Arrays = ARRAYS,
     design: Design = DESIGN,
@@ -275,7 +274,7 @@ def accuracy(
     Parameters
     ----------
     patterns
-        Of element, nm, block, neuron, input, balanced; nm takes the densities that are a whole number of --m-group.
+        Of element, block, neuron, input, balanced, and N:M, as 2:4, whose density is its own.
     densities
         Fractions of the weights to keep.
     schedules
@@ -284,8 +283,6 @@ def accuracy(
         L1 or L2 on the weights in training.
     epochs
         Epochs of training in all steps together, a multiple of 5; 20 when left out.
-    m_group
-        Weights in a group of the nm pattern, along the inputs.
     """
     from eie_sim.pruning import table_of
     from eie_sim.report.pruning import accuracies_record, accuracies_table
@@ -300,7 +297,6 @@ def accuracy(
             schedules=schedules,
             penalties=penalties,
             epochs=epochs,
-            recipe=Recipe(m_group=m_group),
             progress=progress,
         )
     record = accuracies_record(records, left_out, network, design)

@@ -34,6 +34,7 @@ def report(
         Write each figure into this folder too, as PNG and SVG.
     """
     from eie_sim.report.page import files
+    from eie_sim.whole import place_for
 
     run = files.place_of(run)
     path = files.report_path(run, out)
@@ -42,7 +43,7 @@ def report(
     with steps_shown() as progress:
         progress(f"{run}: reading and drawing")
         page = files.page_of(run)
-        drawn = files.write_page(page, path, figures)
+        drawn = files.write_page(page, path if out is None else place_for("out", out), figures)
     if json:
         written = {"report": str(path), "figures": [str(one) for one in drawn]}
         print_json({**written, **page.about, "verified": page.verified})

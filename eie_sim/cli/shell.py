@@ -15,6 +15,7 @@ from cyclopts import App, CoercionError, Group, Parameter, Token, convert
 import eie_sim
 from eie_sim.cli.streams import plain
 from eie_sim.errors import refused, require
+from eie_sim.nm_pattern import pattern_of
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.whole import as_path
 
@@ -135,14 +136,32 @@ def loaded(source: str, progress: Progress, arrays: Reading, **given: Any) -> Ne
     return loaded_from(source, progress, arrays, **given)[0]
 
 
-def loaded_from(source: str, progress: Progress, arrays: Reading, **given: Any) -> tuple[Network, Archive | None]:
-    """The network, and the archive that it was read from, if it was one. given : as for `workload.load`."""
+def loaded_from(
+    source: str, progress: Progress, arrays: Reading, *, pattern: str | None = None, **given: Any
+) -> tuple[Network, Archive | None]:
+    """The network, and the archive that it was read from, if it was one. given : as for `workload.load`.
+
+    pattern : prune each layer by magnitude to N:M, as 2:4, from the weights before pruning where there are some
+    """
     from eie_sim.archive import archive_at
     from eie_sim.workload import load
 
+    if pattern is not None:
+        pattern_of("pattern", pattern)
+        require(
+            given.get("density") is None, "density", given.get("density"), f"must be left out, {pattern} has its own"
+        )
     progress(f"{source}: loading")
     archive = archive_at(source)
-    return load(source if archive is None else archive.network, **asdict(arrays), **given), archive
+    given |= {**asdict(arrays), "before_pruning": pattern is not None}
+    network = load(source if archive is None else archive.network, **given)
+    if pattern is not None:
+        from eie_sim.pruning import prune_network
+        from eie_sim.recipe import Recipe
+
+        progress(f"{source}: pruning to {pattern}")
+        network, _ = prune_network(network, Recipe(pattern=pattern), DESIGN)
+    return network, archive
 
 
 def console() -> Screen:

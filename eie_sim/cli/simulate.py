@@ -25,6 +25,7 @@ from eie_sim.cli.shell import (
     steps_shown,
 )
 from eie_sim.errors import InputError
+from eie_sim.nm_pattern import pattern_of
 
 
 @app.command
@@ -33,6 +34,7 @@ def run(
     /,
     *,
     layer: str | None = None,
+    pattern: str | None = None,
     inputs: Inputs = INPUTS,
     engine: Engine = "fast",
     energy_table: Path | None = None,
@@ -49,6 +51,8 @@ def run(
     ----------
     layer
         Run only this layer.
+    pattern
+        Prune each layer by magnitude to N:M first, N kept of each M inputs, as 2:4.
     energy_table
         CSV with the columns event, energy_pj, source that replaces energies (see eie-sim energy).
     out
@@ -67,7 +71,7 @@ def run(
         text = read_text("energy_table", energy_table)
         table = EnergyTable.from_csv(text, design, where=f"energy_table={energy_table}")
     with steps_shown() as progress:
-        network = loaded(source, progress, arrays, layer=layer, **asdict(inputs))
+        network = loaded(source, progress, arrays, layer=layer, pattern=pattern, **asdict(inputs))
         done = run_network(network, design, engine=engine, table=table, progress=progress)
     record = network_record(done)
     if out is not None:
@@ -103,8 +107,7 @@ def footprint(
     *,
     layer: str | None = None,
     density: float | None = None,
-    n_keep: int = 2,
-    m_group: int = 4,
+    pattern: str = "2:4",
     value_bits: int = 16,
     figure: Path | None = None,
     json: Json = False,
@@ -121,10 +124,8 @@ def footprint(
         Count only this layer.
     density
         Prune each layer by magnitude to this density first, 0 to 1.
-    n_keep
-        Weights kept in each group, of the N:M format.
-    m_group
-        Weights in a group, of the N:M format.
+    pattern
+        Of the N:M format: N kept of each M inputs, as 2:4.
     value_bits
         Width of a value in the uncompressed formats.
     figure
@@ -137,6 +138,7 @@ def footprint(
     from eie_sim.result import config_hash
     from eie_sim.run import matrix_for
 
+    n_keep, m_group = pattern_of("pattern", pattern)
     if figure is not None:
         require_file("figure", figure)
     with steps_shown() as progress:

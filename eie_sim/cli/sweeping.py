@@ -16,6 +16,7 @@ from eie_sim.cli import EXIT_FAILED
 from eie_sim.cli.axes import NO_AXES, AxisOptions, given
 from eie_sim.cli.shell import ARRAYS, Arrays, Json, Reading, app, console, print_json
 from eie_sim.errors import InputError, require
+from eie_sim.whole import require_own
 
 if TYPE_CHECKING:
     from eie_sim.sweep import Sweep, Tally
@@ -126,6 +127,7 @@ def _asked(source: str, axes: Any, options: dict[str, Any], optimize: str | None
     require(bool(asked["grid"] or asked.get("points")), "axes", "none", rule)
     if asked.get("store") is None:
         asked["store"] = Path(f"{Path(source).stem}.sweep.jsonl")
+        require_own("store", asked["store"])
     sought: dict[str, Any] = asked.pop("search", None) or {}
     sought |= {} if optimize is None else {"objectives": _listed("optimize", optimize)}
     sought |= {} if trials is None else {"trials": trials}

@@ -26,6 +26,7 @@ from eie_sim.cli.shell import (
 )
 from eie_sim.cli.streams import say
 from eie_sim.errors import InputError
+from eie_sim.whole import require_own
 
 if TYPE_CHECKING:
     from eie_sim.report.trace.record import Window
@@ -91,6 +92,8 @@ def trace(
         written = {}
         if out is not None or not text:
             file = report.default_file(traced.name) if out is None else out
+            if out is None:
+                require_own("out", Path(file))
             progress(f"{file}: writing")
             written = report.write_trace(file, traced.activity, *window, report.about(traced, window))
     record = report.trace_record(traced, window, written)

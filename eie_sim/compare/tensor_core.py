@@ -14,10 +14,11 @@ from eie_sim.energy import account
 from eie_sim.energy.nm import lanes
 from eie_sim.engine import simulate_gemm
 from eie_sim.errors import require
+from eie_sim.nm_pattern import DENSE, Pattern, said
 from eie_sim.prune import pattern, score
 from eie_sim.pruning.measure import inputs_of, weights_of
 from eie_sim.result import SimResult
-from eie_sim.units.nm.config import DENSE, Pattern, TensorCoreConfig, said
+from eie_sim.units.nm.config import TensorCoreConfig
 from eie_sim.workload import Network
 
 INT8_MAX = 127
@@ -64,14 +65,13 @@ def packed(whole: Network, network: Network, config: TensorCoreConfig, shape: Pa
     runs_as = config.runs_as(*shape)
     pruned, stored, stored_bytes = {}, {}, 0.0
     for name, given in before.items():
-        whole_groups = padded(given, shape[1])
-        kept = (whole_groups * pattern.nm(*shape).prune(score.l1(whole_groups)).mask)[:, : given.shape[1]]
-        held, scale = numbers(padded(kept, runs_as[1]), config)
+        kept = given * pattern.nm(*shape).prune(score.l1(given)).mask
+        held, scale = numbers(kept, config)
         matrix = NmMatrix.from_dense(held, n_keep=runs_as[0], m_group=runs_as[1])
         stored_bytes += stored_bits(matrix, config) / 8
         check_product(name, matrix, inputs[name][:CHECKED_VECTORS])
         pruned[name] = kept
-        stored[name] = (matrix.decode()[:, : given.shape[1]] * scale).astype(given.dtype)
+        stored[name] = (matrix.decode() * scale).astype(given.dtype)
     name = said(shape) if runs_as == shape else f"{said(shape)} as {said(runs_as)}"
     unit = "dense" if shape == DENSE else "nm"
     return (
@@ -108,10 +108,7 @@ def figures_of(candidate: Candidate, pruned: Arrays, config: TensorCoreConfig, s
 
 def _results(pruned: Arrays, config: TensorCoreConfig, runs_as: Pattern, batch: int) -> list[SimResult]:
     n_keep, m_group = runs_as
-    return [
-        simulate_gemm(len(w), w.shape[1] + -w.shape[1] % m_group, batch, config, n_keep=n_keep, m_group=m_group)
-        for w in pruned.values()
-    ]
+    return [simulate_gemm(len(w), w.shape[1], batch, config, n_keep=n_keep, m_group=m_group) for w in pruned.values()]
 
 
 def _without_copies(result: SimResult) -> float:
@@ -128,16 +125,11 @@ def numbers(weights: NDArray[Any], config: TensorCoreConfig) -> tuple[NDArray[An
     return np.rint(weights / scale).astype(np.int8), scale
 
 
-def padded(weights: NDArray[Any], group: int) -> NDArray[Any]:
-    """Zero columns at the end, so that groups are whole."""
-    return np.pad(weights, ((0, 0), (0, -weights.shape[1] % group)))
-
-
 def check_product(name: str, matrix: Any, vectors: NDArray[Any]) -> None:
     """Raise InputError where the packed product is not exact (int8), or beyond its derived bound (float16)."""
     from eie_sim.units.nm.functional import wrong_outputs
 
-    read = np.pad(vectors.T, ((0, matrix.n_in - vectors.shape[1]), (0, 0)))
+    read = vectors.T
     if matrix.element == "int8":
         b = np.rint(read * (INT8_MAX / max(float(np.abs(read).max()), 1e-30))).astype(np.int8)
     else:

@@ -13,6 +13,7 @@ from eie_sim.energy.rows import LEAKAGE, PE_CYCLE, Components, EnergyRow, row_of
 from eie_sim.energy.technology import scaling
 from eie_sim.energy.units import energies_of
 from eie_sim.errors import InputError, require, unknown
+from eie_sim.spreadsheet import csv_text, unquoted
 
 DRAM = "dram"
 """How events off the chip begin: their energy does not scale with the chip's node."""
@@ -91,11 +92,7 @@ class EnergyTable:
 
     def to_csv(self) -> str:
         """The table as `from_csv` reads it, energies in full precision."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(CSV_COLUMNS)
-        writer.writerows((row.event, repr(row.energy_pj), row.source) for row in self.rows)
-        return text.getvalue()
+        return csv_text([CSV_COLUMNS, *((row.event, repr(row.energy_pj), row.source) for row in self.rows)])
 
     @cached_property
     def energy_pj(self) -> dict[str, float]:
@@ -126,7 +123,7 @@ def _parse(text: str, components: Components) -> dict[str, EnergyRow]:
         require(header == CSV_COLUMNS, "line 1", _shown(",".join(header)), f"must be {','.join(CSV_COLUMNS)}")
         for cells in reader:
             if cells:
-                row = _parse_row(f"line {reader.line_num}", cells, components)
+                row = _parse_row(f"line {reader.line_num}", [unquoted(cell) for cell in cells], components)
                 require(row.event not in given, f"line {reader.line_num}: event", row.event, "is there already")
                 given[row.event] = row
     except csv.Error as error:

@@ -87,15 +87,16 @@ def nm(n_keep: int = 2, m_group: int = 4) -> Quota:
 
     The reduction axis is `in`, of a convolution too: groups are of m_group input channels at one place of the kernel.
     2:4 keeps the masks that ASP calls m4n2_1d, up to ties. The density is n_keep / m_group, and is left out. With
-    `within`, a group whose survivors are fewer keeps those.
+    `within`, a group whose survivors are fewer keeps those. A last group of fewer than m_group inputs keeps the best
+    n_keep of them, or all.
 
-    Raises InputError for n_keep above m_group and, when used, for an input count that m_group does not divide.
+    Raises InputError for n_keep above m_group.
     """
     require_int("m_group", m_group, 1)
     require_int("n_keep", n_keep, 1)
     require(n_keep <= m_group, "n_keep", n_keep, f"must be at most m_group={m_group}; N of N:M is the number kept")
     n, m = int(n_keep), int(m_group)
-    return Quota(f"nm({n}, {m})", partial(_groups_of, m=m), partial(_at_most, n=n), math.prod, Fraction(n, m))
+    return Quota(f"{n}:{m}", partial(_groups_of, m=m), partial(_at_most, n=n), math.prod, Fraction(n, m))
 
 
 def per_row(*, rule: str = "torch") -> Quota:
@@ -130,9 +131,7 @@ def balanced(config: EieConfig, window: int | None = None) -> Quota:
 def is_nm(mask: ArrayLike, n_keep: int = 2, m_group: int = 4) -> bool:
     """Whether no group of m_group along the reduction axis has more than n_keep non-zeros (N is kept; see `nm`).
 
-    mask : a mask or weights, (out, in) or (out, in, kh, kw)
-
-    Raises InputError where m_group does not divide the inputs.
+    mask : a mask or weights, (out, in) or (out, in, kh, kw); a last group may have fewer than m_group inputs
     """
     return _first_too_full(mask, n_keep, m_group) is None
 
@@ -156,8 +155,10 @@ def _first_too_full(mask: ArrayLike, n_keep: int, m_group: int) -> tuple[int, in
     require(given.dtype.kind in "biuf", "mask", f"dtype {given.dtype}", "must be bool or real numbers")
     values: NDArray[Any] = given != 0
     layout = pattern.layout(values.shape)
+    filled = np.zeros(layout.padded, dtype=np.bool_)
+    filled[:, : values.shape[1]] = values
     # rows of groups, the groups of a row next to each other
-    counts = np.moveaxis(np.count_nonzero(values.reshape(layout.view), axis=2), 1, -1)
+    counts = np.moveaxis(np.count_nonzero(filled.reshape(layout.view), axis=2), 1, -1)
     counts = counts.reshape(-1, layout.view[1])
     bad = np.argwhere(counts > n_keep)
     return (int(bad[0, 0]), int(bad[0, 1]), int(counts[tuple(bad[0])])) if bad.size else None
@@ -185,8 +186,8 @@ def _blocks(shape: Shape, *, rows: int, cols: int) -> Layout:
 
 def _groups_of(shape: Shape, *, m: int) -> Layout:
     require(len(shape) in (2, 4), "scores", f"shape {shape}", "must be (out, in) or (out, in, kh, kw) for pattern nm")
-    require(shape[1] % m == 0, "columns", shape[1], f"must be a multiple of m_group={m}; pad {-shape[1] % m} columns")
-    return whole(shape, (shape[0], shape[1] // m, m, *shape[2:]), (2,))
+    n_group = -(-shape[1] // m)
+    return Layout((shape[0], n_group * m, *shape[2:]), (shape[0], n_group, m, *shape[2:]), (2,))
 
 
 def _at_most(density: Fraction, shape: Shape, rows: Rows, capacity: CountOfRow, *, n: int) -> CountOfRow:

@@ -172,7 +172,7 @@ def _pruned_to(densities: dict[str, float], network: Network, config: Any, floor
     """The network with each layer at its density, by magnitude, in a pattern that the unit can make use of."""
     if isinstance(config, TensorCoreConfig):
         shapes = {name: pattern.nm(*_pattern_of(density, config)) for name, density in densities.items()}
-        return prune_network(network, Recipe(pattern="nm"), config, shape=shapes)
+        return prune_network(network, Recipe(pattern="1:1"), config, shape=shapes)  # of which only the shapes count
     return prune_network(network, Recipe(floor=floor), config, layer_density=densities)
 
 
@@ -180,7 +180,7 @@ def _rivals(config: Any, floor: float) -> dict[str, list[Recipe]]:
     """Plain magnitude pruning, by name, from the fewest weights to the most."""
     if isinstance(config, TensorCoreConfig):
         known = sorted(config.patterns, key=lambda each: Fraction(*each))
-        return {"uniform": [Recipe(pattern="nm", n_keep=a, m_group=b) for a, b in known if a / b >= floor]}
+        return {"uniform": [Recipe(pattern=f"{a}:{b}") for a, b in known if a / b >= floor]}
     densities = [max(part / GRAIN, floor) for part in range(int(floor * GRAIN), GRAIN + 1)]
     scopes = {"uniform": "local", "global": "global"}
     return {

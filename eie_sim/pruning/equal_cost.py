@@ -101,6 +101,7 @@ def _require_some(recipes: Mapping[str, Recipe], budgets: Sequence[float]) -> No
         require(is_number(budget) and budget >= 0, "budget", budget, "must be a number >= 0")
     for name, recipe in recipes.items():
         require_type(f"recipe {name}", recipe, Recipe)
-        require(recipe.pattern != "nm", f"recipe {name}: pattern", "nm", "must be one that has densities to search")
+        rule = "must be one that has densities to search"
+        require(recipe.n_of_m is None, f"recipe {name}: pattern", recipe.pattern, rule)
         require(recipe.epochs == 0, f"recipe {name}: epochs", recipe.epochs, "must be 0, nothing is trained again")
         require(not recipe.remove, f"recipe {name}: remove", recipe.remove, "must be False")

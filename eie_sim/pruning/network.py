@@ -38,7 +38,6 @@ Update = Callable[[Network, Arrays, dict[str, NDArray[np.bool_]]], Arrays]
 PATTERNS: dict[str, Callable[[Recipe, Any], Pattern]] = {
     "element": lambda recipe, config: pattern.element(),
     "per_row": lambda recipe, config: pattern.per_row(rule="wanda" if recipe.criterion == "wanda" else "torch"),
-    "nm": lambda recipe, config: pattern.nm(recipe.n_keep, recipe.m_group),
     "block": lambda recipe, config: pattern.block(recipe.block_rows, recipe.block_cols),
     "neuron": lambda recipe, config: pattern.neuron(),
     "input": lambda recipe, config: pattern.input(),
@@ -79,7 +78,7 @@ def prune_network(
     require_type("recipe", recipe, Recipe)
     require_relu(network)
     weights, biases = weights_of(network)
-    chosen: Any = PATTERNS[recipe.pattern](recipe, config) if shape is None else shape
+    chosen: Any = shape_of(recipe, config) if shape is None else shape
     criterion = CRITERIA[recipe.criterion] if scores_of is None else scores_of
     wanted = _wanted(network, recipe, weights, layer_density or {})
     teacher = mlp_of(weights, biases) if network.chained else None
@@ -100,8 +99,13 @@ def prune_network(
             weights = dict(zip(weights, learnt.weights, strict=True))
             biases = dict(zip(weights, learnt.biases, strict=True))
     assert kept is not None  # a schedule has a step or more
-    pruned = _network_of(network, weights, biases, kept, recipe)
+    pruned = _network_of(network, weights, biases, kept, recipe, shape)
     return (without_dead(pruned) if recipe.remove else pruned), kept
+
+
+def shape_of(recipe: Recipe, config: Any) -> Pattern:
+    """The pattern that a recipe names."""
+    return PATTERNS[recipe.pattern](recipe, config) if recipe.n_of_m is None else pattern.nm(*recipe.n_of_m)
 
 
 def unpruned(network: Network) -> Network:
@@ -174,7 +178,7 @@ def _wanted(network: Network, recipe: Recipe, weights: Arrays, layer_density: Ma
     local = not layer_density or recipe.scope == "local"
     require(local, "scope", recipe.scope, "must be local with densities of layers")
     asked = {name: layer_density.get(name, recipe.density) for name in weights}
-    if recipe.pattern == "nm":
+    if recipe.n_of_m is not None:
         return [asked]
     rule = "must be a fraction of the weights to keep, 0 to 1"
     require(None not in asked.values(), "density", recipe.density, rule)
@@ -217,14 +221,26 @@ def _trainings(recipe: Recipe, steps: int) -> Iterator[TrainConfig]:
         )
 
 
-def _network_of(network: Network, weights: Arrays, biases: Biases, kept: Selection, recipe: Recipe) -> Network:
+def _network_of(
+    network: Network,
+    weights: Arrays,
+    biases: Biases,
+    kept: Selection,
+    recipe: Recipe,
+    shape: Pattern | Mapping[str, Pattern] | None,
+) -> Network:
     before = before_pruning(network)
+    shapes = shape if isinstance(shape, Mapping) else dict.fromkeys(weights, shape)
+    said = {
+        name: _how(recipe, recipe.pattern if each is None else each.name, kept.layers[name].achieved)
+        for name, each in shapes.items()
+    }
     layers = tuple(
         replace(
             layer,
             weights=weights[layer.name],
             bias=biases[layer.name],
-            weights_source=f"{source.weights_source}, {_how(recipe, kept.layers[layer.name].achieved)}",
+            weights_source=f"{source.weights_source}, {said[layer.name]}",
             stored=None,
         )
         for layer, source in zip(network.layers, before, strict=True)
@@ -232,7 +248,7 @@ def _network_of(network: Network, weights: Arrays, biases: Biases, kept: Selecti
     return replace(network, layers=layers, dense_layers=before)
 
 
-def _how(recipe: Recipe, achieved: float) -> str:
+def _how(recipe: Recipe, pattern: str, achieved: float) -> str:
     """The recipe in words fit for a table."""
     trained = f", trained {recipe.epochs} epochs" if recipe.epochs else ""
-    return f"pruned: {recipe.pattern}, {recipe.criterion}, {recipe.scope}, density {achieved:.4g}{trained}"
+    return f"pruned: {pattern}, {recipe.criterion}, {recipe.scope}, density {achieved:.4g}{trained}"

@@ -11,7 +11,7 @@ from math import prod
 from typing import Any
 
 from eie_sim.cost import cost
-from eie_sim.errors import require, require_int, unknown
+from eie_sim.errors import InputError, require, require_int, unknown
 from eie_sim.prune import pattern, score
 from eie_sim.prune.accuracy_table import ITERATIVE_STEPS, REGULARISERS, SCHEDULES, AccuracyRecord, accuracy_table
 from eie_sim.prune.counts import fraction, keep_count
@@ -20,7 +20,7 @@ from eie_sim.prune.pruned_training import Rule, each_layer, hidden_neurons
 from eie_sim.prune.removal import LayerArrays
 from eie_sim.prune.train import TrainConfig
 from eie_sim.pruning.measure import N_MEASURED, mlp_of, require_held_back, require_training, weights_of
-from eie_sim.pruning.network import PATTERNS
+from eie_sim.pruning.network import shape_of
 from eie_sim.pruning.smaller import shrunk
 from eie_sim.recipe import Recipe
 from eie_sim.workload import Network
@@ -42,11 +42,11 @@ def table_of(
 ) -> tuple[list[AccuracyRecord], list[str]]:
     """Prune the network before pruning in every combination, train what is left, measure accuracy and cycles.
 
-    patterns : of element, nm, block, neuron, input, balanced; schedules : one-shot, iterative; penalties : L1, L2
-    densities : the nm pattern takes those that are a whole number of m_group, and the neuron pattern those that leave
-        a neuron in every layer
+    patterns : of element, block, neuron, input, balanced, and N:M, as 2:4; schedules : one-shot, iterative
+    densities : N:M has its own in their place, and the neuron pattern takes those that leave a neuron in every layer
+    penalties : L1, L2
     epochs : of training in all steps together; 20 when left out
-    recipe : m_group, blocks and window of the patterns
+    recipe : blocks and window of the patterns
 
     Cost is cycles per vector of all layers on the design, for the first N_MEASURED held-back inputs, passed on in
     floats; of the neuron pattern, those of the smaller network that is left.
@@ -56,7 +56,9 @@ def table_of(
     recipe = recipe or Recipe()
     for density in densities:
         require(fraction("densities", density) > 0, "densities", density, "must be above 0")
-    some_patterns, some_schedules = _some("patterns", patterns, PATTERNS), _some("schedules", schedules, SCHEDULES)
+    require(len(patterns) > 0, "patterns", "none", "must be at least one")
+    recipes = {name: _recipe(name, recipe) for name in patterns}
+    some_schedules = _some("schedules", schedules, SCHEDULES)
     if epochs is not None:
         require_int("epochs", epochs, 0, 10**6)
         rule = "must be a multiple of 5, the steps of an iterative schedule"
@@ -66,14 +68,15 @@ def table_of(
     trained = mlp_of(*weights_of(network))
     records: list[AccuracyRecord] = []
     left_out: list[str] = []
-    for name in some_patterns:
-        reasons = {density: _impossible(name, density, trained, recipe) for density in densities}
+    for name, each in recipes.items():
+        asked = densities if each.n_of_m is None else [each.n_of_m[0] / each.n_of_m[1]]
+        reasons = {density: _impossible(name, density, trained) for density in asked}
         left_out += [reason for reason in reasons.values() if reason]
         records += accuracy_table(
             trained,
             samples,
             judged,
-            patterns={name: _rule(name, recipe, config)},
+            patterns={name: _rule(each, config)},
             densities=[density for density, reason in reasons.items() if not reason],
             schedules=some_schedules,
             regularisers=trainings,
@@ -81,6 +84,13 @@ def table_of(
             progress=progress,
         )
     return records, left_out
+
+
+def _recipe(name: Any, recipe: Recipe) -> Recipe:
+    try:
+        return replace(recipe, pattern=name)
+    except InputError as error:
+        raise InputError(str(error).replace("pattern=", "patterns=", 1)) from None
 
 
 def _some(field: str, names: Sequence[str], known: Mapping[str, Any]) -> dict[str, Any]:
@@ -95,11 +105,8 @@ def _with_epochs(config: TrainConfig, epochs: int | None) -> TrainConfig:
     return config if epochs is None else replace(config, epochs=epochs)
 
 
-def _impossible(name: str, density: float, network: Mlp, recipe: Recipe) -> str:
+def _impossible(name: str, density: float, network: Mlp) -> str:
     """Why a pattern cannot have a density, in words; empty where it can."""
-    kept = fraction("densities", density) * recipe.m_group
-    if name == "nm" and (kept.denominator > 1 or kept < 1):
-        return f"nm: {density:g} of {recipe.m_group} is no whole number of weights"
     widths = network.widths
     least = sum(prod(pair) for pair in pairwise([widths[0], *(1 for _ in widths[1:-1]), widths[-1]]))
     total = sum(weight.size for weight in network.weights)
@@ -108,12 +115,13 @@ def _impossible(name: str, density: float, network: Mlp, recipe: Recipe) -> str:
     return ""
 
 
-def _rule(name: str, recipe: Recipe, config: Any) -> Rule:
+def _rule(recipe: Recipe, config: Any) -> Rule:
     """The pattern by magnitude, as a function of all layers' weights and a density."""
-    if name == "nm":
-        return each_layer(lambda weight, density: _nm(weight, density, recipe.m_group))
-    shape = PATTERNS[name](recipe, config)
-    rule = hidden_neurons if name == "neuron" else each_layer
+    if recipe.n_of_m is not None:
+        m_group = recipe.n_of_m[1]
+        return each_layer(lambda weight, density: _nm(weight, density, m_group))
+    shape = shape_of(recipe, config)
+    rule = hidden_neurons if recipe.pattern == "neuron" else each_layer
     return rule(lambda weight, density: shape.prune(score.l1(weight), density).mask)
 
 

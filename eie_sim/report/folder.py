@@ -5,8 +5,6 @@ Runs that end at the same time take turns, so a folder holds the files of one ru
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 import sys
@@ -16,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from eie_sim.errors import InputError, require
-from eie_sim.whole import write_whole
+from eie_sim.spreadsheet import csv_text
+from eie_sim.whole import require_own, write_whole
 
 RECORD = "run.json"
 LAYERS = "layers.csv"
@@ -30,8 +29,7 @@ def require_run_folder(folder: Path) -> None:
             return
         require(folder.is_dir(), "out", str(folder), "must be a folder")
         for name in (RECORD, LAYERS):
-            path = folder / name
-            require(path.is_file() or not path.exists(), "out", str(folder), f"{name} in it must be an ordinary file")
+            require_own("out", folder / name)
         ours = (folder / RECORD).exists() or all(_is_ours(path.name) for path in folder.iterdir())
     except OSError as error:
         raise InputError(f"out={folder}: cannot be written: {error.strerror}") from error
@@ -70,7 +68,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
         return
     import fcntl
 
-    handle = os.open(folder, os.O_RDONLY)
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         with suppress(OSError):  # some network drives
             fcntl.flock(handle, fcntl.LOCK_EX)
@@ -82,11 +80,8 @@ def _alone_in(folder: Path) -> Iterator[None]:
 def layers_csv(record: dict[str, Any]) -> str:
     """One row per layer; nested figures have dotted names."""
     rows = [dict(_flat(layer)) for layer in record["layers"]]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    names = list(rows[0])
+    return csv_text([names, *([row.get(name) for name in names] for row in rows)])
 
 
 def _flat(value: Any, name: str = "") -> list[tuple[str, Any]]:

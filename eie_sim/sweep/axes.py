@@ -19,7 +19,7 @@ from eie_sim.sweep.listing import MAX_VALUES, values_in
 from eie_sim.units.eie.config import ACTIVE_RULES, ROUNDINGS, EieConfig
 from eie_sim.units.nm.config import MEMORIES, PRESETS, Rate, TensorCoreConfig
 
-__all__ = ["AXES", "GROUPS", "MAX_VALUES", "UNITS", "Axis", "pattern_fields", "plain", "text_of", "values_of"]
+__all__ = ["AXES", "GROUPS", "MAX_VALUES", "UNITS", "Axis", "plain", "text_of", "values_of"]
 
 UNITS = ("eie", "nm")
 GROUPS = WORKLOAD, PRUNING, EIE_DESIGN, NM_DESIGN = ("Workload", "Pruning", "EIE design", "N:M design")
@@ -44,7 +44,6 @@ _OF_NAME = {
     "patterns": kinds.PATTERN_SETS,
 }
 _MORE_HELP = {
-    "pattern": " Or N:M, as 2:4, which is nm with n_keep 2 and m_group 4.",
     "mma": " As 16x8x16.",
     "tiles": " As 64x64, or 256x128+128x256 for two.",
     "patterns": " As 2:4, or 2:4+1:4 for two.",
@@ -101,12 +100,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, Fraction):
         return int(value) if value.denominator == 1 else str(value)
     return [plain(each) for each in value] if isinstance(value, (tuple, list)) else value
-
-
-def pattern_fields(value: str) -> dict[str, Any]:
-    """The fields of a recipe that a value of the axis `pattern` stands for: pattern, and n_keep and m_group for 2:4."""
-    found = kinds.KEPT_OF.fullmatch(value)
-    return {"pattern": "nm", "n_keep": int(found[1]), "m_group": int(found[2])} if found else {"pattern": value}
 
 
 def _known(axis: str) -> Axis:

@@ -6,7 +6,6 @@ objects become JSON text, `[64, 64]`, in all three.
 
 from __future__ import annotations
 
-import csv
 import importlib
 import io
 import json
@@ -15,6 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from eie_sim.errors import InputError, any_of, refused, require, require_all
+from eie_sim.spreadsheet import csv_text
 from eie_sim.whole import as_path, place_for, write_whole
 
 if TYPE_CHECKING:
@@ -56,15 +56,12 @@ def write_parquet(rows: Rows, path: str | os.PathLike[str]) -> None:
 def write_csv(rows: Rows, path: str | os.PathLike[str]) -> None:
     """Write a CSV file with a line of names, UTF-8, whole or not at all; what is missing is empty. Needs no pandas.
 
-    Numbers have all their digits. Raises InputError for rows as `to_pandas`, and for a path as `write_parquet`.
+    Numbers have all their digits; a text that a spreadsheet would run has a quote before it (see `spreadsheet`). Raises
+    InputError for rows as `to_pandas`, and for a path as `write_parquet`.
     """
-    text = io.StringIO()
     columns = _columns(rows)
-    writer = csv.writer(text, lineterminator="\n")
-    if columns:
-        writer.writerow(columns)
-    writer.writerows(zip(*columns.values(), strict=True))
-    _write(path, text.getvalue().encode())
+    names = [columns] if columns else []
+    _write(path, csv_text([*names, *zip(*columns.values(), strict=True)]).encode())
 
 
 def require_table(path: str | os.PathLike[str]) -> None:

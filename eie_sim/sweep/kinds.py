@@ -8,9 +8,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 from eie_sim.errors import InputError, any_of, is_number, refused, unknown
+from eie_sim.nm_pattern import meant, pattern_of
 
 WHOLE_BELOW = 10**30
 MOST_CHARACTERS = 100
@@ -19,7 +21,6 @@ MOST_CHARACTERS = 100
 DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 WHOLE = re.compile(r"[+-]?[0-9]{1,30}")
 QUOTIENT = re.compile(r"[+-]?[0-9]{1,30}/[0-9]{1,30}")
-KEPT_OF = re.compile("([0-9]{1,9}):([0-9]{1,9})")
 FLAGS = {"yes": True, "true": True, "no": False, "false": False}
 TOGETHER, EACH = "all", "each"
 NONE = "none"
@@ -73,6 +74,8 @@ class Kind:
             return None
         try:
             return self.read(given) if isinstance(given, str) else self.take(given)
+        except InputError:
+            raise
         except (ValueError, TypeError, OverflowError, ZeroDivisionError):
             raise self.error(axis, given) from None
 
@@ -115,9 +118,9 @@ def pattern_kind(choices: tuple[str, ...]) -> Kind:
     words = _chosen(choices)
 
     def read(text: str) -> str:
-        return _times(text, KEPT_OF, ":") if KEPT_OF.fullmatch(text) else words(text)
+        return "{}:{}".format(*pattern_of("pattern", text)) if meant(text) else words(text)
 
-    return replace(word_kind(choices), read=read, choices=(*choices, "N:M"))
+    return replace(word_kind(choices), read=read, choices=(*choices, "2:4"))
 
 
 def optional(kind: Kind) -> Kind:
@@ -219,7 +222,11 @@ def _times(text: str, form: re.Pattern[str], sign: str) -> str:
     return sign.join(str(int(part)) for part in text.split(sign))
 
 
-def _sides(count: int, sign: str) -> tuple[Callable[[str], Any], Callable[[Any], Any]]:
+Reader = Callable[[str], Any]
+Taker = Callable[[Any], Any]
+
+
+def _sides(count: int, sign: str) -> tuple[Reader, Taker]:
     """Reads and takes `count` whole numbers above 0, between signs or in a tuple."""
     form = re.compile(sign.join(["[0-9]{1,9}"] * count))
 
@@ -234,9 +241,8 @@ def _sides(count: int, sign: str) -> tuple[Callable[[str], Any], Callable[[Any],
     return read, take
 
 
-def _set_kind(count: int, sign: str, rule: str, *, of_none: str | None = None) -> Kind:
+def _set_kind(read_one: Reader, take_one: Taker, sign: str, rule: str, *, of_none: str | None = None) -> Kind:
     """A set of shapes as one value, as 64x64+32x32; `of_none` is the word for an empty one."""
-    read_one, take_one = _sides(count, sign)
 
     def read(text: str) -> tuple[Any, ...]:
         return () if text == of_none else tuple(read_one(part.strip()) for part in text.split("+"))
@@ -297,10 +303,13 @@ FRAMES = Kind(
 )
 MMA = _shape_kind(3, "x", "must be a shape such as 16x8x16, or in Python (16, 8, 16) within a list of values")
 TILES = _set_kind(
-    2, "x", "must be tiles such as 64x64 or 256x128+128x256, or in Python ((256, 128), (128, 256)) in a list of values"
+    *_sides(2, "x"),
+    "x",
+    "must be tiles such as 64x64 or 256x128+128x256, or in Python ((256, 128), (128, 256)) in a list of values",
 )
 PATTERN_SETS = _set_kind(
-    2,
+    partial(pattern_of, "patterns"),
+    _sides(2, ":")[1],
     ":",
     "must be N:M such as 2:4 or 2:4+1:4, dense for none, or in Python ((2, 4), (1, 4)) in a list of values",
     of_none=DENSE,

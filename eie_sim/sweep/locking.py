@@ -7,7 +7,8 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-BINARY = getattr(os, "O_BINARY", 0)  # Windows would write line feeds as two bytes
+from eie_sim.whole import UNFOLLOWED
+
 MAX_TRIES = 100
 LOCKED_AT = 2**31 - 2
 """The byte that is locked on Windows, where nobody can read a locked byte."""
@@ -20,7 +21,7 @@ def open_alone(path: Path, flags: int = 0) -> int:
     else has it, and OSError where the file cannot be opened or locked.
     """
     for _ in range(MAX_TRIES):
-        handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | BINARY | flags, 0o666)
+        handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | UNFOLLOWED | flags, 0o666)
         try:
             _lock(handle)
             if is_at(path, handle):

@@ -13,18 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from eie_sim.compare.tensor_core import check_product, numbers, padded
+from eie_sim.compare.tensor_core import check_product, numbers
 from eie_sim.energy import EnergyTable, account, total_of
 from eie_sim.energy.nm import lanes
 from eie_sim.engine import simulate_gemm
 from eie_sim.errors import require
+from eie_sim.nm_pattern import Pattern, kept_of, position_bits
 from eie_sim.prune.mlp import accuracy
 from eie_sim.pruning.measure import dense, held_back, inputs_of, mlp_of
 from eie_sim.recipe import Recipe
 from eie_sim.result import SimResult
 from eie_sim.sweep.point import Point
 from eie_sim.sweep.stages import Last, Stages
-from eie_sim.units.nm.config import Pattern, TensorCoreConfig, position_bits
+from eie_sim.units.nm.config import TensorCoreConfig
 from eie_sim.units.nm.unit import sparsest
 
 CHECKED_VECTORS = 8
@@ -48,30 +49,28 @@ class NmFigures:
         for name in names:
             n_out, n_in = stages.shape(name, recipe, config)
             n_keep, m_group = pattern = self._pattern(name, recipe, config)
-            whole = n_in + -n_in % m_group
             n_vector = 1 if point.vector is not None else n_vectors[name]
-            results.append(simulate_gemm(n_out, whole, n_vector, config, n_keep=n_keep, m_group=m_group))
+            results.append(simulate_gemm(n_out, n_in, n_vector, config, n_keep=n_keep, m_group=m_group))
             stored_bits += _bits(n_out, n_in, config.runs_as(*pattern), config)
-            n_weight += n_out * whole // m_group * n_keep
+            n_weight += n_out * kept_of(n_in, pattern)
             size += n_out * n_in
             dense_macs += n_out * n_in * n_vector
             most = max(most, n_vector)
-        kept = min(n_weight, size)
         verified = self._checks(names, point) if stages.subject.verify else None
         figures = _figures(results, config) | {
             "n_vector": most,
             "bytes": stored_bits / 8,
             "accuracy": self._accuracy(recipe, config),
             "n_weight": n_weight,
-            "weight_density": kept / size,
+            "weight_density": n_weight / size,
             "dense_macs": dense_macs,
             "verified": verified,
         }
         return json.dumps(figures, allow_nan=False)[1:-1]
 
     def _pattern(self, layer: str, recipe: Recipe | None, config: TensorCoreConfig) -> Pattern:
-        if recipe is not None and recipe.pattern == "nm":
-            return recipe.n_keep, recipe.m_group
+        if recipe is not None and recipe.n_of_m is not None:
+            return recipe.n_of_m
         key = layer, recipe, config.patterns
         return self._patterns.get(key, lambda: sparsest(self._weights(layer, recipe, config), config))
 
@@ -115,7 +114,7 @@ class NmFigures:
             assert given is not None  # the subject has vectors
             read = given
         n_keep, m_group = config.runs_as(*self._pattern(name, point.recipe, config))
-        stored, _ = numbers(padded(held, m_group), config)
+        stored, _ = numbers(held, config)
         check_product(name, NmMatrix.from_dense(stored, n_keep=n_keep, m_group=m_group), read[:CHECKED_VECTORS])
 
 

@@ -55,10 +55,7 @@ def _recipe_members(recipe: Recipe) -> dict[str, Any]:
     """All fields but the seed, which is the study's; pattern, criterion and density first."""
     given = recipe.to_dict()
     del given["seed"]
-    first = {name: given.pop(name) for name in ("pattern", "criterion", "density")}
-    if recipe.pattern == "nm":
-        first["pattern"] = f"{recipe.n_keep}:{recipe.m_group}"
-    return first | given
+    return {name: given.pop(name) for name in ("pattern", "criterion", "density")} | given
 
 
 @lru_cache(maxsize=2**14)

@@ -53,7 +53,7 @@ def columns(shown: Sequence[Row], axes: Iterable[str]) -> list[str]:
     """Axes as columns are named; layer and unit where there are several, or where they were asked for."""
     axes = list(axes)
     several = [name for name in ("layer", "unit") if name in axes or len({row.get(name) for row in shown}) > 1]
-    return [*several, *(axis for axis in axes if axis not in ("layer", "unit", "n_keep", "m_group"))]
+    return [*several, *(axis for axis in axes if axis not in ("layer", "unit"))]
 
 
 def varying(rows: Sequence[Row]) -> list[str]:

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import math
 import os
-import stat
 import sys
 import time
 from array import array
@@ -35,7 +34,7 @@ from weakref import WeakSet
 from eie_sim.errors import refused, require, require_type
 from eie_sim.sweep.lines import MAX_LINE, Found, Run, key_of, scan
 from eie_sim.sweep.locking import is_at, open_alone, sync_folder
-from eie_sim.whole import as_path
+from eie_sim.whole import as_path, keep_mode, open_own, place_for, require_own
 
 SYNC_S = 5.0
 """Seconds after a sync in which no append makes another."""
@@ -63,7 +62,7 @@ class Store:
         it is; where another run has the store; where it cannot be read, repaired or written.
         """
         self.path = as_path("store", path)
-        self._file = Path(os.path.realpath(self.path))
+        self._file = place_for("store", self.path)
         self._handle: int | None = _opened(self.path, self._file)
         self._synced_s = -math.inf
         self._unsynced = True  # a run before us may have been killed
@@ -151,10 +150,10 @@ class Store:
             found = scan(handle)
         require(found.is_store, "store", self.path, "must be a store of an earlier sweep, or new")
         self.damaged, self.aside = found.n_damaged, None
+        require_own("store", _beside(self._file))
         if found.damage:
             self.aside = self._file.with_name(f"{self._file.name}.damaged")
             with _said(self.path, f"damaged lines cannot be kept in {self.aside.name}"):
-                _require_plain(self.aside, self.aside)
                 _keep(handle, found.damage, self.aside)
         with _said(self.path, "cannot be repaired"):
             self._repair(handle, found)
@@ -174,12 +173,12 @@ class Store:
 
     def _rewrite(self, handle: int, found: Found) -> None:
         """Rename a file of the rows over the store. Nobody else gets it: it is locked before it has the name."""
-        beside = self._file.with_name(f".{self._file.name}.repair")
+        beside = _beside(self._file)
         beside.unlink(missing_ok=True)  # of a repair that was killed
         new = open_alone(beside, os.O_EXCL)
         try:
+            keep_mode(new, os.fstat(handle))
             _copy(handle, found.kept, new)
-            beside.chmod(stat.S_IMODE(os.fstat(handle).st_mode))
             if sys.platform != "win32":
                 beside.replace(self._file)
         except BaseException:
@@ -234,6 +233,11 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_release_in_child)
 
 
+def _beside(file: Path) -> Path:
+    """Where a store is written that is to be repaired."""
+    return file.with_name(f".{file.name}.repair")
+
+
 @contextmanager
 def _said(path: Path, what: str) -> Iterator[None]:
     """Turn the system's own errors into one line about a store."""
@@ -247,14 +251,7 @@ def _said(path: Path, what: str) -> Iterator[None]:
 
 def _opened(path: Path, file: Path) -> int:
     with _said(path, "cannot be opened"):
-        require(file.parent.is_dir(), "store", path, "must be in a folder that exists")
-        _require_plain(file, path)
         return open_alone(file)
-
-
-def _require_plain(file: Path, said: Path) -> None:
-    plain = file.is_file() or not (file.exists() or file.is_symlink())
-    require(plain, "store", said, "must be an ordinary file, or new")
 
 
 def _encoded(key: str, text: str) -> bytes:
@@ -290,7 +287,7 @@ def _blocks(handle: int, run: Run) -> Iterator[bytes]:
 
 def _keep(handle: int, damage: list[Run], aside: Path) -> None:
     """Append damage to a file, each run on lines of its own."""
-    with aside.open("ab") as out:
+    with os.fdopen(open_own("store", aside, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "ab") as out:
         for run in damage:
             block = b""
             for block in _blocks(handle, run):

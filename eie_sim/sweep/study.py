@@ -9,8 +9,9 @@ from math import prod
 from typing import Any
 
 from eie_sim.errors import InputError, require, require_type, unknown
+from eie_sim.nm_pattern import meant
 from eie_sim.recipe import Recipe
-from eie_sim.sweep.axes import AXES, PRUNING, UNITS, WORKLOAD, pattern_fields, plain, text_of, values_of
+from eie_sim.sweep.axes import AXES, PRUNING, UNITS, WORKLOAD, plain, text_of, values_of
 from eie_sim.sweep.eie import stream_of
 from eie_sim.sweep.point import Point, Refused, key_of
 from eie_sim.sweep.subject import Subject
@@ -184,9 +185,7 @@ def _built(
 
 def _recipe(seed: int, values: Combination) -> Recipe:
     given = dict(values)
-    if "pattern" in given:
-        given |= pattern_fields(given["pattern"])
-    if given.get("pattern") == "nm":
+    if meant(given.get("pattern", "")):
         given.pop("density", None)  # N of M says it
     else:
         rule = "must be given, a fraction of the weights to keep"

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 from eie_sim import tables
 from eie_sim.energy import account
+from eie_sim.nm_pattern import DENSE, Pattern, said
 from eie_sim.result import SimResult
-from eie_sim.units.nm.config import DENSE, Pattern, TensorCoreConfig, said
+from eie_sim.units.nm.config import TensorCoreConfig
 from eie_sim.units.nm.provenance import HELD_AGAINST
 from eie_sim.units.nm.unit import simulate_gemm
 from eie_sim.validate.rows import CALIBRATED, VALIDATED, Comparison

@@ -12,6 +12,7 @@ import numba
 import pytest
 
 import eie_sim
+from eie_sim import jit
 
 PROGRAM = """
 import numpy as np
@@ -131,3 +132,57 @@ def test_a_cache_that_others_may_write_to_is_left_alone(warm, tmp_path):
         (cache / name).write_bytes(b"junk")
     assert output_of(PACKAGE.parent, cache) == "15"
     assert set(files_of(cache).values()) == {b"junk"}
+
+
+def cached_below(folder, monkeypatch):
+    """Where kernels would be kept, in a folder of our own two below another."""
+    (folder / "own").mkdir(mode=0o700)
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(folder / "own"))
+    return jit.cache_folder.__wrapped__()
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="needs owners of files")
+@pytest.mark.parametrize(
+    ("mode", "safe"), [(0o777, False), (0o770, False), (0o702, False), (0o1777, True), (0o755, True), (0o700, True)]
+)
+def test_a_folder_around_the_cache_that_others_may_write_to(tmp_path, monkeypatch, mode, safe):
+    around = tmp_path / "around"
+    around.mkdir()
+    around.chmod(mode)
+    found = cached_below(around, monkeypatch)
+    assert (found is not None) == safe
+    if safe:
+        assert found.parent == around / "own"
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="needs owners of files")
+def test_a_folder_around_the_cache_that_belongs_to_somebody_else(tmp_path, monkeypatch):
+    around, real = (tmp_path / "around").resolve(), Path.stat
+    around.mkdir()
+
+    def given_away(path, **options):
+        status = real(path, **options)
+        if path != around:
+            return status
+        return os.stat_result((*status[:4], os.getuid() + 1, *status[5:]))
+
+    monkeypatch.setattr(Path, "stat", given_away)
+    assert cached_below(around, monkeypatch) is None
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="needs owners of files")
+def test_a_link_into_the_cache_is_followed_once(tmp_path, monkeypatch):
+    (tmp_path / "real").mkdir(mode=0o700)
+    (tmp_path / "link").symlink_to("real")
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "link"))
+    assert jit.cache_folder.__wrapped__().parent == (tmp_path / "real").resolve()
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="needs owners of files")
+def test_folders_that_are_made_for_the_cache_are_ours_whatever_the_umask(tmp_path, monkeypatch):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "a" / "b"))
+    before = os.umask(0o002)
+    try:
+        assert jit.cache_folder.__wrapped__().parent == (tmp_path / "a" / "b").resolve()
+    finally:
+        os.umask(before)

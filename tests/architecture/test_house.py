@@ -39,7 +39,7 @@ FLOORS = [
     ["units.*.encoding", "units.*.packing", "prune", "deep_compression"],
     ["quantize", "huffman", "units.channel"],
     ["fixed", "huffman_kernels", "units.*.config", "units.*.provenance", "result", "storage", "tables", "recipe"],
-    ["sparse", "whole"],
+    ["nm_pattern", "sparse", "spreadsheet", "whole"],
     ["jit", "errors", "html"],
 ]
 ROOMS = {
@@ -59,7 +59,7 @@ ROOMS = {
     "urllib": set(),
     "requests": set(),
 }
-OPENS_FILES = {"workload", "archive", "sweep", "report", "validate", "cli", "jit", "tables"}
+OPENS_FILES = {"workload", "archive", "sweep", "report", "validate", "cli", "jit", "tables", "whole"}
 FILE_CALLS = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "load", "memmap", "fromfile", "tofile"}
 SIZE_LIMIT = 60
 FILE_LIMIT = 450

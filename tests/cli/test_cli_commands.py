@@ -68,7 +68,7 @@ def test_footprint_counts_every_format_of_every_layer(ask, ask_json, chain):
 
 
 def test_footprint_of_one_layer_pruned_to_fit_another_pattern(ask_json):
-    options = ["--layer", "fc2", "--density", 0.05, "--n-keep", 4, "--m-group", 4, "--value-bits", 8]
+    options = ["--layer", "fc2", "--density", 0.05, "--pattern", "4:4", "--value-bits", 8]
     (record,) = ask_json("footprint", "digits-mlp", *options)
     formats = {one["name"]: one for one in record["formats"]}
     assert record["name"] == "fc2"

@@ -68,9 +68,9 @@ def test_its_chips_give_its_cycles(ask_json):
     ("words", "message"),
     [
         (["--preset", "rtx3091"], "preset=rtx3091: unknown; did you mean rtx3090?"),
-        (["--patterns", "2/4"], "patterns=2/4: must be as 2:4, N kept of M"),
-        (["--patterns", "5:4"], "n_keep=5: must be at most m_group=4"),
-        (["--patterns", "0:4"], "n_keep=0: must be an integer >= 1"),
+        (["--patterns", "2/4"], "patterns=2/4: must be N:M, N kept of each M, as 2:4"),
+        (["--patterns", "5:4"], "patterns=5:4: must be N:M, N kept of each M, as 2:4"),
+        (["--patterns", "0:4"], "patterns=0:4: must be N:M, N kept of each M, as 2:4"),
         (["--batches", "1.5"], "batches=1.5: must be an integer"),
         (["--batches", "0"], "batches=0: must be an integer"),
         (["--densities", "2"], "must be in 0..1"),

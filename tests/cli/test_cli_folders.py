@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 import time
@@ -65,7 +66,7 @@ def test_a_run_that_was_cut_off_between_its_files_can_be_run_again(ask, chain, t
     assert len((folder / LAYERS).read_text().splitlines()) == 3
 
 
-@pytest.mark.parametrize("failing", ["replace", "fsync", "mkstemp"])
+@pytest.mark.parametrize("failing", ["replace", "fsync", "open"])
 def test_a_write_that_fails_leaves_the_old_files_and_nothing_temporary(ask, chain, tmp_path, monkeypatch, failing):
     folder = tmp_path / "run"
     assert ask("run", chain, "--out", folder)[0] == 0
@@ -74,8 +75,11 @@ def test_a_write_that_fails_leaves_the_old_files_and_nothing_temporary(ask, chai
     def full(*_given, **_options):
         raise OSError(28, "No space left on device")
 
-    target = {"replace": "pathlib.Path.replace", "fsync": "os.fsync", "mkstemp": "tempfile.mkstemp"}[failing]
-    monkeypatch.setattr(target, full)
+    real = os.open
+    if failing == "open":  # what is there keeps its permissions, so that its mode is asked for
+        monkeypatch.setattr("os.open", lambda path, *rest, **way: full() if way else real(path, *rest))
+    else:
+        monkeypatch.setattr({"replace": "pathlib.Path.replace", "fsync": "os.fsync"}[failing], full)
     code, out, err = ask("run", chain, "--n-pe", 4, "--out", folder)
     assert (code, out) == (2, "")
     assert err == f"error: out={folder}: cannot be written: No space left on device\n"

@@ -27,7 +27,7 @@ def test_prune_keeps_what_it_says_and_run_takes_the_archive(ask, tmp_path, patte
 
 
 def test_nm_pruning_keeps_half(ask):
-    code, out, _ = ask("prune", "digits-mlp", "--pattern", "nm", "--json")
+    code, out, _ = ask("prune", "digits-mlp", "--pattern", "2:4", "--json")
     assert code == 0
     weights = {layer["name"]: layer["after"]["weights"] for layer in json.loads(out)["layers"]}
     biases = {layer.name: np.count_nonzero(layer.bias) for layer in load("digits-mlp").layers}
@@ -154,16 +154,15 @@ def test_codebooks_are_trained_before_they_are_kept(ask, tmp_path):
 
 
 def test_the_accuracy_table(ask):
-    words = ["--patterns", "element", "nm", "--densities", "0.5", "0.1", "--epochs", "5", "--penalties", "L2"]
+    words = ["--patterns", "element", "2:4", "--densities", "0.5", "0.1", "--epochs", "5", "--penalties", "L2"]
     code, out, err = ask("accuracy", "digits-mlp", *words)
     assert (code, err) == (0, "")
     lines = out.splitlines()
     assert [line.split()[:4] for line in lines[2:8]] == [
         [pattern, schedule, "L2", asked]
-        for pattern, asked in (("element", "50.00"), ("element", "10.00"), ("nm", "50.00"))
+        for pattern, asked in (("element", "50.00"), ("element", "10.00"), ("2:4", "50.00"))
         for schedule in ("one-shot", "iterative")
     ]
-    assert "left out: nm: 0.1 of 4 is no whole number of weights" in out
     code, out, _ = ask("accuracy", "digits-mlp", *words, "--json")
     record = json.loads(out)
     assert {"seed", "config_hash", "left_out", "records"} <= record.keys()
@@ -190,8 +189,8 @@ def test_the_published_record_of_deep_compression(ask):
             ["prune", "digits-mlp", "--density", "0.1", "--pattern", "blok"],
             "pattern=blok: unknown; did you mean block?",
         ),
-        (["prune", "digits-mlp", "--pattern", "nm", "--n-keep", "5"], "n_keep=5"),
-        (["prune", "digits-mlp", "--pattern", "nm", "--m-group", "5"], "must be a multiple of m_group=5"),
+        (["prune", "digits-mlp", "--pattern", "nm"], "pattern=nm: must be N:M, N kept of each M, as 2:4"),
+        (["prune", "digits-mlp", "--pattern", "2:0"], "pattern=2:0: must be N:M, N kept of each M, as 2:4"),
         (["prune", "digits-mlp", "--density", "0.1", "--out", "x.txt"], "must end in .safetensors"),
         (["sensitivity", "digits-mlp", "--quantity", "watts"], "quantity=watts: unknown"),
         (["sensitivity", "digits-mlp", "--densities", "2"], "density=2.0: must be in 0..1"),
@@ -214,7 +213,7 @@ def test_the_published_record_of_deep_compression(ask):
             ["prune", "digits-mlp", "--density", "0.5", "--layer-density", "fc1=0.1", "fc1=0.2"],
             "layer_density=fc1=0.2: fc1 is there already",
         ),
-        (["accuracy", "digits-mlp", "--m-group", "0"], "m_group=0: must be an integer >= 1"),
+        (["accuracy", "digits-mlp", "--patterns", "4:2"], "patterns=4:2: must be N:M, N kept of each M, as 2:4"),
         (["prune", "alex-8", "--density", "0.5", "--epochs", "2"], "train_labels=none: epochs=2 needs a chain"),
         (["prune", "alex-8", "--density", "0.5", "--remove"], "remove=True: must be left out"),
         (["accuracy", "alex-8"], "train_labels=none: accuracy table needs a chain"),

@@ -160,14 +160,18 @@ def test_balanced_keeps_the_best_of_every_pe(seed, density, n_pe, high, wide):
 @given(seed=seeds, m_group=st.integers(1, 17), data=st.data(), high=sizes, wide=sizes)
 def test_nm_masks_are_nm_and_keep_the_best(seed, m_group, data, high, wide):
     n_keep = data.draw(st.integers(1, m_group))
-    scores = np.random.default_rng(seed).integers(0, 4, (high, wide * m_group))
+    rest = data.draw(st.integers(0, m_group - 1), label="inputs of a last group that is not whole")
+    scores = np.random.default_rng(seed).integers(0, 4, (high, wide * m_group + rest))
     result = pattern.nm(n_keep, m_group).prune(scores)
+    assert result.mask.shape == scores.shape
     assert is_nm(result.mask, n_keep, m_group)
     assert n_keep == 1 or not is_nm(result.mask, n_keep - 1, m_group)
-    assert result.kept == high * wide * n_keep
-    assert result.achieved == pytest.approx(float(Fraction(n_keep, m_group)))
-    rows = zip(scores.reshape(-1, m_group), result.mask.reshape(-1, m_group), strict=True)
-    assert all(np.array_equal(plainly(row, n_keep), kept) for row, kept in rows)
+    assert result.kept == high * (wide * n_keep + min(n_keep, rest))
+    assert result.asked == pytest.approx(float(Fraction(n_keep, m_group)))
+    for first in range(0, scores.shape[1], m_group):
+        group = slice(first, first + m_group)
+        for row, kept in zip(scores[:, group], result.mask[:, group], strict=True):
+            assert np.array_equal(plainly(row, min(n_keep, len(row))), kept)
 
 
 @pytest.mark.parametrize("normalise", ["none", "sum", "mean", "max", "standarization", "gaussian", "lamp"])

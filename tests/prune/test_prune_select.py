@@ -192,11 +192,11 @@ def test_types_may_differ():
         ),
         (
             lambda: locally(LAYERS, pattern=pattern.nm(1, 2), floor=0.6),
-            "small: floor=0.6: must not be above 1/2, all that nm(1, 2) keeps",
+            "small: floor=0.6: must not be above 1/2, all that 1:2 keeps",
         ),
         (
             lambda: globally(LAYERS, 0.5, pattern=pattern.nm(1, 2)),
-            "small: pattern=nm(1, 2): has quotas in every layer; prune it locally",
+            "small: pattern=1:2: has quotas in every layer; prune it locally",
         ),
         (
             lambda: globally(LAYERS, 0.5, floor={"large": 0.9}),

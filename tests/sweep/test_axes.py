@@ -12,7 +12,7 @@ from refusing import WHOLE, refused
 from eie_sim.errors import InputError
 from eie_sim.recipe import Recipe
 from eie_sim.sweep import axes
-from eie_sim.sweep.axes import AXES, GROUPS, UNITS, pattern_fields, plain, text_of, values_of
+from eie_sim.sweep.axes import AXES, GROUPS, UNITS, plain, text_of, values_of
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.nm.config import PRESETS, TensorCoreConfig
 
@@ -150,12 +150,11 @@ def test_none_is_a_value_of_what_may_be_left_out():
 
 
 def test_a_pattern_may_be_n_of_m():
-    assert values_of("pattern", "2:4,element,02:04, 1:4") == ("2:4", "element", "1:4")
-    assert pattern_fields("1:8") == {"pattern": "nm", "n_keep": 1, "m_group": 8}
-    assert Recipe(**pattern_fields("1:8")).m_group == 8
-    assert Recipe(**pattern_fields("block")).pattern == "block"
+    assert values_of("pattern", "2:4,element, 1:4") == ("2:4", "element", "1:4")
+    assert Recipe(pattern="1:8").n_of_m == (1, 8)
     assert "did you mean block" in refused("pattern", "blok")
-    assert "N:M" in refused("pattern", "2:4:8")
+    for bad in ("2:4:8", "4:2", "2:0", "02:04", "2", "a:b", "nm"):
+        assert f"pattern={bad}: must be N:M, N kept of each M, as 2:4" in refused("pattern", bad)
 
 
 def test_numbers_in_tables_have_six_digits():

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import eie_sim as es
-from eie_sim.compare.tensor_core import numbers, padded
+from eie_sim.compare.tensor_core import numbers
 from eie_sim.cost import stored_bits
 from eie_sim.energy import account, total_of
 from eie_sim.energy.area import area
@@ -182,7 +182,7 @@ def test_densities_share_one_ordering_and_are_those_of_pruning_one_by_one():
         assert row["weight_density"] == np.count_nonzero(weights * mask) / weights.size
 
 
-@pytest.mark.parametrize("recipe", [{"pattern": "nm"}, {"density": 0.4}, {"density": 0.3, "pattern": "balanced"}])
+@pytest.mark.parametrize("recipe", [{"pattern": "2:4"}, {"density": 0.4}, {"density": 0.3, "pattern": "balanced"}])
 def test_verified_rows_encode_and_multiply(recipe):
     grid = {name: [value] for name, value in recipe.items()} | {"n_pe": [4, 8]}
     rows = run("digits-mlp", grid=grid, verify=True, workers=1).rows
@@ -200,15 +200,13 @@ def test_nm_rows_are_what_simulate_gives(chip, pattern):
     row = run("digits-mlp", grid=grid, verify=True, workers=1).rows[0]
     config = es.TensorCoreConfig.preset(chip)
     n_keep, m_group = (2, 4) if pattern == "2:4" else (1, 4)
-    recipe = Recipe(density=0.3) if pattern == "element" else Recipe(pattern="nm", n_keep=n_keep, m_group=m_group)
+    recipe = Recipe(density=0.3) if pattern == "element" else Recipe(pattern=pattern)
     network, _ = prune_network(load("digits-mlp"), recipe, config)
     weights = network.layer("fc2").layers[0].weights
     given_pattern = (1, 1) if pattern == "element" else (n_keep, m_group)
     result = es.simulate_gemm(*weights.shape, 360, config, n_keep=given_pattern[0], m_group=given_pattern[1])
     runs_as = config.runs_as(*given_pattern)
-    stored = es.NmMatrix.from_dense(
-        numbers(padded(weights, runs_as[1]), config)[0], n_keep=runs_as[0], m_group=runs_as[1]
-    )
+    stored = es.NmMatrix.from_dense(numbers(weights, config)[0], n_keep=runs_as[0], m_group=runs_as[1])
     expected = {
         "cycles": result.cycles,
         "time_us": result.time_us,

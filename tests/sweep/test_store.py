@@ -170,7 +170,7 @@ def test_paths_that_cannot_be_stores(tmp_path):
     refused(None, "store=NoneType: must be a path")
     refused(b"sweep.jsonl", "must be a path")
     refused(5, "store=int: must be a path")
-    refused(tmp_path / ("x" * 300), "cannot be opened: File name too long")
+    refused(tmp_path / ("x" * 300), "cannot be written: File name too long")
     refused(tmp_path / "line\nbreak" / "sweep.jsonl", r"line\\nbreak")
     assert list(tmp_path.iterdir()) == []
 

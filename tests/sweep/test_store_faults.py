@@ -93,7 +93,7 @@ def test_half_a_row_that_cannot_be_cut_off_is_put_right_by_the_next_opening(path
 def test_damage_that_cannot_be_kept_aside_stays_where_it_is(path, monkeypatch):
     path.write_bytes(WHOLE + b"cut")
     aside_of(path).mkdir()
-    refused(path, "sweep.jsonl.damaged: must be an ordinary file, or new")
+    refused(path, "sweep.jsonl.damaged: must be an ordinary file of yours with no other name, or new")
     aside_of(path).rmdir()
     monkeypatch.setattr(os, "fsync", fails(errno.ENOSPC))
     refused(path, "damaged lines cannot be kept in sweep.jsonl.damaged: No space left on device")

@@ -52,7 +52,7 @@ def test_vectors_are_frames_of_the_trace():
 def test_a_pattern_n_of_m_takes_no_density():
     found = points(pattern="element,2:4,balanced", density=[0.1, 0.2])
     by_density = [Recipe(density=d, pattern=pattern) for d in (0.1, 0.2) for pattern in ("element", "balanced")]
-    assert {p.recipe for p in found} == {Recipe(pattern="nm"), *by_density}
+    assert {p.recipe for p in found} == {Recipe(pattern="2:4"), *by_density}
     assert len(found) == 5
 
 

@@ -175,6 +175,29 @@ def test_round_trips(case):
     )
 
 
+@given(pruned(), st.data())
+def test_a_last_group_that_is_not_whole_is_filled_up_with_zeros(case, data):
+    w, n_keep, m_group = case
+    n_in = data.draw(st.integers(max(0, w.shape[1] - m_group + 1), w.shape[1]))
+    whole = w.copy()
+    whole[:, n_in:] = 0
+    matrix, filled = (NmMatrix.from_dense(each, n_keep=n_keep, m_group=m_group) for each in (w[:, :n_in], whole))
+    assert matrix.shape == (len(w), n_in)
+    assert matrix.decode().tolist() == w[:, :n_in].tolist()
+    assert matrix.values.tobytes() == filled.values.tobytes()
+    assert matrix.positions.tobytes() == filled.positions.tobytes()
+    assert matrix.total_bits == filled.total_bits
+    given = {"n_keep": n_keep, "m_group": m_group, "n_in": n_in}
+    assert NmMatrix.from_metadata(matrix.values, matrix.metadata(), **given).decode().tolist() == w[:, :n_in].tolist()
+    assert footprint(matrix)["nm"].parts == footprint(filled)["nm"].parts
+
+
+def test_nothing_stands_beyond_the_inputs():
+    matrix = NmMatrix.from_dense(np.array([[0, 0, 0, 0, 0, 1, 0, 2]], np.int8))
+    with pytest.raises(InputError, match="values=1 beyond input 7: must be 0"):
+        NmMatrix.from_metadata(matrix.values, matrix.metadata(), n_in=7)
+
+
 @given(pruned())
 def test_positions_ascend_and_complete_from_the_last(case):
     w, n_keep, m_group = case
@@ -244,7 +267,6 @@ FULL[1, 4:7] = 1
         (FULL, {}, "weights: row 1, group 1 has 3 non-zeros, 2:4 keeps at most 2"),
         (FULL.astype(np.int8), {}, "weights: row 1, group 1 has 3 non-zeros, 2:4 keeps at most 2"),
         (FULL, {"n_keep": 2, "m_group": 8}, "weights: row 1, group 0 has 3 non-zeros, 2:8 keeps at most 2"),
-        (np.zeros((2, 6)), {}, "n_in=6: must be a multiple of m_group=4; pad the inputs with 2 zero columns"),
         (np.zeros((2, 8)), {"m_group": 300}, "m_group=300: must be an integer in 1..256"),
         (np.zeros((2, 8)), {"n_keep": 5}, "n_keep=5: must be at most m_group=4; N of N:M is the number kept"),
         (np.zeros((2, 8)), {"n_keep": 0}, "n_keep=0: must be an integer >= 1"),
@@ -399,7 +421,7 @@ def test_the_vendor_layout_is_torchs(dtype, kind, block, inputs):
         ({"positions": np.zeros((2, 3), np.uint8)}, r"positions=\(2, 3\): must be uint8 \(2, 4\)"),
         ({"values": np.zeros((2, 4))}, r"values=\(2, 4\): must be float16 \(2, 4\)"),
         ({"values": None}, "values=NoneType: must be float16"),
-        ({"n_in": 9}, "n_in=9: must be a multiple of m_group=4"),
+        ({"n_in": 9}, r"values=\(2, 4\): must be float16 \(2, 6\)"),
         ({"element": "int4"}, "element=int4: must be float16 or int8"),
     ],
 )

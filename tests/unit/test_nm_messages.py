@@ -130,7 +130,7 @@ def by_hand(**changes):
             "metadata=int8 (8, 3): must be int16 (32, 2)",
         ),
         # a matrix whose fields do not fit each other
-        (lambda: by_hand(n_in=9), "n_in=9: must be a multiple of m_group=4"),
+        (lambda: by_hand(n_in=9), "values=(1, 3): must be float16 (1, 9)"),
         (lambda: by_hand(n_out=2**31), "matrix=shape (2147483648, 4): must have fewer than 2**31 rows and columns"),
         (lambda: by_hand(element="half"), "element=half: must be float16 or int8"),
         (lambda: by_hand(n_keep=2), "values=(1, 3): must be float16 (1, 2)"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from eie_sim.errors import InputError, refused, require
 from eie_sim.report.figures.style import drawing
@@ -13,7 +14,7 @@ from eie_sim.report.page.run import run_page
 from eie_sim.report.page.sweep import sweep_page
 from eie_sim.report.reading import read_run
 from eie_sim.sweep import read_store
-from eie_sim.whole import write_whole
+from eie_sim.whole import place_for, require_own, write_whole
 
 SUFFIX = ".html"
 HEAD = 500
@@ -36,7 +37,7 @@ def page_of(run: Path) -> Page:
 
 
 def report_path(run: Path, out: Path | None) -> Path:
-    """Where the report goes: `out`, else into the run folder, or beside the store.
+    """Where the report goes: `out`, which may be a link, else into the run folder, or beside the store.
 
     Raises InputError, before anything is drawn, for another suffix, a missing folder, or what would be overwritten: the
     run itself, or, where no `out` was given, a file that is no report.
@@ -44,8 +45,10 @@ def report_path(run: Path, out: Path | None) -> Path:
     chosen = _default(run) if out is None else out
     try:
         require(chosen.suffix.lower() == SUFFIX, "out", chosen, f"must end in {SUFFIX}")
-        require(chosen.parent.is_dir(), "out", chosen, "must be in a folder that exists")
-        require(chosen.is_file() or not chosen.exists(), "out", chosen, "must be an ordinary file, or new")
+        if out is None:
+            require_own("out", chosen)
+        else:
+            place_for("out", chosen)
         taken = {os.path.realpath(each) for each in (run, run / RECORD, run / LAYERS)}
         require(os.path.realpath(chosen) not in taken, "out", chosen, "must be another file than the run's own")
         if out is None and chosen.exists():
@@ -69,7 +72,9 @@ def write_page(page: Page, out: Path, figures: Path | None) -> list[Path]:
     Raises InputError where they cannot be written.
     """
     try:
-        write_whole({Path(os.path.realpath(out)): page.html.encode()})
+        for path in [] if figures is None else _figures_in(figures, page):
+            require_own("figures", path)
+        write_whole({out: page.html.encode()})
     except OSError as error:
         raise InputError(f"out={out}: cannot be written: {error.strerror}") from error
     return [] if figures is None else _write_figures(page, figures)
@@ -82,9 +87,13 @@ def _write_figures(page: Page, folder: Path) -> list[Path]:
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise InputError(f"figures={folder}: cannot be written: {error.strerror}") from error
-    paths = [(one, folder / f"{one.name}{suffix}") for one in page.pictures for suffix in (".png", ".svg")]
     with drawing():
-        return [save(one.axes, path) for one, path in paths]
+        return [save(axes, path) for path, axes in _figures_in(folder, page).items()]
+
+
+def _figures_in(folder: Path, page: Page) -> dict[Path, Any]:
+    """The Axes that each file of a folder of figures is drawn from."""
+    return {folder / f"{one.name}{suffix}": one.axes for one in page.pictures for suffix in (".png", ".svg")}
 
 
 def _default(run: Path) -> Path:

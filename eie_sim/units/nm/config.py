@@ -11,12 +11,9 @@ from fractions import Fraction
 from typing import Any
 
 from eie_sim.errors import is_number, refused, require, require_int, require_one_of, unknown
+from eie_sim.nm_pattern import DENSE, Pattern, require_pattern, said
 
 Rate = int | float | str | Fraction
-Pattern = tuple[int, int]
-
-DENSE: Pattern = (1, 1)
-"""The pattern that keeps everything and has no metadata."""
 
 MAX_SIDE = 2**31
 """Most rows, columns or inputs of a product, so that counts stay far below 2**127 in Python and 2**63 in a kernel."""
@@ -196,25 +193,6 @@ class TensorCoreConfig:
     def to_dict(self) -> dict[str, Any]:
         """Field names and plain values, in order; a rate that is no whole number is text, as 208000/310."""
         return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
-
-
-def require_pattern(pattern: Pattern) -> None:
-    """Raise InputError unless 1 <= N <= M <= 256."""
-    n_keep, m_group = pattern
-    require_int("m_group", m_group, 1, 256)
-    require_int("n_keep", n_keep, 1)
-    require(n_keep <= m_group, "n_keep", n_keep, f"must be at most m_group={m_group}; N of N:M is the number kept")
-
-
-def said(pattern: Pattern) -> str:
-    """A pattern as people write it."""
-    return "dense" if pattern[0] == pattern[1] else f"{pattern[0]}:{pattern[1]}"
-
-
-def position_bits(pattern: Pattern) -> int:
-    """Bits of the position of a kept value, ceil(log2 M) and at least 1; none for dense."""
-    n_keep, m_group = pattern
-    return 0 if n_keep == m_group else max(1, (m_group - 1).bit_length())
 
 
 def _satisfied(given: Pattern, listed: Pattern) -> bool:

@@ -37,8 +37,9 @@ from fractions import Fraction
 from itertools import groupby, pairwise
 from typing import NamedTuple
 
+from eie_sim.nm_pattern import Pattern, position_bits
 from eie_sim.result import NmTiming
-from eie_sim.units.nm.config import Pattern, Rate, TensorCoreConfig, position_bits
+from eie_sim.units.nm.config import Rate, TensorCoreConfig
 
 Tile = tuple[int, int]
 Shape = tuple[int, int, int]

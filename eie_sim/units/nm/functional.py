@@ -162,7 +162,12 @@ def _require_int32(sums: NDArray[np.int64]) -> None:
 
 
 def _sums(matrix: NmMatrix, values: NDArray[Any], b: NDArray[Any], kind: Any) -> NDArray[Any]:
-    """Products and sums in numbers of `kind`, which the values are made; b may be narrower."""
+    """Products and sums in numbers of `kind`, which the values are made; b may be narrower.
+
+    Positions that fill up the last group point beyond b, which gets rows of zeros there.
+    """
+    if matrix.n_filled:
+        b = np.pad(b, ((0, matrix.n_filled), (0, 0)))
     starts = (np.arange(matrix.n_kept) // matrix.n_keep * matrix.m_group).astype(np.uint32)
     sums = np.zeros((matrix.n_out, b.shape[1]), dtype=kind)
     arrays = values.astype(kind, copy=False), matrix.positions, starts, b

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from eie_sim.errors import hold
+from eie_sim.nm_pattern import Pattern, position_bits
 from eie_sim.result import NmEvent, NmPart, NmTiming
-from eie_sim.units.nm.config import Pattern, TensorCoreConfig, position_bits
+from eie_sim.units.nm.config import TensorCoreConfig
 
 Shapes = Sequence[tuple[int, int, int]]
 """Rows of A, inputs and columns of B of each product."""

@@ -16,9 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from eie_sim.errors import InputError, as_array, require, require_one_of
 from eie_sim.html import Cell, card, table
+from eie_sim.nm_pattern import position_bits, require_pattern, said
 from eie_sim.sparse import checked, is_sparse, require_sides
 from eie_sim.units.nm import packing
-from eie_sim.units.nm.config import position_bits, require_pattern, said
 
 ELEMENTS: dict[str, type[np.float16] | type[np.int8]] = {"float16": np.float16, "int8": np.int8}
 """What values can be, and how numpy calls it."""
@@ -34,7 +34,7 @@ FLOAT16_ZERO = 2.0**-25
 class NmMatrix:
     """N:M weights, N **kept** of each M. Build one with `from_dense` or `from_metadata`.
 
-    n_out, n_in : the dense shape; n_in is a multiple of m_group
+    n_out, n_in : the dense shape; a last group of fewer than m_group inputs is filled up with zeros
     n_keep, m_group : the pattern; equal for dense
     values : float16 or int8 [n_out, n_kept], the kept values of every row, group by group
     positions : uint8 [n_out, n_kept], where in its group each stood, 0 to m_group - 1, ascending within a group
@@ -54,8 +54,7 @@ class NmMatrix:
         require_pattern((self.n_keep, self.m_group))
         require_one_of("element", self.element, tuple(ELEMENTS))
         require_sides("matrix", (self.n_out, self.n_in))
-        require(self.n_in % self.m_group == 0, "n_in", self.n_in, f"must be a multiple of m_group={self.m_group}")
-        shape = (self.n_out, self.n_in // self.m_group * self.n_keep)
+        shape = (self.n_out, self.n_kept)
         for name, array, kind in (
             ("values", self.values, np.dtype(ELEMENTS[self.element])),
             ("positions", self.positions, np.dtype(np.uint8)),
@@ -64,6 +63,10 @@ class NmMatrix:
             require(fits, name, getattr(array, "shape", type(array).__name__), f"must be {kind.name} {shape}")
         highest = int(self.positions.max(initial=0))
         require(highest < self.m_group, "positions", highest, f"must be below m_group={self.m_group}")
+        if self.n_filled:
+            beyond = self.positions[:, -self.n_keep :] >= self.m_group - self.n_filled
+            found = np.count_nonzero(self.values[:, -self.n_keep :][beyond])
+            require(found == 0, "values", f"{found} beyond input {self.n_in}", "must be 0")
 
     @classmethod
     def from_dense(cls, w: Any, *, n_keep: int = 2, m_group: int = 4, element: str | None = None) -> NmMatrix:
@@ -78,8 +81,8 @@ class NmMatrix:
         positions among its last N: for 2:4 the pairs (2, 3) where there is none or a third or fourth only, (0, 2)
         for a first only and (1, 2) for a second only, as the vendor's tools write them.
 
-        Raises InputError for inputs that M does not divide; for the first group with more than N non-zeros, with its
-        row and count; for NaN, infinity and values that overflow float16 (65504); for what int8 does not hold.
+        Raises InputError for the first group with more than N non-zeros, with its row and count; for NaN, infinity and
+        values that overflow float16 (65504); for what int8 does not hold.
         """
         require_pattern((n_keep, m_group))
         n_keep, m_group = int(n_keep), int(m_group)
@@ -87,27 +90,33 @@ class NmMatrix:
         if element is None:
             element = "int8" if dense.dtype == np.int8 else "float16"
         require_one_of("element", element, tuple(ELEMENTS))
-        rest = dense.shape[1] % m_group
-        rule = f"must be a multiple of m_group={m_group}; pad the inputs with {m_group - rest} zero columns"
-        require(rest == 0, "n_in", dense.shape[1], rule)
+        n_in = dense.shape[1]
         if element == "int8":
             dense, tiny = as_int8("weights", dense), np.int8(0)
         else:
             dense = dense if dense.dtype in (np.float32, np.float64) else _wide_enough(dense)
             tiny = dense.dtype.type(FLOAT16_ZERO)
-        values, positions = _packed(np.ascontiguousarray(dense), n_keep, m_group, tiny)
+        filled = np.pad(dense, ((0, 0), (0, -n_in % m_group))) if n_in % m_group else np.ascontiguousarray(dense)
+        values, positions = _packed(filled, n_keep, m_group, tiny)
         if element == "float16":
             values = _rounded(values, positions, n_keep, m_group)
-        return cls._of(values, positions, n_keep, m_group, element)
+        return cls._of(values, positions, n_keep, m_group, element, n_in)
 
     @classmethod
     def from_metadata(
-        cls, values: ArrayLike, metadata: bytes | ArrayLike, *, n_keep: int = 2, m_group: int = 4
+        cls,
+        values: ArrayLike,
+        metadata: bytes | ArrayLike,
+        *,
+        n_keep: int = 2,
+        m_group: int = 4,
+        n_in: int | None = None,
     ) -> NmMatrix:
         """The matrix whose `values` and `metadata()` these are; N = n_keep is the number kept in each m_group.
 
         values : float16 or int8 [n_out, n_kept]
         metadata : bytes, or uint8 of one dimension, exactly as many as the positions take
+        n_in : inputs, where the last group was filled up; as many as fill the groups where left out
 
         Raises InputError for another type or shape, too few or too many bytes, and positions of a group that do not
         ascend or are beyond it.
@@ -122,16 +131,22 @@ class NmMatrix:
         require(kept.shape[1] % n_keep == 0, "values", f"shape {kept.shape}", f"must have {n_keep} a group in each row")
         require_finite("values", kept)
         positions = _unpacked_positions(metadata, kept.shape, n_keep, m_group)
-        return cls._of(kept.copy(), positions, n_keep, m_group, element)
+        return cls._of(kept.copy(), positions, n_keep, m_group, element, n_in)
 
     @classmethod
     def _of(
-        cls, values: NDArray[Any], positions: NDArray[np.uint8], n_keep: int, m_group: int, element: str
+        cls,
+        values: NDArray[Any],
+        positions: NDArray[np.uint8],
+        n_keep: int,
+        m_group: int,
+        element: str,
+        n_in: int | None,
     ) -> NmMatrix:
         n_out, n_kept = values.shape
         return cls(
             n_out=n_out,
-            n_in=n_kept // n_keep * m_group,
+            n_in=n_kept // n_keep * m_group if n_in is None else n_in,
             n_keep=n_keep,
             m_group=m_group,
             values=values,
@@ -152,7 +167,12 @@ class NmMatrix:
     @property
     def n_group(self) -> int:
         """Groups of a row."""
-        return self.n_in // self.m_group
+        return -(-self.n_in // self.m_group)
+
+    @property
+    def n_filled(self) -> int:
+        """Zero inputs that fill up the last group."""
+        return -self.n_in % self.m_group
 
     @property
     def n_kept(self) -> int:
@@ -166,7 +186,7 @@ class NmMatrix:
 
     @property
     def density(self) -> float:
-        """Non-zero weights over all positions; N/M or less."""
+        """Non-zero weights over all positions; N/M or less, unless the last group is filled up."""
         total = self.n_out * self.n_in
         return self.n_nonzero / total if total else 0.0
 
@@ -214,10 +234,10 @@ class NmMatrix:
 
     def decode(self) -> NDArray[Any]:
         """The dense weights [n_out, n_in], float16 or int8, from values and positions alone."""
-        dense = np.zeros(self.shape, dtype=ELEMENTS[self.element])
+        dense = np.zeros((self.n_out, self.n_in + self.n_filled), dtype=ELEMENTS[self.element])
         bits = f"u{dense.itemsize}"  # kernels know no float16
         packing.unpack(self.values.view(bits), self.positions, self.n_keep, self.m_group, dense.view(bits))
-        return dense
+        return np.ascontiguousarray(dense[:, : self.n_in])
 
 
 def as_dense(field: str, w: Any) -> NDArray[Any]:

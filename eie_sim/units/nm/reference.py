@@ -37,9 +37,10 @@ from typing import Any, NamedTuple
 
 import simpy
 
+from eie_sim.nm_pattern import Pattern, position_bits
 from eie_sim.result import NmEvent, NmPart, NmTiming
 from eie_sim.units.channel import Channel
-from eie_sim.units.nm.config import Pattern, TensorCoreConfig, position_bits
+from eie_sim.units.nm.config import TensorCoreConfig
 
 Process = Generator[simpy.Event, None, None]
 

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from eie_sim.errors import InputError, as_array, require, require_int, require_type, unknown
+from eie_sim.nm_pattern import DENSE, Pattern, kept_of, require_pattern, said, whole_groups
 from eie_sim.result import NmEvent, NmPart, NmTiming, SimResult, bound_of, config_hash
 from eie_sim.units.nm import fast, invariants
-from eie_sim.units.nm.config import DENSE, MAX_SIDE, PRESETS, Pattern, TensorCoreConfig, said
+from eie_sim.units.nm.config import MAX_SIDE, PRESETS, TensorCoreConfig
 from eie_sim.units.nm.provenance import HELD_AGAINST, NOT_MEASURED
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def simulate_gemm(
 ) -> SimResult:
     """Time the product of A [m, k], of which n_keep of every m_group along k are kept, and B [k, n]; without data.
 
-    m, k, n : 1 to 2**31; k a multiple of m_group unless dense
+    m, k, n : 1 to 2**31; k is padded with zeros to whole groups of the pattern that it runs as, dense not
     n_keep, m_group : 1, 1 for dense
     engine : "fast" (closed forms) or "reference" (SimPy processes); both return the same
 
@@ -70,21 +71,18 @@ def simulate_gemms(
     `n_vector` of the result is the largest n.
     """
     require_type("config", config, TensorCoreConfig)
-    config.runs_as(n_keep, m_group)  # refuses what is no pattern
+    require_pattern((n_keep, m_group))
     listed = isinstance(shapes, (tuple, list)) and all(isinstance(s, (tuple, list)) and len(s) == 3 for s in shapes)
     require(listed, "shapes", shapes, "must be a list of (m, k, n)")
-    sizes = [_shape(*shape, n_keep, m_group) for shape in shapes]
+    sizes = [_shape(*shape) for shape in shapes]
     require(any(n for *_, n in sizes), "shapes", shapes, "must be at least one product with columns")
     inputs = f"none, {_said(sizes)} timed by shape"
     return _result(sizes, (int(n_keep), int(m_group)), config, engine, inputs)
 
 
-def _shape(m: int, k: int, n: int, n_keep: int, m_group: int) -> fast.Shape:
+def _shape(m: int, k: int, n: int) -> fast.Shape:
     for name, size, least in (("m", m, 1), ("k", k, 1), ("n", n, 0)):
         require_int(name, size, least, MAX_SIDE)
-    padded = -(-k // m_group) * m_group
-    whole = n_keep == m_group or k == padded
-    require(whole, "k", k, f"must be a multiple of m_group={m_group}; pad A and B with zeros to k={padded}")
     return int(m), int(k), int(n)
 
 
@@ -151,10 +149,13 @@ def _result(
 ) -> SimResult:
     """Timing and counts of checked products; `given` is the pattern of each A, from which kept values are counted."""
     pattern = config.runs_as(*given)
-    timing, tile = fast.fewest_cycles(_engine(engine), shapes, pattern, config)
     dense_macs = sum(m * k * n for m, k, n in shapes)
-    _require_countable(timing, shapes, dense_macs)
-    invariants.check(shapes, pattern, tile, config, timing)
+    padded = [(m, whole_groups(k, pattern), n) for m, k, n in shapes]
+    timing, tile = fast.fewest_cycles(_engine(engine), padded, pattern, config)
+    _require_countable(timing, padded, dense_macs)
+    invariants.check(padded, pattern, tile, config, timing)
+    if padded != shapes:
+        inputs = f"{inputs}; k padded with zeros to {', '.join(str(k) for _, k, _ in padded[:3])}"
     tensor = timing.busy[NmPart.TENSOR]
     return SimResult(
         unit="nm",
@@ -180,7 +181,7 @@ def _result(
             "bound": bound_of(timing.cycles, timing.busy),
             "held_against": held_against(config),
         },
-        effectual_macs=sum(m * n * k * given[0] // given[1] for m, k, n in shapes),
+        effectual_macs=sum(m * n * kept_of(k, given) for m, k, n in shapes),
         dense_macs=dense_macs,
         inputs=inputs,
         config_hash=config_hash("nm", config.to_dict()),
@@ -213,8 +214,8 @@ def _activations(matrix: NmMatrix, activations: ArrayLike) -> NDArray[Any]:
 
 def sparsest(weights: NDArray[Any], config: TensorCoreConfig) -> Pattern:
     """The listed pattern of the smallest a/b whose groups of b all have at most a non-zeros, first on a tie."""
-    n_in = weights.shape[1]
     for kept, group in sorted(config.patterns, key=lambda each: each[0] / each[1]):
-        if n_in % group == 0 and (np.count_nonzero(weights.reshape(-1, group), axis=1) <= kept).all():
+        filled = np.pad(weights != 0, ((0, 0), (0, -weights.shape[1] % group)))
+        if (np.count_nonzero(filled.reshape(-1, group), axis=1) <= kept).all():
             return kept, group
     return DENSE

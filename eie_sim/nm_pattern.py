@@ -1,0 +1,68 @@
+"""N:M patterns, N **kept** of each M neighbours along the inputs, written `2:4` wherever a person writes one.
+
+Inputs that M does not divide are padded with zeros: the last group, of r < M real ones, keeps at most min(N, r).
+"""
+
+from __future__ import annotations
+
+import re
+
+from eie_sim.errors import refused, require, require_int
+
+Pattern = tuple[int, int]
+"""(N, M)."""
+
+DENSE: Pattern = (1, 1)
+"""The pattern that keeps everything and has no metadata."""
+
+MAX_GROUP = 256
+"""Of M: positions in a group are bytes."""
+
+FORM = re.compile("([1-9][0-9]{0,2}):([1-9][0-9]{0,2})")
+RULE = f"must be N:M, N kept of each M, as 2:4, with 1 <= N <= M <= {MAX_GROUP}"
+
+
+def pattern_of(field: str, text: str) -> Pattern:
+    """(2, 4) of `2:4`. Raises InputError that names the field, for any other text, and unless 1 <= N <= M <= 256."""
+    found = FORM.fullmatch(text)
+    if found is None:
+        raise refused(field, text, RULE)
+    n_keep, m_group = int(found[1]), int(found[2])
+    require(n_keep <= m_group <= MAX_GROUP, field, text, RULE)
+    return n_keep, m_group
+
+
+def meant(text: str) -> bool:
+    """Whether somebody who wrote this had an N:M pattern in mind, right or wrong; no other pattern has digits."""
+    return text.lower() == "nm" or re.search("[0-9:]", text) is not None
+
+
+def require_pattern(pattern: Pattern) -> None:
+    """Raise InputError unless 1 <= N <= M <= 256."""
+    n_keep, m_group = pattern
+    require_int("m_group", m_group, 1, MAX_GROUP)
+    require_int("n_keep", n_keep, 1)
+    require(n_keep <= m_group, "n_keep", n_keep, f"must be at most m_group={m_group}; N of N:M is the number kept")
+
+
+def said(pattern: Pattern) -> str:
+    """A pattern as people write it."""
+    return "dense" if pattern[0] == pattern[1] else f"{pattern[0]}:{pattern[1]}"
+
+
+def position_bits(pattern: Pattern) -> int:
+    """Bits of the position of a kept value, ceil(log2 M) and at least 1; none for dense."""
+    n_keep, m_group = pattern
+    return 0 if n_keep == m_group else max(1, (m_group - 1).bit_length())
+
+
+def whole_groups(size: int, pattern: Pattern) -> int:
+    """`size` inputs, padded to a multiple of M; dense is not padded."""
+    n_keep, m_group = pattern
+    return size if n_keep == m_group else -(-size // m_group) * m_group
+
+
+def kept_of(size: int, pattern: Pattern) -> int:
+    """Weights kept of `size` inputs; of a last group with r of them, min(N, r)."""
+    n_keep, m_group = pattern
+    return size // m_group * n_keep + min(size % m_group, n_keep)
