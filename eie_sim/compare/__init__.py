@@ -2,8 +2,8 @@
 
 Dense and N:M run on a chip of N:M tensor cores, EIE on as many PEs as that chip has MACs in a cycle, at its clock and
 node. All start from the same trained weights. Each figure is given twice. With all weights where they are used, in
-EIE's PEs or the cores' shared memories; and read from DRAM: by EIE once a batch, by the tensor cores through L2 and
-once a wave of tiles, as their model has it.
+EIE's PEs or the cores' shared memories; and read from DRAM: by EIE once a batch, by the tensor cores through L2,
+which keeps what fits from wave to wave of tiles.
 """
 
 from __future__ import annotations

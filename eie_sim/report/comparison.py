@@ -134,7 +134,7 @@ def comparison_lines(record: Record) -> list[str]:
         f"{record['macs_per_cycle']:,} MACs a cycle each, {config['clock_mhz']:g} MHz, {config['node_nm']} nm; "
         f"DRAM {dram} bytes a cycle; seed {record['seed']}; config {record['config_hash']}",
         "SRAM: all weights where they are used, in EIE's PEs or the cores' shared memories. DRAM: read by EIE once a "
-        "batch; by the cores through L2, once a wave of tiles, as their model has it",
+        "batch; by the cores through L2, which keeps what fits from wave to wave of tiles",
         "accuracy: of the stored weights, pruned by magnitude and not trained again, inputs in floats. MACs used: of "
         "kept weights, on EIE of active inputs too. Tile and bound: from SRAM | from DRAM where they differ",
     ]

@@ -306,7 +306,7 @@ def moved(product: _Product, start: int, stop: int) -> tuple[int, int]:
     read = 0  # rows of A
     for row, end in pairwise(sorted({0, 1 % rows, start % rows, stop % rows, rows - 1, rows})):
         first, last = -((row - start) // rows), (stop - 1 - row) // rows  # block columns it is touched in
-        if first <= last and any(product.reads_row(row, at) for at in {first, min(first + 1, last), last}):
+        if first <= last and any(product.reads_row(row, at) for at in (first, last)):
             read += min(end * product.bm, product.m) - row * product.bm
     (left, row), (right, _) = divmod(start, rows), divmod(stop - 1, rows)
     bottom = min(rows - 1, row + stop - 1 - start)
