@@ -275,8 +275,8 @@ def alike(rows: int, columns: int, first: int, whole: int, n_core: int) -> Itera
 def _between(rows: int, start: int, waves: int, n_core: int) -> Iterator[tuple[int, int]]:
     """The same for so many waves from tile `start` on, with no tiles of the first or last block column.
 
-    They start at block row s = start + w * n_core mod rows. Beyond the whole columns that every wave holds, it ends
-    before the end of a block column, at it, or behind it; and it starts with block row 0, with the last, or between.
+    They start at block row s = start + w * n_core mod rows. Beyond the whole columns that every wave holds, one
+    ends before the end of a block column, at it, or behind it; and one starts with block row 0, the last, or another.
     """
     at_end = rows - n_core % rows
     places = sorted({0, 1, at_end, at_end + 1, rows - 1, rows})
@@ -293,9 +293,7 @@ def floor_sum(count: int, step: int, offset: int, size: int) -> int:
     while count > 0:
         total += count * (count - 1) // 2 * (step // size) + count * (offset // size)
         step, offset = step % size, offset % size
-        count, offset = divmod(
-            step * count + offset, size
-        )  # lattice points below the line, counted along the other axis
+        count, offset = divmod(step * count + offset, size)  # points below the line, counted along the other axis
         step, size = size, step
     return total
 
@@ -305,7 +303,8 @@ def moved(product: _Product, start: int, stop: int) -> tuple[int, int]:
     rows = product.rows
     read = 0  # rows of A
     for row, end in pairwise(sorted({0, 1 % rows, start % rows, stop % rows, rows - 1, rows})):
-        first, last = -((row - start) // rows), (stop - 1 - row) // rows  # block columns it is touched in
+        # the block columns that it is touched in; those between read it only where the first does
+        first, last = -((row - start) // rows), (stop - 1 - row) // rows
         if first <= last and any(product.reads_row(row, at) for at in (first, last)):
             read += min(end * product.bm, product.m) - row * product.bm
     (left, row), (right, _) = divmod(start, rows), divmod(stop - 1, rows)
