@@ -67,7 +67,7 @@ class _Product(NamedTuple):
     row, row_metadata : of one stored row of A, and the metadata within it
     column : of one column of B
     output : of one output
-    l2 : of all that stays
+    l2, held_rows : of all that stays, and of all block rows that may
     steps : of a tile
     """
 
@@ -82,6 +82,7 @@ class _Product(NamedTuple):
     column: int
     output: int
     l2: int
+    held_rows: int
     steps: int
 
     @property
@@ -102,12 +103,10 @@ class _Product(NamedTuple):
 
     def reads_row(self, row: int, column: int) -> bool:
         """Whether a tile reads its block row, not having it from the block column before."""
-        own, last = self.height(row) * self.row, self.rows - 1
-        if column == 0 or own > self.l2:
+        if column == 0 or self.height(row) * self.row > self.l2:
             return True
-        held = last * self.held(self.bm * self.row) + self.held(self.height(last) * self.row)
-        held += self.held(self.width(column - 1) * self.column)
-        return held + (row > 0) * self.held(self.width(column) * self.column) > self.l2
+        since = self.held_rows + self.held(self.width(column - 1) * self.column)
+        return since + (row > 0) * self.held(self.width(column) * self.column) > self.l2
 
     def reads_column(self, row: int, column: int) -> bool:
         """Whether a tile reads its block column, not having it from the block row above."""
@@ -203,19 +202,22 @@ def run(shapes: Sequence[Shape], pattern: Pattern, tile: Tile, config: TensorCor
 def in_tiles(shape: Shape, pattern: Pattern, tile: Tile, config: TensorCoreConfig) -> _Product:
     """The product of A [m, k] and B [k, n] in tiles; rows of A are stored in whole groups."""
     (m, k, n), (bm, bn), (kept, group) = shape, tile, pattern
-    values = _up(k, group) * kept
+    values, rows, l2 = _up(k, group) * kept, _up(m, bm), 8 * config.l2_bytes
+    row = values * (8 * config.elem_bytes + position_bits(pattern))
+    last_row = (m - (rows - 1) * bm) * row
     return _Product(
         m=m,
         n=n,
         bm=bm,
         bn=bn,
-        rows=_up(m, bm),
+        rows=rows,
         columns=_up(n, bn),
-        row=values * (8 * config.elem_bytes + position_bits(pattern)),
+        row=row,
         row_metadata=values * position_bits(pattern),
         column=8 * k * config.elem_bytes,
         output=8 * config.out_bytes,
-        l2=8 * config.l2_bytes,
+        l2=l2,
+        held_rows=(rows - 1) * bm * row * (bm * row <= l2) + last_row * (last_row <= l2),
         steps=_up(k, config.bk),
     )
 
@@ -305,7 +307,7 @@ def moved(product: _Product, start: int, stop: int) -> tuple[int, int]:
     for row, end in pairwise(sorted({0, 1 % rows, start % rows, stop % rows, rows - 1, rows})):
         # the block columns that it is touched in; those between read it only where the first does
         first, last = -((row - start) // rows), (stop - 1 - row) // rows
-        if first <= last and any(product.reads_row(row, at) for at in (first, last)):
+        if first <= last and (product.reads_row(row, first) or product.reads_row(row, last)):
             read += min(end * product.bm, product.m) - row * product.bm
     (left, row), (right, _) = divmod(start, rows), divmod(stop - 1, rows)
     bottom = min(rows - 1, row + stop - 1 - start)
