@@ -94,7 +94,7 @@ NM_EVENT_MEANINGS = {
     "l2_metadata_bytes": "metadata within l2_bytes",
     "smem_bytes": "operands read from shared memory for full tiles",
     "smem_metadata_bytes": "metadata within smem_bytes",
-    "dram_bytes": "distinct bytes of all waves, clipped to the real product, outputs too",
+    "dram_bytes": "read once in a wave unless L2 holds it, clipped to the real product; outputs too",
     "dram_metadata_bytes": "metadata within dram_bytes",
     "store_bytes": "outputs of full tiles stored",
     "tiles": "output tiles",
@@ -107,7 +107,7 @@ PART_MEANINGS = {
     "smem": "operands read from the shared memory of core 0",
     "l2": "copies on the L2 port of core 0",
     "store": "outputs stored by core 0",
-    "dram": "distinct bytes of all waves at the chip's DRAM",
+    "dram": "dram_bytes of all waves at the chip's DRAM",
 }
 
 NM_CLASS_MEANINGS = {

@@ -6,7 +6,7 @@ from math import lcm
 
 from hypothesis import strategies as st
 
-from eie_sim.units.nm.config import DENSE, TensorCoreConfig
+from eie_sim.units.nm.config import DENSE, TensorCoreConfig, position_bits
 
 PATTERNS = st.sampled_from([((2, 4),), ((1, 2),), ((1, 4), (2, 4)), ((2, 6),), ((3, 5), (1, 3)), ((4, 16),), ((1, 1),)])
 SLOW = st.sampled_from(["tensor", "smem", "l2", "store", "dram", "latency", "nothing"])
@@ -79,12 +79,14 @@ def lengths(draw, block, counts):
 
 
 @st.composite
-def kept_bytes(draw, shapes, tile, config):
-    """L2 of nothing, of next to nothing, of some of a product's largest blocks and a bit more or less, and of all."""
-    (bm, bn), (m, k, n) = tile, shapes[0]
-    block = draw(st.sampled_from([min(bm, m) * k, min(bn, n) * k])) * config.elem_bytes
-    some = st.integers(1, 8).map(lambda many: many * block // 2)
-    return max(0, draw(st.sampled_from([0, 1, 10**9]) | some) + draw(st.integers(-2, 2)))
+def kept_bytes(draw, shape, pattern, tile, config):
+    """L2 of nothing, of all, and of what some of a product's blocks take, full or clipped, or hardly more or less."""
+    (bm, bn), (m, k, n) = tile, shape
+    row = -(-k // pattern[1]) * pattern[0] * (8 * config.elem_bytes + position_bits(pattern))
+    rows, columns = (min(bm, m), m % bm, m - m % bm, m), (min(bn, n), n % bn, 2 * bn, bn + n % bn)
+    bits = draw(st.sampled_from(rows)) * row + draw(st.sampled_from((0, *columns))) * 8 * k * config.elem_bytes
+    some = max(0, -(-bits // 8) + draw(st.integers(-1, 1)))
+    return draw(st.sampled_from([0, some, some, some, 10**9]))
 
 
 @st.composite
@@ -94,12 +96,9 @@ def nm_cases(draw, blocks=(1, 2, 3, 4), steps=(1, 2, 3, 5, 8, 13)):
     (bm, bn), bk = config.tiles[0], config.bk
     shape = st.tuples(lengths(bm, blocks), lengths(bk, steps), lengths(bn, blocks))
     shapes = [draw(shape), *draw(st.just([]) | st.lists(shape | shape.map(without_columns), max_size=3))]
-    return NmCase(
-        shapes=shapes,
-        pattern=draw(st.sampled_from([*config.patterns, DENSE])),
-        tile=config.tiles[0],
-        config=replace(config, l2_bytes=draw(kept_bytes(shapes, config.tiles[0], config))),
-    )
+    pattern, tile = draw(st.sampled_from([*config.patterns, DENSE])), config.tiles[0]
+    config = replace(config, l2_bytes=draw(kept_bytes(shapes[0], pattern, tile, config)))
+    return NmCase(shapes=shapes, pattern=pattern, tile=tile, config=config)
 
 
 def without_columns(shape):

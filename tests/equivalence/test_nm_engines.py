@@ -26,17 +26,42 @@ def test_reference_and_fast_return_the_same(case):
     assert_engines_agree(*case.arguments)
 
 
-@given(nm_cases(blocks=range(1, 14), steps=(1, 2)))
-def test_what_dram_moves_is_what_a_walk_over_all_tiles_finds(case):
-    """Of many tiles, few of them the same; both engines' DRAM against a third walk, without the cores."""
-    rate = case.config.dram_bytes_per_cycle
-    waves = bytes_of_waves(waves_of(case.shapes, case.tile, case.config.n_core), case.shapes, case.pattern, case.config)
+def dram_of(timing):
+    counts = timing.counts[NmEvent.DRAM_BYTES], timing.counts[NmEvent.DRAM_METADATA_BYTES]
+    return timing.busy[NmPart.DRAM], *counts
+
+
+def dram_walked(shapes, pattern, tile, config):
+    """The same, of a third walk over all tiles, without the cores."""
+    waves = bytes_of_waves(waves_of(shapes, tile, config.n_core), shapes, pattern, config)
+    rate = config.dram_bytes_per_cycle
     busy = sum(ceil(Fraction(moved) / rate) for moved, _ in waves) if rate else 0
-    expected = busy, ceil(sum(moved for moved, _ in waves)), ceil(sum(metadata for _, metadata in waves))
+    return busy, ceil(sum(moved for moved, _ in waves)), ceil(sum(metadata for _, metadata in waves))
+
+
+@given(nm_cases(blocks=range(1, 14), steps=(1, 2)))
+def test_dram_of_many_tiles_is_that_of_a_walk_over_them(case):
     for engine in (fast, reference):
-        timing = engine.run(*case.arguments)
-        counts = timing.counts[NmEvent.DRAM_BYTES], timing.counts[NmEvent.DRAM_METADATA_BYTES]
-        assert (timing.busy[NmPart.DRAM], *counts) == expected
+        assert dram_of(engine.run(*case.arguments)) == dram_walked(*case.arguments)
+
+
+@pytest.mark.parametrize("tile", [(2, 5), (5, 2), (4, 5)])
+@pytest.mark.parametrize("n_core", [1, 2, 3, 4, 5, 6, 7, 11, 13])
+def test_every_size_of_l2_at_clipped_edges(tile, n_core):
+    """Of 42 to 48 tiles; last block rows and columns are of 1 to 3, so that there are L2s that hold only these."""
+    for l2_bytes in range(11 + 2 * 5 + 1):
+        config = TensorCoreConfig(
+            n_core=n_core,
+            tiles=(tile,),
+            wm=1,
+            wn=1,
+            mma=(1, 1, 1),
+            elem_bytes=1,
+            dram_bytes_per_cycle=3,
+            l2_bytes=l2_bytes,
+        )
+        product = [(11, 1, 31)], DENSE, tile, config
+        assert dram_of(fast.run(*product)) == dram_walked(*product), l2_bytes
 
 
 @pytest.mark.parametrize("engine", [fast, reference])

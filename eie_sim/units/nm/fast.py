@@ -68,7 +68,7 @@ class _Product(NamedTuple):
     row, row_metadata : of one stored row of A, and the metadata within it
     column : of one column of B
     output : of one output
-    l2 : of all that stays
+    l2, held_rows : of all that stays, and of all block rows that may
     steps : of a tile
     """
 
@@ -83,6 +83,7 @@ class _Product(NamedTuple):
     column: int
     output: int
     l2: int
+    held_rows: int
     steps: int
 
     @property
@@ -103,12 +104,10 @@ class _Product(NamedTuple):
 
     def reads_row(self, row: int, column: int) -> bool:
         """Whether a tile reads its block row, not having it from the block column before."""
-        own, last = self.height(row) * self.row, self.rows - 1
-        if column == 0 or own > self.l2:
+        if column == 0 or self.height(row) * self.row > self.l2:
             return True
-        held = last * self.held(self.bm * self.row) + self.held(self.height(last) * self.row)
-        held += self.held(self.width(column - 1) * self.column)
-        return held + (row > 0) * self.held(self.width(column) * self.column) > self.l2
+        since = self.held_rows + self.held(self.width(column - 1) * self.column)
+        return since + (row > 0) * self.held(self.width(column) * self.column) > self.l2
 
     def reads_column(self, row: int, column: int) -> bool:
         """Whether a tile reads its block column, not having it from the block row above."""
@@ -204,19 +203,22 @@ def run(shapes: Sequence[Shape], pattern: Pattern, tile: Tile, config: TensorCor
 def in_tiles(shape: Shape, pattern: Pattern, tile: Tile, config: TensorCoreConfig) -> _Product:
     """The product of A [m, k] and B [k, n] in tiles; rows of A are stored in whole groups."""
     (m, k, n), (bm, bn), (kept, group) = shape, tile, pattern
-    values = _up(k, group) * kept
+    values, rows, l2 = _up(k, group) * kept, _up(m, bm), 8 * config.l2_bytes
+    row = values * (8 * config.elem_bytes + position_bits(pattern))
+    last_row = (m - (rows - 1) * bm) * row
     return _Product(
         m=m,
         n=n,
         bm=bm,
         bn=bn,
-        rows=_up(m, bm),
+        rows=rows,
         columns=_up(n, bn),
-        row=values * (8 * config.elem_bytes + position_bits(pattern)),
+        row=row,
         row_metadata=values * position_bits(pattern),
         column=8 * k * config.elem_bytes,
         output=8 * config.out_bytes,
-        l2=8 * config.l2_bytes,
+        l2=l2,
+        held_rows=(rows - 1) * bm * row * (bm * row <= l2) + last_row * (last_row <= l2),
         steps=_up(k, config.bk),
     )
 
@@ -276,8 +278,8 @@ def alike(rows: int, columns: int, first: int, whole: int, n_core: int) -> Itera
 def _between(rows: int, start: int, waves: int, n_core: int) -> Iterator[tuple[int, int]]:
     """The same for so many waves from tile `start` on, with no tiles of the first or last block column.
 
-    They start at block row s = start + w * n_core mod rows. Beyond the whole columns that every wave holds, it ends
-    before the end of a block column, at it, or behind it; and it starts with block row 0, with the last, or between.
+    They start at block row s = start + w * n_core mod rows. Beyond the whole columns that every wave holds, one
+    ends before the end of a block column, at it, or behind it; and one starts with block row 0, the last, or another.
     """
     at_end = rows - n_core % rows
     places = sorted({0, 1, at_end, at_end + 1, rows - 1, rows})
@@ -294,9 +296,7 @@ def floor_sum(count: int, step: int, offset: int, size: int) -> int:
     while count > 0:
         total += count * (count - 1) // 2 * (step // size) + count * (offset // size)
         step, offset = step % size, offset % size
-        count, offset = divmod(
-            step * count + offset, size
-        )  # lattice points below the line, counted along the other axis
+        count, offset = divmod(step * count + offset, size)  # points below the line, counted along the other axis
         step, size = size, step
     return total
 
@@ -306,8 +306,9 @@ def moved(product: _Product, start: int, stop: int) -> tuple[int, int]:
     rows = product.rows
     read = 0  # rows of A
     for row, end in pairwise(sorted({0, 1 % rows, start % rows, stop % rows, rows - 1, rows})):
-        first, last = -((row - start) // rows), (stop - 1 - row) // rows  # block columns it is touched in
-        if first <= last and any(product.reads_row(row, at) for at in {first, min(first + 1, last), last}):
+        # the block columns that it is touched in; those between read it only where the first does
+        first, last = -((row - start) // rows), (stop - 1 - row) // rows
+        if first <= last and (product.reads_row(row, first) or product.reads_row(row, last)):
             read += min(end * product.bm, product.m) - row * product.bm
     (left, row), (right, _) = divmod(start, rows), divmod(stop - 1, rows)
     bottom = min(rows - 1, row + stop - 1 - start)

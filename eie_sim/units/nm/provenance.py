@@ -66,7 +66,7 @@ _DESIGN = {
     "launch": _choice("an accelerator of its own has no kernels to launch"),
     "node_nm": _choice("45 nm, EIE's node"),
     "smem_bytes": _choice("64 KiB, holds the step buffers of the largest tile"),
-    "l2_bytes": _choice("64 KiB on chip"),
+    "l2_bytes": _choice("64 KiB, as much as its shared memory"),
 }
 
 _STC = {
