@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from eie_sim.engine import simulate
 from eie_sim.errors import InputError, require_int, require_type
 from eie_sim.result import SimResult
-from eie_sim.run import Progress, Verification, chained, matrix_for, verify
+from eie_sim.run import Progress, chained, matrix_for
 from eie_sim.units.eie.activity import Activity, activity_of
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.matrix import EieMatrix
 from eie_sim.units.eie.unit import require_engine
+from eie_sim.verification import Verification, verify
 from eie_sim.workload import Layer, Network
 
 

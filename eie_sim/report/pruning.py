@@ -113,9 +113,7 @@ def compressed_record(run: NetworkRun, streams: Mapping[str, Sizes]) -> Record:
         **_provenance(record),
         "layers": layers,
         "total": {"storage": record["total"]["storage"], "deep_compression": _summed(list(streams.values()))},
-        "accuracy": record["accuracy"],
-        "differs": record["differs"],
-        "verified": record["verified"],
+        **{name: record[name] for name in ("accuracy", "end_to_end_error", "warnings", "differs", "verified")},
     }
 
 

@@ -166,7 +166,7 @@ def test_what_does_not_fit_is_red_in_every_table(record, undrawn):
 
 def _marked(page, name):
     tables = [rows for rows in page.tables.values() if rows[0][0].text == "layer"]
-    assert len(tables) == 9
+    assert len(tables) == 10
     assert all(rows[1][0].text == name and rows[1][0].classes == "alarm" for rows in tables)
 
 
