@@ -173,21 +173,10 @@ def _own_weights(layer: Layer, matrix: EieMatrix, stored: golden.NonZeros) -> tu
     Those of an archive are codes, which are compared as such, because a shared value may be 0.
     """
     if layer.stored is None:
-        own = golden.nonzeros(_with_bias(layer))
+        own = golden.nonzeros(layer.columns)
         return own, golden.misencoded(own, stored, matrix.codebook)
     codes = golden.nonzeros(layer.stored.columns)
     return codes._replace(values=layer.stored.codebook[codes.values]), golden.other_codes(codes, stored)
-
-
-def _with_bias(layer: Layer) -> Any:
-    """The layer's weights with the bias as a last column, dense or sparse as they are."""
-    if layer.bias is None:
-        return layer.weights
-    if hasattr(layer.weights, "tocsc"):
-        import scipy.sparse
-
-        return scipy.sparse.hstack([layer.weights, scipy.sparse.csc_array(layer.bias[:, None])], format="csc")
-    return np.concatenate([layer.weights, layer.bias[:, None]], axis=1)
 
 
 def _wrong_inputs(activations: NDArray[Any], before: SimResult, result: SimResult) -> int:

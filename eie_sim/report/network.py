@@ -57,7 +57,7 @@ def sections(record: Record) -> dict[str, Section]:
     return {
         "cycles": Section("Cycles per vector", CYCLES, True),
         "classes": Section("PE-cycles by class, % (add to 100)", classes(record), True),
-        "throughput": Section("Throughput, GOP/s (1 MAC = 2 operations)", THROUGHPUT, True),
+        "throughput": Section("Throughput, GOP/s (1 MAC = 2 operations; MACs of the bias included)", THROUGHPUT, True),
         "energy": Section("Energy per vector, nJ, by component", energy(record), True),
         "storage": STORAGE,
         "memories": Section("On chip: needed / available on the fullest PE", on_chip(record), False),
@@ -209,7 +209,7 @@ def _share(part: str) -> Column:
 
 PARTS = ("weights", "index", "padding", "pointers", "codebook")
 STORAGE = Section(
-    "Storage of the compressed weights, all PEs (shares add to 100 %)",
+    "Storage of the compressed weights, all PEs (shares add to 100 %; bias included, in dense too)",
     [
         Column("total\nbits", lambda r: r["storage"]["total_bits"], "{:,}".format),
         *map(_share, PARTS),

@@ -131,7 +131,7 @@ def streams_table(record: Record) -> Table:
         [name, *(f"{sizes[part]:,.2f}" if "ratio" in part else f"{sizes[part]:,}" for part in parts)]
         for name, sizes in named
     ]
-    title = "Deep Compression's stream of the same weights, bits (times smaller than 32-bit dense)"
+    title = "Deep Compression's stream of the same weights, bits (times smaller than 32-bit dense; bias included)"
     return rows(headings, cells, text={0}, title=title)
 
 

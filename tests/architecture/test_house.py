@@ -46,7 +46,7 @@ ROOMS = {
     "numba": {"jit"},
     "simpy": {"units.channel", "units.eie.reference", "units.nm.reference"},
     "matplotlib": {"report"},
-    "scipy": {"sparse", "workload", "verification"},
+    "scipy": {"sparse", "workload"},
     "safetensors": {"workload"},
     "rich": {"cli", "report"},
     "cyclopts": {"cli"},

@@ -132,6 +132,8 @@ def test_compress_lists_the_parts_of_both_formats(ask):
     code, out, _ = ask("compress", "digits-mlp", "--json")
     assert code == 0
     record = json.loads(out)
+    stored = [(layer["n_weight"], layer["deep_compression"]["n_weight"]) for layer in record["layers"]]
+    assert all(ours == theirs for ours, theirs in stored), "the bias is in both"
     for layer in [*record["layers"], record["total"]]:
         stream = layer["deep_compression"]
         assert stream["total_bits"] == stream["codes_bits"] + stream["indices_bits"] + stream["codebook_bits"]

@@ -18,9 +18,9 @@ from eie_sim.workload import load
 TITLES = [
     "Cycles per vector",
     "PE-cycles by class, % (add to 100)",
-    "Throughput, GOP/s (1 MAC = 2 operations)",
+    "Throughput, GOP/s (1 MAC = 2 operations; MACs of the bias included)",
     "Energy per vector, nJ, by component",
-    "Storage of the compressed weights, all PEs (shares add to 100 %)",
+    "Storage of the compressed weights, all PEs (shares add to 100 %; bias included, in dense too)",
     "On chip: needed / available on the fullest PE",
     "Verification against the golden product, to the bit",
     "Error against the float product of the layer's own weights (rms)",

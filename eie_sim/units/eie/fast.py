@@ -65,7 +65,7 @@ def _prepare(matrix: EieCounts, entries_per_row: int) -> Service:
     strip = max(1, STRIP // matrix.n_pe)
     strips = [slice(at, at + strip) for at in range(0, len(starts), strip)]
     most = max((int((ends[some] - starts[some]).max()) for some in strips), default=1)
-    last_row = int(ends[-1:].max(initial=0)) // entries_per_row
+    last_row = (int(ends[-1:].max(initial=0)) - 1) // entries_per_row
     narrow = most <= np.iinfo(np.uint8).max and last_row < np.iinfo(np.int16).max - 255
     count_type, row_type = (np.uint8, np.int16) if narrow else (np.int32, np.int32)
     entries, rows, first_row = np.empty(shape, count_type), np.empty(shape, count_type), np.empty(shape, row_type)
