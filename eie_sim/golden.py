@@ -77,6 +77,7 @@ def decoded(
         for at in range(0, max(n_column, 1), strip)
     ]
     row, column, code = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    del found
     if row.max(initial=0) >= n_out:
         raise ValueError(f"row {row.max()} is outside a matrix of {n_out} rows")
     return _by_row((n_out, n_column), row, column, code)
@@ -110,9 +111,11 @@ def nonzeros(weights: Any) -> NonZeros:
         csr.sum_duplicates()
         csr.eliminate_zeros()
         return NonZeros(csr.shape, csr.indptr.astype(np.int64), csr.indices.astype(np.int32), csr.data)
-    weights = np.asarray(weights)
-    row, column = np.nonzero(weights)
-    return _by_row(weights.shape, row, column, weights[row, column])
+    dense = np.asarray(weights)
+    starts = np.concatenate([[0], np.cumsum(np.count_nonzero(dense, axis=1))])
+    flat = dense.reshape(-1)
+    places = np.flatnonzero(flat)
+    return NonZeros(dense.shape, starts, (places % dense.shape[1]).astype(np.int32), flat[places])
 
 
 def _by_row(
