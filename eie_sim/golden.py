@@ -6,7 +6,7 @@ and gives the float result and how far the integer result may be from it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 
 AT_ONCE = 2**15
 """Products, or weights, taken at once, so that they stay in the cache; more where a single row has more."""
+
+
+Products = Callable[[NDArray[np.uint8], NDArray[np.int32]], NDArray[np.int64]]
+"""Raw products int64[n_vector, n] of codes and columns."""
 
 
 class NonZeros(NamedTuple):
@@ -147,17 +151,23 @@ def matmul(stored: NonZeros, codebook: NDArray[np.float64], activations: ArrayLi
     unit = 0.0 if shift == 0 else (0.5 if rules.rounding == "nearest" else 1.0) / 2.0**rules.accumulator
     limit = 2 ** (rules.accumulator_bits - 1)
 
+    def products(code: NDArray[np.uint8], columns: NDArray[np.int32]) -> NDArray[np.int64]:
+        shifted: NDArray[np.int64] = (word[code] * x_raw[:, columns] + half) >> shift
+        return shifted
+
     magnitude, rounded = np.abs(x), np.abs(x - x_raw / 2.0**rules.activation)
     floored = np.where(x_raw != 0, unit, 0.0)
     of_magnitude = np.abs(codebook - word_value) + _float_error(stored.shape[1]) * np.abs(codebook)
     output, saturated = np.zeros((len(x), stored.shape[0]), np.int64), np.zeros((len(x), stored.shape[0]), np.bool_)
     real, bound = np.zeros(output.shape), np.zeros(output.shape)
-    for rows, first, columns, code in _parts(stored, (x != 0).any(axis=0), len(x)):
-        products = (word[code] * x_raw[:, columns] + half) >> shift
-        output[:, rows], saturated[:, rows] = _accumulated(products, first, limit)
+    driven = _driven(stored, x)
+    for rows, first, columns, code in _parts(driven, len(x)):
+        output[:, rows], saturated[:, rows] = _sums(products(code, columns), first, limit)
         real[:, rows] = np.add.reduceat(codebook[code] * x[:, columns], first, axis=1)
         error = of_magnitude[code] * magnitude[:, columns] + np.abs(word_value)[code] * rounded[:, columns]
         bound[:, rows] = np.add.reduceat(error + floored[:, columns], first, axis=1)
+    clamped = np.flatnonzero(saturated.any(axis=0))
+    output[:, clamped] = _clamped_sums(driven, clamped, products, len(x), limit)
     return Golden(output, saturated, real, bound)
 
 
@@ -165,51 +175,63 @@ def product(weights: NonZeros, activations: ArrayLike, rules: Arithmetic) -> NDA
     """The product in floats [n_vector, n_out] of weights in numbers, and of the inputs that `rules` let take part."""
     x = _inputs(np.atleast_2d(np.asarray(activations)), rules, n_column=weights.shape[1])[1]
     real = np.zeros((len(x), weights.shape[0]))
-    for rows, first, columns, value in _parts(weights, (x != 0).any(axis=0), len(x)):
+    for rows, first, columns, value in _parts(_driven(weights, x), len(x)):
         real[:, rows] = np.add.reduceat(value * x[:, columns], first, axis=1)
     return real
 
 
+def _driven(held: NonZeros, x: NDArray[np.float64]) -> NonZeros:
+    """What is held in columns that any vector drives."""
+    kept = np.flatnonzero((x != 0).any(axis=0)[held.columns])
+    return NonZeros(held.shape, np.searchsorted(kept, held.starts), held.columns[kept], held.values[kept])
+
+
 def _parts(
-    held: NonZeros, driven: NDArray[np.bool_], n_vector: int
+    held: NonZeros, n_vector: int
 ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.int64], NDArray[np.int32], NDArray[Any]]]:
-    """Rows that have any driven column, some at a time: (rows, where each begins, columns, values) of each part."""
-    kept = np.flatnonzero(driven[held.columns])
-    columns, values, starts = held.columns[kept], held.values[kept], np.searchsorted(kept, held.starts)
-    rows = np.flatnonzero(np.diff(starts))
-    firsts = starts[rows]
+    """Rows that are not empty, some at a time: (rows, where each begins, columns, values) of each part."""
+    rows = np.flatnonzero(np.diff(held.starts))
+    firsts = held.starts[rows]
     at = 0
     while at < len(rows):
         end = max(at + 1, int(np.searchsorted(firsts, firsts[at] + AT_ONCE // n_vector)))
         some = slice(firsts[at], firsts[end] if end < len(rows) else None)
-        yield rows[at:end], firsts[at:end] - firsts[at], columns[some], values[some]
+        yield rows[at:end], firsts[at:end] - firsts[at], held.columns[some], held.values[some]
         at = end
 
 
-def _accumulated(
+def _sums(
     products: NDArray[np.int64], first: NDArray[np.int64], limit: int
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Sums of each row's products in their order, within -limit..limit - 1, and whether any was clamped on the way.
+    """Sums of each row's products, and whether one leaves the range -limit..limit - 1 on the way.
 
     products : int64[n_vector, n], row after row; first : int64[n_row], where each row begins
 
-    Where no sum of plain integers, from the first product of a row to any other, leaves the range, no clamp acts, and
-    the sum of all is the output, to the bit. Only rows in which one does, for any vector, are walked, all of them side
-    by side: their first products, then their second ones, and so on.
+    A clamp first acts where the plain sum from a row's first product to some other leaves the range. Where none does,
+    no clamp acts and the sum of all products is the output, to the bit; where one does, it is not, and the row is to
+    be taken again with clamps.
     """
     last = np.append(first[1:], products.shape[1]) - 1
     sums = np.cumsum(products, axis=1)
     before = sums[:, first] - products[:, first]
     highest, lowest = (extreme.reduceat(sums, first, axis=1) - before for extreme in (np.maximum, np.minimum))
-    output, saturated = sums[:, last] - before, (highest >= limit) | (lowest < -limit)
-    walked = np.flatnonzero(saturated.any(axis=0))
-    start, length = first[walked], last[walked] - first[walked] + 1
-    total = np.zeros((len(products), len(walked)), np.int64)
-    for step in range(length.max(initial=0)):
-        live = np.flatnonzero(length > step)
-        total[:, live] = np.clip(total[:, live] + products[:, start[live] + step], -limit, limit - 1)
-    output[:, walked] = total
-    return output, saturated
+    return sums[:, last] - before, (highest >= limit) | (lowest < -limit)
+
+
+def _clamped_sums(
+    held: NonZeros, rows: NDArray[np.intp], products: Products, n_vector: int, limit: int
+) -> NDArray[np.int64]:
+    """Sums of some rows with a clamp after each product, in order of columns, all rows side by side."""
+    shorter = held.starts[rows] - held.starts[rows + 1]  # minus the products of a row
+    order = np.argsort(shorter)
+    start, shorter = held.starts[rows[order]], shorter[order]
+    total = np.zeros((n_vector, len(rows)), np.int64)
+    for step in range(-shorter.min(initial=0)):
+        live = slice(np.searchsorted(shorter, -step))  # the longest rows
+        at = start[live] + step
+        total[:, live] += products(held.values[at], held.columns[at])
+        np.clip(total[:, live], -limit, limit - 1, out=total[:, live])
+    return total[:, np.argsort(order)]
 
 
 def write_back(output: ArrayLike, accumulator: int, activation: int) -> NDArray[np.int64]:

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -155,13 +156,20 @@ def test_inputs_that_take_no_part_are_not_lost():
 
 
 @given(
-    st.integers(1, 70), st.integers(0, 9), st.integers(1, 5), st.integers(1, 4), st.floats(0, 1), st.integers(0, 2**32)
+    st.integers(1, 70),
+    st.integers(0, 9),
+    st.integers(1, 5),
+    st.integers(1, 4),
+    st.floats(0, 1),
+    st.integers(0, 2**32),
+    st.sampled_from([1, 50, golden.AT_ONCE]),
 )
-def test_entries_are_decoded_to_the_codes_that_were_encoded(n_out, n_in, n_pe, index_bits, density, seed):
+def test_entries_are_decoded_to_the_codes_that_were_encoded(n_out, n_in, n_pe, index_bits, density, seed, at_once):
     rng = np.random.default_rng(seed)
     codes = (rng.integers(1, 16, (n_out, n_in)) * (rng.random((n_out, n_in)) < density)).astype(np.uint8)
     matrix = EieMatrix.from_codes(codes, np.arange(16.0), n_pe=n_pe, index_bits=index_bits)
-    found = golden.decoded(matrix.codes, matrix.gaps, matrix.pe_starts, matrix.pointers, n_out)
+    with mock.patch.object(golden, "AT_ONCE", at_once):
+        found = golden.decoded(matrix.codes, matrix.gaps, matrix.pe_starts, matrix.pointers, n_out)
     for one, other in zip(found, golden.nonzeros(codes), strict=True):
         np.testing.assert_array_equal(one, other)
     np.testing.assert_array_equal(matrix.decode(), codes)
