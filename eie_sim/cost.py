@@ -15,7 +15,7 @@ from eie_sim.units.nm.config import TensorCoreConfig
 
 QUANTITIES = {
     "weights": "non-zero weights, the bias included",
-    "bytes": "compressed weights with all that belongs to them",
+    "bytes": "compressed weights with all that belongs to them, of EIE the bias too",
     "cycles": "cycles per vector",
     "energy": "pJ per vector",
 }

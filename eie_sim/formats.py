@@ -90,7 +90,7 @@ def footprint(
     """Bits by part of a layer in every format: eie, dense, dense32, csr, csc, coo, bitmap, run_length, nm.
 
     matrix_or_mask : an EieMatrix, an NmMatrix, or [n_out, n_in] of bool or real numbers, numpy or scipy.sparse,
-        non-zero where kept
+        non-zero where kept. The bias of an EieMatrix is in every format, and in the dense sizes; nothing else has one
     value_bits : width of a value in all formats but eie (whose codebook has 16-bit values) and dense32; 16, or what an
         NmMatrix states
     run_bits : width of a zero run in run_length

@@ -1,18 +1,36 @@
-"""The dense oracle: plain numpy, column by column, sharing no code with the models it judges.
+"""The oracle: plain numpy on the non-zeros, row by row, sharing no code with the models it judges.
 
-It repeats the rules of the arithmetic on its own, so that runs that saturate agree too, and gives the float result and
-how far the integer result may be from it.
+It reads the stored entries and repeats the rules of the arithmetic on its own, so that runs that saturate agree too,
+and gives the float result and how far the integer result may be from it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-STRIP = 64
-"""Columns that weights are compared in at a time, so that what is compared stays in the cache."""
+AT_ONCE = 2**15
+"""Products, or weights, taken at once, so that they stay in the cache; more where a single row has more."""
+
+
+Products = Callable[[NDArray[np.uint8], NDArray[np.int32]], NDArray[np.int64]]
+"""Raw products int64[n_vector, n] of codes and columns."""
+
+
+class NonZeros(NamedTuple):
+    """What a matrix holds, row by row and by ascending column in a row.
+
+    shape : (n_out, n_column), a bias being the last column
+    starts : int64[n_out + 1], where each row begins; columns : int32[n]; values : [n], codes or weights
+    """
+
+    shape: tuple[int, int]
+    starts: NDArray[np.int64]
+    columns: NDArray[np.int32]
+    values: NDArray[Any]
 
 
 class Golden(NamedTuple):
@@ -41,10 +59,83 @@ class Arithmetic(NamedTuple):
     active: str
 
 
-def matmul(
-    codes: NDArray[np.uint8], codebook: NDArray[np.float64], activations: ArrayLike, rules: Arithmetic
-) -> Golden:
-    """Multiply dense codes uint8[n_out, n_in] by activations [n_vector, n_in], or [n_vector, n_in - 1] before a bias.
+def decoded(
+    codes: NDArray[np.uint8],
+    gaps: NDArray[np.uint8],
+    pe_starts: NDArray[np.int64],
+    pointers: NDArray[np.integer],
+    n_out: int,
+) -> NonZeros:
+    """The codes that the entries of all PEs store, uint8, from the entries and pointers alone.
+
+    codes, gaps : uint8[n_entry]; pe_starts : int64[n_pe + 1]; pointers : integers [n_column + 1, n_pe]
+
+    Within a column an entry of PE p is gap + 1 rows of that PE below the one before, and row i of it is row i * n_pe +
+    p. Code 0 is padding. Raises ValueError for an entry outside the matrix.
+    """
+    n_column = len(pointers) - 1
+    work = max(len(codes), pointers.size)
+    strip = max(1, n_column * AT_ONCE // max(work, 1))
+    found = [
+        _decoded_columns(codes, gaps, pe_starts, pointers[at : at + strip + 1], at)
+        for at in range(0, max(n_column, 1), strip)
+    ]
+    row, column, code = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    del found
+    if row.max(initial=0) >= n_out:
+        raise ValueError(f"row {row.max()} is outside a matrix of {n_out} rows")
+    return _by_row((n_out, n_column), row, column, code)
+
+
+def _decoded_columns(
+    codes: NDArray[np.uint8],
+    gaps: NDArray[np.uint8],
+    pe_starts: NDArray[np.int64],
+    pointers: NDArray[np.integer],
+    offset: int,
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.uint8]]:
+    """Rows, columns and codes of some columns, the first of which is `offset`, by column."""
+    n_pe = len(pe_starts) - 1
+    column, pe = np.nonzero(pointers[1:] != pointers[:-1])  # where there are entries
+    first = pointers[column, pe] + pe_starts[pe]
+    count = pointers[column + 1, pe] + pe_starts[pe] - first
+    before = np.cumsum(count) - count
+    at = np.arange(count.sum()) + np.repeat(first - before, count)
+    steps = np.concatenate([[0], np.cumsum(gaps[at] + np.int64(1))])
+    row = steps[1:] * n_pe - np.repeat((steps[before] + 1) * n_pe - pe, count)
+    code = codes[at]
+    kept = np.flatnonzero(code)
+    return row[kept].astype(np.int32), np.repeat(column + offset, count)[kept].astype(np.int32), code[kept]
+
+
+def nonzeros(weights: Any) -> NonZeros:
+    """The non-zeros of weights [n_out, n_column], dense or scipy.sparse."""
+    if hasattr(weights, "tocsr"):
+        csr = weights.tocsr(copy=True)
+        csr.sum_duplicates()
+        csr.eliminate_zeros()
+        return NonZeros(csr.shape, csr.indptr.astype(np.int64), csr.indices.astype(np.int32), csr.data)
+    dense = np.asarray(weights)
+    starts = np.concatenate([[0], np.cumsum(np.count_nonzero(dense, axis=1))])
+    flat = dense.reshape(-1)
+    places = np.flatnonzero(flat)
+    return NonZeros(dense.shape, starts, (places % dense.shape[1]).astype(np.int32), flat[places])
+
+
+def _by_row(
+    shape: tuple[int, int], row: NDArray[np.integer], column: NDArray[np.integer], values: NDArray[Any]
+) -> NonZeros:
+    """Non-zeros that are in the order of rows or of columns, in that of rows."""
+    starts = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=shape[0]))])
+    if (row[1:] < row[:-1]).any():
+        # numpy sorts 16 bits by radix, in a tenth of the time.
+        order = np.argsort(row.astype(np.uint16) if shape[0] <= 2**16 else row, kind="stable")
+        column, values = column[order], values[order]
+    return NonZeros(shape, starts, column.astype(np.int32, copy=False), values)
+
+
+def matmul(stored: NonZeros, codebook: NDArray[np.float64], activations: ArrayLike, rules: Arithmetic) -> Golden:
+    """Multiply stored codes by activations [n_vector, n_in], n_in being n_column, or one less before a bias.
 
     codebook : float64[n_code], value of each code
     activations : floats, or raw 16-bit integers of `rules.activation` fractional bits
@@ -52,7 +143,7 @@ def matmul(
     The bound adds, item by item, w x - w' x' = (w - w') x + w' (x - x'), each with the error it really has, and
     one unit of the accumulator for every product that is shifted (half of one when rounding to nearest).
     """
-    x_raw, x = _inputs(np.atleast_2d(np.asarray(activations)), rules, n_column=codes.shape[1])
+    x_raw, x = _inputs(np.atleast_2d(np.asarray(activations)), rules, n_column=stored.shape[1])
     word = _words(codebook, rules.weight)
     word_value = word / 2.0**rules.weight
     shift = rules.weight + rules.activation - rules.accumulator
@@ -61,28 +152,87 @@ def matmul(
     unit = 0.0 if shift == 0 else (0.5 if rules.rounding == "nearest" else 1.0) / 2.0**rules.accumulator
     limit = 2 ** (rules.accumulator_bits - 1)
 
-    # A row for each output, so that a column adds to those it has weights for; real, gross and bound side by side.
-    n_out, n_vector = codes.shape[0], len(x)
-    output, saturated = np.zeros((n_out, n_vector), np.int64), np.zeros((n_out, n_vector), np.bool_)
-    floats = np.zeros((n_out, 3 * n_vector))
-    book, word, word_value = codebook[:, None], word[:, None], word_value[:, None]
-    for j in np.flatnonzero((x != 0).any(axis=0) & codes.any(axis=0)):
-        there = np.flatnonzero(codes[:, j] != 0)
-        column, value, value_raw = codes[there, j], x[:, j], x_raw[:, j]
-        total = output.take(there, axis=0) + ((word * value_raw + half) >> shift).take(column, axis=0)
-        clamped = np.minimum(np.maximum(total, -limit), limit - 1)
-        output[there] = clamped
-        over = total != clamped
-        if over.any():
-            saturated[there] |= over
-        error = np.abs(book - word_value) * np.abs(value)
-        error += np.abs(word_value) * np.abs(value - value_raw / 2.0**rules.activation)
-        error += np.where(value_raw != 0, unit, 0.0)
-        product = book * value
-        terms = np.concatenate([product, np.abs(product), error], axis=1)
-        floats[there] = floats.take(there, axis=0) + terms.take(column, axis=0)
-    real, gross, bound = floats.T.reshape(3, n_vector, n_out)
-    return Golden(output.T, saturated.T, real, bound + _float_error(codes.shape[1]) * gross)
+    def products(code: NDArray[np.uint8], columns: NDArray[np.int32]) -> NDArray[np.int64]:
+        shifted: NDArray[np.int64] = (word[code] * x_raw[:, columns] + half) >> shift
+        return shifted
+
+    magnitude, rounded = np.abs(x), np.abs(x - x_raw / 2.0**rules.activation)
+    floored = np.where(x_raw != 0, unit, 0.0)
+    of_magnitude = np.abs(codebook - word_value) + _float_error(stored.shape[1]) * np.abs(codebook)
+    output, saturated = np.zeros((len(x), stored.shape[0]), np.int64), np.zeros((len(x), stored.shape[0]), np.bool_)
+    real, bound = np.zeros(output.shape), np.zeros(output.shape)
+    driven = _driven(stored, x)
+    for rows, first, columns, code in _parts(driven, len(x)):
+        output[:, rows], saturated[:, rows] = _sums(products(code, columns), first, limit)
+        real[:, rows] = np.add.reduceat(codebook[code] * x[:, columns], first, axis=1)
+        error = of_magnitude[code] * magnitude[:, columns] + np.abs(word_value)[code] * rounded[:, columns]
+        bound[:, rows] = np.add.reduceat(error + floored[:, columns], first, axis=1)
+    clamped = np.flatnonzero(saturated.any(axis=0))
+    output[:, clamped] = _clamped_sums(driven, clamped, products, len(x), limit)
+    return Golden(output, saturated, real, bound)
+
+
+def product(weights: NonZeros, activations: ArrayLike, rules: Arithmetic) -> NDArray[np.float64]:
+    """The product in floats [n_vector, n_out] of weights in numbers, and of the inputs that `rules` let take part."""
+    x = _inputs(np.atleast_2d(np.asarray(activations)), rules, n_column=weights.shape[1])[1]
+    real = np.zeros((len(x), weights.shape[0]))
+    for rows, first, columns, value in _parts(_driven(weights, x), len(x)):
+        real[:, rows] = np.add.reduceat(value * x[:, columns], first, axis=1)
+    return real
+
+
+def _driven(held: NonZeros, x: NDArray[np.float64]) -> NonZeros:
+    """What is held in columns that any vector drives."""
+    kept = np.flatnonzero((x != 0).any(axis=0)[held.columns])
+    return NonZeros(held.shape, np.searchsorted(kept, held.starts), held.columns[kept], held.values[kept])
+
+
+def _parts(
+    held: NonZeros, n_vector: int
+) -> Iterator[tuple[NDArray[np.intp], NDArray[np.int64], NDArray[np.int32], NDArray[Any]]]:
+    """Rows that are not empty, some at a time: (rows, where each begins, columns, values) of each part."""
+    rows = np.flatnonzero(np.diff(held.starts))
+    firsts = held.starts[rows]
+    at = 0
+    while at < len(rows):
+        end = max(at + 1, int(np.searchsorted(firsts, firsts[at] + AT_ONCE // n_vector)))
+        some = slice(firsts[at], firsts[end] if end < len(rows) else None)
+        yield rows[at:end], firsts[at:end] - firsts[at], held.columns[some], held.values[some]
+        at = end
+
+
+def _sums(
+    products: NDArray[np.int64], first: NDArray[np.int64], limit: int
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Sums of each row's products, and whether one leaves the range -limit..limit - 1 on the way.
+
+    products : int64[n_vector, n], row after row; first : int64[n_row], where each row begins
+
+    A clamp first acts where the plain sum from a row's first product to some other leaves the range. Where none does,
+    no clamp acts and the sum of all products is the output, to the bit; where one does, it is not, and the row is to
+    be taken again with clamps.
+    """
+    last = np.append(first[1:], products.shape[1]) - 1
+    sums = np.cumsum(products, axis=1)
+    before = sums[:, first] - products[:, first]
+    highest, lowest = (extreme.reduceat(sums, first, axis=1) - before for extreme in (np.maximum, np.minimum))
+    return sums[:, last] - before, (highest >= limit) | (lowest < -limit)
+
+
+def _clamped_sums(
+    held: NonZeros, rows: NDArray[np.intp], products: Products, n_vector: int, limit: int
+) -> NDArray[np.int64]:
+    """Sums of some rows with a clamp after each product, in order of columns, all rows side by side."""
+    shorter = held.starts[rows] - held.starts[rows + 1]  # minus the products of a row
+    order = np.argsort(shorter)
+    start, shorter = held.starts[rows[order]], shorter[order]
+    total = np.zeros((n_vector, len(rows)), np.int64)
+    for step in range(-shorter.min(initial=0)):
+        live = slice(np.searchsorted(shorter, -step))  # the longest rows
+        at = start[live] + step
+        total[:, live] += products(held.values[at], held.columns[at])
+        np.clip(total[:, live], -limit, limit - 1, out=total[:, live])
+    return total[:, np.argsort(order)]
 
 
 def write_back(output: ArrayLike, accumulator: int, activation: int, *, relu: bool = True) -> NDArray[np.int64]:
@@ -102,37 +252,49 @@ def write_back(output: ArrayLike, accumulator: int, activation: int, *, relu: bo
     return np.asarray(np.clip(kept + up, -32768, 32767), dtype=np.int64)
 
 
-def misencoded(weights: Any, codes: NDArray[np.uint8], codebook: NDArray[np.float64]) -> int:
-    """Count weights [n_out, n_in] stored wrongly: a zero with a code, or one without its nearest codebook value.
+def misencoded(weights: NonZeros, stored: NonZeros, codebook: NDArray[np.float64]) -> int:
+    """Count weights stored wrongly: one without a code or a code without one, or a code that is not the nearest.
 
-    Dense or scipy.sparse; nearest up to rounding of the weights' own type. Where any code is out of place, only those
-    are counted.
+    Nearest up to rounding of the weights' own type. Where any code is out of place, only those are counted.
     """
-    sparse = hasattr(weights, "tocsc")
-    weights = weights.tocsc() if sparse else np.asarray(weights)
-    slack = 4 * np.finfo(weights.dtype if weights.dtype.kind == "f" else np.float64).eps
-    slack *= np.abs(codebook).max(initial=0)
-    misplaced = wrong = 0
-    for at in range(0, codes.shape[1], STRIP):
-        strip = weights[:, at : at + STRIP]
-        given = np.ascontiguousarray(strip.toarray() if sparse else strip).reshape(-1)
-        stored = np.ascontiguousarray(codes[:, at : at + STRIP]).reshape(-1)
-        there = stored != 0
-        misplaced += int(np.count_nonzero((given != 0) != there))
-        kept = np.flatnonzero(there)
-        wrong += _far_from_nearest(given[kept].astype(np.float64), stored[kept], codebook, slack)
-    return misplaced or wrong
+    misplaced = _differing_places(weights, stored)
+    if misplaced:
+        return misplaced
+    dtype = weights.values.dtype
+    slack = 4 * np.finfo(dtype if dtype.kind == "f" else np.float64).eps * np.abs(codebook).max(initial=0)
+    return _far_from_nearest(weights.values.astype(np.float64), stored.values, codebook, slack)
+
+
+def other_codes(expected: NonZeros, stored: NonZeros) -> int:
+    """Count codes that differ from those expected; where any is out of place, only those are counted."""
+    return _differing_places(expected, stored) or int(np.count_nonzero(expected.values != stored.values))
+
+
+def _differing_places(one: NonZeros, other: NonZeros) -> int:
+    """Count places that only one of two matrices holds, and those that `other` holds once more."""
+    if np.array_equal(one.starts, other.starts) and np.array_equal(one.columns, other.columns):
+        return 0
+    places = np.unique(_places(other))
+    return len(np.setxor1d(_places(one), places, assume_unique=True)) + len(other.columns) - len(places)
+
+
+def _places(held: NonZeros) -> NDArray[np.int64]:
+    rows = np.repeat(np.arange(held.shape[0], dtype=np.int64), np.diff(held.starts))
+    return rows * held.shape[1] + held.columns
 
 
 def _far_from_nearest(
     value: NDArray[np.float64], code: NDArray[np.uint8], codebook: NDArray[np.float64], slack: float
 ) -> int:
     """Count values whose codebook value is farther than the nearest one by more than `slack`."""
-    distance = np.abs(codebook[code] - value)
-    nearest = np.full(value.shape, np.inf)
-    for centre in codebook[1:]:
-        np.minimum(nearest, np.abs(centre - value), out=nearest)
-    return int(np.count_nonzero(distance > nearest + slack))
+    found = 0
+    for at in range(0, len(value), AT_ONCE):
+        some = value[at : at + AT_ONCE]
+        nearest = np.full(some.shape, np.inf)
+        for centre in codebook[1:]:
+            np.minimum(nearest, np.abs(centre - some), out=nearest)
+        found += int(np.count_nonzero(np.abs(codebook[code[at : at + AT_ONCE]] - some) > nearest + slack))
+    return found
 
 
 def _inputs(given: NDArray[Any], rules: Arithmetic, *, n_column: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -213,7 +213,8 @@ class SimResult:
     timeline : (T, L) per vector: one pair for a vector, a list of pairs for a batch; None when not asked
     scales : fractional bits of weight, activation and accumulator; value = raw / 2**bits
     effectual_macs : MACs that count: of EIE both operands non-zero, of the N:M unit kept weights of the real shape
-    dense_macs : n_out * n_in per vector, what a dense unit computes (bias not counted)
+    dense_macs : what a dense unit computes, n_out * n_in per vector; of EIE n_out more where there is a bias, which it
+        multiplies by 1.0, as effectual_macs has them. The N:M unit adds a bias outside: neither has it.
     fits, memories : whether the layer fits the PE's memories, and each of them
     inputs : what the activations were, in words
     config_hash : identifies unit and config

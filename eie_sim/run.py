@@ -1,4 +1,4 @@
-"""Run a network: compress, simulate layer after layer, verify against the dense oracle, account for energy and bits."""
+"""Run a network: compress, simulate layer after layer, verify against the oracle, account for energy and bits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim import golden
 from eie_sim.archive import matrix_of
 from eie_sim.energy import EnergyReport, EnergyTable, account
 from eie_sim.engine import compress, simulate
@@ -25,53 +24,10 @@ from eie_sim.storage import Format
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.matrix import EieMatrix
 from eie_sim.units.eie.unit import outputs, require_engine
+from eie_sim.verification import MOST_ERROR, Verification, relative_error, verify
 from eie_sim.workload import RELU, Layer, Network
 
-GOLDEN_VECTORS = 64
-"""Most vectors the oracle takes at once."""
-
-GOLDEN_NUMBERS = 2**23
-"""Most inputs or outputs the oracle takes at once, where a single vector has no more; bounds its memory."""
-
 Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verification:
-    """How a simulated layer compares with its weights and with the dense oracle.
-
-    wrong_weights : weights stored wrongly, out of `weights`
-    wrong_inputs : inputs that differ from the oracle's write-back of the layer before
-    wrong_outputs : outputs that differ from the oracle's integers, out of `outputs`
-    saturated : outputs whose accumulator was clamped on the way; they are outside the float bound by design
-    error, bound : largest distance from the float result where nothing was clamped, and what it may be, in real values
-    beyond_bound : unclamped outputs farther from the float result than their bound
-    """
-
-    weights: int
-    wrong_weights: int
-    wrong_inputs: int
-    outputs: int
-    wrong_outputs: int
-    saturated: int
-    error: float
-    bound: float
-    beyond_bound: int
-
-    @property
-    def ok(self) -> bool:
-        """True where nothing differs."""
-        return self.wrong_weights == self.wrong_inputs == self.wrong_outputs == self.beyond_bound == 0
-
-    def differs(self) -> str:
-        """What differs, in words; empty where nothing does."""
-        faults = [
-            (self.wrong_weights, f"of {self.weights} weights stored wrongly"),
-            (self.wrong_inputs, "inputs differ from the golden write-back of the layer before"),
-            (self.wrong_outputs, f"of {self.outputs} outputs differ from the golden product"),
-            (self.beyond_bound, f"of {self.outputs} outputs are farther from the float product than the bound"),
-        ]
-        return "; ".join(f"{count} {text}" for count, text in faults if count)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -107,17 +63,31 @@ class Accuracy:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class NetworkRun:
-    """All layers of a network, run one after the other on the same array."""
+    """All layers of a network, run one after the other on the same array.
+
+    end_to_end_error : of a chain's outputs from those of the float chain of the network's own weights, root mean
+        squares relative to the float chain's; None without a chain, or where the float outputs are all 0
+    """
 
     network: Network
     config: EieConfig
     layers: tuple[LayerRun, ...]
     accuracy: Accuracy | None
+    end_to_end_error: float | None = None
 
     @property
     def verified(self) -> bool:
-        """True where every layer is."""
+        """True where every layer is: bit-exact, whatever the outputs are worth; see `warnings`."""
         return all(layer.verification.ok for layer in self.layers)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """A line for each layer, and for the network, whose outputs mean little although they are bit-exact."""
+        found = [(one.layer.name, one.verification.warns()) for one in self.layers]
+        if self.end_to_end_error is not None and self.end_to_end_error > MOST_ERROR:
+            off = f"outputs are {100 * self.end_to_end_error:.3g} % off those of the float network"
+            found.append(("end to end", off))
+        return tuple(f"{name}: {warning}" for name, warning in found if warning)
 
     @cached_property
     def cycles(self) -> int:
@@ -132,12 +102,17 @@ class NetworkRun:
         if self.accuracy is not None:
             share = f"{100 * self.accuracy.compressed:.2f} %"
             lines.append(f"accuracy on {self.accuracy.images} held-back images, compressed and simulated: {share}")
+        if self.end_to_end_error is not None:
+            lines.append(f"end to end, outputs are {100 * self.end_to_end_error:.3g} % off those of the float network")
         lines += [f"config {one.result.config_hash}; seed {self.network.seed}" for one in self.layers[:1]]
         return card(
             f"{self.network.name}: {self.network.source}",
             table(headings, map(_figures, self.layers), foot=_sums(self.layers)),
             lines=lines,
-            alarms=[] if self.verified else ["NOT VERIFIED", *differs],
+            alarms=[
+                *([] if self.verified else ["NOT VERIFIED", *differs]),
+                *(f"warning: {one}" for one in self.warnings),
+            ],
         )
 
 
@@ -202,11 +177,12 @@ def run_network(
     runs: list[LayerRun] = []
     for at, (layer, matrix) in enumerate(zip(network.layers, matrices, strict=True)):
         follows = network.takes_outputs(at)
+        floats = None
         if follows:
             last = runs[-1]
             given, label = _passed_on((last.result.output, last.layer, last.matrix), matrix, network.between)
         else:
-            given, label = given_inputs(network, at, matrix)
+            given, label, floats = given_inputs(network, at, matrix)
         progress(f"{layer.name}: simulating and verifying")
         before = runs[-1].result if follows else None
         with _about(layer):
@@ -220,11 +196,24 @@ def run_network(
                 table=table,
                 before=before,
                 between=network.between,
+                floats=floats,
             )
         runs.append(run)
+    output = runs[-1].result.output
+    whole = network.chained and all(network.takes_outputs(at) for at in range(1, len(runs)))
     return NetworkRun(
-        network=network, config=config, layers=tuple(runs), accuracy=accuracy(network, runs[-1].result.output)
+        network=network,
+        config=config,
+        layers=tuple(runs),
+        accuracy=accuracy(network, output),
+        end_to_end_error=_end_to_end(network, runs[-1].result) if whole else None,
     )
+
+
+def _end_to_end(network: Network, last: SimResult) -> float | None:
+    """Error of a chain's outputs, relative to those of its own weights in floats on the inputs that it starts from."""
+    floats = _forward(network.layers, _first_inputs(network)[0], network.between)
+    return relative_error(from_fixed(last.output, last.scales["accumulator"]), floats)
 
 
 def run_layer(
@@ -238,11 +227,13 @@ def run_layer(
     table: EnergyTable,
     before: SimResult | None = None,
     between: str = RELU,
+    floats: NDArray[np.floating] | None = None,
 ) -> LayerRun:
     """Simulate one compressed layer, check it, and account for it.
 
     inputs : what the activations are, in words; before : the result they were written back from, in a chain, and what
         stands between
+    floats : what raw activations were before they became words, where that is known
     """
     matrix = matrix.with_scales_for(activations, active=config.active)
     result = simulate(matrix, activations, config, engine=engine)
@@ -253,7 +244,7 @@ def run_layer(
         result=result,
         energy=account(result, table),
         storage=encoded(matrix, pointer_bits=config.pointer_bits),
-        verification=verify(layer, matrix, activations, result, before=before, between=between),
+        verification=verify(layer, matrix, activations, result, before=before, between=between, floats=floats),
     )
 
 
@@ -296,12 +287,10 @@ def chained(network: Network, config: EieConfig) -> Chain:
     labels: dict[str, str] = {}
     found: NDArray[Any] = np.empty(0)
     for at, (layer, matrix) in enumerate(zip(network.layers, matrices, strict=True)):
-        follows = network.takes_outputs(at)
         before = (found, network.layers[at - 1], matrices[at - 1])
-        given, labels[layer.name] = (
-            _passed_on(before, matrix, network.between) if follows else given_inputs(network, at, matrix)
-        )
-        raw[layer.name] = given
+        follows = network.takes_outputs(at)
+        given, label, *_ = _passed_on(before, matrix, network.between) if follows else given_inputs(network, at, matrix)
+        raw[layer.name], labels[layer.name] = given, label
         found = outputs(matrix, given, config.for_inputs(given))
     return Chain(dict(zip(raw, matrices, strict=True)), raw, labels, accuracy(network, found))
 
@@ -315,62 +304,6 @@ def calibrate(matrices: list[EieMatrix], network: Network) -> list[EieMatrix]:
         chosen.append(matrix.with_scales_for(inputs, active="nonzero"))
         inputs = _between(matrix.multiply(inputs), network.between)
     return chosen
-
-
-def verify(
-    layer: Layer,
-    matrix: EieMatrix,
-    activations: NDArray[Any],
-    result: SimResult,
-    *,
-    before: SimResult | None = None,
-    between: str = RELU,
-) -> Verification:
-    """Compare stored weights, written-back inputs and outputs with the dense oracle's, in batches of vectors."""
-    codes = matrix.decode()
-    batch, outputs = np.atleast_2d(activations), np.atleast_2d(result.output).astype(np.int64)
-    scales = result.scales
-    config = result.config
-    rules = golden.Arithmetic(
-        **scales, accumulator_bits=config.accumulator_bits, rounding=config.rounding, active=config.active
-    )
-    wrong = saturated = beyond = 0
-    error = bound = 0.0
-    at_once = max(1, min(GOLDEN_VECTORS, GOLDEN_NUMBERS // max(codes.shape)))
-    for at in range(0, len(batch), at_once):
-        part = slice(at, at + at_once)
-        oracle = golden.matmul(codes, matrix.codebook, batch[part], rules)
-        wrong += int(np.count_nonzero(oracle.output != outputs[part]))
-        saturated += int(np.count_nonzero(oracle.saturated))
-        distance = np.abs(from_fixed(outputs[part], scales["accumulator"]) - oracle.real)
-        free = ~oracle.saturated
-        beyond += int(np.count_nonzero((distance > oracle.bound) & free))
-        error = max(error, float(distance[free].max(initial=0.0)))
-        bound = max(bound, float(oracle.bound[free].max(initial=0.0)))
-    return Verification(
-        weights=codes.size,
-        wrong_weights=_wrong_weights(layer, codes, matrix),
-        outputs=outputs.size,
-        wrong_inputs=0 if before is None else _wrong_inputs(activations, before, result, between),
-        wrong_outputs=wrong,
-        saturated=saturated,
-        error=error,
-        bound=bound,
-        beyond_bound=beyond,
-    )
-
-
-def _wrong_weights(layer: Layer, codes: NDArray[np.uint8], matrix: EieMatrix) -> int:
-    """Weights stored wrongly; those of an archive have codes to compare, because a shared value may be 0."""
-    if layer.stored is not None:
-        return int(np.count_nonzero(codes != layer.stored.columns))
-    return golden.misencoded(_with_bias(layer), codes, matrix.codebook)
-
-
-def _wrong_inputs(activations: NDArray[Any], before: SimResult, result: SimResult, between: str) -> int:
-    scales = before.scales["accumulator"], result.scales["activation"]
-    expected = golden.write_back(before.output, *scales, relu=between == RELU)
-    return int(np.count_nonzero(activations != expected))
 
 
 def accuracy(network: Network, outputs: NDArray[Any]) -> Accuracy | None:
@@ -403,18 +336,17 @@ def _first_inputs(network: Network) -> tuple[NDArray[np.floating], str]:
     return _own_activations(first), first.activations_source
 
 
-def given_inputs(network: Network, at: int, matrix: EieMatrix) -> tuple[NDArray[Any], str]:
-    """The inputs of a layer that takes no outputs: of a chain raw words at its scale, else floats."""
+def given_inputs(network: Network, at: int, matrix: EieMatrix) -> tuple[NDArray[Any], str, NDArray[np.floating]]:
+    """The inputs of a layer that takes no outputs: of a chain raw words at its scale, else floats; label; as floats."""
     layer = network.layers[at]
-    inputs, label = _first_inputs(network) if at == 0 else (_own_activations(layer), layer.activations_source)
-    if not network.chained:
-        inputs, label = _own_activations(layer), layer.activations_source
+    from_first = network.chained and at == 0
+    inputs, label = _first_inputs(network) if from_first else (_own_activations(layer), layer.activations_source)
     if bool((inputs < 0).any()):
         label = f"{label}; negative ones take part (active nonzero)"
     if not network.chained:
-        return inputs, label
+        return inputs, label, inputs
     assert matrix.scales.activation is not None
-    return to_fixed(inputs, matrix.scales.activation), label
+    return to_fixed(inputs, matrix.scales.activation), label, inputs
 
 
 def _own_activations(layer: Layer) -> NDArray[np.floating]:
@@ -436,17 +368,6 @@ def _passed_on(
 
 def _between(outputs: NDArray[Any], between: str) -> NDArray[Any]:
     return np.maximum(outputs, 0) if between == RELU else outputs
-
-
-def _with_bias(layer: Layer) -> Any:
-    """The layer's weights with the bias as a last column, dense or sparse as they are."""
-    if layer.bias is None:
-        return layer.weights
-    if hasattr(layer.weights, "tocsc"):
-        import scipy.sparse
-
-        return scipy.sparse.hstack([layer.weights, scipy.sparse.csc_array(layer.bias[:, None])], format="csc")
-    return np.concatenate([layer.weights, layer.bias[:, None]], axis=1)
 
 
 def _forward(layers: tuple[Layer, ...], inputs: NDArray[np.floating], between: str) -> NDArray[np.floating]:

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from eie_sim.engine import simulate
 from eie_sim.errors import require_int, require_type
 from eie_sim.result import SimResult
-from eie_sim.run import Progress, Verification, chained, given_inputs, matrix_for, verify
+from eie_sim.run import Progress, chained, given_inputs, matrix_for
 from eie_sim.units.eie.activity import Activity, activity_of
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.matrix import EieMatrix
 from eie_sim.units.eie.unit import require_engine
+from eie_sim.verification import Verification, verify
 from eie_sim.workload import Layer, Network
 
 
@@ -90,7 +91,7 @@ def trace(
 def _alone(network: Network, layer: Layer, config: EieConfig) -> _Given:
     """A layer with its own activations."""
     matrix = matrix_for(layer, config)
-    inputs, label = given_inputs(network, network.layers.index(layer), matrix)
+    inputs, label, _ = given_inputs(network, network.layers.index(layer), matrix)
     return _Given(matrix.with_scales_for(inputs, active=config.for_inputs(inputs).active), inputs, label, None)
 
 

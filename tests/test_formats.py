@@ -220,6 +220,17 @@ def test_eie_in_plain_python(mask: np.ndarray, widths: dict[str, int], pointer_b
     assert record.violations == sum(int(count) > 2**pointer_bits for count in entries.sum(axis=1))
 
 
+def test_a_bias_is_in_the_size_of_every_format_and_in_what_it_is_compared_with() -> None:
+    """Every weight kept, so that each format stores at least what dense storage does, less what is shared."""
+    mask = np.ones((8, 4), dtype=np.bool_)
+    plain, biased = (footprint(matrix_of(mask, bias=bias, n_pe=2)) for bias in (None, np.arange(1, 9)))
+    assert biased["dense"].total_bits == biased["dense"].dense_bits == (8 * 4 + 8) * 16
+    for name, one in biased.items():
+        width = {"eie": 4, "dense32": 32}.get(name, 16)  # EIE's is a code, whose gap and pointers come on top
+        assert one.total_bits - plain[name].total_bits >= 8 * width
+        assert one.dense_bits - plain[name].dense_bits == 8 * 16
+
+
 @given(MASKS | SPARSE_MASKS, st.fixed_dictionaries(WIDTHS), st.booleans())
 def test_matrix_and_its_mask_agree(mask: np.ndarray, widths: dict[str, int], with_bias: bool) -> None:
     bias = (np.arange(mask.shape[0]) % 3 == 0) if with_bias else None

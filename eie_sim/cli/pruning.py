@@ -121,7 +121,7 @@ def compress(
         streams = {}
         for layer in run.network.layers:
             progress(f"{layer.name}: Huffman coding")
-            packed = compress_layer(layer.weights, weight_bits=design.weight_bits, index_bits=design.index_bits)
+            packed = compress_layer(layer.columns, weight_bits=design.weight_bits, index_bits=design.index_bits)
             streams[layer.name] = packed.sizes()
         _keep(out, run, {"codebook_epochs": codebook_epochs}, archive, design, progress)
     record = compressed_record(run, streams)

@@ -23,7 +23,7 @@ class Candidate:
     density : weights kept over all weights; kept_l1 : their share of the sum of magnitudes
     accuracy : on the held-back inputs, of the weights as they are stored, inputs in floats, without training after
         pruning; None without labels
-    weight_bytes : of the weights as they are stored
+    weight_bytes : of the weights as they are stored, of EIE with the bias, which is one more column
     """
 
     unit: str
@@ -42,7 +42,8 @@ class Figures:
     board_nj, board_nj_dram : the power limit of the chip's board over the time, a bound on the energy, of which
         energy_nj is the modelled parts; None of a design that is no board, and of EIE
     dram_bytes : read and written then
-    utilisation : MACs that count (kept weights; of EIE active inputs too) over what the MACs could do in `cycles`
+    utilisation : MACs that count (kept weights; of EIE active inputs and the bias too) over what the MACs could do in
+        `cycles`
     tile, bound, tile_dram, bound_dram : of the layers, in order; empty for EIE
     scaled_from : vectors simulated, where the network has fewer than the batch; else None
     """

@@ -50,7 +50,7 @@ class EnergyReport:
 
     @property
     def pj_per_effectual_mac(self) -> float:
-        """Total over MACs with both operands non-zero; 0 without any."""
+        """Total over effectual MACs, of EIE those of the bias too; 0 without any."""
         return self.total_pj / self.effectual_macs if self.effectual_macs else 0.0
 
     @property

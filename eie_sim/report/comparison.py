@@ -155,6 +155,8 @@ def comparison_lines(record: Record) -> list[str]:
         "batch; by the cores through L2, which keeps what fits from one wave of tiles to the next",
         "accuracy: of the stored weights, pruned by magnitude and not trained again, inputs in floats. MACs used: of "
         "kept weights, on EIE of active inputs too. Tile and bound: from SRAM | from DRAM where they differ",
+        "bias: a column of EIE's weights, in its kB, MACs, times and energies; added outside by the cores, in none of "
+        "theirs",
     ]
     if config["board_watts"] is not None:
         lines.append(

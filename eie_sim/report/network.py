@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from math import log10
 from typing import Any, NamedTuple
 
 Record = dict[str, Any]
@@ -52,11 +53,12 @@ def sections(record: Record) -> dict[str, Section]:
     return {
         "cycles": Section("Cycles per vector", CYCLES, True),
         "classes": Section("PE-cycles by class, % (add to 100)", classes(record), True),
-        "throughput": Section("Throughput, GOP/s (1 MAC = 2 operations)", THROUGHPUT, True),
+        "throughput": Section("Throughput, GOP/s (1 MAC = 2 operations; MACs of the bias included)", THROUGHPUT, True),
         "energy": Section("Energy per vector, nJ, by component", energy(record), True),
         "storage": STORAGE,
         "memories": Section("On chip: needed / available on the fullest PE", on_chip(record), False),
-        "verification": Section("Verification against the dense golden product", VERIFICATION, False),
+        "verification": Section("Verification against the golden product, to the bit", VERIFICATION, False),
+        "fidelity": Section("Error against the float product of the layer's own weights (rms)", FIDELITY, False),
     }
 
 
@@ -66,11 +68,29 @@ def has_total(record: Record) -> bool:
 
 
 def closing(record: Record) -> list[str]:
-    """Accuracy, and `verified` or what differs."""
+    """Accuracy, error end to end, what the outputs are not worth, and `verified` or what differs."""
     lines = [f"! {line}" for line in misfits(record)]
-    lines += [] if record["accuracy"] is None else [accuracy(record)]
+    lines += fidelity(record)
+    lines += [f"warning: {text}" for text in record["warnings"]]
     lines += [f"differs: {text}" for text in record["differs"]]
-    return [*lines, "verified" if record["verified"] else "NOT VERIFIED"]
+    return [*lines, verdict(verified=record["verified"], warnings=record["warnings"])]
+
+
+def verdict(*, verified: bool, warnings: Sequence[str]) -> str:
+    """The last line: whether all is as the golden product has it, and whether there is more to say."""
+    if not verified:
+        return "NOT VERIFIED"
+    return f"verified, but {len(warnings)} warning{'s' if len(warnings) > 1 else ''}" if warnings else "verified"
+
+
+def fidelity(record: Record) -> list[str]:
+    """Accuracy and error end to end, where the network has them."""
+    error = record["end_to_end_error"]
+    lines = [] if record["accuracy"] is None else [accuracy(record)]
+    if error is not None:
+        off = f"{percent(error, 2)} off those of the float network (signal to noise {decibels(error)} dB)"
+        lines.append(f"end to end: outputs are {off}")
+    return lines
 
 
 def misfits(record: Record) -> list[str]:
@@ -95,6 +115,11 @@ def accuracy(record: Record) -> str:
 def percent(share: float, decimals: int = 1) -> str:
     """A share of one, in percent."""
     return f"{100 * share:.{decimals}f} %"
+
+
+def decibels(error: float | None) -> str:
+    """Signal to noise of a relative error, 20 log10 of its inverse; nothing where there is no error, or no signal."""
+    return f"{round(-20 * log10(error), 1) + 0.0:.1f}" if error else "-"  # + 0.0: no -0.0
 
 
 def per_vector(record: Record, figure: float) -> float:
@@ -180,7 +205,7 @@ def _share(part: str) -> Column:
 
 PARTS = ("weights", "index", "padding", "pointers", "codebook")
 STORAGE = Section(
-    "Storage of the compressed weights, all PEs (shares add to 100 %)",
+    "Storage of the compressed weights, all PEs (shares add to 100 %; bias included, in dense too)",
     [
         Column("total\nbits", lambda r: r["storage"]["total_bits"], "{:,}".format),
         *map(_share, PARTS),
@@ -207,4 +232,22 @@ VERIFICATION = [
     Column("distance\nfrom float", lambda r: r["verification"]["error"], "{:.2e}".format),
     Column("derived\nbound", lambda r: r["verification"]["bound"], "{:.2e}".format),
     Column("", lambda r: "verified" if r["verification"]["ok"] else "DIFFERS"),
+]
+
+
+def _part(heading: str, name: str) -> Column:
+    return Column(heading, lambda r: r["verification"][name], lambda e: "-" if e is None else percent(e, 2))
+
+
+def _of_outputs(heading: str, name: str) -> Column:
+    return Column(heading, lambda r: r["verification"][name] / max(r["verification"]["outputs"], 1), percent)
+
+
+FIDELITY = [
+    _part("error", "relative_error"),
+    Column("signal to\nnoise dB", lambda r: r["verification"]["relative_error"], decibels),
+    _part("of the\ncodebook", "codebook_error"),
+    _part("of\nrounding", "rounding_error"),
+    _of_outputs("outputs\nsaturated", "saturated"),
+    _of_outputs("outputs\nfallen to 0", "zeroed"),
 ]

@@ -17,7 +17,7 @@ from eie_sim.pruning import QUALITIES, Choice, costed_on, measured_on, training
 from eie_sim.recipe import Recipe
 from eie_sim.report import figures
 from eie_sim.report.figures.style import drawing
-from eie_sim.report.network import Record, percent
+from eie_sim.report.network import Record, percent, verdict
 from eie_sim.report.record import network_record, versions
 from eie_sim.report.text import rows
 from eie_sim.result import config_hash
@@ -35,7 +35,7 @@ def pruned_record(before: NetworkRun, after: NetworkRun, kept: Selection, recipe
         "achieved": kept.achieved,
         "kept": kept.kept,
         "total_weights": kept.total,
-        "warnings": list(kept.warnings),
+        "warnings": [*kept.warnings, *new["warnings"]],
         "layers": [
             {
                 "name": was["name"],
@@ -73,7 +73,7 @@ def pruned_lines(record: Record) -> list[str]:
         *source_lines(record),
         *accuracy_lines(record["accuracy"]),
     ]
-    return [*lines, *(f"warning: {warning}" for warning in record["warnings"]), *_closing(record)]
+    return [*lines, *_closing(record, record["warnings"])]
 
 
 def source_lines(record: Record) -> list[str]:
@@ -113,9 +113,7 @@ def compressed_record(run: NetworkRun, streams: Mapping[str, Sizes]) -> Record:
         **_provenance(record),
         "layers": layers,
         "total": {"storage": record["total"]["storage"], "deep_compression": _summed(list(streams.values()))},
-        "accuracy": record["accuracy"],
-        "differs": record["differs"],
-        "verified": record["verified"],
+        **{name: record[name] for name in ("accuracy", "end_to_end_error", "warnings", "differs", "verified")},
     }
 
 
@@ -133,7 +131,7 @@ def streams_table(record: Record) -> Table:
         [name, *(f"{sizes[part]:,.2f}" if "ratio" in part else f"{sizes[part]:,}" for part in parts)]
         for name, sizes in named
     ]
-    title = "Deep Compression's stream of the same weights, bits (times smaller than 32-bit dense)"
+    title = "Deep Compression's stream of the same weights, bits (times smaller than 32-bit dense; bias included)"
     return rows(headings, cells, text={0}, title=title)
 
 
@@ -223,7 +221,7 @@ def choices_record(
                 "quality": choice.quality,
                 **_size(record["total"]),
                 "accuracy": record["accuracy"],
-                "warnings": list(choice.warnings),
+                "warnings": [*choice.warnings, *record["warnings"]],
             }
             for choice, record in zip(choices, records, strict=True)
         ],
@@ -234,8 +232,9 @@ def choices_record(
 
 def choices_lines(record: Record) -> list[str]:
     """The budget, what the choice was made for, warnings."""
-    warnings = [f"warning: {one['name']}: {text}" for one in record["choices"] for text in one["warnings"]]
-    return [f"budget {record['budget']:,g} {record['quantity']}", *measured_lines(record), *warnings, *_closing(record)]
+    warnings = [f"{one['name']}: {text}" for one in record["choices"] for text in one["warnings"]]
+    said = measured_lines(record)
+    return [f"budget {record['budget']:,g} {record['quantity']}", *said, *_closing(record, warnings)]
 
 
 def choices_table(record: Record) -> Table:
@@ -393,8 +392,8 @@ def _changes(row: Record) -> list[str]:
     ]
 
 
-def _closing(record: Record) -> list[str]:
-    return ["verified" if record["verified"] else "NOT VERIFIED"]
+def _closing(record: Record, warnings: Sequence[str]) -> list[str]:
+    return [*(f"warning: {text}" for text in warnings), verdict(verified=record["verified"], warnings=warnings)]
 
 
 def _summed(sizes: Sequence[Sizes]) -> Record:

@@ -45,6 +45,10 @@ _VERIFICATION = {
     "saturated": COUNT,
     "error": AMOUNT,
     "bound": AMOUNT,
+    "relative_error": Maybe(AMOUNT),
+    "codebook_error": Maybe(AMOUNT),
+    "rounding_error": Maybe(AMOUNT),
+    "zeroed": COUNT,
     "ok": FLAG,
 }
 _FIGURES = {
@@ -96,9 +100,11 @@ RUN = {
     "layers": Each(_LAYER, least=1),
     "total": {**_FIGURES, "cycles_per_vector": {"mean": AMOUNT}, "stats": {"events": _EVENTS, "classes": _CLASSES}},
     "accuracy": Maybe({"images": COUNT, "dense": Maybe(AMOUNT), "pruned": AMOUNT, "compressed": AMOUNT}),
+    "end_to_end_error": Maybe(AMOUNT),
     "not_simulated": Each({"name": TEXT, "reason": TEXT}),
     "verified": FLAG,
     "differs": Each(TEXT),
+    "warnings": Each(TEXT),
 }
 """What is relied on in a record of `eie-sim run`."""
 

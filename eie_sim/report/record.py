@@ -30,11 +30,13 @@ def network_record(run: NetworkRun) -> dict[str, Any]:
         "layers": [layer_record(layer) for layer in run.layers],
         "total": total_record(run),
         "accuracy": None if run.accuracy is None else asdict(run.accuracy),
+        "end_to_end_error": run.end_to_end_error,
         "not_simulated": [{"name": name, "reason": reason} for name, reason in run.network.not_simulated],
         "verified": run.verified,
         "differs": [
             f"{layer.layer.name}: {layer.verification.differs()}" for layer in run.layers if not layer.verification.ok
         ],
+        "warnings": list(run.warnings),
     }
 
 

@@ -163,4 +163,4 @@ def formats_table(layers: list[Record]) -> Table:
         for at, one in enumerate(layer["formats"])
     ]
     headings = ["layer", "format", "bits", "of dense", "by part", "holds the layer"]
-    return rows(headings, cells, text={0, 1, 4, 5}, wrapped={4})
+    return rows(headings, cells, text={0, 1, 4, 5}, wrapped={4}, title="Bits of every format, the bias included")

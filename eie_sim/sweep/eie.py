@@ -170,7 +170,7 @@ class EieFigures:
                 sent=found.items,
             )
             layers.append(_Layer(counts, found, events.sum(axis=0), classes))
-            dense_macs += counts.n_out * counts.n_in * len(raw)
+            dense_macs += counts.n_out * counts.n_column * len(raw)
         return _added_up(layers, depths, dense_macs, accuracy, None if encoded_of is None else True)
 
     def _verified(self, point: Point) -> dict[str, EieCounts]:

@@ -100,6 +100,17 @@ class Layer:
         """Inputs, columns of the weights."""
         return int(self.weights.shape[1])
 
+    @property
+    def columns(self) -> Weights:
+        """The weights with the bias, where there is one, as a last column; a numpy array or csc_array as they are."""
+        if self.bias is None:
+            return self.weights
+        if is_sparse(self.weights):
+            from scipy.sparse import csc_array, hstack
+
+            return hstack([self.weights, csc_array(self.bias[:, None])], format="csc")
+        return np.column_stack([self.weights, self.bias])
+
     @cached_property
     def density(self) -> float:
         """Fraction of the weights that is not zero, the bias left out."""

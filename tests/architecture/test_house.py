@@ -23,7 +23,7 @@ FLOORS = [
     ["compare", "inputs", "tracing"],
     ["run", "pruning", "validate_nm"],
     ["cost"],
-    ["engine", "energy", "formats", "archive"],
+    ["engine", "energy", "formats", "archive", "verification"],
     ["units.*.activity"],
     ["units.*.unit"],
     [
@@ -46,7 +46,7 @@ ROOMS = {
     "numba": {"jit"},
     "simpy": {"units.channel", "units.eie.reference", "units.nm.reference"},
     "matplotlib": {"report"},
-    "scipy": {"sparse", "workload", "run"},
+    "scipy": {"sparse", "workload"},
     "safetensors": {"workload"},
     "rich": {"cli", "report"},
     "cyclopts": {"cli"},

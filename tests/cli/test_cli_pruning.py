@@ -126,12 +126,16 @@ def test_a_layer_that_collapses_is_a_warning(ask):
     code, out, _ = ask("prune", "digits-mlp", "--density", "0.5", "--layer-density", "fc3=0")
     assert code == 0
     assert "warning: fc3: all 1280 weights are pruned" in out
+    n_warning = out.count("warning: ")
+    assert out.splitlines()[-1] == f"verified, but {n_warning} warning{'s' if n_warning > 1 else ''}"
 
 
 def test_compress_lists_the_parts_of_both_formats(ask):
     code, out, _ = ask("compress", "digits-mlp", "--json")
     assert code == 0
     record = json.loads(out)
+    stored = [(layer["n_weight"], layer["deep_compression"]["n_weight"]) for layer in record["layers"]]
+    assert all(ours == theirs for ours, theirs in stored), "the bias is in both"
     for layer in [*record["layers"], record["total"]]:
         stream = layer["deep_compression"]
         assert stream["total_bits"] == stream["codes_bits"] + stream["indices_bits"] + stream["codebook_bits"]

@@ -18,11 +18,12 @@ from eie_sim.workload import load
 TITLES = [
     "Cycles per vector",
     "PE-cycles by class, % (add to 100)",
-    "Throughput, GOP/s (1 MAC = 2 operations)",
+    "Throughput, GOP/s (1 MAC = 2 operations; MACs of the bias included)",
     "Energy per vector, nJ, by component",
-    "Storage of the compressed weights, all PEs (shares add to 100 %)",
+    "Storage of the compressed weights, all PEs (shares add to 100 %; bias included, in dense too)",
     "On chip: needed / available on the fullest PE",
-    "Verification against the dense golden product",
+    "Verification against the golden product, to the bit",
+    "Error against the float product of the layer's own weights (rms)",
 ]
 
 
@@ -136,6 +137,32 @@ def test_negative_inputs_that_take_no_part_are_said(ask, ask_json, chain):
     assert ask_json("run", chain)["layers"][0]["negative_inputs_ignored"] == 13
     assert "fc1: 13 negative inputs took no part (--active nonzero takes them)" in ask("run", chain)[1]
     assert "took no part" not in ask("run", chain, "--active", "nonzero")[1]
+
+
+def test_a_network_far_from_the_users_own_is_verified_but_warned_of(ask, ask_json, chain):
+    """The float network takes the negative inputs, the array does not: every layer is right, the network is not."""
+    code, out, err = ask("run", chain)
+    record, (end, warning, last) = ask_json("run", chain), out.splitlines()[-3:]
+    error = record["end_to_end_error"]
+    assert (code, err, last, record["verified"]) == (0, "", "verified, but 1 warning", True)
+    assert error > 0.5
+    off = f"end to end: outputs are {100 * error:.3g} % off those of the float network"
+    assert warning == f"warning: {off}, where 13 negative inputs take part"
+    assert record["warnings"] == [warning.removeprefix("warning: ")]
+    assert end.startswith(f"end to end: outputs are {100 * error:.2f} % off")
+    taken = ask("run", chain, "--active", "nonzero")[1].splitlines()
+    assert taken[-1] == "verified"
+    assert taken[-2].startswith("end to end")
+
+
+def test_the_error_of_each_layer_is_in_its_table(ask, ask_json, chain):
+    out, record = ask("run", chain)[1], ask_json("run", chain)
+    rows = out.split(TITLES[-1])[1].split("\n\n")[0].splitlines()
+    for layer in record["layers"]:
+        found, own = layer["verification"], next(row.split() for row in rows if row.startswith(layer["name"]))
+        errors = [f"{100 * found[f'{part}_error']:.2f}" for part in ("relative", "codebook", "rounding")]
+        assert [own[1], own[4], own[6]] == errors
+        assert float(own[3]) == pytest.approx(-20 * np.log10(found["relative_error"]), abs=0.051)
 
 
 def test_inputs_from_a_file(ask_json, chain, tmp_path):

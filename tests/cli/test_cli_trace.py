@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 import select
 import subprocess
 import sys
@@ -47,6 +48,15 @@ def test_json_is_what_was_written(ask, tmp_path):
     assert record["config_hash"] == result.config_hash
     kept = json.loads(gzip.decompress((tmp_path / "a.json.gz").read_bytes()))["otherData"]
     assert {name: record[name] for name in kept if name != "time"} == {n: kept[n] for n in kept if n != "time"}
+
+
+def test_outputs_that_mean_little_are_warned_of_before_the_last_line(ask):
+    coarse = ["trace", "digits-mlp", "--layer", "fc2", "--weight-bits", 1, "--out", "a.json.gz"]
+    code, out, err = ask(*coarse)
+    warning, last = out.splitlines()[-2:]
+    assert (code, err, last) == (0, "", "verified, but 1 warning")
+    assert re.match(r"warning: fc2: outputs are [\d.]+ % off those of the layer's own weights in floats", warning)
+    assert json.loads(ask(*coarse, "--json")[1])["warnings"] == [warning.removeprefix("warning: ")]
 
 
 def test_both_engines_write_the_same_slices(ask, tmp_path):

@@ -154,6 +154,15 @@ def test_what_is_not_verified_is_red_in_every_table(record, undrawn):
     _marked(page, "fc1, NOT VERIFIED")
 
 
+def test_a_verified_run_that_is_warned_of_is_alarming(record, undrawn):
+    record["warnings"] = ["fc1: 3 of 4 outputs saturated"]
+    report = run_page(record)
+    page = Read(report.html)
+    assert report.verified is True
+    assert page.alarms == ["warning: fc1: 3 of 4 outputs saturated"]
+    assert page.facts["golden product"][::2] == ("verified, but 1 warning", "alarm")
+
+
 def test_what_does_not_fit_is_red_in_every_table(record, undrawn):
     layer = record["layers"][0]
     layer["fits"] = record["total"]["fits"] = layer["memories"][4]["fits"] = False
@@ -166,7 +175,7 @@ def test_what_does_not_fit_is_red_in_every_table(record, undrawn):
 
 def _marked(page, name):
     tables = [rows for rows in page.tables.values() if rows[0][0].text == "layer"]
-    assert len(tables) == 9
+    assert len(tables) == 10
     assert all(rows[1][0].text == name and rows[1][0].classes == "alarm" for rows in tables)
 
 

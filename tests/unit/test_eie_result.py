@@ -100,6 +100,17 @@ def test_counts_share_what_engines_prepare_with_their_matrix():
     assert counts.prepared is MATRIX.prepared
 
 
+@pytest.mark.parametrize("bias", [None, [1, 3]])
+def test_where_all_is_kept_and_active_effectual_macs_are_the_dense_ones(bias):
+    """Both have the bias, which a dense unit multiplies by 1.0 too."""
+    codes = np.array([[1, 2, 3], [3, 1, 2]])
+    matrix = es.EieMatrix.from_codes(codes, np.arange(4.0), n_pe=2, bias_codes=bias)
+    for engine in ("fast", "reference"):
+        result = es.simulate(matrix, np.ones((3, 3)), engine=engine)
+        assert result.effectual_macs == result.dense_macs == 3 * 2 * (3 if bias is None else 4)
+        assert result.effective_gops == result.dense_equivalent_gops
+
+
 def test_no_vectors_take_no_time():
     for engine in ("fast", "reference"):
         result = es.simulate(MATRIX, np.zeros((0, 3), dtype=np.int16), CONFIG, engine=engine)

@@ -1,8 +1,9 @@
-"""The dense oracle against plain Python integers and fractions, and what it says of weights that are stored wrongly."""
+"""The oracle against plain Python integers and fractions, and what it says of weights that are stored wrongly."""
 
 import time
 from dataclasses import dataclass, field
 from fractions import Fraction
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -90,10 +91,11 @@ def products(draw):
     return codes, codebook, inputs, asked
 
 
-@given(products())
-def test_every_output_is_that_of_plain_integers_taken_entry_by_entry(case):
+@given(products(), st.sampled_from([1, 7, golden.AT_ONCE]))
+def test_every_output_is_that_of_plain_integers_taken_entry_by_entry(case, at_once):
     codes, codebook, inputs, asked = case
-    oracle = golden.matmul(codes, codebook, inputs, asked)
+    with mock.patch.object(golden, "AT_ONCE", at_once):
+        oracle = golden.matmul(golden.nonzeros(codes), codebook, inputs, asked)
     expected = [by_hand(codes, codebook, vector, asked) for vector in inputs]
     shape = (len(inputs), len(codes))
     assert oracle.output.shape == oracle.saturated.shape == oracle.real.shape == oracle.bound.shape == shape
@@ -104,7 +106,7 @@ def test_every_output_is_that_of_plain_integers_taken_entry_by_entry(case):
 @given(products())
 def test_unclamped_outputs_are_within_the_bound_of_the_exact_product(case):
     codes, codebook, inputs, asked = case
-    oracle = golden.matmul(codes, codebook, inputs, asked)
+    oracle = golden.matmul(golden.nonzeros(codes), codebook, inputs, asked)
     for at, vector in enumerate(inputs):
         for row, one in enumerate(by_hand(codes, codebook, vector, asked)):
             value, bound = one.raw / Fraction(2) ** asked.accumulator, Fraction(oracle.bound[at, row])
@@ -115,7 +117,7 @@ def test_unclamped_outputs_are_within_the_bound_of_the_exact_product(case):
 def ratio(case):
     """Largest distance from the float product over its bound, where there is room for one."""
     codes, codebook, inputs, asked = case
-    oracle = golden.matmul(codes, codebook, inputs, asked)
+    oracle = golden.matmul(golden.nonzeros(codes), codebook, inputs, asked)
     distance = np.abs(oracle.output / 2.0**asked.accumulator - oracle.real)
     there = ~oracle.saturated & (oracle.bound > 1e-9)
     return float((distance[there] / oracle.bound[there]).max(initial=0.0))
@@ -143,9 +145,14 @@ def test_ordinary_layers_use_up_a_good_part_of_their_bound():
 def test_one_floored_product_by_hand():
     # 3 x 3 quarters is 2.25: floored to 2, with a bound of one unit, rounded to 2 with half of one.
     asked = Arithmetic(1, 1, 0, accumulator_bits=16, rounding="floor", active="positive")
-    floored = golden.matmul(np.array([[1]], dtype=np.uint8), np.array([0, 1.5]), np.array([1.5]), asked)
+    floored = golden.matmul(
+        golden.nonzeros(np.array([[1]], dtype=np.uint8)), np.array([0, 1.5]), np.array([1.5]), asked
+    )
     nearest = golden.matmul(
-        np.array([[1]], dtype=np.uint8), np.array([0, 1.5]), np.array([1.5]), asked._replace(rounding="nearest")
+        golden.nonzeros(np.array([[1]], dtype=np.uint8)),
+        np.array([0, 1.5]),
+        np.array([1.5]),
+        asked._replace(rounding="nearest"),
     )
     assert (floored.output.tolist(), nearest.output.tolist()) == ([[2]], [[2]])
     assert floored.real.tolist() == [[2.25]]
@@ -156,33 +163,35 @@ def test_one_floored_product_by_hand():
 def test_negative_products_are_floored_downwards():
     asked = Arithmetic(1, 1, 0, accumulator_bits=16, rounding="floor", active="positive")
     codes, inputs = np.array([[1]], dtype=np.uint8), np.array([[0.5]])
-    assert golden.matmul(codes, np.array([0, -0.5]), inputs, asked).output.tolist() == [[-1]]
-    assert golden.matmul(codes, np.array([0, -0.5]), inputs, asked._replace(rounding="nearest")).output.tolist() == [
-        [0]
-    ]
+    assert golden.matmul(golden.nonzeros(codes), np.array([0, -0.5]), inputs, asked).output.tolist() == [[-1]]
+    assert golden.matmul(
+        golden.nonzeros(codes), np.array([0, -0.5]), inputs, asked._replace(rounding="nearest")
+    ).output.tolist() == [[0]]
 
 
 def test_numbers_that_fit_exactly_have_no_room_for_error():
     asked = Arithmetic(2, 2, 4, accumulator_bits=32, rounding="floor", active="nonzero")
     codes = np.array([[1, 2, 3]], dtype=np.uint8)
-    oracle = golden.matmul(codes, np.array([0, 0.25, -1.5, 2.0]), np.array([0.75, -2.25, 1.0]), asked)
+    oracle = golden.matmul(golden.nonzeros(codes), np.array([0, 0.25, -1.5, 2.0]), np.array([0.75, -2.25, 1.0]), asked)
     assert oracle.output / 16 == oracle.real == 0.25 * 0.75 + 1.5 * 2.25 + 2.0
     assert 0 <= oracle.bound[0, 0] < 1e-12
 
 
 def test_saturation_is_flagged_where_it_happens_although_later_entries_lead_back():
     codes, book = np.array([[1, 1, 2], [1, 2, 1], [0, 0, 0]], dtype=np.uint8), np.array([0, 20000, -20000, 0])
-    oracle = golden.matmul(codes, book, np.array([[1, 1, 1]], dtype=np.int16), EXACT)
+    oracle = golden.matmul(golden.nonzeros(codes), book, np.array([[1, 1, 1]], dtype=np.int16), EXACT)
     assert oracle.output.tolist() == [[12767, 20000, 0]]
     assert oracle.saturated.tolist() == [[True, False, False]]
-    wide = golden.matmul(codes, book, np.array([[1, 1, 1]], dtype=np.int16), EXACT._replace(accumulator_bits=24))
+    wide = golden.matmul(
+        golden.nonzeros(codes), book, np.array([[1, 1, 1]], dtype=np.int16), EXACT._replace(accumulator_bits=24)
+    )
     assert wide.output.tolist() == [[20000, 20000, 0]]
     assert not wide.saturated.any()
 
 
 def test_both_ends_of_the_accumulator_are_reached_without_being_clamped():
     codes, book = np.array([[1], [2]], dtype=np.uint8), np.array([0, 32767, -32768, 0])
-    oracle = golden.matmul(codes, book, np.array([[1]], dtype=np.int16), EXACT)
+    oracle = golden.matmul(golden.nonzeros(codes), book, np.array([[1]], dtype=np.int16), EXACT)
     assert oracle.output.tolist() == [[32767, -32768]]
     assert not oracle.saturated.any()
 
@@ -190,7 +199,7 @@ def test_both_ends_of_the_accumulator_are_reached_without_being_clamped():
 def test_a_bias_is_driven_by_one_in_every_vector():
     asked = Arithmetic(8, 14, 8, accumulator_bits=16, rounding="floor", active="positive")
     codes, book = np.array([[0, 1], [1, 0]], dtype=np.uint8), np.array([0, 0.5])
-    oracle = golden.matmul(codes, book, np.array([[0.0], [1.0], [-1.0]]), asked)
+    oracle = golden.matmul(golden.nonzeros(codes), book, np.array([[0.0], [1.0], [-1.0]]), asked)
     assert oracle.output.tolist() == [[128, 0], [128, 128], [128, 0]]
     assert oracle.real.tolist() == [[0.5, 0.0], [0.5, 0.5], [0.5, 0.0]]
 
@@ -200,9 +209,9 @@ def test_columns_without_codes_are_not_walked():
     codes = np.zeros((2**20, 2), dtype=np.uint8).T
     codes[:, [5, 2**20 - 1]] = [[1, 0], [1, 1]]
     inputs = np.arange(2**20, dtype=np.int64)[None] % 100
-    few = golden.matmul(codes[:, [5, -1]], np.array([0.0, 2.0]), inputs[:, [5, -1]], EXACT)
+    few = golden.matmul(golden.nonzeros(codes[:, [5, -1]]), np.array([0.0, 2.0]), inputs[:, [5, -1]], EXACT)
     start = time.process_time()
-    found = golden.matmul(codes, np.array([0.0, 2.0]), inputs, EXACT)
+    found = golden.matmul(golden.nonzeros(codes), np.array([0.0, 2.0]), inputs, EXACT)
     assert time.process_time() - start < 5
     np.testing.assert_array_equal(found.output, few.output)
     assert found.output.tolist() == [[10, 160]]
@@ -210,7 +219,9 @@ def test_columns_without_codes_are_not_walked():
 
 def test_inputs_beyond_a_word_saturate_and_the_bound_knows():
     asked = Arithmetic(0, 0, 0, accumulator_bits=32, rounding="floor", active="nonzero")
-    oracle = golden.matmul(np.array([[1]], dtype=np.uint8), np.array([0, 1]), np.array([[40_000.0], [-4e4]]), asked)
+    oracle = golden.matmul(
+        golden.nonzeros(np.array([[1]], dtype=np.uint8)), np.array([0, 1]), np.array([[40_000.0], [-4e4]]), asked
+    )
     assert oracle.output.tolist() == [[32767], [-32768]]
     assert oracle.real.tolist() == [[40_000.0], [-40_000.0]]
     assert oracle.bound[:, 0] == pytest.approx([40_000 - 32_767, 40_000 - 32_768])
@@ -274,9 +285,10 @@ def stored(draw):
 
 def misencoded(weights, codes, codebook):
     """What the oracle says of dense weights, after making sure that it says the same of sparse ones."""
-    found = golden.misencoded(weights, codes, codebook)
-    assert golden.misencoded(scipy.sparse.csc_array(weights), codes, codebook) == found
-    assert golden.misencoded(scipy.sparse.coo_array(weights), codes, codebook) == found
+    stored = golden.nonzeros(codes)
+    found = golden.misencoded(golden.nonzeros(weights), stored, codebook)
+    for convert in (scipy.sparse.csc_array, scipy.sparse.coo_array):
+        assert golden.misencoded(golden.nonzeros(convert(weights)), stored, codebook) == found
     return found
 
 
@@ -359,5 +371,6 @@ def test_either_of_two_equally_near_values_will_do():
 def test_explicit_zeros_and_duplicates_of_a_sparse_matrix_are_no_weights_of_their_own():
     codes, book = np.array([[0, 2]], dtype=np.uint8), np.array([0.0, 1.0, 2.0, 3.0])
     weights = scipy.sparse.coo_array(([0.0, 1.5, 0.5], ([0, 0, 0], [0, 1, 1])), shape=(1, 2))
-    assert golden.misencoded(weights, codes, book) == 0
-    assert golden.misencoded(weights, np.array([[1, 2]], dtype=np.uint8), book) == 1
+    assert golden.misencoded(golden.nonzeros(weights), golden.nonzeros(codes), book) == 0
+    other = golden.nonzeros(np.array([[1, 2]], dtype=np.uint8))
+    assert golden.misencoded(golden.nonzeros(weights), other, book) == 1

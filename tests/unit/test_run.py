@@ -168,7 +168,7 @@ def test_totals_are_sums_of_layers(network, config):
 def test_totals_of_the_digits(digits):
     assert_totals_are_sums(digits)
     record = network_record(digits)
-    assert [layer["dense_macs"] for layer in record["layers"]] == [360 * 256 * 64, 360 * 128 * 256, 360 * 10 * 128]
+    assert [layer["dense_macs"] for layer in record["layers"]] == [360 * 256 * 65, 360 * 128 * 257, 360 * 10 * 129]
     assert record["total"]["cycles_per_vector"]["mean"] == pytest.approx(digits.cycles / 360)
 
 

@@ -15,9 +15,10 @@ from eie_sim.errors import InputError
 from eie_sim.fixed import to_fixed
 from eie_sim.quantize import Scales
 from eie_sim.report.record import network_record
-from eie_sim.run import GOLDEN_VECTORS, run_network, verify
+from eie_sim.run import run_network
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.matrix import EieMatrix
+from eie_sim.verification import GOLDEN_VECTORS, verify
 
 pytestmark = pytest.mark.compiled
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from eie_sim.html import Cell, escape
-from eie_sim.report.network import Column, Record, Section, accuracy, has_total, misfits, opening, sections
+from eie_sim.report.network import Column, Record, Section, fidelity, has_total, misfits, opening, sections, verdict
 from eie_sim.report.page.frame import Fact, Page, document, figures, paragraphs, section, summary, titled
 from eie_sim.report.page.pictures import Picture, run_pictures
 from eie_sim.result import EVENT_MEANINGS
@@ -26,7 +26,7 @@ def _body(record: Record, pictures: dict[str, Picture]) -> Iterator[str]:
     yield paragraphs([record["source"], *opening(record)[1:3]], "quiet")
     yield paragraphs(_alarms(record), "alarm")
     yield summary(_facts(record))
-    yield section("Layers", tables["cycles"], tables["throughput"], tables["verification"])
+    yield section("Layers", tables["cycles"], tables["throughput"], tables["verification"], tables["fidelity"])
     yield section(
         "Where cycles and energy go",
         figures([pictures["classes"], pictures["energy"], pictures["roofline"]]),
@@ -40,7 +40,8 @@ def _body(record: Record, pictures: dict[str, Picture]) -> Iterator[str]:
 
 def _alarms(record: Record) -> list[str]:
     differs = [f"differs: {text}" for text in record["differs"]]
-    return [*([] if record["verified"] else ["NOT VERIFIED", *differs]), *misfits(record)]
+    warnings = [f"warning: {text}" for text in record["warnings"]]
+    return [*([] if record["verified"] else ["NOT VERIFIED", *differs]), *warnings, *misfits(record)]
 
 
 def _facts(record: Record) -> Iterator[Fact]:
@@ -64,8 +65,8 @@ def _facts(record: Record) -> Iterator[Fact]:
         yield Fact("accuracy, simulated", f"{100 * share:.2f} %", share)
     yield Fact("weights", _kind(record))
     yield Fact("memories", "fits", state="good") if total["fits"] else Fact("memories", "does not fit", state="alarm")
-    verified = record["verified"]
-    yield Fact("golden product", "verified" if verified else "NOT VERIFIED", state="good" if verified else "alarm")
+    said = verdict(verified=record["verified"], warnings=record["warnings"])
+    yield Fact("golden product", said, state="good" if said == "verified" else "alarm")
 
 
 def _layers_table(record: Record, shown: Section) -> str:
@@ -111,7 +112,7 @@ def _provenance(record: Record) -> Iterator[str]:
         [
             f"engine {record['engine']}; seed {record['seed']}; config {record['config_hash']}; "
             f"energy table {energy['table']}, {energy['node_nm']} nm",
-            *([] if record["accuracy"] is None else [accuracy(record)]),
+            *fidelity(record),
             *(f"{other['name']} not simulated: {other['reason']}" for other in record["not_simulated"]),
         ]
     )

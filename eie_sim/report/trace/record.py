@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from eie_sim.errors import require, require_int
+from eie_sim.report.network import verdict
 from eie_sim.report.record import versions
 from eie_sim.tracing import Traced
 
@@ -60,13 +61,14 @@ def about(traced: Traced, window: Window) -> Record:
 
 def trace_record(traced: Traced, window: Window, file: Record) -> Record:
     """All of that, the file as `write_trace` says it, and whether the output is the golden product."""
-    checked = traced.verification
+    checked, name = traced.verification, traced.layer.name
     return {
         **about(traced, window),
         **file,
         "verification": {**asdict(checked), "ok": checked.ok},
         "verified": checked.ok,
-        "differs": [] if checked.ok else [f"{traced.layer.name}: {checked.differs()}"],
+        "differs": [] if checked.ok else [f"{name}: {checked.differs()}"],
+        "warnings": [f"{name}: {checked.warns()}"] if checked.warns() else [],
     }
 
 
@@ -98,6 +100,7 @@ def closing(record: Record) -> list[str]:
     return [
         *([] if record["fits"] else [passes]),
         *([f"wrote {record['out']}: {counts}; it opens in {record['viewer']}"] if written else []),
+        *(f"warning: {text}" for text in record["warnings"]),
         *(f"differs: {text}" for text in record["differs"]),
-        "verified" if record["verified"] else "NOT VERIFIED",
+        verdict(verified=record["verified"], warnings=record["warnings"]),
     ]

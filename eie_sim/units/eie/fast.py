@@ -43,6 +43,10 @@ NO_ROW = -2
 """Differs from every row, and from the -1 of a PE that has read none yet."""
 
 
+STRIP = 2**17
+"""Columns times PEs whose tables are made at a time."""
+
+
 def service(matrix: EieCounts, entries_per_row: int) -> Service:
     """The tables of a matrix, made once for each width of the Spmat SRAM and kept with the matrix."""
     key = "fast", entries_per_row
@@ -53,20 +57,29 @@ def service(matrix: EieCounts, entries_per_row: int) -> Service:
 
 
 def _prepare(matrix: EieCounts, entries_per_row: int) -> Service:
-    """Tables as narrow as their figures allow: the engine waits for memory more than it computes."""
-    starts, ends = matrix.pointers[:-1], matrix.pointers[1:]
-    entries = ends - starts
-    first_row = np.where(entries > 0, starts // entries_per_row, NO_ROW)
-    rows = np.where(entries > 0, (ends - 1) // entries_per_row - first_row + 1, 0)
-    most = int(entries.max(initial=1))
-    narrow = most <= np.iinfo(np.uint8).max and first_row.max(initial=0) < np.iinfo(np.int16).max - 255
+    """Tables as narrow as their figures allow: the engine waits for memory more than it computes.
+
+    Made some columns at a time, so that a matrix of millions of columns takes little memory beside them.
+    """
+    starts, ends, shape = matrix.pointers[:-1], matrix.pointers[1:], matrix.padding.shape
+    strip = max(1, STRIP // matrix.n_pe)
+    strips = [slice(at, at + strip) for at in range(0, len(starts), strip)]
+    most = max((int((ends[some] - starts[some]).max()) for some in strips), default=1)
+    last_row = (int(ends[-1:].max(initial=0)) - 1) // entries_per_row
+    narrow = most <= np.iinfo(np.uint8).max and last_row < np.iinfo(np.int16).max - 255
     count_type, row_type = (np.uint8, np.int16) if narrow else (np.int32, np.int32)
+    entries, rows, first_row = np.empty(shape, count_type), np.empty(shape, count_type), np.empty(shape, row_type)
+    for some in strips:
+        entries[some] = ends[some] - starts[some]
+        there = entries[some] > 0
+        first_row[some] = np.where(there, starts[some] // entries_per_row, NO_ROW)
+        rows[some] = np.where(there, (ends[some] - 1) // entries_per_row - first_row[some] + 1, 0)
     return Service(
-        entries=entries.astype(count_type),
+        entries=entries,
         padding=matrix.padding.astype(count_type),
-        rows=rows.astype(count_type),
-        first_row=first_row.astype(row_type),
-        safe_items=int(np.iinfo(row_type).max // most),
+        rows=rows,
+        first_row=first_row,
+        safe_items=int(np.iinfo(row_type).max // max(most, 1)),
     )
 
 

@@ -92,7 +92,7 @@ def simulate(
         busy_classes=tuple(EieClass(kind).name.lower() for kind in (EieClass.WEIGHT, EieClass.PADDING)),
         extra={"broadcast": _named(done.broadcast)},
         effectual_macs=int(done.counts[:, EieEvent.MACS].sum()),
-        dense_macs=matrix.n_out * matrix.n_in * n_vector,
+        dense_macs=matrix.n_out * matrix.n_column * n_vector,
         memories=memories(matrix.counts, config),
         inputs=inputs or f"given, {n_vector} vector{'' if n_vector == 1 else 's'}",
         config_hash=config_hash("eie", config.to_dict()),
