@@ -96,7 +96,7 @@ def _decoded_columns(
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.uint8]]:
     """Rows, columns and codes of some columns, the first of which is `offset`, by column."""
     n_pe = len(pe_starts) - 1
-    column, pe = np.nonzero(pointers[1:] != pointers[:-1])  # where there are entries
+    column, pe = np.divmod(np.flatnonzero(pointers[1:] != pointers[:-1]), n_pe)  # where there are entries
     first = pointers[column, pe] + pe_starts[pe]
     count = pointers[column + 1, pe] + pe_starts[pe] - first
     before = np.cumsum(count) - count
