@@ -3,12 +3,14 @@
 import json
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
 import scipy.sparse
 
 from eie_sim import quantize
+from eie_sim.run import run_network
 from eie_sim.units.eie import fast, functional, reference
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.matrix import EieMatrix
@@ -57,6 +59,19 @@ def test_fast_against_reference(ratio):
 
     case = "fast / reference engine, everything, Alex-7"
     ratio(case, run, lambda: reference.run(matrix, raw, DESIGN), at_most=1, rounds=1)
+
+
+@pytest.mark.parametrize(("n_out", "n_in", "n"), [(131_072, 131_072, 200_000), (4, 2**20, 2_000)])
+def test_large_sparse_matrices_compressed_simulated_and_verified(n_out, n_in, n, note):
+    rng = np.random.default_rng(1)
+    places = rng.integers(0, n_out, n), rng.integers(0, n_in, n)
+    network = load(scipy.sparse.coo_array((rng.normal(size=n), places), shape=(n_out, n_in)), activation_density=0.1)
+    run_network(load(np.eye(3), activation_density=1.0), DESIGN)  # compiled
+    start = time.perf_counter()
+    assert run_network(network, DESIGN).verified
+    seconds = time.perf_counter() - start
+    note(f"{n_out:,} x {n_in:,} with {n:,} entries, compressed, simulated, verified: {seconds:.2f} s (limit 2 s)")
+    assert seconds < 2
 
 
 def test_dense_to_matrix(ratio):
