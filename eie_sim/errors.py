@@ -107,7 +107,7 @@ def as_array(field: str, values: Any) -> NDArray[Any]:
     masked = any(isinstance(part, np.ma.MaskedArray) for part in parts)
     require(not masked, field, "a masked array", "must be a plain array, as its filled() gives")
     try:
-        array = np.asarray(of_tensor(values))
+        array = np.asarray(_of_tensor(values))
     except (ValueError, TypeError, OverflowError, RuntimeError) as error:
         raise InputError(f"{field}: must be a rectangular array of numbers") from error
     if array.dtype.name == "bfloat16":  # of ml_dtypes, as jax has it
@@ -118,20 +118,16 @@ def as_array(field: str, values: Any) -> NDArray[Any]:
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
-def of_tensor(values: Any) -> Any:
-    """A torch tensor as an array, bfloat16 widened, a sparse one as scipy's coo_array; anything else as it is.
+def is_tensor(value: Any) -> bool:
+    """True for a torch tensor. torch is never imported: whoever has a tensor has it."""
+    return callable(getattr(value, "detach", None)) and callable(getattr(value, "cpu", None))
 
-    torch is never imported: whoever has a tensor has it.
-    """
-    if not callable(getattr(values, "detach", None)) or not callable(getattr(values, "cpu", None)):
+
+def _of_tensor(values: Any) -> Any:
+    """A tensor as a numpy array, bfloat16 widened; anything else as it is."""
+    if not is_tensor(values):
         return values
     tensor = values.detach().cpu()
-    if "sparse" in str(tensor.layout):
-        from scipy.sparse import coo_array
-
-        entries = tensor.to_sparse().coalesce()
-        rows, columns = entries.indices().numpy()
-        return coo_array((of_tensor(entries.values()), (rows, columns)), shape=tuple(tensor.shape))
     return (tensor.float() if "bfloat16" in str(tensor.dtype) else tensor).numpy()
 
 

@@ -16,14 +16,14 @@ from eie_sim.archive import matrix_of
 from eie_sim.energy import EnergyReport, EnergyTable, account
 from eie_sim.engine import compress, simulate
 from eie_sim.errors import InputError, require, require_type
-from eie_sim.fixed import from_fixed, requantise, to_fixed
+from eie_sim.fixed import from_fixed, requantise
 from eie_sim.formats import encoded
 from eie_sim.html import Cell, Row, card, table
 from eie_sim.result import SimResult
 from eie_sim.storage import Format
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.matrix import EieMatrix
-from eie_sim.units.eie.unit import outputs, require_engine
+from eie_sim.units.eie.unit import outputs, raw_activations, require_engine
 from eie_sim.verification import MOST_ERROR, Verification, relative_error, verify
 from eie_sim.workload import RELU, Layer, Network
 
@@ -177,12 +177,12 @@ def run_network(
     runs: list[LayerRun] = []
     for at, (layer, matrix) in enumerate(zip(network.layers, matrices, strict=True)):
         follows = network.takes_outputs(at)
-        floats = None
+        given: NDArray[Any]
         if follows:
             last = runs[-1]
             given, label = _passed_on((last.result.output, last.layer, last.matrix), matrix, network.between)
         else:
-            given, label, floats = given_inputs(network, at, matrix)
+            given, label = given_inputs(network, at)
         progress(f"{layer.name}: simulating and verifying")
         before = runs[-1].result if follows else None
         with _about(layer):
@@ -196,7 +196,6 @@ def run_network(
                 table=table,
                 before=before,
                 between=network.between,
-                floats=floats,
             )
         runs.append(run)
     output = runs[-1].result.output
@@ -227,13 +226,11 @@ def run_layer(
     table: EnergyTable,
     before: SimResult | None = None,
     between: str = RELU,
-    floats: NDArray[np.floating] | None = None,
 ) -> LayerRun:
     """Simulate one compressed layer, check it, and account for it.
 
     inputs : what the activations are, in words; before : the result they were written back from, in a chain, and what
         stands between
-    floats : what raw activations were before they became words, where that is known
     """
     matrix = matrix.with_scales_for(activations, active=config.active)
     result = simulate(matrix, activations, config, engine=engine)
@@ -244,7 +241,7 @@ def run_layer(
         result=result,
         energy=account(result, table),
         storage=encoded(matrix, pointer_bits=config.pointer_bits),
-        verification=verify(layer, matrix, activations, result, before=before, between=between, floats=floats),
+        verification=verify(layer, matrix, activations, result, before=before, between=between),
     )
 
 
@@ -287,11 +284,14 @@ def chained(network: Network, config: EieConfig) -> Chain:
     labels: dict[str, str] = {}
     found: NDArray[Any] = np.empty(0)
     for at, (layer, matrix) in enumerate(zip(network.layers, matrices, strict=True)):
-        before = (found, network.layers[at - 1], matrices[at - 1])
-        follows = network.takes_outputs(at)
-        given, label, *_ = _passed_on(before, matrix, network.between) if follows else given_inputs(network, at, matrix)
-        raw[layer.name], labels[layer.name] = given, label
-        found = outputs(matrix, given, config.for_inputs(given))
+        given: NDArray[Any]
+        if network.takes_outputs(at):
+            before = (found, network.layers[at - 1], matrices[at - 1])
+            given, labels[layer.name] = _passed_on(before, matrix, network.between)
+        else:
+            given, labels[layer.name] = given_inputs(network, at)
+        raw[layer.name] = raw_activations(matrix, given)
+        found = outputs(matrix, raw[layer.name], config.for_inputs(given))
     return Chain(dict(zip(raw, matrices, strict=True)), raw, labels, accuracy(network, found))
 
 
@@ -336,17 +336,14 @@ def _first_inputs(network: Network) -> tuple[NDArray[np.floating], str]:
     return _own_activations(first), first.activations_source
 
 
-def given_inputs(network: Network, at: int, matrix: EieMatrix) -> tuple[NDArray[Any], str, NDArray[np.floating]]:
-    """The inputs of a layer that takes no outputs: of a chain raw words at its scale, else floats; label; as floats."""
+def given_inputs(network: Network, at: int) -> tuple[NDArray[np.floating], str]:
+    """The inputs of a layer that takes no outputs, float [n_vector, n_in], and what they are, in words."""
     layer = network.layers[at]
     from_first = network.chained and at == 0
     inputs, label = _first_inputs(network) if from_first else (_own_activations(layer), layer.activations_source)
     if bool((inputs < 0).any()):
         label = f"{label}; negative ones take part (active nonzero)"
-    if not network.chained:
-        return inputs, label, inputs
-    assert matrix.scales.activation is not None
-    return to_fixed(inputs, matrix.scales.activation), label, inputs
+    return inputs, label
 
 
 def _own_activations(layer: Layer) -> NDArray[np.floating]:

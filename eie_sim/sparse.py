@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.errors import InputError, as_array, require
+from eie_sim.errors import InputError, as_array, is_tensor, require
 
 MAX_SIDE = 2**31
 """Rows and columns stay below it: indices have 32 bits."""
@@ -32,6 +32,17 @@ def is_sparse(value: Any) -> bool:
     """True for any scipy.sparse matrix or array, without importing scipy: where there is one, scipy is loaded."""
     scipy_sparse = sys.modules.get("scipy.sparse")
     return scipy_sparse is not None and bool(scipy_sparse.issparse(value))
+
+
+def of_tensor(value: Any) -> Any:
+    """A sparse torch tensor as a coo_array; anything else as it is."""
+    if not is_tensor(value) or "sparse" not in str(value.layout):
+        return value
+    from scipy.sparse import coo_array
+
+    entries = value.detach().cpu().to_sparse().coalesce()
+    rows, columns = as_array("indices", entries.indices())
+    return coo_array((as_array("values", entries.values()), (rows, columns)), shape=tuple(value.shape))
 
 
 def require_sides(field: str, shape: tuple[int, ...], *, columns: int = MAX_SIDE - 1) -> None:

@@ -91,7 +91,7 @@ def trace(
 def _alone(network: Network, layer: Layer, config: EieConfig) -> _Given:
     """A layer with its own activations."""
     matrix = matrix_for(layer, config)
-    inputs, label, _ = given_inputs(network, network.layers.index(layer), matrix)
+    inputs, label = given_inputs(network, network.layers.index(layer))
     return _Given(matrix.with_scales_for(inputs, active=config.for_inputs(inputs).active), inputs, label, None)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eie_sim import golden
-from eie_sim.fixed import from_fixed, to_fixed
+from eie_sim.fixed import from_fixed, n_saturated, to_fixed
 from eie_sim.result import SimResult
 from eie_sim.units.eie.matrix import EieMatrix
 from eie_sim.workload import RELU, Layer
@@ -24,7 +24,7 @@ MOST_ERROR = 0.5
 """Relative error above which a layer is warned of: half of what its outputs say is not so."""
 
 MOST_SATURATED = 0.01
-"""Share of saturated outputs above which a layer is warned of."""
+"""Share of saturated outputs, or inputs, above which a layer is warned of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +48,7 @@ class Verification:
     rounding_error : of the simulated outputs from that product: words, shifts, saturation
     zeroed : outputs that are 0 where the float layer's, however small, are not; silent : whether all outputs are 0
     lost_vectors : vectors with inputs that take part, all of which became words of 0, out of `vectors`
+    saturated_inputs : inputs too large for a word, out of `inputs`
     """
 
     weights: int
@@ -66,6 +67,8 @@ class Verification:
     silent: bool
     vectors: int
     lost_vectors: int
+    inputs: int
+    saturated_inputs: int
 
     @property
     def ok(self) -> bool:
@@ -87,6 +90,8 @@ class Verification:
         found = []
         if self.lost_vectors:
             found.append(f"all active inputs of {self.lost_vectors:,} of {self.vectors:,} vectors became 0")
+        if self.saturated_inputs > MOST_SATURATED * self.inputs:
+            found.append(f"{self.saturated_inputs:,} of {self.inputs:,} inputs saturated")
         if self.silent and self.zeroed:
             found.append(f"all outputs are 0, {self.zeroed:,} of {self.outputs:,} are not in floats")
         if self.saturated > MOST_SATURATED * self.outputs:
@@ -106,13 +111,11 @@ def verify(
     *,
     before: SimResult | None = None,
     between: str = RELU,
-    floats: NDArray[np.floating] | None = None,
 ) -> Verification:
     """Compare stored weights, written-back inputs and outputs with the oracle's, in batches of vectors.
 
     activations : floats or raw words, [n_in] or [n_vector, n_in]
-    before : the result that raw words were written back from, and what stands between; floats : what they were before
-        they became words
+    before : the result that raw words were written back from, and what stands between
     """
     scales, config = result.scales, result.config
     relu = between == RELU
@@ -125,6 +128,11 @@ def verify(
     wrong = saturated = beyond = zeroed = 0
     error = bound = 0.0
     squares = np.zeros(4)
+    was = batch if batch.dtype.kind == "f" else from_fixed(batch, rules.activation)
+    if before is not None:
+        given = np.atleast_2d(before.output)
+        was = from_fixed(np.maximum(given, 0) if relu else given, before.scales["accumulator"])
+    lost, saturated_inputs = _lost_and_saturated(was, rules)
     at_once = max(1, min(GOLDEN_VECTORS, GOLDEN_NUMBERS // max(stored.shape)))
     for at in range(0, len(batch), at_once):
         part = slice(at, at + at_once)
@@ -156,7 +164,9 @@ def verify(
         zeroed=zeroed,
         silent=not outputs.any(),
         vectors=len(batch),
-        lost_vectors=_lost_vectors(batch, _were(before, relu, floats), rules),
+        inputs=batch.size,
+        lost_vectors=lost,
+        saturated_inputs=saturated_inputs,
     )
 
 
@@ -187,17 +197,8 @@ def _wrong_inputs(activations: NDArray[Any], before: SimResult, result: SimResul
     return int(np.count_nonzero(activations != expected))
 
 
-def _were(before: SimResult | None, relu: bool, floats: NDArray[np.floating] | None) -> NDArray[Any] | None:
-    """What inputs were before they became words, up to a scale; None where they are floats or it is not known."""
-    if before is None:
-        return floats
-    outputs = np.atleast_2d(before.output)
-    return np.maximum(outputs, 0) if relu else outputs
-
-
-def _lost_vectors(batch: NDArray[Any], were: NDArray[Any] | None, rules: golden.Arithmetic) -> int:
-    """Vectors with inputs that take part, where no word does; 0 where it is not known what words were before."""
-    words = to_fixed(batch, rules.activation) if batch.dtype.kind == "f" else batch
-    taking_part = [of > 0 if rules.active == "positive" else of != 0 for of in (batch if were is None else were, words)]
-    had, has = (of.any(axis=1) for of in taking_part)
-    return int(np.count_nonzero(had & ~has))
+def _lost_and_saturated(real: NDArray[np.floating], rules: golden.Arithmetic) -> tuple[int, int]:
+    """Vectors with inputs that take part, where no word does; inputs too large for one. real : as floats"""
+    words = to_fixed(real, rules.activation)
+    had, has = ((of > 0 if rules.active == "positive" else of != 0).any(axis=1) for of in (real, words))
+    return int(np.count_nonzero(had & ~has)), n_saturated(real, rules.activation)

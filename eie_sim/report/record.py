@@ -9,6 +9,7 @@ from typing import Any
 
 import eie_sim
 from eie_sim.energy import EnergyReport, total_of
+from eie_sim.result import config_hash
 from eie_sim.run import LayerRun, NetworkRun
 from eie_sim.storage import Format
 
@@ -25,7 +26,7 @@ def network_record(run: NetworkRun) -> dict[str, Any]:
         "engine": first.engine,
         "unit": first.unit,
         "config": run.config.to_dict(),
-        "config_hash": first.config_hash,
+        "config_hash": config_hash("eie", run.config.to_dict()),
         "versions": versions(),
         "layers": [layer_record(layer) for layer in run.layers],
         "total": total_record(run),

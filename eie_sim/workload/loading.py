@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from eie_sim.errors import InputError, as_array, of_tensor, require, require_seed, require_type, unknown
+from eie_sim.errors import InputError, as_array, is_tensor, require, require_seed, require_type, unknown
 from eie_sim.prune import keep_count, magnitude
-from eie_sim.sparse import is_sparse
+from eie_sim.sparse import is_sparse, of_tensor
 from eie_sim.workload import synthetic
 from eie_sim.workload.arrays import Floats, require_fraction, shown
 from eie_sim.workload.chain import asked_chain, in_order
@@ -192,6 +192,7 @@ def _open(source: Any, layer: str | None, seed: int, before_pruning: bool, readi
     if callable(getattr(source, "state_dict", None)):
         raise InputError(f"workload={type(source).__name__}: must be arrays by name, as its state_dict() gives them")
     matrix = of_tensor(source)
+    matrix = as_array("weights", matrix) if is_tensor(matrix) else matrix
     if is_sparse(matrix) or isinstance(matrix, np.ndarray):
         require(matrix.ndim == 2, "weights", f"shape {shown(matrix.shape)}", "must have 2 dimensions, (out, in)")
         arrays = {IN_MEMORY: matrix}

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from eie_sim.errors import InputError, as_array, of_tensor, require, require_one_of, require_type, unknown
-from eie_sim.sparse import checked, is_sparse
+from eie_sim.errors import InputError, as_array, require, require_one_of, require_type, unknown
+from eie_sim.sparse import checked, is_sparse, of_tensor
 from eie_sim.workload import synthetic
 from eie_sim.workload.arrays import (
     MAX_ARRAYS,

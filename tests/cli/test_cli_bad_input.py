@@ -48,7 +48,10 @@ BAD_INPUT = [
     ("run digits-mlp --activation-density -0.5", "activation_density=-0.5: must be in 0..1"),
     ("run digits-mlp --activation-density 0.5 --activations x.npy", "must be left out, activations are given"),
     ("run digits-mlp --activations missing.npy", "missing.npy: file=missing: must be an existing file"),
-    ("run digits-mlp --activations nan.npy", "nan.npy: activations=shape (1, 2): must be (n_vector, 64) or (64,)"),
+    (
+        "run digits-mlp --activations nan.npy",
+        "nan.npy: activations=shape (1, 2): must be (n_vector, 64), (64,)",
+    ),
     ("run digits-mlp --energy-table missing.csv", "energy_table=missing.csv: No such file or directory"),
     ("run digits-mlp --energy-table .", "energy_table=.: must be an ordinary file"),
     ("run digits-mlp --energy-table text.txt", "energy_table=text.txt: line 1=not numbers: must be event"),

@@ -48,8 +48,8 @@ def test_json_is_the_record_of_the_run(ask_json):
 
 
 def test_the_table_shows_what_the_record_says(ask, ask_json, chain):
-    record = ask_json("run", chain, "--n-pe", 4)
-    out = ask("run", chain, "--n-pe", 4)[1]
+    record = ask_json("run", chain, "--chain", "fc1,fc2", "--n-pe", 4)
+    out = ask("run", chain, "--chain", "fc1,fc2", "--n-pe", 4)[1]
     rows = {title: out.split(title)[1].split("\n\n")[0] for title in TITLES}
     first, total = record["layers"][0], record["total"]
     cells = next(line.split() for line in rows[TITLES[0]].splitlines() if line.startswith("fc1"))
@@ -133,26 +133,27 @@ def test_density_prunes_first_and_says_so(ask_json):
     assert record["accuracy"]["dense"] > record["accuracy"]["pruned"]
 
 
-def test_negative_inputs_that_take_no_part_are_said(ask, ask_json, chain):
-    assert ask_json("run", chain)["layers"][0]["negative_inputs_ignored"] == 13
-    assert "fc1: 13 negative inputs took no part (--active nonzero takes them)" in ask("run", chain)[1]
-    assert "took no part" not in ask("run", chain, "--active", "nonzero")[1]
+def test_negative_inputs_take_part_and_that_is_said(ask, ask_json, chain):
+    said = "recorded: array fc1.input; negative ones take part (active nonzero)"
+    first, second = ask_json("run", chain)["layers"]
+    assert first["inputs"] == said
+    assert second["inputs"] == "drawn, none given: synthetic, density 1, seed 0"
+    assert f"fc1: weights weights from file; inputs {said}" in ask("run", chain)[1]
+    assert first["stats"] == ask_json("run", chain, "--active", "nonzero")["layers"][0]["stats"]
 
 
-def test_a_network_far_from_the_users_own_is_verified_but_warned_of(ask, ask_json, chain):
-    """The float network takes the negative inputs, the array does not: every layer is right, the network is not."""
-    code, out, err = ask("run", chain)
-    record, (end, warning, last) = ask_json("run", chain), out.splitlines()[-3:]
-    error = record["end_to_end_error"]
-    assert (code, err, last, record["verified"]) == (0, "", "verified, but 1 warning", True)
-    assert error > 0.5
-    off = f"end to end: outputs are {100 * error:.3g} % off those of the float network"
-    assert warning == f"warning: {off}, where 13 negative inputs take part"
-    assert record["warnings"] == [warning.removeprefix("warning: ")]
-    assert end.startswith(f"end to end: outputs are {100 * error:.2f} % off")
-    taken = ask("run", chain, "--active", "nonzero")[1].splitlines()
-    assert taken[-1] == "verified"
-    assert taken[-2].startswith("end to end")
+def test_a_network_far_from_the_users_own_is_verified_but_warned_of(ask, ask_json, chain, tmp_path):
+    np.save(tmp_path / "tiny.npy", np.full(9, 1e-12))
+    options = ("run", chain, "--chain", "fc1,fc2", "--activations", tmp_path / "tiny.npy")
+    code, out, err = ask(*options)
+    record, lines = ask_json(*options), out.splitlines()
+    assert (code, err, lines[-1], record["verified"]) == (0, "", "verified, but 2 warnings", True)
+    assert lines[-3:-1] == [f"warning: {line}" for line in record["warnings"]]
+    assert lines[-3].startswith("warning: fc1: all active inputs of 1 of 1 vectors became 0; all outputs are 0")
+    assert lines[-2] == "warning: end to end: outputs are 100 % off those of the float network"
+    near = ask("run", chain, "--chain", "fc1,fc2")[1].splitlines()
+    assert near[-1] == "verified"
+    assert near[-2].startswith("end to end: outputs are ")
 
 
 def test_the_error_of_each_layer_is_in_its_table(ask, ask_json, chain):
@@ -167,20 +168,30 @@ def test_the_error_of_each_layer_is_in_its_table(ask, ask_json, chain):
 
 def test_inputs_from_a_file(ask_json, chain, tmp_path):
     np.save(tmp_path / "inputs.npy", np.eye(9, dtype=np.float32)[:4])
-    record = ask_json("run", chain, "--activations", tmp_path / "inputs.npy")
+    record = ask_json("run", chain, "--chain", "fc1,fc2", "--activations", tmp_path / "inputs.npy")
     assert record["layers"][0]["inputs"] == "from file inputs.npy"
     assert record["layers"][0]["n_vector"] == record["layers"][1]["n_vector"] == 4
     assert record["layers"][0]["stats"]["broadcast"]["sent"] == 4
 
 
-def test_two_matrices_of_chaining_shapes_run_as_a_network(ask_json, chain):
-    record = ask_json("run", chain)
+def test_a_chain_is_what_the_user_declares(ask, ask_json, chain):
+    assert ask_json("run", chain)["chained"] is False
+    record = ask_json("run", chain, "--chain", "fc1,fc2")
     assert (record["chained"], record["verified"]) == (True, True)
     assert record["source"] == "file chain.npz"
-    assert [layer["inputs"] for layer in record["layers"]] == [
-        "recorded activations from file",
-        "simulated: outputs of fc1 after ReLU",
-    ]
+    assert record["layers"][1]["inputs"] == "simulated: outputs of fc1 after ReLU"
+    linear = ask_json("run", chain, "--chain", "fc1,fc2", "--between", "none")
+    assert linear["layers"][1]["inputs"] == "simulated: outputs of fc1"
+    code, out, err = ask("run", chain, "--chain", "fc2,fc1")
+    assert (code, out, err) == (2, "", "error: chain.npz: layer fc1: n_in=9: must be the 5 outputs of fc2\n")
+
+
+@pytest.mark.parametrize("command", ["footprint", "prune --density 0.5", "compress", "sensitivity"])
+def test_other_commands_take_chains_too(ask, chain, command):
+    code, out, err = ask(*command.split(), chain, "--chain", "fc1,fc2")
+    assert (code, err) == (0, "")
+    assert "fc2" in out
+    assert ask(*command.split(), chain, "--chain", "fc1,fc3")[0] == 2
 
 
 def test_the_readmes_commands_on_a_file_of_ones_own(ask, tmp_path):
@@ -275,7 +286,7 @@ def wrong_oracle(monkeypatch):
 
 @pytest.mark.usefixtures("wrong_oracle")
 def test_outputs_that_differ_end_in_not_verified_and_exit_code_1(ask, chain):
-    code, out, err = ask("run", chain)
+    code, out, err = ask("run", chain, "--chain", "fc1,fc2")
     assert (code, err) == (1, "")
     assert out.splitlines()[-3:] == [
         "differs: fc1: 1 of 36 outputs differ from the golden product",

@@ -128,7 +128,7 @@ def test_a_fault_stops_the_command_with_one_line_and_exit_code_1(monkeypatch, ca
     assert err.startswith("error: broken invariant: classes")
 
 
-HALF_A_BYTE = NmCase(1, 8, 1, (2, 4), (1, 1), es.TensorCoreConfig(tiles=((1, 1),), bk=4))
+HALF_A_BYTE = NmCase([(1, 8, 1)], (2, 4), (1, 1), es.TensorCoreConfig(tiles=((1, 1),), bk=4))
 """Positions of each of its two steps: two whole bytes are copied, and one is read."""
 
 

@@ -12,7 +12,6 @@ from eie_sim import golden
 from eie_sim import run as run_module
 from eie_sim.engine import simulate
 from eie_sim.errors import InputError
-from eie_sim.fixed import to_fixed
 from eie_sim.quantize import Scales
 from eie_sim.report.record import network_record
 from eie_sim.run import run_network
@@ -29,9 +28,8 @@ pytestmark = pytest.mark.compiled
 def faults(run, **changes):
     """Verification of the first layer with a result or a matrix changed behind its back."""
     layer = run.layers[0]
-    raw = to_fixed(run.network.inputs, layer.result.scales["activation"])
     matrix, output = changes.get("matrix", layer.matrix), changes.get("output", layer.result.output)
-    return verify(layer.layer, matrix, raw, replace(layer.result, output=output))
+    return verify(layer.layer, matrix, run.network.inputs, replace(layer.result, output=output))
 
 
 @pytest.fixture(scope="module")

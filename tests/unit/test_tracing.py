@@ -48,7 +48,7 @@ def test_labels_and_held_back_images_of_a_trained_network_are_no_hindrance(layer
 def test_inputs_that_differ_from_the_golden_write_back_are_found(monkeypatch):
     network = load_for_layer("digits-mlp", "fc2")
     real = golden.write_back
-    monkeypatch.setattr(golden, "write_back", lambda *given: real(*given) + 1)
+    monkeypatch.setattr(golden, "write_back", lambda *given, **how: real(*given, **how) + 1)
     assert tracing.trace(network, EieConfig(), layer="fc2").verification.wrong_inputs == 256
     assert tracing.trace(network, EieConfig(), layer="fc1").verification.ok, "nothing comes before it"
 

@@ -46,10 +46,10 @@ def test_errors_are_those_of_plain_products(network, config):
     for one in run_network(network, config).layers:
         found, codes = one.verification, one.matrix.codebook[one.matrix.decode()]
         inputs = one.layer.activations
-        own = floats_of(one.layer, inputs, config.active)
+        own = floats_of(one.layer, inputs, one.result.config.active)
         bias = codes[:, -1] if one.matrix.has_bias else None
         coded = floats_of(
-            replace(one.layer, weights=codes[:, : one.matrix.n_in].copy(), bias=bias), inputs, config.active
+            replace(one.layer, weights=codes[:, : one.matrix.n_in].copy(), bias=bias), inputs, one.result.config.active
         )
         simulated = one.result.output / 2.0 ** one.result.scales["accumulator"]
         assert found.relative_error == share(simulated - own, own)
@@ -116,17 +116,27 @@ def test_a_plain_layer_is_not_warned_of():
 
 
 def test_weights_that_all_become_0_are_warned_of():
-    (line,) = warned(WEIGHTS * 1e-6, INPUTS)
+    (line,) = warned(WEIGHTS * 1e-12, INPUTS)
     assert line.startswith("fc: all outputs are 0, 31 of 32 are not in floats; outputs are 100 % off those of the")
 
 
+def test_weights_beyond_all_words_are_warned_of():
+    (line,) = warned(WEIGHTS * 1e12, INPUTS)
+    assert line.startswith("fc: outputs are 99.9 % off those of the layer's own weights in floats (codebook ")
+
+
 def test_outputs_that_saturate_are_warned_of():
-    (line,) = warned(WEIGHTS * 1e6, INPUTS)
-    assert line.startswith("fc: 28 of 32 outputs saturated; outputs are ")
+    layer = layer_of(WEIGHTS, "fc", activations=INPUTS)
+    run = run_network(network_of(layer, calibration=INPUTS / 1000), SMALL)
+    assert run.verified
+    assert run.warnings[0].startswith(
+        "fc: 31 of 64 inputs saturated; 2 of 32 outputs saturated; outputs are 99.7 % off"
+    )
+    assert run.warnings[1] == "end to end: outputs are 99.7 % off those of the float network"
 
 
 def test_inputs_that_all_become_0_are_warned_of():
-    (line,) = warned(WEIGHTS, INPUTS * 1e-6)
+    (line,) = warned(WEIGHTS, INPUTS * 1e-12)
     assert line.startswith("fc: all active inputs of 2 of 2 vectors became 0; all outputs are 0, 31 of 32 are not in")
 
 
