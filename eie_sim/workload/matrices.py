@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from eie_sim.errors import InputError, as_array, require, require_one_of, require_type, unknown
+from eie_sim.errors import InputError, as_array, is_tensor, require, require_one_of, require_type, unknown
 from eie_sim.sparse import checked, is_sparse, of_tensor
 from eie_sim.workload import synthetic
 from eie_sim.workload.arrays import (
@@ -152,7 +152,8 @@ def _usable(arrays: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
                 plain = of_tensor(given)
                 array = checked(f"array {name}", plain) if is_sparse(plain) else as_array(f"array {name}", plain)
             except (InputError, TypeError, ValueError, RuntimeError) as error:  # the last three: types torch alone has
-                left[name] = one_line(error).removeprefix(f"array {name}: ")
+                odd = f"dtype {given.dtype}, which numpy has not" if is_tensor(given) else one_line(error)
+                left[name] = odd.removeprefix(f"array {name}: ")
                 continue
             if 0 in array.shape:
                 left[name] = f"empty, {kind(array)}"
