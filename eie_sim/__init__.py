@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from eie_sim import pruning as pruning
     from eie_sim import sweep as sweep
     from eie_sim import workload as workload
+    from eie_sim.core.errors import InputError as InputError
+    from eie_sim.core.quantize import Scales as Scales
+    from eie_sim.core.result import SimResult as SimResult
     from eie_sim.engine import simulate as simulate
     from eie_sim.engine import simulate_gemm as simulate_gemm
     from eie_sim.engine import simulate_gemms as simulate_gemms
-    from eie_sim.errors import InputError as InputError
     from eie_sim.formats import footprint as footprint
     from eie_sim.inputs import compare_inputs as compare_inputs
-    from eie_sim.quantize import Scales as Scales
     from eie_sim.report import figures as figures
     from eie_sim.report import trace as trace
-    from eie_sim.result import SimResult as SimResult
     from eie_sim.run import run_network as run_network
     from eie_sim.units.eie.activity import Activity as Activity
     from eie_sim.units.eie.activity import activity as activity
@@ -48,10 +48,10 @@ _HOME = {
     "Activity": "eie_sim.units.eie.activity",
     "EieConfig": "eie_sim.units.eie.config",
     "EieMatrix": "eie_sim.units.eie.matrix",
-    "InputError": "eie_sim.errors",
+    "InputError": "eie_sim.core.errors",
     "NmMatrix": "eie_sim.units.nm.matrix",
-    "Scales": "eie_sim.quantize",
-    "SimResult": "eie_sim.result",
+    "Scales": "eie_sim.core.quantize",
+    "SimResult": "eie_sim.core.result",
     "TensorCoreConfig": "eie_sim.units.nm.config",
     "activity": "eie_sim.units.eie.activity",
     "compare_inputs": "eie_sim.inputs",

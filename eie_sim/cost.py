@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from eie_sim.core.errors import unknown
 from eie_sim.energy import account
 from eie_sim.engine import compress, simulate
-from eie_sim.errors import unknown
 from eie_sim.formats import encoded
 from eie_sim.units.nm.config import TensorCoreConfig
 

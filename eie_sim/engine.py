@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from eie_sim.errors import InputError, is_number, require, require_type
-from eie_sim.result import SimResult
+from eie_sim.core.errors import InputError, is_number, require, require_type
+from eie_sim.core.result import SimResult
 from eie_sim.units.eie import unit as eie
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.nm import unit as nm

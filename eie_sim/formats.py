@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from eie_sim.errors import InputError, as_array, require, require_int
-from eie_sim.sparse import checked, is_sparse, require_sides
-from eie_sim.storage import Footprint, Format
+from eie_sim.core.errors import InputError, as_array, require, require_int
+from eie_sim.core.sparse import checked, is_sparse, require_sides
+from eie_sim.core.storage import Footprint, Format
 
 if TYPE_CHECKING:
     from eie_sim.units.eie.counts import EieCounts

@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from eie_sim.core.arrays import Floats
+from eie_sim.core.errors import InputError, require_type
 from eie_sim.engine import simulate
-from eie_sim.errors import InputError, require_type
 from eie_sim.run import matrix_for
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.workload import Network, independent, independent_by_column
-from eie_sim.workload.arrays import Floats
 
 INPUTS: MappingProxyType[str, Callable[[Floats, int], Floats]] = MappingProxyType(
     {

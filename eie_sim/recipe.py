@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from eie_sim.errors import (
+from eie_sim.core.errors import (
     InputError,
     is_number,
     require,
@@ -15,7 +15,7 @@ from eie_sim.errors import (
     require_type,
     unknown,
 )
-from eie_sim.nm_pattern import Pattern, meant, pattern_of
+from eie_sim.core.nm_pattern import Pattern, meant, pattern_of
 
 PATTERNS = ("element", "per_row", "block", "neuron", "input", "balanced")
 """By name; N:M is written `2:4`."""

@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eie_sim.archive import matrix_of
+from eie_sim.core.errors import InputError, require, require_type
+from eie_sim.core.fixed import from_fixed, requantise
+from eie_sim.core.html import Cell, Row, card, table
+from eie_sim.core.result import SimResult
+from eie_sim.core.storage import Format
 from eie_sim.energy import EnergyReport, EnergyTable, account
 from eie_sim.engine import compress, simulate
-from eie_sim.errors import InputError, require, require_type
-from eie_sim.fixed import from_fixed, requantise
 from eie_sim.formats import encoded
-from eie_sim.html import Cell, Row, card, table
-from eie_sim.result import SimResult
-from eie_sim.storage import Format
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.matrix import EieMatrix
 from eie_sim.units.eie.unit import outputs, raw_activations, require_engine

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
+from eie_sim.core.errors import require_int, require_type
+from eie_sim.core.result import SimResult
 from eie_sim.engine import simulate
-from eie_sim.errors import require_int, require_type
-from eie_sim.result import SimResult
 from eie_sim.run import Progress, chained, given_inputs, matrix_for
 from eie_sim.units.eie.activity import Activity, activity_of
 from eie_sim.units.eie.config import EieConfig

@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from eie_sim import tables
-from eie_sim.nm_pattern import DENSE, Pattern, said
+from eie_sim.core.nm_pattern import DENSE, Pattern, said
 from eie_sim.units.nm.config import PRESETS, TensorCoreConfig
 from eie_sim.units.nm.provenance import PROVENANCE
 from eie_sim.units.nm.unit import simulate_gemm

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim import golden
-from eie_sim.fixed import from_fixed, n_saturated, to_fixed
-from eie_sim.result import SimResult
+from eie_sim.core import golden
+from eie_sim.core.fixed import from_fixed, n_saturated, to_fixed
+from eie_sim.core.result import SimResult
 from eie_sim.units.eie.matrix import EieMatrix
 from eie_sim.workload import RELU, Layer
 

@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from eie_sim.archive import Archive, archive_of
-from eie_sim.quantize import Scales
+from eie_sim.core.quantize import Scales
 from eie_sim.units.eie.matrix import EieMatrix
 from eie_sim.workload import Layer, Network
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from eie_sim.core.errors import InputError
 from eie_sim.deep_compression import DeepCompression, compress_codes, compress_layer, compress_positions
 from eie_sim.deep_compression.record import random_positions
-from eie_sim.errors import InputError
 
 FIGURE_2 = np.zeros(16, dtype=np.float32)
 FIGURE_2[[1, 4, 15]] = 3.4, 0.9, 1.7

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eie_sim import tables
+from eie_sim.core.errors import InputError
 from eie_sim.deep_compression import published_record
 from eie_sim.deep_compression.record import LABELS, random_positions
-from eie_sim.errors import InputError
 
 
 @pytest.mark.parametrize(

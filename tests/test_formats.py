@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from eie_sim.errors import InputError
+from eie_sim.core.errors import InputError
 from eie_sim.formats import Format, compression, encoded, footprint
 from eie_sim.units.eie.matrix import EieMatrix
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eie_sim import huffman, huffman_kernels
-from eie_sim.errors import InputError
+from eie_sim.core import huffman, huffman_kernels
+from eie_sim.core.errors import InputError
 
 FIBONACCI = [1, 1]
 while len(FIBONACCI) < 60:

@@ -10,9 +10,9 @@ import pytest
 from networks import chain
 
 import eie_sim as es
+from eie_sim.core.storage import Footprint
 from eie_sim.prune import locally, pattern
 from eie_sim.run import run_network
-from eie_sim.storage import Footprint
 from eie_sim.sweep.running import Sweep
 from eie_sim.workload import Network
 

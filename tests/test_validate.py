@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 import eie_sim as es
 from eie_sim import tables, validate
 from eie_sim.cli import main
+from eie_sim.core.errors import InputError
 from eie_sim.deep_compression import published_record
 from eie_sim.energy import EnergyTable
-from eie_sim.errors import InputError
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.counts import counted
 from eie_sim.validate.studies import spmat_energy_nj

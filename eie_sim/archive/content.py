@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from eie_sim import __version__
-from eie_sim.errors import InputError, require, require_type
+from eie_sim.core.errors import InputError, require, require_type
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.matrix import EieMatrix
 from eie_sim.workload import Layer, Network, SharedWeights

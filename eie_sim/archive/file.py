@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from eie_sim.archive import manifest
 from eie_sim.archive.content import Archive
 from eie_sim.archive.packing import pack, unpack
-from eie_sim.errors import InputError, require, require_type
-from eie_sim.quantize import Scales
-from eie_sim.whole import as_path, write_whole
+from eie_sim.core.arrays import MAX_BYTES, Unread, shown
+from eie_sim.core.errors import InputError, require, require_type
+from eie_sim.core.files import as_path, write_whole
+from eie_sim.core.quantize import Scales
 from eie_sim.workload import Layer, Network, SharedWeights
-from eie_sim.workload.arrays import MAX_BYTES, Unread, shown
 from eie_sim.workload.files import about, is_file
 from eie_sim.workload.safetensors_file import LENGTH_BYTES, MANIFEST, MAX_HEADER, metadata_of, tensors_of
 

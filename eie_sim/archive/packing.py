@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.errors import require
+from eie_sim.core.errors import require
 
 Bytes = NDArray[np.uint8]
 

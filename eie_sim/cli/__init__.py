@@ -49,7 +49,7 @@ def _answered(arguments: list[str] | None) -> int:
     from cyclopts import CycloptsError
 
     from eie_sim.cli.words import said
-    from eie_sim.errors import InputError, InvariantError
+    from eie_sim.core.errors import InputError, InvariantError
 
     try:
         code: int = commands()(arguments, exit_on_error=False, print_error=False, result_action="return_value") or 0

@@ -19,7 +19,7 @@ from eie_sim.cli.shell import (
     print_lines,
     steps_shown,
 )
-from eie_sim.nm_pattern import pattern_of
+from eie_sim.core.nm_pattern import pattern_of
 
 
 @app.command

@@ -26,7 +26,7 @@ from eie_sim.cli.shell import (
     print_lines,
     steps_shown,
 )
-from eie_sim.errors import InputError
+from eie_sim.core.errors import InputError
 from eie_sim.recipe import Recipe
 
 if TYPE_CHECKING:

@@ -33,8 +33,8 @@ def report(
     figures
         Write each figure into this folder too, as PNG and SVG.
     """
+    from eie_sim.core.files import place_for
     from eie_sim.report.page import files
-    from eie_sim.whole import place_for
 
     run = files.place_of(run)
     path = files.report_path(run, out)

@@ -14,10 +14,10 @@ from cyclopts import App, CoercionError, Group, Parameter, Token, convert
 
 import eie_sim
 from eie_sim.cli.streams import plain
-from eie_sim.errors import refused, require
-from eie_sim.nm_pattern import pattern_of
+from eie_sim.core.errors import refused, require
+from eie_sim.core.files import as_path
+from eie_sim.core.nm_pattern import pattern_of
 from eie_sim.units.eie.config import EieConfig
-from eie_sim.whole import as_path
 
 if TYPE_CHECKING:
     from eie_sim.archive import Archive

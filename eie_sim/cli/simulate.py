@@ -24,8 +24,8 @@ from eie_sim.cli.shell import (
     read_text,
     steps_shown,
 )
-from eie_sim.errors import InputError
-from eie_sim.nm_pattern import pattern_of
+from eie_sim.core.errors import InputError
+from eie_sim.core.nm_pattern import pattern_of
 
 
 @app.command
@@ -131,11 +131,11 @@ def footprint(
     figure
         Draw them into this file, a picture for each layer: png or svg.
     """
+    from eie_sim.core.result import config_hash
     from eie_sim.formats import footprint as count
     from eie_sim.report.figures.bars import write_footprints
     from eie_sim.report.figures.style import require_file
     from eie_sim.report.text import formats_table
-    from eie_sim.result import config_hash
     from eie_sim.run import matrix_for
 
     n_keep, m_group = pattern_of("pattern", pattern)

@@ -15,8 +15,8 @@ from cyclopts import Parameter
 from eie_sim.cli import EXIT_FAILED
 from eie_sim.cli.axes import NO_AXES, AxisOptions, given
 from eie_sim.cli.shell import ARRAYS, Arrays, Json, Reading, app, console, print_json
-from eie_sim.errors import InputError, require
-from eie_sim.whole import require_own
+from eie_sim.core.errors import InputError, require
+from eie_sim.core.files import require_own
 
 if TYPE_CHECKING:
     from eie_sim.sweep import Sweep, Tally

@@ -25,8 +25,8 @@ from eie_sim.cli.shell import (
     steps_shown,
 )
 from eie_sim.cli.streams import say
-from eie_sim.errors import InputError
-from eie_sim.whole import require_own
+from eie_sim.core.errors import InputError
+from eie_sim.core.files import require_own
 
 if TYPE_CHECKING:
     from eie_sim.report.trace.record import Window

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from eie_sim.cli.shell import Json, app, console, print_json, print_lines, steps_shown
-from eie_sim.errors import InputError, require_seed
+from eie_sim.core.errors import InputError, require_seed
 
 
 @app.command

@@ -7,7 +7,7 @@ from typing import Literal, get_args, get_origin
 
 from cyclopts import CoercionError
 
-from eie_sim.errors import any_of, refused
+from eie_sim.core.errors import any_of, refused
 
 RULES = {
     bool: "must be true or false",

@@ -15,8 +15,8 @@ import numpy as np
 
 from eie_sim.compare import eie, tensor_core
 from eie_sim.compare.figures import Candidate, Figures
-from eie_sim.errors import InputError, require, require_int, require_type
-from eie_sim.nm_pattern import DENSE, Pattern, said
+from eie_sim.core.errors import InputError, require, require_int, require_type
+from eie_sim.core.nm_pattern import DENSE, Pattern, said
 from eie_sim.prune.counts import fraction
 from eie_sim.pruning.measure import inputs_of, weights_of
 from eie_sim.units.nm.config import TensorCoreConfig

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from eie_sim.compare.figures import Arrays, Candidate, Figures, candidate_of
+from eie_sim.core.result import SimResult
 from eie_sim.cost import stored_bits
 from eie_sim.energy import EnergyTable, account, total_of
 from eie_sim.energy.nm import dram_pj_per_bit, lanes
@@ -16,7 +17,6 @@ from eie_sim.engine import compress, simulate
 from eie_sim.pruning.measure import dense, inputs_of
 from eie_sim.pruning.network import prune_network
 from eie_sim.recipe import Recipe
-from eie_sim.result import SimResult
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.nm.config import TensorCoreConfig
 from eie_sim.workload import Network

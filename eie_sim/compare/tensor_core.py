@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eie_sim.compare.figures import Arrays, Candidate, Figures, candidate_of
+from eie_sim.core.errors import require
+from eie_sim.core.nm_pattern import DENSE, Pattern, said
+from eie_sim.core.result import SimResult
 from eie_sim.cost import stored_bits
 from eie_sim.energy import account
 from eie_sim.energy.nm import lanes
 from eie_sim.engine import simulate_gemm
-from eie_sim.errors import require
-from eie_sim.nm_pattern import DENSE, Pattern, said
 from eie_sim.prune import pattern, score
 from eie_sim.pruning.measure import inputs_of, weights_of
-from eie_sim.result import SimResult
 from eie_sim.units.nm.config import TensorCoreConfig
 from eie_sim.workload import Network
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from eie_sim.core.errors import InputError, as_array, require
+from eie_sim.core.sparse import checked, is_sparse
 from eie_sim.deep_compression.layer import DeepCompression, require_codebook, require_shape, require_widths
-from eie_sim.errors import InputError, as_array, require
-from eie_sim.sparse import checked, is_sparse
 
 MAX_ENTRIES = 2**30
 """Most entries of a layer; a lone weight after a huge gap of narrow indices would claim all memory in fillers."""
@@ -132,7 +132,7 @@ def _share(values: NDArray[np.floating], n_code: int) -> tuple[NDArray[np.float3
     """Codebook float32[n_code] and the code of each weight, uint8[n_weight], 1 and up."""
     distinct = _few_distinct(values, n_code - 1)
     if distinct is None:
-        from eie_sim import quantize  # brings a compiler, which masks and shared weights do without
+        from eie_sim.core import quantize  # brings a compiler, which masks and shared weights do without
 
         centroids, thresholds = quantize.cluster(values, n_code - 1)
         indices = quantize.assign(values, thresholds)

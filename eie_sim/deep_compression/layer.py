@@ -17,9 +17,9 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim import huffman
+from eie_sim.core import huffman
+from eie_sim.core.errors import InputError, require, require_int
 from eie_sim.deep_compression.sizes import CODEBOOK_VALUE_BITS, Sizes
-from eie_sim.errors import InputError, require, require_int
 
 MAX_POSITIONS = 2**40
 """Most weights of a dense layer, so that sums of positions stay far below 2**63."""

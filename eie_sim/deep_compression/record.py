@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eie_sim import tables
+from eie_sim.core.errors import require_int, require_seed, unknown
 from eie_sim.deep_compression.encode import compress_positions
 from eie_sim.deep_compression.sizes import CODEBOOK_VALUE_BITS, Sizes
-from eie_sim.errors import require_int, require_seed, unknown
 
 Progress = Callable[[str], None]
 

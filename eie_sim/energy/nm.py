@@ -10,9 +10,9 @@ from functools import cache
 from typing import Any
 
 from eie_sim import tables
+from eie_sim.core.result import SimResult
 from eie_sim.energy.rows import LEAKAGE, PE_CYCLE, Constant, EnergyRow, constants, row_of
 from eie_sim.energy.technology import FAST_CELLS, LOW_LEAKAGE_CELLS, Sram, sram
-from eie_sim.result import SimResult
 
 COMPONENTS = {
     "macs": ("macs",),

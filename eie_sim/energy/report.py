@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from eie_sim.core.errors import hold, require
+from eie_sim.core.html import Cell, card, table
+from eie_sim.core.result import SimResult
 from eie_sim.energy.rows import LEAKAGE
 from eie_sim.energy.table import EnergyTable
 from eie_sim.energy.units import energies_of
-from eie_sim.errors import hold, require
-from eie_sim.html import Cell, card, table
-from eie_sim.result import SimResult
 
 ROUNDING = 1e-12
 """Relative error of a sum of a few dozen products."""

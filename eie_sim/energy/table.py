@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from eie_sim.core.errors import InputError, require, unknown
+from eie_sim.core.spreadsheet import csv_text, unquoted
 from eie_sim.energy.rows import LEAKAGE, PE_CYCLE, Components, EnergyRow, row_of
 from eie_sim.energy.technology import scaling
 from eie_sim.energy.units import energies_of
-from eie_sim.errors import InputError, require, unknown
-from eie_sim.spreadsheet import csv_text, unquoted
 
 DRAM = "dram"
 """How events off the chip begin: their energy does not scale with the chip's node."""

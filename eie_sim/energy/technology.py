@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eie_sim import tables
-from eie_sim.errors import require, require_int, unknown
+from eie_sim.core.errors import require, require_int, unknown
 
 Floats = NDArray[np.float64]
 

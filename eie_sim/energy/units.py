@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from eie_sim.core.errors import InputError, require
+from eie_sim.core.result import SimResult
 from eie_sim.energy import eie, nm
 from eie_sim.energy.rows import Components, EnergyRow
-from eie_sim.errors import InputError, require
-from eie_sim.result import SimResult
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.nm.config import TensorCoreConfig
 

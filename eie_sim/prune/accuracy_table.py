@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
-from eie_sim.errors import require_callable, require_type
+from eie_sim.core.errors import require_callable, require_type
 from eie_sim.prune.counts import fractions
 from eie_sim.prune.mlp import Mlp, Samples, count_correct
 from eie_sim.prune.pruned_training import Rule, prune, prune_and_train

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eie_sim.errors import InputError, require, require_all, require_type
+from eie_sim.core.errors import InputError, require, require_all, require_type
 from eie_sim.prune.counts import fraction
 from eie_sim.prune.score import as_finite
 from eie_sim.prune.sensitivity import Point

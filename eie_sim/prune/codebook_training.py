@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.errors import as_array, require, require_all, require_int, require_one_of, require_type
+from eie_sim.core.errors import as_array, require, require_all, require_int, require_one_of, require_type
 from eie_sim.prune.loss import TrainConfig, fitting_inputs, loss, soft_targets, unjudged_loss, write_gradients
 from eie_sim.prune.mlp import Array, Mlp, Samples
 from eie_sim.prune.optimiser import OPTIMISERS
@@ -62,7 +62,7 @@ def share(network: Mlp, *, weight_bits: int = 4, biases: str = "shared") -> list
 
     Raises InputError for weight_bits outside 1..8, unknown words, NaN or infinity.
     """
-    from eie_sim import quantize  # loads numba, which `import eie_sim` must not
+    from eie_sim.core import quantize  # loads numba, which `import eie_sim` must not
 
     require_type("network", network, Mlp)
     require_int("weight_bits", weight_bits, 1, 8)

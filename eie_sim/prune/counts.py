@@ -10,7 +10,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.errors import is_number, require, require_int, require_one_of
+from eie_sim.core.errors import is_number, require, require_int, require_one_of
 
 Counts = NDArray[np.int64]
 

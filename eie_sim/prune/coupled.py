@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.errors import as_array, is_number, require, require_all, require_int, require_type, unknown
+from eie_sim.core.errors import as_array, is_number, require, require_all, require_int, require_type, unknown
 
 Mask = NDArray[np.bool_]
 Vector = NDArray[Any]

@@ -10,7 +10,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import ArrayLike
 
-from eie_sim.errors import require, require_one_of
+from eie_sim.core.errors import require, require_one_of
 from eie_sim.prune.counts import fraction, keep_count, require_survivors
 from eie_sim.prune.layout import REDUCTIONS, Layout, Shape, as_mask
 from eie_sim.prune.order import CountOfRow, Mask, Rows, top

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from eie_sim.errors import as_array, require
+from eie_sim.core.errors import as_array, require
 from eie_sim.prune.order import Mask, Rows
 
 Shape = tuple[int, ...]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from eie_sim.errors import InputError, require, require_int, require_one_of, require_seed, require_type
+from eie_sim.core.errors import InputError, require, require_int, require_one_of, require_seed, require_type
 from eie_sim.prune.mlp import (
     TOO_LARGE,
     Array,

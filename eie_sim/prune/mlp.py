@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from eie_sim.errors import as_array, require, require_int, require_type
+from eie_sim.core.errors import as_array, require, require_int, require_type
 from eie_sim.prune.score import refuse
 
 Array = NDArray[np.floating]

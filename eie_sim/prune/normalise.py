@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from eie_sim.errors import require, require_one_of
+from eie_sim.core.errors import require, require_one_of
 from eie_sim.prune.order import Rows, lowest_score
 
 Normaliser = Callable[[Rows], Rows]

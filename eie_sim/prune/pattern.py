@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from eie_sim.errors import InputError, as_array, require, require_int, require_one_of
+from eie_sim.core.errors import InputError, as_array, require, require_int, require_one_of
 from eie_sim.prune.counts import Counts, keep_count, require_survivors, share
 from eie_sim.prune.kinds import Grouped, Pattern, Quota
 from eie_sim.prune.layout import Layout, Shape, whole

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.errors import InputError, require, require_callable, require_type
+from eie_sim.core.errors import InputError, require, require_callable, require_type
 from eie_sim.prune.counts import fraction, fractions, keep_count
 from eie_sim.prune.layout import as_mask
 from eie_sim.prune.mlp import Array, Mlp, Samples

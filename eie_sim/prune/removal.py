@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from eie_sim.errors import InputError, as_array, require, require_callable, require_type
+from eie_sim.core.errors import InputError, as_array, require, require_callable, require_type
 from eie_sim.prune.coupled import (
     BatchNorm,
     Coupling,

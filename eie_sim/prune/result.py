@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.html import Cell, Row, card, table
+from eie_sim.core.html import Cell, Row, card, table
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
-from eie_sim.errors import require, require_int
+from eie_sim.core.errors import require, require_int
 from eie_sim.prune.counts import fraction
 
 __all__ = ["Schedule", "cubic", "iterative", "linear", "one_shot"]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from eie_sim.errors import InputError, as_array, is_number, require, require_seed
+from eie_sim.core.errors import InputError, as_array, is_number, require, require_seed
 
 Reals = NDArray[np.floating[Any]]
 

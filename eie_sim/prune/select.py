@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from eie_sim.errors import InputError, as_array, require, unknown
+from eie_sim.core.errors import InputError, as_array, require, unknown
 from eie_sim.prune.counts import fraction, keep_count, least_count, require_survivors
 from eie_sim.prune.kinds import Grouped, Pattern, Quota
 from eie_sim.prune.layout import Shape

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.errors import require, require_callable, require_type
+from eie_sim.core.errors import require, require_callable, require_type
 from eie_sim.prune.counts import fractions
 from eie_sim.prune.layout import as_mask
 from eie_sim.prune.score import as_finite, as_reals

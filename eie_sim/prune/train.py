@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.errors import InputError, as_array, require, require_type
+from eie_sim.core.errors import InputError, as_array, require, require_type
 from eie_sim.prune.loss import (
     ScoreGradients,
     TrainConfig,

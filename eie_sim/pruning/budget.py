@@ -10,8 +10,8 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from eie_sim.core.errors import require, require_type
 from eie_sim.cost import cost_of
-from eie_sim.errors import require, require_type
 from eie_sim.prune import Selection, magnitude, pattern, score
 from eie_sim.prune.allocate import allocate
 from eie_sim.prune.sensitivity import Point, Progress, scan

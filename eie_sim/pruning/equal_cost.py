@@ -7,8 +7,8 @@ from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
+from eie_sim.core.errors import InputError, is_number, require, require_type
 from eie_sim.cost import cost_of
-from eie_sim.errors import InputError, is_number, require, require_type
 from eie_sim.pruning.budget import GRAIN, largest_within
 from eie_sim.pruning.measure import default_quality, dense, inputs_of, quality_of, weights_of
 from eie_sim.pruning.network import prune_network

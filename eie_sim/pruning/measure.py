@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.errors import InputError, require, unknown
+from eie_sim.core.errors import InputError, require, unknown
 from eie_sim.prune.mlp import Mlp, Samples, accuracy, forward
 from eie_sim.prune.sensitivity import reconstruction_error
 from eie_sim.prune.train import TrainConfig, loss

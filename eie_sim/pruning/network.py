@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.errors import InputError, is_number, require, require_type, unknown
+from eie_sim.core.errors import InputError, is_number, require, require_type, unknown
 from eie_sim.prune import Pattern, Schedule, Selection, globally, locally, pattern, schedule, score
 from eie_sim.prune.train import ScoreGradients, TrainConfig, fit, score_gradients
 from eie_sim.pruning.measure import (

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from eie_sim.archive import archive_of
-from eie_sim.errors import require, require_int, require_type
+from eie_sim.core.errors import require, require_int, require_type
 from eie_sim.prune.codebook_training import SharedLayer, expand, share, train_codebook
 from eie_sim.prune.train import TrainConfig
 from eie_sim.pruning.measure import dense, mlp_of, require_training

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from eie_sim.errors import require
+from eie_sim.core.errors import require
 from eie_sim.prune.removal import LayerArrays, chain, dead, remove
 from eie_sim.pruning.measure import dense
 from eie_sim.workload import Layer, Network

@@ -10,8 +10,8 @@ from itertools import pairwise
 from math import prod
 from typing import Any
 
+from eie_sim.core.errors import InputError, require, require_int, unknown
 from eie_sim.cost import cost
-from eie_sim.errors import InputError, require, require_int, unknown
 from eie_sim.prune import pattern, score
 from eie_sim.prune.accuracy_table import ITERATIVE_STEPS, REGULARISERS, SCHEDULES, AccuracyRecord, accuracy_table
 from eie_sim.prune.counts import fraction, keep_count

@@ -11,12 +11,12 @@ from rich.table import Table
 from eie_sim.compare import Figures
 from eie_sim.compare.eie import as_large_as, held_against
 from eie_sim.compare.tensor_core import resident, with_dram
+from eie_sim.core.result import config_hash
 from eie_sim.report import figures
 from eie_sim.report.figures.style import drawing, named, require_file, write_figure
 from eie_sim.report.network import Record, percent
 from eie_sim.report.record import versions
 from eie_sim.report.text import rows
-from eie_sim.result import config_hash
 from eie_sim.units.nm import unit as nm
 from eie_sim.units.nm.config import TensorCoreConfig
 from eie_sim.workload import Network

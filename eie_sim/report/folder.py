@@ -13,9 +13,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from eie_sim.errors import InputError, require
-from eie_sim.spreadsheet import csv_text
-from eie_sim.whole import require_own, write_whole
+from eie_sim.core.errors import InputError, require
+from eie_sim.core.files import require_own, write_whole
+from eie_sim.core.spreadsheet import csv_text
 
 RECORD = "run.json"
 LAYERS = "layers.csv"

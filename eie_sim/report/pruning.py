@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
+from eie_sim.core.result import config_hash
 from eie_sim.deep_compression import CompressionRecord, Sizes
 from eie_sim.deep_compression.record import LABELS, TOTAL
 from eie_sim.prune import Selection
@@ -20,7 +21,6 @@ from eie_sim.report.figures.style import drawing
 from eie_sim.report.network import Record, percent, verdict
 from eie_sim.report.record import network_record, versions
 from eie_sim.report.text import rows
-from eie_sim.result import config_hash
 from eie_sim.run import NetworkRun
 from eie_sim.workload import Network
 

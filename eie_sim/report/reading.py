@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import eie_sim
-from eie_sim.errors import InputError, refused, require
+from eie_sim.core.arrays import shown
+from eie_sim.core.errors import InputError, refused, require
+from eie_sim.core.result import BROADCAST_MEANINGS, CLASS_MEANINGS, EVENT_MEANINGS
 from eie_sim.report.folder import RECORD
 from eie_sim.report.network import PARTS
 from eie_sim.report.schema import AMOUNT, COUNT, FLAG, NUMBER, TEXT, TEXT_OR_NUMBER, Each, Maybe, Named, require_shape
-from eie_sim.result import BROADCAST_MEANINGS, CLASS_MEANINGS, EVENT_MEANINGS
 from eie_sim.units.eie.config import EieConfig
-from eie_sim.workload.arrays import shown
 
 MAX_BYTES = 2**26
 """Of a record; one of a thousand layers has a tenth of it."""

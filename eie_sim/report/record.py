@@ -8,10 +8,10 @@ from importlib.metadata import version
 from typing import Any
 
 import eie_sim
+from eie_sim.core.result import config_hash
+from eie_sim.core.storage import Format
 from eie_sim.energy import EnergyReport, total_of
-from eie_sim.result import config_hash
 from eie_sim.run import LayerRun, NetworkRun
-from eie_sim.storage import Format
 
 
 def network_record(run: NetworkRun) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from eie_sim.errors import is_number, refused
-from eie_sim.workload.arrays import shown
+from eie_sim.core.arrays import shown
+from eie_sim.core.errors import is_number, refused
 
 
 class Plain(NamedTuple):

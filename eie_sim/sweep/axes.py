@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from typing import Any, get_args, get_type_hints
 
-from eie_sim.errors import unknown
+from eie_sim.core.errors import unknown
 from eie_sim.recipe import CRITERIA, PATTERNS, SCHEDULES, SCOPES, Recipe
 from eie_sim.sweep import kinds
 from eie_sim.sweep.kinds import Kind

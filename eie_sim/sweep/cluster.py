@@ -22,7 +22,7 @@ from time import monotonic
 from typing import Any
 
 import eie_sim
-from eie_sim.errors import InputError, require
+from eie_sim.core.errors import InputError, require
 from eie_sim.sweep.pool import WorkerDiedError
 from eie_sim.sweep.work import Done, Task, forget, hold, holds
 

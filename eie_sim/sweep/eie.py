@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from eie_sim.core.errors import InputError
+from eie_sim.core.result import EieClass, EieEvent
 from eie_sim.energy import EnergyTable
 from eie_sim.energy.area import area
 from eie_sim.energy.report import add_time, check, components_pj, events_pj
-from eie_sim.errors import InputError
 from eie_sim.formats import encoded
-from eie_sim.result import EieClass, EieEvent
 from eie_sim.run import NetworkRun, run_network
 from eie_sim.sweep.point import Point
 from eie_sim.sweep.stages import Last, Stages

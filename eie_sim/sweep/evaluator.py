@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Hashable, Sequence
 from itertools import groupby
 
-from eie_sim.errors import InputError
+from eie_sim.core.errors import InputError
 from eie_sim.sweep.eie import EieFigures, stream_of
 from eie_sim.sweep.nm import NmFigures
 from eie_sim.sweep.point import Point, Refused

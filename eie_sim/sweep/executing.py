@@ -14,7 +14,7 @@ from queue import Empty, SimpleQueue
 from time import perf_counter
 from typing import Any
 
-from eie_sim.errors import InputError, require_int, require_type
+from eie_sim.core.errors import InputError, require_int, require_type
 from eie_sim.sweep.cores import cores
 from eie_sim.sweep.plan import Parcel, Plan
 from eie_sim.sweep.pool import Pool, WorkerDiedError

@@ -13,9 +13,9 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from eie_sim.errors import InputError, any_of, refused, require, require_all
-from eie_sim.spreadsheet import csv_text
-from eie_sim.whole import as_path, place_for, write_whole
+from eie_sim.core.errors import InputError, any_of, refused, require, require_all
+from eie_sim.core.files import as_path, place_for, write_whole
+from eie_sim.core.spreadsheet import csv_text
 
 if TYPE_CHECKING:
     import pandas

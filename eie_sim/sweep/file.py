@@ -10,7 +10,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from eie_sim.errors import InputError, is_number, refused, require, require_int, require_seed, require_type, unknown
+from eie_sim.core.errors import (
+    InputError,
+    is_number,
+    refused,
+    require,
+    require_int,
+    require_seed,
+    require_type,
+    unknown,
+)
 from eie_sim.sweep.axes import values_of
 
 MAX_BYTES = 2**20

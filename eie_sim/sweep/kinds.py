@@ -11,8 +11,8 @@ from fractions import Fraction
 from functools import partial
 from typing import Any
 
-from eie_sim.errors import InputError, any_of, is_number, refused, unknown
-from eie_sim.nm_pattern import meant, pattern_of
+from eie_sim.core.errors import InputError, any_of, is_number, refused, unknown
+from eie_sim.core.nm_pattern import meant, pattern_of
 
 WHOLE_BELOW = 10**30
 MOST_CHARACTERS = 100

@@ -16,7 +16,7 @@ from fractions import Fraction
 from itertools import islice
 from typing import Any
 
-from eie_sim.errors import InputError, refused, require
+from eie_sim.core.errors import InputError, refused, require
 from eie_sim.sweep import spacing
 from eie_sim.sweep.kinds import WHOLE, Kind, decimal
 

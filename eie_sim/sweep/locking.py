@@ -7,7 +7,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from eie_sim.whole import UNFOLLOWED
+from eie_sim.core.files import UNFOLLOWED
 
 MAX_TRIES = 100
 LOCKED_AT = 2**31 - 2

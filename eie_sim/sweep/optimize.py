@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from eie_sim.errors import (
+from eie_sim.core.errors import (
     InputError,
     is_number,
     require,

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from eie_sim.errors import as_floats, is_number, require, require_type, unknown
+from eie_sim.core.errors import as_floats, is_number, require, require_type, unknown
 from eie_sim.sweep.showing import FIRST_ROWS, counted, rows_card, varying
 
 __all__ = ["OBJECTIVES", "Front", "Objective", "costs", "front", "hypervolume", "knee", "require_objectives"]

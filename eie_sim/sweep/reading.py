@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from eie_sim.errors import InputError, is_number, refused, require
+from eie_sim.core.errors import InputError, is_number, refused, require
+from eie_sim.core.files import BINARY, as_path
 from eie_sim.sweep.figures import EIE_FIGURES, FIGURES, NM_FIGURES
 from eie_sim.sweep.lines import Found, scan
-from eie_sim.whole import BINARY, as_path
 
 MAX_BYTES = 2**28
 """Of a store whose rows are all taken into memory, where they take several times as much."""

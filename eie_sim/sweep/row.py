@@ -6,8 +6,8 @@ import json
 from functools import lru_cache
 from typing import Any
 
+from eie_sim.core.result import config_hash
 from eie_sim.recipe import Recipe
-from eie_sim.result import config_hash
 from eie_sim.sweep.axes import plain, text_of
 from eie_sim.sweep.point import Point, Refused
 from eie_sim.sweep.subject import Subject

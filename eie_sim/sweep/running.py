@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from eie_sim.errors import require, require_callable, require_type
+from eie_sim.core.errors import require, require_callable, require_type
 from eie_sim.sweep.executing import execute, require_workers
 from eie_sim.sweep.point import Point
 from eie_sim.sweep.reading import is_row

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from eie_sim.errors import require, require_callable
+from eie_sim.core.errors import require, require_callable
 from eie_sim.sweep.optimize import optimize
 from eie_sim.sweep.point import Point
 from eie_sim.sweep.running import Progress, Runner, Sweep, Tally, runner_of

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from eie_sim.errors import is_number
-from eie_sim.html import Cell, card, table
+from eie_sim.core.errors import is_number
+from eie_sim.core.html import Cell, card, table
 from eie_sim.sweep.axes import AXES, text_of
 
 Row = Mapping[str, Any]

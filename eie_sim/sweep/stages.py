@@ -23,10 +23,10 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim import quantize
 from eie_sim.archive.content import require_bits
-from eie_sim.errors import InputError
-from eie_sim.fixed import to_fixed
+from eie_sim.core import quantize
+from eie_sim.core.errors import InputError
+from eie_sim.core.fixed import to_fixed
 from eie_sim.pruning import prune_network
 from eie_sim.recipe import Recipe
 from eie_sim.run import chained

@@ -31,10 +31,10 @@ from types import TracebackType
 from typing import Self
 from weakref import WeakSet
 
-from eie_sim.errors import refused, require, require_type
+from eie_sim.core.errors import refused, require, require_type
+from eie_sim.core.files import as_path, keep_mode, open_own, place_for, require_own
 from eie_sim.sweep.lines import MAX_LINE, Found, Run, key_of, scan
 from eie_sim.sweep.locking import is_at, open_alone, sync_folder
-from eie_sim.whole import as_path, keep_mode, open_own, place_for, require_own
 
 SYNC_S = 5.0
 """Seconds after a sync in which no append makes another."""

@@ -8,8 +8,8 @@ from itertools import product
 from math import prod
 from typing import Any
 
-from eie_sim.errors import InputError, require, require_type, unknown
-from eie_sim.nm_pattern import meant
+from eie_sim.core.errors import InputError, require, require_type, unknown
+from eie_sim.core.nm_pattern import meant
 from eie_sim.recipe import Recipe
 from eie_sim.sweep.axes import AXES, PRUNING, UNITS, WORKLOAD, plain, text_of, values_of
 from eie_sim.sweep.eie import stream_of

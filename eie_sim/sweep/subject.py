@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 import eie_sim
-from eie_sim.errors import InputError, require, require_seed, require_type
-from eie_sim.sparse import is_sparse
+from eie_sim.core.arrays import require_fraction
+from eie_sim.core.errors import InputError, require, require_seed, require_type
+from eie_sim.core.sparse import is_sparse
 from eie_sim.sweep.point import digest_of
 from eie_sim.workload import Layer, Network, batch_for, drawn_preset, load
-from eie_sim.workload.arrays import require_fraction
 
 DENSE_LAYERS = 2
 """Drawn layers that a worker keeps; one of 45 M weights takes 180 MB."""

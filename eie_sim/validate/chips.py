@@ -11,9 +11,9 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from eie_sim import tables
+from eie_sim.core.nm_pattern import DENSE, Pattern, said
+from eie_sim.core.result import SimResult
 from eie_sim.energy import account
-from eie_sim.nm_pattern import DENSE, Pattern, said
-from eie_sim.result import SimResult
 from eie_sim.units.nm.config import TensorCoreConfig
 from eie_sim.units.nm.provenance import HELD_AGAINST
 from eie_sim.units.nm.unit import simulate_gemm

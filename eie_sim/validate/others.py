@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from eie_sim.core.nm_pattern import DENSE, said
 from eie_sim.deep_compression import published_record
 from eie_sim.deep_compression.record import TOTAL, CompressionRecord
-from eie_sim.nm_pattern import DENSE, said
 from eie_sim.validate.rows import CALIBRATED, DERIVED, MISSES, VALIDATED, Comparison
 from eie_sim.validate_nm import PATTERNS, PRESET, GemmComparison, calibration_note, dense_note, gemm_times
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.errors import InputError, require, require_type, unknown
-from eie_sim.sparse import is_sparse
-from eie_sim.workload.arrays import shown
+from eie_sim.core.arrays import shown
+from eie_sim.core.errors import InputError, require, require_type, unknown
+from eie_sim.core.sparse import is_sparse
 from eie_sim.workload.network import Layer
 
 MEANS = {

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from eie_sim.errors import InputError, require, require_type
-from eie_sim.workload.arrays import MAX_BYTES, one_line, shown
+from eie_sim.core.arrays import MAX_BYTES, one_line, shown
+from eie_sim.core.errors import InputError, require, require_type
 from eie_sim.workload.matrix_market import BANNER, read_mtx
 from eie_sim.workload.npz import read_npy, read_npz
 from eie_sim.workload.safetensors_file import LENGTH_BYTES, read_safetensors

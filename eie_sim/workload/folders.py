@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from eie_sim.errors import InputError
+from eie_sim.core.errors import InputError
 
 
 def data_folder(name: str) -> Path:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from eie_sim.errors import require
-from eie_sim.workload.arrays import Floats, as_floats, require_floats
+from eie_sim.core.arrays import Floats, as_floats, require_floats
+from eie_sim.core.errors import require
 from eie_sim.workload.synthetic import generator
 
 

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from eie_sim.errors import InputError, as_array, is_tensor, require, require_seed, require_type, unknown
+from eie_sim.core.arrays import Floats, require_fraction, shown
+from eie_sim.core.errors import InputError, as_array, is_tensor, require, require_seed, require_type, unknown
+from eie_sim.core.sparse import is_sparse, of_tensor
 from eie_sim.prune import keep_count, magnitude
-from eie_sim.sparse import is_sparse, of_tensor
 from eie_sim.workload import synthetic
-from eie_sim.workload.arrays import Floats, require_fraction, shown
 from eie_sim.workload.chain import asked_chain, in_order
 from eie_sim.workload.files import KINDS, about, is_file, is_folder, read_arrays, stem_of, suffix_of
 from eie_sim.workload.matrices import as_batch, network_from_arrays

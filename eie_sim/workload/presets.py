@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from eie_sim.errors import require_type, unknown
+from eie_sim.core.arrays import Floats, as_floats, shown
+from eie_sim.core.errors import require_type, unknown
 from eie_sim.workload import mnist
-from eie_sim.workload.arrays import Floats, as_floats, shown
 from eie_sim.workload.files import about, read_arrays
 from eie_sim.workload.folders import data_folder
 from eie_sim.workload.network import NO_ACTIVATIONS, Layer, Network

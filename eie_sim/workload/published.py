@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from eie_sim.errors import unknown
+from eie_sim.core.arrays import Weights, shown
+from eie_sim.core.errors import unknown
 from eie_sim.workload import synthetic
-from eie_sim.workload.arrays import Weights, shown
 from eie_sim.workload.files import about
 from eie_sim.workload.folders import data_folder
 from eie_sim.workload.network import Layer, Network

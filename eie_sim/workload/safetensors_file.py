@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.errors import InputError, require
-from eie_sim.workload.arrays import MAX_ARRAYS, MAX_DIMENSIONS, Unread, fit_names, one_line, shown
+from eie_sim.core.arrays import MAX_ARRAYS, MAX_DIMENSIONS, Unread, fit_names, one_line, shown
+from eie_sim.core.errors import InputError, require
 
 LENGTH_BYTES = 8
 MAX_HEADER = 2**24

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from eie_sim.errors import InputError, require
-from eie_sim.workload.arrays import MAX_BYTES, Unread, fit_names, one_line, shown
+from eie_sim.core.arrays import MAX_BYTES, Unread, fit_names, one_line, shown
+from eie_sim.core.errors import InputError, require
 from eie_sim.workload.safetensors_file import (
     MAX_HEADER,
     Header,

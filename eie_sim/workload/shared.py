@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.errors import require
-from eie_sim.workload.arrays import Floats, Weights, require_floats, require_matrix_shape
+from eie_sim.core.arrays import Floats, Weights, require_floats, require_matrix_shape
+from eie_sim.core.errors import require
 
 if TYPE_CHECKING:
-    from eie_sim.quantize import Scales
+    from eie_sim.core.quantize import Scales
 
 MAX_DENSE = 2**24
 """Weights of a layer above which they are decoded to a sparse matrix."""
@@ -78,7 +78,7 @@ class SharedWeights:
     @property
     def codebook_raw(self) -> NDArray[np.int16]:
         """The codebook in fixed point, int16 words of `scales.weight` fractional bits."""
-        from eie_sim.fixed import to_fixed  # loads numba, which listing workloads does without
+        from eie_sim.core.fixed import to_fixed  # loads numba, which listing workloads does without
 
         assert self.scales.weight is not None
         return to_fixed(self.codebook, self.scales.weight)

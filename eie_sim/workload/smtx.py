@@ -12,8 +12,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.errors import InputError, require
-from eie_sim.workload.arrays import as_weights, require_matrix_shape, shown
+from eie_sim.core.arrays import as_weights, require_matrix_shape, shown
+from eie_sim.core.errors import InputError, require
 from eie_sim.workload.unpacked import opened
 
 MAX_DIGITS = 18

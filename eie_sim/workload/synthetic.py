@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.errors import require, require_int, require_seed
-from eie_sim.workload.arrays import MAX_NUMBERS, MAX_SIDE, require_fraction
+from eie_sim.core.arrays import MAX_NUMBERS, MAX_SIDE, require_fraction
+from eie_sim.core.errors import require, require_int, require_seed
 
 BLOCK = 2**20
 """Elements drawn at a time."""

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
 
-from eie_sim.errors import InputError
-from eie_sim.workload.arrays import MAX_BYTES, one_line
+from eie_sim.core.arrays import MAX_BYTES, one_line
+from eie_sim.core.errors import InputError
 
 GZIP = ".gz"
 MOST_DEFLATED = 1032

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from eie_sim.errors import InputError, require
+from eie_sim.core.errors import InputError, require
 from eie_sim.prune import magnitude
 from eie_sim.prune.pruned_training import each_layer, prune_and_train
 from eie_sim.prune.schedule import iterative

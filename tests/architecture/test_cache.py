@@ -12,11 +12,11 @@ import numba
 import pytest
 
 import eie_sim
-from eie_sim import jit
+from eie_sim.core import jit
 
 PROGRAM = """
 import numpy as np
-from eie_sim.quantize import Scales
+from eie_sim.core.quantize import Scales
 from eie_sim.units.eie import functional
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.matrix import EieMatrix
@@ -47,7 +47,7 @@ def test_a_helper_edited_in_another_module_is_compiled_again(tmp_path):
     shutil.copytree(PACKAGE, copy / "eie_sim", ignore=IGNORED)
     assert output_of(copy, cache) == "15"
     assert list(cache.rglob("*.nbi")), "kernels are cached in the folder we name"
-    fixed = copy / "eie_sim" / "fixed.py"
+    fixed = copy / "eie_sim" / "core" / "fixed.py"
     edited = fixed.read_text().replace("* np.int64(activation) + half)", "* np.int64(activation) + half + 100)")
     assert edited != fixed.read_text()
     fixed.write_text(edited)
@@ -116,7 +116,7 @@ def test_a_disk_that_takes_nothing_costs_no_run(tmp_path, disk):
     (tmp_path / "temporary").mkdir()
     (tmp_path / "cache").mkdir()
     sources = shutil.copytree(PACKAGE, tmp_path / "copy" / "eie_sim", ignore=IGNORED).parent
-    program = disk + "from eie_sim.fixed import product; print(product(6, 5, 0, 1))"
+    program = disk + "from eie_sim.core.fixed import product; print(product(6, 5, 0, 1))"
     assert output_of(sources, tmp_path / "cache", program=program, TMPDIR=str(tmp_path / "temporary")) == "15"
     assert list((tmp_path / "temporary").iterdir()) == []
     assert list(tmp_path.rglob("*.nb[ic]")) == []

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from eie_sim import quantize
+from eie_sim.core import quantize
 from eie_sim.run import run_network
 from eie_sim.units.eie import fast, functional, reference
 from eie_sim.units.eie.config import EieConfig

@@ -10,7 +10,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from eie_sim.cli import shell
 from eie_sim.cli.axes import NO_AXES, AxisOptions, given
-from eie_sim.errors import InputError
+from eie_sim.core.errors import InputError
 from eie_sim.sweep.axes import AXES, GROUPS
 
 app = App(name="scratch", default_parameter=Parameter(negative="", converter=shell._converted))

@@ -8,7 +8,7 @@ import pytest
 from asking import start, weights
 from safetensors.numpy import save_file
 
-from eie_sim import golden
+from eie_sim.core import golden
 from eie_sim.report.folder import RECORD
 from eie_sim.report.record import network_record
 from eie_sim.run import run_network

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import eie_sim as es
-from eie_sim import golden
+from eie_sim.core import golden
 
 HAND = ["hand-8x8", "--n-pe", 4, "--queue-depth", 2]
 

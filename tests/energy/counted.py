@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from eie_sim.result import EieClass, EieEvent, NmEvent, SimResult
+from eie_sim.core.result import EieClass, EieEvent, NmEvent, SimResult
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.nm.config import TensorCoreConfig
 

@@ -6,9 +6,9 @@ import pytest
 from counted import HEADER, KIB, result_with
 
 from eie_sim import tables
+from eie_sim.core.errors import InputError
+from eie_sim.core.result import EieEvent
 from eie_sim.energy import COMPONENTS, EnergyTable, account, sram
-from eie_sim.errors import InputError
-from eie_sim.result import EieEvent
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.nm.config import TensorCoreConfig
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eie_sim import tables
+from eie_sim.core.errors import InputError
 from eie_sim.energy import EnergyTable, account, area, scaling, sram, total_of
-from eie_sim.errors import InputError
 from eie_sim.units.eie.config import EieConfig
 
 

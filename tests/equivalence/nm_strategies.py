@@ -6,7 +6,7 @@ from math import lcm
 
 from hypothesis import strategies as st
 
-from eie_sim.nm_pattern import DENSE, position_bits
+from eie_sim.core.nm_pattern import DENSE, position_bits
 from eie_sim.units.nm.config import TensorCoreConfig
 
 PATTERNS = st.sampled_from([((2, 4),), ((1, 2),), ((1, 4), (2, 4)), ((2, 6),), ((3, 5), (1, 3)), ((4, 16),), ((1, 1),)])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from strategies import busy_cases, cases
 
 import eie_sim as es
-from eie_sim.result import EieClass
+from eie_sim.core.result import EieClass
 from eie_sim.units.eie.activity import activity_of
 
 MATRIX = es.EieMatrix.from_dense(np.eye(6), n_pe=2)

@@ -8,8 +8,8 @@ from hypothesis import given
 from strategies import cases
 
 import eie_sim as es
-from eie_sim import golden
-from eie_sim.fixed import n_saturated
+from eie_sim.core import golden
+from eie_sim.core.fixed import n_saturated
 from eie_sim.units.eie import functional, reference
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import eie_sim as es
-from eie_sim.errors import InvariantError
-from eie_sim.result import EieClass, EieEvent
+from eie_sim.core.errors import InvariantError
+from eie_sim.core.result import EieClass, EieEvent
 from eie_sim.units.eie import fast, invariants
 
 MATRIX = es.EieMatrix.from_codes([[1, 0, 2], [0, 1, 1], [0, 0, 3]], [0.0, 1.0, 2.0, -1.0], n_pe=2).counts

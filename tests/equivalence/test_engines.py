@@ -8,9 +8,9 @@ from cycle_stepped import DRAIN, entries_of, scan, simulate
 from hypothesis import given
 from strategies import Case, busy_cases, cases
 
-from eie_sim import golden
-from eie_sim.quantize import Scales
-from eie_sim.result import EieClass, EieEvent
+from eie_sim.core import golden
+from eie_sim.core.quantize import Scales
+from eie_sim.core.result import EieClass, EieEvent
 from eie_sim.units.eie import fast, functional, reference
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.matrix import EieMatrix

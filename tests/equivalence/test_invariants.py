@@ -8,8 +8,8 @@ from nm_strategies import NmCase, nm_cases
 from strategies import cases
 
 import eie_sim as es
-from eie_sim.errors import InvariantError
-from eie_sim.result import EieEvent, NmEvent, NmPart
+from eie_sim.core.errors import InvariantError
+from eie_sim.core.result import EieEvent, NmEvent, NmPart
 from eie_sim.units.eie import fast, invariants
 from eie_sim.units.nm import fast as nm_fast
 from eie_sim.units.nm import invariants as nm_invariants

@@ -3,8 +3,8 @@
 import pytest
 
 import eie_sim as es
-from eie_sim.errors import InvariantError
-from eie_sim.result import NmEvent, NmPart
+from eie_sim.core.errors import InvariantError
+from eie_sim.core.result import NmEvent, NmPart
 from eie_sim.units.nm import fast, invariants
 
 CONFIG = es.TensorCoreConfig(

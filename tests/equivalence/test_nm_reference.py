@@ -10,7 +10,7 @@ from hypothesis import given
 from nm_cycle_stepped import simulate
 from nm_strategies import nm_cases
 
-from eie_sim.result import NmEvent, NmPart, bound_of
+from eie_sim.core.result import NmEvent, NmPart, bound_of
 from eie_sim.units.nm import reference
 from eie_sim.units.nm.config import TensorCoreConfig
 

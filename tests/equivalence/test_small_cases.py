@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from eie_sim.core.quantize import Scales
 from eie_sim.engine import simulate
-from eie_sim.quantize import Scales
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.matrix import EieMatrix
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 import eie_sim as es
-from eie_sim.errors import InputError
+from eie_sim.core.errors import InputError
 from eie_sim.prune.sensitivity import Point
 from eie_sim.report.figures.curves import _crossings
 from eie_sim.report.figures.style import UNFIT_NOTE

@@ -13,7 +13,7 @@ from mutations import BYTES, TEXT
 from study_sample import EXAMPLE
 
 import eie_sim as es
-from eie_sim.sparse import is_sparse
+from eie_sim.core.sparse import is_sparse
 
 
 class Loader(NamedTuple):

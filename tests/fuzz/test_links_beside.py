@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from eie_sim.cli import main
-from eie_sim.errors import InputError
-from eie_sim.whole import open_own, require_own
+from eie_sim.core.errors import InputError
+from eie_sim.core.files import open_own, require_own
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="links and pipes as POSIX has them")
 
@@ -113,11 +113,13 @@ def test_a_name_that_is_free_is_written(file, folder, capsys):
 
 def test_a_name_that_becomes_a_link_after_it_was_looked_at(folder, monkeypatch):
     path = folder / "aside"
-    monkeypatch.setattr("eie_sim.whole.require_own", lambda field, path: path.symlink_to("../theirs"))
+    monkeypatch.setattr("eie_sim.core.files.require_own", lambda field, path: path.symlink_to("../theirs"))
     with pytest.raises(OSError, match="symbolic links"):
         open_own("store", path, os.O_WRONLY | os.O_CREAT)
     path.unlink()
-    monkeypatch.setattr("eie_sim.whole.require_own", lambda field, path: path.hardlink_to(folder.parent / "theirs"))
+    monkeypatch.setattr(
+        "eie_sim.core.files.require_own", lambda field, path: path.hardlink_to(folder.parent / "theirs")
+    )
     with pytest.raises(InputError, match="no other name"):
         open_own("store", path, os.O_WRONLY | os.O_CREAT)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eie_sim.errors import InputError
+from eie_sim.core.errors import InputError
 from eie_sim.prune.allocate import allocate
 from eie_sim.prune.sensitivity import Point, reconstruction_error, scan
 

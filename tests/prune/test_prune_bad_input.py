@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from eie_sim.errors import InputError
+from eie_sim.core.errors import InputError
 from eie_sim.prune import globally, locally, pattern, schedule, score
 from eie_sim.prune.accuracy_table import accuracy_table
 from eie_sim.prune.allocate import allocate

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eie_sim.errors import InputError
+from eie_sim.core.errors import InputError
 from eie_sim.prune import keep_count, prune_count
 from eie_sim.prune.counts import least_count, share
 

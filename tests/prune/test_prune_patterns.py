@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from eie_sim import EieConfig
-from eie_sim.errors import InputError
+from eie_sim.core.errors import InputError
 from eie_sim.prune import check_nm, is_nm, magnitude, pattern, score
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eie_sim.errors import InputError
+from eie_sim.core.errors import InputError
 from eie_sim.prune import Schedule, pattern, schedule
 
 ALL = [schedule.one_shot, schedule.linear, schedule.cubic, schedule.iterative]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from eie_sim.errors import InputError
+from eie_sim.core.errors import InputError
 from eie_sim.prune import pattern, score
 
 W = np.array([[1.0, -2.0], [0.0, 4.0]])

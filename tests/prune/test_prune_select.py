@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from eie_sim import EieConfig
-from eie_sim.errors import InputError
+from eie_sim.core.errors import InputError
 from eie_sim.prune import globally, locally, pattern, score
 
 LAYERS = {"small": np.array([[1.0, 2], [3, 4]]), "large": np.array([[10.0, 20, 30, 40], [50, 60, 70, 80]])}

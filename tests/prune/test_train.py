@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from eie_sim.errors import InputError
+from eie_sim.core.errors import InputError
 from eie_sim.prune.optimiser import Adam, Momentum
 from eie_sim.prune.train import (
     Mlp,

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eie_sim.errors import InputError
+from eie_sim.core.errors import InputError
 from eie_sim.prune.codebook_training import SharedLayer, expand, share, sum_by_code, train_codebook
 from eie_sim.prune.train import Mlp, Samples, TrainConfig, fit, gradients, initial, loss
 from eie_sim.units.eie.matrix import EieMatrix

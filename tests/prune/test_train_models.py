@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from networks import needs_mnist
 
-from eie_sim.errors import InputError
+from eie_sim.core.errors import InputError
 from eie_sim.prune.train import Mlp
 from eie_sim.workload import data_folder
 from eie_sim.workload.files import read_arrays

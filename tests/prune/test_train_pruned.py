@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eie_sim.errors import InputError
+from eie_sim.core.errors import InputError
 from eie_sim.prune import keep_count, magnitude, schedule
 from eie_sim.prune.pruned_training import each_layer, hidden_neurons, prune, prune_and_train
 from eie_sim.prune.train import Mlp, Samples, TrainConfig, accuracy, fit, forward, initial

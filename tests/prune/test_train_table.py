@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from eie_sim.errors import InputError
+from eie_sim.core.errors import InputError
 from eie_sim.prune import pruned_training, score
 from eie_sim.prune.accuracy_table import REGULARISERS, SCHEDULES, accuracy_table
 from eie_sim.prune.pattern import balanced, element, neuron, nm

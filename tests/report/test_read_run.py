@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import eie_sim
-from eie_sim.errors import InputError
+from eie_sim.core.errors import InputError
 from eie_sim.report import reading
 from eie_sim.report.folder import write_run
 from eie_sim.report.page import run as page

@@ -5,7 +5,7 @@ import re
 import pytest
 from hypothesis import strategies as st
 
-from eie_sim.errors import InputError
+from eie_sim.core.errors import InputError
 from eie_sim.sweep.axes import values_of
 
 WHOLE = st.integers(-(10**6), 10**6)

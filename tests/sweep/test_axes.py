@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from refusing import WHOLE, refused
 
-from eie_sim.errors import InputError
+from eie_sim.core.errors import InputError
 from eie_sim.recipe import Recipe
 from eie_sim.sweep import axes
 from eie_sim.sweep.axes import AXES, GROUPS, UNITS, plain, text_of, values_of

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from refusing import ONE_LINE, refused
 
-from eie_sim.errors import InputError
+from eie_sim.core.errors import InputError
 from eie_sim.sweep import listing
 from eie_sim.sweep.axes import AXES, values_of
 

@@ -10,7 +10,7 @@ import time
 import pytest
 from toy_subject import FAIL, KILL, NOTHING, WAIT, Toy
 
-from eie_sim.errors import InputError
+from eie_sim.core.errors import InputError
 from eie_sim.sweep.cluster import cluster
 from eie_sim.sweep.executing import WorkersLostError
 

@@ -11,7 +11,7 @@ from multiprocessing import current_process, get_context
 import pytest
 from toy_subject import BUSY, FAIL, FAULT, KILL, KILL_ONCE, NOTHING, WAIT
 
-from eie_sim.errors import InputError
+from eie_sim.core.errors import InputError
 from eie_sim.sweep import work as work_module
 from eie_sim.sweep.cores import cores
 from eie_sim.sweep.executing import WorkersLostError, execute

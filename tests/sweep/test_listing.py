@@ -9,7 +9,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from refusing import DECIMALS, WHOLE, refused
 
-from eie_sim.errors import InputError
+from eie_sim.core.errors import InputError
 from eie_sim.sweep.axes import values_of
 
 

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import eie_sim as es
+from eie_sim.core.errors import InputError
 from eie_sim.energy import account, area
 from eie_sim.engine import compress
-from eie_sim.errors import InputError
 from eie_sim.sweep.optimize import START, optimize
 from eie_sim.sweep.pareto import costs, front, hypervolume, undominated
 from eie_sim.units.eie.config import EieConfig

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eie_sim.errors import InputError
+from eie_sim.core.errors import InputError
 from eie_sim.sweep import pareto
 from eie_sim.sweep.pareto import OBJECTIVES, costs, front, hypervolume, knee
 

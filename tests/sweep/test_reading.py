@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from store_rows import expected, key, text
 
 import eie_sim as es
-from eie_sim.errors import InputError
+from eie_sim.core.errors import InputError
 from eie_sim.sweep import read_store, reading
 from eie_sim.sweep.figures import EIE_FIGURES
 from eie_sim.sweep.store import Store

@@ -9,7 +9,7 @@ import pytest
 
 import eie_sim as es
 from eie_sim.cli import main
-from eie_sim.errors import InputError
+from eie_sim.core.errors import InputError
 
 AXES = "--n-pe 1,4 --density 0.5 --weight-bits 4,8 --spmat-width-bits 8,64 --workers 1"
 CHANGES = [None, True, -1, 0, 0.5, 1e300, 10**400, "", "x", "a\nb\x1b[31m", [], [1], {}, {"a": 1}, "gone"]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import eie_sim as es
-from eie_sim.errors import InputError
+from eie_sim.core.errors import InputError
 
 GRID = {"n_pe": [4, 16, 64], "queue_depth": "1..10", "density": [0.1, 0.3]}
 SWEEP = (

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from study_sample import EXAMPLE
 
-from eie_sim.errors import InputError
+from eie_sim.core.errors import InputError
 from eie_sim.sweep.file import MAX_BYTES, read_study
 
 LEAST = 'workload = "alex-7"\n[grid]\n'

@@ -5,8 +5,8 @@ import pytest
 
 import eie_sim as es
 from eie_sim.archive import archive_of
+from eie_sim.core.errors import InputError
 from eie_sim.engine import compress
-from eie_sim.errors import InputError
 from eie_sim.pruning import prune_network
 from eie_sim.recipe import Recipe
 from eie_sim.run import run_network

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from eie_sim.errors import InputError
+from eie_sim.core.errors import InputError
 from eie_sim.sweep.optimize import optimize
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import eie_sim as es
-from eie_sim.result import EieClass
+from eie_sim.core.result import EieClass
 from eie_sim.units.eie import fast
 from eie_sim.units.eie.counts import EieCounts
 

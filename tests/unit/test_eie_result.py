@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import eie_sim as es
-from eie_sim.result import config_hash
+from eie_sim.core.result import config_hash
 from eie_sim.units.eie import fast, reference, unit
 from eie_sim.units.eie import matrix as matrix_module
 

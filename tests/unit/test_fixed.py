@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eie_sim import fixed
+from eie_sim.core import fixed
 
 KERNELS = [lambda f: f, lambda f: getattr(f, "py_func", f)]
 words = st.integers(-32768, 32767)

@@ -11,8 +11,8 @@ import scipy.sparse
 from hypothesis import Phase, assume, find, given, settings
 from hypothesis import strategies as st
 
-from eie_sim import golden
-from eie_sim.golden import Arithmetic
+from eie_sim.core import golden
+from eie_sim.core.golden import Arithmetic
 from eie_sim.units.eie.matrix import EieMatrix
 
 EXACT = Arithmetic(0, 0, 0, accumulator_bits=16, rounding="floor", active="positive")

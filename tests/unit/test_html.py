@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eie_sim.html import Cell, card, escape, table
+from eie_sim.core.html import Cell, card, escape, table
 
 VOID = {"br", "meta", "link"}
 

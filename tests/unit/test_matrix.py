@@ -4,8 +4,8 @@ import scipy.sparse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eie_sim.errors import InputError
-from eie_sim.quantize import Scales
+from eie_sim.core.errors import InputError
+from eie_sim.core.quantize import Scales
 from eie_sim.units.eie import counts as counts_module
 from eie_sim.units.eie import matrix as matrix_module
 from eie_sim.units.eie.config import EieConfig

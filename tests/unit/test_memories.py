@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import scipy.sparse
 
+from eie_sim.core.quantize import Scales
+from eie_sim.core.result import MemoryFit
 from eie_sim.engine import simulate
-from eie_sim.quantize import Scales
-from eie_sim.result import MemoryFit
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.matrix import EieMatrix
 from eie_sim.units.eie.memories import memories

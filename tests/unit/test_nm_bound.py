@@ -7,7 +7,7 @@ import pytest
 from test_nm_matrix import random_nm
 
 from eie_sim import NmMatrix
-from eie_sim.errors import InputError
+from eie_sim.core.errors import InputError
 from eie_sim.units.nm.functional import error_bound, multiply, wrong_outputs
 
 UNIT, TINY, FLOAT32 = Fraction(1, 2**11), Fraction(1, 2**25), Fraction(1, 2**24)

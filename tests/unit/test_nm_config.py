@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from eie_sim.errors import InputError
+from eie_sim.core.errors import InputError
 from eie_sim.units.nm.config import TensorCoreConfig
 
 ANY = {"mma": (1, 1, 1), "tiles": ((1, 1),), "patterns": ()}

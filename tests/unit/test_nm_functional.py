@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from test_nm_matrix import random_nm
 
 from eie_sim import NmMatrix
-from eie_sim.errors import InputError
+from eie_sim.core.errors import InputError
 from eie_sim.prune import pattern
 from eie_sim.units.nm import functional
 from eie_sim.units.nm.functional import error_bound, multiply

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_chip import DENSE, TILE, TINY
 
-from eie_sim.nm_pattern import position_bits
-from eie_sim.result import NmEvent, NmPart
+from eie_sim.core.nm_pattern import position_bits
+from eie_sim.core.result import NmEvent, NmPart
 from eie_sim.units.nm import fast
 from eie_sim.units.nm.config import MAX_SIDE, PRESETS, TensorCoreConfig
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eie_sim import NmMatrix, footprint
-from eie_sim.errors import InputError
+from eie_sim.core.errors import InputError
 from eie_sim.units.nm import matrix as nm_matrix
 from eie_sim.units.nm.vendor import from_vendor, to_vendor
 

@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse
 
 import eie_sim as es
-from eie_sim.errors import InputError
+from eie_sim.core.errors import InputError
 from eie_sim.units.nm import functional, matrix, unit
 from eie_sim.units.nm.functional import error_bound, multiply, wrong_outputs
 from eie_sim.units.nm.vendor import from_vendor, to_vendor

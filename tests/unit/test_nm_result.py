@@ -10,8 +10,8 @@ import pytest
 from tiny_chip import TINY
 
 import eie_sim as es
-from eie_sim.errors import InputError
-from eie_sim.result import NmEvent
+from eie_sim.core.errors import InputError
+from eie_sim.core.result import NmEvent
 from eie_sim.units.nm import fast, reference, unit
 
 CONFIG = replace(TINY, n_core=2)

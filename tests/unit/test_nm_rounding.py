@@ -5,7 +5,7 @@ import pytest
 from test_nm_functional import in_order
 
 from eie_sim import NmMatrix
-from eie_sim.errors import InputError
+from eie_sim.core.errors import InputError
 from eie_sim.units.nm import functional, packing
 
 HALVES = [

@@ -7,7 +7,7 @@ import pytest
 from tiny_chip import DENSE, TILE, TINY, busy, counts, cycles
 
 import eie_sim as es
-from eie_sim.result import NmEvent
+from eie_sim.core.result import NmEvent
 from eie_sim.units.nm import fast, reference
 
 # One tile, by hand

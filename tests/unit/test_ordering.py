@@ -6,7 +6,7 @@ import scipy.sparse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eie_sim.errors import InputError
+from eie_sim.core.errors import InputError
 from eie_sim.prune import magnitude
 from eie_sim.sweep.ordering import ordering
 

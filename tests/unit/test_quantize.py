@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from eie_sim import quantize
-from eie_sim.errors import InputError
-from eie_sim.quantize import Scales
+from eie_sim.core import quantize
+from eie_sim.core.errors import InputError
+from eie_sim.core.quantize import Scales
 
 weights = hnp.arrays(np.float64, st.integers(1, 60), elements=st.floats(-10, 10, width=32))
 

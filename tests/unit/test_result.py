@@ -13,9 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eie_sim.engine import simulate
-from eie_sim.report.record import percentages
-from eie_sim.result import (
+from eie_sim.core.result import (
     BROADCAST_MEANINGS,
     CLASS_MEANINGS,
     EVENT_MEANINGS,
@@ -25,6 +23,8 @@ from eie_sim.result import (
     SimResult,
     config_hash,
 )
+from eie_sim.engine import simulate
+from eie_sim.report.record import percentages
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.matrix import EieMatrix
 

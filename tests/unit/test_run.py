@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from run_networks import SMALL, designs, layer_of, network_of, networks, three_layers
 
+from eie_sim.core.fixed import requantise, to_fixed
 from eie_sim.engine import simulate
-from eie_sim.fixed import requantise, to_fixed
 from eie_sim.report.record import network_record
 from eie_sim.run import run_network
 from eie_sim.units.eie import functional

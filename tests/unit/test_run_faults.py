@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from run_networks import SMALL, layer_of, network_of, three_layers
 
-from eie_sim import golden
 from eie_sim import run as run_module
+from eie_sim.core import golden
+from eie_sim.core.errors import InputError
+from eie_sim.core.quantize import Scales
 from eie_sim.engine import simulate
-from eie_sim.errors import InputError
-from eie_sim.quantize import Scales
 from eie_sim.report.record import network_record
 from eie_sim.run import run_network
 from eie_sim.units.eie.config import EieConfig

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from run_networks import SMALL, designs, layer_of, network_of, networks, three_layers
 
-from eie_sim.quantize import Scales
+from eie_sim.core.quantize import Scales
 from eie_sim.report.record import network_record
 from eie_sim.run import calibrate, run_network
 from eie_sim.units.eie.matrix import EieMatrix

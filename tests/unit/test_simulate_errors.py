@@ -10,7 +10,7 @@ import pytest
 import scipy.sparse
 
 import eie_sim as es
-from eie_sim.errors import require, require_int, unknown
+from eie_sim.core.errors import require, require_int, unknown
 from eie_sim.units.eie.unit import config_for
 
 INTEGERS = es.Scales(weight=0, activation=0, accumulator=0)

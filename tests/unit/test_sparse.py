@@ -5,8 +5,8 @@ import pytest
 import scipy.sparse as sp
 
 import eie_sim as es
+from eie_sim.core.sparse import as_csc, checked
 from eie_sim.deep_compression import compress_layer
-from eie_sim.sparse import as_csc, checked
 
 DENSE = np.array([[1.0, 0.0, 2.0], [0.0, 3.0, 0.0], [4.0, 0.0, 5.0], [0.0, 0.0, 6.0]])
 FORMS = ("csr", "csc", "bsr", "coo", "dia", "lil", "dok")

@@ -8,9 +8,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import eie_sim as es
+from eie_sim.core.spreadsheet import csv_text, unquoted
 from eie_sim.energy import EnergyTable
 from eie_sim.report.folder import layers_csv
-from eie_sim.spreadsheet import csv_text, unquoted
 
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])) | st.from_regex("^'*[=+@\t\r-].?")
 

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from run_networks import designs, networks
 
-from eie_sim import golden, tracing
-from eie_sim.errors import InputError
+from eie_sim import tracing
+from eie_sim.core import golden
+from eie_sim.core.errors import InputError
 from eie_sim.run import run_network
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.workload import load, load_for_layer

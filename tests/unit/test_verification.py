@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from run_networks import SMALL, designs, layer_of, network_of, networks, three_layers
 
-from eie_sim import archive, golden
+from eie_sim import archive
+from eie_sim.core import golden
+from eie_sim.core.html import escape
+from eie_sim.core.quantize import Scales
 from eie_sim.engine import simulate
-from eie_sim.html import escape
-from eie_sim.quantize import Scales
 from eie_sim.report.record import network_record
 from eie_sim.run import run_network
 from eie_sim.units.eie.matrix import EieMatrix

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from eie_sim.whole import write_whole, written_whole
+from eie_sim.core.files import write_whole, written_whole
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="permissions as POSIX has them")
 

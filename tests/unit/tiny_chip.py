@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from eie_sim.result import NmEvent, NmPart
+from eie_sim.core.result import NmEvent, NmPart
 from eie_sim.units.nm import fast
 from eie_sim.units.nm.config import TensorCoreConfig
 

@@ -14,8 +14,8 @@ from refusals import refused
 from sample_files import WRITERS, content, matrix, smtx_text, two_layers
 
 from eie_sim import InputError
+from eie_sim.core.arrays import Unread
 from eie_sim.workload import Network, load, load_activations, read_arrays
-from eie_sim.workload.arrays import Unread
 from eie_sim.workload.files import KINDS, suffix_of
 
 TEXT = (".mtx", ".smtx")
@@ -223,7 +223,7 @@ def test_the_same_in_memory(wrong):
 
 
 def test_the_numbers_of_an_array_are_limited(tmp_path, monkeypatch):
-    monkeypatch.setattr("eie_sim.workload.arrays.MAX_NUMBERS", 50)
+    monkeypatch.setattr("eie_sim.core.arrays.MAX_NUMBERS", 50)
     np.save(tmp_path / "w.npy", matrix().astype(np.int8))
     refused(tmp_path / "w.npy", "array w=54 numbers: must be at most 50")
 

@@ -12,8 +12,8 @@ from refusals import refused
 from safetensors.numpy import save_file
 from sample_files import matrix
 
+from eie_sim.core.arrays import MAX_ARRAYS, Unread, fit_names
 from eie_sim.workload import read_arrays
-from eie_sim.workload.arrays import MAX_ARRAYS, Unread, fit_names
 
 
 def as_npy(array):

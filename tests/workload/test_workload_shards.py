@@ -11,8 +11,8 @@ from refusals import refused
 from safetensors.numpy import save_file
 from sample_files import two_layers
 
+from eie_sim.core.arrays import Unread
 from eie_sim.workload import read_arrays
-from eie_sim.workload.arrays import Unread
 
 INDEX = "model.safetensors.index.json"
 

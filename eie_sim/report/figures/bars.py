@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eie_sim.errors import is_number, require, require_type
+from eie_sim.core.errors import is_number, require, require_type
+from eie_sim.core.storage import Format
 from eie_sim.report.figures.style import (
     LETTER,
     SMALL,
@@ -25,7 +26,6 @@ from eie_sim.report.figures.style import (
     width_points,
     write_figure,
 )
-from eie_sim.storage import Format
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

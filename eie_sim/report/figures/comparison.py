@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from eie_sim.errors import any_of, require, require_all, require_type
+from eie_sim.core.errors import any_of, require, require_all, require_type
 from eie_sim.report.figures.style import finish, named, nothing, on, plain_ticks
 
 if TYPE_CHECKING:

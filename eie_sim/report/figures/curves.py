@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.errors import require_all, require_type, unknown
+from eie_sim.core.errors import require_all, require_type, unknown
 from eie_sim.prune.sensitivity import Point
 from eie_sim.report.figures.rows import Row, Series, as_rows, hash_of, series_of, split_units
 from eie_sim.report.figures.style import (

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from eie_sim.errors import InputError, require_type
+from eie_sim.core.errors import InputError, require_type
+from eie_sim.core.result import SimResult
 from eie_sim.report.figures.rows import as_rows, hash_of, varying, words_for
 from eie_sim.report.figures.style import (
     BLUE,
@@ -26,7 +27,6 @@ from eie_sim.report.figures.style import (
     on,
     plain_ticks,
 )
-from eie_sim.result import SimResult
 from eie_sim.sweep import Sweep
 from eie_sim.sweep import front as front_of
 from eie_sim.sweep import knee as knee_of

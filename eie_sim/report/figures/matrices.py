@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from eie_sim.errors import as_floats, require, require_int, require_type
+from eie_sim.core.errors import as_floats, require, require_int, require_type
 from eie_sim.report.figures.style import (
     BLUE,
     FAINT,

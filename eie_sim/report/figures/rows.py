@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from eie_sim.errors import InputError, require_type
+from eie_sim.core.errors import InputError, require_type
 from eie_sim.report.figures.style import joint_hash, named
 from eie_sim.sweep import Sweep
 from eie_sim.sweep.axes import AXES, text_of

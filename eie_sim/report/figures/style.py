@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eie_sim.errors import InputError, refused, require, require_type
-from eie_sim.result import config_hash as hash_parts
-from eie_sim.whole import as_path, write_whole
+from eie_sim.core.errors import InputError, refused, require, require_type
+from eie_sim.core.files import as_path, write_whole
+from eie_sim.core.result import config_hash as hash_parts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.errors import require_int, require_type
+from eie_sim.core.errors import require_int, require_type
 from eie_sim.report.figures.style import BLUE, RED, SKY, finish, named, nothing, on
 from eie_sim.units.eie.activity import Activity
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eie_sim.errors import require_all, require_type
+from eie_sim.core.errors import require_all, require_type
 from eie_sim.report.figures.rows import as_rows, hash_of, series_of, split_units
 from eie_sim.report.figures.style import GREY, INK, SMALL, finish, line_style, nothing, on, plain_ticks
 from eie_sim.validate import AGREES, Comparison

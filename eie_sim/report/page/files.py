@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from eie_sim.errors import InputError, refused, require
+from eie_sim.core.errors import InputError, refused, require
+from eie_sim.core.files import place_for, require_own, write_whole
 from eie_sim.report.figures.style import drawing
 from eie_sim.report.folder import LAYERS, RECORD, REPORT
 from eie_sim.report.page.frame import MARK, Page
@@ -14,7 +15,6 @@ from eie_sim.report.page.run import run_page
 from eie_sim.report.page.sweep import sweep_page
 from eie_sim.report.reading import read_run
 from eie_sim.sweep import read_store
-from eie_sim.whole import place_for, require_own, write_whole
 
 SUFFIX = ".html"
 HEAD = 500

@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import Any, NamedTuple
 
 import eie_sim
-from eie_sim.html import Row, escape, exact, table
+from eie_sim.core.html import Row, escape, exact, table
 from eie_sim.report.page.pictures import Picture
 
 TALL = 20

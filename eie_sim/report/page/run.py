@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from eie_sim.html import Cell, escape
+from eie_sim.core.html import Cell, escape
+from eie_sim.core.result import EVENT_MEANINGS
 from eie_sim.report.network import Column, Record, Section, fidelity, has_total, misfits, opening, sections, verdict
 from eie_sim.report.page.frame import Fact, Page, document, figures, paragraphs, section, summary, titled
 from eie_sim.report.page.pictures import Picture, run_pictures
-from eie_sim.result import EVENT_MEANINGS
 from eie_sim.sweep.axes import AXES
 
 

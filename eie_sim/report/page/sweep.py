@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import eie_sim
-from eie_sim.html import Cell, escape
+from eie_sim.core.html import Cell, escape
 from eie_sim.report.network import Record
 from eie_sim.report.page.frame import Fact, Page, document, figures, paragraphs, section, summary, titled
 from eie_sim.report.page.pictures import Picture, sweep_pictures

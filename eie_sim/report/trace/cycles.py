@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.result import EieClass
+from eie_sim.core.result import EieClass
 from eie_sim.units.eie.activity import Activity
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
-from eie_sim.errors import require, require_int
+from eie_sim.core.errors import require, require_int
 from eie_sim.report.network import verdict
 from eie_sim.report.record import versions
 from eie_sim.tracing import Traced

@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from eie_sim.errors import require
-from eie_sim.fixed import accumulator_range, half_and_shift, product, saturating_add
+from eie_sim.core.errors import require
+from eie_sim.core.fixed import accumulator_range, half_and_shift, product, saturating_add
+from eie_sim.core.result import EieClass, SimResult
 from eie_sim.report.trace.cycles import Control, blockers, control_cycles, pe_cycles
-from eie_sim.result import EieClass, SimResult
 from eie_sim.units.eie.activity import Activity
 from eie_sim.units.eie.config import EieConfig
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.errors import InputError
+from eie_sim.core.errors import InputError
+from eie_sim.core.result import EieClass
 from eie_sim.report.trace.cycles import Control, control_cycles, pe_cycles
-from eie_sim.result import EieClass
 from eie_sim.units.eie.activity import Activity
 
 if TYPE_CHECKING:

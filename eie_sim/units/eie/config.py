@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from eie_sim.errors import is_number, require, require_int, require_one_of
+from eie_sim.core.errors import is_number, require, require_int, require_one_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.errors import require, require_int
+from eie_sim.core.errors import require, require_int
 from eie_sim.units.eie.encoding import count_entries
 
 MAX_ENTRIES = 2**30

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.errors import InputError, as_array, require
-from eie_sim.jit import kernel
-from eie_sim.sparse import MAX_COLUMNS, as_csc, is_sparse, of_tensor, require_sides
+from eie_sim.core.errors import InputError, as_array, require
+from eie_sim.core.jit import kernel
+from eie_sim.core.sparse import MAX_COLUMNS, as_csc, is_sparse, of_tensor, require_sides
 
 MAX_WEIGHT = 2.0**100
 """Magnitude above which sums of weights could overflow; fixed point saturates long before."""

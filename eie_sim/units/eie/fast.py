@@ -17,8 +17,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.jit import kernel
-from eie_sim.result import EieClass, EieEvent, EieTiming, Timeline
+from eie_sim.core.jit import kernel
+from eie_sim.core.result import EieClass, EieEvent, EieTiming, Timeline
 from eie_sim.units.eie.config import DRAIN_CYCLES, EieConfig
 from eie_sim.units.eie.counts import EieCounts
 

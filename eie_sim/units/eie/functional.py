@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.fixed import accumulator_range, half_and_shift, one, product, saturating_add
-from eie_sim.jit import kernel
+from eie_sim.core.fixed import accumulator_range, half_and_shift, one, product, saturating_add
+from eie_sim.core.jit import kernel
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.matrix import EieMatrix
 

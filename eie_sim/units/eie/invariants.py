@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.errors import hold
-from eie_sim.result import EieClass, EieEvent
+from eie_sim.core.errors import hold
+from eie_sim.core.result import EieClass, EieEvent
 from eie_sim.units.eie.config import DRAIN_CYCLES, EieConfig
 from eie_sim.units.eie.counts import EieCounts
 

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from eie_sim import quantize
-from eie_sim.errors import as_array, require, require_int
-from eie_sim.fixed import from_fixed, to_fixed
-from eie_sim.html import Cell, card, table
-from eie_sim.quantize import Scales
+from eie_sim.core import quantize
+from eie_sim.core.errors import as_array, require, require_int
+from eie_sim.core.fixed import from_fixed, to_fixed
+from eie_sim.core.html import Cell, card, table
+from eie_sim.core.quantize import Scales
 from eie_sim.units.eie import encoding
 from eie_sim.units.eie.counts import EieCounts, counted
 from eie_sim.units.eie.encoding import Columns, append_column, columns_of, require_finite, require_finite_columns

@@ -5,8 +5,8 @@ Cycles contain no cost for passes, like the paper's own table; a layer that does
 
 from __future__ import annotations
 
-from eie_sim.fixed import WORD_BITS
-from eie_sim.result import MemoryFit
+from eie_sim.core.fixed import WORD_BITS
+from eie_sim.core.result import MemoryFit
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.counts import EieCounts
 

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from eie_sim.errors import as_array, require, unknown
-from eie_sim.fixed import WORD_MAX, WORD_MIN, to_fixed
-from eie_sim.result import BROADCAST_MEANINGS, EieClass, EieEvent, EieRun, SimResult, Timeline, config_hash
+from eie_sim.core.errors import as_array, require, unknown
+from eie_sim.core.fixed import WORD_MAX, WORD_MIN, to_fixed
+from eie_sim.core.result import BROADCAST_MEANINGS, EieClass, EieEvent, EieRun, SimResult, Timeline, config_hash
 from eie_sim.units.eie import fast, functional, invariants
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.encoding import require_finite

@@ -10,8 +10,8 @@ from dataclasses import dataclass, fields
 from fractions import Fraction
 from typing import Any
 
-from eie_sim.errors import is_number, refused, require, require_int, require_one_of, unknown
-from eie_sim.nm_pattern import DENSE, Pattern, require_pattern, said
+from eie_sim.core.errors import is_number, refused, require, require_int, require_one_of, unknown
+from eie_sim.core.nm_pattern import DENSE, Pattern, require_pattern, said
 
 Rate = int | float | str | Fraction
 

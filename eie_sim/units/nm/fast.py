@@ -37,8 +37,8 @@ from fractions import Fraction
 from itertools import groupby, pairwise
 from typing import NamedTuple
 
-from eie_sim.nm_pattern import Pattern, position_bits
-from eie_sim.result import NmTiming
+from eie_sim.core.nm_pattern import Pattern, position_bits
+from eie_sim.core.result import NmTiming
 from eie_sim.units.nm.config import Rate, TensorCoreConfig
 
 Tile = tuple[int, int]

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from eie_sim.errors import InputError, as_array, require, require_type
-from eie_sim.jit import kernel
+from eie_sim.core.errors import InputError, as_array, require, require_type
+from eie_sim.core.jit import kernel
 from eie_sim.units.nm.matrix import NmMatrix, as_dense, as_float16, as_int8, require_finite
 
 MAX_OUTPUTS = 2**28

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from eie_sim.errors import hold
-from eie_sim.nm_pattern import Pattern, position_bits
-from eie_sim.result import NmEvent, NmPart, NmTiming
+from eie_sim.core.errors import hold
+from eie_sim.core.nm_pattern import Pattern, position_bits
+from eie_sim.core.result import NmEvent, NmPart, NmTiming
 from eie_sim.units.nm.config import TensorCoreConfig
 
 Shapes = Sequence[tuple[int, int, int]]

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from eie_sim.errors import InputError, as_array, require, require_one_of
-from eie_sim.html import Cell, card, table
-from eie_sim.nm_pattern import position_bits, require_pattern, said
-from eie_sim.sparse import checked, is_sparse, require_sides
+from eie_sim.core.errors import InputError, as_array, require, require_one_of
+from eie_sim.core.html import Cell, card, table
+from eie_sim.core.nm_pattern import position_bits, require_pattern, said
+from eie_sim.core.sparse import checked, is_sparse, require_sides
 from eie_sim.units.nm import packing
 
 ELEMENTS: dict[str, type[np.float16] | type[np.int8]] = {"float16": np.float16, "int8": np.int8}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from eie_sim.jit import kernel
+from eie_sim.core.jit import kernel
 
 
 @kernel

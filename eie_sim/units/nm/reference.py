@@ -37,8 +37,8 @@ from typing import Any, NamedTuple
 
 import simpy
 
-from eie_sim.nm_pattern import Pattern, position_bits
-from eie_sim.result import NmEvent, NmPart, NmTiming
+from eie_sim.core.nm_pattern import Pattern, position_bits
+from eie_sim.core.result import NmEvent, NmPart, NmTiming
 from eie_sim.units.channel import Channel
 from eie_sim.units.nm.config import TensorCoreConfig
 

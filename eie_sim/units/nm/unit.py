@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from eie_sim.errors import InputError, as_array, require, require_int, require_type, unknown
-from eie_sim.nm_pattern import DENSE, Pattern, kept_of, require_pattern, said, whole_groups
-from eie_sim.result import NmEvent, NmPart, NmTiming, SimResult, bound_of, config_hash
+from eie_sim.core.errors import InputError, as_array, require, require_int, require_type, unknown
+from eie_sim.core.nm_pattern import DENSE, Pattern, kept_of, require_pattern, said, whole_groups
+from eie_sim.core.result import NmEvent, NmPart, NmTiming, SimResult, bound_of, config_hash
 from eie_sim.units.nm import fast, invariants
 from eie_sim.units.nm.config import MAX_SIDE, PRESETS, TensorCoreConfig
 from eie_sim.units.nm.provenance import HELD_AGAINST, NOT_MEASURED

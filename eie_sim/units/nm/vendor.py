@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from eie_sim.errors import InputError, as_array, require, require_type
+from eie_sim.core.errors import InputError, as_array, require, require_type
 from eie_sim.units.nm.matrix import NmMatrix
 
 WORDS: dict[np.dtype[Any], tuple[type[np.int16] | type[np.int32], int]] = {

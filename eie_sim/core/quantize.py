@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from eie_sim.errors import InputError, require, require_int
-from eie_sim.fixed import MAX_FRACTIONAL_BITS, MIN_FRACTIONAL_BITS, largest_fractional_bits
+from eie_sim.core.errors import InputError, require, require_int
+from eie_sim.core.fixed import MAX_FRACTIONAL_BITS, MIN_FRACTIONAL_BITS, largest_fractional_bits
 
 MAX_ROUNDS = 10_000
 """Rounds of k-means before giving up; a few hundred are usual."""

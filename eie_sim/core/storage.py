@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from eie_sim.html import Cell, card, table
+from eie_sim.core.html import Cell, card, table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.errors import InputError, as_array, is_number, require, require_type
-from eie_sim.sparse import as_csc, is_sparse
+from eie_sim.core.errors import InputError, as_array, is_number, require, require_type
+from eie_sim.core.sparse import as_csc, is_sparse
 
 Floats = NDArray[np.floating[Any]]
 

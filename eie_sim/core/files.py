@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from eie_sim.errors import refused, require
+from eie_sim.core.errors import refused, require
 
 BINARY = getattr(os, "O_BINARY", 0)  # Windows would write line feeds as two bytes
 UNFOLLOWED = BINARY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from eie_sim.errors import InputError, as_array, require, require_int, require_type
+from eie_sim.core.errors import InputError, as_array, require, require_int, require_type
 
 MAX_LENGTH = 31
 """Longest codeword. Only counts of a Fibonacci-like spread, millions of symbols in all, would use a longer one."""
@@ -95,7 +95,7 @@ def encode(symbols: ArrayLike, lengths: ArrayLike) -> tuple[NDArray[np.uint8], i
 
     Returns (uint8[ceil(n_bits / 8)], n_bits); unused bits of the last byte are 0. Raises InputError.
     """
-    from eie_sim import huffman_kernels
+    from eie_sim.core import huffman_kernels
 
     checked = _lengths(lengths)
     stream = _symbols(symbols, len(checked))
@@ -115,7 +115,7 @@ def decode(data: ArrayLike | bytes, n_bits: int, n_symbols: int, lengths: ArrayL
     Raises InputError unless the stream is `n_symbols` codewords that end at `n_bits`, with zeros up to the byte's end.
     An edit that leaves it so goes unseen: a full code reads any bits as something.
     """
-    from eie_sim import huffman_kernels
+    from eie_sim.core import huffman_kernels
 
     checked = _lengths(lengths)
     stream = _data(data, n_bits)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from eie_sim.jit import kernel
+from eie_sim.core.jit import kernel
 
 WORD_BITS = 16
 WORD_MIN, WORD_MAX = -(2**15), 2**15 - 1

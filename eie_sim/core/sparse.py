@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.errors import InputError, as_array, is_tensor, require
+from eie_sim.core.errors import InputError, as_array, is_tensor, require
 
 MAX_SIDE = 2**31
 """Rows and columns stay below it: indices have 32 bits."""

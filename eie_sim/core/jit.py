@@ -41,7 +41,7 @@ def cache_folder() -> Path | None:
     None where that fails, or where somebody else than we or root may write around it.
     """
     bounds = "-bounds" if numba_config.BOUNDSCHECK else ""
-    name = f"kernels-{source_hash(Path(__file__).parent)}{bounds}"
+    name = f"kernels-{source_hash(Path(__file__).parents[1])}{bounds}"
     stated = os.environ.get("NUMBA_CACHE_DIR")
     base = Path(stated) if stated else Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "eie-sim"
     try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from eie_sim.errors import refused, require, require_int
+from eie_sim.core.errors import refused, require, require_int
 
 Pattern = tuple[int, int]
 """(N, M)."""

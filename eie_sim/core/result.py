@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.html import Cell, card, table
+from eie_sim.core.html import Cell, card, table
 
 Timeline = tuple[NDArray[np.int64], NDArray[np.int64]]
 """(T int64[n_item], L int64[n_item, n_pe]): cycle of each broadcast, cycle in which each PE takes the item."""

@@ -1,0 +1,1 @@
+"""What every room shares: errors, files, arrays, arithmetic, the golden oracle, results."""
