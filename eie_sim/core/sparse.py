@@ -40,6 +40,8 @@ def of_tensor(value: Any) -> Any:
         return value
     from scipy.sparse import coo_array
 
+    if value.ndim != 2 or getattr(value, "dense_dim", lambda: 0)() > 0:
+        raise InputError(f"weights=sparse tensor of shape {tuple(value.shape)}: must be a sparse matrix of numbers")
     entries = value.detach().cpu().to_sparse().coalesce()
     rows, columns = as_array("indices", entries.indices())
     return coo_array((as_array("values", entries.values()), (rows, columns)), shape=tuple(value.shape))

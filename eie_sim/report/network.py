@@ -32,6 +32,10 @@ class Section(NamedTuple):
     with_total: bool
 
 
+COARSE = 0.1
+"""Relative error of a layer's codebook above which more codes are worth a try."""
+
+
 def opening(record: Record) -> list[str]:
     """What ran on what."""
     config = record["config"]
@@ -73,7 +77,24 @@ def closing(record: Record) -> list[str]:
     lines += fidelity(record)
     lines += [f"warning: {text}" for text in record["warnings"]]
     lines += [f"differs: {text}" for text in record["differs"]]
-    return [*lines, verdict(verified=record["verified"], warnings=record["warnings"])]
+    return [*lines, *hints(record), verdict(verified=record["verified"], warnings=record["warnings"])]
+
+
+def hints(record: Record) -> list[str]:
+    """What would bring the run nearer to the user's network."""
+    coarse = [one["name"] for one in record["layers"] if (one["verification"]["codebook_error"] or 0.0) > COARSE]
+    drawn = [one["name"] for one in record["layers"] if one["inputs"].startswith("drawn")]
+    bits = record["config"]["weight_bits"]
+    lines = []
+    if coarse and bits < 8:
+        lines.append(f"try --weight-bits 8: most of the error of {_few(coarse)} is that of {bits}-bit codebooks")
+    if drawn:
+        lines.append(f"inputs of {_few(drawn)} are drawn, all active: give --activations, or --activation-density")
+    return lines
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 
 def verdict(*, verified: bool, warnings: Sequence[str]) -> str:
@@ -239,8 +260,8 @@ def _part(heading: str, name: str) -> Column:
     return Column(heading, lambda r: r["verification"][name], lambda e: "-" if e is None else percent(e, 2))
 
 
-def _of_outputs(heading: str, name: str) -> Column:
-    return Column(heading, lambda r: r["verification"][name] / max(r["verification"]["outputs"], 1), percent)
+def _part_of(heading: str, name: str, whole: str = "outputs") -> Column:
+    return Column(heading, lambda r: r["verification"][name] / max(r["verification"][whole], 1), percent)
 
 
 FIDELITY = [
@@ -248,6 +269,7 @@ FIDELITY = [
     Column("signal to\nnoise dB", lambda r: r["verification"]["relative_error"], decibels),
     _part("of the\ncodebook", "codebook_error"),
     _part("of\nrounding", "rounding_error"),
-    _of_outputs("outputs\nsaturated", "saturated"),
-    _of_outputs("outputs\nfallen to 0", "zeroed"),
+    _part_of("inputs\nsaturated", "saturated_inputs", "inputs"),
+    _part_of("outputs\nsaturated", "saturated"),
+    _part_of("outputs\nfallen to 0", "zeroed"),
 ]

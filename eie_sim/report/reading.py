@@ -49,6 +49,8 @@ _VERIFICATION = {
     "codebook_error": Maybe(AMOUNT),
     "rounding_error": Maybe(AMOUNT),
     "zeroed": COUNT,
+    "inputs": COUNT,
+    "saturated_inputs": COUNT,
     "ok": FLAG,
 }
 _FIGURES = {

@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,16 @@ from eie_sim.core.errors import InputError, require, require_type, unknown
 from eie_sim.core.sparse import is_sparse
 from eie_sim.workload.network import Layer
 
-MEANS = {
-    "running_mean": ("running_var", "weight", "bias", 1e-5),
-    "moving_mean": ("moving_variance", "gamma", "beta", 1e-3),
+MEAN = re.compile(r"(?P<stem>(.*?[./_])?)(?P<word>running_mean|moving_mean|mean)(?P<end>(:0)?)", re.IGNORECASE)
+PARTS = {
+    "running_mean": ("running_var", ("weight", "gamma"), ("bias", "beta"), 1e-5),
+    "moving_mean": ("moving_variance", ("gamma",), ("beta",), 1e-3),
+    "mean": ("var", ("scale", "weight", "gamma"), ("bias", "beta"), 1e-5),
 }
-"""Name of a BatchNorm's means: names of its variance, gamma and beta, and the usual eps (torch; Keras, Flax)."""
+"""A BatchNorm's means: names of its variance, gamma and beta, and the usual eps (torch; Keras; Flax)."""
+
+COLLECTIONS = "batch_stats/", "params/"
+"""Where Flax has statistics, and where what is trained."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -56,33 +62,40 @@ def asked_chain(chain: object) -> tuple[str, ...]:
 
 
 def batch_norms(arrays: Mapping[str, Any]) -> dict[str, BatchNorm]:
-    """Every BatchNorm whose statistics are among the arrays, by name. Raises InputError for parts of unlike lengths."""
+    """Every BatchNorm whose parts are among the arrays, by name; parts that do not fit each other are none."""
     found = {}
     for name, mean in arrays.items():
-        bare = name.removesuffix(":0")
-        stem, word = re.sub(r"[^./]+$", "", bare), re.sub(r".*[./]", "", bare)
-        if word not in MEANS or is_sparse(mean) or mean.ndim != 1:
+        match = MEAN.fullmatch(name)
+        if match is None or not _is_vector(mean):
             continue
-        variance, gamma, beta, eps = MEANS[word]
-        end = name[len(bare) :]
-        parts = {each: f"{stem}{each}{end}" for each in (word, variance, gamma, beta)}
-        there = {part: where for part, where in parts.items() if where in arrays}
-        require(variance in there, f"array {shown(name)}", "alone", f"must have {stem}{variance} beside it")
-        stated = arrays.get(f"{stem}eps{end}")
-        values = {part: np.asarray(arrays[where], np.float64) for part, where in there.items()}
-        for each, array in values.items():
-            rule = f"must be ({len(mean)},), as {shown(name)}"
-            require(array.shape == mean.shape, f"array {shown(parts[each])}", f"shape {array.shape}", rule)
-        found[stem[:-1] or "batch norm"] = BatchNorm(
-            name=stem[:-1] or "batch norm",
-            mean=values[word],
-            variance=values[variance],
-            gamma=values.get(gamma, np.ones(len(mean))),
-            beta=values.get(beta, np.zeros(len(mean))),
-            eps=eps if stated is None else float(np.asarray(stated).ravel()[0]),
-            arrays=(*there.values(), *(() if stated is None else (f"{stem}eps{end}",))),
+        variance, gammas, betas, eps = PARTS[match["word"].lower()]
+        end, stem = match["end"], match["stem"]
+        trained = stem.replace(*COLLECTIONS)
+        spread = f"{stem}{variance.upper() if match['word'].isupper() else variance}{end}"
+        gamma, beta, stated = (
+            next((f"{trained}{each}{end}" for each in words if f"{trained}{each}{end}" in arrays), None)
+            for words in (gammas, betas, ("eps", "epsilon"))
+        )
+        there = [name, spread, *(each for each in (gamma, beta) if each is not None)]
+        like = all(each in arrays and _is_vector(arrays[each]) and arrays[each].shape == mean.shape for each in there)
+        if not like or (stated is not None and (arrays[stated].size != 1 or arrays[stated].dtype.kind not in "fiu")):
+            continue
+        values = [arrays[each].astype(np.float64) for each in there]
+        own = trained[:-1] or "batch norm"
+        found[own] = BatchNorm(
+            name=own,
+            mean=values[0],
+            variance=values[1],
+            gamma=np.ones(len(mean)) if gamma is None else arrays[gamma].astype(np.float64),
+            beta=np.zeros(len(mean)) if beta is None else arrays[beta].astype(np.float64),
+            eps=eps if stated is None else float(arrays[stated].ravel()[0]),
+            arrays=(*there, *(() if stated is None else (stated,))),
         )
     return found
+
+
+def _is_vector(array: Any) -> bool:
+    return not is_sparse(array) and array.ndim == 1 and array.dtype.kind in "fiu"
 
 
 def folded(layer: Layer, norm: BatchNorm) -> Layer:
@@ -109,14 +122,14 @@ def folded(layer: Layer, norm: BatchNorm) -> Layer:
 def in_order(
     layers: Sequence[Layer],
     names: Sequence[str],
-    norms: Mapping[str, BatchNorm],
-    shapes: Mapping[str, tuple[int, int]],
-) -> tuple[Layer, ...]:
-    """The layers of a declared chain, BatchNorms folded.
+    norms: Mapping[str, BatchNorm] = MappingProxyType({}),
+    shapes: Mapping[str, tuple[int, int]] = MappingProxyType({}),
+) -> tuple[tuple[Layer, ...], set[str]]:
+    """The layers of a declared chain, BatchNorms folded, and the names of those BatchNorms.
 
-    layers : those that are named; shapes : (n_out, n_in) of every layer there is, by name
-    names : of layers, and of BatchNorms right after theirs; a BatchNorm that is not named is folded where names and
-        lengths leave one place for it, right after a layer of the chain
+    layers : those that are named; shapes : (n_out, n_in) of every layer and convolution there is, by name
+    names : of layers, and of BatchNorms right after theirs; `-bn` leaves one out. A BatchNorm that is not named is
+        folded where its number leaves one place for it, right after a layer of the chain
 
     Raises InputError for an unknown name (did you mean), a BatchNorm without its layer, one that cannot be placed, and
     shapes that do not follow.
@@ -124,6 +137,7 @@ def in_order(
     by_name = {layer.name: layer for layer in layers}
     chain: list[Layer] = []
     waiting = dict(norms)
+    placed: dict[str, str] = {}
     for name in names:
         if name in by_name:
             chain.append(by_name[name])
@@ -131,35 +145,46 @@ def in_order(
             rule = f"must follow the layer it is folded into: {name} is a BatchNorm"
             require(len(chain) > 0, "chain", shown(",".join(names)), rule)
             chain[-1] = folded(chain[-1], waiting.pop(name))
+            placed[name] = chain[-1].name
+        elif name.removeprefix("-") in norms:
+            waiting.pop(name[1:])
         else:
-            raise unknown("chain", shown(name), [*shapes, *norms])
+            raise unknown("chain", shown(name), [*(shapes or by_name), *norms])
     declared = {layer.name: at for at, layer in enumerate(chain)}
+    widths = {side for layer in chain for side in (layer.n_in, layer.n_out)}
+    modules: dict[str, dict[str, tuple[int, int]]] = {}
+    for name, shape in shapes.items():
+        modules.setdefault(_split(name)[0], {})[name] = shape
     for norm in waiting.values():
-        owner = _owner(norm, shapes, declared)
+        if len(norm.mean) not in widths:
+            continue
+        owner = _owner(norm, modules.get(_split(norm.name)[0], {}))
+        square = owner in declared and chain[declared[owner]].n_in == chain[declared[owner]].n_out
+        by_index = _split(norm.name)[1].isdecimal()
+        if owner is None or owner in placed.values() or (square and not by_index):
+            name = shown(norm.name)
+            rule = f"must stand in the chain right after its layer, as fc1,bn1,fc2, or be left out, as -{name}"
+            raise InputError(f"batch norm {name}={len(norm.mean)} values: {rule}: its place is not clear")
         if owner in declared:
             chain[declared[owner]] = folded(chain[declared[owner]], norm)
-    return tuple(chain)
+            placed[norm.name] = owner
+    return tuple(chain), set(placed)
 
 
-def _owner(norm: BatchNorm, shapes: Mapping[str, tuple[int, int]], declared: Mapping[str, int]) -> str:
-    """The layer that a BatchNorm follows, of the chain or not; "" for one that has nothing to do with the chain.
+def _owner(norm: BatchNorm, beside: Mapping[str, tuple[int, int]]) -> str | None:
+    """The layer or convolution, of the chain or not, that a BatchNorm follows; None where its place is not clear.
 
-    It follows the layer of its own module whose number is one lower (`net.0`, `net.1`) or the same (`fc1`, `bn1`), or
-    the only one with as many outputs.
+    beside : those of its own module. It follows the one whose number is one lower (`net.0`, `net.1`), that is the
+        module's only one (`block.fc`, `block.bn`), or whose number is the same (`fc1`, `bn1`). A length that fits is
+        not enough: it may stand after the activation.
     """
-    module, own = _split(norm.name)
-    near = [name for name, shape in shapes.items() if _split(name)[0] == module and len(norm.mean) in shape]
-    if declared.keys().isdisjoint(near):
-        return ""
-    fit = [name for name in near if shapes[name][0] == len(norm.mean)]
-    if own.isdigit():
-        fit = [name for name in fit if _split(name)[1] == str(int(own) - 1)]
-    elif len(fit) > 1:
-        fit = [name for name in fit if _number(name) == _number(own)]
-    if len(fit) == 1:
-        return fit[0]
-    rule = "must stand in the chain right after its layer, as fc1,bn1,fc2: its place is not clear"
-    raise InputError(f"batch norm {shown(norm.name)}={len(norm.mean)} values: {rule}")
+    own = _split(norm.name)[1]
+    fit = [name for name, shape in beside.items() if shape[0] == len(norm.mean)]
+    if own.isdecimal():
+        fit = [name for name in fit if _split(name)[1] == str(int(own[:18]) - 1)]
+    elif len(beside) > 1:
+        fit = [name for name in fit if _number(name) is not None and _number(name) == _number(own)]
+    return fit[0] if len(fit) == 1 else None
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -169,5 +194,5 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def _number(name: str) -> int | None:
-    found = re.search(r"(\d+)$", name)
-    return int(found[1][:18]) if found else None
+    found = re.search(r"([0-9]{1,18})$", name)
+    return int(found[1]) if found else None

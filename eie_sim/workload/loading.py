@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from eie_sim.core.arrays import Floats, require_fraction, shown
 from eie_sim.core.errors import InputError, as_array, is_tensor, require, require_seed, require_type, unknown
@@ -111,6 +112,13 @@ def load_activations(path: str | os.PathLike[str]) -> Floats:
 
     Returns float [n_vector, n_in]. Raises InputError, also where it cannot be told which array is meant.
     """
+    name, array = _activations_in(path)
+    with about(Path(path)):
+        return as_batch(f"array {shown(name)}", array, int(array.shape[-1]))
+
+
+def _activations_in(path: str | os.PathLike[str]) -> tuple[str, NDArray[Any]]:
+    """The name and the array, of any shape."""
     require_type("activations", path, str, os.PathLike)
     file = Path(path)
     with about(file):
@@ -125,16 +133,19 @@ def load_activations(path: str | os.PathLike[str]) -> Floats:
         names = ", ".join(shown(each) for each in list(arrays)[:8]) or "nothing"
         rule = f"must be one array (..., n_in), or one named {BARE_RECORDINGS[0]}"
         require(len(flat) == 1 or usual is not None, "arrays", names, rule)
-        return as_batch(f"array {shown(name)}", flat[name], int(flat[name].shape[-1]))
+        return name, flat[name]
 
 
-def batch_for(activations: Any, n_in: int) -> Floats:
-    """Inputs of a layer, float [n_vector, n_in], from an array or the path of a file. Raises InputError."""
+def batch_for(activations: Any, n_in: int, *, maps: int = 0) -> Floats:
+    """Inputs of a layer, float [n_vector, n_in], from an array or the path of a file. Raises InputError.
+
+    maps : as of the layer
+    """
     if not isinstance(activations, (str, os.PathLike)):
-        return as_batch("activations", activations, n_in)
-    batch = load_activations(activations)
+        return as_batch("activations", activations, n_in, maps=maps)
+    _, array = _activations_in(activations)
     with about(Path(activations)):
-        return as_batch("activations", batch, n_in)
+        return as_batch("activations", array, n_in, maps=maps)
 
 
 def pruned(network: Network, density: float) -> Network:
@@ -211,9 +222,9 @@ def _ordered(network: Network, reading: Reading) -> Network:
         return network
     names = asked_chain(reading.chain)
     shapes = {one.name: (one.n_out, one.n_in) for one in network.layers}
-    layers = in_order(network.layers, names, {}, shapes)
+    layers, _ = in_order(network.layers, names, shapes=shapes)
     dense = network.dense_layers
-    kept = None if dense is None else in_order(dense, names, {}, shapes)
+    kept = None if dense is None else in_order(dense, names, shapes=shapes)[0]
     same_start = layers[0] is network.layers[0]
     examples: dict[str, Any] = {} if same_start else dict.fromkeys(EXAMPLES)
     return replace(network, layers=layers, dense_layers=kept, chained=True, between=reading.between, **examples)
@@ -226,8 +237,10 @@ def _open_file(source: str | os.PathLike[str], layer: str | None, seed: int, rea
         raise unknown("workload", shown(source), preset_names())
     arrays, name = read_arrays(path), stem_of(path)
     with about(path):
-        if suffix in ONE_MATRIX and layer is None and len(arrays) == 1:
-            layer = next(iter(arrays))  # a file of one matrix says that it is one
+        nameless = suffix in ONE_MATRIX or is_sparse(arrays.get(name))  # as scipy.sparse.save_npz has it
+        if nameless and layer is None and len(arrays) == 1:
+            (alone,) = arrays.values()
+            arrays = {"weight": alone} if getattr(alone, "ndim", 0) == 2 else arrays  # whatever the file is called
         network = network_from_arrays(arrays, name, layer=layer, origin="file", seed=seed, **reading._asdict())
     return replace(network, source=f"file {shown(path.name)}")
 
@@ -238,16 +251,14 @@ def _with_given(network: Network, activations: Any) -> Network:
     said = f"from file {shown(Path(activations).name)}" if of_file else "given"
     first = network.layers[0]
     if not network.chained and len(network.layers) > 1:
-        batch = load_activations(activations) if of_file else as_array("activations", activations)
-        width = batch.shape[-1] if batch.ndim else 0
-        fit = [layer for layer in network.layers if layer.n_in == width]
+        batch = _activations_in(activations)[1] if of_file else as_array("activations", activations)
+        sides = (batch.shape[-1], batch.shape[1] if batch.ndim > 2 else batch.shape[-1]) if batch.ndim else (0, 0)
+        fit = [layer for layer in network.layers if layer.n_in == sides[layer.maps > 0]]
         names = ", ".join(shown(layer.name) for layer in (fit or network.layers)[:8])
-        if len(fit) != 1:
-            raise InputError(
-                f"activations=shape {batch.shape}: must be of one layer, choose it with layer= among {names}"
-            )
+        rule = f"must be of one layer: choose it among {names}, or declare a chain"
+        require(len(fit) == 1, "activations", f"shape {batch.shape}", rule)
         (first,), activations = fit, batch
-    given = replace(first, activations=batch_for(activations, first.n_in), activations_source=said)
+    given = replace(first, activations=batch_for(activations, first.n_in, maps=first.maps), activations_source=said)
     if network.chained or len(network.layers) == 1:
         return _with_first(network, given)
     return _with_default(replace(network, layers=tuple(given if one is first else one for one in network.layers)))

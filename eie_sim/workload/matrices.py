@@ -32,11 +32,14 @@ from eie_sim.workload.naming import (
     EXAMPLES,
     INPUTS,
     RECORDING,
+    STATISTIC,
     bias_of,
-    is_kernel,
+    by_names,
+    components,
     is_weights,
     kind,
     layer_names,
+    layout_of,
     no_layer,
 )
 from eie_sim.workload.network import NO_ACTIVATIONS, RELU, Layer, Network
@@ -44,6 +47,8 @@ from eie_sim.workload.parts import put_together
 from eie_sim.workload.safetensors_file import counted
 
 LAYOUTS = ("out-in", "in-out")
+NEVER = ("packed words", "part of a weight", "scale or zero point", "mask")
+"""Reasons for which an array is no layer even where the user asks for it: its values are not what is multiplied."""
 
 
 @dataclass(kw_only=True)
@@ -52,14 +57,16 @@ class Told:
 
     arrays : all that can be used, parts put together; said : by name, how they came about
     left : by name, the reason of every array that is simulated in no way
-    open_layout : True where the biases of other weights than kernels tell of (in, out)
+    maps : by name, dimensions of the maps of a 1x1 convolution with channels second
+    layouts : by the kind of weights, whether those whose biases tell are stored (in, out)
     weights : layer name of each weight matrix; biases, recorded : the array that belongs to a weight matrix
     """
 
     arrays: dict[str, Any]
     said: dict[str, str]
     left: dict[str, str]
-    open_layout: bool = False
+    maps: dict[str, int]
+    layouts: dict[str, set[bool]] = field(default_factory=dict)
     weights: dict[str, str] = field(default_factory=dict)
     biases: dict[str, str] = field(default_factory=dict)
     recorded: dict[str, str] = field(default_factory=dict)
@@ -103,7 +110,7 @@ def network_from_arrays(
     asked = asked_chain(chain) if chain is not None else () if layer is None else (layer,)
     usable, left = _usable(arrays)
     examples = {each: array for each, array in usable.items() if each in EXAMPLES}
-    told = _told({each: array for each, array in usable.items() if each not in examples}, left, name, asked)
+    told = _told({each: array for each, array in usable.items() if each not in examples}, left, name, asked, layout)
     _record(told, asked)
     if not told.weights:
         raise InputError(f"no weight matrix, 2-D (out, in), among {_listing(arrays, told.left)}")
@@ -118,8 +125,10 @@ def network_from_arrays(
         if matrix in wanted or told.weights[matrix] in wanted
     ]
     if chain is not None:
-        layers = _in_chain(told, layers, asked)
+        layers = _in_chain(told, layers, asked, layout)
     elif layer is not None:
+        if layer in told.left:
+            raise InputError(f"layer={shown(layer)}: is no layer: {told.left[layer]}")
         if not layers:
             raise unknown("layer", shown(layer), told.weights.values())
         name = name if len(told.weights) == 1 else f"{name}/{layers[0].name}"
@@ -142,9 +151,11 @@ def _usable(arrays: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """The arrays that may be something, and the reasons of those that are nothing."""
     usable: dict[str, Any] = {}
     left: dict[str, str] = {}
-    for name, given in arrays.items():
+    for at, (name, given) in enumerate(arrays.items()):
         if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME or not name.isprintable():
-            left[_unlike(shown(repr(name)), left)] = f"its name must be 1 to {MAX_NAME} printable characters"
+            odd = shown(repr(name))
+            said = f"its name must be 1 to {MAX_NAME} printable characters"
+            left[odd if odd not in left else f"{odd} ({at})"] = said
         elif isinstance(given, Unread):
             left[name] = given.reason
         else:
@@ -162,46 +173,48 @@ def _usable(arrays: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     return usable, left
 
 
-def _unlike(name: str, taken: Mapping[str, Any]) -> str:
-    """The name, with a number where it is taken."""
-    return next(each for n in range(len(taken) + 1) if (each := f"{name} ({n + 1})" if n else name) not in taken)
-
-
-def _told(given: dict[str, Any], left: dict[str, str], network: str, asked: tuple[str, ...]) -> Told:
+def _told(
+    given: dict[str, Any], left: dict[str, str], network: str, asked: tuple[str, ...], layout: str | None
+) -> Told:
     """Which arrays are weights and biases; what is neither, nor may be recorded inputs, is left with its reason."""
-    parts = put_together(given)
-    told = Told(arrays=parts.arrays, said=parts.said, left={**left, **parts.left})
+    parts = put_together(given, left, layout=layout)
+    told = Told(arrays=parts.arrays, said=parts.said, left={**left, **parts.left}, maps=parts.maps)
     free = {each: array for each, array in told.arrays.items() if each not in told.left}
-    vectors = {each: array for each, array in free.items() if not is_sparse(array) and _is_vector(array)}
-    by_name = {each.lower(): each for each in vectors}
+    vectors = by_names(each for each, array in free.items() if not is_sparse(array) and _is_vector(array))
+    wanted = {each for each in free if each in asked or layer_names([each], network)[each] in asked}
+    owned = {bias_of(each, vectors, alone=False) for each, array in free.items() if array.ndim == 2}
     matrices: list[str] = []
     open_ones: list[str] = []
     for each, array in free.items():
-        bias = bias_of(each, by_name, alone=False) if array.ndim == 2 else None
-        has_bias = bias is not None and bias != each and free[bias].size in array.shape
-        named = each in asked or (array.ndim == 2 and layer_names([each], network)[each] in asked)
-        reason = None if named or _is_inputs(each) else no_layer(each, array, has_bias=has_bias)
-        if reason is not None:
+        if each in owned and each not in wanted:
+            continue
+        bias = bias_of(each, vectors, alone=False) if array.ndim == 2 else None
+        has_bias = bias is not None and free[bias].size in array.shape
+        reason = None if _is_inputs(each) else no_layer(each, array, has_bias=has_bias)
+        if reason is not None and (each not in wanted or array.ndim != 2 or reason.startswith(NEVER)):
             told.left[each] = reason
         elif array.ndim == 2 and max(array.shape) > MAX_SIDE:
             told.left[each] = f"{kind(array)}, more than {MAX_SIDE} rows or columns"
-        elif array.ndim == 2 and array.dtype.kind in "fiub" and (named or not _is_inputs(each)):
-            (matrices if named or has_bias or is_weights(each) else open_ones).append(each)
-    if not matrices and len(open_ones) == 1:
+        elif array.ndim == 2 and array.dtype.kind in "fiub" and (each in wanted or not _is_inputs(each)):
+            (matrices if each in wanted or has_bias or is_weights(each) else open_ones).append(each)
+    several = sum(array.ndim >= 2 and not _is_inputs(each) and each not in owned for each, array in given.items()) > 1
+    if not matrices and len(open_ones) == 1 and not several and components(open_ones[0])[-1:] != ["bias"]:
         matrices = open_ones
-    claimed: dict[str, str] = {}
+    every = by_names([*told.arrays, *told.left])
     for matrix in matrices:
-        bias = bias_of(matrix, by_name, alone=len(matrices) == 1)
-        if bias is not None and bias not in told.left and bias != matrix:
-            claimed[matrix] = bias
-    taken = set(claimed.values())
+        bias = bias_of(matrix, vectors, alone=len(matrices) == 1)
+        there = bias_of(matrix, every, alone=False)
+        if bias is not None:
+            told.biases[matrix] = bias
+        elif there is not None and there not in matrices:
+            told.left[matrix] = f"its bias, {shown(there)}, cannot be used"
+    taken = {*told.biases.values(), *told.left}
     told.weights = layer_names([each for each in matrices if each not in taken], network)
-    told.biases = {matrix: bias for matrix, bias in claimed.items() if matrix in told.weights}
-    told.open_layout = any(
-        told.arrays[matrix].shape[0] != told.arrays[bias].size == told.arrays[matrix].shape[1]
-        for matrix, bias in told.biases.items()
-        if not is_kernel(matrix)
-    )
+    told.biases = {matrix: bias for matrix, bias in told.biases.items() if matrix in told.weights}
+    for matrix, bias in told.biases.items():
+        rows, columns = told.arrays[matrix].shape
+        if min(rows, columns) > 1 and rows != columns and told.arrays[bias].size in (rows, columns):
+            told.layouts.setdefault(layout_of(matrix), set()).add(told.arrays[bias].size == columns)
     told.left |= {
         each: f"{kind(free[each])}, neither its name nor a bias says that it is a layer: ask for it by name"
         for each in open_ones
@@ -224,20 +237,26 @@ def _record(told: Told, asked: tuple[str, ...]) -> None:
     owner = {layer: matrix for matrix, layer in told.weights.items()} | {matrix: matrix for matrix in told.weights}
     first = owner.get(asked[0]) if asked else next(iter(told.weights)) if len(told.weights) == 1 else None
     taken = {*told.weights, *told.biases.values(), *told.left}
-    bare = {each.lower(): each for each in told.arrays if each not in taken}
-    for each in told.arrays:
+    others = sorted((each for each in told.arrays if each not in taken), key=lambda each: (_rank(each), each))
+    for each in others:
         found = RECORDING.fullmatch(each)
-        if each not in taken and found is not None and found["layer"] in owner:
+        if found is not None and found["layer"] in owner:
             told.recorded.setdefault(owner[found["layer"]], each)
-    given = next((bare[each] for each in BARE_RECORDINGS if each in bare), None)
-    if given is not None and first is not None:
-        told.recorded.setdefault(first, given)
+        elif each.lower() in BARE_RECORDINGS and first is not None:
+            told.recorded.setdefault(first, each)
     taken |= set(told.recorded.values())
     for each, array in told.arrays.items():
         if each not in taken:
             inputs = _is_inputs(each) and array.dtype.kind in "fiub"
-            said = "inputs of no layer here" if inputs else f"not a weight matrix, {kind(array)}"
-            told.left[each] = said
+            told.left[each] = "inputs of no layer here" if inputs else f"not a weight matrix, {kind(array)}"
+
+
+def _rank(name: str) -> tuple[bool, int]:
+    """Names of inputs in the order in which they are taken, those that say of which layer before others."""
+    last = components(f"_.{name}")[-1]
+    last = "activations" if last.endswith("activations") else last
+    bare = RECORDING.fullmatch(name) is None
+    return bare, BARE_RECORDINGS.index(last) if last in BARE_RECORDINGS else len(BARE_RECORDINGS)
 
 
 def _layer(told: Told, matrix: str, origin: str, seed: int, layout: str | None) -> Layer:
@@ -245,18 +264,19 @@ def _layer(told: Told, matrix: str, origin: str, seed: int, layout: str | None) 
     bias, recorded = told.biases.get(matrix), told.recorded.get(matrix)
     told_by = _transposed(told, matrix, layout)
     weights, source, drawn = _weights(f"array {matrix}", array.T if told_by else array, layer, origin, seed)
-    source = ", ".join(part for part in (source, told.said.get(matrix), told_by) if part)
-    pointwise = "1x1 convolution" in told.said.get(matrix, "")
+    whole = f"{array.dtype} as they are, no scale beside them" if array.dtype.kind in "iu" else None
+    source = ", ".join(part for part in (source, whole, told.said.get(matrix), told_by) if part)
     return Layer(
         name=layer,
         weights=weights,
         bias=None if bias is None else _bias(bias, told.arrays[bias], weights.shape[0]),
         activations=None
         if recorded is None
-        else as_batch(f"array {recorded}", told.arrays[recorded], weights.shape[1], pointwise=pointwise),
+        else as_batch(f"array {recorded}", told.arrays[recorded], weights.shape[1], maps=told.maps.get(matrix, 0)),
         weights_source=source,
         activations_source=NO_ACTIVATIONS if recorded is None else f"recorded: array {recorded}",
         synthetic=drawn,
+        maps=told.maps.get(matrix, 0),
     )
 
 
@@ -273,26 +293,30 @@ def _transposed(told: Told, matrix: str, layout: str | None) -> str:
         return "stored (in, out) as its bias says, transposed" if n == columns else ""
     if layout is not None:
         return "stored (in, out) as asked, transposed" if layout == "in-out" else ""
-    if is_kernel(matrix):
+    kept = told.layouts.get(layout_of(matrix), set())
+    if layout_of(matrix) == "kernel" and kept <= {True}:
         return "stored (in, out) as its name says, transposed"
-    if told.open_layout:
-        rule = "must be given, out-in or in-out: nothing says how it is stored, and other weights are (in, out)"
-        raise InputError(f"array {shown(matrix)}: layout=none: {rule}")
-    return ""
+    if kept == {True} and layout_of(matrix) == "conv1d":
+        return "stored (in, out) as the biases of its kind say, transposed"
+    if kept == {False} or (not kept and layout_of(matrix) == "weight"):
+        return ""
+    rule = "must be given, out-in or in-out: nothing says how it is stored"
+    raise InputError(f"array {shown(matrix)}: layout=none: {rule}")
 
 
-def _shape(told: Told, matrix: str) -> tuple[int, int]:
-    """(n_out, n_in) of a matrix, as far as its bias and name tell."""
+def _shape(told: Told, matrix: str, layout: str | None) -> tuple[int, int]:
+    """(n_out, n_in) of a matrix, as far as that can be told."""
     rows, columns = told.arrays[matrix].shape
-    bias = told.biases.get(matrix)
-    turned = told.arrays[bias].size == columns if bias is not None and rows != columns else is_kernel(matrix)
-    return (columns, rows) if turned else (rows, columns)
+    try:
+        return (columns, rows) if _transposed(told, matrix, layout) else (rows, columns)
+    except InputError:  # nobody asks for this one
+        return rows, columns
 
 
 def _weights(field: str, matrix: Any, layer: str, origin: str, seed: int) -> tuple[Weights, str, bool]:
     """The weights, what they are, and whether their values were drawn."""
     if matrix.dtype != np.bool_:
-        return as_weights(field, matrix), f"weights from {origin}", False
+        return as_weights(field, matrix), f"from {origin}", False
     if not is_sparse(matrix):
         require_matrix_shape(field, matrix.shape)
         from scipy.sparse import csc_array
@@ -309,33 +333,45 @@ def _bias(name: str, array: Any, n_out: int) -> Floats:
     return as_floats(f"array {name}", flat)
 
 
-def as_batch(field: str, array: Any, n_in: int, *, pointwise: bool = False) -> Floats:
+def as_batch(field: str, array: Any, n_in: int, *, maps: int = 0) -> Floats:
     """Activations as float [n_vector, n_in] from (n_in,), or (..., n_in): batch, time, features are vectors.
 
-    pointwise : of a 1x1 convolution, whose maps may be (batch, n_in, height, width) too
+    maps : dimensions of the maps of a 1x1 convolution, (batch, n_in, height, width) or (batch, n_in, length), or 0
 
     Raises InputError for another shape.
     """
     require(not is_sparse(array), field, "a sparse matrix", "must be a numpy array")
     values = as_array(field, array)
-    if pointwise and values.ndim >= 3 and values.shape[1] == n_in:
+    if maps and values.ndim > 2:
+        rule = f"must be (n_vector, {n_in}), or maps of {maps} dimensions with {n_in} channels as the second"
+        require(values.ndim == maps and values.shape[1] == n_in, field, f"shape {shown(values.shape)}", rule)
         values = np.moveaxis(values, 1, -1)
     ok = values.ndim >= 1 and values.shape[-1] == n_in and values.size > 0
     require(ok, field, f"shape {shown(values.shape)}", f"must be (n_vector, {n_in}), ({n_in},) or (..., {n_in})")
     return as_floats(field, values.reshape(-1, n_in))
 
 
-def _in_chain(told: Told, layers: list[Layer], names: tuple[str, ...]) -> list[Layer]:
+def _in_chain(told: Told, layers: list[Layer], names: tuple[str, ...], layout: str | None) -> list[Layer]:
     """The layers of the chain; the others, and BatchNorms that were not folded, are left with their reasons."""
     norms = batch_norms(told.arrays)
-    shapes = {layer: _shape(told, matrix) for matrix, layer in told.weights.items()}
-    chain = in_order(layers, [told.weights.get(name, name) for name in names], norms, shapes)
+    shapes = {layer: _shape(told, matrix, layout) for matrix, layer in told.weights.items()}
+    convolutions = [each for each, array in told.arrays.items() if array.ndim >= 3 and is_weights(each)]
+    shapes |= {layer: told.arrays[each].shape[:2] for each, layer in layer_names(convolutions, "").items()}
+    chain, placed = in_order(layers, [told.weights.get(name, name) for name in names], norms, shapes)
     inside = {layer.name for layer in chain}
     told.left |= {matrix: "not in the chain" for matrix, layer in told.weights.items() if layer not in inside}
-    for norm in norms.values():
-        if any(f"{norm.name} folded" in layer.weights_source for layer in chain):
-            for each in norm.arrays:
-                told.left.pop(each, None)
+    known = {each for norm in norms.values() for each in norm.arrays}
+    widths = {side for layer in chain for side in (layer.n_in, layer.n_out)}
+    for each in (*told.arrays, *told.left):
+        if STATISTIC.search(each) and each not in known and not each.lower().endswith("num_batches_tracked"):
+            size = told.arrays[each].size if each in told.arrays else None
+            rule = "must be of a BatchNorm with mean and variance, one value per output: its place is not clear"
+            require(
+                size is not None and size not in widths, f"statistics {shown(each)}", told.left.get(each, size), rule
+            )
+    for name in placed:
+        for each in norms[name].arrays:
+            told.left.pop(each, None)
     return list(chain)
 
 

@@ -6,52 +6,63 @@ Names and shapes say what an array is only where they leave no doubt; whatever e
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from eie_sim.core.arrays import shown
 
-WEIGHT_NAME = re.compile(r"(?P<layer>.+)[._/](weights?|kernel)(?::0)?", re.IGNORECASE)
-PAIRED = re.compile(
-    r"(?P<stem>(?:.*[._/])?)(?P<word>weights?|kernel|w)(?P<number>_?\d*)(?P<device>(?::0)?)", re.IGNORECASE
-)
-BIAS_OF = {"weights": ("biases", "bias"), "weight": ("bias",), "kernel": ("bias",), "w": ("b",)}
-RECORDING = re.compile(r"(?P<layer>.+)(?:[./](?:inputs?|x)|[._/]activations?)", re.IGNORECASE)
+WEIGHT_NAME = re.compile(r"(?P<layer>.+)[._/](weights?|kernel)(?::0)?", re.I)
+PAIRED = re.compile(r"(?P<stem>(?:.*[._/])?)(?P<word>weights?|kernel|w)(?P<rest>_?\d*)(?P<device>(?::0)?)", re.I)
+SUFFIXED = re.compile(r"(?P<stem>(?:.*[./])?)(?P<word>w|coef)(?P<rest>_\w*)(?P<device>)", re.I)
+"""Weights whose layer is named after the letter, as W_fc1 is, and scikit-learn's."""
+
+BIAS_OF = {
+    "weights": ("biases", "bias", "b"),
+    "weight": ("bias", "biases", "b"),
+    "kernel": ("bias", "b"),
+    "w": ("b", "bias"),
+    "coef": ("intercept",),
+}
+RECORDING = re.compile(r"(?P<layer>.+)(?:[./](?:inputs?|x)|[._/]activations?)", re.I)
 BARE_RECORDINGS = ("activations", "activation", "inputs", "input", "acts", "x")
 """Names of inputs that say of no layer, those that are taken before others first."""
 
 EXAMPLES = ("test_inputs", "test_labels", "train_inputs", "train_labels", "calibration")
 
 OPTIMISER = re.compile(
-    r"(^|[./])((optim|adam|opt_state|rmsprop|sgd|momentum)[^./]*|(max_)?exp_avg(_sq)?|square_avg|grads?|gradients?)($|[./])"
-    r"|[._/](exp_avg(_sq)?|momentum(_buffer)?|grad)$",
-    re.IGNORECASE,
+    r"(^|[./])(optim(izer|iser)?s?|optim_state|opt_state|(max_)?exp_avg(_sq)?|square_avg|grads?|adam|momentum)($|[./])"
+    r"|(^|[./])optimi[sz]er[^./]*[./]|[._/](exp_avg(_sq)?|momentum(_buffer)?|grad)$|(^|[./])(mu|nu)[./]params[./]",
+    re.I,
 )
-RECURRENT = re.compile(
-    r"lstm|(?<![a-z])(bi)?(gru|rnn)|(?<![a-z])(weight|w|bias|b)_[ih]h(?![a-z])|recurrent_kernel", re.IGNORECASE
-)
-MASK = re.compile(r"(^|[._/])(mask|masks|masked_bias|tril|triu)(?::0)?$|(attn|attention)[._/]bias$", re.IGNORECASE)
-PACKED = re.compile(r"(^|[._/])(qweight|qzeros|(weight_)?packed(_weight)?|bitmask|compressed)$", re.IGNORECASE)
+RECURRENT = re.compile(r"(^|[._/])((weight|w|bias|b)_([ih]h|hr)(_l\d+)?(_reverse)?|recurrent_kernel)(?::0)?$", re.I)
+MASK = re.compile(r"(^|[._/])(mask|masks|masked_bias|tril|triu)(?::0)?$", re.I)
+PACKED = re.compile(r"(^|[._/])(qweight|qzeros|w_q|(weight_)?packed(_weight)?|bitmask|compressed|blocks)$", re.I)
+PART = re.compile(r"(^|[._/])((weight|bias)_orig|weight_[guv]|original\d*)$", re.I)
 SCALE = re.compile(
-    r"(^|[._/])([a-z]+_)*(scales?|scale_inv|zeros?|zeros?_points?|zp|absmax|quant_map|scb|g_idx|amax)(?::0)?$",
-    re.IGNORECASE,
+    r"(^|[._/])(scales?|scale_inv|zeros?|zeros?_points?|zp|absmax|quant_map|scb|g_idx|amax)(_\d+)?(?::0)?$",
+    re.I,
 )
 STATISTIC = re.compile(
     r"(^|[._/])((running|moving|batch|ema)_(mean|var|variance|std)|mean|var|variance|std|num_batches_tracked)(?::0)?$",
-    re.IGNORECASE,
+    re.I,
 )
+NORM = re.compile(r"(^|[._/\d])([a-z]*norm|ln|bn)_?\d*[._/](weight|bias|scale|gamma|beta)(?::0)?$", re.I)
 INPUTS = re.compile(
     r"(x|y|acts|inputs?|input_ids|labels?|targets?|images?|features?|samples?|hidden_states|calibration|activations?)"
     r"_?(train|test|val|valid|calib|calibration)?",
-    re.IGNORECASE,
+    re.I,
 )
-LOOKED_UP = re.compile(
-    r"(emb|embd|embeds?|embedder|embeddings?|wordembeddings?|wte|wpe|wtt|shared|lookup|vocab|pos|positions?|positional"
-    r"|codebook|table)"
-)
+EMBEDDING = re.compile(r"embs?|embd|embeds?|embedder|embeddings?|wte|wpe|wtt")
+LOOKED_UP = re.compile(r"shared|lookup|lut|vocab|pos|positions?|positional|codebook|table|bag")
 """Words that name a table that is looked up, where none of MULTIPLIED stands beside them."""
 
-MULTIPLIED = re.compile(r"(proj|project|projection|linear|dense|fc|mlp|out|output|head|query|key|value|norm|conv)")
+CELL = re.compile(r"(bi)?(lstm|gru|rnn)")
+MULTIPLIED = re.compile(
+    r"proj|project|projection|linear|dense|fc|mlp|out|output|head|query|key|value|norm|conv|classifier"
+)
+
+PACKED_REASON = "packed words, {}: unpack them to floats, (out, in), first"
 
 
 def components(name: str) -> list[str]:
@@ -59,35 +70,48 @@ def components(name: str) -> list[str]:
     return [part for part in re.split(r"[./]", name.removesuffix(":0").lower()) if part and not part.isdigit()]
 
 
+def _own_words(name: str) -> list[str]:
+    """The words of the part of a name that says what the array is: the module's of its `weight`, else its last."""
+    parts = [part for part in re.split(r"[./]", name.removesuffix(":0")) if part and not part.isdigit()]
+    general = parts[-1:] and re.fullmatch(r"weights?|kernel|w|bias", parts[-1], re.I)
+    own = (parts[-2:-1] if general else parts[-1:]) or parts
+    split = re.sub(r"([a-z])([A-Z])", r"\1_\2", "_".join(own))
+    return [word for word in re.split(r"[_\-:\d]+", split.lower()) if word and word not in ("weight", "weights")]
+
+
 def no_layer(name: str, array: Any, *, has_bias: bool) -> str | None:
     """Why an array certainly is not weights of a fully connected layer, as its name or shape has it; else None."""
-    for pattern, reason in (
-        (OPTIMISER, "optimiser state, {}"),
-        (PACKED, "packed words, {}: unpack them to floats, (out, in), first"),
-        (SCALE, "scale or zero point, {}, of no integer weights here"),
-        (STATISTIC, "statistics, {}, not folded"),
-        (RECURRENT, "recurrent, {}, not simulated yet"),
-        (MASK, "mask, {}, not applied"),
+    words = _own_words(name)
+    multiplied = any(map(MULTIPLIED.fullmatch, words))
+    is_cell = not multiplied and any(map(CELL.fullmatch, words))
+    for said, reason in (
+        (OPTIMISER.search(name), "optimiser state, {}"),
+        (PACKED.search(name), PACKED_REASON),
+        (PART.search(name), "part of a weight, {}, whose other parts are not here"),
+        (SCALE.search(name), "scale or zero point, {}, of no integer weights here"),
+        (STATISTIC.search(name), "statistics, {}, not folded"),
+        (RECURRENT.search(name) or is_cell, "recurrent, {}, not simulated yet"),
+        (MASK.search(name), "mask, {}, not applied"),
+        (_is_looked_up(name, words, multiplied) and not has_bias, "embedding, {}, looked up and not multiplied"),
+        (NORM.search(name) and array.ndim == 1, "normalisation, {}, not applied"),
+        (components(name)[-1:] == ["bias"] and sum(side > 1 for side in array.shape) >= 2, "mask, {}, not applied"),
+        (array.ndim >= 4 or (array.ndim == 3 and "conv" in name.lower()), "convolution, {}, not simulated yet"),
+        (
+            array.ndim == 3 and WEIGHT_NAME.fullmatch(name),
+            "three-dimensional weights, {}, not simulated yet",
+        ),
     ):
-        if pattern.search(name):
+        if said:
             return reason.format(kind(array))
-    if _is_looked_up(name) and not has_bias:
-        return f"embedding, {kind(array)}, looked up and not multiplied"
-    if array.ndim >= 3:
-        if array.ndim >= 4 or "conv" in name.lower():
-            is_bias = components(name)[-1:] == ["bias"]
-            return f"mask, {kind(array)}, not applied" if is_bias else f"convolution, {kind(array)}, not simulated yet"
-        if WEIGHT_NAME.fullmatch(name):
-            return f"weights in three dimensions, {kind(array)}, as of experts, not simulated yet"
     return None
 
 
-def _is_looked_up(name: str) -> bool:
-    """True for an embedding or a table of positions: the part of the name that says what the array is, says so."""
-    parts = components(name)
-    own = parts[-2:] if parts[-1:] and re.fullmatch(r"weights?|kernel|w", parts[-1]) else parts[-1:]
-    words = [word for part in own for word in re.split(r"[_\-:\d]+", part)]
-    return any(map(LOOKED_UP.fullmatch, words)) and not any(map(MULTIPLIED.fullmatch, words))
+def _is_looked_up(name: str, words: list[str], multiplied: bool) -> bool:
+    """True for an embedding or a table of positions."""
+    if re.search(r"rel(ative)?_(attention|pos|position)_bias", name):
+        return True
+    named = any(map(EMBEDDING.fullmatch, words)) or any(map(LOOKED_UP.fullmatch, words))
+    return named and (not multiplied or EMBEDDING.fullmatch(words[-1]) is not None)
 
 
 def is_weights(name: str) -> bool:
@@ -95,10 +119,12 @@ def is_weights(name: str) -> bool:
     return PAIRED.fullmatch(name) is not None
 
 
-def is_kernel(name: str) -> bool:
-    """True for names of weights that are stored (in, out): `kernel` of Keras and Flax, Conv1D of GPT-2."""
+def layout_of(name: str) -> str:
+    """The kind of weights that a file stores alike: `kernel` (Keras, Flax), `conv1d` (GPT-2's names), else `weight`."""
     parts = components(name)
-    return parts[-1:] == ["kernel"] or (len(parts) > 1 and parts[-2] in ("c_attn", "c_proj", "c_fc", "q_attn"))
+    if parts[-1:] in (["kernel"], ["_kernel"]):
+        return "kernel"
+    return "conv1d" if len(parts) > 1 and parts[-2] in ("c_attn", "c_proj", "c_fc", "q_attn") else "weight"
 
 
 def kind(array: Any) -> str:
@@ -107,15 +133,25 @@ def kind(array: Any) -> str:
     return f"shape {shown(tuple(array.shape))}{odd}"
 
 
+def by_names(arrays: Iterable[str]) -> dict[str, str]:
+    """Arrays by their names, and in lower case where only one has that name."""
+    names = list(arrays)
+    lower = Counter(each.lower() for each in names)
+    return {each.lower(): each for each in names if lower[each.lower()] == 1} | {each: each for each in names}
+
+
 def bias_of(matrix: str, by_name: Mapping[str, str], *, alone: bool) -> str | None:
-    """The array named as the bias of a matrix. by_name : arrays that may be one, by their names in lower case."""
+    """The array named as the bias of a matrix, None where none is. by_name : arrays as `by_names` has them."""
     names = []
-    if paired := PAIRED.fullmatch(matrix):
-        words = BIAS_OF[paired["word"].lower()]
-        names = [f"{paired['stem']}{word}{paired['number']}{paired['device']}" for word in words]
-    names += [f"{matrix}{mark}bias" for mark in "._/"]
+    if paired := PAIRED.fullmatch(matrix) or SUFFIXED.fullmatch(matrix):
+        capital = paired["word"][0].isupper()
+        words = [word.capitalize() if capital else word for word in BIAS_OF[paired["word"].lower()]]
+        words += [word for word in BIAS_OF[paired["word"].lower()] if capital]
+        names = [f"{paired['stem']}{word}{paired['rest']}{paired['device']}" for word in words]
+    names += [f"{matrix}{mark}{word}" for word in ("bias", "b") for mark in "._/"]
     names += ["bias", "b"] if alone else []
-    return next((by_name[each.lower()] for each in names if each.lower() in by_name), None)
+    found = next((by_name[each] for name in names for each in (name, name.lower()) if each in by_name), None)
+    return None if found == matrix else found
 
 
 def layer_names(matrices: Collection[str], network: str) -> dict[str, str]:
@@ -133,4 +169,4 @@ def layer_names(matrices: Collection[str], network: str) -> dict[str, str]:
 def _layer_name(matrix: str, network: str) -> str:
     if found := WEIGHT_NAME.fullmatch(matrix):
         return found["layer"]
-    return network if re.fullmatch(r"weights?|kernel", matrix, re.IGNORECASE) else matrix
+    return network if re.fullmatch(r"weights?|kernel", matrix, re.I) else matrix

@@ -42,6 +42,7 @@ class Layer:
     activations : float [n_vector, n_in], inputs of this layer to simulate, or None
     weights_source, activations_source : what they are, in words fit for a table
     synthetic : True where the values of the weights were drawn, not trained
+    maps : dimensions of the maps of a 1x1 convolution, channels second, whose positions are vectors; 0 of other layers
     stored : the codes and codebook that weights and bias were decoded from, or None where they are yet to be compressed
 
     Raises InputError, naming the layer, for wrong shapes or types, NaN or infinity.
@@ -55,6 +56,7 @@ class Layer:
     activations_source: str = NO_ACTIVATIONS
     synthetic: bool
     stored: SharedWeights | None = None
+    maps: int = 0
 
     def __post_init__(self) -> None:
         require_name("layer", self.name)

@@ -138,7 +138,7 @@ def test_negative_inputs_take_part_and_that_is_said(ask, ask_json, chain):
     first, second = ask_json("run", chain)["layers"]
     assert first["inputs"] == said
     assert second["inputs"] == "drawn, none given: synthetic, density 1, seed 0"
-    assert f"fc1: weights weights from file; inputs {said}" in ask("run", chain)[1]
+    assert f"fc1: weights from file; inputs {said}" in ask("run", chain)[1]
     assert first["stats"] == ask_json("run", chain, "--active", "nonzero")["layers"][0]["stats"]
 
 

@@ -225,7 +225,7 @@ def test_the_same_in_memory(wrong):
 def test_the_numbers_of_an_array_are_limited(tmp_path, monkeypatch):
     monkeypatch.setattr("eie_sim.core.arrays.MAX_NUMBERS", 50)
     np.save(tmp_path / "w.npy", matrix().astype(np.int8))
-    refused(tmp_path / "w.npy", "array w=54 numbers: must be at most 50")
+    refused(tmp_path / "w.npy", "array weight=54 numbers: must be at most 50")
 
 
 # activations

@@ -76,7 +76,7 @@ def test_what_has_a_bias_is_no_embedding():
         ("h.0.attn.masked_bias", np.ones(()), "mask"),
         ("attn_mask", np.ones((8, 8)), "mask"),
         ("bn.running_mean", np.ones(4), "statistics"),
-        ("experts.w1.weight", np.ones((8, 4, 6)), "weights in three dimensions"),
+        ("experts.w1.weight", np.ones((8, 4, 6)), "three-dimensional weights"),
         ("conv.weight", np.ones((8, 4, 3, 3)), "convolution"),
         ("input_ids", np.ones((2, 7), np.int64), "inputs of no layer"),
         ("labels", np.ones((2, 7)), "inputs of no layer"),
@@ -102,13 +102,18 @@ def test_what_is_no_layer_is_listed_and_the_rest_runs(name, array, reason):
 @pytest.mark.parametrize("shape", [(4, 6, 1, 1), (4, 6, 1)])
 def test_a_1x1_convolution_is_a_layer(shape):
     w = sparse((4, 6))
-    maps = rng().random((2, 6, 3, 5))
-    layer = one({"conv.weight": w.reshape(shape), "conv.bias": np.ones(4), "conv.input": maps})
+    maps = rng().random((2, 6, 3, 6) if len(shape) == 4 else (2, 6, 6))
+    arrays = {"conv.weight": w.reshape(shape), "conv.bias": np.ones(4)}
+    layer = one({**arrays, "conv.input": maps})
     np.testing.assert_array_equal(layer.weights, w)
-    np.testing.assert_array_equal(layer.activations, maps.transpose(0, 2, 3, 1).reshape(-1, 6))
-    assert layer.weights_source == "weights from memory, 1x1 convolution"
-    keras = one({"conv/kernel:0": w.T.reshape(1, 1, 6, 4)})
+    np.testing.assert_array_equal(layer.activations, np.moveaxis(maps, 1, -1).reshape(-1, 6))
+    np.testing.assert_array_equal(load(arrays, activations=maps).layers[0].activations, layer.activations)
+    with pytest.raises(InputError, match=r"maps of . dimensions with 6 channels as the second"):
+        load(arrays, activations=maps[0] if len(shape) == 4 else maps[None])
+    assert layer.weights_source == "from memory, 1x1 convolution of one group"
+    keras = one({"conv/kernel:0": w.T.reshape(1, 1, 6, 4), "conv/input": rng().random((2, 6, 6, 6))})
     np.testing.assert_array_equal(keras.weights, w)
+    np.testing.assert_array_equal(keras.activations, rng().random((2, 6, 6, 6)).reshape(-1, 6))
 
 
 # weights in parts
@@ -122,7 +127,7 @@ def test_torch_prune_is_the_product_with_the_bias():
     assert layer.name == "fc"
     np.testing.assert_array_equal(layer.weights, w * mask)
     np.testing.assert_array_equal(layer.bias, b * bias_mask)
-    assert layer.weights_source == "weights from memory, weight_orig times its mask"
+    assert layer.weights_source == "from memory, weight_orig times its mask"
     assert reasons(arrays) == {}
 
 
@@ -141,9 +146,22 @@ def test_weights_beside_a_mask_are_their_product(weight, mask, form):
     np.testing.assert_array_equal(found if "kernel" not in weight else found.T, w * there)
 
 
-def test_a_mask_that_is_none_is_refused():
-    with pytest.raises(InputError, match=r"array fc\.mask: must be 0 where a weight is pruned and 1 elsewhere"):
-        load({"fc.weight": np.ones((2, 2)), "fc.mask": np.full((2, 2), 0.5)})
+def test_weights_whose_mask_is_none_are_left():
+    arrays = {"fc.weight": np.ones((2, 2)), "fc.mask": np.full((2, 2), 0.5), "b.weight": sparse((4, 6))}
+    assert one(arrays).name == "b"
+    assert reasons(arrays)["fc.weight"].startswith("its mask, fc.mask, shape (2, 2), does not say what is pruned")
+
+
+def test_a_parametrization_by_a_mask_is_the_product():
+    w, mask = rng().normal(size=(4, 6)), rng(1).random((4, 6)) < 0.5
+    layer = one({"fc.parametrizations.weight.original": w, "fc.parametrizations.weight.0.mask": mask})
+    np.testing.assert_array_equal(layer.weights, w * mask)
+
+
+@pytest.mark.parametrize("name", ["fc.weight_orig", "fc.weight_v", "fc.parametrizations.weight.original"])
+def test_a_part_of_a_weight_is_no_layer(name):
+    with pytest.raises(InputError, match=r"part of a weight, shape .4, 6., whose other parts are not here"):
+        load({name: sparse((4, 6)), "fc.bias": np.ones(4)})
 
 
 @pytest.mark.parametrize(
@@ -164,9 +182,10 @@ def test_weight_norm_is_put_together(length, direction, axis):
     assert layer.weights_source.endswith("weight_norm")
 
 
-def test_parts_of_weight_norm_that_do_not_fit_are_refused():
-    with pytest.raises(InputError, match=r"array fc\.weight_g=shape \(3, 1\): must be one length for each row"):
-        load({"fc.weight_g": np.ones((3, 1)), "fc.weight_v": np.ones((4, 6))})
+@pytest.mark.parametrize("length", [np.ones((3, 1)), np.array([["a"]] * 4), np.ones((4, 1), complex)])
+def test_parts_of_weight_norm_that_do_not_fit_are_left(length):
+    arrays = {"fc.weight_g": length, "fc.weight_v": np.ones((4, 6)), "b.weight": sparse((4, 6))}
+    assert reasons(arrays)["fc.weight_v"].startswith("part of weight_norm, whose parts fc.weight_g and fc.weight_v")
 
 
 SCALES = {
@@ -197,7 +216,7 @@ def test_integers_with_a_scale_are_dequantised(kind, scale_name, zero):
 def test_bitsandbytes_int8_is_dequantised_and_4_bit_words_are_not_simulated():
     q, most = rng().integers(-127, 128, (4, 6)).astype(np.int8), np.arange(1, 5.0)
     np.testing.assert_allclose(one({"fc.weight": q, "fc.SCB": most}).weights, q * most[:, None] / 127, rtol=1e-6)
-    with pytest.raises(InputError, match=r"fc\.weight \(packed words, shape \(12, 1\)"):
+    with pytest.raises(InputError, match=r"fc\.weight \(integer weights, shape \(12, 1\): what fc\.weight\.absmax"):
         load(
             {
                 "fc.weight": np.ones((12, 1), np.uint8),
@@ -223,6 +242,122 @@ def test_integers_whose_scale_does_not_fit_are_not_simulated(given):
     assert reasons(arrays)["fc.weight"].startswith("integer weights, shape (4, 6)")
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"fc.scales": np.ones((4, 2)), "fc.zeros": np.ones((4, 2))},
+        {"fc.weight_scale": np.ones(4), "fc.scale": np.float32(1), "fc.zero_point": np.int32(3)},
+        {"fc.scale": np.float32(0.1), "fc.zero_point": np.int32(3)},
+        {"fc.weight_scale": None},
+        {"fc.weight_scale": np.ones(4), "fc.weight_scale_2": np.ones(())},
+        {"fc.weight_scale": np.ones(4), "fc.weight_zero_point": np.ones((0,))},
+        {"fc.g_idx": np.zeros(6, np.int32)},
+    ],
+)
+def test_integers_beside_what_is_not_understood_are_left(given):
+    arrays = {"fc.weight": np.ones((4, 6), np.uint8), **given, "good.weight": sparse((4, 6))}
+    if "fc.zeros" in given:
+        assert "less fc.zeros" in load(arrays).layers[0].weights_source
+        return
+    assert one(arrays).name == "good"
+    assert "is not clear, give floats" in reasons(arrays)["fc.weight"]
+
+
+def test_words_of_32_bits_are_no_weights_even_where_asked_for():
+    words = {"fc.weight": np.ones((8, 2), np.uint32), "fc.scales": np.ones((8, 1)), "fc.biases": np.ones((8, 1))}
+    assert "is not clear" in reasons({**words, "good.weight": sparse((4, 6))})["fc.weight"]
+    for name in ("fc.qweight", "fc.weight_packed"):
+        with pytest.raises(InputError, match=f"layer={name}: is no layer: packed words"):
+            load({name: np.ones((8, 4), np.int32), "good.weight": sparse((4, 6))}, layer=name)
+
+
+def test_a_mask_is_of_the_dequantised_weights():
+    mask = rng().random((4, 6)) < 0.5
+    arrays = {"fc.weight": np.full((4, 6), 7, np.uint8), "fc.weight_mask": mask, "fc.weight_scale": np.float32(0.5)}
+    layer = one({**arrays, "fc.weight_zero_point": np.uint8(3)})
+    np.testing.assert_array_equal(layer.weights, 2.0 * mask)
+
+
+def test_integers_without_a_scale_are_taken_as_they_are_and_say_so():
+    assert one({"fc.weight": np.ones((4, 6), np.int8)}).weights_source == (
+        "from memory, int8 as they are, no scale beside them"
+    )
+
+
+@pytest.mark.parametrize(
+    ("weight", "bias"),
+    [
+        ("fc.weight", "fc.biases"), ("fc/kernel", "fc/b"), ("fc.w", "fc.bias"), ("l1/W", "l1/bias"),
+        ("fc.weight", "fc.b"), ("fc1", "fc1_b"), ("coef_", "intercept_"), ("W_fc1", "b_fc1"), ("attn.weight", "attn.bias"),
+        ("attention/kernel", "attention/bias"),
+    ],
+)  # fmt: skip
+def test_biases_by_usual_names_are_taken(weight, bias):
+    layer = one({weight: sparse((8, 4)) if "kernel" in weight else sparse((4, 8)), bias: np.arange(4.0)})
+    np.testing.assert_array_equal(layer.bias, np.arange(4.0))
+    assert layer.n_in == 8
+
+
+def test_names_that_differ_in_case_keep_their_own_biases():
+    arrays = {"A.weight": sparse((4, 6)), "A.bias": np.ones(4), "a.weight": sparse((4, 6), 1), "a.bias": np.zeros(4)}
+    found = {layer.name: layer.bias.tolist() for layer in load(arrays).layers}
+    assert found == {"A": [1.0] * 4, "a": [0.0] * 4}
+
+
+@pytest.mark.parametrize("bias", [None, np.ones((2, 2)), np.ones(4, complex), scipy.sparse.csr_array(np.ones((1, 4)))])
+def test_weights_whose_bias_cannot_be_used_are_left(bias):
+    arrays = {"fc.weight": sparse((4, 6)), "fc.bias": bias, "good.weight": sparse((4, 6))}
+    assert one(arrays).name == "good"
+    assert reasons(arrays)["fc.weight"] == "its bias, fc.bias, cannot be used"
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"fc.qweight": np.ones((8, 4), np.int32), "calib_loss": np.ones((3, 4))},
+        {"query/kernel": np.ones((16, 4, 8)), "query/bias": np.ones((4, 8))},
+        {"conv.weight": np.ones((8, 3, 3, 3)), "pe": np.ones((50, 8))},
+        {"bias": np.ones((3, 4))},
+    ],
+)
+def test_what_is_left_of_a_file_is_no_lone_matrix(arrays):
+    with pytest.raises(InputError, match="no weight matrix"):
+        load(arrays)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "t5.relative_attention_bias.weight", "query_embed.weight", "src_embed.0.lut.weight", "tokenEmbedding.weight",
+        "nodeEmb.weight", "embs.weight", "mu/params/Dense/kernel", "lstm.weight_hr_l0", "gru.weight",
+    ],
+)  # fmt: skip
+def test_more_that_is_no_layer(name):
+    assert one({name: sparse((9, 6)), **FC}).name == "fc"
+
+
+@pytest.mark.parametrize(
+    "name", ["cnn_lstm.fc.weight", "LSTMClassifier/head/weight", "grunt.weight", "rnn_out.weight", "adam_head.weight"]
+)
+def test_more_that_is_a_layer(name):
+    assert len(load({name: sparse((9, 6)), **FC}).layers) == 2
+
+
+def test_of_several_recordings_the_order_of_the_file_does_not_choose():
+    arrays = {"fc.x": np.zeros((1, 6)), "fc.activations": np.ones((1, 6)), "fc.input": np.full((1, 6), 2.0)}
+    for items in (arrays.items(), reversed(arrays.items())):
+        assert one({**dict(items), **FC}).activations_source == "recorded: array fc.activations"
+
+
+def test_files_of_one_matrix_are_weights_whatever_they_are_called(tmp_path):
+    w = sparse((4, 6))
+    np.save(tmp_path / "mask.npy", w)
+    scipy.sparse.save_npz(tmp_path / "embedding.npz", scipy.sparse.csr_array(w))
+    for name in ("mask.npy", "embedding.npz"):
+        (layer,) = load(tmp_path / name).layers
+        assert (layer.name, layer.density) == (name[:-4], np.count_nonzero(w) / w.size)
+
+
 def test_gptq_words_are_refused_as_packed():
     arrays = {"fc.qweight": np.ones((8, 32), np.int32), "fc.qzeros": np.ones((1, 4), np.int32)}
     with pytest.raises(InputError, match=r"fc\.qweight \(packed words, shape \(8, 32\): unpack them to floats"):
@@ -236,19 +371,35 @@ def test_the_length_of_the_bias_tells_how_weights_are_stored():
     w = sparse((6, 4))
     layer = one({"fc.weight": w, "fc.bias": np.ones(4)})
     np.testing.assert_array_equal(layer.weights, w.T)
-    assert layer.weights_source == "weights from memory, stored (in, out) as its bias says, transposed"
+    assert layer.weights_source == "from memory, stored (in, out) as its bias says, transposed"
     assert one({"fc.weight": w, "fc.bias": np.ones(6)}).n_out == 6
 
 
-@pytest.mark.parametrize("name", ["dense/kernel:0", "params/Dense_0/kernel", "h.0.attn.c_proj.weight"])
-def test_kernels_and_conv1d_are_in_out(name):
+@pytest.mark.parametrize("name", ["dense/kernel:0", "params/Dense_0/kernel"])
+def test_kernels_are_in_out(name):
     for shape in ((6, 4), (4, 4)):
         w = sparse(shape)
         layer = one({name: w})
         np.testing.assert_array_equal(layer.weights, w.T)
         assert layer.weights_source.endswith("stored (in, out) as its name says, transposed")
-    bias = name.replace("kernel", "bias").replace("weight", "bias")
+    bias = name.replace("kernel", "bias")
     assert one({name: sparse((6, 4)), bias: np.ones(4)}).bias is not None
+
+
+@pytest.mark.parametrize("in_out", [True, False])
+def test_the_biases_of_its_kind_tell_how_conv1d_is_stored(in_out):
+    c_attn, c_proj, head = sparse((24, 8)), sparse((8, 8)), sparse((30, 8))
+    arrays = {"h.0.attn.c_attn.weight": c_attn.T if in_out else c_attn, "h.0.attn.c_attn.bias": rng().random(24)}
+    arrays |= {"h.0.attn.c_proj.weight": c_proj.T if in_out else c_proj, "h.0.attn.c_proj.bias": rng().random(8)}
+    network = load({**arrays, "lm_head.weight": head, "h.0.attn.bias": np.ones((1, 1, 9, 9))})
+    found = {layer.name: layer for layer in network.layers}
+    np.testing.assert_array_equal(found["h.0.attn.c_attn"].weights, c_attn)
+    np.testing.assert_array_equal(found["h.0.attn.c_proj"].weights, c_proj)
+    np.testing.assert_array_equal(found["lm_head"].weights, head)
+    assert all(found[f"h.0.attn.{name}"].bias is not None for name in ("c_attn", "c_proj"))
+    assert network.not_simulated == (("h.0.attn.bias", "mask, shape (1, 1, 9, 9), not applied"),)
+    with pytest.raises(InputError, match="layout=none: must be given"):
+        load({"h.0.attn.c_proj.weight": c_proj})
 
 
 def test_layout_decides_where_it_is_open():
@@ -382,25 +533,84 @@ def test_the_batch_norm_that_silences_a_layer():
 )
 def test_where_a_batch_norm_is_placed(names, chain, folded):
     first, norm, second = names
-    arrays = {f"{first}.weight": sparse((8, 8)), f"{second}.weight": sparse((8, 8)), **batch_norm(8, name=norm)}
+    arrays = {f"{first}.weight": sparse((8, 6)), f"{second}.weight": sparse((5, 8)), **batch_norm(8, name=norm)}
     network = load(arrays, chain=chain)
     assert [layer.name for layer in network.layers if "folded" in layer.weights_source] == [folded]
 
 
 @pytest.mark.parametrize(
     ("names", "chain"),
-    [(("0", "2", "3"), "0,3"), (("a", "norm", "b"), "a,b"), (("fc1", "bn0", "fc2"), "fc1,fc2")],
+    [
+        (("0", "2", "3"), "0,3"),
+        (("a", "norm", "b"), "a,b"),
+        (("fc1", "bn0", "fc2"), "fc1,fc2"),
+        (("fc1", "bn1", "fc2"), "fc1,fc2"),  # square: before or after, and of inputs or outputs
+        (("fc1", "block.norm", "fc2"), "fc1,fc2"),
+    ],
 )
 def test_statistics_that_cannot_be_placed_are_refused(names, chain):
     first, norm, second = names
     arrays = {f"{first}.weight": sparse((8, 8)), f"{second}.weight": sparse((8, 8)), **batch_norm(8, name=norm)}
     with pytest.raises(InputError, match=rf"batch norm {norm}=8 values: must stand in the chain right after its layer"):
         load(arrays, chain=chain)
+    network = load(arrays, chain=f"{chain},-{norm}")
+    assert not any("folded" in layer.weights_source for layer in network.layers)
+    assert f"{norm}.running_mean" in dict(network.not_simulated)
+
+
+def test_two_batch_norms_after_one_layer_are_refused():
+    arrays = {"fc1.weight": sparse((8, 6)), "fc2.weight": sparse((3, 8))}
+    arrays |= {**batch_norm(8, name="bn_source1"), **batch_norm(8, 1, name="bn_target1")}
+    with pytest.raises(InputError, match="its place is not clear"):
+        load(arrays, chain="fc1,fc2")
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"bn1_running_mean": np.ones(8)},
+        {"bn1.running_var": np.ones(8)},
+        {"bn1.running_mean": np.array(list("abcdefgh")), "bn1.running_var": np.ones(8)},
+        {"bn1.running_mean": np.ones((1, 8, 1, 1)), "bn1.running_var": np.ones((1, 8, 1, 1))},
+        {"bn1.running_mean": None, "bn1.running_var": np.ones(8)},
+        {"bn1.mean": np.ones(8), "bn1.var": np.ones(8), "bn1.scale": np.ones(7)},
+        {"bn1.running_mean": np.ones(8), "bn1.running_var": np.ones(8), "bn1.eps": np.array("x")},
+        {"\u00b2.running_mean": np.ones(8), "\u00b2.running_var": np.ones(8)},
+    ],
+)
+def test_statistics_of_no_whole_batch_norm_are_refused_in_a_chain(arrays):
+    arrays |= {"fc1.weight": sparse((8, 6)), "fc2.weight": sparse((3, 8))}
+    with pytest.raises(InputError, match="its place is not clear"):
+        load(arrays, chain="fc1,fc2")
+    assert len(load(arrays).layers) == 2
+
+
+def test_the_batch_norm_of_flax():
+    mean, variance, scale, bias = batch_norm(8).values()
+    arrays = {"params/Dense_0/kernel": sparse((6, 8)), "params/Dense_1/kernel": sparse((8, 3))}
+    arrays |= {"batch_stats/BatchNorm_0/mean": mean, "batch_stats/BatchNorm_0/var": variance}
+    arrays |= {"params/BatchNorm_0/scale": scale, "params/BatchNorm_0/bias": bias}
+    for chain in ("params/Dense_0,params/Dense_1", "params/Dense_0,params/BatchNorm_0,params/Dense_1"):
+        network = load(arrays, chain=chain)
+        folded = sparse((6, 8)).T * (scale / np.sqrt(variance.astype(float) + 1e-5))[:, None]
+        np.testing.assert_allclose(network.layers[0].weights, folded, rtol=1e-6)
+        assert network.not_simulated == ()
+
+
+def test_the_batch_norm_of_a_convolution_is_its_own():
+    arrays = {"conv1.weight": np.ones((8, 3, 3, 3)), **batch_norm(8, name="bn1"), "fc.weight": sparse((3, 8))}
+    assert "folded" not in load(arrays, chain="fc").layers[0].weights_source
+
+
+def test_layout_counts_for_where_a_batch_norm_is():
+    arrays = {"fc1.weight": sparse((16, 8)), "fc2.weight": sparse((8, 4)), **batch_norm(8, name="bn1")}
+    network = load(arrays, chain="fc1,fc2", layout="in-out")
+    assert ["bn1 folded" in layer.weights_source for layer in network.layers] == [True, False]
 
 
 def test_batch_norms_of_other_layers_are_listed():
     arrays = {"fc.weight": sparse((8, 6)), **batch_norm(64, name="bn1"), **batch_norm(8, name="stem.bn2")}
-    network = load(arrays, chain="fc")
+    network = load({**arrays, "stem.conv2.weight": np.ones((8, 3, 3, 3))}, chain="fc")
     assert dict(network.not_simulated)["bn1.running_mean"] == "statistics, shape (64,), not folded"
     assert "folded" not in network.layers[0].weights_source
 
@@ -415,8 +625,8 @@ TWO = {"fc1.weight": sparse((8, 6)), "fc2.weight": sparse((3, 8)), "fc3.weight":
         ({"chain": "fc1,fc2,fc1"}, "chain=fc1,fc2,fc1: must have each layer once, fc1"),
         ({"chain": "fc2,fc1"}, "layer fc1: n_in=6: must be the 3 outputs of fc2"),
         ({"chain": "fc1,fc3"}, "layer fc3: n_in=3: must be the 8 outputs of fc1"),
-        ({"chain": "bn,fc1"}, "chain=bn,fc1: must follow the layer it is folded into: bn is a BatchNorm"),
-        ({"chain": "fc1,fc2,bn"}, "batch norm bn=8 values: must be 3, one per output of fc2 before it"),
+        ({"chain": "bn1,fc1"}, "chain=bn1,fc1: must follow the layer it is folded into: bn1 is a BatchNorm"),
+        ({"chain": "fc1,fc2,bn1"}, "batch norm bn1=8 values: must be 3, one per output of fc2 before it"),
         ({"chain": ""}, "chain=: must be names of layers"),
         ({"chain": "fc1,,fc2"}, "chain=fc1,,fc2: must be names of layers"),
         ({"chain": 3}, "chain=int: must be list or tuple"),
@@ -428,7 +638,7 @@ TWO = {"fc1.weight": sparse((8, 6)), "fc2.weight": sparse((3, 8)), "fc3.weight":
 )
 def test_chains_that_are_refused(given, message):
     with pytest.raises(InputError) as caught:
-        load({**TWO, **batch_norm(8, name="bn")}, **given)
+        load({**TWO, **batch_norm(8, name="bn1")}, **given)
     assert str(caught.value).startswith(message)
 
 

@@ -35,7 +35,7 @@ def test_one_matrix_comes_back_exactly(tmp_path, name):
     (layer,) = network.layers
     assert layer.name == name.partition(".")[0]
     assert not layer.synthetic
-    assert layer.weights_source == "weights from file"
+    assert layer.weights_source == "from file"
     assert network.source == f"file {name}"
     np.testing.assert_array_equal(dense(layer.weights).astype(np.float32), matrix())
 

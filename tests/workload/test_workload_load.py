@@ -30,7 +30,7 @@ def test_a_numpy_array():
     network = load(matrix())
     (layer,) = network.layers
     assert (network.name, network.source, layer.name) == ("array", "memory", "array")
-    assert layer.weights_source == "weights from memory"
+    assert layer.weights_source == "from memory"
     np.testing.assert_array_equal(layer.weights, matrix())
     assert not layer.synthetic
 
@@ -207,10 +207,10 @@ def test_without_any_activations_dense_ones_are_drawn_and_say_so():
 
 
 def test_given_activations_need_one_first_layer():
-    with pytest.raises(InputError, match=r"shape \(8,\): must be of one layer, choose it with layer= among a, b"):
+    with pytest.raises(InputError, match=r"shape \(8,\): must be of one layer: choose it among a, b"):
         load(UNCHAINED, activations=np.ones(8))
     alike = {"q.weight": matrix(), "k.weight": matrix(1)}
-    with pytest.raises(InputError, match=r"must be of one layer, choose it with layer= among k, q"):
+    with pytest.raises(InputError, match=r"must be of one layer: choose it among k, q"):
         load(alike, activations=np.ones((3, 9)))
 
 
@@ -278,14 +278,14 @@ def test_pruning_keeps_the_layers_before_and_says_so():
     w = np.random.default_rng(0).normal(size=(20, 30))
     network = load(w, density=0.1)
     assert network.layers[0].density == 0.1
-    assert network.layers[0].weights_source == "weights from memory; pruned by magnitude to density 0.1"
+    assert network.layers[0].weights_source == "from memory; pruned by magnitude to density 0.1"
     np.testing.assert_array_equal(network.dense_layers[0].weights, w)
 
 
 def test_a_layer_sparser_than_asked_is_left_alone_and_says_so():
     w = np.eye(10)
     network = load(w, density=0.5)
-    assert network.layers[0].weights_source == "weights from memory; density 0.1 is not above 0.5, nothing pruned"
+    assert network.layers[0].weights_source == "from memory; density 0.1 is not above 0.5, nothing pruned"
     np.testing.assert_array_equal(network.layers[0].weights, w)
 
 
