@@ -24,7 +24,7 @@ run = es.run_network(network, es.EieConfig(n_pe=16))
 run
 
 # %% [markdown]
-# Every layer is compressed to 4-bit codes, run cycle by cycle, and compared with dense numpy: `verified` means that not
+# Every layer is compressed to 4-bit codes, run cycle by cycle, and compared with plain numpy: `verified` means that not
 # one of the outputs differs. The second and the third layer read what the layer before them put out.
 
 # %%

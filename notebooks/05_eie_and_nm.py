@@ -39,7 +39,7 @@ axes = es.figures.batches(rows, right, key="time_us_dram")
 # Left, all weights are where they are used. EIE takes one vector after the other, so the batch hardly matters to it,
 # and it skips the zeros among the inputs; tensor cores need several vectors to fill their tiles. Right, weights come
 # from DRAM. Then a single vector costs what reading the weights costs, and 1:4, which has the fewest bytes of all,
-# wins; a batch shares that cost, and EIE, which reads its weights only once a batch, is ahead again.
+# wins; a batch shares that cost, and EIE, which skips the zeros of both operands, is ahead again.
 
 # %%
 layer = network.layer("fc2").layers[0]

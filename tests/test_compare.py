@@ -182,7 +182,7 @@ def test_the_fastest_are_named_and_the_figure_is_drawn(tmp_path):
     assert one["any_sram"] == min((f for f in figures if f.batch == 1), key=lambda f: f.time_us).candidate.name
     assert five["batch"] == 5
     assert comparison_table(record).row_count == 6
-    assert any(line.startswith("batch 1: ") and "fastest" in line for line in comparison_lines(record))
+    assert any(line.startswith("batch 1, SRAM / DRAM: fastest ") for line in comparison_lines(record))
     for suffix in ("png", "svg"):
         draw_comparison(record, tmp_path / f"a.{suffix}")
         assert (tmp_path / f"a.{suffix}").stat().st_size > 5000

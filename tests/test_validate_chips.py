@@ -232,7 +232,7 @@ def test_every_preset_says_what_it_was_held_against_and_counts_it():
         "stc-1024-flexible": len(layers),
     }
     for name, count in counts.items():
-        assert re.search(rf"\b{count} (products|layers)", HELD_AGAINST[name])
+        assert re.search(rf"\b{count} (products|layers|shapes)", HELD_AGAINST[name])
     assert "ours" in HELD_AGAINST["nm-64"]
 
 

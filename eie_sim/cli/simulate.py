@@ -43,7 +43,7 @@ def run(
     arrays: Arrays = ARRAYS,
     design: Design = DESIGN,
 ) -> int:
-    """Simulate a network or layer on EIE: cycles, energy, memory, verified against the dense product.
+    """Simulate a network or layer on EIE: cycles, energy, memory, verified against the golden product.
 
     Example: eie-sim run alex-7 --queue-depth 16 --json
 

@@ -68,7 +68,7 @@ def sweep(
     seed
         Of everything random; 0 where left out.
     verify
-        Encode every layer, multiply, and compare with the dense oracle; slower. Else entries are only counted.
+        Encode every layer, multiply, and compare with the golden product; slower. Else entries are only counted.
     store
         File that keeps the rows, one JSON object a line; NAME.sweep.jsonl where left out.
     workers

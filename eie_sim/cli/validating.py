@@ -112,7 +112,7 @@ def _nm(seed: int, json: bool) -> int:
         for shown in (
             *validation_tables(chips),
             groups_table(chips, title="errors"),
-            groups_table(before, title="errors before any value was chosen: those of the model's page"),
+            groups_table(before, title="errors with the first values, before any was chosen with these figures"),
             power_table(chips),
         ):
             screen.print(shown)

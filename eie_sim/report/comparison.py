@@ -159,26 +159,28 @@ def comparison_lines(record: Record) -> list[str]:
         "theirs",
     ]
     if config["board_watts"] is not None:
+        watts = f"{config['board_watts']:g} W"
         lines.append(
-            f"nJ of {record['preset']}: its modelled parts, to the board's {config['board_watts']:g} W for that time; "
-            "of EIE modelled parts alone (eie-sim validate nm names what no model has)"
+            f"nJ of {record['preset']}: from its modelled parts alone to the whole board's {watts} for that time. nJ of "
+            "EIE: modelled parts alone. What no model has: eie-sim validate nm"
         )
     held = "; ".join(f"{name}: {phrase}" for name, phrase in record["held_against"].items())
-    lines.append(f"held against: {held}. Of unlike standing: a ratio between them is no measurement")
+    lines.append(f"held against {held}. They are not equally well tested: a ratio of the two is no measurement")
     if any(row["scaled_from"] for row in record["rows"]):
         lines.append("from N: N vectors simulated and scaled, there are no more")
     lines.append("")
     for one in record["fastest"]:
-        line = f"batch {one['batch']}: "
-        if one["accuracy_kept_sram"] is not None:
-            line += f"within {100 * CLOSE:g} point of dense accuracy fastest {one['accuracy_kept_sram']} from SRAM, "
-            line += f"{one['accuracy_kept_dram']} from DRAM; "
-        line += f"of all fastest {one['any_sram']} and {one['any_dram']}, "
-        line += f"least energy {one['energy_sram']} and {one['energy_dram']}"
-        if config["board_watts"] is not None:
-            line += f" of modelled parts, {one['bound_sram']} and {one['bound_dram']} with the board's power"
-        lines.append(line)
+        close = one["accuracy_kept_sram"], one["accuracy_kept_dram"]
+        kept = f"; within {100 * CLOSE:g} point of dense accuracy {_pair(*close)}" if close[0] is not None else ""
+        lines.append(f"batch {one['batch']}, SRAM / DRAM: fastest {_pair(one['any_sram'], one['any_dram'])}{kept}")
+        energy, bound = (_pair(one[f"{word}_sram"], one[f"{word}_dram"]) for word in ("energy", "bound"))
+        board = f"; with the board's power {bound}" if config["board_watts"] is not None and bound != energy else ""
+        lines.append(f"batch {one['batch']}, SRAM / DRAM: least energy {energy}{board}")
     return lines
+
+
+def _pair(sram: str, dram: str) -> str:
+    return f"{sram} / {dram}"
 
 
 def require_figure(path: Path) -> Path:

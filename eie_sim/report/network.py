@@ -77,7 +77,7 @@ def closing(record: Record) -> list[str]:
     lines += fidelity(record)
     lines += [f"warning: {text}" for text in record["warnings"]]
     lines += [f"differs: {text}" for text in record["differs"]]
-    return [*lines, *hints(record), verdict(verified=record["verified"], warnings=record["warnings"])]
+    return [*lines, verdict(verified=record["verified"], warnings=record["warnings"])]
 
 
 def hints(record: Record) -> list[str]:

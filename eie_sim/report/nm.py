@@ -101,7 +101,7 @@ def chips_lines(record: Record) -> list[str]:
     """What watts leave out, what each preset is held against, and the notes of the rows."""
     return [
         f"watts: {record['left_out']}. A measured board: power.csv beside the H100's times",
-        *(f"{preset}: {held}" for preset, held in record["held_against"].items()),
+        *(f"held against: {preset}: {held}" for preset, held in record["held_against"].items()),
         "",
         *(f"[{at}] {note}" for at, note in enumerate(notes_of(record), start=1)),
     ]

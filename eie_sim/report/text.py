@@ -10,7 +10,18 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-from eie_sim.report.network import STORAGE, Column, Record, Section, closing, has_total, opening, percent, sections
+from eie_sim.report.network import (
+    STORAGE,
+    Column,
+    Record,
+    Section,
+    closing,
+    has_total,
+    hints,
+    opening,
+    percent,
+    sections,
+)
 
 MIN_WIDTH = 120
 """Columns used where the output is not a terminal, so that tables line up in files and pipes."""
@@ -49,7 +60,8 @@ def print_network(record: Record, console: Screen) -> None:
         console.print()
         console.print(table(section, record))
     console.print()
-    for line in closing(record):
+    *lines, last = closing(record)
+    for line in (*lines, *hints(record), last):
         console.print(line, soft_wrap=True)
 
 

@@ -21,7 +21,7 @@ FIGURES = {
     "fits": "whether every memory holds the layer in one pass",
     "passes": "passes the layer would take; cycles contain no cost for them",
     "misfit": "memories that do not hold it",
-    "verified": "whether stored weights and outputs agree with the dense oracle; only where that was asked for",
+    "verified": "whether stored weights and outputs agree with the golden product; only where that was asked for",
 }
 """Figures of every row, and what they mean."""
 

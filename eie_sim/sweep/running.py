@@ -100,7 +100,7 @@ def run(
     source, activations, activation_density, seed : as `workload.load` takes them
     grid : values by axis, all of whose combinations are run: lists, ranges, arrays, or text such as "0.02:0.5:20"
     points : single combinations besides, a value by axis each
-    verify : encode every layer, multiply, and compare with the dense oracle; else entries are only counted
+    verify : encode every layer, multiply, and compare with the golden product; else entries are only counted
     store : file that keeps the rows, one JSON object a line; what is in it is not computed again
     executor : who computes; else this process and, where it takes longer, a pool of `workers` processes
 

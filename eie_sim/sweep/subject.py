@@ -33,7 +33,7 @@ class Subject:
     n_vectors : input vectors of each layer
     content : sha256 in hex of what is simulated: arrays, or, of what is drawn, what it is drawn from
     densities : all that the study prunes to by magnitude, so that one ordering serves them
-    verify : whether every layer is encoded, multiplied and compared with the dense oracle
+    verify : whether every layer is encoded, multiplied and compared with the golden product
     """
 
     name: str
