@@ -10,6 +10,7 @@ import ast
 import difflib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -89,35 +90,52 @@ def changes(path):
 
 
 def results(folder):
-    """(file, status, old, new) of every mutant."""
+    """(file, function, status, old, new) of every mutant; mutmut names those of Class.take xǁClassǁtake__mutmut_3."""
     from mutmut.stats import status_by_exit_code  # an extra: the rest is tested without
 
     for meta in sorted((folder / "mutants").rglob("*.py.meta")):
         statuses = json.loads(meta.read_text())["exit_code_by_key"]
         path = meta.with_suffix("")
         changed = changes(path) if statuses else {}
-        for name, code in statuses.items():
-            status = status_by_exit_code[code]
-            yield str(path.relative_to(folder / "mutants")), status, *changed[name.rpartition(".")[2]]
+        for key, code in statuses.items():
+            name = key.rpartition(".")[2]
+            function = name.rpartition("__mutmut_")[0][2:].replace("ǁ", ".")
+            yield str(path.relative_to(folder / "mutants")), function, status_by_exit_code[code], *changed[name]
 
 
 def explained():
-    """Why a mutant is left, by file and what it changes."""
+    """Why a mutant is left, by folder below eie_sim, function, and what was changed, before and after."""
     left = tomllib.loads(EXPLAINED.read_text())["left"]
-    return {tuple(mutant): each["why"] for each in left for mutant in each["mutants"]}
+    return {
+        (folder, function, *change.split(" -> ")): each["why"]
+        for each in left
+        for folder, function, *changes in each["mutants"]
+        for change in changes
+    }
+
+
+def is_explained(why, file, function, old, new):
+    """Whether a reason in `why` is of this function, and its change makes `new` of `old` somewhere."""
+    folder = str(Path(file).parent.relative_to("eie_sim"))
+    return any(
+        new == old[: found.start()] + after + old[found.end() :]
+        for place, name, before, after in why
+        if (place, name) == (folder, function)
+        for found in re.finditer(re.escape(before), old)
+    )
 
 
 def report(folder):
     """Print counts by file and what is left without a reason; True where enough are killed, and nothing is left."""
     why, counts, left = explained(), {}, []
-    for file, status, old, new in results(folder):
+    for file, function, status, old, new in results(folder):
         killed = status in KILLED
-        kind = "killed" if killed else "explained" if (file, old, new) in why else "left"
+        kind = "killed" if killed else "explained" if is_explained(why, file, function, old, new) else "left"
         counts.setdefault(file, Counter())[kind] += 1
         if kind == "left":
-            left.append((file, old, new, status))
-    for file, old, new, status in left:
-        print(f"{file}: {status}\n    - {old}\n    + {new}")
+            left.append((file, function, old, new, status))
+    for file, function, old, new, status in left:
+        print(f"{file}, {function}: {status}\n    - {old}\n    + {new}")
     counts["all"] = sum(counts.values(), Counter())
     print(f"\n{'':<36}{'mutants':>9}{'killed':>9}{'%':>7}{'explained':>11}{'left':>6}")
     for file, count in counts.items():

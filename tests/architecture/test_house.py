@@ -10,37 +10,41 @@ import pytest
 import eie_sim
 
 PACKAGE = Path(eie_sim.__file__).parent
-MODULES = sorted(
-    path for path in PACKAGE.rglob("*.py") if path.relative_to(PACKAGE).parts[0] not in ("models", "traces")
-)
+NAMES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if path.relative_to(PACKAGE).parts[0] not in ("models", "traces")
+}
+"""Every module of the package by its name without eie_sim."""
 
-# A module imports only from lines below its own, or from its own package on the same line.
-FLOORS = [
-    ["cli"],
-    ["report"],
-    ["validate"],
-    ["sweep"],
-    ["compare", "inputs", "tracing"],
-    ["run", "pruning", "validate_nm"],
-    ["cost"],
-    ["engine", "energy", "formats", "archive", "verification"],
-    ["units.*.activity"],
-    ["units.*.unit"],
-    [
-        "units.*.reference",
-        "units.*.fast",
-        "units.*.functional",
-        "units.*.memories",
-        "units.*.vendor",
-        "units.*.invariants",
-    ],
-    ["units.*.matrix", "workload"],
-    ["units.*.counts"],
-    ["units.*.encoding", "units.*.packing", "prune", "deep_compression"],
-    ["units.channel"],
-    ["units.*.config", "units.*.provenance", "tables", "recipe"],
-    ["core"],
-]
+# A module imports only from its own row and from rows below it.
+ROWS = ["cli", "report", "study", "train", "pipeline", "prune", "network", "units", "core"]
+APART = {("network", "units"), ("report", "train"), ("study", "train")}
+"""Rows of which the upper one does not import the lower one all the same."""
+TODAY = {
+    "study": ["sweep", "compare", "validate", "validate_nm"],
+    "pipeline": ["run", "inputs", "tracing", "cost", "verification"],
+    "prune": ["pruning", "recipe", "deep_compression"],
+    "network": ["workload", "archive"],
+    "units": ["engine", "energy", "tables"],
+    "core": ["formats"],
+}
+"""What belongs to a row and stands elsewhere today."""
+KNOWN = {
+    ("archive.content", "units.eie.config"),
+    ("archive.content", "units.eie.matrix"),
+    ("engine", "workload"),
+    ("formats", "units.eie.counts"),
+    ("formats", "units.eie.matrix"),
+    ("formats", "units.nm.matrix"),
+    ("pruning.budget", "cost"),
+    ("pruning.equal_cost", "cost"),
+    ("pruning.table", "cost"),
+    ("workload.loading", "prune"),
+}
+"""Imports that break the rule. This set only shrinks: one that is gone is taken out."""
+UNIT_PARTS = ("reference", "fast", "functional", "memories", "vendor", "invariants")
+"""Modules of a unit that never import each other."""
 ROOMS = {
     "numba": {"core.jit"},
     "simpy": {"units.channel", "units.eie.reference", "units.nm.reference"},
@@ -64,20 +68,13 @@ SIZE_LIMIT = 60
 FILE_LIMIT = 450
 
 
-def dotted(path):
-    name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
-    return name.removesuffix(".__init__")
-
-
 def in_room(name, room):
-    pattern, parts = room.split("."), name.split(".")
-    return len(parts) >= len(pattern) and all(p in ("*", q) for p, q in zip(pattern, parts, strict=False))
+    return f"{name}.".startswith(f"{room}.")
 
 
-def floor(name):
-    found = [level for level, rooms in enumerate(FLOORS) for room in rooms if in_room(name, room)]
-    assert len(found) == 1, f"{name} must have one floor in FLOORS, found {found}"
-    return found[0]
+def row(name):
+    room = name.split(".")[0]
+    return next((row for row, rooms in TODAY.items() if room in rooms), room)
 
 
 def imports(path):
@@ -89,69 +86,88 @@ def imports(path):
 
 
 def own_modules_imported(path):
-    known = {dotted(module) for module in MODULES}
     for name in imports(path):
-        if name.startswith("eie_sim."):
-            parts = name.removeprefix("eie_sim.").split(".")
-            yield next(
-                (".".join(parts[:n]) for n in range(len(parts), 0, -1) if ".".join(parts[:n]) in known), parts[0]
-            )
+        parts = name.removeprefix("eie_sim.").split(".") if name.startswith("eie_sim.") else []
+        found = (".".join(parts[:n]) for n in range(len(parts), 0, -1))
+        yield from [module for module in found if module in NAMES][:1]
 
 
-def shared_package(a, b):
-    return a.split(".")[0] == b.split(".")[0] and a.split(".")[0] != "units"
+def test_every_module_has_a_row():
+    rooms = {name.split(".")[0] for name in NAMES} - {"__init__"}
+    moved = [room for rooms in TODAY.values() for room in rooms]
+    assert sorted(rooms - {*ROWS, *moved}) == [], "a room without a row in ROWS or TODAY"
+    assert sorted(set(moved) - rooms) == [], "a room of TODAY that is no more"
 
 
-@pytest.mark.parametrize("path", MODULES, ids=dotted)
-def test_imports_go_down(path):
-    name = dotted(path)
-    if name in ("", "units", "units.eie", "units.nm", "__init__"):
-        return
-    for imported in set(own_modules_imported(path)) - {"__version__"}:
-        if shared_package(name, imported) or imported in ("", "units"):
-            continue
-        assert floor(imported) > floor(name), f"{name} imports {imported}"
+def test_imports_go_down():
+    found = set()
+    for name, path in NAMES.items():
+        for imported in set(own_modules_imported(path)) if name != "__init__" else ():
+            upper, lower = row(name), row(imported)
+            if ROWS.index(lower) < ROWS.index(upper) or (upper, lower) in APART:
+                found.add((name, imported))
+    assert sorted(found - KNOWN) == [], "imports that go up"
+    assert sorted(KNOWN - found) == [], "gone: take them out of KNOWN"
 
 
-@pytest.mark.parametrize("path", MODULES, ids=dotted)
-def test_libraries_stay_in_their_rooms(path):
-    name = dotted(path)
-    for imported in imports(path):
-        library = imported.split(".")[0]
-        if library in ROOMS:
-            assert any(in_room(name, room) for room in ROOMS[library]), f"{name} imports {library}"
+def test_units_and_the_parts_of_a_unit_do_not_know_each_other():
+    found = []
+    for name, path in NAMES.items():
+        if name.count(".") == 2 and name.startswith("units."):
+            _, unit, part = name.split(".")
+            for imported in own_modules_imported(path):
+                room, *other = imported.split(".")
+                if room == "units" and len(other) == 2:
+                    both = part in UNIT_PARTS and other[1] in UNIT_PARTS
+                    if other[0] != unit or (both and other[1] != part):
+                        found.append((name, imported))
+    assert found == []
 
 
-@pytest.mark.parametrize("path", MODULES, ids=dotted)
-def test_files_are_opened_only_where_they_may_be(path):
-    name = dotted(path)
-    if any(in_room(name, room) for room in OPENS_FILES):
-        return
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Call):
-            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            assert called not in FILE_CALLS, f"{name}:{node.lineno} calls {called}"
+def test_libraries_stay_in_their_rooms():
+    found = []
+    for name, path in NAMES.items():
+        for imported in imports(path):
+            library = imported.split(".")[0]
+            if library in ROOMS and not any(in_room(name, room) for room in ROOMS[library]):
+                found.append((name, library))
+    assert found == []
 
 
-@pytest.mark.parametrize("path", MODULES, ids=dotted)
-def test_functions_fit_a_screen(path):
-    source = path.read_text()
-    assert len(source.splitlines()) <= FILE_LIMIT
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.FunctionDef):
-            docstring = len((ast.get_docstring(node) or "").splitlines())
-            assert node.end_lineno - node.lineno - docstring <= SIZE_LIMIT, f"{dotted(path)}.{node.name}"
+def test_files_are_opened_only_where_they_may_be():
+    found = []
+    for name, path in NAMES.items():
+        if not any(in_room(name, room) for room in OPENS_FILES):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Call):
+                    called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+                    if called in FILE_CALLS:
+                        found.append(f"{name}:{node.lineno} calls {called}")
+    assert found == []
+
+
+def test_functions_fit_a_screen():
+    found = []
+    for name, path in NAMES.items():
+        source = path.read_text()
+        if len(source.splitlines()) > FILE_LIMIT:
+            found.append(name)
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.FunctionDef):
+                docstring = len((ast.get_docstring(node) or "").splitlines())
+                if node.end_lineno - node.lineno - docstring > SIZE_LIMIT:
+                    found.append(f"{name}.{node.name}")
+    assert found == []
 
 
 def test_the_golden_oracle_and_the_engines_share_nothing():
     apart = {
-        name: set(own_modules_imported(PACKAGE / f"{name.replace('.', '/')}.py"))
-        for name in ("core.golden", "units.eie.fast", "units.nm.fast")
+        name: set(own_modules_imported(NAMES[name])) for name in ("core.golden", "units.eie.fast", "units.nm.fast")
     }
     assert apart["core.golden"] == set()
     assert not apart["units.eie.fast"] & {"units.eie.reference", "units.eie.functional", "units.channel", "core.fixed"}
     assert not apart["units.nm.fast"] & {"units.nm.reference", "units.nm.functional", "units.channel", "core.fixed"}
-    reference = set(own_modules_imported(PACKAGE / "units/eie/reference.py"))
+    reference = set(own_modules_imported(NAMES["units.eie.reference"]))
     assert not reference & {"units.eie.fast", "units.eie.functional"}
 
 
