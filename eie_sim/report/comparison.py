@@ -161,8 +161,8 @@ def comparison_lines(record: Record) -> list[str]:
     if config["board_watts"] is not None:
         watts = f"{config['board_watts']:g} W"
         lines.append(
-            f"nJ of {record['preset']}: from its modelled parts alone to the whole board's {watts} for that time. nJ of "
-            "EIE: modelled parts alone. What no model has: eie-sim validate nm"
+            f"nJ of {record['preset']}: from its modelled parts alone to the whole board's {watts} for that time. "
+            "nJ of EIE: modelled parts alone. What no model has: eie-sim validate nm"
         )
     held = "; ".join(f"{name}: {phrase}" for name, phrase in record["held_against"].items())
     lines.append(f"held against {held}. They are not equally well tested: a ratio of the two is no measurement")
