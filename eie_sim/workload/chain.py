@@ -152,13 +152,11 @@ def in_order(
             raise unknown("chain", shown(name), [*(shapes or by_name), *norms])
     declared = {layer.name: at for at, layer in enumerate(chain)}
     widths = {side for layer in chain for side in (layer.n_in, layer.n_out)}
-    modules: dict[str, dict[str, tuple[int, int]]] = {}
-    for name, shape in shapes.items():
-        modules.setdefault(_split(name)[0], {})[name] = shape
+    places = _places(shapes)
     for norm in waiting.values():
         if len(norm.mean) not in widths:
             continue
-        owner = _owner(norm, modules.get(_split(norm.name)[0], {}))
+        owner = _owner(norm, places)
         square = owner in declared and chain[declared[owner]].n_in == chain[declared[owner]].n_out
         by_index = _split(norm.name)[1].isdecimal()
         if owner is None or owner in placed.values() or (square and not by_index):
@@ -171,19 +169,32 @@ def in_order(
     return tuple(chain), set(placed)
 
 
-def _owner(norm: BatchNorm, beside: Mapping[str, tuple[int, int]]) -> str | None:
+def _places(shapes: Mapping[str, tuple[int, int]]) -> dict[tuple[Any, ...], list[str]]:
+    """Layers and convolutions by module, and by module, whether the own name is a number alone, number and outputs."""
+    places: dict[tuple[Any, ...], list[str]] = {}
+    for name, (n_out, _) in shapes.items():
+        module, own = _split(name)
+        for key in ((module,), (module, own.isdecimal(), _number(own), n_out)):
+            places.setdefault(key, []).append(name)
+    return places
+
+
+def _owner(norm: BatchNorm, places: Mapping[tuple[Any, ...], list[str]]) -> str | None:
     """The layer or convolution, of the chain or not, that a BatchNorm follows; None where its place is not clear.
 
-    beside : those of its own module. It follows the one whose number is one lower (`net.0`, `net.1`), that is the
-        module's only one (`block.fc`, `block.bn`), or whose number is the same (`fc1`, `bn1`). A length that fits is
-        not enough: it may stand after the activation.
+    It follows the one of its own module whose number is one lower (`net.0`, `net.1`), that is the module's only one
+    (`block.fc`, `block.bn`), or whose number is the same (`fc1`, `bn1`). A length that fits is not enough: it may stand
+    after the activation.
     """
-    own = _split(norm.name)[1]
-    fit = [name for name, shape in beside.items() if shape[0] == len(norm.mean)]
+    module, own = _split(norm.name)
+    number, n_out = _number(own), len(norm.mean)
     if own.isdecimal():
-        fit = [name for name in fit if _split(name)[1] == str(int(own[:18]) - 1)]
-    elif len(beside) > 1:
-        fit = [name for name in fit if _number(name) is not None and _number(name) == _number(own)]
+        fit = places.get((module, True, (number or 0) - 1, n_out), [])
+    elif len(places.get((module,), ())) == 1:
+        (only,) = places[(module,)]
+        fit = places.get((module, _split(only)[1].isdecimal(), _number(only), n_out), [])
+    else:
+        fit = [] if number is None else places.get((module, False, number, n_out), [])
     return fit[0] if len(fit) == 1 else None
 
 

@@ -288,7 +288,8 @@ def test_integers_without_a_scale_are_taken_as_they_are_and_say_so():
     ("weight", "bias"),
     [
         ("fc.weight", "fc.biases"), ("fc/kernel", "fc/b"), ("fc.w", "fc.bias"), ("l1/W", "l1/bias"),
-        ("fc.weight", "fc.b"), ("fc1", "fc1_b"), ("coef_", "intercept_"), ("W_fc1", "b_fc1"), ("attn.weight", "attn.bias"),
+        ("fc.weight", "fc.b"), ("fc1", "fc1_b"), ("coef_", "intercept_"), ("W_fc1", "b_fc1"),
+        ("attn.weight", "attn.bias"),
         ("attention/kernel", "attention/bias"),
     ],
 )  # fmt: skip
