@@ -15,10 +15,10 @@ from eie_sim.core.result import SimResult
 from eie_sim.cost import stored_bits
 from eie_sim.energy import account
 from eie_sim.energy.nm import lanes
-from eie_sim.engine import simulate_gemm
 from eie_sim.prune import pattern, score
 from eie_sim.pruning.measure import inputs_of, weights_of
 from eie_sim.units.nm.config import TensorCoreConfig
+from eie_sim.units.nm.unit import simulate_gemm
 from eie_sim.workload import Network
 
 INT8_MAX = 127

@@ -38,6 +38,7 @@ FLOORS = [
     ["units.*.counts"],
     ["units.*.encoding", "units.*.packing", "prune", "deep_compression"],
     ["units.channel"],
+    ["units.unit"],
     ["units.*.config", "units.*.provenance", "tables", "recipe"],
     ["core"],
 ]

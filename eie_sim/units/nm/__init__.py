@@ -1,1 +1,15 @@
-"""The N:M tensor-core unit: structured sparsity with metadata. N is the number kept in each group of M, everywhere."""
+"""N:M tensor cores: all that others may ask of them is `UNIT`."""
+
+from eie_sim.units.nm.config import PRESETS, TensorCoreConfig
+from eie_sim.units.unit import Unit, late
+
+UNIT = Unit(
+    name="nm",
+    title="N:M",
+    config=TensorCoreConfig,
+    matrix="eie_sim.units.nm.matrix:NmMatrix",
+    presets=tuple(PRESETS),
+    takes_bias=False,
+    compress=late("eie_sim.units.nm.unit:compress"),
+    simulate=late("eie_sim.units.nm.unit:simulate"),
+)
