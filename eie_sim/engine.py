@@ -50,5 +50,4 @@ def simulate(
         from eie_sim.workload import synthetic_activations
 
         activations, inputs = synthetic_activations(matrix.n_in, float(activations), seed=seed)
-    result: SimResult = unit.simulate(matrix, activations, config, engine=engine, timeline=timeline, inputs=inputs)
-    return result
+    return unit.simulate(matrix, activations, config, engine=engine, timeline=timeline, inputs=inputs)

@@ -9,7 +9,6 @@ Source: EIE's encoding, Han et al. 2016, section III; N:M, Mishra et al. 2021 (a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -18,14 +17,11 @@ from numpy.typing import ArrayLike, NDArray
 from eie_sim.core.errors import InputError, as_array, require, require_int
 from eie_sim.core.sparse import checked, is_sparse, require_sides
 from eie_sim.core.storage import Footprint, Format
+from eie_sim.units.eie.format import Encoding, encoding_of, format_of, pe_entries
 
 if TYPE_CHECKING:
-    from eie_sim.units.eie.counts import EieCounts
     from eie_sim.units.eie.matrix import EieMatrix
     from eie_sim.units.nm.matrix import NmMatrix
-
-CODEBOOK_VALUE_BITS = 16
-"""Width of a codebook value: the fixed point of EIE's datapath, whatever the other formats store."""
 
 DEFAULT_EIE_BITS = 4
 """Width of a code and of a gap, where a mask is counted and neither is given."""
@@ -62,17 +58,6 @@ class _Layer(NamedTuple):
     @property
     def dense_bits(self) -> int:
         return (self.n_position + self.n_bias) * self.value_bits
-
-
-class _Encoding(NamedTuple):
-    """Counts and widths of an EIE encoding. `pe_entries` : int64[n_pe], entries of each PE, padding included."""
-
-    n_column: int
-    n_weight: int
-    pe_entries: NDArray[np.int64]
-    weight_bits: int
-    index_bits: int
-    pointer_bits: int
 
 
 def footprint(
@@ -112,11 +97,12 @@ def footprint(
             require_int(name, given, 1, high)
     if eie is not None:
         layer = _layer_of_matrix(eie, value_bits)
-        encoding: _Encoding | None = _encoding_of_matrix(eie, stated, int(pointer_bits))
+        _require_agreement(eie, stated)
+        encoding: Encoding | None = encoding_of(eie, int(pointer_bits))
     else:
         layer = _layer_of_mask(matrix_or_mask, value_bits) if nm is None else _layer_of_nm(nm)
         encoding = _encoding_of_mask(layer, stated, int(pointer_bits))
-    formats = [] if encoding is None else [_eie(encoding, layer.dense_bits)]
+    formats = [] if encoding is None else [format_of(encoding, layer.dense_bits)]
     formats += [_dense(layer), _dense32(layer), _csr(layer), _csc(layer), _coo(layer), _bitmap(layer)]
     formats += [
         _run_length(layer, int(run_bits)),
@@ -128,9 +114,8 @@ def footprint(
 def _widths(matrix: NmMatrix | None, given: dict[str, int | None]) -> tuple[int, int, int]:
     """value_bits, n_keep and m_group: as given, or as an N:M matrix states them, or 16, 2 and 4."""
     own = {name: getattr(matrix, name, value) for name, value in (("value_bits", 16), ("n_keep", 2), ("m_group", 4))}
-    for name, value in given.items():
-        agrees = matrix is None or value is None or value == own[name]
-        require(agrees, name, value, f"must agree with the matrix, whose {name} is {own[name]}")
+    if matrix is not None:
+        _require_agreement(matrix, given)
     value_bits, n_keep, m_group = (own[name] if value is None else value for name, value in given.items())
     require_int("value_bits", value_bits, 1, 64)
     require_int("m_group", m_group, 1, 2**31)
@@ -138,57 +123,15 @@ def _widths(matrix: NmMatrix | None, given: dict[str, int | None]) -> tuple[int,
     return int(value_bits), int(n_keep), int(m_group)
 
 
-def encoded(matrix: EieMatrix | EieCounts, *, pointer_bits: int = 16) -> Format:
-    """EIE's own encoding of a matrix, bits by part, with the dense bits at 16 bits a value, the bias in both.
-
-    A padding entry counts whole, code and gap, as `padding`; `index` is the gaps of the weight entries.
-    Raises InputError for anything but an EieMatrix, or the counts of one.
-    """
-    require_int("pointer_bits", pointer_bits, 1, 31)
-    from eie_sim.units.eie.counts import EieCounts
-
-    if not isinstance(matrix, EieCounts) and _as_matrix(matrix) is None:
-        raise InputError(f"matrix={type(matrix).__name__}: must be an EieMatrix")
-    n_value = matrix.n_out * matrix.n_column
-    return _eie(_encoding_of_matrix(matrix, {}, int(pointer_bits)), n_value * CODEBOOK_VALUE_BITS)
-
-
-def compression(eie: Format) -> dict[str, Fraction]:
-    """How much smaller EIE's encoding (see `encoded`) is, and what it is made of; exact.
-
-    ratio_vs_dense32, ratio_vs_dense16 : dense bits at that width over encoded bits, the bias in both
-    weights_share, padding_share, index_share, pointers_share, codebook_share : parts of the encoded bits, adding to 1
-    """
-    n_value = Fraction(eie.dense_bits, CODEBOOK_VALUE_BITS)
-    ratios = {f"ratio_vs_dense{width}": n_value * width / eie.total_bits for width in (32, 16)}
-    return ratios | {f"{part}_share": Fraction(bits, eie.total_bits) for part, bits in eie.parts.items()}
+def _require_agreement(matrix: Any, given: Mapping[str, int | None]) -> None:
+    for name, value in given.items():
+        own = getattr(matrix, name)
+        require(value is None or value == own, name, value, f"must agree with the matrix, whose {name} is {own}")
 
 
 def _width(n_value: int) -> int:
     """Fewest bits that tell `n_value` values apart: ceil(log2), 0 for one value or none."""
     return max(n_value - 1, 0).bit_length()
-
-
-def _eie(encoding: _Encoding, dense_bits: int) -> Format:
-    n_pe, n_padding = len(encoding.pe_entries), int(encoding.pe_entries.sum()) - encoding.n_weight
-    n_codebook, reach = 2**encoding.weight_bits, 2**encoding.pointer_bits
-    parts = {
-        "weights": encoding.n_weight * encoding.weight_bits,
-        "padding": n_padding * (encoding.weight_bits + encoding.index_bits),
-        "index": encoding.n_weight * encoding.index_bits,
-        "pointers": n_pe * (encoding.n_column + 1) * encoding.pointer_bits,
-        "codebook": n_codebook * CODEBOOK_VALUE_BITS,
-    }
-    note = (
-        f"{n_pe} PEs, {encoding.weight_bits}-bit codes, {encoding.index_bits}-bit gaps, {encoding.pointer_bits}-bit "
-        f"column pointers; padding is the codes and gaps of {n_padding} padding entries; one codebook of "
-        f"{n_codebook} {CODEBOOK_VALUE_BITS}-bit values, not one per PE"
-    )
-    beyond = int(np.count_nonzero(encoding.pe_entries > reach))
-    if beyond:
-        most = int(encoding.pe_entries.max())
-        note += f"; {beyond} PEs hold more than the {reach} entries a pointer reaches, up to {most}"
-    return Format(name="eie", parts=parts, dense_bits=dense_bits, note=note, valid=beyond == 0, violations=beyond)
 
 
 def _dense(layer: _Layer) -> Format:
@@ -361,18 +304,7 @@ def _in_order(flat: NDArray[np.int64], values: NDArray[Any]) -> tuple[NDArray[np
     return flat[order], values[order]
 
 
-def _encoding_of_matrix(
-    matrix: EieMatrix | EieCounts, stated: Mapping[str, int | None], pointer_bits: int
-) -> _Encoding:
-    for name, value in stated.items():
-        own = getattr(matrix, name)
-        require(value is None or value == own, name, value, f"must agree with the matrix, whose {name} is {own}")
-    entries = matrix.pointers[-1].astype(np.int64)
-    widths = matrix.weight_bits, matrix.index_bits, pointer_bits
-    return _Encoding(int(matrix.n_column), int(matrix.n_weight), entries, *widths)
-
-
-def _encoding_of_mask(layer: _Layer, stated: Mapping[str, int | None], pointer_bits: int) -> _Encoding | None:
+def _encoding_of_mask(layer: _Layer, stated: Mapping[str, int | None], pointer_bits: int) -> Encoding | None:
     """EIE's counts without its entries; None when `n_pe` is not stated."""
     n_pe = stated["n_pe"]
     for name in ("weight_bits", "index_bits"):
@@ -381,24 +313,5 @@ def _encoding_of_mask(layer: _Layer, stated: Mapping[str, int | None], pointer_b
     if n_pe is None:
         return None
     weight_bits, index_bits = (int(stated[name] or DEFAULT_EIE_BITS) for name in ("weight_bits", "index_bits"))
-    entries = _pe_entries(layer, int(n_pe), index_bits)
-    return _Encoding(layer.n_in, layer.n_nonzero, entries, weight_bits, index_bits, pointer_bits)
-
-
-def _pe_entries(layer: _Layer, n_pe: int, index_bits: int) -> NDArray[np.int64]:
-    """Entries of each PE, padding included, int64[n_pe]: one per non-zero and one per 2**index_bits zeros before it."""
-    if not layer.n_nonzero:
-        return np.zeros(n_pe, dtype=np.int64)
-    rows, columns = np.divmod(layer.flat, layer.n_in)
-    n_local = -(-layer.n_out // n_pe)
-    # One number per non-zero in the order a PE stores them; below 2**63, as each side of the matrix is below 2**31.
-    place = (columns * n_pe + rows % n_pe) * n_local + rows // n_pe
-    place.sort()
-    segment, local = np.divmod(place, n_local)
-    before = np.concatenate([[-1], local[:-1]])
-    before[np.flatnonzero(np.diff(segment, prepend=-1))] = -1
-    padding = (local - before - 1) >> index_bits
-    pe = segment % n_pe
-    # Sums of float64 weights, exact below 2**53.
-    fillers = np.bincount(pe, weights=padding, minlength=n_pe).astype(np.int64)
-    return np.bincount(pe, minlength=n_pe) + fillers
+    entries = pe_entries(layer.flat, (layer.n_out, layer.n_in), int(n_pe), index_bits)
+    return Encoding(layer.n_in, layer.n_nonzero, entries, weight_bits, index_bits, pointer_bits)

@@ -20,8 +20,8 @@ from eie_sim.core.result import SimResult
 from eie_sim.core.storage import Format
 from eie_sim.energy import EnergyReport, EnergyTable, account
 from eie_sim.engine import compress, simulate
-from eie_sim.formats import encoded
 from eie_sim.units.eie.config import EieConfig
+from eie_sim.units.eie.format import encoded
 from eie_sim.units.eie.matrix import EieMatrix
 from eie_sim.units.eie.unit import outputs, raw_activations, require_engine
 from eie_sim.verification import MOST_ERROR, Verification, relative_error, verify

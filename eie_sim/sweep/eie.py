@@ -15,16 +15,15 @@ from numpy.typing import NDArray
 
 from eie_sim.core.errors import InputError
 from eie_sim.core.result import EieClass, EieEvent
-from eie_sim.energy import EnergyTable
-from eie_sim.energy.area import area
+from eie_sim.energy import EnergyTable, area
 from eie_sim.energy.report import add_time, check, components_pj, events_pj
-from eie_sim.formats import encoded
 from eie_sim.run import NetworkRun, run_network
 from eie_sim.sweep.point import Point
 from eie_sim.sweep.stages import Last, Stages
 from eie_sim.units.eie import fast, invariants
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.counts import EieCounts
+from eie_sim.units.eie.format import encoded
 from eie_sim.units.eie.memories import memories
 from eie_sim.workload import Network
 

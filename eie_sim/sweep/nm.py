@@ -18,13 +18,13 @@ from eie_sim.core.errors import require
 from eie_sim.core.nm_pattern import Pattern, kept_of, position_bits
 from eie_sim.core.result import SimResult
 from eie_sim.energy import EnergyTable, account, total_of
-from eie_sim.energy.nm import lanes
 from eie_sim.prune.mlp import accuracy
 from eie_sim.pruning.measure import dense, held_back, inputs_of, mlp_of
 from eie_sim.recipe import Recipe
 from eie_sim.sweep.point import Point
 from eie_sim.sweep.stages import Last, Stages
 from eie_sim.units.nm.config import TensorCoreConfig
+from eie_sim.units.nm.energy import lanes
 from eie_sim.units.nm.unit import simulate_gemm, sparsest
 
 CHECKED_VECTORS = 8

@@ -30,6 +30,7 @@ FLOORS = [
         "units.*.reference",
         "units.*.fast",
         "units.*.functional",
+        "units.*.format",
         "units.*.memories",
         "units.*.vendor",
         "units.*.invariants",
@@ -38,7 +39,8 @@ FLOORS = [
     ["units.*.counts"],
     ["units.*.encoding", "units.*.packing", "prune", "deep_compression"],
     ["units.channel"],
-    ["units.unit"],
+    ["units.unit", "units.*.energy"],
+    ["units.energy", "units.technology"],
     ["units.*.config", "units.*.provenance", "tables", "recipe"],
     ["core"],
 ]

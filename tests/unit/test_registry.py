@@ -1,6 +1,7 @@
 """The registry of units: ours, those of other packages, and what is wrong with one of them."""
 
 import sys
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import eie_sim as es
 from eie_sim import units
 from eie_sim.units import UNITS, unit_named, unit_of
-from eie_sim.units.unit import Unit, late
+from eie_sim.units.unit import late
 
 
 class SlowConfig:
@@ -20,13 +21,11 @@ class Matrix:
     pass
 
 
-SLOW = Unit(
+SLOW = replace(
+    unit_named("eie"),
     name="slow",
-    title="Slow",
     config=SlowConfig,
     matrix=f"{__name__}:Matrix",
-    takes_bias=True,
-    compress=lambda weights, config, *, bias=None: Matrix(),
     simulate=lambda matrix, activations, config, **options: "simulated",
 )
 NO_UNIT = "a text"

@@ -1,5 +1,8 @@
 """N:M tensor cores: all that others may ask of them is `UNIT`."""
 
+from operator import attrgetter
+
+from eie_sim.units.nm import energy
 from eie_sim.units.nm.config import PRESETS, TensorCoreConfig
 from eie_sim.units.unit import Unit, late
 
@@ -12,4 +15,10 @@ UNIT = Unit(
     takes_bias=False,
     compress=late("eie_sim.units.nm.unit:compress"),
     simulate=late("eie_sim.units.nm.unit:simulate"),
+    bits=lambda matrix, config: matrix.total_bits,
+    patterns=attrgetter("patterns"),
+    components=energy.COMPONENTS,
+    energies=energy.rows,
+    energy_counts=energy.counts,
+    lanes=energy.lanes,
 )
