@@ -111,7 +111,7 @@ def account(result: SimResult, table: EnergyTable | None = None) -> EnergyReport
     require(given, "table", type(table).__name__, "must be an EnergyTable, or left out")
     unit = unit_of(result.config)
     table = EnergyTable.for_config(result.config) if table is None else table
-    require(table.components == unit.components, "table", table.name, f"must be one for the {unit.name} unit")
+    require(table.components == unit.words.components, "table", table.name, f"must be one for the {unit.name} unit")
     lanes, counts = unit.lanes(result.config), unit.energy_counts(result)
     by_event = events_pj(counts, table)
     by_component = add_time(components_pj(by_event, table), table, lanes, result.cycles, result.time_us)

@@ -66,7 +66,7 @@ class EnergyTable:
             name=f"{unit.name}-{config.node_nm}nm",
             node_nm=config.node_nm,
             clock_mhz=float(config.clock_mhz),
-            components=unit.components,
+            components=unit.words.components,
             rows=scaled,
         )
 

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eie_sim.core.errors import InputError
-from eie_sim.core.result import EieClass, EieEvent
 from eie_sim.energy import EnergyTable, area
 from eie_sim.energy.report import add_time, check, components_pj, events_pj
 from eie_sim.run import NetworkRun, run_network
@@ -25,6 +24,7 @@ from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.counts import EieCounts
 from eie_sim.units.eie.format import encoded
 from eie_sim.units.eie.memories import memories
+from eie_sim.units.eie.words import EieClass, EieEvent
 from eie_sim.workload import Network
 
 SLICE_STEPS = 2e8

@@ -2,13 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import IntEnum
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
-from eie_sim.core.result import SimResult
-from eie_sim.units.energy import AreaReport, Components, EnergyRow
+if TYPE_CHECKING:
+    from eie_sim.core.result import SimResult
+    from eie_sim.units.energy import AreaReport, Components, EnergyRow
+
+
+class Word(IntEnum):
+    """Something that a unit counts: its place in an array of counts, and its meaning; lower case is its name."""
+
+    meaning: str
+
+    def __new__(cls, place: int, meaning: str) -> Self:
+        """A member of a class of words, written `NAME = place, meaning`."""
+        word = int.__new__(cls, place)
+        word._value_, word.meaning = place, meaning
+        return word
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """All names, by place."""
+        return tuple(word.name.lower() for word in cls)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Words:
+    """What a unit calls the things that it counts.
+
+    events, classes : counted events; what each processing element spends a cycle on
+    totals : further totals of a result, by the name they stand under
+    useful, busy : the class that counts as utilisation; those that count in load balance
+    components : of the energy, by event, those that its energy belongs to, in equal shares; clock and leakage last
+    colours : of classes and of components of the energy: blue, sky, green, orange, red, purple, yellow, pale or grey
+    columns : figures of a row of a sweep that other units do not have, and what they mean
+    needed, texts : numbers, and words, that such a row must have
+    """
+
+    events: type[Word]
+    classes: type[Word]
+    totals: Mapping[str, type[Word]]
+    useful: Word
+    busy: tuple[Word, ...]
+    components: Components
+    colours: Mapping[str, str]
+    columns: Mapping[str, str]
+    needed: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,11 +68,11 @@ class Unit:
     bits : (matrix, config) -> bits of all that is stored
     for_inputs : (config, inputs) -> the design, changed where inputs of this kind would be dropped in silence
     patterns : config -> the N:M patterns it makes use of; None where any place may be pruned
-    components : of the energy, by event: those that its energy belongs to, in equal shares
-    energies : config -> a row of the energy table for every event of `components`, at 45 nm, with its source
+    energies : config -> a row of the energy table for every event of `words.components`, at 45 nm, with its source
     energy_counts : SimResult -> how often each of these events took place, but for clock and leakage
     lanes : config -> processing elements, or MACs in a cycle, which clock and leakage are counted by
     area : config -> AreaReport; None where no area is known
+    words : what it calls the things that it counts
     simulate : (matrix, activations, config or None, *, engine, timeline, inputs) -> SimResult, its invariants checked
     """
 
@@ -40,10 +84,10 @@ class Unit:
     compress: Callable[..., Any]
     simulate: Callable[..., SimResult]
     bits: Callable[[Any, Any], int]
-    components: Components
     energies: Callable[[Any], tuple[EnergyRow, ...]]
-    energy_counts: Callable[[SimResult], dict[str, float]]
     lanes: Callable[[Any], int]
+    words: Words
+    energy_counts: Callable[[SimResult], dict[str, float]] = lambda result: dict(result.stats["events"])
     area: Callable[[Any], AreaReport] | None = None
     for_inputs: Callable[[Any, Any], Any] = lambda config, inputs: config
     patterns: Callable[[Any], tuple[tuple[int, int], ...]] | None = None

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eie_sim.core.errors import InputError
-from eie_sim.core.result import EieClass
 from eie_sim.report.trace.cycles import Control, control_cycles, pe_cycles
 from eie_sim.units.eie.activity import Activity
+from eie_sim.units.eie.words import EieClass
 
 if TYPE_CHECKING:
     from vcd import VCDWriter

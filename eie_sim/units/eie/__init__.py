@@ -1,7 +1,9 @@
 """EIE, the efficient inference engine (Han et al. 2016): all that others may ask of it is `UNIT`."""
 
-from eie_sim.units.eie import energy, format
+from operator import attrgetter
+
 from eie_sim.units.eie.config import EieConfig
+from eie_sim.units.eie.words import WORDS
 from eie_sim.units.unit import Unit, late
 
 UNIT = Unit(
@@ -13,10 +15,9 @@ UNIT = Unit(
     compress=late("eie_sim.units.eie.unit:compress"),
     simulate=late("eie_sim.units.eie.unit:simulate"),
     for_inputs=EieConfig.for_inputs,
-    bits=format.bits,
-    components=energy.COMPONENTS,
-    energies=energy.rows,
-    energy_counts=energy.counts,
-    lanes=energy.lanes,
-    area=energy.area,
+    bits=late("eie_sim.units.eie.format:bits"),
+    energies=late("eie_sim.units.eie.energy:rows"),
+    words=WORDS,
+    lanes=attrgetter("n_pe"),
+    area=late("eie_sim.units.eie.energy:area"),
 )

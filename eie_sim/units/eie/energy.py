@@ -6,27 +6,10 @@ from collections.abc import Iterator
 from functools import cache
 
 from eie_sim import tables
-from eie_sim.core.result import SimResult
 from eie_sim.units.eie.config import EieConfig
+from eie_sim.units.eie.words import COMPONENTS
 from eie_sim.units.energy import LEAKAGE, PE_CYCLE, AreaReport, Constant, EnergyRow, constants, row_of
 from eie_sim.units.technology import FAST_CELLS, LOW_LEAKAGE_CELLS, scaling, sram
-
-COMPONENTS = {
-    "queue_writes": ("act_queue",),
-    "queue_reads": ("act_queue",),
-    "pointer_reads": ("ptr_read",),
-    "spmat_reads": ("spmat_read",),
-    "codebook_reads": ("arithm_unit",),
-    "macs": ("arithm_unit",),
-    "padding_entries": ("arithm_unit",),
-    "accumulator_reads": ("act_rw",),
-    "accumulator_writes": ("act_rw",),
-    "output_writes": ("act_rw",),
-    "broadcasts": ("act_rw",),
-    PE_CYCLE: ("arithm_unit", "act_rw"),
-    LEAKAGE: (LEAKAGE,),
-}
-"""Where an event's energy belongs, in equal shares: modules of Table II, and leakage. The last two are per PE-cycle."""
 
 WORD_BITS = 16
 """Activations, codebook values and outputs."""
@@ -61,16 +44,6 @@ def rows(config: EieConfig) -> tuple[EnergyRow, ...]:
     """
     found = {row.event: row for part in (_registers, _arithmetic, _memories, _per_cycle) for row in part(config)}
     return tuple(found[event] for event in COMPONENTS)
-
-
-def counts(result: SimResult) -> dict[str, float]:
-    """How often each event of `COMPONENTS` took place, but for the last two."""
-    return dict(result.stats["events"])
-
-
-def lanes(config: EieConfig) -> int:
-    """Processing elements, which clock and leakage are counted by."""
-    return config.n_pe
 
 
 def _registers(config: EieConfig) -> Iterator[EnergyRow]:

@@ -10,12 +10,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from eie_sim.core.errors import as_array, require, unknown
 from eie_sim.core.fixed import WORD_MAX, WORD_MIN, to_fixed
-from eie_sim.core.result import BROADCAST_MEANINGS, EieClass, EieEvent, EieRun, SimResult, Timeline, config_hash
+from eie_sim.core.result import SimResult, Timeline, config_hash
 from eie_sim.units.eie import fast, functional, invariants
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.encoding import require_finite
 from eie_sim.units.eie.matrix import EieMatrix
 from eie_sim.units.eie.memories import memories
+from eie_sim.units.eie.words import WORDS, EieBroadcast, EieClass, EieEvent, EieRun
 
 ENGINES = ("fast", "reference")
 Run = Callable[[EieMatrix, NDArray[np.int16], EieConfig], EieRun]
@@ -84,12 +85,12 @@ def simulate(
         cycles_per_vector=done.cycles,
         n_vector=n_vector,
         n_unit=matrix.n_pe,
-        event_names=tuple(event.name.lower() for event in EieEvent),
+        event_names=EieEvent.names(),
         counts=done.counts,
-        class_names=tuple(kind.name.lower() for kind in EieClass),
+        class_names=EieClass.names(),
         classes=done.classes,
-        useful_class=EieClass.WEIGHT.name.lower(),
-        busy_classes=tuple(EieClass(kind).name.lower() for kind in (EieClass.WEIGHT, EieClass.PADDING)),
+        useful_class=WORDS.useful.name.lower(),
+        busy_classes=tuple(kind.name.lower() for kind in WORDS.busy),
         extra={"broadcast": _named(done.broadcast)},
         effectual_macs=int(done.counts[:, EieEvent.MACS].sum()),
         dense_macs=matrix.n_out * matrix.n_column * n_vector,
@@ -153,7 +154,7 @@ def _one_by_one(matrix: EieMatrix, batch: NDArray[np.int16], config: EieConfig, 
         cycles=np.zeros(len(batch), dtype=np.int64),
         counts=np.zeros((matrix.n_pe + 1, len(EieEvent)), dtype=np.int64),
         classes=np.zeros((matrix.n_pe, len(EieClass)), dtype=np.int64),
-        broadcast=np.zeros(len(BROADCAST_MEANINGS), dtype=np.int64),
+        broadcast=np.zeros(len(EieBroadcast), dtype=np.int64),
         timelines=[],
     )
     for at, vector in enumerate(batch):
@@ -191,4 +192,4 @@ def checked_activations(matrix: EieMatrix, activations: ArrayLike) -> NDArray[An
 
 
 def _named(broadcast: NDArray[np.int64]) -> dict[str, int]:
-    return dict(zip(BROADCAST_MEANINGS, broadcast.tolist(), strict=True))
+    return dict(zip(EieBroadcast.names(), broadcast.tolist(), strict=True))

@@ -2,8 +2,8 @@
 
 from operator import attrgetter
 
-from eie_sim.units.nm import energy
 from eie_sim.units.nm.config import PRESETS, TensorCoreConfig
+from eie_sim.units.nm.words import WORDS
 from eie_sim.units.unit import Unit, late
 
 UNIT = Unit(
@@ -17,8 +17,8 @@ UNIT = Unit(
     simulate=late("eie_sim.units.nm.unit:simulate"),
     bits=lambda matrix, config: matrix.total_bits,
     patterns=attrgetter("patterns"),
-    components=energy.COMPONENTS,
-    energies=energy.rows,
-    energy_counts=energy.counts,
-    lanes=energy.lanes,
+    energies=late("eie_sim.units.nm.energy:rows"),
+    energy_counts=late("eie_sim.units.nm.energy:counts"),
+    words=WORDS,
+    lanes=late("eie_sim.units.nm.energy:lanes"),
 )

@@ -12,23 +12,8 @@ from eie_sim import tables
 from eie_sim.core.result import SimResult
 from eie_sim.units.energy import LEAKAGE, PE_CYCLE, Constant, EnergyRow, constants, row_of
 from eie_sim.units.nm.config import TensorCoreConfig
+from eie_sim.units.nm.words import COMPONENTS
 from eie_sim.units.technology import FAST_CELLS, LOW_LEAKAGE_CELLS, Sram, sram
-
-COMPONENTS = {
-    "macs": ("macs",),
-    "register_bytes": ("registers",),
-    "smem_bytes": ("smem",),
-    "l2_bytes": ("l2",),
-    "store_bytes": ("l2",),
-    "dram_bytes": ("dram",),
-    "smem_metadata_bytes": ("metadata",),
-    "l2_metadata_bytes": ("metadata",),
-    "dram_metadata_bytes": ("metadata",),
-    "operand_selects": ("metadata",),
-    PE_CYCLE: ("clock",),
-    LEAKAGE: (LEAKAGE,),
-}
-"""Where an event's energy belongs. Bytes of values leave out those of metadata; the last two are per lane and cycle."""
 
 WITH_METADATA = ("smem", "l2", "dram")
 ACCUMULATOR_BYTES = 4

@@ -11,10 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from eie_sim.core.errors import InputError, as_array, require, require_int, require_type, unknown
 from eie_sim.core.nm_pattern import DENSE, Pattern, kept_of, require_pattern, said, whole_groups
-from eie_sim.core.result import NmEvent, NmPart, NmTiming, SimResult, bound_of, config_hash
+from eie_sim.core.result import SimResult, config_hash
 from eie_sim.units.nm import fast, invariants
 from eie_sim.units.nm.config import MAX_SIDE, PRESETS, TensorCoreConfig
 from eie_sim.units.nm.provenance import HELD_AGAINST, NOT_MEASURED
+from eie_sim.units.nm.words import NmClass, NmEvent, NmPart, NmTiming, bound_of
 
 if TYPE_CHECKING:
     from eie_sim.units.nm.matrix import NmMatrix
@@ -166,9 +167,9 @@ def _result(
         cycles_per_vector=np.array([timing.cycles], dtype=np.int64),
         n_vector=max(n for *_, n in shapes),
         n_unit=1,
-        event_names=tuple(event.name.lower() for event in NmEvent),
+        event_names=NmEvent.names(),
         counts=np.array([timing.counts], dtype=np.int64),
-        class_names=("tensor", "waiting"),
+        class_names=NmClass.names(),
         classes=np.array([[tensor, timing.cycles - tensor]], dtype=np.int64),
         useful_class="tensor",
         busy_classes=("tensor",),
