@@ -20,10 +20,12 @@ from eie_sim.core.result import SimResult
 from eie_sim.core.storage import Format
 from eie_sim.energy import EnergyReport, EnergyTable, account
 from eie_sim.engine import compress, simulate
+from eie_sim.units import unit_of
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.format import encoded
 from eie_sim.units.eie.matrix import EieMatrix
-from eie_sim.units.eie.unit import outputs, raw_activations, require_engine
+from eie_sim.units.eie.unit import outputs, raw_activations
+from eie_sim.units.unit import require_engine
 from eie_sim.verification import MOST_ERROR, Verification, relative_error, verify
 from eie_sim.workload import RELU, Layer, Network
 
@@ -245,12 +247,12 @@ def run_layer(
     )
 
 
-def matrix_for(layer: Layer, config: EieConfig) -> Any:
+def matrix_for(layer: Layer, config: Any) -> Any:
     """A layer in the format of the design: as it is stored, where it comes from an archive, or else compressed now."""
     if layer.stored is not None:
         return matrix_of(layer, config)
     with _about(layer):
-        return compress(layer.weights, config, bias=layer.bias)
+        return compress(layer.weights, config, bias=layer.bias if unit_of(config).takes_bias else None)
 
 
 @contextmanager

@@ -103,20 +103,22 @@ class _Sized(NamedTuple):
     text: str
 
 
-def stream_of(point: Point) -> Hashable:
-    """What points share whose vectors go through the same entries in the same way."""
-    return point.layer, point.vector, point.recipe, _STREAM(point.design)
-
-
-class EieFigures:
+class Figures:
     """Figures of groups of points, with what was verified before."""
 
     def __init__(self, stages: Stages) -> None:
         self._stages = stages
         self._runs = Last(1)
 
+    @staticmethod
+    def shared_by(point: Point) -> tuple[Hashable, Hashable]:
+        """What points have in common whose entries are counted once; whose vectors go through them in the same way."""
+        design = point.design
+        stream = point.layer, point.vector, point.recipe, _STREAM(design)
+        return (design.n_pe, design.index_bits), stream
+
     def of(self, points: Sequence[Point]) -> Callable[[Point], str]:
-        """What gives the figures of each point of a group with one `stream_of`, as members of a JSON object.
+        """What gives the figures of each point of a group that is run together, as members of a JSON object.
 
         The engine has run when it returns. Raises InputError where none can be run; a figure does where its point
         cannot.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self
+
+from eie_sim.core.errors import unknown
 
 if TYPE_CHECKING:
     from eie_sim.core.result import SimResult
@@ -62,7 +64,8 @@ class Unit:
     name : as results and options have it; title : as people write it
     config : type of its designs, a frozen keyword-only dataclass with `to_dict` and `clock_mhz`
     matrix : type of its compressed matrices, as `module:Type`, which is loaded only by those who have one
-    presets : names of designs, of which `config.preset(name)` makes one
+    presets : names of designs, of which `config.preset(name)` makes one; start : the one that a sweep starts from
+    choices : the values of fields that are words, by field
     takes_bias : whether a bias is compressed with the weights; else it is added to the outputs, outside the unit
     compress : (weights [n_out, n_in], config, *, bias=None) -> matrix
     bits : (matrix, config) -> bits of all that is stored
@@ -71,14 +74,17 @@ class Unit:
     energies : config -> a row of the energy table for every event of `words.components`, at 45 nm, with its source
     energy_counts : SimResult -> how often each of these events took place, but for clock and leakage
     lanes : config -> processing elements, or MACs in a cycle, which clock and leakage are counted by
+    roof : (config and events, as a result's `to_dict` has them) -> peak GOP/s, bytes per us of the memory that
+        weights come from, its name, and the bytes read from it
     area : config -> AreaReport; None where no area is known
+    timeline : (matrix, inputs, result with a timeline, *, label) -> what happened when; None where nothing is kept
     words : what it calls the things that it counts
     simulate : (matrix, activations, config or None, *, engine, timeline, inputs) -> SimResult, its invariants checked
     """
 
     name: str
     title: str
-    config: type
+    config: type[Any]
     matrix: str
     takes_bias: bool
     compress: Callable[..., Any]
@@ -87,11 +93,24 @@ class Unit:
     energies: Callable[[Any], tuple[EnergyRow, ...]]
     lanes: Callable[[Any], int]
     words: Words
+    roof: Callable[[Mapping[str, Any], Mapping[str, int]], tuple[float, float, str, float]]
     energy_counts: Callable[[SimResult], dict[str, float]] = lambda result: dict(result.stats["events"])
     area: Callable[[Any], AreaReport] | None = None
+    timeline: Callable[..., Any] | None = None
     for_inputs: Callable[[Any, Any], Any] = lambda config, inputs: config
     patterns: Callable[[Any], tuple[tuple[int, int], ...]] | None = None
     presets: tuple[str, ...] = ()
+    start: str = ""
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+ENGINES = ("fast", "reference")
+
+
+def require_engine(engine: object) -> None:
+    """Raise InputError, did you mean, unless `engine` is the name of one."""
+    if not isinstance(engine, str) or engine not in ENGINES:
+        raise unknown("engine", engine, ENGINES)
 
 
 def late(place: str) -> Callable[..., Any]:

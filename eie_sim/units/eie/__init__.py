@@ -2,7 +2,7 @@
 
 from operator import attrgetter
 
-from eie_sim.units.eie.config import EieConfig
+from eie_sim.units.eie.config import ACTIVE_RULES, ROUNDINGS, EieConfig, roof
 from eie_sim.units.eie.words import WORDS
 from eie_sim.units.unit import Unit, late
 
@@ -11,13 +11,16 @@ UNIT = Unit(
     title="EIE",
     config=EieConfig,
     matrix="eie_sim.units.eie.matrix:EieMatrix",
+    choices={"rounding": ROUNDINGS, "active": ACTIVE_RULES},
     takes_bias=True,
     compress=late("eie_sim.units.eie.unit:compress"),
     simulate=late("eie_sim.units.eie.unit:simulate"),
     for_inputs=EieConfig.for_inputs,
     bits=late("eie_sim.units.eie.format:bits"),
     energies=late("eie_sim.units.eie.energy:rows"),
+    timeline=late("eie_sim.units.eie.activity:activity_of"),
     words=WORDS,
+    roof=roof,
     lanes=attrgetter("n_pe"),
     area=late("eie_sim.units.eie.energy:area"),
 )

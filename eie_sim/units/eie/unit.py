@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from eie_sim.core.errors import as_array, require, unknown
+from eie_sim.core.errors import as_array, require
 from eie_sim.core.fixed import WORD_MAX, WORD_MIN, to_fixed
 from eie_sim.core.result import SimResult, Timeline, config_hash
 from eie_sim.units.eie import fast, functional, invariants
@@ -17,8 +17,8 @@ from eie_sim.units.eie.encoding import require_finite
 from eie_sim.units.eie.matrix import EieMatrix
 from eie_sim.units.eie.memories import memories
 from eie_sim.units.eie.words import WORDS, EieBroadcast, EieClass, EieEvent, EieRun
+from eie_sim.units.unit import require_engine
 
-ENGINES = ("fast", "reference")
 Run = Callable[[EieMatrix, NDArray[np.int16], EieConfig], EieRun]
 """An engine, for one vector."""
 
@@ -99,12 +99,6 @@ def simulate(
         config_hash=config_hash("eie", config.to_dict()),
         timeline=None if not timeline else done.timelines[0] if single else done.timelines,
     )
-
-
-def require_engine(engine: object) -> None:
-    """Raise InputError, did you mean, unless `engine` is the name of one."""
-    if not isinstance(engine, str) or engine not in ENGINES:
-        raise unknown("engine", engine, ENGINES)
 
 
 def raw_activations(matrix: EieMatrix, activations: NDArray[Any]) -> NDArray[np.int16]:

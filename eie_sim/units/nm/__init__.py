@@ -2,7 +2,7 @@
 
 from operator import attrgetter
 
-from eie_sim.units.nm.config import PRESETS, TensorCoreConfig
+from eie_sim.units.nm.config import MEMORIES, PRESETS, TensorCoreConfig, roof
 from eie_sim.units.nm.words import WORDS
 from eie_sim.units.unit import Unit, late
 
@@ -12,6 +12,8 @@ UNIT = Unit(
     config=TensorCoreConfig,
     matrix="eie_sim.units.nm.matrix:NmMatrix",
     presets=tuple(PRESETS),
+    start="nm-64",
+    choices={"dram": MEMORIES},
     takes_bias=False,
     compress=late("eie_sim.units.nm.unit:compress"),
     simulate=late("eie_sim.units.nm.unit:simulate"),
@@ -20,5 +22,6 @@ UNIT = Unit(
     energies=late("eie_sim.units.nm.energy:rows"),
     energy_counts=late("eie_sim.units.nm.energy:counts"),
     words=WORDS,
+    roof=roof,
     lanes=late("eie_sim.units.nm.energy:lanes"),
 )

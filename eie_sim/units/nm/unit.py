@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from eie_sim.core.errors import InputError, as_array, require, require_int, require_type, unknown
+from eie_sim.core.errors import InputError, as_array, require, require_int, require_type
 from eie_sim.core.nm_pattern import DENSE, Pattern, kept_of, require_pattern, said, whole_groups
 from eie_sim.core.result import SimResult, config_hash
 from eie_sim.units.nm import fast, invariants
 from eie_sim.units.nm.config import MAX_SIDE, PRESETS, TensorCoreConfig
 from eie_sim.units.nm.provenance import HELD_AGAINST, NOT_MEASURED
 from eie_sim.units.nm.words import NmClass, NmEvent, NmPart, NmTiming, bound_of
+from eie_sim.units.unit import require_engine
 
 if TYPE_CHECKING:
     from eie_sim.units.nm.matrix import NmMatrix
 
-ENGINES = ("fast", "reference")
 ELEMENTS = {2: "float16", 1: "int8"}
 """Element type of a matrix by a design's `elem_bytes`."""
 
@@ -132,12 +132,6 @@ def held_against(config: TensorCoreConfig) -> str:
 @cache
 def _names() -> dict[TensorCoreConfig, str]:
     return {TensorCoreConfig.preset(name): name for name in PRESETS}
-
-
-def require_engine(engine: object) -> None:
-    """Raise InputError, did you mean, unless `engine` is the name of one."""
-    if not isinstance(engine, str) or engine not in ENGINES:
-        raise unknown("engine", engine, ENGINES)
 
 
 def _result(
