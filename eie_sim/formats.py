@@ -9,19 +9,15 @@ Source: EIE's encoding, Han et al. 2016, section III; N:M, Mishra et al. 2021 (a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from eie_sim.core.errors import InputError, as_array, require, require_int
 from eie_sim.core.sparse import checked, is_sparse, require_sides
 from eie_sim.core.storage import Footprint, Format
 from eie_sim.units.eie.format import Encoding, encoding_of, format_of, pe_entries
-
-if TYPE_CHECKING:
-    from eie_sim.units.eie.matrix import EieMatrix
-    from eie_sim.units.nm.matrix import NmMatrix
 
 DEFAULT_EIE_BITS = 4
 """Width of a code and of a gap, where a mask is counted and neither is given."""
@@ -61,7 +57,7 @@ class _Layer(NamedTuple):
 
 
 def footprint(
-    matrix_or_mask: EieMatrix | NmMatrix | ArrayLike | Any,
+    matrix_or_mask: Any,
     *,
     value_bits: int | None = None,
     run_bits: int = 4,
@@ -74,59 +70,53 @@ def footprint(
 ) -> Footprint:
     """Bits by part of a layer in every format: eie, dense, dense32, csr, csc, coo, bitmap, run_length, nm.
 
-    matrix_or_mask : an EieMatrix, an NmMatrix, or [n_out, n_in] of bool or real numbers, numpy or scipy.sparse,
-        non-zero where kept. The bias of an EieMatrix is in every format, and in the dense sizes; nothing else has one
-    value_bits : width of a value in all formats but eie (whose codebook has 16-bit values) and dense32; 16, or what an
-        NmMatrix states
+    matrix_or_mask : a compressed matrix, or [n_out, n_in] of bool or real numbers, numpy or scipy.sparse, non-zero
+        where kept. A bias that is compressed with the weights is in every format, and in the dense sizes
+    value_bits : width of a value in all formats but eie (whose codebook has 16-bit values) and dense32; else 16
     run_bits : width of a zero run in run_length
-    n_keep, m_group : the pattern of nm, `n_keep` kept in each `m_group` inputs of a row; 2 and 4, or what an NmMatrix
-        states
-    n_pe, weight_bits, index_bits : what an EieMatrix states itself; for anything else, eie is left out unless `n_pe` is
-        given, and the widths are 4 by default
+    n_keep, m_group : the pattern of nm, `n_keep` kept in each `m_group` inputs of a row; else 2 and 4
+    n_pe, weight_bits, index_bits : of eie, which is left out where no `n_pe` is known; the widths are else 4
     pointer_bits : width of EIE's column pointers
 
-    Raises InputError for a wrong shape or dtype, NaN or infinity, options out of range or at odds with the matrix.
+    What a matrix states itself need not be given. Raises InputError for a wrong shape or dtype, NaN or infinity,
+    options out of range or at odds with the matrix.
     """
-    eie, nm = _as_matrix(matrix_or_mask), _as_nm(matrix_or_mask)
-    value_bits, n_keep, m_group = _widths(nm, {"value_bits": value_bits, "n_keep": n_keep, "m_group": m_group})
+    matrix: Any = matrix_or_mask if hasattr(matrix_or_mask, "nonzero_positions") else None
     require_int("run_bits", run_bits, 1, 62)
     require_int("pointer_bits", pointer_bits, 1, 31)
-    stated = {"n_pe": n_pe, "weight_bits": weight_bits, "index_bits": index_bits}
-    for name, given, high in (("n_pe", n_pe, 65536), ("weight_bits", weight_bits, 8), ("index_bits", index_bits, 8)):
-        if given is not None:
-            require_int(name, given, 1, high)
-    if eie is not None:
-        layer = _layer_of_matrix(eie, value_bits)
-        _require_agreement(eie, stated)
-        encoding: Encoding | None = encoding_of(eie, int(pointer_bits))
+    given = {"value_bits": value_bits, "m_group": m_group, "n_keep": n_keep}
+    given |= {"n_pe": n_pe, "weight_bits": weight_bits, "index_bits": index_bits}
+    own = {name: getattr(matrix, name, None) for name in given}
+    for (name, value), high in zip(given.items(), (64, 2**31, 2**31, 65536, 8, 8), strict=True):
+        if value is not None:
+            require_int(name, value, 1, high)
+            rule = f"must agree with the matrix, whose {name} is {own[name]}"
+            require(own[name] in (None, value), name, value, rule)
+    stated = {name: own[name] if value is None else int(value) for name, value in given.items()}
+    n_keep, m_group = stated["n_keep"] or 2, stated["m_group"] or 4
+    require_int("n_keep", n_keep, 1, m_group)
+    if matrix is None:
+        layer = _layer_of_mask(matrix_or_mask, stated["value_bits"] or 16)
     else:
-        layer = _layer_of_mask(matrix_or_mask, value_bits) if nm is None else _layer_of_nm(nm)
+        n_bias = int(matrix.n_out) if getattr(matrix, "has_bias", False) else 0
+        positions = matrix.nonzero_positions()
+        layer = _Layer(int(matrix.n_out), int(matrix.n_in), positions, stated["value_bits"] or 16, n_bias)
+    if own["n_pe"] is None:
         encoding = _encoding_of_mask(layer, stated, int(pointer_bits))
+    else:
+        encoding = encoding_of(matrix, int(pointer_bits))
     formats = [] if encoding is None else [format_of(encoding, layer.dense_bits)]
-    formats += [_dense(layer), _dense32(layer), _csr(layer), _csc(layer), _coo(layer), _bitmap(layer)]
     formats += [
+        _dense(layer),
+        _dense32(layer),
+        _compressed(layer, "csr", "row", n_pointer=layer.n_out + 1, n_index=layer.n_in),
+        _compressed(layer, "csc", "column", n_pointer=layer.n_in + 1, n_index=layer.n_out),
+        _coo(layer),
+        _bitmap(layer),
         _run_length(layer, int(run_bits)),
-        _nm(layer, n_keep, m_group, dense=nm is not None and n_keep == m_group),
+        _nm(layer, n_keep, m_group, dense=own["n_keep"] is not None and n_keep == m_group),
     ]
     return Footprint({each.name: each for each in formats})
-
-
-def _widths(matrix: NmMatrix | None, given: dict[str, int | None]) -> tuple[int, int, int]:
-    """value_bits, n_keep and m_group: as given, or as an N:M matrix states them, or 16, 2 and 4."""
-    own = {name: getattr(matrix, name, value) for name, value in (("value_bits", 16), ("n_keep", 2), ("m_group", 4))}
-    if matrix is not None:
-        _require_agreement(matrix, given)
-    value_bits, n_keep, m_group = (own[name] if value is None else value for name, value in given.items())
-    require_int("value_bits", value_bits, 1, 64)
-    require_int("m_group", m_group, 1, 2**31)
-    require_int("n_keep", n_keep, 1, int(m_group))
-    return int(value_bits), int(n_keep), int(m_group)
-
-
-def _require_agreement(matrix: Any, given: Mapping[str, int | None]) -> None:
-    for name, value in given.items():
-        own = getattr(matrix, name)
-        require(value is None or value == own, name, value, f"must agree with the matrix, whose {name} is {own}")
 
 
 def _width(n_value: int) -> int:
@@ -144,14 +134,6 @@ def _dense32(layer: _Layer) -> Format:
     wide = layer._replace(value_bits=32)
     dense = wide.format("dense32", {"values": wide.n_position * 32}, "32-bit values at every position")
     return Format(name=dense.name, parts=dense.parts, dense_bits=layer.dense_bits, note=dense.note)
-
-
-def _csr(layer: _Layer) -> Format:
-    return _compressed(layer, "csr", "row", n_pointer=layer.n_out + 1, n_index=layer.n_in)
-
-
-def _csc(layer: _Layer) -> Format:
-    return _compressed(layer, "csc", "column", n_pointer=layer.n_in + 1, n_index=layer.n_out)
 
 
 def _compressed(layer: _Layer, name: str, along: str, *, n_pointer: int, n_index: int) -> Format:
@@ -228,39 +210,6 @@ def _group_counts(layer: _Layer, n_group: int, m_group: int) -> NDArray[np.int64
     group = rows * n_group + columns // m_group
     first = np.flatnonzero(np.diff(group, prepend=-1))
     return np.diff(first, append=len(group))
-
-
-def _as_matrix(value: Any) -> EieMatrix | None:
-    """`value` if it is an EieMatrix. Arrays are told first: they need nothing of the encoder, nor its compiler."""
-    if isinstance(value, (np.ndarray, list, tuple)) or is_sparse(value):
-        return None
-    from eie_sim.units.eie.matrix import EieMatrix
-
-    return value if isinstance(value, EieMatrix) else None
-
-
-def _as_nm(value: Any) -> NmMatrix | None:
-    if isinstance(value, (np.ndarray, list, tuple)) or is_sparse(value):
-        return None
-    from eie_sim.units.nm.matrix import NmMatrix
-
-    return value if isinstance(value, NmMatrix) else None
-
-
-def _layer_of_nm(matrix: NmMatrix) -> _Layer:
-    """The non-zeros among the kept values, at the width of the matrix; completing zeros are zeros."""
-    rows, places = np.nonzero(matrix.values)
-    columns = places // matrix.n_keep * matrix.m_group + matrix.positions[rows, places]
-    return _Layer(matrix.n_out, matrix.n_in, rows * matrix.n_in + columns, matrix.value_bits)
-
-
-def _layer_of_matrix(matrix: EieMatrix, value_bits: int) -> _Layer:
-    starts = matrix.weights.starts[: matrix.n_in + 1]
-    columns = np.repeat(np.arange(matrix.n_in, dtype=np.int64), np.diff(starts))
-    flat = matrix.weights.rows[: starts[-1]].astype(np.int64) * matrix.n_in + columns
-    flat.sort()
-    n_bias = matrix.n_out if matrix.has_bias else 0
-    return _Layer(int(matrix.n_out), int(matrix.n_in), flat, value_bits, int(n_bias))
 
 
 def _layer_of_mask(mask: Any, value_bits: int) -> _Layer:

@@ -300,7 +300,7 @@ def chained(network: Network, config: EieConfig) -> Chain:
 def calibrate(matrices: list[EieMatrix], network: Network) -> list[EieMatrix]:
     """Choose the open scales of chained layers from float inputs [n_vector, n_in], passed on from layer to layer."""
     chosen: list[EieMatrix] = []
-    inputs = _calibration(network)
+    inputs = _first_inputs(network)[0] if network.calibration is None else network.calibration
     for at, matrix in enumerate(matrices):
         inputs = inputs if at == 0 or network.takes_outputs(at) else _own_activations(network.layers[at])
         chosen.append(matrix.with_scales_for(inputs, active="nonzero"))
@@ -324,11 +324,6 @@ def accuracy(network: Network, outputs: NDArray[Any]) -> Accuracy | None:
         pruned=_accuracy(_forward(network.layers, network.test_inputs, network.between), labels),
         compressed=_accuracy(np.atleast_2d(outputs), labels),
     )
-
-
-def _calibration(network: Network) -> NDArray[np.floating]:
-    """Inputs that choose the scales: calibration data where the network has some, else the inputs themselves."""
-    return network.calibration if network.calibration is not None else _first_inputs(network)[0]
 
 
 def _first_inputs(network: Network) -> tuple[NDArray[np.floating], str]:

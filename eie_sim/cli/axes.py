@@ -29,13 +29,12 @@ def _help(axis: Axis) -> str:
     return f"{axis.help} ({titles} {'too' if axis.group in DESIGNS else 'only'})" if more else axis.help
 
 
-def _option(axis: Axis) -> Any:
-    return Annotated[str | None, Parameter(help=_help(axis), group=_HELP_GROUPS[axis.group])]
-
-
 _Options = make_dataclass(
     "AxisOptions",
-    [(axis.name, _option(axis), None) for axis in AXES.values()],
+    [
+        (axis.name, Annotated[str | None, Parameter(help=_help(axis), group=_HELP_GROUPS[axis.group])], None)
+        for axis in AXES.values()
+    ],
     frozen=True,
     kw_only=True,
     namespace={"__doc__": "What was given for each axis, as text.", "__module__": __name__},

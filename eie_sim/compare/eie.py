@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from eie_sim.compare.figures import Arrays, Candidate, Figures, candidate_of
+from eie_sim.compare.figures import Candidate, Figures, candidate_of
 from eie_sim.core.result import SimResult
 from eie_sim.energy import EnergyTable, account, total_of
 from eie_sim.engine import compress, simulate
@@ -76,7 +76,7 @@ def figures_of(
             [simulate(matrices[name], read[:batch], design.for_inputs(read)) for name, read in inputs.items()],
             arrays,
             chip,
-            _words(weights),
+            sum(sum(w.shape) for w in weights.values()),  # inputs and outputs of one vector
             batch,
         )
         for batch in batches
@@ -134,8 +134,3 @@ def _waiting_pj(design: EieConfig) -> float:
     """Clock and leakage of an array in a cycle."""
     table = EnergyTable.for_config(design)
     return design.n_pe * (sum(table.pe_cycle_pj.values()) + table.leakage_mw * 1e3 / design.clock_mhz)
-
-
-def _words(weights: Arrays) -> int:
-    """Inputs and outputs of all layers, of one vector."""
-    return sum(sum(w.shape) for w in weights.values())

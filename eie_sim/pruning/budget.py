@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eie_sim.core.errors import require, require_type
-from eie_sim.core.nm_pattern import Pattern as NmPattern
+from eie_sim.core.nm_pattern import Pattern
 from eie_sim.cost import cost_of
 from eie_sim.prune import Selection, magnitude, pattern, score
 from eie_sim.prune.allocate import allocate
@@ -246,13 +246,13 @@ def _masks_for(config: Any) -> MaskOf:
     return lambda weights, density: pattern.nm(*_pattern_of(density, patterns)).prune(score.l1(weights)).mask
 
 
-def _patterns_of(config: Any) -> tuple[NmPattern, ...] | None:
+def _patterns_of(config: Any) -> tuple[Pattern, ...] | None:
     """The only N:M patterns that the unit of a design makes use of; None where it takes any mask."""
     unit = unit_of(config)
     return None if unit.patterns is None else unit.patterns(config)
 
 
-def _pattern_of(density: float, patterns: Sequence[NmPattern]) -> NmPattern:
+def _pattern_of(density: float, patterns: Sequence[Pattern]) -> Pattern:
     """The listed pattern of a density, or dense."""
     known = {Fraction(*each): each for each in ((1, 1), *reversed(patterns))}
     exact = Fraction(str(density))

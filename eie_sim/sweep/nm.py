@@ -60,7 +60,8 @@ class Figures:
             n_keep, m_group = pattern = self._pattern(name, recipe, config)
             n_vector = 1 if point.vector is not None else n_vectors[name]
             results.append(simulate_gemm(n_out, n_in, n_vector, config, n_keep=n_keep, m_group=m_group))
-            stored_bits += _bits(n_out, n_in, config.runs_as(*pattern), config)
+            kept, group = stored_as = config.runs_as(*pattern)
+            stored_bits += n_out * -(-n_in // group) * kept * (8 * config.elem_bytes + position_bits(stored_as))
             n_weight += n_out * kept_of(n_in, pattern)
             size += n_out * n_in
             dense_macs += n_out * n_in * n_vector
@@ -152,12 +153,6 @@ def _figures(results: list[SimResult], config: TensorCoreConfig) -> dict[str, An
         "dram_bytes": sum(result.stats["events"]["dram_bytes"] for result in results),
         "mac_lanes": lanes(config),
     }
-
-
-def _bits(n_out: int, n_in: int, pattern: Pattern, config: TensorCoreConfig) -> int:
-    """Bits of kept values and their positions, in whole groups."""
-    n_keep, m_group = pattern
-    return n_out * -(-n_in // m_group) * n_keep * (8 * config.elem_bytes + position_bits(pattern))
 
 
 def _stored(weights: Any, config: TensorCoreConfig) -> Any:

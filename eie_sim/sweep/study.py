@@ -89,7 +89,7 @@ def _expanded(subject: Subject, study: Values, keep_refused: bool) -> Iterator[P
     layers = _layers(subject, study.get("layer", (ALL if subject.chained else EACH,)))
     vectors = _vectors(subject, study.get("vector", (ALL,)))
     units = _units(study)
-    pruning = _names(study, PRUNING)
+    pruning = [axis for axis in study if AXES[axis].group == PRUNING]
     n_design = sum(_combinations(study, _of_unit(study, unit)) for unit in units)
     n_point = len(layers) * len(vectors) * n_design * _combinations(study, pruning)
     require(n_point <= MAX_POINTS, "points", f"{n_point:,}", f"must be at most {MAX_POINTS:,}")
@@ -103,7 +103,8 @@ def _expanded(subject: Subject, study: Values, keep_refused: bool) -> Iterator[P
     ]
     for layer, recipe, design, vector in product(layers, recipes, designs, vectors):
         if isinstance(recipe, Refused):  # no weights, whatever the design is
-            refused = _with_design(recipe, design)
+            values = design.values if isinstance(design, Refused) else _kept(design.to_dict())
+            refused = Refused(unit_name(design), (*recipe.values, *values), recipe.message)
             yield Point(key_of(subject.study, layer, vector, None, refused), layer, vector, None, refused)
         else:
             yield Point(key_of(subject.study, layer, vector, recipe, design), layer, vector, recipe, design)
@@ -144,10 +145,6 @@ def _units(study: Values) -> tuple[str, ...]:
         said = ",".join(text_of(axis, value) for value in study[axis][:4])
         require(unit in units, axis, said, f"needs unit {unit}, which is not swept")
     return units
-
-
-def _names(study: Values, group: str) -> list[str]:
-    return [axis for axis in study if AXES[axis].group == group]
 
 
 def _of_unit(study: Values, unit: str) -> list[str]:
@@ -204,8 +201,3 @@ def _kept(values: Combination) -> tuple[tuple[str, Any], ...]:
 
 def _frozen(value: Any) -> Any:
     return tuple(map(_frozen, value)) if isinstance(value, list) else value
-
-
-def _with_design(recipe: Refused, design: Any) -> Refused:
-    values = design.values if isinstance(design, Refused) else _kept(design.to_dict())
-    return Refused(unit_name(design), (*recipe.values, *values), recipe.message)

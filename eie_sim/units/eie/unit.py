@@ -60,7 +60,9 @@ def simulate(
     """Run one vector, or a batch one after the other. See `eie_sim.simulate`."""
     config = config or config_for(matrix)
     require_engine(engine)
-    _require_agreement(matrix, config)
+    for name in FIXED_BY_MATRIX:
+        ours, theirs = getattr(matrix, name), getattr(config, name)
+        require(ours == theirs, f"config.{name}", theirs, f"must be equal to the matrix's {name}={ours}")
     given = checked_activations(matrix, activations)
     matrix = matrix.with_scales_for(given, active=config.active)
     raw = raw_activations(matrix, given)
@@ -91,7 +93,7 @@ def simulate(
         classes=done.classes,
         useful_class=WORDS.useful.name.lower(),
         busy_classes=tuple(kind.name.lower() for kind in WORDS.busy),
-        extra={"broadcast": _named(done.broadcast)},
+        extra={"broadcast": dict(zip(EieBroadcast.names(), done.broadcast.tolist(), strict=True))},
         effectual_macs=int(done.counts[:, EieEvent.MACS].sum()),
         dense_macs=matrix.n_out * matrix.n_column * n_vector,
         memories=memories(matrix.counts, config),
@@ -164,12 +166,6 @@ def _one_by_one(matrix: EieMatrix, batch: NDArray[np.int16], config: EieConfig, 
     return done
 
 
-def _require_agreement(matrix: EieMatrix, config: EieConfig) -> None:
-    for name in FIXED_BY_MATRIX:
-        ours, theirs = getattr(matrix, name), getattr(config, name)
-        require(ours == theirs, f"config.{name}", theirs, f"must be equal to the matrix's {name}={ours}")
-
-
 def checked_activations(matrix: EieMatrix, activations: ArrayLike) -> NDArray[Any]:
     """A vector [n_in] or batch [n_vector, n_in]: floats, or integers within 16 bits. Raises InputError."""
     given = as_array("activations", activations)
@@ -183,7 +179,3 @@ def checked_activations(matrix: EieMatrix, activations: ArrayLike) -> NDArray[An
         for extreme in (int(given.min()), int(given.max())):
             require(WORD_MIN <= extreme <= WORD_MAX, "activations", extreme, "raw words must fit int16")
     return given
-
-
-def _named(broadcast: NDArray[np.int64]) -> dict[str, int]:
-    return dict(zip(EieBroadcast.names(), broadcast.tolist(), strict=True))

@@ -15,7 +15,7 @@ from eie_sim.core.result import SimResult, config_hash
 from eie_sim.units.nm import fast, invariants
 from eie_sim.units.nm.config import MAX_SIDE, PRESETS, TensorCoreConfig
 from eie_sim.units.nm.provenance import HELD_AGAINST, NOT_MEASURED
-from eie_sim.units.nm.words import NmClass, NmEvent, NmPart, NmTiming, bound_of
+from eie_sim.units.nm.words import NmClass, NmEvent, NmPart, bound_of
 from eie_sim.units.unit import require_engine
 
 if TYPE_CHECKING:
@@ -147,7 +147,8 @@ def _result(
     dense_macs = sum(m * k * n for m, k, n in shapes)
     padded = [(m, whole_groups(k, pattern), n) for m, k, n in shapes]
     timing, tile = fast.fewest_cycles(_engine(engine), padded, pattern, config)
-    _require_countable(timing, padded, dense_macs)
+    if max(timing.cycles, dense_macs, *timing.counts) > MOST:  # no part is busy for longer than the cycles
+        raise InputError(f"m x k x n={_said(padded)}: must be smaller, its counts exceed {MOST}")
     invariants.check(padded, pattern, tile, config, timing)
     if padded != shapes:
         inputs = f"{inputs}; k padded with zeros to {', '.join(str(k) for _, k, _ in padded[:3])}"
@@ -190,12 +191,6 @@ def _engine(name: str) -> fast.Run:
 
         return reference.run
     return fast.run
-
-
-def _require_countable(timing: NmTiming, shapes: list[fast.Shape], dense_macs: int) -> None:
-    most = max(timing.cycles, dense_macs, *timing.counts)  # no part is busy for longer than the cycles
-    if most > MOST:
-        raise InputError(f"m x k x n={_said(shapes)}: must be smaller, its counts exceed {MOST}")
 
 
 def _activations(matrix: NmMatrix, activations: ArrayLike) -> NDArray[Any]:
