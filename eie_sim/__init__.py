@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from eie_sim.core.quantize import Scales as Scales
     from eie_sim.core.result import SimResult as SimResult
     from eie_sim.engine import simulate as simulate
-    from eie_sim.engine import simulate_gemm as simulate_gemm
-    from eie_sim.engine import simulate_gemms as simulate_gemms
     from eie_sim.formats import footprint as footprint
     from eie_sim.inputs import compare_inputs as compare_inputs
     from eie_sim.report import figures as figures
@@ -39,6 +37,8 @@ if TYPE_CHECKING:
     from eie_sim.units.eie.matrix import EieMatrix as EieMatrix
     from eie_sim.units.nm.config import TensorCoreConfig as TensorCoreConfig
     from eie_sim.units.nm.matrix import NmMatrix as NmMatrix
+    from eie_sim.units.nm.unit import simulate_gemm as simulate_gemm
+    from eie_sim.units.nm.unit import simulate_gemms as simulate_gemms
     from eie_sim.workload import load as load
     from eie_sim.workload import presets as presets
 
@@ -60,8 +60,8 @@ _HOME = {
     "presets": "eie_sim.workload",
     "run_network": "eie_sim.run",
     "simulate": "eie_sim.engine",
-    "simulate_gemm": "eie_sim.engine",
-    "simulate_gemms": "eie_sim.engine",
+    "simulate_gemm": "eie_sim.units.nm.unit",
+    "simulate_gemms": "eie_sim.units.nm.unit",
 }
 _MODULES = {
     name: f"eie_sim.{name}"

@@ -9,9 +9,8 @@ import numpy as np
 
 from eie_sim.core.errors import unknown
 from eie_sim.energy import account
-from eie_sim.engine import compress, simulate
-from eie_sim.formats import encoded
-from eie_sim.units.nm.config import TensorCoreConfig
+from eie_sim.engine import simulate
+from eie_sim.units import unit_of
 
 QUANTITIES = {
     "weights": "non-zero weights, the bias included",
@@ -25,7 +24,7 @@ def cost(quantity: str, weights: Any, config: Any, *, activations: Any, bias: An
     """Cost of one pruned layer, in the unit that QUANTITIES states.
 
     weights : [n_out, n_in]; bias : [n_out], or None
-    config : EieConfig or TensorCoreConfig; the N:M unit adds a bias outside, and multiplies all activations at once
+    config : a design of any unit; one that takes no bias has it added outside
     activations : float [n_vector, n_in], typical inputs; only cycles and energy depend on them
 
     Raises InputError for an unknown quantity, and for what the unit refuses.
@@ -34,21 +33,13 @@ def cost(quantity: str, weights: Any, config: Any, *, activations: Any, bias: An
         raise unknown("quantity", quantity, QUANTITIES)
     if quantity == "weights":
         return float(np.count_nonzero(weights) + (0 if bias is None else np.count_nonzero(bias)))
-    adds_bias_outside = isinstance(config, TensorCoreConfig)
-    matrix = compress(weights, config, bias=None if adds_bias_outside else bias)
+    unit = unit_of(config)
+    matrix = unit.compress(weights, config, bias=bias if unit.takes_bias else None)
     if quantity == "bytes":
-        return stored_bits(matrix, config) / 8
-    config = config if adds_bias_outside else config.for_inputs(activations)
-    result = simulate(matrix, activations, config)
+        return unit.bits(matrix, config) / 8
+    result = simulate(matrix, activations, unit.for_inputs(config, activations))
     total = result.cycles if quantity == "cycles" else account(result).total_pj
     return total / max(result.n_vector, 1)
-
-
-def stored_bits(matrix: Any, config: Any) -> int:
-    """Bits of a compressed layer: EIE's entries, padding, pointers and codebook, or N:M values and metadata."""
-    if isinstance(config, TensorCoreConfig):
-        return int(matrix.total_bits)
-    return encoded(matrix, pointer_bits=config.pointer_bits).total_bits
 
 
 def cost_of(quantity: str, config: Any, activations: dict[str, Any], biases: dict[str, Any]) -> Callable[..., float]:

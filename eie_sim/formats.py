@@ -9,23 +9,15 @@ Source: EIE's encoding, Han et al. 2016, section III; N:M, Mishra et al. 2021 (a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from fractions import Fraction
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from eie_sim.core.errors import InputError, as_array, require, require_int
 from eie_sim.core.sparse import checked, is_sparse, require_sides
 from eie_sim.core.storage import Footprint, Format
-
-if TYPE_CHECKING:
-    from eie_sim.units.eie.counts import EieCounts
-    from eie_sim.units.eie.matrix import EieMatrix
-    from eie_sim.units.nm.matrix import NmMatrix
-
-CODEBOOK_VALUE_BITS = 16
-"""Width of a codebook value: the fixed point of EIE's datapath, whatever the other formats store."""
+from eie_sim.units.eie.format import Encoding, encoding_of, format_of, pe_entries
 
 DEFAULT_EIE_BITS = 4
 """Width of a code and of a gap, where a mask is counted and neither is given."""
@@ -64,19 +56,8 @@ class _Layer(NamedTuple):
         return (self.n_position + self.n_bias) * self.value_bits
 
 
-class _Encoding(NamedTuple):
-    """Counts and widths of an EIE encoding. `pe_entries` : int64[n_pe], entries of each PE, padding included."""
-
-    n_column: int
-    n_weight: int
-    pe_entries: NDArray[np.int64]
-    weight_bits: int
-    index_bits: int
-    pointer_bits: int
-
-
 def footprint(
-    matrix_or_mask: EieMatrix | NmMatrix | ArrayLike | Any,
+    matrix_or_mask: Any,
     *,
     value_bits: int | None = None,
     run_bits: int = 4,
@@ -89,106 +70,58 @@ def footprint(
 ) -> Footprint:
     """Bits by part of a layer in every format: eie, dense, dense32, csr, csc, coo, bitmap, run_length, nm.
 
-    matrix_or_mask : an EieMatrix, an NmMatrix, or [n_out, n_in] of bool or real numbers, numpy or scipy.sparse,
-        non-zero where kept. The bias of an EieMatrix is in every format, and in the dense sizes; nothing else has one
-    value_bits : width of a value in all formats but eie (whose codebook has 16-bit values) and dense32; 16, or what an
-        NmMatrix states
+    matrix_or_mask : a compressed matrix, or [n_out, n_in] of bool or real numbers, numpy or scipy.sparse, non-zero
+        where kept. A bias that is compressed with the weights is in every format, and in the dense sizes
+    value_bits : width of a value in all formats but eie (whose codebook has 16-bit values) and dense32; else 16
     run_bits : width of a zero run in run_length
-    n_keep, m_group : the pattern of nm, `n_keep` kept in each `m_group` inputs of a row; 2 and 4, or what an NmMatrix
-        states
-    n_pe, weight_bits, index_bits : what an EieMatrix states itself; for anything else, eie is left out unless `n_pe` is
-        given, and the widths are 4 by default
+    n_keep, m_group : the pattern of nm, `n_keep` kept in each `m_group` inputs of a row; else 2 and 4
+    n_pe, weight_bits, index_bits : of eie, which is left out where no `n_pe` is known; the widths are else 4
     pointer_bits : width of EIE's column pointers
 
-    Raises InputError for a wrong shape or dtype, NaN or infinity, options out of range or at odds with the matrix.
+    What a matrix states itself need not be given. Raises InputError for a wrong shape or dtype, NaN or infinity,
+    options out of range or at odds with the matrix.
     """
-    eie, nm = _as_matrix(matrix_or_mask), _as_nm(matrix_or_mask)
-    value_bits, n_keep, m_group = _widths(nm, {"value_bits": value_bits, "n_keep": n_keep, "m_group": m_group})
+    matrix: Any = matrix_or_mask if hasattr(matrix_or_mask, "nonzero_positions") else None
     require_int("run_bits", run_bits, 1, 62)
     require_int("pointer_bits", pointer_bits, 1, 31)
-    stated = {"n_pe": n_pe, "weight_bits": weight_bits, "index_bits": index_bits}
-    for name, given, high in (("n_pe", n_pe, 65536), ("weight_bits", weight_bits, 8), ("index_bits", index_bits, 8)):
-        if given is not None:
-            require_int(name, given, 1, high)
-    if eie is not None:
-        layer = _layer_of_matrix(eie, value_bits)
-        encoding: _Encoding | None = _encoding_of_matrix(eie, stated, int(pointer_bits))
+    given = {"value_bits": value_bits, "m_group": m_group, "n_keep": n_keep}
+    given |= {"n_pe": n_pe, "weight_bits": weight_bits, "index_bits": index_bits}
+    own = {name: getattr(matrix, name, None) for name in given}
+    for (name, value), high in zip(given.items(), (64, 2**31, 2**31, 65536, 8, 8), strict=True):
+        if value is not None:
+            require_int(name, value, 1, high)
+            rule = f"must agree with the matrix, whose {name} is {own[name]}"
+            require(own[name] in (None, value), name, value, rule)
+    stated = {name: own[name] if value is None else int(value) for name, value in given.items()}
+    n_keep, m_group = stated["n_keep"] or 2, stated["m_group"] or 4
+    require_int("n_keep", n_keep, 1, m_group)
+    if matrix is None:
+        layer = _layer_of_mask(matrix_or_mask, stated["value_bits"] or 16)
     else:
-        layer = _layer_of_mask(matrix_or_mask, value_bits) if nm is None else _layer_of_nm(nm)
+        n_bias = int(matrix.n_out) if getattr(matrix, "has_bias", False) else 0
+        positions = matrix.nonzero_positions()
+        layer = _Layer(int(matrix.n_out), int(matrix.n_in), positions, stated["value_bits"] or 16, n_bias)
+    if own["n_pe"] is None:
         encoding = _encoding_of_mask(layer, stated, int(pointer_bits))
-    formats = [] if encoding is None else [_eie(encoding, layer.dense_bits)]
-    formats += [_dense(layer), _dense32(layer), _csr(layer), _csc(layer), _coo(layer), _bitmap(layer)]
+    else:
+        encoding = encoding_of(matrix, int(pointer_bits))
+    formats = [] if encoding is None else [format_of(encoding, layer.dense_bits)]
     formats += [
+        _dense(layer),
+        _dense32(layer),
+        _compressed(layer, "csr", "row", n_pointer=layer.n_out + 1, n_index=layer.n_in),
+        _compressed(layer, "csc", "column", n_pointer=layer.n_in + 1, n_index=layer.n_out),
+        _coo(layer),
+        _bitmap(layer),
         _run_length(layer, int(run_bits)),
-        _nm(layer, n_keep, m_group, dense=nm is not None and n_keep == m_group),
+        _nm(layer, n_keep, m_group, dense=own["n_keep"] is not None and n_keep == m_group),
     ]
     return Footprint({each.name: each for each in formats})
-
-
-def _widths(matrix: NmMatrix | None, given: dict[str, int | None]) -> tuple[int, int, int]:
-    """value_bits, n_keep and m_group: as given, or as an N:M matrix states them, or 16, 2 and 4."""
-    own = {name: getattr(matrix, name, value) for name, value in (("value_bits", 16), ("n_keep", 2), ("m_group", 4))}
-    for name, value in given.items():
-        agrees = matrix is None or value is None or value == own[name]
-        require(agrees, name, value, f"must agree with the matrix, whose {name} is {own[name]}")
-    value_bits, n_keep, m_group = (own[name] if value is None else value for name, value in given.items())
-    require_int("value_bits", value_bits, 1, 64)
-    require_int("m_group", m_group, 1, 2**31)
-    require_int("n_keep", n_keep, 1, int(m_group))
-    return int(value_bits), int(n_keep), int(m_group)
-
-
-def encoded(matrix: EieMatrix | EieCounts, *, pointer_bits: int = 16) -> Format:
-    """EIE's own encoding of a matrix, bits by part, with the dense bits at 16 bits a value, the bias in both.
-
-    A padding entry counts whole, code and gap, as `padding`; `index` is the gaps of the weight entries.
-    Raises InputError for anything but an EieMatrix, or the counts of one.
-    """
-    require_int("pointer_bits", pointer_bits, 1, 31)
-    from eie_sim.units.eie.counts import EieCounts
-
-    if not isinstance(matrix, EieCounts) and _as_matrix(matrix) is None:
-        raise InputError(f"matrix={type(matrix).__name__}: must be an EieMatrix")
-    n_value = matrix.n_out * matrix.n_column
-    return _eie(_encoding_of_matrix(matrix, {}, int(pointer_bits)), n_value * CODEBOOK_VALUE_BITS)
-
-
-def compression(eie: Format) -> dict[str, Fraction]:
-    """How much smaller EIE's encoding (see `encoded`) is, and what it is made of; exact.
-
-    ratio_vs_dense32, ratio_vs_dense16 : dense bits at that width over encoded bits, the bias in both
-    weights_share, padding_share, index_share, pointers_share, codebook_share : parts of the encoded bits, adding to 1
-    """
-    n_value = Fraction(eie.dense_bits, CODEBOOK_VALUE_BITS)
-    ratios = {f"ratio_vs_dense{width}": n_value * width / eie.total_bits for width in (32, 16)}
-    return ratios | {f"{part}_share": Fraction(bits, eie.total_bits) for part, bits in eie.parts.items()}
 
 
 def _width(n_value: int) -> int:
     """Fewest bits that tell `n_value` values apart: ceil(log2), 0 for one value or none."""
     return max(n_value - 1, 0).bit_length()
-
-
-def _eie(encoding: _Encoding, dense_bits: int) -> Format:
-    n_pe, n_padding = len(encoding.pe_entries), int(encoding.pe_entries.sum()) - encoding.n_weight
-    n_codebook, reach = 2**encoding.weight_bits, 2**encoding.pointer_bits
-    parts = {
-        "weights": encoding.n_weight * encoding.weight_bits,
-        "padding": n_padding * (encoding.weight_bits + encoding.index_bits),
-        "index": encoding.n_weight * encoding.index_bits,
-        "pointers": n_pe * (encoding.n_column + 1) * encoding.pointer_bits,
-        "codebook": n_codebook * CODEBOOK_VALUE_BITS,
-    }
-    note = (
-        f"{n_pe} PEs, {encoding.weight_bits}-bit codes, {encoding.index_bits}-bit gaps, {encoding.pointer_bits}-bit "
-        f"column pointers; padding is the codes and gaps of {n_padding} padding entries; one codebook of "
-        f"{n_codebook} {CODEBOOK_VALUE_BITS}-bit values, not one per PE"
-    )
-    beyond = int(np.count_nonzero(encoding.pe_entries > reach))
-    if beyond:
-        most = int(encoding.pe_entries.max())
-        note += f"; {beyond} PEs hold more than the {reach} entries a pointer reaches, up to {most}"
-    return Format(name="eie", parts=parts, dense_bits=dense_bits, note=note, valid=beyond == 0, violations=beyond)
 
 
 def _dense(layer: _Layer) -> Format:
@@ -201,14 +134,6 @@ def _dense32(layer: _Layer) -> Format:
     wide = layer._replace(value_bits=32)
     dense = wide.format("dense32", {"values": wide.n_position * 32}, "32-bit values at every position")
     return Format(name=dense.name, parts=dense.parts, dense_bits=layer.dense_bits, note=dense.note)
-
-
-def _csr(layer: _Layer) -> Format:
-    return _compressed(layer, "csr", "row", n_pointer=layer.n_out + 1, n_index=layer.n_in)
-
-
-def _csc(layer: _Layer) -> Format:
-    return _compressed(layer, "csc", "column", n_pointer=layer.n_in + 1, n_index=layer.n_out)
 
 
 def _compressed(layer: _Layer, name: str, along: str, *, n_pointer: int, n_index: int) -> Format:
@@ -287,39 +212,6 @@ def _group_counts(layer: _Layer, n_group: int, m_group: int) -> NDArray[np.int64
     return np.diff(first, append=len(group))
 
 
-def _as_matrix(value: Any) -> EieMatrix | None:
-    """`value` if it is an EieMatrix. Arrays are told first: they need nothing of the encoder, nor its compiler."""
-    if isinstance(value, (np.ndarray, list, tuple)) or is_sparse(value):
-        return None
-    from eie_sim.units.eie.matrix import EieMatrix
-
-    return value if isinstance(value, EieMatrix) else None
-
-
-def _as_nm(value: Any) -> NmMatrix | None:
-    if isinstance(value, (np.ndarray, list, tuple)) or is_sparse(value):
-        return None
-    from eie_sim.units.nm.matrix import NmMatrix
-
-    return value if isinstance(value, NmMatrix) else None
-
-
-def _layer_of_nm(matrix: NmMatrix) -> _Layer:
-    """The non-zeros among the kept values, at the width of the matrix; completing zeros are zeros."""
-    rows, places = np.nonzero(matrix.values)
-    columns = places // matrix.n_keep * matrix.m_group + matrix.positions[rows, places]
-    return _Layer(matrix.n_out, matrix.n_in, rows * matrix.n_in + columns, matrix.value_bits)
-
-
-def _layer_of_matrix(matrix: EieMatrix, value_bits: int) -> _Layer:
-    starts = matrix.weights.starts[: matrix.n_in + 1]
-    columns = np.repeat(np.arange(matrix.n_in, dtype=np.int64), np.diff(starts))
-    flat = matrix.weights.rows[: starts[-1]].astype(np.int64) * matrix.n_in + columns
-    flat.sort()
-    n_bias = matrix.n_out if matrix.has_bias else 0
-    return _Layer(int(matrix.n_out), int(matrix.n_in), flat, value_bits, int(n_bias))
-
-
 def _layer_of_mask(mask: Any, value_bits: int) -> _Layer:
     array = checked("mask", mask) if is_sparse(mask) else as_array("mask", mask)
     shape = tuple(int(size) for size in array.shape)
@@ -361,18 +253,7 @@ def _in_order(flat: NDArray[np.int64], values: NDArray[Any]) -> tuple[NDArray[np
     return flat[order], values[order]
 
 
-def _encoding_of_matrix(
-    matrix: EieMatrix | EieCounts, stated: Mapping[str, int | None], pointer_bits: int
-) -> _Encoding:
-    for name, value in stated.items():
-        own = getattr(matrix, name)
-        require(value is None or value == own, name, value, f"must agree with the matrix, whose {name} is {own}")
-    entries = matrix.pointers[-1].astype(np.int64)
-    widths = matrix.weight_bits, matrix.index_bits, pointer_bits
-    return _Encoding(int(matrix.n_column), int(matrix.n_weight), entries, *widths)
-
-
-def _encoding_of_mask(layer: _Layer, stated: Mapping[str, int | None], pointer_bits: int) -> _Encoding | None:
+def _encoding_of_mask(layer: _Layer, stated: Mapping[str, int | None], pointer_bits: int) -> Encoding | None:
     """EIE's counts without its entries; None when `n_pe` is not stated."""
     n_pe = stated["n_pe"]
     for name in ("weight_bits", "index_bits"):
@@ -381,24 +262,5 @@ def _encoding_of_mask(layer: _Layer, stated: Mapping[str, int | None], pointer_b
     if n_pe is None:
         return None
     weight_bits, index_bits = (int(stated[name] or DEFAULT_EIE_BITS) for name in ("weight_bits", "index_bits"))
-    entries = _pe_entries(layer, int(n_pe), index_bits)
-    return _Encoding(layer.n_in, layer.n_nonzero, entries, weight_bits, index_bits, pointer_bits)
-
-
-def _pe_entries(layer: _Layer, n_pe: int, index_bits: int) -> NDArray[np.int64]:
-    """Entries of each PE, padding included, int64[n_pe]: one per non-zero and one per 2**index_bits zeros before it."""
-    if not layer.n_nonzero:
-        return np.zeros(n_pe, dtype=np.int64)
-    rows, columns = np.divmod(layer.flat, layer.n_in)
-    n_local = -(-layer.n_out // n_pe)
-    # One number per non-zero in the order a PE stores them; below 2**63, as each side of the matrix is below 2**31.
-    place = (columns * n_pe + rows % n_pe) * n_local + rows // n_pe
-    place.sort()
-    segment, local = np.divmod(place, n_local)
-    before = np.concatenate([[-1], local[:-1]])
-    before[np.flatnonzero(np.diff(segment, prepend=-1))] = -1
-    padding = (local - before - 1) >> index_bits
-    pe = segment % n_pe
-    # Sums of float64 weights, exact below 2**53.
-    fillers = np.bincount(pe, weights=padding, minlength=n_pe).astype(np.int64)
-    return np.bincount(pe, minlength=n_pe) + fillers
+    entries = pe_entries(layer.flat, (layer.n_out, layer.n_in), int(n_pe), index_bits)
+    return Encoding(layer.n_in, layer.n_nonzero, entries, weight_bits, index_bits, pointer_bits)

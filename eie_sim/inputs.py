@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from eie_sim.core.arrays import Floats
 from eie_sim.core.errors import InputError, require_type
 from eie_sim.engine import simulate
 from eie_sim.run import matrix_for
-from eie_sim.units.eie.config import EieConfig
+from eie_sim.units import unit_of
 from eie_sim.workload import Network, independent, independent_by_column
 
 INPUTS: MappingProxyType[str, Callable[[Floats, int], Floats]] = MappingProxyType(
@@ -44,7 +44,7 @@ class InputCost(NamedTuple):
     cycles_ratio: float
 
 
-def compare_inputs(network: Network, config: EieConfig, *, seed: int = 0) -> list[InputCost]:
+def compare_inputs(network: Network, config: Any, *, seed: int = 0) -> list[InputCost]:
     """Run each layer with its own activations, and with independent ones drawn from them (see `workload.independent`).
 
     seed : of the drawn ones
@@ -53,7 +53,7 @@ def compare_inputs(network: Network, config: EieConfig, *, seed: int = 0) -> lis
     naming the layer, where one has no activations of its own.
     """
     require_type("network", network, Network)
-    require_type("config", config, EieConfig)
+    unit = unit_of(config)
     rows: list[InputCost] = []
     for layer in network.layers:
         if layer.activations is None:
@@ -62,7 +62,7 @@ def compare_inputs(network: Network, config: EieConfig, *, seed: int = 0) -> lis
         own = 0
         for name, inputs in INPUTS.items():
             read = inputs(layer.activations, seed)
-            result = simulate(matrix, read, config.for_inputs(read))
+            result = simulate(matrix, read, unit.for_inputs(config, read))
             own = own or result.cycles
             rows.append(
                 InputCost(

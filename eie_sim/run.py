@@ -20,10 +20,12 @@ from eie_sim.core.result import SimResult
 from eie_sim.core.storage import Format
 from eie_sim.energy import EnergyReport, EnergyTable, account
 from eie_sim.engine import compress, simulate
-from eie_sim.formats import encoded
+from eie_sim.units import unit_of
 from eie_sim.units.eie.config import EieConfig
+from eie_sim.units.eie.format import encoded
 from eie_sim.units.eie.matrix import EieMatrix
-from eie_sim.units.eie.unit import outputs, raw_activations, require_engine
+from eie_sim.units.eie.unit import outputs, raw_activations
+from eie_sim.units.unit import require_engine
 from eie_sim.verification import MOST_ERROR, Verification, relative_error, verify
 from eie_sim.workload import RELU, Layer, Network
 
@@ -245,12 +247,12 @@ def run_layer(
     )
 
 
-def matrix_for(layer: Layer, config: EieConfig) -> Any:
+def matrix_for(layer: Layer, config: Any) -> Any:
     """A layer in the format of the design: as it is stored, where it comes from an archive, or else compressed now."""
     if layer.stored is not None:
         return matrix_of(layer, config)
     with _about(layer):
-        return compress(layer.weights, config, bias=layer.bias)
+        return compress(layer.weights, config, bias=layer.bias if unit_of(config).takes_bias else None)
 
 
 @contextmanager
@@ -298,7 +300,7 @@ def chained(network: Network, config: EieConfig) -> Chain:
 def calibrate(matrices: list[EieMatrix], network: Network) -> list[EieMatrix]:
     """Choose the open scales of chained layers from float inputs [n_vector, n_in], passed on from layer to layer."""
     chosen: list[EieMatrix] = []
-    inputs = _calibration(network)
+    inputs = _first_inputs(network)[0] if network.calibration is None else network.calibration
     for at, matrix in enumerate(matrices):
         inputs = inputs if at == 0 or network.takes_outputs(at) else _own_activations(network.layers[at])
         chosen.append(matrix.with_scales_for(inputs, active="nonzero"))
@@ -322,11 +324,6 @@ def accuracy(network: Network, outputs: NDArray[Any]) -> Accuracy | None:
         pruned=_accuracy(_forward(network.layers, network.test_inputs, network.between), labels),
         compressed=_accuracy(np.atleast_2d(outputs), labels),
     )
-
-
-def _calibration(network: Network) -> NDArray[np.floating]:
-    """Inputs that choose the scales: calibration data where the network has some, else the inputs themselves."""
-    return network.calibration if network.calibration is not None else _first_inputs(network)[0]
 
 
 def _first_inputs(network: Network) -> tuple[NDArray[np.floating], str]:

@@ -7,14 +7,12 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from eie_sim.core.errors import require_int, require_type
+from eie_sim.core.errors import InputError, require_int, require_type
 from eie_sim.core.result import SimResult
 from eie_sim.engine import simulate
 from eie_sim.run import Progress, chained, given_inputs, matrix_for
-from eie_sim.units.eie.activity import Activity, activity_of
-from eie_sim.units.eie.config import EieConfig
-from eie_sim.units.eie.matrix import EieMatrix
-from eie_sim.units.eie.unit import require_engine
+from eie_sim.units import unit_of
+from eie_sim.units.unit import require_engine
 from eie_sim.verification import Verification, verify
 from eie_sim.workload import Layer, Network
 
@@ -35,22 +33,22 @@ class Traced:
     n_vector: int
     inputs: str
     result: SimResult
-    activity: Activity
+    activity: Any
     verification: Verification
 
 
 class _Given(NamedTuple):
     """A layer with complete scales, its inputs [n_vector, n_in] and what they are, and in a chain the layer before."""
 
-    matrix: EieMatrix
+    matrix: Any
     inputs: NDArray[Any]
     label: str
-    before: tuple[EieMatrix, NDArray[Any]] | None
+    before: tuple[Any, NDArray[Any]] | None
 
 
 def trace(
     network: Network,
-    config: EieConfig,
+    config: Any,
     *,
     layer: str | None = None,
     vector: int = 0,
@@ -64,16 +62,20 @@ def trace(
     Raises InputError for a layer or a vector that is not there, and for what the unit cannot run.
     """
     require_type("network", network, Network)
-    require_type("config", config, EieConfig)
+    unit = unit_of(config)
+    if unit.timeline is None:
+        raise InputError(f"config={type(config).__name__}: must be of another unit, {unit.title} keeps no timeline")
     require_engine(engine)
     (wanted,) = network.layers[:1] if layer is None else network.layer(layer).layers
     progress(f"{wanted.name}: compressing")
     given = _chained_to(network, wanted.name, config) if network.chained else _alone(network, wanted, config)
     require_int("vector", vector, 0, len(given.inputs) - 1)
     progress(f"{wanted.name}: simulating and verifying")
-    inputs, config = given.inputs[vector], config.for_inputs(given.inputs)
+    inputs, config = given.inputs[vector], unit.for_inputs(config, given.inputs)
     result = simulate(given.matrix, inputs, config, engine=engine, timeline=True)
-    before = given.before and simulate(given.before[0], given.before[1][vector], config.for_inputs(given.before[1]))
+    before = given.before and simulate(
+        given.before[0], given.before[1][vector], unit.for_inputs(config, given.before[1])
+    )
     name = network.name if len(network.layers) == 1 else f"{network.name}/{wanted.name}"
     return Traced(
         name=name,
@@ -83,19 +85,20 @@ def trace(
         n_vector=len(given.inputs),
         inputs=given.label,
         result=result,
-        activity=activity_of(given.matrix, inputs, result, label=f"{name}, vector {vector}"),
+        activity=unit.timeline(given.matrix, inputs, result, label=f"{name}, vector {vector}"),
         verification=verify(wanted, given.matrix, inputs, result, before=before, between=network.between),
     )
 
 
-def _alone(network: Network, layer: Layer, config: EieConfig) -> _Given:
+def _alone(network: Network, layer: Layer, config: Any) -> _Given:
     """A layer with its own activations."""
     matrix = matrix_for(layer, config)
     inputs, label = given_inputs(network, network.layers.index(layer))
-    return _Given(matrix.with_scales_for(inputs, active=config.for_inputs(inputs).active), inputs, label, None)
+    active = unit_of(config).for_inputs(config, inputs).active
+    return _Given(matrix.with_scales_for(inputs, active=active), inputs, label, None)
 
 
-def _chained_to(network: Network, name: str, config: EieConfig) -> _Given:
+def _chained_to(network: Network, name: str, config: Any) -> _Given:
     """A layer of a chain; what follows it is not run."""
     names = [layer.name for layer in network.layers]
     at = names.index(name)

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from eie_sim.core.errors import InputError
-from eie_sim.formats import Format, compression, encoded, footprint
+from eie_sim.formats import Format, footprint
+from eie_sim.units.eie.format import encoded
 from eie_sim.units.eie.matrix import EieMatrix
 
 MASKS = hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=40))
@@ -271,6 +272,13 @@ def test_exact_integers_ratios_and_json(mask: np.ndarray) -> None:
         if mask.size:
             assert record.ratio_to_dense == Fraction(record.total_bits, mask.size * 16)
         assert json.loads(json.dumps(record.to_dict()))["total_bits"] == record.total_bits
+
+
+def compression(eie):
+    """How much smaller EIE's encoding is than dense, and its parts as shares of it; exact."""
+    n_value = Fraction(eie.dense_bits, 16)
+    ratios = {f"ratio_vs_dense{width}": n_value * width / eie.total_bits for width in (32, 16)}
+    return ratios | {f"{part}_share": Fraction(bits, eie.total_bits) for part, bits in eie.parts.items()}
 
 
 @given(MASKS | SPARSE_MASKS, st.booleans())

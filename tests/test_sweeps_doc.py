@@ -17,7 +17,8 @@ from readme import BLOCK, ROOT, SWEEPS, output_of
 import eie_sim as es
 from eie_sim.cli import main
 from eie_sim.recipe import Recipe
-from eie_sim.sweep.figures import EIE_FIGURES, FIGURES, NM_FIGURES
+from eie_sim.sweep.figures import FIGURES
+from eie_sim.units import unit_named, unit_of
 
 TEXT = SWEEPS.read_text()
 FENCED = re.compile(r"(?:<!-- (?P<mark>.+?) -->\n)?```(?P<language>\w+)\n(?P<text>.*?)```\n", re.DOTALL)
@@ -87,10 +88,10 @@ def test_columns_are_those_of_rows():
     )
     eie, nm, two_of_four = found.rows
     recipe = {*Recipe().to_dict()} - {*POINT}
-    for row, figures, config in ((eie, EIE_FIGURES, es.EieConfig()), (nm, NM_FIGURES, es.TensorCoreConfig())):
+    for row, config in ((eie, es.EieConfig()), (nm, es.TensorCoreConfig())):
         identity = [name for name in row if name in POINT]
         assert identity == POINT and list(row)[-1] == "error"
-        rest = {*recipe, *config.to_dict(), "config_hash", *FIGURES, *figures, "error"}
+        rest = {*recipe, *config.to_dict(), "config_hash", *FIGURES, *unit_of(config).words.columns, "error"}
         assert {*row} - {*POINT} == rest | ({"chip"} if row is nm else set())
     assert (two_of_four["pattern"], two_of_four["density"]) == ("2:4", None)
 
@@ -105,7 +106,7 @@ def test_a_point_with_an_error_has_no_figures(folder, capsys):
     assert main(["sweep", "digits-mlp", *options, "--json"]) == 1
     rows = json.loads(capsys.readouterr().out)["rows"]
     errors = [row for row in rows if row["error"]]
-    assert len(errors) == 1 and not {*FIGURES, *EIE_FIGURES} & set(errors[0])
+    assert len(errors) == 1 and not {*FIGURES, *unit_named("eie").words.columns} & set(errors[0])
 
 
 def test_the_manifest_is_one():

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter
 
-from eie_sim.sweep.axes import AXES, EIE_DESIGN, GROUPS, UNITS, WORKLOAD, Axis, values_of
+from eie_sim.sweep.axes import AXES, DESIGNS, GROUPS, UNITS, Axis, values_of
+from eie_sim.units import unit_named
 
 if TYPE_CHECKING:
     AxisOptions = Any  # a class that is made below, which no type checker follows
@@ -23,18 +24,17 @@ def given(options: AxisOptions) -> dict[str, tuple[Any, ...]]:
 
 def _help(axis: Axis) -> str:
     """The axis' own, and the units it is for where its group does not say so."""
-    if axis.group == EIE_DESIGN and axis.units == UNITS:
-        return f"{axis.help} (N:M too)"
-    return f"{axis.help} (N:M only)" if axis.group == WORKLOAD and axis.units == ("nm",) else axis.help
-
-
-def _option(axis: Axis) -> Any:
-    return Annotated[str | None, Parameter(help=_help(axis), group=_HELP_GROUPS[axis.group])]
+    more = axis.units[1:] if axis.group in DESIGNS else axis.units if axis.units != UNITS else ()
+    titles = ", ".join(unit_named(name).title for name in more)
+    return f"{axis.help} ({titles} {'too' if axis.group in DESIGNS else 'only'})" if more else axis.help
 
 
 _Options = make_dataclass(
     "AxisOptions",
-    [(axis.name, _option(axis), None) for axis in AXES.values()],
+    [
+        (axis.name, Annotated[str | None, Parameter(help=_help(axis), group=_HELP_GROUPS[axis.group])], None)
+        for axis in AXES.values()
+    ],
     frozen=True,
     kw_only=True,
     namespace={"__doc__": "What was given for each axis, as text.", "__module__": __name__},

@@ -17,7 +17,7 @@ from eie_sim.cli.streams import plain
 from eie_sim.core.errors import refused, require
 from eie_sim.core.files import as_path
 from eie_sim.core.nm_pattern import pattern_of
-from eie_sim.units.eie.config import EieConfig
+from eie_sim.units import units
 
 if TYPE_CHECKING:
     from eie_sim.archive import Archive
@@ -110,10 +110,16 @@ Engine = Annotated[
     Literal["fast", "reference"],
     Parameter(help="fast (completion times) or reference (discrete events); both give the same."),
 ]
-Design = Annotated[EieConfig, Parameter(name="*", group=Group("Design", sort_key=2))]
+UNIT = units()[0]
+"""The unit that commands run a network on."""
+
+if TYPE_CHECKING:
+    Design = Any
+else:
+    Design = Annotated[UNIT.config, Parameter(name="*", group=Group("Design", sort_key=2))]
 
 INPUTS = Loading()
-DESIGN = EieConfig()
+DESIGN: Any = UNIT.config()
 ARRAYS = Reading()
 """The defaults of every command; frozen, so they share them."""
 

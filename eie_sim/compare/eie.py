@@ -8,17 +8,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from eie_sim.compare.figures import Arrays, Candidate, Figures, candidate_of
+from eie_sim.compare.figures import Candidate, Figures, candidate_of
 from eie_sim.core.result import SimResult
-from eie_sim.cost import stored_bits
 from eie_sim.energy import EnergyTable, account, total_of
-from eie_sim.energy.nm import dram_pj_per_bit, lanes
 from eie_sim.engine import compress, simulate
 from eie_sim.pruning.measure import dense, inputs_of
 from eie_sim.pruning.network import prune_network
 from eie_sim.recipe import Recipe
 from eie_sim.units.eie.config import EieConfig
+from eie_sim.units.eie.format import bits
 from eie_sim.units.nm.config import TensorCoreConfig
+from eie_sim.units.nm.energy import dram_pj_per_bit, lanes
 from eie_sim.workload import Network
 
 MOST_PES = 256
@@ -67,7 +67,7 @@ def figures_of(
         pruned=weights,
         stored={name: values[:, : weights[name].shape[1]] for name, values in stored.items()},
         stored_biases={name: stored[name][:, -1] for name, bias in biases.items() if bias is not None},
-        weight_bytes=sum(stored_bits(matrix, design) for matrix in matrices.values()) / 8,
+        weight_bytes=sum(bits(matrix, design) for matrix in matrices.values()) / 8,
     )
     inputs = inputs_of(pruned, weights, biases)
     return [
@@ -76,7 +76,7 @@ def figures_of(
             [simulate(matrices[name], read[:batch], design.for_inputs(read)) for name, read in inputs.items()],
             arrays,
             chip,
-            _words(weights),
+            sum(sum(w.shape) for w in weights.values()),  # inputs and outputs of one vector
             batch,
         )
         for batch in batches
@@ -134,8 +134,3 @@ def _waiting_pj(design: EieConfig) -> float:
     """Clock and leakage of an array in a cycle."""
     table = EnergyTable.for_config(design)
     return design.n_pe * (sum(table.pe_cycle_pj.values()) + table.leakage_mw * 1e3 / design.clock_mhz)
-
-
-def _words(weights: Arrays) -> int:
-    """Inputs and outputs of all layers, of one vector."""
-    return sum(sum(w.shape) for w in weights.values())

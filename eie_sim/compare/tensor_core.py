@@ -12,13 +12,12 @@ from eie_sim.compare.figures import Arrays, Candidate, Figures, candidate_of
 from eie_sim.core.errors import require
 from eie_sim.core.nm_pattern import DENSE, Pattern, said
 from eie_sim.core.result import SimResult
-from eie_sim.cost import stored_bits
 from eie_sim.energy import account
-from eie_sim.energy.nm import lanes
-from eie_sim.engine import simulate_gemm
 from eie_sim.prune import pattern, score
 from eie_sim.pruning.measure import inputs_of, weights_of
 from eie_sim.units.nm.config import TensorCoreConfig
+from eie_sim.units.nm.energy import lanes
+from eie_sim.units.nm.unit import simulate_gemm
 from eie_sim.workload import Network
 
 INT8_MAX = 127
@@ -68,7 +67,7 @@ def packed(whole: Network, network: Network, config: TensorCoreConfig, shape: Pa
         kept = given * pattern.nm(*shape).prune(score.l1(given)).mask
         held, scale = numbers(kept, config)
         matrix = NmMatrix.from_dense(held, n_keep=runs_as[0], m_group=runs_as[1])
-        stored_bytes += stored_bits(matrix, config) / 8
+        stored_bytes += matrix.total_bits / 8
         check_product(name, matrix, inputs[name][:CHECKED_VECTORS])
         pruned[name] = kept
         stored[name] = (matrix.decode() * scale).astype(given.dtype)

@@ -1,4 +1,4 @@
-"""What a simulation returns, and the words for it: events, cycle classes, their units and meanings.
+"""What a simulation returns; each unit has the words for its own events and cycle classes.
 
 Models only count. Ratios, energy, tables and figures are made from these counts afterwards.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
-from enum import IntEnum
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,159 +17,6 @@ from eie_sim.core.html import Cell, card, table
 
 Timeline = tuple[NDArray[np.int64], NDArray[np.int64]]
 """(T int64[n_item], L int64[n_item, n_pe]): cycle of each broadcast, cycle in which each PE takes the item."""
-
-
-class EieEvent(IntEnum):
-    """Counted events of the EIE array; the columns of a count matrix."""
-
-    BROADCASTS = 0
-    QUEUE_WRITES = 1
-    QUEUE_READS = 2
-    POINTER_READS = 3
-    SPMAT_READS = 4
-    CODEBOOK_READS = 5
-    MACS = 6
-    PADDING_ENTRIES = 7
-    ACCUMULATOR_READS = 8
-    ACCUMULATOR_WRITES = 9
-    OUTPUT_WRITES = 10
-
-
-class EieClass(IntEnum):
-    """What a PE spends a cycle on; each cycle is in exactly one class."""
-
-    WEIGHT = 0
-    PADDING = 1
-    EMPTY = 2
-    WAITING = 3
-    DRAIN = 4
-
-
-class NmEvent(IntEnum):
-    """Counted events of a chip of N:M tensor cores, over all tiles of a product; the columns of its count matrix."""
-
-    MACS = 0
-    OPERAND_SELECTS = 1
-    L2_BYTES = 2
-    L2_METADATA_BYTES = 3
-    SMEM_BYTES = 4
-    SMEM_METADATA_BYTES = 5
-    DRAM_BYTES = 6
-    DRAM_METADATA_BYTES = 7
-    STORE_BYTES = 8
-    TILES = 9
-    WAVES = 10
-    IDLE_CORES = 11
-
-
-class NmPart(IntEnum):
-    """Parts of the chip that a product keeps busy; which is busiest names the bound."""
-
-    TENSOR = 0
-    SMEM = 1
-    L2 = 2
-    STORE = 3
-    DRAM = 4
-
-
-EVENT_MEANINGS = {
-    "broadcasts": "activations sent to all PEs",
-    "queue_writes": "items put into an activation queue",
-    "queue_reads": "items taken from an activation queue",
-    "pointer_reads": "pairs of column pointers read, both banks at once",
-    "spmat_reads": "rows read from the Spmat SRAM",
-    "codebook_reads": "codes looked up in the codebook, padding too",
-    "macs": "multiply-accumulates, one per weight entry",
-    "padding_entries": "padding entries issued",
-    "accumulator_reads": "accumulators read, one per MAC",
-    "accumulator_writes": "accumulators written, one per MAC",
-    "output_writes": "output rows written back",
-}
-
-NM_EVENT_MEANINGS = {
-    "macs": "multiply-accumulates of full tiles, kept values only",
-    "operand_selects": "rows of B picked by metadata, one per executed MAC of a sparse product",
-    "l2_bytes": "copied from L2 for full tiles: values, metadata, activations",
-    "l2_metadata_bytes": "metadata within l2_bytes",
-    "smem_bytes": "operands read from shared memory for full tiles",
-    "smem_metadata_bytes": "metadata within smem_bytes",
-    "dram_bytes": "read once in a wave unless L2 holds it, clipped to the real product; outputs too",
-    "dram_metadata_bytes": "metadata within dram_bytes",
-    "store_bytes": "outputs of full tiles stored",
-    "tiles": "output tiles",
-    "waves": "waves of tiles over the cores",
-    "idle_cores": "cores without a tile in the last wave",
-}
-
-PART_MEANINGS = {
-    "tensor": "instructions issued to the tensor cores of core 0",
-    "smem": "operands read from the shared memory of core 0",
-    "l2": "copies on the L2 port of core 0",
-    "store": "outputs stored by core 0",
-    "dram": "dram_bytes of all waves at the chip's DRAM",
-}
-
-NM_CLASS_MEANINGS = {
-    "tensor": "core 0 issues instructions",
-    "waiting": "for data, operands, stores, other cores, DRAM or the launch",
-}
-
-CLASS_MEANINGS = {
-    "weight": "issuing a weight entry",
-    "padding": "issuing a padding entry",
-    "empty": "occupied by an item without entries",
-    "waiting": "nothing to do: queue empty, or work finished early",
-    "drain": "the pipeline drains, the last cycles of the layer",
-}
-
-BROADCAST_MEANINGS = {
-    "sent": "items broadcast",
-    "blocked_cycles": "an item was ready and some queue was full",
-    "lost_cycles": "spent in the scan for the next active input, before the last broadcast",
-}
-
-
-class EieTiming(NamedTuple):
-    """When and how often, for one activation vector.
-
-    cycles : length of the layer
-    counts : int64[n_pe + 1, len(EieEvent)], a row per PE and a last one for the central control unit
-    classes : int64[n_pe, len(EieClass)], PE-cycles
-    broadcast : int64[3], sent, blocked_cycles, lost_cycles
-    timeline : (T, L)
-    """
-
-    cycles: int
-    counts: NDArray[np.int64]
-    classes: NDArray[np.int64]
-    broadcast: NDArray[np.int64]
-    timeline: Timeline | None
-
-
-class EieRun(NamedTuple):
-    """What an engine returns for one activation vector: raw accumulators int64[n_out], and their timing."""
-
-    output: NDArray[np.int64]
-    timing: EieTiming
-
-
-class NmTiming(NamedTuple):
-    """When and how often, for one product.
-
-    cycles : of the whole product
-    counts : by NmEvent; exact, as Python integers
-    busy : cycles by NmPart
-    """
-
-    cycles: int
-    counts: tuple[int, ...]
-    busy: tuple[int, ...]
-
-
-def bound_of(cycles: int, busy: tuple[int, ...]) -> str:
-    """The busiest part, the first of equals, or `latency` where none is busy for half of the cycles."""
-    most = max(busy)
-    return "latency" if 2 * most < cycles else NmPart(busy.index(most)).name.lower()
 
 
 class MemoryFit(NamedTuple):
@@ -268,7 +114,7 @@ class SimResult:
 
     @property
     def bound(self) -> str | None:
-        """What limits the N:M unit: its busiest part, or latency; None of a unit that names none."""
+        """What limits the unit, such as its busiest part; None of one that names none."""
         return self.named.get("bound")
 
     @property

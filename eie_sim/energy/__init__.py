@@ -8,16 +8,12 @@ paper's SRAM is neither. Two constants are chosen so that a PE at Alex-7's activ
 
 from __future__ import annotations
 
-from eie_sim.energy.area import MODULES, AreaReport, area
-from eie_sim.energy.eie import COMPONENTS
-from eie_sim.energy.report import EnergyReport, account, total_of
-from eie_sim.energy.rows import EnergyRow
+from eie_sim.energy.report import EnergyReport, account, area, total_of
 from eie_sim.energy.table import EnergyTable
-from eie_sim.energy.technology import Sram, scaling, sram
+from eie_sim.units.energy import AreaReport, EnergyRow
+from eie_sim.units.technology import Sram, scaling, sram
 
 __all__ = [
-    "COMPONENTS",
-    "MODULES",
     "AreaReport",
     "EnergyReport",
     "EnergyRow",

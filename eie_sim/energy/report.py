@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from eie_sim.core.errors import hold, require
+from eie_sim.core.errors import InputError, hold, require
 from eie_sim.core.html import Cell, card, table
 from eie_sim.core.result import SimResult
-from eie_sim.energy.rows import LEAKAGE
 from eie_sim.energy.table import EnergyTable
-from eie_sim.energy.units import energies_of
+from eie_sim.units import unit_of
+from eie_sim.units.energy import LEAKAGE, AreaReport
 
 ROUNDING = 1e-12
 """Relative error of a sum of a few dozen products."""
@@ -104,17 +104,15 @@ def account(result: SimResult, table: EnergyTable | None = None) -> EnergyReport
 
     table : energies per event; the default ones for the result's config when left out
 
-    Raises InputError for other types, and for a unit without energies.
+    Raises InputError for other types.
     """
     require(isinstance(result, SimResult), "result", type(result).__name__, "must be a SimResult")
     given = table is None or isinstance(table, EnergyTable)
     require(given, "table", type(table).__name__, "must be an EnergyTable, or left out")
-    energies = energies_of(result.config)
+    unit = unit_of(result.config)
     table = EnergyTable.for_config(result.config) if table is None else table
-    components = energies.components
-    require(table.components == components, "table", table.name, f"must be one for the {energies.unit} unit")
-    lanes = energies.lanes(result.config)
-    counts = energies.counts(result)
+    require(table.components == unit.words.components, "table", table.name, f"must be one for the {unit.name} unit")
+    lanes, counts = unit.lanes(result.config), unit.energy_counts(result)
     by_event = events_pj(counts, table)
     by_component = add_time(components_pj(by_event, table), table, lanes, result.cycles, result.time_us)
     check(by_component, counts, table, lanes, result.cycles, result.time_us)
@@ -128,6 +126,15 @@ def account(result: SimResult, table: EnergyTable | None = None) -> EnergyReport
         pe_cycle_pj=result.cycles * lanes * sum(table.pe_cycle_pj.values()),
         by_component=by_component,
     )
+
+
+def area(config: Any) -> AreaReport:
+    """Area of a design, mm2. Raises InputError for a unit whose area is not known, and for a node without factors."""
+    unit = unit_of(config)
+    if unit.area is None:
+        raise InputError(f"config={type(config).__name__}: must be of another unit, no area of {unit.name} is known")
+    found: AreaReport = unit.area(config)
+    return found
 
 
 def events_pj(counts: Mapping[str, float], table: EnergyTable) -> dict[str, float]:

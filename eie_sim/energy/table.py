@@ -11,9 +11,9 @@ from typing import Any
 
 from eie_sim.core.errors import InputError, require, unknown
 from eie_sim.core.spreadsheet import csv_text, unquoted
-from eie_sim.energy.rows import LEAKAGE, PE_CYCLE, Components, EnergyRow, row_of
-from eie_sim.energy.technology import scaling
-from eie_sim.energy.units import energies_of
+from eie_sim.units import unit_of
+from eie_sim.units.energy import LEAKAGE, PE_CYCLE, Components, EnergyRow, row_of
+from eie_sim.units.technology import scaling
 
 DRAM = "dram"
 """How events off the chip begin: their energy does not scale with the chip's node."""
@@ -48,26 +48,25 @@ class EnergyTable:
     def for_config(cls, config: Any) -> EnergyTable:
         """The default table: SRAM by capacity and width, registers and adds linear in bits, all scaled to the node.
 
-        config : EieConfig or TensorCoreConfig
+        config : a design of any unit
 
-        Width of codes and gaps changes how often the Spmat SRAM is read and nothing else: a code still picks one
-        16-bit word, and the multiplier stays 16 x 16. Scaling to the node applies to leakage power too.
+        Scaling to the node applies to leakage power too.
         Raises InputError for another type, and for a node without scaling factors.
         """
-        energies = energies_of(config)
+        unit = unit_of(config)
         factor = scaling(config.node_nm).energy_x
         note = "" if factor == 1.0 else f"; x {factor:g} to {config.node_nm} nm (Stillmaker and Baas 2017, logic)"
         scaled = tuple(
             row
             if row.event.startswith(DRAM)
             else row._replace(energy_pj=row.energy_pj * factor, source=row.source + note)
-            for row in energies.rows(config)
+            for row in unit.energies(config)
         )
         return cls(
-            name=f"{energies.unit}-{config.node_nm}nm",
+            name=f"{unit.name}-{config.node_nm}nm",
             node_nm=config.node_nm,
             clock_mhz=float(config.clock_mhz),
-            components=energies.components,
+            components=unit.words.components,
             rows=scaled,
         )
 

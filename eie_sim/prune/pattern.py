@@ -24,7 +24,6 @@ from eie_sim.prune.counts import Counts, keep_count, require_survivors, share
 from eie_sim.prune.kinds import Grouped, Pattern, Quota
 from eie_sim.prune.layout import Layout, Shape, whole
 from eie_sim.prune.order import CountOfRow, Rows, kth_largest, top
-from eie_sim.units.eie.config import EieConfig
 
 __all__ = [
     "Grouped",
@@ -108,19 +107,21 @@ def per_row(*, rule: str = "torch") -> Quota:
     return Quota("per_row", _rows, partial(_same_in_every_row, rule=rule), _row_length)
 
 
-def balanced(config: EieConfig, window: int | None = None) -> Quota:
-    """Equal counts for every PE of an EIE design, so that none waits for another for want of weights.
+def balanced(config: Any, window: int | None = None) -> Quota:
+    """Equal counts for every processing element, so that none waits for another for want of weights.
 
-    Row i of (out, in) belongs to PE i % n_pe. With `window`, counts are also equal for every PE and window of so many
+    config : a design with `n_pe`; row i of (out, in) belongs to PE i % n_pe
+
+    With `window`, counts are also equal for every PE and window of so many
     columns next to each other; a narrower last window has a share by its width.
 
     Equal means: the weights kept in all are exact; counts of PEs differ by at most one, and those with one more are
     the PEs with the largest next score (of equals the higher PE); and so do, within a PE, the counts of its windows. A
     PE or window with fewer weights than its share keeps all of them, and the others share the rest.
 
-    Raises InputError for anything but an EieConfig, and when used for weights that are not (out, in).
+    Raises InputError for a design without processing elements, and when used for weights that are not (out, in).
     """
-    require(isinstance(config, EieConfig), "config", type(config).__name__, "must be an EieConfig")
+    require(hasattr(config, "n_pe"), "config", type(config).__name__, "must have n_pe, as an EieConfig has")
     if window is not None:
         require_int("window", window, 1)
     name = f"balanced(n_pe={config.n_pe}, window={window})"

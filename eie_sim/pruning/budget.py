@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eie_sim.core.errors import require, require_type
+from eie_sim.core.nm_pattern import Pattern
 from eie_sim.cost import cost_of
 from eie_sim.prune import Selection, magnitude, pattern, score
 from eie_sim.prune.allocate import allocate
@@ -27,7 +28,7 @@ from eie_sim.pruning.measure import (
 )
 from eie_sim.pruning.network import prune_network
 from eie_sim.recipe import Recipe
-from eie_sim.units.nm.config import TensorCoreConfig
+from eie_sim.units import unit_of
 from eie_sim.workload import Network
 
 DENSITIES = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.7, 1.0)
@@ -159,7 +160,7 @@ def allocate_network(
         rival = largest_within(recipes, plain, budget)
         rivals += [] if rival is None else [replace(rival, name=name)]
     best = max([best, *rivals], key=lambda each: each.quality)
-    for _ in range(0 if isinstance(config, TensorCoreConfig) else ROUNDS):  # which has only its patterns' densities
+    for _ in range(ROUNDS if _patterns_of(config) is None else 0):  # patterns have their densities only
         grids = {name: _around(density, floor) for name, density in best.densities.items()}
         nearby = allocated(scan_of(_weights(best.network), grids))
         if nearby.quality <= best.quality:
@@ -170,16 +171,18 @@ def allocate_network(
 
 def _pruned_to(densities: dict[str, float], network: Network, config: Any, floor: float) -> tuple[Network, Selection]:
     """The network with each layer at its density, by magnitude, in a pattern that the unit can make use of."""
-    if isinstance(config, TensorCoreConfig):
-        shapes = {name: pattern.nm(*_pattern_of(density, config)) for name, density in densities.items()}
+    patterns = _patterns_of(config)
+    if patterns is not None:
+        shapes = {name: pattern.nm(*_pattern_of(density, patterns)) for name, density in densities.items()}
         return prune_network(network, Recipe(pattern="1:1"), config, shape=shapes)  # of which only the shapes count
     return prune_network(network, Recipe(floor=floor), config, layer_density=densities)
 
 
 def _rivals(config: Any, floor: float) -> dict[str, list[Recipe]]:
     """Plain magnitude pruning, by name, from the fewest weights to the most."""
-    if isinstance(config, TensorCoreConfig):
-        known = sorted(config.patterns, key=lambda each: Fraction(*each))
+    patterns = _patterns_of(config)
+    if patterns is not None:
+        known = sorted(patterns, key=lambda each: Fraction(*each))
         return {"uniform": [Recipe(pattern=f"{a}:{b}") for a, b in known if a / b >= floor]}
     densities = [max(part / GRAIN, floor) for part in range(int(floor * GRAIN), GRAIN + 1)]
     scopes = {"uniform": "local", "global": "global"}
@@ -236,15 +239,22 @@ def _scanned(
 
 
 def _masks_for(config: Any) -> MaskOf:
-    """Magnitude masks that a unit can make use of: of an N:M unit its patterns, of any other single weights."""
-    if not isinstance(config, TensorCoreConfig):
+    """Magnitude masks that a unit can make use of: N:M ones of its patterns, or single weights."""
+    patterns = _patterns_of(config)
+    if patterns is None:
         return lambda weights, density: magnitude(weights, density=density).mask
-    return lambda weights, density: pattern.nm(*_pattern_of(density, config)).prune(score.l1(weights)).mask
+    return lambda weights, density: pattern.nm(*_pattern_of(density, patterns)).prune(score.l1(weights)).mask
 
 
-def _pattern_of(density: float, config: TensorCoreConfig) -> tuple[int, int]:
+def _patterns_of(config: Any) -> tuple[Pattern, ...] | None:
+    """The only N:M patterns that the unit of a design makes use of; None where it takes any mask."""
+    unit = unit_of(config)
+    return None if unit.patterns is None else unit.patterns(config)
+
+
+def _pattern_of(density: float, patterns: Sequence[Pattern]) -> Pattern:
     """The listed pattern of a density, or dense."""
-    known = {Fraction(*each): each for each in ((1, 1), *reversed(config.patterns))}
+    known = {Fraction(*each): each for each in ((1, 1), *reversed(patterns))}
     exact = Fraction(str(density))
     rule = f"must be one of {', '.join(f'{float(each):g}' for each in sorted(known))}, the unit's patterns"
     require(exact in known, "density", density, rule)

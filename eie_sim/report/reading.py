@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn
 
 import eie_sim
 from eie_sim.core.arrays import shown
 from eie_sim.core.errors import InputError, refused, require
-from eie_sim.core.result import BROADCAST_MEANINGS, CLASS_MEANINGS, EVENT_MEANINGS
 from eie_sim.report.folder import RECORD
 from eie_sim.report.network import PARTS
 from eie_sim.report.schema import AMOUNT, COUNT, FLAG, NUMBER, TEXT, TEXT_OR_NUMBER, Each, Maybe, Named, require_shape
-from eie_sim.units.eie.config import EieConfig
+from eie_sim.units import unit_named
+from eie_sim.units.unit import Unit
 
 MAX_BYTES = 2**26
 """Of a record; one of a thousand layers has a tenth of it."""
 
-_EVENTS, _CLASSES = dict.fromkeys(EVENT_MEANINGS, COUNT), dict.fromkeys(CLASS_MEANINGS, COUNT)
 _ENERGY = {
     "table": TEXT,
     "node_nm": COUNT,
@@ -59,7 +59,6 @@ _FIGURES = {
     "cycles": COUNT,
     "time_us": AMOUNT,
     "time_us_per_vector": AMOUNT,
-    "pe_cycles_percent": dict.fromkeys(CLASS_MEANINGS, AMOUNT),
     "utilisation": AMOUNT,
     "load_balance": AMOUNT,
     "effectual_macs": COUNT,
@@ -85,11 +84,10 @@ _LAYER = {
     "activation_density": AMOUNT,
     "cycles_per_vector": {"mean": AMOUNT, "min": COUNT, "max": COUNT},
     "scales": dict.fromkeys(("weight", "activation", "accumulator"), NUMBER),
-    "stats": {"events": _EVENTS, "classes": _CLASSES, "broadcast": dict.fromkeys(BROADCAST_MEANINGS, COUNT)},
     "memories": Each(_MEMORY),
     "verification": _VERIFICATION,
 }
-RUN = {
+_RUN = {
     "network": TEXT,
     "source": TEXT,
     "synthetic": FLAG,
@@ -99,8 +97,6 @@ RUN = {
     "config": Named(TEXT_OR_NUMBER),
     "config_hash": TEXT,
     "versions": Named(TEXT),
-    "layers": Each(_LAYER, least=1),
-    "total": {**_FIGURES, "cycles_per_vector": {"mean": AMOUNT}, "stats": {"events": _EVENTS, "classes": _CLASSES}},
     "accuracy": Maybe({"images": COUNT, "dense": Maybe(AMOUNT), "pruned": AMOUNT, "compressed": AMOUNT}),
     "end_to_end_error": Maybe(AMOUNT),
     "not_simulated": Each({"name": TEXT, "reason": TEXT}),
@@ -108,7 +104,21 @@ RUN = {
     "differs": Each(TEXT),
     "warnings": Each(TEXT),
 }
-"""What is relied on in a record of `eie-sim run`."""
+"""What is relied on in a record of `eie-sim run`, but for layers and total."""
+
+
+def layout(unit: Unit) -> dict[str, Any]:
+    """All that is relied on in a record of a unit."""
+    words = unit.words
+    classes = words.classes.names()
+    stats = {"events": dict.fromkeys(words.events.names(), COUNT), "classes": dict.fromkeys(classes, COUNT)}
+    totals = {name: dict.fromkeys(total.names(), COUNT) for name, total in words.totals.items()}
+    figures = _FIGURES | {"pe_cycles_percent": dict.fromkeys(classes, AMOUNT)}
+    return {
+        **_RUN,
+        "layers": Each(_LAYER | figures | {"stats": stats | totals}, least=1),
+        "total": {**figures, "cycles_per_vector": {"mean": AMOUNT}, "stats": stats},
+    }
 
 
 def read_run(folder: Path) -> dict[str, Any]:
@@ -122,8 +132,10 @@ def read_run(folder: Path) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise InputError(f"{where}must be an object")
     _require_version(folder, record, where)
-    require_shape(record, RUN, where)
-    _require_consistent(record, where)
+    require_shape(record, {"unit": TEXT}, where)
+    unit = unit_named(record["unit"])
+    require_shape(record, layout(unit), where)
+    _require_consistent(record, unit, where)
     return record
 
 
@@ -165,12 +177,12 @@ def _require_version(folder: Path, record: dict[str, Any], where: str) -> None:
         raise refused("run", folder, rule)
 
 
-def _require_consistent(record: dict[str, Any], where: str) -> None:
+def _require_consistent(record: dict[str, Any], unit: Unit, where: str) -> None:
     """What one part of a record says must be what another says."""
-    alike = set(record["config"]) == set(EieConfig.__slots__)
+    alike = set(record["config"]) == {field.name for field in fields(unit.config)}
     require(alike, f"{where}config", len(record["config"]), "must have the fields of a design")
     try:
-        EieConfig(**record["config"])
+        unit.config(**record["config"])
     except InputError as error:
         raise InputError(f"{where}config.{error}") from error
     layers, total = record["layers"], record["total"]

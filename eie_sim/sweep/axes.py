@@ -1,4 +1,4 @@
-"""The axes of a sweep: every field of a pruning recipe and of both units' designs, and what of a workload to run.
+"""The axes of a sweep: every field of a pruning recipe and of the units' designs, and what of a workload to run.
 
 A field that a recipe or a design gains is an axis by itself, with the help that stands in its docstring.
 """
@@ -16,29 +16,26 @@ from eie_sim.recipe import CRITERIA, PATTERNS, SCHEDULES, SCOPES, Recipe
 from eie_sim.sweep import kinds
 from eie_sim.sweep.kinds import Kind
 from eie_sim.sweep.listing import MAX_VALUES, values_in
-from eie_sim.units.eie.config import ACTIVE_RULES, ROUNDINGS, EieConfig
-from eie_sim.units.nm.config import MEMORIES, PRESETS, Rate, TensorCoreConfig
+from eie_sim.units import units
 
 __all__ = ["AXES", "GROUPS", "MAX_VALUES", "UNITS", "Axis", "plain", "text_of", "values_of"]
 
-UNITS = ("eie", "nm")
-GROUPS = WORKLOAD, PRUNING, EIE_DESIGN, NM_DESIGN = ("Workload", "Pruning", "EIE design", "N:M design")
+UNITS = tuple(unit.name for unit in units())
+GROUPS = WORKLOAD, PRUNING, *DESIGNS = ("Workload", "Pruning", *(f"{unit.title} design" for unit in units()))
 
 _OF_TYPE = {
     frozenset({int}): kinds.WHOLES,
     frozenset({float}): kinds.NUMBERS,
     frozenset({bool}): kinds.SWITCHES,
     frozenset({str}): kinds.name_kind(),
-    frozenset(get_args(Rate)): kinds.RATES,
+    frozenset({int, float, str, Fraction}): kinds.RATES,
 }
 _OF_NAME = {
     "pattern": kinds.pattern_kind(PATTERNS),
     "criterion": kinds.word_kind(CRITERIA),
     "scope": kinds.word_kind(SCOPES),
     "schedule": kinds.word_kind(SCHEDULES),
-    "rounding": kinds.word_kind(ROUNDINGS),
-    "active": kinds.word_kind(ACTIVE_RULES),
-    "dram": kinds.word_kind(MEMORIES),
+    **{field: kinds.word_kind(words) for unit in units() for field, words in unit.choices.items()},
     "mma": kinds.MMA,
     "tiles": kinds.TILES,
     "patterns": kinds.PATTERN_SETS,
@@ -64,9 +61,9 @@ class Axis:
     kind
         What its values are.
     units
-        Units that it has a meaning for: eie, nm or both.
+        Names of the units that it has a meaning for.
     group
-        Workload, Pruning, EIE design or N:M design.
+        One of GROUPS: of a design's field, that of the first unit that has it.
     help
         What it is, in a sentence or two.
     """
@@ -138,27 +135,26 @@ def _axes_of(of: Any, group: str, units: tuple[str, ...]) -> Iterator[Axis]:
 
 
 def _workload_axes() -> Iterator[Axis]:
+    presets = tuple(name for unit in units() for name in unit.presets)
+    with_presets = tuple(unit.name for unit in units() if unit.presets)
     named = (
         ("layer", kinds.name_kind(), UNITS, "Layers by name; all at once where left out; each, one by one."),
-        (
-            "vector",
-            kinds.FRAMES,
-            UNITS,
-            "Frames of a trace from 0; all at once where left out; each, one by one.",
-        ),
-        ("unit", kinds.word_kind(UNITS), UNITS, "eie or nm."),
-        ("chip", kinds.word_kind(tuple(PRESETS)), ("nm",), f"Design to start from: {', '.join(PRESETS)}."),
+        ("vector", kinds.FRAMES, UNITS, "Frames of a trace from 0; all at once where left out; each, one by one."),
+        ("unit", kinds.word_kind(UNITS), UNITS, f"{' or '.join(UNITS)}."),
+        ("chip", kinds.word_kind(presets), with_presets, f"Design to start from: {', '.join(presets)}."),
     )
-    for name, kind, units, text in named:
-        yield Axis(name=name, kind=kind, units=units, group=WORKLOAD, help=text)
+    for name, kind, of, text in named:
+        yield Axis(name=name, kind=kind, units=of, group=WORKLOAD, help=text)
 
 
 def _all_axes() -> dict[str, Axis]:
-    """In the order in which help lists them; a field of both designs is one axis, of the first."""
+    """In the order in which help lists them; a field of several designs is one axis, of the first."""
     found = {axis.name: axis for axis in (*_workload_axes(), *_axes_of(Recipe, PRUNING, UNITS))}
     del found[_OWN_SEED]
-    for axis in (*_axes_of(EieConfig, EIE_DESIGN, ("eie",)), *_axes_of(TensorCoreConfig, NM_DESIGN, ("nm",))):
-        found[axis.name] = replace(found[axis.name], units=UNITS) if axis.name in found else axis
+    for unit, group in zip(units(), DESIGNS, strict=True):
+        for axis in _axes_of(unit.config, group, (unit.name,)):
+            first = found.get(axis.name)
+            found[axis.name] = replace(first, units=(*first.units, unit.name)) if first else axis
     return found
 
 

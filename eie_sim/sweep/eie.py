@@ -14,18 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eie_sim.core.errors import InputError
-from eie_sim.core.result import EieClass, EieEvent
-from eie_sim.energy import EnergyTable
-from eie_sim.energy.area import area
+from eie_sim.energy import EnergyTable, area
 from eie_sim.energy.report import add_time, check, components_pj, events_pj
-from eie_sim.formats import encoded
 from eie_sim.run import NetworkRun, run_network
 from eie_sim.sweep.point import Point
 from eie_sim.sweep.stages import Last, Stages
 from eie_sim.units.eie import fast, invariants
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.counts import EieCounts
+from eie_sim.units.eie.format import encoded
 from eie_sim.units.eie.memories import memories
+from eie_sim.units.eie.words import EieClass, EieEvent
 from eie_sim.workload import Network
 
 SLICE_STEPS = 2e8
@@ -104,20 +103,22 @@ class _Sized(NamedTuple):
     text: str
 
 
-def stream_of(point: Point) -> Hashable:
-    """What points share whose vectors go through the same entries in the same way."""
-    return point.layer, point.vector, point.recipe, _STREAM(point.design)
-
-
-class EieFigures:
+class Figures:
     """Figures of groups of points, with what was verified before."""
 
     def __init__(self, stages: Stages) -> None:
         self._stages = stages
         self._runs = Last(1)
 
+    @staticmethod
+    def shared_by(point: Point) -> tuple[Hashable, Hashable]:
+        """What points have in common whose entries are counted once; whose vectors go through them in the same way."""
+        design = point.design
+        stream = point.layer, point.vector, point.recipe, _STREAM(design)
+        return (design.n_pe, design.index_bits), stream
+
     def of(self, points: Sequence[Point]) -> Callable[[Point], str]:
-        """What gives the figures of each point of a group with one `stream_of`, as members of a JSON object.
+        """What gives the figures of each point of a group that is run together, as members of a JSON object.
 
         The engine has run when it returns. Raises InputError where none can be run; a figure does where its point
         cannot.

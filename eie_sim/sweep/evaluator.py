@@ -7,16 +7,17 @@ from collections.abc import Callable, Hashable, Sequence
 from itertools import groupby
 
 from eie_sim.core.errors import InputError
-from eie_sim.sweep.eie import EieFigures, stream_of
-from eie_sim.sweep.nm import NmFigures
+from eie_sim.sweep import eie, nm
 from eie_sim.sweep.point import Point, Refused
 from eie_sim.sweep.row import row_text
 from eie_sim.sweep.stages import Stages
 from eie_sim.sweep.subject import Subject
-from eie_sim.units.eie.config import EieConfig
 
 GROUP = 256
 """Most points between two looks at the clock."""
+
+_FIGURES: dict[str, type[eie.Figures] | type[nm.Figures]] = {"eie": eie.Figures, "nm": nm.Figures}
+"""What computes the columns of a row, by unit."""
 
 Rows = list[tuple[str, str]]
 Faults = list[tuple[int, str]]
@@ -28,7 +29,7 @@ class Evaluator:
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
         stages = Stages(subject)
-        self._eie, self._nm = EieFigures(stages), NmFigures(stages)
+        self._figures = {unit: figures(stages) for unit, figures in _FIGURES.items()}
 
     def rows(self, points: Sequence[Point], deadline: float) -> tuple[Rows, Faults]:
         """(key, JSON object) of the first points, at least of one, until `deadline` of time.perf_counter() is over.
@@ -38,7 +39,7 @@ class Evaluator:
         """
         rows: Rows = []
         faults: Faults = []
-        for _, same in groupby(points, _shares):
+        for _, same in groupby(points, _run_together):
             group = list(same)
             for start in range(0, len(group), GROUP):
                 some = group[start : start + GROUP]
@@ -70,9 +71,13 @@ class Evaluator:
         design = group[0].design
         if isinstance(design, Refused):
             raise InputError(design.message)
-        return self._eie.of(group) if isinstance(design, EieConfig) else self._nm.of
+        return self._figures[group[0].unit].of(group)
 
 
-def _shares(point: Point) -> Hashable:
-    """Points with the same are computed together."""
-    return stream_of(point) if isinstance(point.design, EieConfig) else point.key
+def shared_by(point: Point) -> tuple[Hashable, Hashable]:
+    """What a point has in common with others: what is counted once, and what is run once; None for nothing."""
+    return (None, None) if isinstance(point.design, Refused) else _FIGURES[point.unit].shared_by(point)
+
+
+def _run_together(point: Point) -> Hashable:
+    return shared_by(point)[1] or point.key

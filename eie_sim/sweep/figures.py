@@ -1,4 +1,4 @@
-"""Columns of a row: what they are, in which unit. Both units of hardware fill the ones that they have."""
+"""Columns of a row that all units fill as far as they have them; the others are in the words of each unit."""
 
 from __future__ import annotations
 
@@ -24,25 +24,3 @@ FIGURES = {
     "verified": "whether stored weights and outputs agree with the golden product; only where that was asked for",
 }
 """Figures of every row, and what they mean."""
-
-EIE_FIGURES = {
-    "n_entry": "entries stored, padding included",
-    "padding_entries": "padding entries issued",
-    "spmat_reads": "rows read from the Spmat SRAMs",
-    "broadcasts": "activations sent to all PEs",
-    "blocked_cycles": "an item was ready and some queue was full",
-    "lost_cycles": "spent in the scan for the next active input",
-    "weight_cycles": "PE-cycles issuing weight entries",
-    "padding_cycles": "PE-cycles issuing padding entries",
-    "empty_cycles": "PE-cycles occupied by items without entries",
-    "waiting_cycles": "PE-cycles with nothing to do",
-    "drain_cycles": "PE-cycles of pipelines draining",
-}
-
-NM_FIGURES = {
-    "runs_as": "the pattern the unit runs the weights as",
-    "tile": "the tile of each layer, where they differ with + between them",
-    "bound": "what limits each layer",
-    "dram_bytes": "bytes read from and written to DRAM",
-    "mac_lanes": "MACs of all tensor cores in a cycle, dense",
-}

@@ -7,6 +7,7 @@ dense. Weights are looked at only where that, the accuracy or a check needs them
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache, partial
 from math import fsum
 from typing import Any
@@ -18,27 +19,35 @@ from eie_sim.core.errors import require
 from eie_sim.core.nm_pattern import Pattern, kept_of, position_bits
 from eie_sim.core.result import SimResult
 from eie_sim.energy import EnergyTable, account, total_of
-from eie_sim.energy.nm import lanes
-from eie_sim.engine import simulate_gemm
 from eie_sim.prune.mlp import accuracy
 from eie_sim.pruning.measure import dense, held_back, inputs_of, mlp_of
 from eie_sim.recipe import Recipe
 from eie_sim.sweep.point import Point
 from eie_sim.sweep.stages import Last, Stages
 from eie_sim.units.nm.config import TensorCoreConfig
-from eie_sim.units.nm.unit import sparsest
+from eie_sim.units.nm.energy import lanes
+from eie_sim.units.nm.unit import simulate_gemm, sparsest
 
 CHECKED_VECTORS = 8
 
 
-class NmFigures:
+class Figures:
     """Figures of points, with the accuracies and checks of before."""
 
     def __init__(self, stages: Stages) -> None:
         self._stages = stages
         self._patterns, self._accuracies, self._checked = Last(64), Last(64), Last(64)
 
-    def of(self, point: Point) -> str:
+    @staticmethod
+    def shared_by(point: Point) -> tuple[Hashable, Hashable]:
+        """Nothing but what `stages` keeps: a shape is timed by a closed form."""
+        return None, None
+
+    def of(self, points: Sequence[Point]) -> Callable[[Point], str]:
+        """What gives the figures of each point."""
+        return self._of
+
+    def _of(self, point: Point) -> str:
         """Figures of one point, as members of a JSON object. Raises InputError for what the unit cannot run."""
         stages, config, recipe = self._stages, point.design, point.recipe
         balanced = recipe is not None and recipe.pattern == "balanced"
@@ -51,7 +60,8 @@ class NmFigures:
             n_keep, m_group = pattern = self._pattern(name, recipe, config)
             n_vector = 1 if point.vector is not None else n_vectors[name]
             results.append(simulate_gemm(n_out, n_in, n_vector, config, n_keep=n_keep, m_group=m_group))
-            stored_bits += _bits(n_out, n_in, config.runs_as(*pattern), config)
+            kept, group = stored_as = config.runs_as(*pattern)
+            stored_bits += n_out * -(-n_in // group) * kept * (8 * config.elem_bytes + position_bits(stored_as))
             n_weight += n_out * kept_of(n_in, pattern)
             size += n_out * n_in
             dense_macs += n_out * n_in * n_vector
@@ -143,12 +153,6 @@ def _figures(results: list[SimResult], config: TensorCoreConfig) -> dict[str, An
         "dram_bytes": sum(result.stats["events"]["dram_bytes"] for result in results),
         "mac_lanes": lanes(config),
     }
-
-
-def _bits(n_out: int, n_in: int, pattern: Pattern, config: TensorCoreConfig) -> int:
-    """Bits of kept values and their positions, in whole groups."""
-    n_keep, m_group = pattern
-    return n_out * -(-n_in // m_group) * n_keep * (8 * config.elem_bytes + position_bits(pattern))
 
 
 def _stored(weights: Any, config: TensorCoreConfig) -> Any:

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from eie_sim.recipe import Recipe
+from eie_sim.units import unit_of
 
 KEY_BYTES = 16
 
@@ -27,7 +28,7 @@ class Point(NamedTuple):
     layer : one layer, or None for all of them
     vector : one input vector, or None for all of them
     recipe : how it is pruned, or None for the weights as they are
-    design : EieConfig, TensorCoreConfig, or a Refused
+    design : of any unit, or a Refused
     """
 
     key: str
@@ -35,6 +36,16 @@ class Point(NamedTuple):
     vector: int | None
     recipe: Recipe | None
     design: Any
+
+    @property
+    def unit(self) -> str:
+        """The name of the design's unit."""
+        return unit_name(self.design)
+
+
+def unit_name(design: Any) -> str:
+    """The name of the unit of a design, or of a Refused."""
+    return design.unit if isinstance(design, Refused) else unit_of(design).name
 
 
 def key_of(study: bytes, layer: str | None, vector: int | None, recipe: Recipe | None, design: Any) -> str:

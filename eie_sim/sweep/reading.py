@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 from eie_sim.core.errors import InputError, is_number, refused, require
 from eie_sim.core.files import BINARY, as_path
-from eie_sim.sweep.figures import EIE_FIGURES, FIGURES, NM_FIGURES
+from eie_sim.sweep.figures import FIGURES
 from eie_sim.sweep.lines import Found, scan
+from eie_sim.units import units
 
 MAX_BYTES = 2**28
 """Of a store whose rows are all taken into memory, where they take several times as much."""
@@ -78,18 +79,15 @@ def _shared(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 _COMMON = ("cycles", "time_us", "clock_mhz", "weight_density")
-_NEEDED = {
-    "eie": (*_COMMON, "n_pe", "queue_depth", "effectual_macs", "load_balance", *EIE_FIGURES),
-    "nm": _COMMON,
-}
+_NEEDED = {unit.name: (*_COMMON, *unit.words.needed) for unit in units()}
 """Numbers that a row of each unit has, where it has no error."""
-_NAMED = {"eie": ("config_hash",), "nm": ("config_hash", "chip", "runs_as")}
+_NAMED = {unit.name: ("config_hash", *unit.words.texts) for unit in units()}
 """Texts that it has."""
 
 _TEXTS = ("layer", "config_hash", "misfit", "chip", "runs_as", "tile", "bound", "mma", "tiles", "patterns")
 _COUNTS = ("cycles", "n_pe", "queue_depth")
 _FLAGS = ("fits", "verified")
-_FIGURES = {**FIGURES, **EIE_FIGURES, **NM_FIGURES}.keys() - {*_TEXTS, *_FLAGS}
+_FIGURES = {*FIGURES, *(column for unit in units() for column in unit.words.columns)} - {*_TEXTS, *_FLAGS}
 _NUMBERS = {unit: ("density", *(set(needed) - _FIGURES)) for unit, needed in _NEEDED.items()}
 """Columns by what they hold, numbers besides the figures; each may be missing, or None, where it is not needed."""
 

@@ -11,8 +11,7 @@ from eie_sim.recipe import Recipe
 from eie_sim.sweep.axes import plain, text_of
 from eie_sim.sweep.point import Point, Refused
 from eie_sim.sweep.subject import Subject
-from eie_sim.units.eie.config import EieConfig
-from eie_sim.units.nm.config import PRESETS, TensorCoreConfig
+from eie_sim.units import unit_of
 
 
 def row_text(subject: Subject, point: Point, figures: str, error: str | None) -> str:
@@ -23,15 +22,15 @@ def row_text(subject: Subject, point: Point, figures: str, error: str | None) ->
     return f'{{"key": "{point.key}", {weights}, "vector": {vector}, {_design_text(point.design)}, {ends}}}'
 
 
-def chip_of(design: TensorCoreConfig) -> str:
+def chip_of(design: Any) -> str:
     """The preset that differs from a design in the fewest fields, the first of those."""
-    wanted = design.to_dict()
+    unit, wanted = unit_of(design), design.to_dict()
 
     def differences(name: str) -> int:
-        given = TensorCoreConfig.preset(name).to_dict()
+        given = unit.config.preset(name).to_dict()
         return sum(given[field] != value for field, value in wanted.items())
 
-    return min(PRESETS, key=differences)
+    return min(unit.presets, key=differences)
 
 
 def _flat(axis: str, value: Any) -> Any:
@@ -63,10 +62,10 @@ def _design_text(design: Any) -> str:
     """Members of a JSON object: all fields of the design, and its hash."""
     if isinstance(design, Refused):
         return _members({"unit": design.unit, **{name: _flat(name, value) for name, value in design.values}})
-    unit = "eie" if isinstance(design, EieConfig) else "nm"
+    unit = unit_of(design)
     members = {name: _flat(name, value) for name, value in design.to_dict().items()}
-    chip = {} if unit == "eie" else {"chip": chip_of(design)}
-    return _members({"unit": unit, **chip, **members, "config_hash": config_hash(unit, design.to_dict())})
+    chip = {"chip": chip_of(design)} if unit.presets else {}
+    return _members({"unit": unit.name, **chip, **members, "config_hash": config_hash(unit.name, design.to_dict())})
 
 
 def _members(values: dict[str, Any]) -> str:

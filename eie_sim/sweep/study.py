@@ -12,16 +12,15 @@ from eie_sim.core.errors import InputError, require, require_type, unknown
 from eie_sim.core.nm_pattern import meant
 from eie_sim.recipe import Recipe
 from eie_sim.sweep.axes import AXES, PRUNING, UNITS, WORKLOAD, plain, text_of, values_of
-from eie_sim.sweep.eie import stream_of
-from eie_sim.sweep.point import Point, Refused, key_of
+from eie_sim.sweep.evaluator import shared_by
+from eie_sim.sweep.point import Point, Refused, key_of, unit_name
 from eie_sim.sweep.subject import Subject
-from eie_sim.units.eie.config import EieConfig
-from eie_sim.units.nm.config import TensorCoreConfig
+from eie_sim.units import unit_named
+from eie_sim.units.unit import Unit
 
 MAX_POINTS = 2_000_000
 """Of one sweep; a row takes about a kilobyte."""
 
-DEFAULT_CHIP = "nm-64"
 ALL, EACH = "all", "each"
 
 Values = dict[str, tuple[Any, ...]]
@@ -76,14 +75,12 @@ def bundles_of(subject: Subject, points: Iterable[Point]) -> list[list[Point]]:
 
 def _in_streams(bundle: list[Point]) -> list[Point]:
     """In order of first appearance: recipes, then what is counted once, then the vectors."""
-    streams: dict[tuple[Any, ...], dict[Hashable, list[Point]]] = {}
+    streams: dict[tuple[Recipe | None, Hashable], dict[Hashable, list[Point]]] = {}
     for point in bundle:
-        of_eie = isinstance(point.design, EieConfig)
-        counted = (point.recipe, point.design.n_pe, point.design.index_bits) if of_eie else (point.recipe,)
-        stream = stream_of(point) if of_eie else None
-        streams.setdefault(counted, {}).setdefault(stream, []).append(point)
+        counted, stream = shared_by(point)
+        streams.setdefault((point.recipe, counted), {}).setdefault(stream, []).append(point)
     by_recipe: dict[Hashable, list[Point]] = {}
-    for (recipe, *_), groups in streams.items():
+    for (recipe, _), groups in streams.items():
         by_recipe.setdefault(recipe, []).extend(point for group in groups.values() for point in group)
     return [point for group in by_recipe.values() for point in group]
 
@@ -92,7 +89,7 @@ def _expanded(subject: Subject, study: Values, keep_refused: bool) -> Iterator[P
     layers = _layers(subject, study.get("layer", (ALL if subject.chained else EACH,)))
     vectors = _vectors(subject, study.get("vector", (ALL,)))
     units = _units(study)
-    pruning = _names(study, PRUNING)
+    pruning = [axis for axis in study if AXES[axis].group == PRUNING]
     n_design = sum(_combinations(study, _of_unit(study, unit)) for unit in units)
     n_point = len(layers) * len(vectors) * n_design * _combinations(study, pruning)
     require(n_point <= MAX_POINTS, "points", f"{n_point:,}", f"must be at most {MAX_POINTS:,}")
@@ -100,11 +97,14 @@ def _expanded(subject: Subject, study: Values, keep_refused: bool) -> Iterator[P
     if pruning:
         recipes = _built(study, pruning, partial(_recipe, subject.seed), "weights", keep_refused)
     designs = [
-        design for unit in units for design in _built(study, _of_unit(study, unit), _MAKERS[unit], unit, keep_refused)
+        design
+        for unit in units
+        for design in _built(study, _of_unit(study, unit), partial(_design, unit_named(unit)), unit, keep_refused)
     ]
     for layer, recipe, design, vector in product(layers, recipes, designs, vectors):
         if isinstance(recipe, Refused):  # no weights, whatever the design is
-            refused = _with_design(recipe, design)
+            values = design.values if isinstance(design, Refused) else _kept(design.to_dict())
+            refused = Refused(unit_name(design), (*recipe.values, *values), recipe.message)
             yield Point(key_of(subject.study, layer, vector, None, refused), layer, vector, None, refused)
         else:
             yield Point(key_of(subject.study, layer, vector, recipe, design), layer, vector, recipe, design)
@@ -138,7 +138,7 @@ def _vectors(subject: Subject, given: Sequence[Any]) -> list[int | None]:
 
 
 def _units(study: Values) -> tuple[str, ...]:
-    """Those asked for; else those that the axes are of, EIE where they are of neither."""
+    """Those asked for; else those that the axes are of, the first where they are of none."""
     of_one = {axis: AXES[axis].units[0] for axis in study if len(AXES[axis].units) == 1}
     units = study.get("unit") or tuple(unit for unit in UNITS if unit in of_one.values()) or UNITS[:1]
     for axis, unit in of_one.items():
@@ -147,14 +147,10 @@ def _units(study: Values) -> tuple[str, ...]:
     return units
 
 
-def _names(study: Values, group: str) -> list[str]:
-    return [axis for axis in study if AXES[axis].group == group]
-
-
 def _of_unit(study: Values, unit: str) -> list[str]:
     """Axes of a unit's design; chip is among the workload's."""
     designs = [axis for axis in study if AXES[axis].group not in (PRUNING, WORKLOAD) and unit in AXES[axis].units]
-    return (["chip"] if unit == "nm" and "chip" in study else []) + designs
+    return (["chip"] if "chip" in study and unit in AXES["chip"].units else []) + designs
 
 
 def _combinations(study: Values, names: Iterable[str]) -> int:
@@ -193,16 +189,9 @@ def _recipe(seed: int, values: Combination) -> Recipe:
     return Recipe(**given, seed=seed)
 
 
-def _eie(values: Combination) -> EieConfig:
-    return EieConfig(**values)
-
-
-def _nm(values: Combination) -> TensorCoreConfig:
+def _design(unit: Unit, values: Combination) -> Any:
     given = dict(values)
-    return TensorCoreConfig.preset(given.pop("chip", DEFAULT_CHIP), **given)
-
-
-_MAKERS: dict[str, Callable[[Combination], Any]] = {"eie": _eie, "nm": _nm}
+    return unit.config.preset(given.pop("chip", unit.start), **given) if unit.presets else unit.config(**given)
 
 
 def _kept(values: Combination) -> tuple[tuple[str, Any], ...]:
@@ -212,9 +201,3 @@ def _kept(values: Combination) -> tuple[tuple[str, Any], ...]:
 
 def _frozen(value: Any) -> Any:
     return tuple(map(_frozen, value)) if isinstance(value, list) else value
-
-
-def _with_design(recipe: Refused, design: Any) -> Refused:
-    unit = "eie" if isinstance(design, EieConfig) else "nm"
-    values = design.values if isinstance(design, Refused) else _kept(design.to_dict())
-    return Refused(unit, (*recipe.values, *values), recipe.message)

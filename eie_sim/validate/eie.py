@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 from eie_sim import tables
 from eie_sim.core.errors import require, unknown
 from eie_sim.core.result import SimResult
-from eie_sim.energy import MODULES, EnergyReport, account, area
+from eie_sim.energy import EnergyReport, account, area
+from eie_sim.units.eie.energy import MODULES
 from eie_sim.validate.rows import CALIBRATED, DERIVED, VALIDATED, Comparison
 
 LAYERS = tuple(row["layer"] for row in tables.rows("eie_table4"))

@@ -2,9 +2,11 @@
 
 import numpy as np
 
-from eie_sim.core.result import EieClass, EieEvent, NmEvent, SimResult
+from eie_sim.core.result import SimResult
 from eie_sim.units.eie.config import EieConfig
+from eie_sim.units.eie.words import EieClass, EieEvent
 from eie_sim.units.nm.config import TensorCoreConfig
+from eie_sim.units.nm.words import NmEvent
 
 KIB = 1024
 HEADER = "event,energy_pj,source\n"

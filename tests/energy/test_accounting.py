@@ -13,15 +13,16 @@ from hypothesis import strategies as st
 
 from eie_sim import sweep
 from eie_sim.core.errors import InputError, InvariantError
-from eie_sim.core.result import EieEvent, NmEvent
 from eie_sim.energy import EnergyTable, account, scaling, sram, total_of
 from eie_sim.energy import report as energy_report
 from eie_sim.energy.report import add_time, check, components_pj, events_pj
-from eie_sim.energy.rows import LEAKAGE
-from eie_sim.energy.technology import LOW_LEAKAGE_CELLS
 from eie_sim.sweep import eie as sweep_eie
 from eie_sim.units.eie.config import EieConfig
+from eie_sim.units.eie.words import EieEvent
+from eie_sim.units.energy import LEAKAGE
 from eie_sim.units.nm.config import TensorCoreConfig
+from eie_sim.units.nm.words import NmEvent
+from eie_sim.units.technology import LOW_LEAKAGE_CELLS
 
 
 def test_energy_of_one_event_by_hand():

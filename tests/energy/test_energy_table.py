@@ -7,9 +7,9 @@ from counted import HEADER, KIB, result_with
 
 from eie_sim import tables
 from eie_sim.core.errors import InputError
-from eie_sim.core.result import EieEvent
-from eie_sim.energy import COMPONENTS, EnergyTable, account, sram
+from eie_sim.energy import EnergyTable, account, sram
 from eie_sim.units.eie.config import EieConfig
+from eie_sim.units.eie.words import COMPONENTS, EieEvent
 from eie_sim.units.nm.config import TensorCoreConfig
 
 HAND_WORKED_PJ = {

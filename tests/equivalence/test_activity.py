@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from strategies import busy_cases, cases
 
 import eie_sim as es
-from eie_sim.core.result import EieClass
 from eie_sim.units.eie.activity import activity_of
+from eie_sim.units.eie.words import EieClass
 
 MATRIX = es.EieMatrix.from_dense(np.eye(6), n_pe=2)
 

@@ -5,8 +5,8 @@ import pytest
 
 import eie_sim as es
 from eie_sim.core.errors import InvariantError
-from eie_sim.core.result import EieClass, EieEvent
 from eie_sim.units.eie import fast, invariants
+from eie_sim.units.eie.words import EieClass, EieEvent
 
 MATRIX = es.EieMatrix.from_codes([[1, 0, 2], [0, 1, 1], [0, 0, 3]], [0.0, 1.0, 2.0, -1.0], n_pe=2).counts
 CONFIG = es.EieConfig(n_pe=2, weight_bits=2, index_bits=4, spmat_width_bits=12)

@@ -10,10 +10,10 @@ from strategies import Case, busy_cases, cases
 
 from eie_sim.core import golden
 from eie_sim.core.quantize import Scales
-from eie_sim.core.result import EieClass, EieEvent
 from eie_sim.units.eie import fast, functional, reference
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.matrix import EieMatrix
+from eie_sim.units.eie.words import EieClass, EieEvent
 
 
 def assert_same_timing(a, b):

@@ -9,10 +9,11 @@ from strategies import cases
 
 import eie_sim as es
 from eie_sim.core.errors import InvariantError
-from eie_sim.core.result import EieEvent, NmEvent, NmPart
 from eie_sim.units.eie import fast, invariants
+from eie_sim.units.eie.words import EieEvent
 from eie_sim.units.nm import fast as nm_fast
 from eie_sim.units.nm import invariants as nm_invariants
+from eie_sim.units.nm.words import NmEvent, NmPart
 
 FREE = {EieEvent.OUTPUT_WRITES}
 """Events that nothing else counts."""

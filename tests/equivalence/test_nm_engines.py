@@ -9,9 +9,9 @@ from nm_cycle_stepped import bytes_of_waves, waves_of
 from nm_strategies import nm_cases
 
 from eie_sim.core.nm_pattern import DENSE
-from eie_sim.core.result import NmEvent, NmPart, bound_of
 from eie_sim.units.nm import fast, reference
 from eie_sim.units.nm.config import PRESETS, TensorCoreConfig
+from eie_sim.units.nm.words import NmEvent, NmPart, bound_of
 
 
 def assert_engines_agree(*arguments):

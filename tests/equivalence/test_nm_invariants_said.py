@@ -4,8 +4,8 @@ import pytest
 
 import eie_sim as es
 from eie_sim.core.errors import InvariantError
-from eie_sim.core.result import NmEvent, NmPart
 from eie_sim.units.nm import fast, invariants
+from eie_sim.units.nm.words import NmEvent, NmPart
 
 CONFIG = es.TensorCoreConfig(
     n_core=4,

@@ -10,9 +10,9 @@ from hypothesis import given
 from nm_cycle_stepped import simulate
 from nm_strategies import nm_cases
 
-from eie_sim.core.result import NmEvent, NmPart, bound_of
 from eie_sim.units.nm import reference
 from eie_sim.units.nm.config import TensorCoreConfig
+from eie_sim.units.nm.words import NmEvent, NmPart, bound_of
 
 BASE = {
     "n_core": 1,

@@ -16,11 +16,11 @@ from strategies import Case, busy_cases
 
 import eie_sim as es
 from eie_sim import tracing
-from eie_sim.core.result import EieClass
 from eie_sim.report import trace
 from eie_sim.report.trace.chrome import write_chrome
 from eie_sim.report.trace.waveform import changes, start_ps
 from eie_sim.units.eie.activity import activity_of
+from eie_sim.units.eie.words import EieClass
 
 BASIC = {"config_hash": "0", "versions": {"eie_sim": "0"}}
 DRAIN = 6

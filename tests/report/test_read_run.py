@@ -13,8 +13,9 @@ from eie_sim.report import reading
 from eie_sim.report.folder import write_run
 from eie_sim.report.page import run as page
 from eie_sim.report.page.pictures import Picture
-from eie_sim.report.reading import RUN, read_run
+from eie_sim.report.reading import layout, read_run
 from eie_sim.report.schema import Each, Maybe, Named, Plain
+from eie_sim.units import unit_named
 
 
 def written(folder, text):
@@ -59,7 +60,7 @@ def test_a_run_is_read_back(tmp_path, record):
 
 
 def test_every_field_that_is_relied_on_must_be_there_and_of_its_kind(tmp_path, record):
-    paths = list(required(RUN, record))
+    paths = list(required(layout(unit_named("eie")), record))
     assert len(paths) > 80
     for path in paths:
         *way, last = path

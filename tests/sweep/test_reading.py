@@ -10,14 +10,14 @@ from store_rows import expected, key, text
 import eie_sim as es
 from eie_sim.core.errors import InputError
 from eie_sim.sweep import read_store, reading
-from eie_sim.sweep.figures import EIE_FIGURES
 from eie_sim.sweep.store import Store
+from eie_sim.units import unit_named
 
 FIGURES = {
     **{"workload": "fc", "unit": "eie", "config_hash": "c", "n_pe": 4, "queue_depth": 8, "clock_mhz": 800.0},
     **{"cycles": 17, "time_us": 0.5, "energy_nj": 0.5, "weight_density": 0.5, "load_balance": 1.0},
     **{"effectual_macs": 9, "fits": True, "verified": None},
-    **dict.fromkeys(EIE_FIGURES, 1),
+    **dict.fromkeys(unit_named("eie").words.columns, 1),
 }
 
 

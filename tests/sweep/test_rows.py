@@ -11,11 +11,8 @@ from hypothesis import strategies as st
 
 import eie_sim as es
 from eie_sim.compare.tensor_core import numbers
-from eie_sim.cost import stored_bits
-from eie_sim.energy import account, total_of
-from eie_sim.energy.area import area
+from eie_sim.energy import account, area, total_of
 from eie_sim.engine import compress
-from eie_sim.formats import encoded
 from eie_sim.pruning import prune_network
 from eie_sim.recipe import Recipe
 from eie_sim.report.record import total_record
@@ -24,6 +21,7 @@ from eie_sim.sweep.evaluator import Evaluator
 from eie_sim.sweep.running import run
 from eie_sim.sweep.study import points_of, read_axes
 from eie_sim.sweep.subject import subject_of
+from eie_sim.units.eie.format import encoded
 from eie_sim.workload import Layer, Network, load
 
 EVENTS = ("padding_entries", "spmat_reads", "broadcasts")
@@ -215,7 +213,7 @@ def test_nm_rows_are_what_simulate_gives(chip, pattern):
         "effective_gops": result.effective_gops,
         "effectual_macs": result.effectual_macs,
         "dense_macs": result.dense_macs,
-        "bytes": stored_bits(stored, config) / 8,
+        "bytes": stored.total_bits / 8,
         "bound": result.bound,
         "runs_as": result.named["runs_as"],
         "tile": "x".join(map(str, result.named["tile"])),

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import eie_sim as es
-from eie_sim.core.result import EieClass
 from eie_sim.units.eie import fast
 from eie_sim.units.eie.counts import EieCounts
+from eie_sim.units.eie.words import EieClass
 
 BOOK = [0.0, 1.0, 2.0, 3.0]
 

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import eie_sim as es
-from eie_sim.core.result import NmEvent, NmPart, NmTiming
 from eie_sim.units.nm import fast, reference
+from eie_sim.units.nm.words import NmEvent, NmPart, NmTiming
 
 CONFIG = es.TensorCoreConfig(n_core=4, tiles=((2, 2),), wm=2, wn=2, dram_bytes_per_cycle=3, l2_bytes=0)
 

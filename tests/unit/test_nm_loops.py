@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from tiny_chip import DENSE, TILE, TINY
 
 from eie_sim.core.nm_pattern import position_bits
-from eie_sim.core.result import NmEvent, NmPart
 from eie_sim.units.nm import fast
 from eie_sim.units.nm.config import MAX_SIDE, PRESETS, TensorCoreConfig
+from eie_sim.units.nm.words import NmEvent, NmPart
 
 
 def plain_end(steps, copy, latency, compute, stages):

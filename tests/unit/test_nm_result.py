@@ -11,8 +11,8 @@ from tiny_chip import TINY
 
 import eie_sim as es
 from eie_sim.core.errors import InputError
-from eie_sim.core.result import NmEvent
 from eie_sim.units.nm import fast, reference, unit
+from eie_sim.units.nm.words import NmEvent
 
 CONFIG = replace(TINY, n_core=2)
 WEIGHTS = np.array([[1, 0, 0, 2], [0, 3, 0, 0], [0, 0, 0, 4], [5, 6, 0, 0], [0, 0, 7, 8]], dtype=np.float16)

@@ -12,9 +12,9 @@ from tiny_chip import DENSE, TILE, TINY
 
 import eie_sim as es
 from eie_sim.core.errors import InputError
-from eie_sim.core.result import NmPart, bound_of
 from eie_sim.units.nm import fast, unit
 from eie_sim.units.nm.config import TensorCoreConfig
+from eie_sim.units.nm.words import NmPart, bound_of
 
 # The choice of a tile
 

@@ -7,8 +7,8 @@ import pytest
 from tiny_chip import DENSE, TILE, TINY, busy, counts, cycles
 
 import eie_sim as es
-from eie_sim.core.result import NmEvent
 from eie_sim.units.nm import fast, reference
+from eie_sim.units.nm.words import NmEvent
 
 # One tile, by hand
 

@@ -13,20 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eie_sim.core.result import (
-    BROADCAST_MEANINGS,
-    CLASS_MEANINGS,
-    EVENT_MEANINGS,
-    EieClass,
-    EieEvent,
-    MemoryFit,
-    SimResult,
-    config_hash,
-)
+from eie_sim.core.result import MemoryFit, SimResult, config_hash
 from eie_sim.engine import simulate
 from eie_sim.report.record import percentages
+from eie_sim.units import unit_named, units
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.matrix import EieMatrix
+from eie_sim.units.eie.words import EieClass, EieEvent
 
 EVENTS = tuple(event.name.lower() for event in EieEvent)
 CLASSES = tuple(kind.name.lower() for kind in EieClass)
@@ -88,10 +81,13 @@ def test_stats_are_sums_over_pes_under_the_agreed_names():
 
 
 def test_every_event_and_class_has_a_meaning():
-    assert tuple(EVENT_MEANINGS) == EVENTS
-    assert tuple(CLASS_MEANINGS) == CLASSES
-    assert tuple(BROADCAST_MEANINGS) == ("sent", "blocked_cycles", "lost_cycles")
-    assert all([*EVENT_MEANINGS.values(), *CLASS_MEANINGS.values(), *BROADCAST_MEANINGS.values()])
+    assert unit_named("eie").words.totals["broadcast"].names() == ("sent", "blocked_cycles", "lost_cycles")
+    for unit in units():
+        own = unit.words
+        assert all(word.meaning for kind in (own.events, own.classes, *own.totals.values()) for word in kind)
+        assert {own.useful, *own.busy} <= set(own.classes)
+        components = {part for parts in own.components.values() for part in parts} - {"leakage"}
+        assert {*own.classes.names(), *components} == set(own.colours)
 
 
 def test_a_layer_fits_when_every_memory_does_and_takes_the_most_passes_of_any():

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from eie_sim.core.result import NmEvent, NmPart
 from eie_sim.units.nm import fast
 from eie_sim.units.nm.config import TensorCoreConfig
+from eie_sim.units.nm.words import NmEvent, NmPart
 
 DENSE = (1, 1)
 TILE = (2, 2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -31,6 +30,7 @@ from eie_sim.sweep import Sweep
 from eie_sim.sweep import front as front_of
 from eie_sim.sweep import knee as knee_of
 from eie_sim.sweep.pareto import OBJECTIVES, Front, require_objectives
+from eie_sim.units import unit_named
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -198,8 +198,7 @@ def _roof(name: str, result: Any) -> Roof:
     given = result.to_dict() if isinstance(result, SimResult) else result
     require_type(f"results[{name}]", given, Mapping)
     try:
-        machine = {"eie": _eie_machine, "nm": _nm_machine}[given["unit"]]
-        peak, bandwidth, memory, read = machine(given["config"], given["stats"]["events"])
+        peak, bandwidth, memory, read = unit_named(given["unit"]).roof(given["config"], given["stats"]["events"])
         effectual, dense = given["effectual_macs"], given["dense_macs"]
         return Roof(
             peak_gops=peak,
@@ -213,19 +212,3 @@ def _roof(name: str, result: Any) -> Roof:
         )
     except KeyError as error:
         raise InputError(f"results[{name}]: must be a result, {error.args[0]} is missing") from None
-
-
-def _eie_machine(config: Mapping[str, Any], events: Mapping[str, int]) -> tuple[float, float, str, float]:
-    """Peak GOP/s, bytes per us, the memory's name, and the bytes read from it."""
-    row_bytes = config["spmat_width_bits"] / 8
-    per_us = config["n_pe"] * config["clock_mhz"]
-    return 2 * per_us / 1e3, per_us * row_bytes, "Spmat SRAM", events["spmat_reads"] * row_bytes
-
-
-def _nm_machine(config: Mapping[str, Any], events: Mapping[str, int]) -> tuple[float, float, str, float]:
-    """The same of a chip of tensor cores; from its L2 where DRAM has no limit."""
-    clock, cores = config["clock_mhz"], config["n_core"]
-    peak = 2 * cores * config["tc_per_core"] * config["macs_per_cycle"] * clock / 1e3
-    if config["dram_bytes_per_cycle"] is not None:
-        return peak, float(Fraction(config["dram_bytes_per_cycle"])) * clock, "DRAM", events["dram_bytes"]
-    return peak, cores * float(Fraction(config["l2_bytes_per_cycle"])) * clock, "L2", events["l2_bytes"]

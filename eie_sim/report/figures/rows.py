@@ -38,8 +38,8 @@ def as_rows(found: Any) -> list[Row]:
 
 
 def split_units(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
-    """Rows of EIE, and of the N:M unit."""
-    return [row for row in rows if row["unit"] == "eie"], [row for row in rows if row["unit"] == "nm"]
+    """Rows of units of processing elements, whose columns are counted by them, and rows of other units."""
+    return [row for row in rows if "n_pe" in row], [row for row in rows if "n_pe" not in row]
 
 
 def series_of(rows: Sequence[Row], axis: str, *without: str, by: str | None = None) -> list[Series]:

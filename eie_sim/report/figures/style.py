@@ -18,28 +18,33 @@ from typing import TYPE_CHECKING, Any
 from eie_sim.core.errors import InputError, refused, require, require_type
 from eie_sim.core.files import as_path, write_whole
 from eie_sim.core.result import config_hash as hash_parts
+from eie_sim.units import units
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-BLUE, SKY, GREEN, ORANGE, RED, PURPLE, YELLOW = (
-    "#0072b2",
-    "#56b4e9",
-    "#009e73",
-    "#e69f00",
-    "#d55e00",
-    "#cc79a7",
-    "#f0e442",
-)
-INK, DARK, GREY, PALE, FAINT = "#222222", "#4d4d4d", "#8c8c8c", "#bdbdbd", "#e3e3e3"
+NAMED = {
+    "blue": "#0072b2",
+    "sky": "#56b4e9",
+    "green": "#009e73",
+    "orange": "#e69f00",
+    "red": "#d55e00",
+    "purple": "#cc79a7",
+    "yellow": "#f0e442",
+    "grey": "#8c8c8c",
+    "pale": "#bdbdbd",
+}
+"""Colours that the words of a unit may name."""
+
+BLUE, SKY, GREEN, ORANGE, RED, PURPLE, YELLOW, GREY, PALE = NAMED.values()
+INK, DARK, FAINT = "#222222", "#4d4d4d", "#e3e3e3"
 
 COLOURS = {
-    # bits by part, and PE-cycles by class: what is work first, then what is not
-    "weight": BLUE,
+    # cycles by class, bits by part, energy by component
+    **{unit.words.useful.name.lower(): BLUE for unit in units()},  # work first; its own colour comes below
     "weights": BLUE,
     "values": BLUE,
-    "tensor": BLUE,
     "index": SKY,
     "runs": SKY,
     "row_index": SKY,
@@ -50,21 +55,7 @@ COLOURS = {
     "metadata": YELLOW,
     "codebook": RED,
     "bias": PURPLE,
-    "empty": YELLOW,
-    "waiting": PALE,
-    "drain": GREY,
-    # energy by component, of EIE and of the N:M unit
-    "act_queue": PURPLE,
-    "ptr_read": GREEN,
-    "spmat_read": BLUE,
-    "arithm_unit": RED,
-    "act_rw": SKY,
-    "macs": RED,
-    "registers": SKY,
-    "smem": BLUE,
-    "l2": GREEN,
-    "dram": ORANGE,
-    "clock": PURPLE,
+    **{name: NAMED[colour] for unit in units() for name, colour in unit.words.colours.items()},
     "leakage": DARK,
 }
 """The colour of each component, the same in every figure; stacked in this order."""

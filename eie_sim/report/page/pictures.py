@@ -75,8 +75,8 @@ def sweep_pictures(rows: Sequence[Record], best: Front, knee: Record | None, pre
 
     shown, said = _thinned(rows, best)
     yield _drawn(f"{prefix}pareto", f"Designs that no other beats{said}")(figures.pareto, shown, best.objectives)
-    eie = [row for row in rows if row["unit"] == "eie"]
-    axes = [axis for axis in varying(eie) if axis not in ("chip", "n_keep", "m_group")]
+    of_pes = [row for row in rows if "n_pe" in row]
+    axes = [axis for axis in varying(of_pes) if axis not in ("chip", "n_keep", "m_group")]
     for axis, name, draw in (
         ("density", "sparsity", figures.sparsity),
         ("queue_depth", "balance", figures.balance),
@@ -84,9 +84,9 @@ def sweep_pictures(rows: Sequence[Record], best: Front, knee: Record | None, pre
     ):
         if axis in axes:
             others = [other for other in axes if other != axis]
-            kept, said = _at_the_knee(eie, others, knee)
-            level = [row for row in rows if row["unit"] != "eie"] if axis == "density" else []
-            yield _drawn(f"{prefix}{name}", f"{_CAPTIONS[axis]}{said}")(draw, [*kept, *level[:MOST_CURVES]])
+            kept, said = _at_the_knee(of_pes, others, knee)
+            lines = [row for row in rows if "n_pe" not in row][:MOST_CURVES] if axis == "density" else []
+            yield _drawn(f"{prefix}{name}", f"{_CAPTIONS[axis]}{said}")(draw, [*kept, *lines])
 
 
 _CAPTIONS = {

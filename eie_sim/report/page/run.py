@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from eie_sim.core.html import Cell, escape
-from eie_sim.core.result import EVENT_MEANINGS
 from eie_sim.report.network import Column, Record, Section, fidelity, has_total, misfits, opening, sections, verdict
 from eie_sim.report.page.frame import Fact, Page, document, figures, paragraphs, section, summary, titled
 from eie_sim.report.page.pictures import Picture, run_pictures
@@ -94,14 +93,14 @@ def _cell(column: Column, record: Record) -> Cell:
 
 def _events(record: Record) -> str:
     """How often what took place, over all vectors."""
-    names = list(EVENT_MEANINGS)
-    rows = [
-        [_name(layer), *(Cell(f"{layer['stats']['events'][name]:,}", layer["stats"]["events"][name]) for name in names)]
-        for layer in record["layers"]
-    ]
     totals = record["total"]["stats"]["events"]
-    foot = ["network", *(Cell(f"{totals[name]:,}", totals[name]) for name in names)]
-    headings = ["layer", *(name.replace("_", "\n") for name in names)]
+    rows = [
+        [_name(layer), *(Cell(f"{events[name]:,}", events[name]) for name in totals)]
+        for layer in record["layers"]
+        for events in [layer["stats"]["events"]]
+    ]
+    foot = ["network", *(Cell(f"{count:,}", count) for count in totals.values())]
+    headings = ["layer", *(name.replace("_", "\n") for name in totals)]
     return titled("Events, all vectors", headings, rows, foot=foot if len(rows) > 1 else ())
 
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.core.result import EieClass
 from eie_sim.units.eie.activity import Activity
+from eie_sim.units.eie.words import EieClass
 
 
 class Control(IntEnum):

@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 from eie_sim.core.errors import require
 from eie_sim.core.fixed import accumulator_range, half_and_shift, product, saturating_add
-from eie_sim.core.result import EieClass, SimResult
+from eie_sim.core.result import SimResult
 from eie_sim.report.trace.cycles import Control, blockers, control_cycles, pe_cycles
 from eie_sim.units.eie.activity import Activity
 from eie_sim.units.eie.config import EieConfig
+from eie_sim.units.eie.words import EieClass
 
 MAX_PE = 16
 MAX_CYCLES = 10_000

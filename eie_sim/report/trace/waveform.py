@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eie_sim.core.errors import InputError
-from eie_sim.core.result import EieClass
 from eie_sim.report.trace.cycles import Control, control_cycles, pe_cycles
 from eie_sim.units.eie.activity import Activity
+from eie_sim.units.eie.words import EieClass
 
 if TYPE_CHECKING:
-    from vcd import VCDWriter
+    pass
 
 AT_ONCE = 2**16
 """Most cycles times PEs that are looked at together."""
@@ -89,18 +89,14 @@ def write_waveform(file: BinaryIO, activity: Activity, first: int, last: int, ab
     with VCDWriter(
         text, timescale="1 ps", date="", comment="\n".join(lines), version=version, init_timestamp=start
     ) as writer:
-        signals = _registered(writer, activity.n_pe)
+        every = [*CONTROL, *(signal for pe in range(activity.n_pe) for signal in of_pe(pe))]
+        signals = [writer.register_var(*signal) for signal in every]
         for cycle, signal, value in changes(activity, first, last):
             writer.change(signals[signal], start_ps(cycle, clock_mhz), value)
             written += 1
         writer.close(start_ps(last + 1, clock_mhz))
     text.detach()
     return written
-
-
-def _registered(writer: VCDWriter, n_pe: int) -> list[Any]:
-    every = [*CONTROL, *(signal for pe in range(n_pe) for signal in of_pe(pe))]
-    return [writer.register_var(*signal) for signal in every]
 
 
 def changes(activity: Activity, first: int, last: int) -> Iterator[tuple[int, int, int | str]]:

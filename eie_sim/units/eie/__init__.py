@@ -1,1 +1,26 @@
-"""EIE processing elements (Han et al., ISCA 2016): format, arithmetic, two engines."""
+"""EIE, the efficient inference engine (Han et al. 2016): all that others may ask of it is `UNIT`."""
+
+from operator import attrgetter
+
+from eie_sim.units.eie.config import ACTIVE_RULES, ROUNDINGS, EieConfig, roof
+from eie_sim.units.eie.words import WORDS
+from eie_sim.units.unit import Unit, late
+
+UNIT = Unit(
+    name="eie",
+    title="EIE",
+    config=EieConfig,
+    matrix="eie_sim.units.eie.matrix:EieMatrix",
+    choices={"rounding": ROUNDINGS, "active": ACTIVE_RULES},
+    takes_bias=True,
+    compress=late("eie_sim.units.eie.unit:compress"),
+    simulate=late("eie_sim.units.eie.unit:simulate"),
+    for_inputs=EieConfig.for_inputs,
+    bits=late("eie_sim.units.eie.format:bits"),
+    energies=late("eie_sim.units.eie.energy:rows"),
+    timeline=late("eie_sim.units.eie.activity:activity_of"),
+    words=WORDS,
+    roof=roof,
+    lanes=attrgetter("n_pe"),
+    area=late("eie_sim.units.eie.energy:area"),
+)

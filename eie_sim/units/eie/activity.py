@@ -16,10 +16,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from eie_sim.core.errors import as_array, require, require_int, require_type
 from eie_sim.core.fixed import one
-from eie_sim.core.result import EieClass, SimResult
+from eie_sim.core.result import SimResult
 from eie_sim.units.eie.config import DRAIN_CYCLES, EieConfig
 from eie_sim.units.eie.matrix import EieMatrix
 from eie_sim.units.eie.unit import checked_activations, config_for, raw_activations, simulate
+from eie_sim.units.eie.words import EieClass
 
 Cycles = NDArray[np.int64]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -131,6 +132,13 @@ class EieConfig:
     def to_dict(self) -> dict[str, object]:
         """Field names and values, in order."""
         return {name: getattr(self, name) for name in self.__slots__}
+
+
+def roof(config: Mapping[str, Any], events: Mapping[str, int]) -> tuple[float, float, str, float]:
+    """Peak GOP/s, bytes per us, the memory's name, and the bytes read from it."""
+    row_bytes = config["spmat_width_bits"] / 8
+    per_us = config["n_pe"] * config["clock_mhz"]
+    return 2 * per_us / 1e3, per_us * row_bytes, "Spmat SRAM", events["spmat_reads"] * row_bytes
 
 
 def _require_clock(clock_mhz: Any) -> None:

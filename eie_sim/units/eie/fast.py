@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eie_sim.core.jit import kernel
-from eie_sim.core.result import EieClass, EieEvent, EieTiming, Timeline
+from eie_sim.core.result import Timeline
 from eie_sim.units.eie.config import DRAIN_CYCLES, EieConfig
 from eie_sim.units.eie.counts import EieCounts
+from eie_sim.units.eie.words import EieClass, EieEvent, EieTiming
 
 
 class Service(NamedTuple):

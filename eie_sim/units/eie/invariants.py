@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eie_sim.core.errors import hold
-from eie_sim.core.result import EieClass, EieEvent
 from eie_sim.units.eie.config import DRAIN_CYCLES, EieConfig
 from eie_sim.units.eie.counts import EieCounts
+from eie_sim.units.eie.words import EieClass, EieEvent
 
 Counts = NDArray[np.int64]
 

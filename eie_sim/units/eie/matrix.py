@@ -262,6 +262,12 @@ class EieMatrix:
         items = np.flatnonzero(takes_part).astype(np.int32)
         return np.append(items, np.int32(self.n_in)) if self.has_bias else items
 
+    def nonzero_positions(self) -> NDArray[np.int64]:
+        """Row-major positions of the weights in (n_out, n_in), the bias left out, ascending. int64[n_weight]"""
+        starts = self.weights.starts[: self.n_in + 1]
+        columns = np.repeat(np.arange(self.n_in, dtype=np.int64), np.diff(starts))
+        return np.sort(self.weights.rows[: starts[-1]].astype(np.int64) * self.n_in + columns)
+
     def with_scales(self, scales: Scales) -> EieMatrix:
         """The same entries with other fractional bits."""
         return replace(self, scales=scales)

@@ -19,10 +19,10 @@ import simpy
 from numpy.typing import NDArray
 
 from eie_sim.core.fixed import accumulator_range, half_and_shift, one, product, saturating_add
-from eie_sim.core.result import EieClass, EieEvent, EieRun, EieTiming
 from eie_sim.units.channel import Channel
 from eie_sim.units.eie.config import DRAIN_CYCLES, EieConfig
 from eie_sim.units.eie.matrix import EieMatrix
+from eie_sim.units.eie.words import EieClass, EieEvent, EieRun, EieTiming
 
 Process = Generator[simpy.Event, None, None]
 

@@ -8,16 +8,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from eie_sim.core.errors import as_array, require, unknown
+from eie_sim.core.errors import as_array, require
 from eie_sim.core.fixed import WORD_MAX, WORD_MIN, to_fixed
-from eie_sim.core.result import BROADCAST_MEANINGS, EieClass, EieEvent, EieRun, SimResult, Timeline, config_hash
+from eie_sim.core.result import SimResult, Timeline, config_hash
 from eie_sim.units.eie import fast, functional, invariants
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.encoding import require_finite
 from eie_sim.units.eie.matrix import EieMatrix
 from eie_sim.units.eie.memories import memories
+from eie_sim.units.eie.words import WORDS, EieBroadcast, EieClass, EieEvent, EieRun
+from eie_sim.units.unit import require_engine
 
-ENGINES = ("fast", "reference")
 Run = Callable[[EieMatrix, NDArray[np.int16], EieConfig], EieRun]
 """An engine, for one vector."""
 
@@ -59,7 +60,9 @@ def simulate(
     """Run one vector, or a batch one after the other. See `eie_sim.simulate`."""
     config = config or config_for(matrix)
     require_engine(engine)
-    _require_agreement(matrix, config)
+    for name in FIXED_BY_MATRIX:
+        ours, theirs = getattr(matrix, name), getattr(config, name)
+        require(ours == theirs, f"config.{name}", theirs, f"must be equal to the matrix's {name}={ours}")
     given = checked_activations(matrix, activations)
     matrix = matrix.with_scales_for(given, active=config.active)
     raw = raw_activations(matrix, given)
@@ -84,13 +87,13 @@ def simulate(
         cycles_per_vector=done.cycles,
         n_vector=n_vector,
         n_unit=matrix.n_pe,
-        event_names=tuple(event.name.lower() for event in EieEvent),
+        event_names=EieEvent.names(),
         counts=done.counts,
-        class_names=tuple(kind.name.lower() for kind in EieClass),
+        class_names=EieClass.names(),
         classes=done.classes,
-        useful_class=EieClass.WEIGHT.name.lower(),
-        busy_classes=tuple(EieClass(kind).name.lower() for kind in (EieClass.WEIGHT, EieClass.PADDING)),
-        extra={"broadcast": _named(done.broadcast)},
+        useful_class=WORDS.useful.name.lower(),
+        busy_classes=tuple(kind.name.lower() for kind in WORDS.busy),
+        extra={"broadcast": dict(zip(EieBroadcast.names(), done.broadcast.tolist(), strict=True))},
         effectual_macs=int(done.counts[:, EieEvent.MACS].sum()),
         dense_macs=matrix.n_out * matrix.n_column * n_vector,
         memories=memories(matrix.counts, config),
@@ -98,12 +101,6 @@ def simulate(
         config_hash=config_hash("eie", config.to_dict()),
         timeline=None if not timeline else done.timelines[0] if single else done.timelines,
     )
-
-
-def require_engine(engine: object) -> None:
-    """Raise InputError, did you mean, unless `engine` is the name of one."""
-    if not isinstance(engine, str) or engine not in ENGINES:
-        raise unknown("engine", engine, ENGINES)
 
 
 def raw_activations(matrix: EieMatrix, activations: NDArray[Any]) -> NDArray[np.int16]:
@@ -153,7 +150,7 @@ def _one_by_one(matrix: EieMatrix, batch: NDArray[np.int16], config: EieConfig, 
         cycles=np.zeros(len(batch), dtype=np.int64),
         counts=np.zeros((matrix.n_pe + 1, len(EieEvent)), dtype=np.int64),
         classes=np.zeros((matrix.n_pe, len(EieClass)), dtype=np.int64),
-        broadcast=np.zeros(len(BROADCAST_MEANINGS), dtype=np.int64),
+        broadcast=np.zeros(len(EieBroadcast), dtype=np.int64),
         timelines=[],
     )
     for at, vector in enumerate(batch):
@@ -169,12 +166,6 @@ def _one_by_one(matrix: EieMatrix, batch: NDArray[np.int16], config: EieConfig, 
     return done
 
 
-def _require_agreement(matrix: EieMatrix, config: EieConfig) -> None:
-    for name in FIXED_BY_MATRIX:
-        ours, theirs = getattr(matrix, name), getattr(config, name)
-        require(ours == theirs, f"config.{name}", theirs, f"must be equal to the matrix's {name}={ours}")
-
-
 def checked_activations(matrix: EieMatrix, activations: ArrayLike) -> NDArray[Any]:
     """A vector [n_in] or batch [n_vector, n_in]: floats, or integers within 16 bits. Raises InputError."""
     given = as_array("activations", activations)
@@ -188,7 +179,3 @@ def checked_activations(matrix: EieMatrix, activations: ArrayLike) -> NDArray[An
         for extreme in (int(given.min()), int(given.max())):
             require(WORD_MIN <= extreme <= WORD_MAX, "activations", extreme, "raw words must fit int16")
     return given
-
-
-def _named(broadcast: NDArray[np.int64]) -> dict[str, int]:
-    return dict(zip(BROADCAST_MEANINGS, broadcast.tolist(), strict=True))

@@ -1,1 +1,27 @@
-"""The N:M tensor-core unit: structured sparsity with metadata. N is the number kept in each group of M, everywhere."""
+"""N:M tensor cores: all that others may ask of them is `UNIT`."""
+
+from operator import attrgetter
+
+from eie_sim.units.nm.config import MEMORIES, PRESETS, TensorCoreConfig, roof
+from eie_sim.units.nm.words import WORDS
+from eie_sim.units.unit import Unit, late
+
+UNIT = Unit(
+    name="nm",
+    title="N:M",
+    config=TensorCoreConfig,
+    matrix="eie_sim.units.nm.matrix:NmMatrix",
+    presets=tuple(PRESETS),
+    start="nm-64",
+    choices={"dram": MEMORIES},
+    takes_bias=False,
+    compress=late("eie_sim.units.nm.unit:compress"),
+    simulate=late("eie_sim.units.nm.unit:simulate"),
+    bits=lambda matrix, config: matrix.total_bits,
+    patterns=attrgetter("patterns"),
+    energies=late("eie_sim.units.nm.energy:rows"),
+    energy_counts=late("eie_sim.units.nm.energy:counts"),
+    words=WORDS,
+    roof=roof,
+    lanes=late("eie_sim.units.nm.energy:lanes"),
+)

@@ -6,6 +6,7 @@ latencies and `launch` are cycles, bandwidths bytes per cycle and exact rational
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from typing import Any
@@ -193,6 +194,15 @@ class TensorCoreConfig:
     def to_dict(self) -> dict[str, Any]:
         """Field names and plain values, in order; a rate that is no whole number is text, as 208000/310."""
         return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+
+
+def roof(config: Mapping[str, Any], events: Mapping[str, int]) -> tuple[float, float, str, float]:
+    """Peak GOP/s, bytes per us, the memory and the bytes read from it: the L2 where DRAM has no limit."""
+    clock, cores = config["clock_mhz"], config["n_core"]
+    peak = 2 * cores * config["tc_per_core"] * config["macs_per_cycle"] * clock / 1e3
+    if config["dram_bytes_per_cycle"] is not None:
+        return peak, float(Fraction(config["dram_bytes_per_cycle"])) * clock, "DRAM", events["dram_bytes"]
+    return peak, cores * float(Fraction(config["l2_bytes_per_cycle"])) * clock, "L2", events["l2_bytes"]
 
 
 def _satisfied(given: Pattern, listed: Pattern) -> bool:

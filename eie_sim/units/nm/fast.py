@@ -38,8 +38,8 @@ from itertools import groupby, pairwise
 from typing import NamedTuple
 
 from eie_sim.core.nm_pattern import Pattern, position_bits
-from eie_sim.core.result import NmTiming
 from eie_sim.units.nm.config import Rate, TensorCoreConfig
+from eie_sim.units.nm.words import NmTiming
 
 Tile = tuple[int, int]
 Shape = tuple[int, int, int]

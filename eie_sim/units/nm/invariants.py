@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from eie_sim.core.errors import hold
 from eie_sim.core.nm_pattern import Pattern, position_bits
-from eie_sim.core.result import NmEvent, NmPart, NmTiming
 from eie_sim.units.nm.config import TensorCoreConfig
+from eie_sim.units.nm.words import NmEvent, NmPart, NmTiming
 
 Shapes = Sequence[tuple[int, int, int]]
 """Rows of A, inputs and columns of B of each product."""

@@ -184,6 +184,11 @@ class NmMatrix:
         """Stored values that are not 0."""
         return int(np.count_nonzero(self.values))
 
+    def nonzero_positions(self) -> NDArray[np.int64]:
+        """Row-major positions of the non-zeros, ascending; zeros that complete a group are zeros. int64[n_nonzero]"""
+        rows, places = np.nonzero(self.values)
+        return rows * self.n_in + places // self.n_keep * self.m_group + self.positions[rows, places]
+
     @property
     def density(self) -> float:
         """Non-zero weights over all positions; N/M or less, unless the last group is filled up."""

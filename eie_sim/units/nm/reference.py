@@ -38,9 +38,9 @@ from typing import Any, NamedTuple
 import simpy
 
 from eie_sim.core.nm_pattern import Pattern, position_bits
-from eie_sim.core.result import NmEvent, NmPart, NmTiming
 from eie_sim.units.channel import Channel
 from eie_sim.units.nm.config import TensorCoreConfig
+from eie_sim.units.nm.words import NmEvent, NmPart, NmTiming
 
 Process = Generator[simpy.Event, None, None]
 

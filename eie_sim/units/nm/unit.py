@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from eie_sim.core.errors import InputError, as_array, require, require_int, require_type, unknown
+from eie_sim.core.errors import InputError, as_array, require, require_int, require_type
 from eie_sim.core.nm_pattern import DENSE, Pattern, kept_of, require_pattern, said, whole_groups
-from eie_sim.core.result import NmEvent, NmPart, NmTiming, SimResult, bound_of, config_hash
+from eie_sim.core.result import SimResult, config_hash
 from eie_sim.units.nm import fast, invariants
 from eie_sim.units.nm.config import MAX_SIDE, PRESETS, TensorCoreConfig
 from eie_sim.units.nm.provenance import HELD_AGAINST, NOT_MEASURED
+from eie_sim.units.nm.words import NmClass, NmEvent, NmPart, bound_of
+from eie_sim.units.unit import require_engine
 
 if TYPE_CHECKING:
     from eie_sim.units.nm.matrix import NmMatrix
 
-ENGINES = ("fast", "reference")
 ELEMENTS = {2: "float16", 1: "int8"}
 """Element type of a matrix by a design's `elem_bytes`."""
 
@@ -133,12 +134,6 @@ def _names() -> dict[TensorCoreConfig, str]:
     return {TensorCoreConfig.preset(name): name for name in PRESETS}
 
 
-def require_engine(engine: object) -> None:
-    """Raise InputError, did you mean, unless `engine` is the name of one."""
-    if not isinstance(engine, str) or engine not in ENGINES:
-        raise unknown("engine", engine, ENGINES)
-
-
 def _result(
     shapes: list[fast.Shape],
     given: Pattern,
@@ -152,7 +147,8 @@ def _result(
     dense_macs = sum(m * k * n for m, k, n in shapes)
     padded = [(m, whole_groups(k, pattern), n) for m, k, n in shapes]
     timing, tile = fast.fewest_cycles(_engine(engine), padded, pattern, config)
-    _require_countable(timing, padded, dense_macs)
+    if max(timing.cycles, dense_macs, *timing.counts) > MOST:  # no part is busy for longer than the cycles
+        raise InputError(f"m x k x n={_said(padded)}: must be smaller, its counts exceed {MOST}")
     invariants.check(padded, pattern, tile, config, timing)
     if padded != shapes:
         inputs = f"{inputs}; k padded with zeros to {', '.join(str(k) for _, k, _ in padded[:3])}"
@@ -166,9 +162,9 @@ def _result(
         cycles_per_vector=np.array([timing.cycles], dtype=np.int64),
         n_vector=max(n for *_, n in shapes),
         n_unit=1,
-        event_names=tuple(event.name.lower() for event in NmEvent),
+        event_names=NmEvent.names(),
         counts=np.array([timing.counts], dtype=np.int64),
-        class_names=("tensor", "waiting"),
+        class_names=NmClass.names(),
         classes=np.array([[tensor, timing.cycles - tensor]], dtype=np.int64),
         useful_class="tensor",
         busy_classes=("tensor",),
@@ -195,12 +191,6 @@ def _engine(name: str) -> fast.Run:
 
         return reference.run
     return fast.run
-
-
-def _require_countable(timing: NmTiming, shapes: list[fast.Shape], dense_macs: int) -> None:
-    most = max(timing.cycles, dense_macs, *timing.counts)  # no part is busy for longer than the cycles
-    if most > MOST:
-        raise InputError(f"m x k x n={_said(shapes)}: must be smaller, its counts exceed {MOST}")
 
 
 def _activations(matrix: NmMatrix, activations: ArrayLike) -> NDArray[Any]:

@@ -7,36 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
-from typing import Any
 
 from eie_sim import tables
 from eie_sim.core.result import SimResult
-from eie_sim.energy.rows import LEAKAGE, PE_CYCLE, Constant, EnergyRow, constants, row_of
-from eie_sim.energy.technology import FAST_CELLS, LOW_LEAKAGE_CELLS, Sram, sram
-
-COMPONENTS = {
-    "macs": ("macs",),
-    "register_bytes": ("registers",),
-    "smem_bytes": ("smem",),
-    "l2_bytes": ("l2",),
-    "store_bytes": ("l2",),
-    "dram_bytes": ("dram",),
-    "smem_metadata_bytes": ("metadata",),
-    "l2_metadata_bytes": ("metadata",),
-    "dram_metadata_bytes": ("metadata",),
-    "operand_selects": ("metadata",),
-    PE_CYCLE: ("clock",),
-    LEAKAGE: (LEAKAGE,),
-}
-"""Where an event's energy belongs. Bytes of values leave out those of metadata; the last two are per lane and cycle."""
+from eie_sim.units.energy import LEAKAGE, PE_CYCLE, Constant, EnergyRow, constants, row_of
+from eie_sim.units.nm.config import TensorCoreConfig
+from eie_sim.units.nm.words import COMPONENTS
+from eie_sim.units.technology import FAST_CELLS, LOW_LEAKAGE_CELLS, Sram, sram
 
 WITH_METADATA = ("smem", "l2", "dram")
 ACCUMULATOR_BYTES = 4
 NO_L2 = Sram(read_pj=0.0, write_pj=0.0, leakage_mw=0.0, area_mm2=0.0, interpolated=False)
 
 
-def rows(config: Any) -> tuple[EnergyRow, ...]:
-    """A row for each of `COMPONENTS`, in its order, at 45 nm. config : TensorCoreConfig."""
+def rows(config: TensorCoreConfig) -> tuple[EnergyRow, ...]:
+    """A row for each of `COMPONENTS`, in its order, at 45 nm."""
     found = {row.event: row for part in (_arithmetic, _memories, _per_cycle) for row in part(config)}
     return tuple(found[event] for event in COMPONENTS)
 
@@ -56,12 +41,12 @@ def counts(result: SimResult) -> dict[str, float]:
     return named | {event: events[event] for event in ("macs", "store_bytes", "operand_selects")}
 
 
-def lanes(config: Any) -> int:
+def lanes(config: TensorCoreConfig) -> int:
     """MACs of the chip in a cycle, which clock and leakage are counted by."""
-    return int(config.n_core * config.tc_per_core * config.macs_per_cycle)
+    return config.n_core * config.tc_per_core * config.macs_per_cycle
 
 
-def _arithmetic(config: Any) -> Iterator[EnergyRow]:
+def _arithmetic(config: TensorCoreConfig) -> Iterator[EnergyRow]:
     mac = _constants()["int8_mac" if config.elem_bytes == 1 else "fp16_mac"]
     register, select = _constants()["register_access"], _constants()["operand_select"]
     yield _row("macs", mac.value, mac.source)
@@ -69,7 +54,7 @@ def _arithmetic(config: Any) -> Iterator[EnergyRow]:
     yield _row("operand_selects", select.value, select.source)
 
 
-def _memories(config: Any) -> Iterator[EnergyRow]:
+def _memories(config: TensorCoreConfig) -> Iterator[EnergyRow]:
     smem, l2 = smem_of(config), l2_of(config)
     smem_bytes, l2_bytes = _width("smem_width") // 8, _width("l2_width") // 8
     for event in ("smem_bytes", "smem_metadata_bytes"):
@@ -87,7 +72,7 @@ def _memories(config: Any) -> Iterator[EnergyRow]:
         yield _row(event, dram.energy_pj(8), f"8 bits; {dram.source}", chosen=dram.chosen)
 
 
-def _per_cycle(config: Any) -> Iterator[EnergyRow]:
+def _per_cycle(config: TensorCoreConfig) -> Iterator[EnergyRow]:
     clock = _constants()["lane_cycle"]
     yield _row(PE_CYCLE, clock.value, f"per MAC lane and cycle; {clock.source}", chosen=clock.chosen)
     leaks = config.n_core * sram(config.smem_bytes, _width("smem_width"), LOW_LEAKAGE_CELLS).leakage_mw
@@ -97,26 +82,26 @@ def _per_cycle(config: Any) -> Iterator[EnergyRow]:
     yield _row(LEAKAGE, leaks * 1e3 / config.clock_mhz / lanes(config), source)
 
 
-def _dram(config: Any) -> Constant:
+def _dram(config: TensorCoreConfig) -> Constant:
     return Constant(0.0, 1, False, "no DRAM") if config.dram == "none" else _constants()[config.dram]
 
 
-def dram_pj_per_bit(config: Any) -> float:
+def dram_pj_per_bit(config: TensorCoreConfig) -> float:
     """Energy of a bit from or to the design's DRAM."""
     return _dram(config).energy_pj(1)
 
 
-def smem_of(config: Any) -> Sram:
+def smem_of(config: TensorCoreConfig) -> Sram:
     """The shared memory of a core."""
     return sram(config.smem_bytes, _width("smem_width"))
 
 
-def l2_of(config: Any) -> Sram:
+def l2_of(config: TensorCoreConfig) -> Sram:
     """The L2, or a slice of a large one; all zeros without any."""
     return sram(_slice(config), _width("l2_width")) if config.l2_bytes else NO_L2
 
 
-def _slice(config: Any) -> int:
+def _slice(config: TensorCoreConfig) -> int:
     return min(int(config.l2_bytes), _width("l2_slice"))
 
 

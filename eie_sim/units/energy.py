@@ -1,9 +1,10 @@
-"""One constant of an energy table, and how it is read from package data."""
+"""Constants of energy tables, how they are read from package data, and the area of a design."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 PE_CYCLE = "pe_cycle"
 LEAKAGE = "leakage"
@@ -49,3 +50,36 @@ def constants(table: Iterable[Mapping[str, str]]) -> dict[str, Constant]:
         row["constant"]: Constant(float(row["value"]), int(row["bits"] or 1), row["chosen"] == "yes", row["source"])
         for row in table
     }
+
+
+@dataclass(frozen=True, kw_only=True)
+class AreaReport:
+    """Area of a design in mm2.
+
+    by_module_mm2 : of one PE, by module
+    n_pe, node_nm : of the design
+    """
+
+    by_module_mm2: dict[str, float]
+    n_pe: int
+    node_nm: int
+
+    @property
+    def pe_mm2(self) -> float:
+        """One PE."""
+        return sum(self.by_module_mm2.values())
+
+    @property
+    def total_mm2(self) -> float:
+        """All PEs."""
+        return self.pe_mm2 * self.n_pe
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {
+            "by_module_mm2": dict(self.by_module_mm2),
+            "pe_mm2": self.pe_mm2,
+            "n_pe": self.n_pe,
+            "node_nm": self.node_nm,
+            "total_mm2": self.total_mm2,
+        }
