@@ -48,6 +48,6 @@ es.sweep.to_pandas(own.rows)[columns].round(3)
 
 # %% [markdown]
 # Energy, in the last column, is another matter than cycles. 1:4 takes many more cycles than EIE at any sparsity, and
-# yet less energy than EIE at its sparsest, and so does 2:4: the tensor cores multiply all vectors of the batch at once, so that a
-# weight read once serves many of them, while EIE takes one vector after the other and reads weights and pointers for
-# each.
+# yet less energy than EIE at its sparsest, and so does 2:4: the tensor cores multiply all vectors of the batch at
+# once, so that a weight read once serves many of them, while EIE takes one vector after the other and reads weights
+# and pointers for each.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
@@ -20,7 +20,7 @@ from eie_sim.core.errors import InputError, require, require_type, unknown
 from eie_sim.core.sparse import is_sparse
 from eie_sim.workload.network import Layer
 
-MEAN = re.compile(r"(?P<stem>(.*?[./_])?)(?P<word>running_mean|moving_mean|mean)(?P<end>(:0)?)", re.IGNORECASE)
+MEAN = re.compile(r"(?P<stem>|.*?[./_])(?P<word>running_mean|moving_mean|mean)(?P<end>(:0)?)", re.IGNORECASE)
 PARTS = {
     "running_mean": ("running_var", ("weight", "gamma"), ("bias", "beta"), 1e-5),
     "moving_mean": ("moving_variance", ("gamma",), ("beta",), 1e-3),
@@ -123,13 +123,15 @@ def in_order(
     layers: Sequence[Layer],
     names: Sequence[str],
     norms: Mapping[str, BatchNorm] = MappingProxyType({}),
-    shapes: Mapping[str, tuple[int, int]] = MappingProxyType({}),
+    shapes: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
+    known: Collection[str] = (),
 ) -> tuple[tuple[Layer, ...], set[str]]:
     """The layers of a declared chain, BatchNorms folded, and the names of those BatchNorms.
 
-    layers : those that are named; shapes : (n_out, n_in) of every layer and convolution there is, by name
-    names : of layers, and of BatchNorms right after theirs; `-bn` leaves one out. A BatchNorm that is not named is
-        folded where its number leaves one place for it, right after a layer of the chain
+    layers : those that are named; known : the names of all that there are
+    shapes : what may be the outputs of every weight that there is, by the name of its layer; none where unknown
+    names : of layers, and of BatchNorms right after theirs; `-bn` leaves out what has this name. A BatchNorm that is
+        not named is folded where its number leaves one place for it, right after a layer of the chain
 
     Raises InputError for an unknown name (did you mean), a BatchNorm without its layer, one that cannot be placed, and
     shapes that do not follow.
@@ -141,15 +143,17 @@ def in_order(
     for name in names:
         if name in by_name:
             chain.append(by_name[name])
+        elif name in norms and name not in waiting:
+            raise InputError(f"chain={shown(','.join(names))}: must have each BatchNorm once, {shown(name)}")
         elif name in norms:
             rule = f"must follow the layer it is folded into: {name} is a BatchNorm"
             require(len(chain) > 0, "chain", shown(",".join(names)), rule)
             chain[-1] = folded(chain[-1], waiting.pop(name))
             placed[name] = chain[-1].name
-        elif name.removeprefix("-") in norms:
-            waiting.pop(name[1:])
+        elif name.startswith("-"):
+            waiting.pop(name[1:], None)
         else:
-            raise unknown("chain", shown(name), [*(shapes or by_name), *norms])
+            raise unknown("chain", shown(name), [*(known or by_name), *norms])
     declared = {layer.name: at for at, layer in enumerate(chain)}
     widths = {side for layer in chain for side in (layer.n_in, layer.n_out)}
     places = _places(shapes)
@@ -169,12 +173,13 @@ def in_order(
     return tuple(chain), set(placed)
 
 
-def _places(shapes: Mapping[str, tuple[int, int]]) -> dict[tuple[Any, ...], list[str]]:
+def _places(shapes: Mapping[str, tuple[int, ...]]) -> dict[tuple[Any, ...], list[str]]:
     """Layers and convolutions by module, and by module, whether the own name is a number alone, number and outputs."""
     places: dict[tuple[Any, ...], list[str]] = {}
-    for name, (n_out, _) in shapes.items():
+    for name, sides in shapes.items():
         module, own = _split(name)
-        for key in ((module,), (module, own.isdecimal(), _number(own), n_out)):
+        outputs = sides or (None,)
+        for key in ((module,), *((module, own.isdecimal(), _number(own), n_out) for n_out in dict.fromkeys(outputs))):
             places.setdefault(key, []).append(name)
     return places
 
@@ -187,14 +192,17 @@ def _owner(norm: BatchNorm, places: Mapping[tuple[Any, ...], list[str]]) -> str 
     after the activation.
     """
     module, own = _split(norm.name)
-    number, n_out = _number(own), len(norm.mean)
+    number = _number(own)
     if own.isdecimal():
-        fit = places.get((module, True, (number or 0) - 1, n_out), [])
+        key: tuple[Any, ...] = (module, True, (number or 0) - 1)
     elif len(places.get((module,), ())) == 1:
         (only,) = places[(module,)]
-        fit = places.get((module, _split(only)[1].isdecimal(), _number(only), n_out), [])
+        key = (module, _split(only)[1].isdecimal(), _number(only))
+    elif number is None:
+        return None
     else:
-        fit = [] if number is None else places.get((module, False, number, n_out), [])
+        key = (module, False, number)
+    fit = [name for n_out in (len(norm.mean), None) for name in places.get((*key, n_out), ())]
     return fit[0] if len(fit) == 1 else None
 
 

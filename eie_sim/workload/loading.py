@@ -238,7 +238,8 @@ def _open_file(source: str | os.PathLike[str], layer: str | None, seed: int, rea
     arrays, name = read_arrays(path), stem_of(path)
     with about(path):
         nameless = suffix in ONE_MATRIX or is_sparse(arrays.get(name))  # as scipy.sparse.save_npz has it
-        if nameless and layer is None and len(arrays) == 1:
+        if nameless and layer in (None, name) and len(arrays) == 1:
+            layer = None
             (alone,) = arrays.values()
             arrays = {"weight": alone} if getattr(alone, "ndim", 0) == 2 else arrays  # whatever the file is called
         network = network_from_arrays(arrays, name, layer=layer, origin="file", seed=seed, **reading._asdict())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,6 +32,8 @@ from eie_sim.workload.naming import (
     BARE_RECORDINGS,
     EXAMPLES,
     INPUTS,
+    PACKED,
+    PART,
     RECORDING,
     STATISTIC,
     bias_of,
@@ -43,7 +46,7 @@ from eie_sim.workload.naming import (
     no_layer,
 )
 from eie_sim.workload.network import NO_ACTIVATIONS, RELU, Layer, Network
-from eie_sim.workload.parts import put_together
+from eie_sim.workload.parts import SCALES, put_together
 from eie_sim.workload.safetensors_file import counted
 
 LAYOUTS = ("out-in", "in-out")
@@ -204,7 +207,12 @@ def _told(
     for matrix in matrices:
         bias = bias_of(matrix, vectors, alone=len(matrices) == 1)
         there = bias_of(matrix, every, alone=False)
-        if bias is not None:
+        module = re.sub(r"[^./]+$", "", matrix)
+        parts_of_it = [f"{module}{each}" for each in ("bias_orig", "parametrizations.bias.original") if module]
+        there = next((each for each in parts_of_it if each in every), there)
+        scaled = bias is not None and free[bias].dtype.kind in "iu"
+        scaled = scaled and (" times " in told.said.get(matrix, "") or any(f"{bias}{end}" in every for end in SCALES))
+        if bias is not None and not scaled and there not in parts_of_it:
             told.biases[matrix] = bias
         elif there is not None and there not in matrices:
             told.left[matrix] = f"its bias, {shown(there)}, cannot be used"
@@ -354,16 +362,27 @@ def as_batch(field: str, array: Any, n_in: int, *, maps: int = 0) -> Floats:
 def _in_chain(told: Told, layers: list[Layer], names: tuple[str, ...], layout: str | None) -> list[Layer]:
     """The layers of the chain; the others, and BatchNorms that were not folded, are left with their reasons."""
     norms = batch_norms(told.arrays)
-    shapes = {layer: _shape(told, matrix, layout) for matrix, layer in told.weights.items()}
-    convolutions = [each for each, array in told.arrays.items() if array.ndim >= 3 and is_weights(each)]
-    shapes |= {layer: told.arrays[each].shape[:2] for each, layer in layer_names(convolutions, "").items()}
-    chain, placed = in_order(layers, [told.weights.get(name, name) for name in names], norms, shapes)
+    shapes: dict[str, tuple[int, ...]] = {
+        layer: _shape(told, matrix, layout)[:1] for matrix, layer in told.weights.items()
+    }
+    for each in dict.fromkeys((*told.arrays, *told.left)):  # whatever else a BatchNorm may follow
+        array = told.arrays.get(each)
+        named = is_weights(each) or PACKED.search(each) or PART.search(each)
+        if named and each not in told.weights and (array is None or array.ndim >= 2):
+            sides = () if array is None or array.ndim == 2 else array.shape[:2]
+            sides = array.shape[-2:] if array is not None and sides and layout_of(each) == "kernel" else sides
+            shapes.setdefault(re.sub(r"[._/](parametrizations\.weight\.|weight_)?[^._/]+(:0)?$", "", each), sides)
+    wanted = [told.weights.get(name, name) for name in names]
+    chain, placed = in_order(layers, wanted, norms, shapes, tuple(told.weights.values()))
     inside = {layer.name for layer in chain}
     told.left |= {matrix: "not in the chain" for matrix, layer in told.weights.items() if layer not in inside}
     known = {each for norm in norms.values() for each in norm.arrays}
     widths = {side for layer in chain for side in (layer.n_in, layer.n_out)}
     for each in (*told.arrays, *told.left):
-        if STATISTIC.search(each) and each not in known and not each.lower().endswith("num_batches_tracked"):
+        asked_out = any(each == name[1:] or each.startswith(f"{name[1:]}.") for name in names if name.startswith("-"))
+        if asked_out or each.lower().endswith("num_batches_tracked"):
+            continue
+        if STATISTIC.search(each) and each not in known:
             size = told.arrays[each].size if each in told.arrays else None
             rule = "must be of a BatchNorm with mean and variance, one value per output: its place is not clear"
             require(

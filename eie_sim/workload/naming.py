@@ -36,13 +36,20 @@ OPTIMISER = re.compile(
     re.I,
 )
 RECURRENT = re.compile(r"(^|[._/])((weight|w|bias|b)_([ih]h|hr)(_l\d+)?(_reverse)?|recurrent_kernel)(?::0)?$", re.I)
-MASK = re.compile(r"(^|[._/])(mask|masks|masked_bias|tril|triu)(?::0)?$", re.I)
+MASK = re.compile(r"(^|[._/])(mask|masks|masked_bias|tril|triu)(?::0)?$|(^|[./])masks?[./]", re.I)
 PACKED = re.compile(r"(^|[._/])(qweight|qzeros|w_q|(weight_)?packed(_weight)?|bitmask|compressed|blocks)$", re.I)
 PART = re.compile(r"(^|[._/])((weight|bias)_orig|weight_[guv]|original\d*)$", re.I)
 SCALE = re.compile(
     r"(^|[._/])(scales?|scale_inv|zeros?|zeros?_points?|zp|absmax|quant_map|scb|g_idx|amax)(_\d+)?(?::0)?$",
     re.I,
 )
+SCALING = re.compile(
+    r"(^|[._/])[^./]*(scal|zero|absmax|amax|offset|quant_map|delta|scb|g_idx|zp)[^./]*(?::0)?$"
+    r"|(^|[._/])(weight_shape|weight_s|perm)$",
+    re.I,
+)
+"""Names of whatever may say what integers stand for."""
+
 STATISTIC = re.compile(
     r"(^|[._/])((running|moving|batch|ema)_(mean|var|variance|std)|mean|var|variance|std|num_batches_tracked)(?::0)?$",
     re.I,
@@ -54,8 +61,10 @@ INPUTS = re.compile(
     re.I,
 )
 EMBEDDING = re.compile(r"embs?|embd|embeds?|embedder|embeddings?|wte|wpe|wtt")
-LOOKED_UP = re.compile(r"shared|lookup|lut|vocab|pos|positions?|positional|codebook|table|bag")
-"""Words that name a table that is looked up, where none of MULTIPLIED stands beside them."""
+LOOKED_UP = re.compile(
+    r"shared|lookup|lut|vocab|pos|positions?|positional|relative|absolute|ids|index|codebook|tables?|bias|weights?"
+)
+"""Words that name a table that is looked up, where no others stand beside them."""
 
 CELL = re.compile(r"(bi)?(lstm|gru|rnn)")
 MULTIPLIED = re.compile(
@@ -83,7 +92,7 @@ def no_layer(name: str, array: Any, *, has_bias: bool) -> str | None:
     """Why an array certainly is not weights of a fully connected layer, as its name or shape has it; else None."""
     words = _own_words(name)
     multiplied = any(map(MULTIPLIED.fullmatch, words))
-    is_cell = not multiplied and any(map(CELL.fullmatch, words))
+    is_cell = not multiplied and not has_bias and any(map(CELL.fullmatch, words))
     for said, reason in (
         (OPTIMISER.search(name), "optimiser state, {}"),
         (PACKED.search(name), PACKED_REASON),
@@ -110,8 +119,9 @@ def _is_looked_up(name: str, words: list[str], multiplied: bool) -> bool:
     """True for an embedding or a table of positions."""
     if re.search(r"rel(ative)?_(attention|pos|position)_bias", name):
         return True
-    named = any(map(EMBEDDING.fullmatch, words)) or any(map(LOOKED_UP.fullmatch, words))
-    return named and (not multiplied or EMBEDDING.fullmatch(words[-1]) is not None)
+    if any(map(EMBEDDING.fullmatch, words)):
+        return not multiplied or EMBEDDING.fullmatch(words[-1]) is not None
+    return len(words) > 0 and words != ["bias"] and all(map(LOOKED_UP.fullmatch, words))
 
 
 def is_weights(name: str) -> bool:

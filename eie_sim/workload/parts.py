@@ -12,7 +12,7 @@ import numpy as np
 
 from eie_sim.core.arrays import shown
 from eie_sim.core.sparse import is_sparse
-from eie_sim.workload.naming import PACKED, SCALE, is_weights, kind, layout_of
+from eie_sim.workload.naming import MASK, PACKED, SCALING, is_weights, kind, layout_of
 
 WEIGHT_NORM = (("weight_g", "weight_v"), ("parametrizations.weight.original0", "parametrizations.weight.original1"))
 """Names of length and direction in torch: of the old way, and of parametrizations."""
@@ -51,11 +51,13 @@ def put_together(given: dict[str, Any], unread: Iterable[str] = (), *, layout: s
     unread : names of arrays that are there and cannot be read; layout : as the user says it, "in-out" or "out-in"
     """
     parts = Parts(dict(given), {}, {}, {})
+    unread = set(unread)
+    _pointwise(parts)
     _normalised(parts)
     _dequantised(parts, unread, layout)
     _pruned_by_torch(parts)
-    _masked(parts)
-    _pointwise(parts)
+    _masked(parts, unread)
+    _further_parametrised(parts, unread)
     return parts
 
 
@@ -94,33 +96,49 @@ def _normalised(parts: Parts) -> None:
 def _pruned_by_torch(parts: Parts) -> None:
     """X_orig and X_mask of torch.nn.utils.prune are X, and so are an original and its mask as a parametrization."""
     for name in list(parts.arrays):
+        parametrised = re.fullmatch(r"(.*)parametrizations\.(weight|bias)\.original", name)
         if name.endswith("_orig"):
             whole = name.removesuffix("_orig")
             mask = f"{whole}_mask"
-        elif name.endswith("parametrizations.weight.original"):
-            whole = f"{name.removesuffix('parametrizations.weight.original')}weight"
+        elif parametrised:
+            whole = parametrised[1] + parametrised[2]
             mask = f"{name.removesuffix('original')}0.mask"
         else:
             continue
-        if mask in parts.arrays and whole not in parts.arrays:
+        if name not in parts.left and mask in parts.arrays and whole not in parts.arrays:
             product = _times_mask(parts, name, mask)
             if product is not None:
                 _put(parts, whole, product, f"{name.rpartition('.')[2]} times its mask", (name, mask))
 
 
-def _masked(parts: Parts) -> None:
-    """Weights with a mask of their shape beside them are their product."""
-    weights = [each for each, array in parts.arrays.items() if is_weights(each) and array.ndim >= 2]
-    for name in weights:
+def _masked(parts: Parts, unread: set[str]) -> None:
+    """Weights with a mask of their shape beside them are their product; with another mask of theirs they are left."""
+    matrices = [each for each, array in parts.arrays.items() if array.ndim >= 2 and not MASK.search(each)]
+    several = sum(map(is_weights, matrices)) > 1
+    for name in [each for each in matrices if each not in parts.left]:
         bare = name.removesuffix(":0")
-        stem = re.sub(r"[^._/]+$", "", bare)
-        names = [f"{bare}_mask", f"{bare}.mask", f"{stem}mask", f"{stem[:-1]}_mask" if stem else "mask"]
-        names += ["mask"] if len(weights) == 1 else []
-        mask = next((each + end for each in names for end in ("", ":0") if each + end in parts.arrays), None)
-        if mask is not None and parts.arrays[mask].shape == parts.arrays[name].shape:
-            product = _times_mask(parts, name, mask)
+        stem = re.sub(r"[^._/]+$", "", bare) if is_weights(name) else None
+        own = [f"{bare}_mask", f"{bare}.mask", f"mask.{bare}", f"masks.{bare}", f"mask/{bare}", f"masks/{bare}"]
+        names = [] if stem is None else [f"{stem}mask", f"{stem}_mask", f"{stem}pruning_mask", f"{stem}masks"]
+        names += [] if stem is None else [f"{stem[:-1]}_mask" if stem else "mask"]
+        names += [] if several or stem is None else ["mask"]
+        there = [each + end for each in (*own, *names) for end in ("", ":0") if each + end in parts.arrays]
+        fits = [each for each in there if parts.arrays[each].shape == parts.arrays[name].shape]
+        lost = [each for each in own if each in unread or (each in there and each not in fits)]
+        if lost:
+            parts.left[name] = f"its mask, {shown(lost[0])}, cannot be applied"
+        elif fits:
+            product = _times_mask(parts, name, fits[0])
             if product is not None:
-                _put(parts, name, product, f"times {mask}", (name, mask))
+                _put(parts, name, product, f"times {fits[0]}", (name, fits[0]))
+
+
+def _further_parametrised(parts: Parts, unread: set[str]) -> None:
+    """Weights of which parametrizations are left are not whole."""
+    for each in (*list(parts.arrays), *unread):
+        found = re.fullmatch(r"(.*)parametrizations\.(weight|bias)\..+", each)
+        if found and found[1] + found[2] in parts.arrays:
+            parts.left[f"{found[1]}weight"] = f"its parametrization {shown(each)} is not applied"
 
 
 def _times_mask(parts: Parts, name: str, mask_name: str) -> Any:
@@ -137,50 +155,80 @@ def _times_mask(parts: Parts, name: str, mask_name: str) -> Any:
     return np.where(mask != 0, weights, weights.dtype.type(0))
 
 
-def _dequantised(parts: Parts, unread: Iterable[str], layout: str | None) -> None:
+def _dequantised(parts: Parts, unread: set[str], layout: str | None) -> None:
     """(q - zero point) scale, for integers with a scale of rows, columns, groups of either, or all of the weights.
 
-    Integers beside any other scale or zero point are left: they are not what is multiplied.
+    Integers beside any other scale or the like are left: they are not what is multiplied.
     """
-    scales: dict[str, list[str]] = {}
     matrices: dict[str, list[str]] = {}
+    beside: dict[str, set[str]] = {}
     for each in (*parts.arrays, *unread):
-        if SCALE.search(each) and not OF_ACTIVATIONS.search(each):
-            scales.setdefault(_module(each), []).append(each)
-        elif each in parts.arrays and _is_integers(each, parts.arrays[each]):
+        if each in parts.arrays and _is_integers(each, parts.arrays[each]):
             matrices.setdefault(_module(each), []).append(each)
+        elif SCALING.search(each) and not _is_of_activations(parts, each):
+            module = _module(each)
+            beside.setdefault(module, set()).add(each)
+            while module:  # those of its children scale a module too
+                module = _module(module[:-1])
+                beside.setdefault(module, set()).add(each)
+    alone = sum(map(len, matrices.values())) == 1
     for module, names in matrices.items():
         for name in names:
-            bare = name.removesuffix(":0")
-            others = tuple(f"{other.removesuffix(':0')}_" for other in names if other != name)
-            near = {each for each in scales.get(module, ()) if not (others and each.startswith(others))}
-            if module == "":  # of the whole file, not of one layer
-                near = {each for each in near if each.startswith(f"{bare}_")}
-            near |= set(scales.get(f"{bare}.", ()))
-            if near:
-                _dequantise(parts, name, near, layout)
+            _dequantise(parts, name, beside, layout, alone=module != "" and len(names) == 1)
+        rest = beside.get("" if alone else module, set())
+        for name in names if rest else ():
+            if name not in parts.said and name not in parts.left:
+                _leave(parts, name, rest)
 
 
-def _dequantise(parts: Parts, name: str, near: set[str], layout: str | None) -> None:
+def _dequantise(parts: Parts, name: str, beside: dict[str, set[str]], layout: str | None, *, alone: bool) -> None:
+    """One matrix. beside : what may scale something, by module; alone : whether it is the only one of its module."""
     q, bare, module = parts.arrays[name], name.removesuffix(":0"), _module(name)
+    ends = (*SCALES, *ZERO_POINTS, "_shape", "_g_idx", "_offset", "_scale_inv", "_scale_2")
+    of_module = beside.get(module, set())
+    near = set(of_module) if alone else {f"{bare}{end}" for end in ends} & of_module
+    near |= beside.get(f"{bare}.", set())
+    shape = f"{bare}_shape"
+    if shape in near and shape in parts.arrays and tuple(parts.arrays[shape].ravel()) == q.shape:
+        near.discard(shape)
     scale = next((bare + end for end in SCALES if bare + end in near), None)
-    scale = scale or next((module + end for end in ("scales", "scale", "SCB") if module + end in near), None)
-    zero = next((root + end for root in (bare, module) for end in ZERO_POINTS if root + end in near), None)
+    scale = scale or next((module + end for end in ("scales", "scale", "SCB") if module and module + end in near), None)
+    zero = next((root + end for root in (bare, module) if root for end in ZERO_POINTS if root + end in near), None)
+    if scale is None:
+        if near:
+            _leave(parts, name, near)
+        return
     used = [each for each in (scale, zero) if each is not None]
     columns = layout == "in-out" or (layout is None and layout_of(name) != "weight")
     steps = offsets = None
-    if scale is not None and near == set(used) <= parts.arrays.keys() and q.dtype.itemsize <= 2 and not is_sparse(q):
-        steps = _spread(parts.arrays[scale], q.shape, columns=columns)
+    if near == set(used) <= parts.arrays.keys() and q.dtype.itemsize <= 2 and not is_sparse(q):
+        given = parts.arrays[scale]
+        open_side = given.ndim == 1 and given.size > 1 and q.shape[0] == q.shape[1] and layout_of(name) != "weight"
+        if given.dtype.kind == "f" and not (open_side and layout is None) and f"{module}biases" not in parts.arrays:
+            steps = _spread(given, q.shape, columns=columns)
         offsets = 0.0 if zero is None else _spread(parts.arrays[zero], q.shape, columns=columns)
-        if scale == f"{module}scale" and parts.arrays[scale].size == 1:
+        if scale == f"{module}scale" and given.size == 1:
             steps = None  # as well that of the layer's outputs
     if steps is None or offsets is None:
-        said = ", ".join(shown(each) for each in sorted(near))
-        parts.left[name] = f"integer weights, {kind(q)}: what {said} makes of them is not clear, give floats"
+        _leave(parts, name, near)
         return
-    steps = steps / SCB_MAX if scale is not None and scale.endswith("SCB") else steps
+    steps = steps / SCB_MAX if scale.endswith("SCB") else steps
     whole = ((q.astype(np.float64) - offsets) * steps).astype(np.float32)
     _put(parts, name, whole, f"{q.dtype} times {scale}" + (f", less {zero}" if zero else ""), [name, *used])
+    for place in (module, f"{bare}.", ""):
+        beside.get(place, set()).difference_update(used)
+
+
+def _leave(parts: Parts, name: str, near: Iterable[str]) -> None:
+    said = ", ".join(shown(each) for each in sorted(near)[:4])
+    reason = f"integer weights, {kind(parts.arrays[name])}: what {said} makes of them is not clear, give floats"
+    parts.left[name] = reason
+
+
+def _is_of_activations(parts: Parts, name: str) -> bool:
+    """True for one scale of what goes into a layer or comes out of it."""
+    array = parts.arrays.get(name)
+    return OF_ACTIVATIONS.search(name) is not None and array is not None and array.size == 1
 
 
 def _module(name: str) -> str:
@@ -189,7 +237,8 @@ def _module(name: str) -> str:
 
 
 def _is_integers(name: str, array: Any) -> bool:
-    return array.dtype.kind in "iu" and array.ndim == 2 and not PACKED.search(name) and not SCALE.search(name)
+    named = PACKED.search(name) or SCALING.search(name) or MASK.search(name)
+    return array.dtype.kind in "iu" and array.ndim == 2 and not named
 
 
 def _spread(given: Any, shape: tuple[int, ...], *, columns: bool) -> Any:
@@ -197,9 +246,10 @@ def _spread(given: Any, shape: tuple[int, ...], *, columns: bool) -> Any:
 
     given : one value, one for each row (or column, where `columns` comes first), or one for each block of the weights
     """
-    if is_sparse(given) or given.dtype.kind not in "fiu" or given.ndim > 2:
+    if is_sparse(given) or given.dtype.kind not in "fiu" or (given.ndim > 2 and given.size != max(given.shape)):
         return None
     values = given.astype(np.float64)
+    values = values.ravel() if values.ndim > 2 else values
     if values.size == 1:
         return values.reshape(1, 1)
     if values.ndim == 1:

@@ -2,11 +2,13 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from itertools import pairwise
 from multiprocessing import current_process, get_context
+from pathlib import Path
 
 import pytest
 from toy_subject import BUSY, FAIL, FAULT, KILL, KILL_ONCE, NOTHING, WAIT
@@ -164,11 +166,39 @@ def test_an_executor_that_was_shut_down_is_refused_in_one_line(sweep):
         sweep(points(3), executor=executor)
 
 
-def test_an_executor_that_breaks_is_named_in_one_line(sweep):
-    with ProcessPoolExecutor(1, get_context("spawn")) as executor, pytest.raises(WorkersLostError) as caught:
-        sweep(points(3, KILL), executor=executor)
-    assert str(caught.value).startswith("executor=ProcessPoolExecutor: ended before the sweep: ")
-    assert "\n" not in str(caught.value)
+BREAKS = """
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+from eie_sim.sweep.executing import WorkersLostError, execute
+from toy_subject import KILL, Toy
+
+if __name__ == "__main__":
+    points = [(KILL, 0.0, number) for number in range(3)]
+    with ProcessPoolExecutor(1, get_context("spawn")) as executor:
+        try:
+            execute([points], Toy(Path(sys.argv[1])), "token", on_rows=print, executor=executor)
+        except WorkersLostError as error:
+            print(error)
+"""
+
+
+def test_an_executor_that_breaks_is_named_in_one_line(tmp_path):
+    """In a process of its own, that of a user, which the end of a worker must leave alive."""
+    program = tmp_path / "breaks.py"
+    program.write_text(BREAKS)
+    paths = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = subprocess.run(
+        [sys.executable, program, tmp_path],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": paths},
+    )
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 1), done.stderr
+    assert done.stdout.startswith("executor=ProcessPoolExecutor: ended before the sweep: ")
 
 
 def test_an_executor_that_cancels_is_named_in_one_line(sweep):

@@ -747,3 +747,125 @@ def test_loading_grows_linearly():
 
     seconds(100)
     assert seconds(4_000) < 8 * min(seconds(1_000) for _ in range(2))
+
+
+# more of what integers, masks and BatchNorms may be
+
+INT8 = np.arange(-24, 24, dtype=np.int8).reshape(8, 6)
+ROWS = np.arange(1, 9, dtype=np.float32)
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"fc.weight_quantizer._scale": ROWS},
+        {"fc.weights_scaling_factor": ROWS},
+        {"fc.weightScale": ROWS},
+        {"fc.q_scale": ROWS},
+        {"weight_scale": ROWS},
+        {"fc_scale": ROWS},
+        {"fc.weight_scale": ROWS, "fc.weight_offset": np.full(8, 3.0)},
+        {"fc.weight_scale": np.full(8, 127, np.uint8)},
+        {"fc.scales": ROWS[:, None], "fc.biases": ROWS[:, None]},
+        {"fc.weight_scale": ROWS, "fc.weight_shape": np.array([8, 12])},
+        {"fc.weight_scale": ROWS, "fc.bias": np.ones(8, np.int32)},
+        {"fc.bias": np.ones(8, np.int8), "fc.bias_scale": np.float32(0.1)},
+    ],
+)
+def test_integers_are_never_simulated_raw_beside_what_may_scale_them(beside):
+    arrays = {"fc.weight": INT8, **beside, "good.weight": sparse((4, 6))}
+    assert one(arrays).name == "good"
+
+
+@pytest.mark.parametrize("shape", [(8,), (8, 1, 1, 1)])
+def test_a_1x1_convolution_of_integers_is_dequantised(shape):
+    arrays = {"conv.weight": INT8.reshape(8, 6, 1, 1), "conv.weight_scale": ROWS.reshape(shape)}
+    np.testing.assert_array_equal(one(arrays).weights, INT8 * ROWS[:, None])
+
+
+def test_what_is_said_of_a_whole_input_or_of_the_shape_is_no_scale_of_the_weights():
+    arrays = {"fc.weight": INT8, "fc.weight_scale": ROWS, "fc.weight_shape": np.array([8, 6])}
+    layer = one({**arrays, "fc.input_scale": np.float32(0.5)})
+    np.testing.assert_array_equal(layer.weights, INT8 * ROWS[:, None])
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [{"fc.weight_mask": None}, {"fc.weight_mask": np.ones((4, 1))}, {"masks.fc.weight": None}],
+)
+def test_weights_whose_mask_cannot_be_applied_are_left(mask):
+    arrays = {"fc.weight": sparse((4, 6)), **mask, "good.weight": sparse((4, 6))}
+    assert one(arrays).name == "good"
+
+
+@pytest.mark.parametrize("name", ["masks.fc.weight", "mask/fc.weight", "fc.pruning_mask", "fc._mask"])
+def test_masks_by_other_names_are_applied(name):
+    mask = rng(1).random((4, 6)) < 0.5
+    np.testing.assert_array_equal(one({"fc.weight": sparse((4, 6)), name: mask}).weights, sparse((4, 6)) * mask)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"fc.parametrizations.weight.1.mask": np.ones((4, 6))},
+        {"fc.bias_orig": np.ones(4)},
+        {"fc.parametrizations.bias.original": np.ones(4)},
+    ],
+)
+def test_weights_of_which_a_part_is_not_applied_are_left(more):
+    arrays = {
+        "fc.parametrizations.weight.original0": np.ones((4, 1)),
+        "fc.parametrizations.weight.original1": np.ones((4, 6)),
+    }
+    assert one({**arrays, **more, "good.weight": sparse((4, 6))}).name == "good"
+    assert len(load({**arrays, "good.weight": sparse((4, 6))}).layers) == 2
+
+
+def test_a_batch_norm_twice_in_a_chain_is_refused():
+    arrays = {"fc1.weight": sparse((8, 6)), "fc2.weight": sparse((3, 8)), **batch_norm(8, name="bn1")}
+    for chain in ("fc1,-bn1,bn1,fc2", "fc1,bn1,-bn1,fc2"):
+        if chain.startswith("fc1,-"):
+            with pytest.raises(InputError, match="must have each BatchNorm once, bn1"):
+                load(arrays, chain=chain)
+        else:
+            assert "bn1 folded" in load(arrays, chain=chain).layers[0].weights_source
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"conv1/kernel": np.ones((3, 3, 4, 8))},
+        {"deconv1.weight": np.ones((3, 8, 3, 3))},
+        {"conv1.weight_orig": np.ones((8, 3, 3, 3))},
+        {"lin1.qweight": np.ones((8, 4), np.int32)},
+    ],
+)
+def test_a_batch_norm_that_two_may_own_is_refused(other):
+    arrays = {"fc1.weight": sparse((8, 6)), "fc2.weight": sparse((3, 8)), **batch_norm(8, name="bn1"), **other}
+    with pytest.raises(InputError, match="its place is not clear"):
+        load(arrays, chain="fc1,fc2")
+    assert len(load(arrays, chain="fc1,fc2,-bn1").layers) == 2
+
+
+def test_a_batch_norm_without_a_module_keeps_its_parts():
+    named = {"running_mean": np.ones(4), "running_var": np.ones(4), "gamma": np.full(4, 3.0), "beta": np.ones(4)}
+    layer = load({"fc.weight": sparse((4, 6)), **named}, chain="fc,batch norm").layers[0]
+    np.testing.assert_allclose(layer.bias, 1 - 3 / np.sqrt(1 + 1e-5))
+
+
+def test_statistics_of_no_batch_norm_may_be_left_out():
+    arrays = {"fc1.weight": sparse((8, 6)), "fc2.weight": sparse((3, 8)), "obs_mean": np.ones(6), "log_std": np.ones(3)}
+    with pytest.raises(InputError, match="its place is not clear"):
+        load(arrays, chain="fc1,fc2")
+    assert len(load(arrays, chain="fc1,fc2,-obs_mean,-log_std").layers) == 2
+
+
+def test_a_file_of_one_matrix_is_the_same_by_its_own_name(tmp_path):
+    np.save(tmp_path / "kernel.npy", sparse((4, 6)))
+    for layer in (None, "kernel"):
+        assert load(tmp_path / "kernel.npy", layer=layer).layers[0].n_out == 4
+
+
+@pytest.mark.parametrize("name", ["mlp.shared_expert_gate.weight", "to_vocab.weight", "to_pos.weight"])
+def test_gates_and_heads_are_no_tables(name):
+    assert one({name: sparse((4, 6))}).n_out == 4

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import time
 import zipfile
 
@@ -156,13 +157,13 @@ def test_the_arrays_of_a_file_are_counted_before_one_is_read(tmp_path, monkeypat
 def test_the_time_grows_as_the_arrays_do(tmp_path, suffix):
     """Four times as many arrays would take sixteen times as long where each looked at all others."""
 
-    def seconds(count):
-        path = many(tmp_path, suffix, count)
-        taken = []
-        for _ in range(3):
+    paths = [
+        many(tmp_path, suffix, count).rename(tmp_path / f"{count}{suffix}") for count in (MAX_ARRAYS // 4, MAX_ARRAYS)
+    ]
+    taken = [math.inf, math.inf]
+    for _ in range(6):  # in turns, for what else the machine does comes and goes
+        for at, path in enumerate(paths):
             begin = time.process_time()
             read_arrays(path)
-            taken.append(time.process_time() - begin)
-        return min(taken)
-
-    assert seconds(MAX_ARRAYS) < 8 * seconds(MAX_ARRAYS // 4)
+            taken[at] = min(taken[at], time.process_time() - begin)
+    assert taken[1] < 8 * taken[0]
