@@ -23,7 +23,7 @@ FLOORS = [
     ["compare", "inputs", "tracing"],
     ["run", "pruning", "validate_nm"],
     ["cost"],
-    ["engine", "energy", "formats", "archive", "verification"],
+    ["engine", "energy", "archive", "verification"],
     ["units.*.activity"],
     ["units.*.unit"],
     [
@@ -42,7 +42,7 @@ FLOORS = [
     ["units.*.energy"],
     ["units.*.words"],
     ["units.unit"],
-    ["units.energy", "units.technology"],
+    ["units.energy", "units.technology", "formats"],
     ["units.*.config", "units.*.provenance", "tables", "recipe"],
     ["core"],
 ]
