@@ -22,7 +22,7 @@ from eie_sim.sweep.stages import Last, Stages
 from eie_sim.units.eie import fast, invariants
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.counts import EieCounts
-from eie_sim.units.eie.format import encoded
+from eie_sim.units.eie.matrix import encoded
 from eie_sim.units.eie.memories import memories
 from eie_sim.units.eie.words import EieClass, EieEvent
 from eie_sim.workload import Network

@@ -30,7 +30,6 @@ FLOORS = [
         "units.*.reference",
         "units.*.fast",
         "units.*.functional",
-        "units.*.format",
         "units.*.memories",
         "units.*.vendor",
         "units.*.invariants",

@@ -21,7 +21,7 @@ from eie_sim.sweep.evaluator import Evaluator
 from eie_sim.sweep.running import run
 from eie_sim.sweep.study import points_of, read_axes
 from eie_sim.sweep.subject import subject_of
-from eie_sim.units.eie.format import encoded
+from eie_sim.units.eie.matrix import encoded
 from eie_sim.workload import Layer, Network, load
 
 EVENTS = ("padding_entries", "spmat_reads", "broadcasts")
