@@ -69,7 +69,7 @@ class Unit:
     area: Callable[[Any], AreaReport] | None = None
     timeline: Callable[..., Any] | None = None  # (matrix, inputs, result, *, label) -> what happened when
     for_inputs: Callable[[Any, Any], Any] = lambda config, inputs: config  # a design that drops none of these inputs
-    patterns: Callable[[Any], tuple[Pattern, ...]] | None = None  # N:M of a design; None: any weight may be pruned
+    patterns: Callable[[Any], tuple[Pattern, ...] | None] = lambda config: None  # N:M; None: any weight may go
     presets: tuple[str, ...] = ()  # names of designs, of which `config.preset(name)` makes one
     start: str = ""  # the preset that a sweep starts from
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # values of fields that are words, by field
