@@ -43,7 +43,7 @@ class Words:
     useful: Word  # the class that counts as utilisation
     busy: tuple[Word, ...]  # the classes that count in load balance
     components: Components  # of the energy, by event, in equal shares; clock and leakage last
-    colours: Mapping[str, str]  # of classes and of components of the energy, by names of report.figures.style.NAMED
+    colours: Mapping[str, str]  # of classes and components: blue, sky, green, orange, red, ... or #rrggbb
     columns: Mapping[str, str]  # figures of a row of a sweep that other units do not have, and what they mean
     needed: tuple[str, ...] = ()  # numbers that such a row must have
     texts: tuple[str, ...] = ()  # words that it must have
