@@ -249,7 +249,7 @@ def test_bad_input_gets_one_line(message):
 
 
 def test_sizes_need_no_compiler():
-    program = "import sys; from eie_sim import huffman; huffman.codewords(huffman.code_lengths([3, 1, 1]))"
+    program = "import sys; from eie_sim.core import huffman; huffman.codewords(huffman.code_lengths([3, 1, 1]))"
     done = subprocess.run(
         [sys.executable, "-c", f"{program}; print('numba' in sys.modules)"], capture_output=True, check=True
     )
