@@ -98,10 +98,10 @@ def figures_of(candidate: Candidate, pruned: Arrays, config: TensorCoreConfig, s
         utilisation=macs / (cycles * lanes(config)),
         board_nj=None if watts is None else 1e3 * watts * cycles / config.clock_mhz,
         board_nj_dram=None if watts is None else 1e3 * watts * cycles_dram / config.clock_mhz,
-        tile=each_once("x".join(map(str, result.named["tile"])) for result in near),
-        bound=each_once(str(result.bound) for result in near),
-        tile_dram=each_once("x".join(map(str, result.named["tile"])) for result in far),
-        bound_dram=each_once(str(result.bound) for result in far),
+        tile=_each("x".join(map(str, result.named["tile"])) for result in near),
+        bound=_each(str(result.bound) for result in near),
+        tile_dram=_each("x".join(map(str, result.named["tile"])) for result in far),
+        bound_dram=_each(str(result.bound) for result in far),
     )
 
 
@@ -137,6 +137,5 @@ def check_product(name: str, matrix: Any, vectors: NDArray[Any]) -> None:
     require(not wrong, f"layer {name}: outputs", wrong, "differ from the dense product")
 
 
-def each_once(words: Any) -> str:
-    """Words with + between them, each once."""
+def _each(words: Any) -> str:
     return ", ".join(dict.fromkeys(words))

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from eie_sim.compare.tensor_core import CHECKED_VECTORS, check_product, each_once, numbers
+from eie_sim.compare.tensor_core import CHECKED_VECTORS, check_product, numbers
 from eie_sim.core.errors import require
 from eie_sim.core.nm_pattern import Pattern, kept_of, position_bits
 from eie_sim.core.result import SimResult
@@ -145,9 +145,9 @@ def _figures(results: list[SimResult], config: TensorCoreConfig) -> dict[str, An
         "fits": True,
         "passes": 1,
         "misfit": "",
-        "runs_as": each_once(result.named["runs_as"] for result in results),
-        "tile": each_once("x".join(map(str, result.named["tile"])) for result in results),
-        "bound": each_once(result.named["bound"] for result in results),
+        "runs_as": _each(result.named["runs_as"] for result in results),
+        "tile": _each("x".join(map(str, result.named["tile"])) for result in results),
+        "bound": _each(result.named["bound"] for result in results),
         "dram_bytes": sum(result.stats["events"]["dram_bytes"] for result in results),
         "mac_lanes": lanes(config),
     }
@@ -159,6 +159,10 @@ def _stored(weights: Any, config: TensorCoreConfig) -> Any:
     if config.elem_bytes == 1:
         return (held * scale).astype(weights.dtype)
     return held.astype(np.float16).astype(weights.dtype)
+
+
+def _each(words: Any) -> str:
+    return "+".join(dict.fromkeys(words))
 
 
 @lru_cache(maxsize=2**10)
