@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from eie_sim.core.errors import InputError, as_array, require, require_int
 from eie_sim.core.sparse import checked, is_sparse, require_sides
 from eie_sim.core.storage import Footprint, Format
-from eie_sim.units.eie.format import Encoding, encoding_of, format_of, pe_entries
+
+CODEBOOK_VALUE_BITS = 16
+"""Width of a codebook value: the fixed point of EIE's datapath, whatever the other formats store."""
 
 DEFAULT_EIE_BITS = 4
 """Width of a code and of a gap, where a mask is counted and neither is given."""
@@ -54,6 +56,17 @@ class _Layer(NamedTuple):
     @property
     def dense_bits(self) -> int:
         return (self.n_position + self.n_bias) * self.value_bits
+
+
+class Encoding(NamedTuple):
+    """Counts and widths of an EIE encoding. `pe_entries` : int64[n_pe], entries of each PE, padding included."""
+
+    n_column: int
+    n_weight: int
+    pe_entries: NDArray[np.int64]
+    weight_bits: int
+    index_bits: int
+    pointer_bits: int
 
 
 def footprint(
@@ -122,6 +135,36 @@ def footprint(
 def _width(n_value: int) -> int:
     """Fewest bits that tell `n_value` values apart: ceil(log2), 0 for one value or none."""
     return max(n_value - 1, 0).bit_length()
+
+
+def encoding_of(matrix: Any, pointer_bits: int) -> Encoding:
+    """What the encoding of an EieMatrix, or the counts of one, is counted from."""
+    entries = matrix.pointers[-1].astype(np.int64)
+    widths = matrix.weight_bits, matrix.index_bits, pointer_bits
+    return Encoding(int(matrix.n_column), int(matrix.n_weight), entries, *widths)
+
+
+def format_of(encoding: Encoding, dense_bits: int) -> Format:
+    """Bits by part. dense_bits : of the same layer, stored dense"""
+    n_pe, n_padding = len(encoding.pe_entries), int(encoding.pe_entries.sum()) - encoding.n_weight
+    n_codebook, reach = 2**encoding.weight_bits, 2**encoding.pointer_bits
+    parts = {
+        "weights": encoding.n_weight * encoding.weight_bits,
+        "padding": n_padding * (encoding.weight_bits + encoding.index_bits),
+        "index": encoding.n_weight * encoding.index_bits,
+        "pointers": n_pe * (encoding.n_column + 1) * encoding.pointer_bits,
+        "codebook": n_codebook * CODEBOOK_VALUE_BITS,
+    }
+    note = (
+        f"{n_pe} PEs, {encoding.weight_bits}-bit codes, {encoding.index_bits}-bit gaps, {encoding.pointer_bits}-bit "
+        f"column pointers; padding is the codes and gaps of {n_padding} padding entries; one codebook of "
+        f"{n_codebook} {CODEBOOK_VALUE_BITS}-bit values, not one per PE"
+    )
+    beyond = int(np.count_nonzero(encoding.pe_entries > reach))
+    if beyond:
+        most = int(encoding.pe_entries.max())
+        note += f"; {beyond} PEs hold more than the {reach} entries a pointer reaches, up to {most}"
+    return Format(name="eie", parts=parts, dense_bits=dense_bits, note=note, valid=beyond == 0, violations=beyond)
 
 
 def _dense(layer: _Layer) -> Format:
@@ -264,3 +307,26 @@ def _encoding_of_mask(layer: _Layer, stated: Mapping[str, int | None], pointer_b
     weight_bits, index_bits = (int(stated[name] or DEFAULT_EIE_BITS) for name in ("weight_bits", "index_bits"))
     entries = pe_entries(layer.flat, (layer.n_out, layer.n_in), int(n_pe), index_bits)
     return Encoding(layer.n_in, layer.n_nonzero, entries, weight_bits, index_bits, pointer_bits)
+
+
+def pe_entries(flat: NDArray[np.int64], shape: tuple[int, int], n_pe: int, index_bits: int) -> NDArray[np.int64]:
+    """Entries of each PE, padding included, int64[n_pe]: one per non-zero and one per 2**index_bits zeros before it.
+
+    flat : int64[n_nonzero], row-major positions of the non-zeros in (n_out, n_in), ascending
+    """
+    if not len(flat):
+        return np.zeros(n_pe, dtype=np.int64)
+    n_out, n_in = shape
+    rows, columns = np.divmod(flat, n_in)
+    n_local = -(-n_out // n_pe)
+    # One number per non-zero in the order a PE stores them; below 2**63, as each side of the matrix is below 2**31.
+    place = (columns * n_pe + rows % n_pe) * n_local + rows // n_pe
+    place.sort()
+    segment, local = np.divmod(place, n_local)
+    before = np.concatenate([[-1], local[:-1]])
+    before[np.flatnonzero(np.diff(segment, prepend=-1))] = -1
+    padding = (local - before - 1) >> index_bits
+    pe = segment % n_pe
+    # Sums of float64 weights, exact below 2**53.
+    fillers = np.bincount(pe, weights=padding, minlength=n_pe).astype(np.int64)
+    return np.bincount(pe, minlength=n_pe) + fillers

@@ -22,8 +22,7 @@ from eie_sim.energy import EnergyReport, EnergyTable, account
 from eie_sim.engine import compress, simulate
 from eie_sim.units import unit_of
 from eie_sim.units.eie.config import EieConfig
-from eie_sim.units.eie.format import encoded
-from eie_sim.units.eie.matrix import EieMatrix
+from eie_sim.units.eie.matrix import EieMatrix, encoded
 from eie_sim.units.eie.unit import outputs, raw_activations
 from eie_sim.units.unit import require_engine
 from eie_sim.verification import MOST_ERROR, Verification, relative_error, verify

@@ -68,7 +68,12 @@ def trace(
     require_engine(engine)
     (wanted,) = network.layers[:1] if layer is None else network.layer(layer).layers
     progress(f"{wanted.name}: compressing")
-    given = _chained_to(network, wanted.name, config) if network.chained else _alone(network, wanted, config)
+    if network.chained:
+        given = _chained_to(network, wanted.name, config)
+    else:
+        inputs, label = given_inputs(network, network.layers.index(wanted))
+        active = unit.for_inputs(config, inputs).active
+        given = _Given(matrix_for(wanted, config).with_scales_for(inputs, active=active), inputs, label, None)
     require_int("vector", vector, 0, len(given.inputs) - 1)
     progress(f"{wanted.name}: simulating and verifying")
     inputs, config = given.inputs[vector], unit.for_inputs(config, given.inputs)
@@ -90,14 +95,6 @@ def trace(
     )
 
 
-def _alone(network: Network, layer: Layer, config: Any) -> _Given:
-    """A layer with its own activations."""
-    matrix = matrix_for(layer, config)
-    inputs, label = given_inputs(network, network.layers.index(layer))
-    active = unit_of(config).for_inputs(config, inputs).active
-    return _Given(matrix.with_scales_for(inputs, active=active), inputs, label, None)
-
-
 def _chained_to(network: Network, name: str, config: Any) -> _Given:
     """A layer of a chain; what follows it is not run."""
     names = [layer.name for layer in network.layers]
@@ -111,9 +108,10 @@ def _chained_to(network: Network, name: str, config: Any) -> _Given:
         train_labels=None,
     )
     chain = chained(cut, config)
-    matrix, inputs = chain.matrices[name], chain.inputs[name]
-    if not network.takes_outputs(at):
-        return _Given(matrix, inputs, chain.labels[name], None)
-    before = names[at - 1]
-    label = chain.labels[name]
-    return _Given(matrix, inputs, label, (chain.matrices[before], chain.inputs[before]))
+    before = names[at - 1] if network.takes_outputs(at) else None
+    return _Given(
+        chain.matrices[name],
+        chain.inputs[name],
+        chain.labels[name],
+        None if before is None else (chain.matrices[before], chain.inputs[before]),
+    )

@@ -17,8 +17,7 @@ from hypothesis.extra import numpy as hnp
 
 from eie_sim.core.errors import InputError
 from eie_sim.formats import Format, footprint
-from eie_sim.units.eie.format import encoded
-from eie_sim.units.eie.matrix import EieMatrix
+from eie_sim.units.eie.matrix import EieMatrix, encoded
 
 MASKS = hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=40))
 

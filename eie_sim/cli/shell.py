@@ -17,7 +17,7 @@ from eie_sim.cli.streams import plain
 from eie_sim.core.errors import refused, require
 from eie_sim.core.files import as_path
 from eie_sim.core.nm_pattern import pattern_of
-from eie_sim.units import units
+from eie_sim.units import UNITS, unit_named
 
 if TYPE_CHECKING:
     from eie_sim.archive import Archive
@@ -110,7 +110,7 @@ Engine = Annotated[
     Literal["fast", "reference"],
     Parameter(help="fast (completion times) or reference (discrete events); both give the same."),
 ]
-UNIT = units()[0]
+UNIT = unit_named(next(iter(UNITS)))
 """The unit that commands run a network on."""
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from eie_sim.pruning.measure import dense, inputs_of
 from eie_sim.pruning.network import prune_network
 from eie_sim.recipe import Recipe
 from eie_sim.units.eie.config import EieConfig
-from eie_sim.units.eie.format import bits
+from eie_sim.units.eie.matrix import bits
 from eie_sim.units.nm.config import TensorCoreConfig
 from eie_sim.units.nm.energy import dram_pj_per_bit, lanes
 from eie_sim.workload import Network

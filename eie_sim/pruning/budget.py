@@ -160,7 +160,7 @@ def allocate_network(
         rival = largest_within(recipes, plain, budget)
         rivals += [] if rival is None else [replace(rival, name=name)]
     best = max([best, *rivals], key=lambda each: each.quality)
-    for _ in range(ROUNDS if _patterns_of(config) is None else 0):  # patterns have their densities only
+    for _ in range(ROUNDS if unit_of(config).patterns(config) is None else 0):  # patterns have their densities only
         grids = {name: _around(density, floor) for name, density in best.densities.items()}
         nearby = allocated(scan_of(_weights(best.network), grids))
         if nearby.quality <= best.quality:
@@ -171,7 +171,7 @@ def allocate_network(
 
 def _pruned_to(densities: dict[str, float], network: Network, config: Any, floor: float) -> tuple[Network, Selection]:
     """The network with each layer at its density, by magnitude, in a pattern that the unit can make use of."""
-    patterns = _patterns_of(config)
+    patterns = unit_of(config).patterns(config)
     if patterns is not None:
         shapes = {name: pattern.nm(*_pattern_of(density, patterns)) for name, density in densities.items()}
         return prune_network(network, Recipe(pattern="1:1"), config, shape=shapes)  # of which only the shapes count
@@ -180,7 +180,7 @@ def _pruned_to(densities: dict[str, float], network: Network, config: Any, floor
 
 def _rivals(config: Any, floor: float) -> dict[str, list[Recipe]]:
     """Plain magnitude pruning, by name, from the fewest weights to the most."""
-    patterns = _patterns_of(config)
+    patterns = unit_of(config).patterns(config)
     if patterns is not None:
         known = sorted(patterns, key=lambda each: Fraction(*each))
         return {"uniform": [Recipe(pattern=f"{a}:{b}") for a, b in known if a / b >= floor]}
@@ -240,16 +240,10 @@ def _scanned(
 
 def _masks_for(config: Any) -> MaskOf:
     """Magnitude masks that a unit can make use of: N:M ones of its patterns, or single weights."""
-    patterns = _patterns_of(config)
+    patterns = unit_of(config).patterns(config)
     if patterns is None:
         return lambda weights, density: magnitude(weights, density=density).mask
     return lambda weights, density: pattern.nm(*_pattern_of(density, patterns)).prune(score.l1(weights)).mask
-
-
-def _patterns_of(config: Any) -> tuple[Pattern, ...] | None:
-    """The only N:M patterns that the unit of a design makes use of; None where it takes any mask."""
-    unit = unit_of(config)
-    return None if unit.patterns is None else unit.patterns(config)
 
 
 def _pattern_of(density: float, patterns: Sequence[Pattern]) -> Pattern:

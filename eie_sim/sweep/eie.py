@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from math import fsum
@@ -22,7 +22,7 @@ from eie_sim.sweep.stages import Last, Stages
 from eie_sim.units.eie import fast, invariants
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.counts import EieCounts
-from eie_sim.units.eie.format import encoded
+from eie_sim.units.eie.matrix import encoded
 from eie_sim.units.eie.memories import memories
 from eie_sim.units.eie.words import EieClass, EieEvent
 from eie_sim.workload import Network
@@ -124,7 +124,8 @@ class Figures:
         cannot.
         """
         by_depth = sorted({point.design.queue_depth for point in points})
-        parts = [self._shared(points[0], some) for some in _sliced(by_depth, self._steps(points[0]))]
+        size = max(1, int(SLICE_STEPS / max(self._steps(points[0]), 1.0)))
+        parts = [self._shared(points[0], by_depth[at : at + size]) for at in range(0, len(by_depth), size)]
         sized: dict[tuple[int, Hashable], _Sized] = {}
 
         def figures_of(point: Point) -> str:
@@ -193,12 +194,6 @@ class Figures:
         layers = tuple(stages.pruned(name, point.recipe, config) for name in names)
         network = Network(name=stages.subject.name, layers=layers, chained=False, source="", seed=stages.subject.seed)
         return run_network(network, config)
-
-
-def _sliced(depths: list[int], steps: float) -> Iterator[list[int]]:
-    size = max(1, int(SLICE_STEPS / max(steps, 1.0)))
-    for start in range(0, len(depths), size):
-        yield depths[start : start + size]
 
 
 def _added_up(

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Hashable, Sequence
 from itertools import groupby
 
-from eie_sim.core.errors import InputError
+from eie_sim.core.errors import InputError, require
 from eie_sim.sweep import eie, nm
-from eie_sim.sweep.point import Point, Refused
+from eie_sim.sweep.point import Point, Refused, unit_name
 from eie_sim.sweep.row import row_text
 from eie_sim.sweep.stages import Stages
 from eie_sim.sweep.subject import Subject
@@ -39,7 +39,7 @@ class Evaluator:
         """
         rows: Rows = []
         faults: Faults = []
-        for _, same in groupby(points, _run_together):
+        for _, same in groupby(points, lambda point: shared_by(point)[1] or point.key):
             group = list(same)
             for start in range(0, len(group), GROUP):
                 some = group[start : start + GROUP]
@@ -71,13 +71,12 @@ class Evaluator:
         design = group[0].design
         if isinstance(design, Refused):
             raise InputError(design.message)
-        return self._figures[group[0].unit].of(group)
+        name = unit_name(design)
+        require(name in self._figures, "unit", name, "must be another, no columns of its rows are computed")
+        return self._figures[name].of(group)
 
 
 def shared_by(point: Point) -> tuple[Hashable, Hashable]:
     """What a point has in common with others: what is counted once, and what is run once; None for nothing."""
-    return (None, None) if isinstance(point.design, Refused) else _FIGURES[point.unit].shared_by(point)
-
-
-def _run_together(point: Point) -> Hashable:
-    return shared_by(point)[1] or point.key
+    figures = None if isinstance(point.design, Refused) else _FIGURES.get(unit_name(point.design))
+    return (None, None) if figures is None else figures.shared_by(point)

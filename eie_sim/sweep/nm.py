@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from eie_sim.compare.tensor_core import check_product, numbers
+from eie_sim.compare.tensor_core import CHECKED_VECTORS, check_product, numbers
 from eie_sim.core.errors import require
 from eie_sim.core.nm_pattern import Pattern, kept_of, position_bits
 from eie_sim.core.result import SimResult
@@ -27,8 +27,6 @@ from eie_sim.sweep.stages import Last, Stages
 from eie_sim.units.nm.config import TensorCoreConfig
 from eie_sim.units.nm.energy import lanes
 from eie_sim.units.nm.unit import simulate_gemm, sparsest
-
-CHECKED_VECTORS = 8
 
 
 class Figures:

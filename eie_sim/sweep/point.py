@@ -37,11 +37,6 @@ class Point(NamedTuple):
     recipe: Recipe | None
     design: Any
 
-    @property
-    def unit(self) -> str:
-        """The name of the design's unit."""
-        return unit_name(self.design)
-
 
 def unit_name(design: Any) -> str:
     """The name of the unit of a design, or of a Refused."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple
 
 PE_CYCLE = "pe_cycle"
@@ -44,11 +45,14 @@ def row_of(components: Components, event: str, energy_pj: float, source: str, *,
     return EnergyRow(event, " and ".join(components[event]), energy_pj, chosen, source)
 
 
-def constants(table: Iterable[Mapping[str, str]]) -> dict[str, Constant]:
-    """Constants by name, from rows with the columns constant, value, bits, chosen, source."""
+@cache
+def constants(table: str) -> dict[str, Constant]:
+    """Constants by name, from the package's table with the columns constant, value, bits, chosen, source."""
+    from eie_sim import tables
+
     return {
         row["constant"]: Constant(float(row["value"]), int(row["bits"] or 1), row["chosen"] == "yes", row["source"])
-        for row in table
+        for row in tables.rows(table)
     }
 
 

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self
 
 from eie_sim.core.errors import unknown
+from eie_sim.core.nm_pattern import Pattern
 
 if TYPE_CHECKING:
     from eie_sim.core.result import SimResult
@@ -21,7 +22,7 @@ class Word(IntEnum):
     meaning: str
 
     def __new__(cls, place: int, meaning: str) -> Self:
-        """A member of a class of words, written `NAME = place, meaning`."""
+        """Take `NAME = place, meaning`."""
         word = int.__new__(cls, place)
         word._value_, word.meaning = place, meaning
         return word
@@ -34,75 +35,48 @@ class Word(IntEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Words:
-    """What a unit calls the things that it counts.
-
-    events, classes : counted events; what each processing element spends a cycle on
-    totals : further totals of a result, by the name they stand under
-    useful, busy : the class that counts as utilisation; those that count in load balance
-    components : of the energy, by event, those that its energy belongs to, in equal shares; clock and leakage last
-    colours : of classes and of components of the energy: blue, sky, green, orange, red, purple, yellow, pale or grey
-    columns : figures of a row of a sweep that other units do not have, and what they mean
-    needed, texts : numbers, and words, that such a row must have
-    """
+    """What a unit calls the things that it counts."""
 
     events: type[Word]
-    classes: type[Word]
-    totals: Mapping[str, type[Word]]
-    useful: Word
-    busy: tuple[Word, ...]
-    components: Components
-    colours: Mapping[str, str]
-    columns: Mapping[str, str]
-    needed: tuple[str, ...] = ()
-    texts: tuple[str, ...] = ()
+    classes: type[Word]  # what a processing element spends a cycle on
+    totals: Mapping[str, type[Word]]  # further totals of a result, by the name that they stand under
+    useful: Word  # the class that counts as utilisation
+    busy: tuple[Word, ...]  # the classes that count in load balance
+    components: Components  # of the energy, by event, in equal shares; clock and leakage last
+    colours: Mapping[str, str]  # of classes and components: blue, sky, green, orange, red, ... or #rrggbb
+    columns: Mapping[str, str]  # figures of a row of a sweep that other units do not have, and what they mean
+    needed: tuple[str, ...] = ()  # numbers that such a row must have
+    texts: tuple[str, ...] = ()  # words that it must have
 
 
 @dataclass(frozen=True, kw_only=True)
 class Unit:
-    """An accelerator: everything that the rest of the house may ask of it.
+    """An accelerator: everything that the rest of the house may ask of it. What may be left out stands last."""
 
-    name : as results and options have it; title : as people write it
-    config : type of its designs, a frozen keyword-only dataclass with `to_dict` and `clock_mhz`
-    matrix : type of its compressed matrices, as `module:Type`, which is loaded only by those who have one
-    presets : names of designs, of which `config.preset(name)` makes one; start : the one that a sweep starts from
-    choices : the values of fields that are words, by field
-    takes_bias : whether a bias is compressed with the weights; else it is added to the outputs, outside the unit
-    compress : (weights [n_out, n_in], config, *, bias=None) -> matrix
-    bits : (matrix, config) -> bits of all that is stored
-    for_inputs : (config, inputs) -> the design, changed where inputs of this kind would be dropped in silence
-    patterns : config -> the N:M patterns it makes use of; None where any place may be pruned
-    energies : config -> a row of the energy table for every event of `words.components`, at 45 nm, with its source
-    energy_counts : SimResult -> how often each of these events took place, but for clock and leakage
-    lanes : config -> processing elements, or MACs in a cycle, which clock and leakage are counted by
-    roof : (config and events, as a result's `to_dict` has them) -> peak GOP/s, bytes per us of the memory that
-        weights come from, its name, and the bytes read from it
-    area : config -> AreaReport; None where no area is known
-    timeline : (matrix, inputs, result with a timeline, *, label) -> what happened when; None where nothing is kept
-    words : what it calls the things that it counts
-    simulate : (matrix, activations, config or None, *, engine, timeline, inputs) -> SimResult, its invariants checked
-    """
-
-    name: str
-    title: str
-    config: type[Any]
-    matrix: str
-    takes_bias: bool
-    compress: Callable[..., Any]
-    simulate: Callable[..., SimResult]
-    bits: Callable[[Any, Any], int]
-    energies: Callable[[Any], tuple[EnergyRow, ...]]
-    lanes: Callable[[Any], int]
+    name: str  # as results and options have it
+    title: str  # as people write it
+    config: type[Any]  # of its designs: a frozen keyword-only dataclass with `to_dict`, `clock_mhz` and `node_nm`
+    matrix: str  # type of its compressed matrices, as `module:Type`, loaded only by those who have one
     words: Words
-    roof: Callable[[Mapping[str, Any], Mapping[str, int]], tuple[float, float, str, float]]
+    takes_bias: bool  # compressed with the weights; else it is added to the outputs, outside the unit
+    compress: Callable[..., Any]  # (weights [n_out, n_in], config, *, bias=None) -> matrix
+    bits: Callable[[Any, Any], int]  # (matrix, config) -> of all that is stored
+    simulate: Callable[..., SimResult]  # (matrix, activations, config or None, *, engine, timeline, inputs), checked
+    energies: Callable[[Any], tuple[EnergyRow, ...]]  # config -> a row for each of words.components, at 45 nm
+    lanes: Callable[[Any], int]  # config -> PEs, or MACs in a cycle, which clock and leakage are counted by
+    roof: Callable[[Mapping[str, Any], Mapping[str, int]], Roof]  # (config, events) as plain values
     energy_counts: Callable[[SimResult], dict[str, float]] = lambda result: dict(result.stats["events"])
     area: Callable[[Any], AreaReport] | None = None
-    timeline: Callable[..., Any] | None = None
-    for_inputs: Callable[[Any, Any], Any] = lambda config, inputs: config
-    patterns: Callable[[Any], tuple[tuple[int, int], ...]] | None = None
-    presets: tuple[str, ...] = ()
-    start: str = ""
-    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    timeline: Callable[..., Any] | None = None  # (matrix, inputs, result, *, label) -> what happened when
+    for_inputs: Callable[[Any, Any], Any] = lambda config, inputs: config  # a design that drops none of these inputs
+    patterns: Callable[[Any], tuple[Pattern, ...] | None] = lambda config: None  # N:M; None: any weight may go
+    presets: tuple[str, ...] = ()  # names of designs, of which `config.preset(name)` makes one
+    start: str = ""  # the preset that a sweep starts from
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # values of fields that are words, by field
 
+
+Roof = tuple[float, float, str, float]
+"""Peak GOP/s, bytes per us of the memory that limits, its name, and the bytes read from it."""
 
 ENGINES = ("fast", "reference")
 

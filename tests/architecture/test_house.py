@@ -34,7 +34,6 @@ KNOWN = {
     ("archive.content", "units.eie.config"),
     ("archive.content", "units.eie.matrix"),
     ("engine", "workload"),
-    ("formats", "units.eie.format"),
     ("pruning.budget", "cost"),
     ("pruning.equal_cost", "cost"),
     ("pruning.table", "cost"),

@@ -21,7 +21,7 @@ from eie_sim.sweep.evaluator import Evaluator
 from eie_sim.sweep.running import run
 from eie_sim.sweep.study import points_of, read_axes
 from eie_sim.sweep.subject import subject_of
-from eie_sim.units.eie.format import encoded
+from eie_sim.units.eie.matrix import encoded
 from eie_sim.workload import Layer, Network, load
 
 EVENTS = ("padding_entries", "spmat_reads", "broadcasts")
@@ -255,3 +255,12 @@ def test_a_deeper_queue_that_nothing_waits_for_changes_nothing_but_its_area():
     assert [row["key"] for row in rows] == alone
     assert len({row["cycles"] for row in rows}) == 1
     assert rows[0]["area_mm2"] < rows[1]["area_mm2"] < rows[2]["area_mm2"]
+
+
+def test_words_of_layers_that_differ_stand_with_a_plus_between_them():
+    point = {"unit": "nm", "density": 0.25, "vector": 0}
+    whole = es.sweep.run("digits-mlp", points=[point]).rows[0]
+    alone = es.sweep.run("digits-mlp", points=[{**point, "layer": f"fc{at}"} for at in (1, 2, 3)]).rows
+    for name in ("tile", "bound", "runs_as"):
+        assert whole[name] == "+".join(dict.fromkeys(row[name] for row in alone))
+    assert "+" in whole["bound"] and "+" in whole["tile"]

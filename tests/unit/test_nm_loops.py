@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_chip import DENSE, TILE, TINY
+from tiny_chip import DENSE, TILE, TINY, timed
 
 from eie_sim.core.nm_pattern import position_bits
 from eie_sim.units.nm import fast
@@ -38,7 +38,7 @@ def test_millions_of_steps_cost_nothing():
 
 def test_the_largest_product_costs_nothing():
     for name in PRESETS:
-        timing, _, _ = fast.timed(MAX_SIDE, MAX_SIDE, MAX_SIDE - 1, 2, 4, TensorCoreConfig.preset(name))
+        timing, _, _ = timed(MAX_SIDE, MAX_SIDE, MAX_SIDE - 1, 2, 4, TensorCoreConfig.preset(name))
         assert timing.counts[NmEvent.MACS] >= MAX_SIDE**2 * (MAX_SIDE - 1) // 2
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from tiny_chip import DENSE, TILE, TINY
+from tiny_chip import DENSE, TILE, TINY, timed
 
 import eie_sim as es
 from eie_sim.core.errors import InputError
@@ -22,21 +22,21 @@ from eie_sim.units.nm.words import NmPart, bound_of
 def test_the_tile_of_fewest_cycles_is_chosen_the_first_on_a_tie():
     config = replace(TINY, tiles=((2, 2), (4, 4), (2, 4)), n_core=4)
     every = {tile: fast.run([(16, 8, 16)], DENSE, tile, config).cycles for tile in config.tiles}
-    timing, tile, pattern = fast.timed(16, 8, 16, 1, 1, config)
+    timing, tile, pattern = timed(16, 8, 16, 1, 1, config)
     assert (timing.cycles, tile, pattern) == (min(every.values()), min(every, key=every.get), DENSE)
-    assert fast.timed(16, 8, 16, 1, 1, replace(config, tiles=((2, 2), (2, 2))))[1] == (2, 2)
+    assert timed(16, 8, 16, 1, 1, replace(config, tiles=((2, 2), (2, 2))))[1] == (2, 2)
     # square tiles mirrored, a square product: equal cycles
     mirrored = replace(TINY, tiles=((2, 4), (4, 2)))
     assert (
         fast.run([(8, 8, 8)], DENSE, (2, 4), mirrored).cycles == fast.run([(8, 8, 8)], DENSE, (4, 2), mirrored).cycles
     )
-    assert fast.timed(8, 8, 8, 1, 1, mirrored)[1] == (2, 4)
+    assert timed(8, 8, 8, 1, 1, mirrored)[1] == (2, 4)
 
 
 def test_a_pattern_that_is_not_listed_runs_as_a_listed_one():
-    assert fast.timed(8, 8, 8, 1, 4, TINY)[2] == (2, 4)
-    assert fast.timed(8, 8, 8, 1, 4, TINY)[0] == fast.run([(8, 8, 8)], (2, 4), TILE, TINY)
-    assert fast.timed(9, 9, 8, 3, 4, TINY)[2] == DENSE
+    assert timed(8, 8, 8, 1, 4, TINY)[2] == (2, 4)
+    assert timed(8, 8, 8, 1, 4, TINY)[0] == fast.run([(8, 8, 8)], (2, 4), TILE, TINY)
+    assert timed(9, 9, 8, 3, 4, TINY)[2] == DENSE
 
 
 # simulate_gemm
@@ -45,7 +45,7 @@ def test_a_pattern_that_is_not_listed_runs_as_a_listed_one():
 def test_simulate_gemm_says_what_it_found():
     config = TensorCoreConfig.preset("rtx3090")
     result = es.simulate_gemm(1024, 4096, 4096, config)
-    timing, tile, _ = fast.timed(1024, 4096, 4096, 2, 4, config)
+    timing, tile, _ = timed(1024, 4096, 4096, 2, 4, config)
     assert result.cycles == timing.cycles == result.cycles_per_vector.sum()
     assert result.output is None
     assert result.timeline is None

@@ -41,3 +41,9 @@ def counts(m, k, n, pattern, **changes):
 def busy(m, k, n, pattern=DENSE, **changes):
     found = fast.run([(m, k, n)], pattern, TILE, replace(TINY, **changes)).busy
     return {part.name.lower(): found[part] for part in NmPart}
+
+
+def timed(m, k, n, n_keep, m_group, config):
+    """Timing of A [m, k], of pattern n_keep:m_group, times B [k, n]; the tile chosen; the pattern it runs as."""
+    pattern = config.runs_as(n_keep, m_group)
+    return *fast.fewest_cycles(fast.run, [(m, k, n)], pattern, config), pattern

@@ -55,7 +55,7 @@ COLOURS = {
     "metadata": YELLOW,
     "codebook": RED,
     "bias": PURPLE,
-    **{name: NAMED[colour] for unit in units() for name, colour in unit.words.colours.items()},
+    **{name: NAMED.get(colour, colour) for unit in units() for name, colour in unit.words.colours.items()},
     "leakage": DARK,
 }
 """The colour of each component, the same in every figure; stacked in this order."""

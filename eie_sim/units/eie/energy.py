@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
+from functools import partial
 
 from eie_sim import tables
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.words import COMPONENTS
-from eie_sim.units.energy import LEAKAGE, PE_CYCLE, AreaReport, Constant, EnergyRow, constants, row_of
+from eie_sim.units.energy import LEAKAGE, PE_CYCLE, AreaReport, EnergyRow, constants, row_of
 from eie_sim.units.technology import FAST_CELLS, LOW_LEAKAGE_CELLS, scaling, sram
 
 WORD_BITS = 16
@@ -34,6 +34,9 @@ MEASURED_QUEUE_DEPTH = 8
 
 MEASURED_REGISTER_BITS = 64 * (16 + 16)
 """Two register files of 64 entries of 16 bits."""
+
+_row = partial(row_of, COMPONENTS)
+_constants = partial(constants, "eie_energy_45nm")
 
 
 def rows(config: EieConfig) -> tuple[EnergyRow, ...]:
@@ -120,12 +123,3 @@ def sram_sizes(config: EieConfig) -> tuple[tuple[int, int], ...]:
 def _source(capacity_bytes: int, width_bits: int) -> str:
     how = ", interpolated" if sram(capacity_bytes, width_bits).interpolated else ""
     return f"SRAM of {capacity_bytes} bytes x {width_bits} bits, CACTI 7, 45 nm, {FAST_CELLS} cells{how}"
-
-
-def _row(event: str, energy_pj: float, source: str, *, chosen: bool = False) -> EnergyRow:
-    return row_of(COMPONENTS, event, energy_pj, source, chosen=chosen)
-
-
-@cache
-def _constants() -> dict[str, Constant]:
-    return constants(tables.rows("eie_energy_45nm"))

@@ -13,11 +13,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from eie_sim.core import quantize
-from eie_sim.core.errors import as_array, require, require_int
+from eie_sim.core.errors import InputError, as_array, require, require_int
 from eie_sim.core.fixed import from_fixed, to_fixed
 from eie_sim.core.html import Cell, card, table
 from eie_sim.core.quantize import Scales
+from eie_sim.core.storage import Format
+from eie_sim.formats import CODEBOOK_VALUE_BITS, encoding_of, format_of
 from eie_sim.units.eie import encoding
+from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.counts import EieCounts, counted
 from eie_sim.units.eie.encoding import Columns, append_column, columns_of, require_finite, require_finite_columns
 
@@ -343,6 +346,23 @@ class EieMatrix:
         dense = np.zeros((self.n_column, self.n_out), dtype=np.uint8)
         encoding.decode(self.codes, self.gaps, self.pe_starts, self.pointers, dense)
         return dense.T
+
+
+def encoded(matrix: EieMatrix | EieCounts, *, pointer_bits: int = 16) -> Format:
+    """EIE's own encoding of a matrix, bits by part, with the dense bits at 16 bits a value, the bias in both.
+
+    A padding entry counts whole, code and gap, as `padding`; `index` is the gaps of the weight entries.
+    Raises InputError for anything but an EieMatrix, or the counts of one.
+    """
+    require_int("pointer_bits", pointer_bits, 1, 31)
+    if not isinstance(matrix, (EieCounts, EieMatrix)):
+        raise InputError(f"matrix={type(matrix).__name__}: must be an EieMatrix")
+    return format_of(encoding_of(matrix, int(pointer_bits)), matrix.n_out * matrix.n_column * CODEBOOK_VALUE_BITS)
+
+
+def bits(matrix: EieMatrix, config: EieConfig) -> int:
+    """Bits of a layer, with the design's pointers."""
+    return encoded(matrix, pointer_bits=config.pointer_bits).total_bits
 
 
 def _codebook(codebook: ArrayLike, scales: Scales) -> tuple[NDArray[np.float64], Scales]:

@@ -93,7 +93,7 @@ def simulate(
         classes=done.classes,
         useful_class=WORDS.useful.name.lower(),
         busy_classes=tuple(kind.name.lower() for kind in WORDS.busy),
-        extra={"broadcast": dict(zip(EieBroadcast.names(), done.broadcast.tolist(), strict=True))},
+        extra={"broadcast": _named(done.broadcast)},
         effectual_macs=int(done.counts[:, EieEvent.MACS].sum()),
         dense_macs=matrix.n_out * matrix.n_column * n_vector,
         memories=memories(matrix.counts, config),
@@ -179,3 +179,7 @@ def checked_activations(matrix: EieMatrix, activations: ArrayLike) -> NDArray[An
         for extreme in (int(given.min()), int(given.max())):
             require(WORD_MIN <= extreme <= WORD_MAX, "activations", extreme, "raw words must fit int16")
     return given
+
+
+def _named(broadcast: NDArray[np.int64]) -> dict[str, int]:
+    return dict(zip(EieBroadcast.names(), broadcast.tolist(), strict=True))

@@ -6,9 +6,8 @@ Constants are for 45 nm and scaled to the design's node, DRAM apart. What no sou
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
+from functools import partial
 
-from eie_sim import tables
 from eie_sim.core.result import SimResult
 from eie_sim.units.energy import LEAKAGE, PE_CYCLE, Constant, EnergyRow, constants, row_of
 from eie_sim.units.nm.config import TensorCoreConfig
@@ -18,6 +17,9 @@ from eie_sim.units.technology import FAST_CELLS, LOW_LEAKAGE_CELLS, Sram, sram
 WITH_METADATA = ("smem", "l2", "dram")
 ACCUMULATOR_BYTES = 4
 NO_L2 = Sram(read_pj=0.0, write_pj=0.0, leakage_mw=0.0, area_mm2=0.0, interpolated=False)
+
+_row = partial(row_of, COMPONENTS)
+_constants = partial(constants, "nm_energy_45nm")
 
 
 def rows(config: TensorCoreConfig) -> tuple[EnergyRow, ...]:
@@ -107,12 +109,3 @@ def _slice(config: TensorCoreConfig) -> int:
 
 def _width(name: str) -> int:
     return int(_constants()[name].value)
-
-
-def _row(event: str, energy_pj: float, source: str, *, chosen: bool = False) -> EnergyRow:
-    return row_of(COMPONENTS, event, energy_pj, source, chosen=chosen)
-
-
-@cache
-def _constants() -> dict[str, Constant]:
-    return constants(tables.rows("nm_energy_45nm"))

@@ -118,15 +118,6 @@ Part = tuple[_Product, int, int]
 """Tiles start..stop-1 of a product, in one wave."""
 
 
-def timed(
-    m: int, k: int, n: int, n_keep: int, m_group: int, config: TensorCoreConfig
-) -> tuple[NmTiming, Tile, Pattern]:
-    """Timing of A [m, k], of pattern n_keep:m_group, times B [k, n]; the tile chosen; the pattern it runs as."""
-    pattern = config.runs_as(n_keep, m_group)
-    timing, tile = fewest_cycles(run, [(m, k, n)], pattern, config)
-    return timing, tile, pattern
-
-
 def fewest_cycles(
     engine: Run, shapes: Sequence[Shape], pattern: Pattern, config: TensorCoreConfig
 ) -> tuple[NmTiming, Tile]:
