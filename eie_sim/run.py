@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from types import NoneType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -178,9 +177,8 @@ def run_network(
     require_type("network", network, Network)
     require_type("config", config, EieConfig)
     require_engine(engine)
-    require_type("table", table, EnergyTable, NoneType)
-    require(callable(progress), "progress", type(progress).__name__, "must be a function of the step's name")
     table = table_for(config, table)
+    require(callable(progress), "progress", type(progress).__name__, "must be a function of the step's name")
     matrices = []
     for layer in network.layers:
         progress(f"{layer.name}: compressing")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from eie_sim.core.errors import InputError, hold, require
+from eie_sim.core.errors import InputError, hold, require, require_type
 from eie_sim.core.html import Cell, card, table
 from eie_sim.core.result import SimResult
 from eie_sim.energy.table import EnergyTable, given_lines
@@ -135,8 +135,7 @@ def table_for(config: Any, table: EnergyTable | None) -> EnergyTable:
     Raises InputError for another type, and for a table of another unit, node or clock: its energies are not scaled.
     `EnergyTable.at(config)` takes them as they are.
     """
-    given = table is None or isinstance(table, EnergyTable)
-    require(given, "table", type(table).__name__, "must be an EnergyTable, or left out")
+    require_type("table", table, EnergyTable, type(None))
     if table is None:
         return EnergyTable.for_config(config)
     unit, made = unit_of(config), f"{table.node_nm} nm, {table.clock_mhz:g} MHz"
@@ -213,10 +212,8 @@ def total_of(reports: Iterable[EnergyReport]) -> EnergyReport:
     first = reports[0]
     for report in reports:
         require(isinstance(report, EnergyReport), "report", type(report).__name__, "must be an EnergyReport")
-        same = (report.table, report.node_nm, report.n_pe) == (first.table, first.node_nm, first.n_pe)
-        same = same and report.given == first.given
-        rule = f"must share table, node and PEs with the first, {first.table}, {first.node_nm} nm, {first.n_pe} PEs"
-        require(same, "report", f"{report.table}, {report.node_nm} nm, {report.n_pe} PEs", rule)
+        said, rule = _accounted_with(report), f"must share table, node and PEs with the first, {_accounted_with(first)}"
+        require(said == _accounted_with(first), "report", said, rule)
     return replace(
         first,
         time_us=sum(report.time_us for report in reports),
@@ -225,3 +222,8 @@ def total_of(reports: Iterable[EnergyReport]) -> EnergyReport:
         pe_cycle_pj=sum(report.pe_cycle_pj for report in reports),
         by_component={name: sum(report.by_component[name] for report in reports) for name in first.by_component},
     )
+
+
+def _accounted_with(report: EnergyReport) -> str:
+    table = report.table if report.given is None else f"{report.table} {report.given['sha256'][:12]}"
+    return f"{table}, {report.node_nm} nm, {report.n_pe} PEs"

@@ -120,7 +120,7 @@ class EnergyTable:
         return default._with(self.given, self.name)
 
     def _with(self, given: Iterable[EnergyRow], name: str) -> EnergyTable:
-        """A default table with other rows; itself without any."""
+        """The default table, which this must be, with other rows; itself without any."""
         rows = {row.event: row for row in given}
         if not rows:
             return self
