@@ -29,7 +29,7 @@ DRAM = "lpddr4"
 DRAM_BYTES_PER_CYCLE = 32
 """Of a design without DRAM, for the figures with it: 25.6 GB/s at 800 MHz, what LPDDR4 gives on 64 bits."""
 
-COPIES = ("l2_bytes", "l2_metadata_bytes")
+COPIES = ("l2_bytes", "l2_metadata_bytes", "dram_bytes", "dram_metadata_bytes")
 """Events that do not take place then."""
 
 
