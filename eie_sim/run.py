@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from types import NoneType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,9 +15,11 @@ from eie_sim.archive import matrix_of
 from eie_sim.core.errors import InputError, require, require_type
 from eie_sim.core.fixed import from_fixed, requantise
 from eie_sim.core.html import Cell, Row, card, table
-from eie_sim.core.result import SimResult
+from eie_sim.core.result import SimResult, config_hash
 from eie_sim.core.storage import Format
 from eie_sim.energy import EnergyReport, EnergyTable, account
+from eie_sim.energy.report import table_for
+from eie_sim.energy.table import given_lines, hashed
 from eie_sim.engine import compress, simulate
 from eie_sim.units import unit_of
 from eie_sim.units.eie.config import EieConfig
@@ -66,12 +67,14 @@ class Accuracy:
 class NetworkRun:
     """All layers of a network, run one after the other on the same array.
 
+    table : energies of the design
     end_to_end_error : of a chain's outputs from those of the float chain of the network's own weights, root mean
         squares relative to the float chain's; None without a chain, or where the float outputs are all 0
     """
 
     network: Network
     config: EieConfig
+    table: EnergyTable
     layers: tuple[LayerRun, ...]
     accuracy: Accuracy | None
     end_to_end_error: float | None = None
@@ -90,6 +93,11 @@ class NetworkRun:
             found.append(("end to end", off))
         return tuple(f"{name}: {warning}" for name, warning in found if warning)
 
+    @property
+    def config_hash(self) -> str:
+        """12 hex digits that identify the design, and what of the energies is the user's."""
+        return config_hash("eie", self.config.to_dict(), *hashed(self.table.sha256))
+
     @cached_property
     def cycles(self) -> int:
         """Cycles of all layers and vectors."""
@@ -105,7 +113,7 @@ class NetworkRun:
             lines.append(f"accuracy on {self.accuracy.images} held-back images, compressed and simulated: {share}")
         if self.end_to_end_error is not None:
             lines.append(f"end to end, outputs are {100 * self.end_to_end_error:.3g} % off those of the float network")
-        lines += [f"config {one.result.config_hash}; seed {self.network.seed}" for one in self.layers[:1]]
+        lines += [*given_lines(self.table.trace), f"config {self.config_hash}; seed {self.network.seed}"]
         return card(
             f"{self.network.name}: {self.network.source}",
             table(headings, map(_figures, self.layers), foot=_sums(self.layers)),
@@ -161,14 +169,15 @@ def run_network(
 
     Layers of a chained network take their recorded activations where they have some, else the outputs of the one
     before, after what stands between and requantisation; layers of any other take their own activations. A layer with
-    negative inputs runs with `active="nonzero"`. Raises InputError for what the unit cannot run.
+    negative inputs runs with `active="nonzero"`. What the user gave of a table is taken as it is, and only default
+    energies are scaled to the node; `table.trace` says which is which. Raises InputError for what the unit cannot run,
+    and for a table of another unit, node or clock.
     """
     require_type("network", network, Network)
     require_type("config", config, EieConfig)
     require_engine(engine)
-    require_type("table", table, EnergyTable, NoneType)
+    table = table_for(config, table)
     require(callable(progress), "progress", type(progress).__name__, "must be a function of the step's name")
-    table = table or EnergyTable.for_config(config)
     matrices = []
     for layer in network.layers:
         progress(f"{layer.name}: compressing")
@@ -204,6 +213,7 @@ def run_network(
     return NetworkRun(
         network=network,
         config=config,
+        table=table,
         layers=tuple(runs),
         accuracy=accuracy(network, output),
         end_to_end_error=_end_to_end(network, runs[-1].result) if whole else None,

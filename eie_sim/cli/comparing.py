@@ -8,12 +8,14 @@ from eie_sim.cli.shell import (
     ARRAYS,
     Arrays,
     Counts,
+    Energies,
     Json,
     Names,
     Several,
     Source,
     app,
     console,
+    energies_of,
     loaded,
     print_json,
     print_lines,
@@ -32,6 +34,7 @@ def compare(
     patterns: Names = ("2:4", "1:4"),
     densities: Several = (0.5, 0.25, 0.1),
     batches: Counts = (1, 8, 64, 256),
+    energy_table: Energies = None,
     seed: int = 0,
     figure: Path | None = None,
     json: Json = False,
@@ -54,6 +57,9 @@ def compare(
         Densities to prune to by magnitude for EIE.
     batches
         Vectors at once; each EIE array takes its share one after the other.
+    energy_table
+        CSV with the columns event, energy_pj, source that replaces energies of the chip, as macs, smem_bytes or
+        dram_bytes. They are taken as given at its node; the others, and EIE's but for DRAM, stay default ones, scaled.
     seed
         Of whatever is drawn.
     figure
@@ -70,15 +76,23 @@ def compare(
     from eie_sim.units.nm.config import TensorCoreConfig
 
     config = TensorCoreConfig.preset(preset)
+    table = energies_of(energy_table, config)
     shapes = [pattern_of("patterns", word) for word in patterns]
     if figure is not None:
         require_figure(figure)
     with steps_shown() as progress:
         network = loaded(source, progress, arrays, seed=seed)
         figures = compared(
-            network, config, layer=layer, patterns=shapes, densities=densities, batches=batches, progress=progress
+            network,
+            config,
+            layer=layer,
+            patterns=shapes,
+            densities=densities,
+            batches=batches,
+            table=table,
+            progress=progress,
         )
-    record = comparison_record(figures, network, config, preset=preset, layer=layer)
+    record = comparison_record(figures, network, config, preset=preset, layer=layer, table=table)
     if figure is not None:
         draw_comparison(record, figure)
     if json:

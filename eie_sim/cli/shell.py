@@ -21,6 +21,7 @@ from eie_sim.units import UNITS, unit_named
 
 if TYPE_CHECKING:
     from eie_sim.archive import Archive
+    from eie_sim.energy import EnergyTable
     from eie_sim.report.text import Screen
     from eie_sim.run import Progress
     from eie_sim.workload import Network
@@ -55,6 +56,13 @@ Source = Annotated[
     ),
 ]
 
+Energies = Annotated[
+    Path | None,
+    Parameter(
+        help="CSV with the columns event, energy_pj, source that replaces energies (see eie-sim energy). They are "
+        "taken as given at any node; the others stay default ones, scaled to the node."
+    ),
+]
 Several = Annotated[tuple[float, ...], Parameter(consume_multiple=True)]
 Counts = Annotated[tuple[int, ...], Parameter(consume_multiple=True)]
 Names = Annotated[tuple[str, ...], Parameter(consume_multiple=True)]
@@ -187,6 +195,15 @@ def print_lines(lines: Iterable[str]) -> None:
 def print_json(value: Any) -> None:
     """Print plain data as JSON."""
     sys.stdout.write(json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def energies_of(path: Path | None, design: Any) -> EnergyTable | None:
+    """The table of --energy-table for a design; None without one. Raises InputError, as `from_csv` and `read_text`."""
+    if path is None:
+        return None
+    from eie_sim.energy import EnergyTable
+
+    return EnergyTable.from_csv(read_text("energy_table", path), design, where=f"energy_table={path}")
 
 
 def read_text(field: str, path: Path) -> str:

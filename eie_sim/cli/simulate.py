@@ -13,15 +13,16 @@ from eie_sim.cli.shell import (
     INPUTS,
     Arrays,
     Design,
+    Energies,
     Engine,
     Inputs,
     Json,
     Source,
     app,
     console,
+    energies_of,
     loaded,
     print_json,
-    read_text,
     steps_shown,
 )
 from eie_sim.core.errors import InputError
@@ -37,7 +38,7 @@ def run(
     pattern: str | None = None,
     inputs: Inputs = INPUTS,
     engine: Engine = "fast",
-    energy_table: Path | None = None,
+    energy_table: Energies = None,
     out: Path | None = None,
     json: Json = False,
     arrays: Arrays = ARRAYS,
@@ -53,12 +54,9 @@ def run(
         Run only this layer.
     pattern
         Prune each layer by magnitude to N:M first, N kept of each M inputs, as 2:4.
-    energy_table
-        CSV with the columns event, energy_pj, source that replaces energies (see eie-sim energy).
     out
-        Keep the run in this folder: run.json and layers.csv.
+        Keep the run in this folder: run.json, layers.csv, and the energies of --energy-table as energy_table.csv.
     """
-    from eie_sim.energy import EnergyTable
     from eie_sim.report.folder import require_run_folder, write_run
     from eie_sim.report.record import network_record
     from eie_sim.report.text import print_network
@@ -66,10 +64,7 @@ def run(
 
     if out is not None:
         require_run_folder(out)
-    table = None
-    if energy_table is not None:
-        text = read_text("energy_table", energy_table)
-        table = EnergyTable.from_csv(text, design, where=f"energy_table={energy_table}")
+    table = energies_of(energy_table, design)
     with steps_shown() as progress:
         network = loaded(source, progress, arrays, layer=layer, pattern=pattern, **asdict(inputs))
         done = run_network(network, design, engine=engine, table=table, progress=progress)

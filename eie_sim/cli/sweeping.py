@@ -14,9 +14,10 @@ from cyclopts import Parameter
 
 from eie_sim.cli import EXIT_FAILED
 from eie_sim.cli.axes import NO_AXES, AxisOptions, given
-from eie_sim.cli.shell import ARRAYS, Arrays, Json, Reading, app, console, print_json
+from eie_sim.cli.shell import ARRAYS, Arrays, Energies, Json, Reading, app, console, energies_of, print_json
 from eie_sim.core.errors import InputError, require
 from eie_sim.core.files import require_own
+from eie_sim.units import unit_named
 
 if TYPE_CHECKING:
     from eie_sim.sweep import Sweep, Tally
@@ -41,6 +42,7 @@ def sweep(
     activation_density: float | None = None,
     seed: int | None = None,
     verify: bool = False,
+    energy_table: Energies = None,
     store: Path | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
@@ -95,6 +97,8 @@ def sweep(
         "store": store,
     }
     asked = _asked(source, axes, options, optimize, trials)
+    if energy_table is not None:
+        asked["table"] = energies_of(energy_table, _first_design(asked))
     objectives = None if pareto is None else _listed("pareto", pareto)
     _require_table(out, asked["store"])
     with ExitStack() as stack:
@@ -136,6 +140,14 @@ def _asked(source: str, axes: Any, options: dict[str, Any], optimize: str | None
         require(not asked.pop("points", None), "points", "given", "must be left out in a search, which has a grid")
         asked |= {name: value for name, value in sought.items() if value is not None}
     return asked
+
+
+def _first_design(asked: dict[str, Any]) -> Any:
+    """A design of the unit that is swept, of the first where there are several: its events are a table's."""
+    from eie_sim.sweep.study import read_axes, units_of
+
+    unit = unit_named(units_of(read_axes(asked["grid"], asked.get("points"))[0])[0])
+    return unit.config.preset(unit.start) if unit.presets else unit.config()
 
 
 def _listed(option: str, text: str) -> tuple[str, ...]:

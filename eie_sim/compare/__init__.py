@@ -17,6 +17,8 @@ from eie_sim.compare import eie, tensor_core
 from eie_sim.compare.figures import Candidate, Figures
 from eie_sim.core.errors import InputError, require, require_int, require_type
 from eie_sim.core.nm_pattern import DENSE, Pattern, said
+from eie_sim.energy import EnergyTable
+from eie_sim.energy.report import table_for
 from eie_sim.prune.counts import fraction
 from eie_sim.pruning.measure import inputs_of, weights_of
 from eie_sim.units.nm.config import TensorCoreConfig
@@ -38,6 +40,7 @@ def compare(
     patterns: Sequence[Pattern] = ((2, 4), (1, 4)),
     densities: Sequence[float] = DENSITIES,
     batches: Sequence[int] = BATCHES,
+    table: EnergyTable | None = None,
     progress: Progress = lambda step: None,
 ) -> list[Figures]:
     """Dense, N:M and EIE on the same trained weights, at the same MACs in a cycle, clock and node.
@@ -48,6 +51,8 @@ def compare(
         the chip does not list runs as another, which the name says
     densities : to prune to by magnitude for EIE; those above the weights' own make one row of that
     batches : vectors multiplied at once; each array of EIE takes its share one after the other
+    table : energies of the chip, as `energy.account` takes them; what the user gave of its DRAM holds for EIE too,
+        whose other energies are the default ones
 
     Returns a row per batch and candidate, in order. Raises InputError for a network without inputs and for values out
     of range.
@@ -66,15 +71,16 @@ def compare(
         config.runs_as(*shape)  # refuses what is no pattern
     whole, network = network, _layer_of(network, layer)
     chip = tensor_core.with_dram(config)
+    dram_pj_per_byte = table_for(chip, table).energy_pj["dram_bytes"]
     batches, rows = list(dict.fromkeys(batches)), []
     for shape in dict.fromkeys([DENSE, *((int(n), int(m)) for n, m in patterns)]):
         progress(f"{said(shape)}: pruning and checking the product")
         candidate, pruned = tensor_core.packed(whole, network, chip, shape)
-        rows += [tensor_core.figures_of(candidate, pruned, chip, shape, batch) for batch in batches]
+        rows += [tensor_core.figures_of(candidate, pruned, chip, shape, batch, table) for batch in batches]
     arrays = eie.as_large_as(chip)
     for density in _distinct(network, densities):
         progress(f"EIE, density {density:.3g}: pruning and simulating")
-        rows += eie.figures_of(whole, network, arrays, chip, density, batches)
+        rows += eie.figures_of(whole, network, arrays, chip, density, batches, dram_pj_per_byte)
     return sorted(rows, key=lambda row: batches.index(row.batch))
 
 

@@ -18,7 +18,7 @@ from eie_sim.recipe import Recipe
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.matrix import bits
 from eie_sim.units.nm.config import TensorCoreConfig
-from eie_sim.units.nm.energy import dram_pj_per_bit, lanes
+from eie_sim.units.nm.energy import lanes
 from eie_sim.workload import Network
 
 MOST_PES = 256
@@ -50,7 +50,13 @@ def held_against(arrays: EieArrays) -> str:
 
 
 def figures_of(
-    whole: Network, network: Network, arrays: EieArrays, chip: TensorCoreConfig, density: float, batches: Sequence[int]
+    whole: Network,
+    network: Network,
+    arrays: EieArrays,
+    chip: TensorCoreConfig,
+    density: float,
+    batches: Sequence[int],
+    dram_pj_per_byte: float,
 ) -> list[Figures]:
     """EIE at one density, every layer on what the pruned network passes on. chip : whose DRAM is read."""
     design = arrays.design
@@ -78,6 +84,7 @@ def figures_of(
             chip,
             sum(sum(w.shape) for w in weights.values()),  # inputs and outputs of one vector
             batch,
+            dram_pj_per_byte,
         )
         for batch in batches
     ]
@@ -90,6 +97,7 @@ def _figures(
     chip: TensorCoreConfig,
     words: int,
     batch: int,
+    dram_pj_per_byte: float,
 ) -> Figures:
     """Results of all layers, scaled where there are fewer vectors than the batch.
 
@@ -115,7 +123,7 @@ def _figures(
         energy_nj=(working_pj + waiting_pj[0]) / 1e3,
         cycles_dram=cycles_dram,
         time_us_dram=cycles_dram / design.clock_mhz,
-        energy_nj_dram=(working_pj + waiting_pj[1] + 8 * moved * dram_pj_per_bit(chip)) / 1e3,
+        energy_nj_dram=(working_pj + waiting_pj[1] + moved * dram_pj_per_byte) / 1e3,
         dram_bytes=moved,
         utilisation=macs / (cycles * design.n_pe * arrays.number) if cycles else 0.0,
         scaled_from=None if simulated == batch else simulated,

@@ -12,7 +12,7 @@ from eie_sim.compare.figures import Arrays, Candidate, Figures, candidate_of
 from eie_sim.core.errors import require
 from eie_sim.core.nm_pattern import DENSE, Pattern, said
 from eie_sim.core.result import SimResult
-from eie_sim.energy import account
+from eie_sim.energy import EnergyTable, account
 from eie_sim.prune import pattern, score
 from eie_sim.pruning.measure import inputs_of, weights_of
 from eie_sim.units.nm.config import TensorCoreConfig
@@ -29,7 +29,7 @@ DRAM = "lpddr4"
 DRAM_BYTES_PER_CYCLE = 32
 """Of a design without DRAM, for the figures with it: 25.6 GB/s at 800 MHz, what LPDDR4 gives on 64 bits."""
 
-COPIES = ("l2_bytes", "l2_metadata_bytes")
+COPIES = ("l2_bytes", "l2_metadata_bytes", "dram_bytes", "dram_metadata_bytes")
 """Events that do not take place then."""
 
 
@@ -79,7 +79,14 @@ def packed(whole: Network, network: Network, config: TensorCoreConfig, shape: Pa
     )
 
 
-def figures_of(candidate: Candidate, pruned: Arrays, config: TensorCoreConfig, shape: Pattern, batch: int) -> Figures:
+def figures_of(
+    candidate: Candidate,
+    pruned: Arrays,
+    config: TensorCoreConfig,
+    shape: Pattern,
+    batch: int,
+    table: EnergyTable | None = None,
+) -> Figures:
     """Cycles and energy of all layers at a batch, with weights resident and from DRAM. config : the chip with DRAM."""
     near, far = (_results(pruned, each, config.runs_as(*shape), batch) for each in (resident(config), config))
     cycles, cycles_dram = (sum(result.cycles for result in each) for each in (near, far))
@@ -90,10 +97,10 @@ def figures_of(candidate: Candidate, pruned: Arrays, config: TensorCoreConfig, s
         candidate=candidate,
         cycles=cycles,
         time_us=cycles / config.clock_mhz,
-        energy_nj=sum(_without_copies(result) for result in near) / 1e3,
+        energy_nj=sum(_without_copies(result, table) for result in near) / 1e3,
         cycles_dram=cycles_dram,
         time_us_dram=cycles_dram / config.clock_mhz,
-        energy_nj_dram=sum(account(result).total_pj for result in far) / 1e3,
+        energy_nj_dram=sum(account(result, table).total_pj for result in far) / 1e3,
         dram_bytes=sum(result.stats["events"]["dram_bytes"] for result in far),
         utilisation=macs / (cycles * lanes(config)),
         board_nj=None if watts is None else 1e3 * watts * cycles / config.clock_mhz,
@@ -110,8 +117,8 @@ def _results(pruned: Arrays, config: TensorCoreConfig, runs_as: Pattern, batch: 
     return [simulate_gemm(len(w), w.shape[1], batch, config, n_keep=n_keep, m_group=m_group) for w in pruned.values()]
 
 
-def _without_copies(result: SimResult) -> float:
-    report = account(result)
+def _without_copies(result: SimResult, table: EnergyTable | None) -> float:
+    report = account(result, table)
     return report.total_pj - sum(report.by_event[event] for event in COPIES)
 
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from eie_sim.core.errors import InputError, hold, require
+from eie_sim.core.errors import InputError, hold, require, require_type
 from eie_sim.core.html import Cell, card, table
 from eie_sim.core.result import SimResult
-from eie_sim.energy.table import EnergyTable
+from eie_sim.energy.table import EnergyTable, given_lines
 from eie_sim.units import unit_of
 from eie_sim.units.energy import LEAKAGE, AreaReport
 
@@ -27,6 +27,7 @@ class EnergyReport:
     by_component : pJ by module of Table II, or by level of the N:M unit, and `leakage`
     n_pe, time_us, effectual_macs : of the result; of the N:M unit n_pe is the chip's MACs in a cycle
     table, node_nm : the energies used
+    given : what of them is the user's, as `EnergyTable.trace` has it; None where all are default
     """
 
     table: str
@@ -37,6 +38,7 @@ class EnergyReport:
     by_event: dict[str, float]
     pe_cycle_pj: float
     by_component: dict[str, float]
+    given: dict[str, Any] | None = None
 
     @property
     def leakage_pj(self) -> float:
@@ -76,7 +78,8 @@ class EnergyReport:
             table(["component", "nJ", "%"], rows, foot=["total", Cell(f"{total / 1e3:,.3f}", total / 1e3), ""]),
             lines=[
                 f"{self.power_mw:,.2f} mW, {self.power_mw_per_pe:,.2f} mW/PE over {self.time_us:,.3f} us; "
-                f"table {self.table}, {self.node_nm} nm"
+                f"table {self.table}, {self.node_nm} nm",
+                *given_lines(self.given),
             ],
         )
 
@@ -84,6 +87,7 @@ class EnergyReport:
         """Plain values, for JSON."""
         return {
             "table": self.table,
+            "table_sha256": None if self.given is None else self.given["sha256"],
             "node_nm": self.node_nm,
             "n_pe": self.n_pe,
             "time_us": self.time_us,
@@ -102,16 +106,12 @@ class EnergyReport:
 def account(result: SimResult, table: EnergyTable | None = None) -> EnergyReport:
     """Energy of a result, all its vectors together.
 
-    table : energies per event; the default ones for the result's config when left out
+    table : energies per event, as `table_for` takes it; the default ones for the result's config when left out
 
     Raises InputError for other types.
     """
     require(isinstance(result, SimResult), "result", type(result).__name__, "must be a SimResult")
-    given = table is None or isinstance(table, EnergyTable)
-    require(given, "table", type(table).__name__, "must be an EnergyTable, or left out")
-    unit = unit_of(result.config)
-    table = EnergyTable.for_config(result.config) if table is None else table
-    require(table.components == unit.words.components, "table", table.name, f"must be one for the {unit.name} unit")
+    unit, table = unit_of(result.config), table_for(result.config, table)
     lanes, counts = unit.lanes(result.config), unit.energy_counts(result)
     by_event = events_pj(counts, table)
     by_component = add_time(components_pj(by_event, table), table, lanes, result.cycles, result.time_us)
@@ -125,7 +125,25 @@ def account(result: SimResult, table: EnergyTable | None = None) -> EnergyReport
         by_event=by_event,
         pe_cycle_pj=result.cycles * lanes * sum(table.pe_cycle_pj.values()),
         by_component=by_component,
+        given=table.trace,
     )
+
+
+def table_for(config: Any, table: EnergyTable | None) -> EnergyTable:
+    """The table that a design is accounted with: what the user gave, and for the rest the design's default energies.
+
+    Raises InputError for another type, and for a table of another unit, node or clock: its energies are not scaled.
+    `EnergyTable.at(config)` takes them as they are.
+    """
+    require_type("table", table, EnergyTable, type(None))
+    if table is None:
+        return EnergyTable.for_config(config)
+    unit, made = unit_of(config), f"{table.node_nm} nm, {table.clock_mhz:g} MHz"
+    require(table.components == unit.words.components, "table", table.name, f"must be one for the {unit.name} unit")
+    same = (table.node_nm, table.clock_mhz) == (config.node_nm, config.clock_mhz)
+    rule = f"must be one for {config.node_nm} nm, {config.clock_mhz:g} MHz, as table.at(config) makes it"
+    require(same, "table", f"{table.name} ({made})", rule)
+    return table.at(config) if table.given else table
 
 
 def area(config: Any) -> AreaReport:
@@ -194,9 +212,8 @@ def total_of(reports: Iterable[EnergyReport]) -> EnergyReport:
     first = reports[0]
     for report in reports:
         require(isinstance(report, EnergyReport), "report", type(report).__name__, "must be an EnergyReport")
-        same = (report.table, report.node_nm, report.n_pe) == (first.table, first.node_nm, first.n_pe)
-        rule = f"must share table, node and PEs with the first, {first.table}, {first.node_nm} nm, {first.n_pe} PEs"
-        require(same, "report", f"{report.table}, {report.node_nm} nm, {report.n_pe} PEs", rule)
+        said, rule = _accounted_with(report), f"must share table, node and PEs with the first, {_accounted_with(first)}"
+        require(said == _accounted_with(first), "report", said, rule)
     return replace(
         first,
         time_us=sum(report.time_us for report in reports),
@@ -205,3 +222,8 @@ def total_of(reports: Iterable[EnergyReport]) -> EnergyReport:
         pe_cycle_pj=sum(report.pe_cycle_pj for report in reports),
         by_component={name: sum(report.by_component[name] for report in reports) for name in first.by_component},
     )
+
+
+def _accounted_with(report: EnergyReport) -> str:
+    table = report.table if report.given is None else f"{report.table} {report.given['sha256'][:12]}"
+    return f"{table}, {report.node_nm} nm, {report.n_pe} PEs"

@@ -12,6 +12,9 @@ from eie_sim.compare import Figures
 from eie_sim.compare.eie import as_large_as, held_against
 from eie_sim.compare.tensor_core import resident, with_dram
 from eie_sim.core.result import config_hash
+from eie_sim.energy import EnergyTable
+from eie_sim.energy.report import table_for
+from eie_sim.energy.table import given_lines, hashed
 from eie_sim.report import figures
 from eie_sim.report.figures.style import drawing, named, require_file, write_figure
 from eie_sim.report.network import Record, percent
@@ -27,14 +30,21 @@ CLOSE = 0.01
 
 
 def comparison_record(
-    figures: Sequence[Figures], network: Network, config: TensorCoreConfig, *, preset: str, layer: str | None
+    figures: Sequence[Figures],
+    network: Network,
+    config: TensorCoreConfig,
+    *,
+    preset: str,
+    layer: str | None,
+    table: EnergyTable | None = None,
 ) -> Record:
     """The comparison with its provenance, and the fastest of each batch.
 
     config : the chip as asked for; config_sram, config_dram : the chips that the figures from SRAM and DRAM are of
-    config_eie : of each array
+    config_eie : of each array; table : the energies that `compare` took, of which `energy_table` is the trace
     """
     design, arrays = config.to_dict(), as_large_as(config)
+    energies = table_for(with_dram(config), table)
     found = [one.to_dict() for one in figures]
     return {
         "network": network.name,
@@ -51,7 +61,8 @@ def comparison_record(
         "eie_arrays": arrays.number,
         "macs_per_cycle": config.n_core * config.tc_per_core * config.macs_per_cycle,
         "config": design,
-        "config_hash": config_hash("nm", design),
+        "config_hash": config_hash("nm", design, *hashed(energies.sha256)),
+        "energy_table": energies.trace,
         "config_sram": resident(config).to_dict(),
         "config_dram": with_dram(config).to_dict(),
         "config_eie": arrays.design.to_dict(),
@@ -166,6 +177,9 @@ def comparison_lines(record: Record) -> list[str]:
         )
     held = "; ".join(f"{name}: {phrase}" for name, phrase in record["held_against"].items())
     lines.append(f"held against {held}. They are not equally well tested: a ratio of the two is no measurement")
+    if table := given_lines(record["energy_table"]):
+        dram = "the chip's DRAM, as given, and else " if "dram_bytes" not in record["energy_table"]["default"] else ""
+        lines += [f"{record['preset']}: {table[0]}; EIE: {dram}default energies"]
     if any(row["scaled_from"] for row in record["rows"]):
         lines.append("from N: N vectors simulated and scaled, there are no more")
     lines.append("")

@@ -1,4 +1,4 @@
-"""Run folders: a run's record as JSON and its layers as CSV, the same bytes for the same run.
+"""Run folders: a run's record as JSON, its layers as CSV, and the user's energies, the same bytes for the same run.
 
 Runs that end at the same time take turns, so a folder holds the files of one run, of the one that ended last.
 """
@@ -16,10 +16,13 @@ from typing import Any
 from eie_sim.core.errors import InputError, require
 from eie_sim.core.files import require_own, write_whole
 from eie_sim.core.spreadsheet import csv_text
+from eie_sim.energy.table import entries_csv
 
 RECORD = "run.json"
 LAYERS = "layers.csv"
 REPORT = "report.html"
+ENERGIES = "energy_table.csv"
+"""What the user gave of the energies, with which the run can be repeated; not there where all were default."""
 
 
 def require_run_folder(folder: Path) -> None:
@@ -28,7 +31,7 @@ def require_run_folder(folder: Path) -> None:
         if not folder.exists():
             return
         require(folder.is_dir(), "out", str(folder), "must be a folder")
-        for name in (RECORD, LAYERS):
+        for name in (RECORD, LAYERS, ENERGIES):
             require_own("out", folder / name)
         ours = (folder / RECORD).exists() or all(_is_ours(path.name) for path in folder.iterdir())
     except OSError as error:
@@ -37,7 +40,9 @@ def require_run_folder(folder: Path) -> None:
 
 
 def write_run(folder: Path, record: dict[str, Any]) -> list[Path]:
-    """Write run.json and layers.csv, both whole or, where that fails, none of them. Returns the paths.
+    """Write run.json, layers.csv and, of a run with an energy table, energy_table.csv: all whole or none of them.
+
+    Takes away the energy table of an earlier run. Returns the paths.
 
     Raises InputError where the folder holds something other than a run.
     """
@@ -46,10 +51,16 @@ def write_run(folder: Path, record: dict[str, Any]) -> list[Path]:
         folder / LAYERS: layers_csv(record),
         folder / RECORD: json.dumps(record, indent=2, allow_nan=False) + "\n",
     }
+    trace = record["energy_table"]
+    if trace is not None:
+        entries = ((one["event"], one["given_pj"], one["source"]) for one in trace["given"])
+        texts[folder / ENERGIES] = entries_csv(entries)  # after the record, by which the folder is known as a run's
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _alone_in(folder):
             write_whole({path: text.encode() for path, text in texts.items()})
+            if trace is None:
+                (folder / ENERGIES).unlink(missing_ok=True)
     except OSError as error:
         raise InputError(f"out={folder}: cannot be written: {error.strerror}") from error
     return list(texts)
@@ -57,7 +68,9 @@ def write_run(folder: Path, record: dict[str, Any]) -> list[Path]:
 
 def _is_ours(name: str) -> bool:
     """True for what is left of a run that was cut off before its record was there, and of a report."""
-    return name in (LAYERS, REPORT) or name.startswith(tuple(f".{each}." for each in (LAYERS, RECORD, REPORT)))
+    return name in (LAYERS, REPORT) or name.startswith(
+        tuple(f".{each}." for each in (LAYERS, RECORD, REPORT, ENERGIES))
+    )
 
 
 @contextmanager

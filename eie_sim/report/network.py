@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from math import log10
 from typing import Any, NamedTuple
 
+from eie_sim.energy.table import given_lines
+
 Record = dict[str, Any]
 
 
@@ -47,6 +49,7 @@ def opening(record: Record) -> list[str]:
         f"{config['accumulator_bits']}-bit accumulators, {config['node_nm']} nm",
         f"{weights}engine {record['engine']}; seed {record['seed']}; config {record['config_hash']}",
     ]
+    lines += given_lines(record["energy_table"])
     lines += [f"{layer['name']}: weights {layer['weights']}; inputs {layer['inputs']}" for layer in record["layers"]]
     lines += [f"{other['name']}: {other['reason']}" for other in record["not_simulated"]]
     return lines

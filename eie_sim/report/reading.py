@@ -21,12 +21,21 @@ MAX_BYTES = 2**26
 
 _ENERGY = {
     "table": TEXT,
+    "table_sha256": Maybe(TEXT),
     "node_nm": COUNT,
     "by_component_pj": Named(AMOUNT),
     "total_pj": AMOUNT,
     "pj_per_effectual_mac": AMOUNT,
     "power_mw_per_pe": AMOUNT,
     "total_nj_per_vector": AMOUNT,
+}
+_TABLE = {
+    "name": TEXT,
+    "node_nm": COUNT,
+    "sha256": TEXT,
+    "given": Each({"event": TEXT, "default_pj": Maybe(AMOUNT), "given_pj": AMOUNT, "source": TEXT}, least=1),
+    "changed": Each(TEXT),
+    "default": Each(TEXT),
 }
 _STORAGE = {
     "bits": dict.fromkeys(PARTS, COUNT),
@@ -96,6 +105,7 @@ _RUN = {
     "unit": TEXT,
     "config": Named(TEXT_OR_NUMBER),
     "config_hash": TEXT,
+    "energy_table": Maybe(_TABLE),
     "versions": Named(TEXT),
     "accuracy": Maybe({"images": COUNT, "dense": Maybe(AMOUNT), "pruned": AMOUNT, "compressed": AMOUNT}),
     "end_to_end_error": Maybe(AMOUNT),

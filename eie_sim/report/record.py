@@ -8,7 +8,6 @@ from importlib.metadata import version
 from typing import Any
 
 import eie_sim
-from eie_sim.core.result import config_hash
 from eie_sim.core.storage import Format
 from eie_sim.energy import EnergyReport, total_of
 from eie_sim.run import LayerRun, NetworkRun
@@ -26,7 +25,8 @@ def network_record(run: NetworkRun) -> dict[str, Any]:
         "engine": first.engine,
         "unit": first.unit,
         "config": run.config.to_dict(),
-        "config_hash": config_hash("eie", run.config.to_dict()),
+        "config_hash": run.config_hash,
+        "energy_table": run.table.trace,
         "versions": versions(),
         "layers": [layer_record(layer) for layer in run.layers],
         "total": total_record(run),

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
+from eie_sim.energy.table import given_lines
 from eie_sim.report.network import Record
 from eie_sim.report.record import versions
 from eie_sim.report.text import Screen, rows
@@ -33,6 +34,7 @@ def sweep_record(found: Sweep, *, workload: str, objectives: Sequence[str], unfi
         "store": None if found.store is None else str(found.store),
         "damaged": found.damaged,
         "damaged_kept_in": None if found.aside is None else str(found.aside),
+        "energy_table": found.energy_table,
         "versions": versions(),
         "objectives": list(objectives),
         "front": [row["key"] for row in best.rows],
@@ -121,6 +123,7 @@ def sweep_lines(record: Record) -> list[str]:
     most = max((row.get("n_vector") or 0 for row in record["rows"]), default=0)
     if most > 1:
         lines.append(f"cycles, time and energy are of all {most:,} input vectors together")
+    lines += given_lines(record["energy_table"], swept=True)
     if record["damaged"]:
         lines.append(f"! {counted(record['damaged'], 'damaged line')} of the store kept in {record['damaged_kept_in']}")
     if record["store"] is not None:

@@ -127,13 +127,14 @@ class Figures:
         size = max(1, int(SLICE_STEPS / max(self._steps(points[0]), 1.0)))
         parts = [self._shared(points[0], by_depth[at : at + size]) for at in range(0, len(by_depth), size)]
         sized: dict[tuple[int, Hashable], _Sized] = {}
+        given = self._stages.subject.table
 
         def figures_of(point: Point) -> str:
             depth = point.design.queue_depth
             at, shared = next((at, part) for at, part in enumerate(parts) if depth in part.depths)
             key = at, _sizes(point.design)
             if key not in sized:
-                sized[key] = _sized(shared, point.design)
+                sized[key] = _sized(shared, point.design, given)
             return _figures(shared, sized[key], point.design)
 
         return figures_of
@@ -241,8 +242,8 @@ def _weight_density(layers: list[_Layer]) -> float:
     return kept / total if total else 0.0
 
 
-def _sized(shared: _Shared, config: EieConfig) -> _Sized:
-    table = _table(_sizes(config))
+def _sized(shared: _Shared, config: EieConfig, given: EnergyTable | None) -> _Sized:
+    table = _table(_sizes(config)) if given is None else given.at(config)
     found = [memory for each in shared.layers for memory in memories(each.counts, config)]
     bits = sum(encoded(each.counts, pointer_bits=config.pointer_bits).total_bits for each in shared.layers)
     figures = {

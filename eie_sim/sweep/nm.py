@@ -65,7 +65,8 @@ class Figures:
             dense_macs += n_out * n_in * n_vector
             most = max(most, n_vector)
         verified = self._checks(names, point) if stages.subject.verify else None
-        figures = _figures(results, config) | {
+        table = _table(config) if stages.subject.table is None else stages.subject.table.at(config)
+        figures = _figures(results, config, table) | {
             "n_vector": most,
             "bytes": stored_bits / 8,
             "accuracy": self._accuracy(recipe, config),
@@ -126,10 +127,10 @@ class Figures:
         check_product(name, NmMatrix.from_dense(stored, n_keep=n_keep, m_group=m_group), read[:CHECKED_VECTORS])
 
 
-def _figures(results: list[SimResult], config: TensorCoreConfig) -> dict[str, Any]:
+def _figures(results: list[SimResult], config: TensorCoreConfig, table: EnergyTable) -> dict[str, Any]:
     cycles = sum(result.cycles for result in results)
     time_us = cycles / config.clock_mhz
-    energy_pj = total_of([account(result, _table(config)) for result in results]).total_pj
+    energy_pj = total_of([account(result, table) for result in results]).total_pj
     macs = sum(result.effectual_macs for result in results)
     busy = fsum(result.utilisation * result.cycles for result in results)
     return {

@@ -84,7 +84,19 @@ _NEEDED = {unit.name: (*_COMMON, *unit.words.needed) for unit in units()}
 _NAMED = {unit.name: ("config_hash", *unit.words.texts) for unit in units()}
 """Texts that it has."""
 
-_TEXTS = ("layer", "config_hash", "misfit", "chip", "runs_as", "tile", "bound", "mma", "tiles", "patterns")
+_TEXTS = (
+    "layer",
+    "energy_table",
+    "config_hash",
+    "misfit",
+    "chip",
+    "runs_as",
+    "tile",
+    "bound",
+    "mma",
+    "tiles",
+    "patterns",
+)
 _COUNTS = ("cycles", "n_pe", "queue_depth")
 _FLAGS = ("fits", "verified")
 _FIGURES = {*FIGURES, *(column for unit in units() for column in unit.words.columns)} - {*_TEXTS, *_FLAGS}

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from eie_sim.core.result import config_hash
+from eie_sim.energy.table import hashed
 from eie_sim.recipe import Recipe
 from eie_sim.sweep.axes import plain, text_of
 from eie_sim.sweep.point import Point, Refused
@@ -19,7 +20,8 @@ def row_text(subject: Subject, point: Point, figures: str, error: str | None) ->
     weights = _weights_text(subject.name, subject.seed, point.layer, point.recipe)
     vector = '"all"' if point.vector is None else str(point.vector)
     ends = f'{figures}, "error": null' if error is None else f'"error": {json.dumps(error)}'
-    return f'{{"key": "{point.key}", {weights}, "vector": {vector}, {_design_text(point.design)}, {ends}}}'
+    design = _design_text(point.design, subject.table_sha256)
+    return f'{{"key": "{point.key}", {weights}, "vector": {vector}, {design}, {ends}}}'
 
 
 def chip_of(design: Any) -> str:
@@ -58,14 +60,16 @@ def _recipe_members(recipe: Recipe) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=2**14)
-def _design_text(design: Any) -> str:
-    """Members of a JSON object: all fields of the design, and its hash."""
+def _design_text(design: Any, table_sha256: str | None) -> str:
+    """Members of a JSON object: all fields of the design, the hash of a user's energy table, and the config's."""
     if isinstance(design, Refused):
         return _members({"unit": design.unit, **{name: _flat(name, value) for name, value in design.values}})
     unit = unit_of(design)
     members = {name: _flat(name, value) for name, value in design.to_dict().items()}
     chip = {"chip": chip_of(design)} if unit.presets else {}
-    return _members({"unit": unit.name, **chip, **members, "config_hash": config_hash(unit.name, design.to_dict())})
+    table = {} if table_sha256 is None else {"energy_table": table_sha256}
+    hashes = {**table, "config_hash": config_hash(unit.name, design.to_dict(), *hashed(table_sha256))}
+    return _members({"unit": unit.name, **chip, **members, **hashes})
 
 
 def _members(values: dict[str, Any]) -> str:

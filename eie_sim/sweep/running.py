@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from eie_sim.core.errors import require, require_callable, require_type
+from eie_sim.energy.table import EnergyTable, given_lines
 from eie_sim.sweep.executing import execute, require_workers
 from eie_sim.sweep.point import Point
 from eie_sim.sweep.reading import is_row
@@ -46,6 +47,7 @@ class Sweep:
     reused : points taken from the store; failed : points with an error
     store, aside : paths of the store, and of what was damaged in it, or None; damaged : lines of the store put aside
     seed : of whatever was drawn
+    energy_table : what the user gave of the energies, as `EnergyTable.trace` has it, or None
     """
 
     texts: tuple[str, ...]
@@ -56,6 +58,7 @@ class Sweep:
     store: Path | None = None
     damaged: int = 0
     aside: Path | None = None
+    energy_table: dict[str, Any] | None = None
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
@@ -71,6 +74,7 @@ class Sweep:
         name = first[0].get("workload", "") if first else "sweep"
         counts = f"{counted(len(self.texts), 'point')}, {self.reused:,} of them reused, {self.failed:,} failed"
         lines = [f"{counts}; seed {self.seed}; " + ("no store" if self.store is None else f"rows in {self.store}")]
+        lines += given_lines(self.energy_table, swept=True)
         return rows_card(name, first, self.axes, total=len(self.texts), lines=lines)
 
     def _read(self, texts: Sequence[str]) -> list[dict[str, Any]]:
@@ -90,6 +94,7 @@ def run(
     activation_density: float | None = None,
     seed: int = 0,
     verify: bool = False,
+    table: EnergyTable | None = None,
     store: str | Path | None = None,
     executor: Executor | None = None,
     workers: int | None = None,
@@ -101,6 +106,8 @@ def run(
     grid : values by axis, all of whose combinations are run: lists, ranges, arrays, or text such as "0.02:0.5:20"
     points : single combinations besides, a value by axis each
     verify : encode every layer, multiply, and compare with the golden product; else entries are only counted
+    table : energies for the designs, all of the table's unit; what the user gave in it is taken as given at every
+        node and clock, and all else is default and scaled to the design's node
     store : file that keeps the rows, one JSON object a line; what is in it is not computed again
     executor : who computes; else this process and, where it takes longer, a pool of `workers` processes
 
@@ -116,6 +123,7 @@ def run(
         seed=seed,
         densities=densities_of(studies),
         verify=verify,
+        table=table,
     )
     wanted = points_of(subject, studies)  # before the store: what is refused leaves none behind
     with ExitStack() as stack:
@@ -172,6 +180,7 @@ class Runner:
             store=None if store is None else store.path,
             damaged=0 if store is None else store.damaged,
             aside=None if store is None else store.aside,
+            energy_table=None if self.subject.table is None else self.subject.table.trace,
         )
 
     def _execute(self, points: Sequence[Point], keep: Callable[..., None], fail: Callable[..., None]) -> None:

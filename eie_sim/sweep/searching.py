@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from eie_sim.core.errors import require, require_callable
+from eie_sim.energy import EnergyTable
 from eie_sim.sweep.optimize import optimize
 from eie_sim.sweep.point import Point
 from eie_sim.sweep.running import Progress, Runner, Sweep, Tally, runner_of
@@ -30,6 +31,7 @@ def search(
     activation_density: float | None = None,
     seed: int = 0,
     verify: bool = False,
+    table: EnergyTable | None = None,
     store: str | Path | None = None,
     executor: Executor | None = None,
     workers: int | None = None,
@@ -53,6 +55,7 @@ def search(
         seed=seed,
         densities=densities_of(studies),
         verify=verify,
+        table=table,
     )
     with ExitStack() as stack:
         batches: list[Sweep] = []
@@ -97,4 +100,5 @@ def _together(batches: list[Sweep], rows: list[dict[str, Any]]) -> Sweep:
         store=first.store,
         damaged=first.damaged,
         aside=first.aside,
+        energy_table=first.energy_table,
     )

@@ -88,7 +88,11 @@ def _in_streams(bundle: list[Point]) -> list[Point]:
 def _expanded(subject: Subject, study: Values, keep_refused: bool) -> Iterator[Point]:
     layers = _layers(subject, study.get("layer", (ALL if subject.chained else EACH,)))
     vectors = _vectors(subject, study.get("vector", (ALL,)))
-    units = _units(study)
+    units = units_of(study)
+    if subject.table is not None:
+        for unit in units:
+            fits = subject.table.components == unit_named(unit).words.components
+            require(fits, "table", subject.table.name, f"must be one for the {unit} unit, which is swept")
     pruning = [axis for axis in study if AXES[axis].group == PRUNING]
     n_design = sum(_combinations(study, _of_unit(study, unit)) for unit in units)
     n_point = len(layers) * len(vectors) * n_design * _combinations(study, pruning)
@@ -137,8 +141,8 @@ def _vectors(subject: Subject, given: Sequence[Any]) -> list[int | None]:
     return list(dict.fromkeys(found))
 
 
-def _units(study: Values) -> tuple[str, ...]:
-    """Those asked for; else those that the axes are of, the first where they are of none."""
+def units_of(study: Values) -> tuple[str, ...]:
+    """Units of a study by name: those asked for; else those that the axes are of, the first where they are of none."""
     of_one = {axis: AXES[axis].units[0] for axis in study if len(AXES[axis].units) == 1}
     units = study.get("unit") or tuple(unit for unit in UNITS if unit in of_one.values()) or UNITS[:1]
     for axis, unit in of_one.items():

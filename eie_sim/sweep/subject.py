@@ -14,6 +14,8 @@ import eie_sim
 from eie_sim.core.arrays import require_fraction
 from eie_sim.core.errors import InputError, require, require_seed, require_type
 from eie_sim.core.sparse import is_sparse
+from eie_sim.energy import EnergyTable
+from eie_sim.energy.table import hashed
 from eie_sim.sweep.point import digest_of
 from eie_sim.workload import Layer, Network, batch_for, drawn_preset, load
 
@@ -34,6 +36,7 @@ class Subject:
     content : sha256 in hex of what is simulated: arrays, or, of what is drawn, what it is drawn from
     densities : all that the study prunes to by magnitude, so that one ordering serves them
     verify : whether every layer is encoded, multiplied and compared with the golden product
+    table : energies that the user gave for every design; None for the default ones
     """
 
     name: str
@@ -47,16 +50,22 @@ class Subject:
     content: str
     densities: tuple[float, ...] = ()
     verify: bool = False
+    table: EnergyTable | None = None
 
     @property
     def n_vector(self) -> int:
         """Input vectors that every layer has."""
         return min(self.n_vectors)
 
+    @property
+    def table_sha256(self) -> str | None:
+        """Of what the user gave of the energies; None where all are default."""
+        return None if self.table is None else self.table.sha256
+
     @cached_property
     def study(self) -> bytes:
         """Digest of what all keys have in common."""
-        return digest_of([eie_sim.__version__, self.content, self.seed, self.verify])
+        return digest_of([eie_sim.__version__, self.content, self.seed, self.verify, *hashed(self.table_sha256)])
 
     @cached_property
     def token(self) -> str:
@@ -92,6 +101,7 @@ def subject_of(
     seed: int = 0,
     densities: tuple[float, ...] = (),
     verify: bool = False,
+    table: EnergyTable | None = None,
 ) -> Subject:
     """The subject of a source, as `workload.load` takes it, with the activations it takes.
 
@@ -99,7 +109,8 @@ def subject_of(
     """
     require_seed(seed)
     require_type("verify", verify, bool)
-    common: dict[str, Any] = {"seed": int(seed), "densities": densities, "verify": verify}
+    require_type("table", table, EnergyTable, type(None))
+    common: dict[str, Any] = {"seed": int(seed), "densities": densities, "verify": verify, "table": table}
     preset = drawn_preset(source) if isinstance(source, str) else None
     if preset is not None:
         return _of_drawn(preset, activations, activation_density, **common)

@@ -20,6 +20,10 @@ LOW_LEAKAGE_CELLS = "itrs-lstp"
 """CACTI's low-standby-power cells: 0.04 mW of leakage a PE, but 128 KB cycles in 1.81 ns, which misses 800 MHz."""
 
 
+REFERENCE_NM = 45
+"""The node that all constants are for, from which they are scaled."""
+
+
 class Sram(NamedTuple):
     """One SRAM at 45 nm: energy per access, leakage, area; `interpolated` where the table has no row for it."""
 

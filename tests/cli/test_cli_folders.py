@@ -97,16 +97,16 @@ def slow(self, target):
     real(self, target)
     time.sleep(0.5)  # between its two files
 Path.replace = slow
-write_run(Path(sys.argv[1]), {"layers": [{"name": "first"}]})
+write_run(Path(sys.argv[1]), {"layers": [{"name": "first"}], "energy_table": None})
 """
     with subprocess.Popen([sys.executable, "-c", program, str(folder)]) as first:
         while not (folder / LAYERS).exists():
             assert first.poll() is None
             time.sleep(0.01)
-        write_run(folder, {"layers": [{"name": "second"}]})
+        write_run(folder, {"layers": [{"name": "second"}], "energy_table": None})
     assert first.returncode == 0
     assert (folder / LAYERS).read_text() == "name\nsecond\n"
-    assert json.loads((folder / RECORD).read_text()) == {"layers": [{"name": "second"}]}
+    assert json.loads((folder / RECORD).read_text()) == {"layers": [{"name": "second"}], "energy_table": None}
     assert sorted(path.name for path in folder.iterdir()) == [LAYERS, RECORD]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from eie_sim.core.html import Cell, escape
+from eie_sim.energy.table import given_lines
 from eie_sim.report.network import Column, Record, Section, fidelity, has_total, misfits, opening, sections, verdict
 from eie_sim.report.page.frame import Fact, Page, document, figures, paragraphs, section, summary, titled
 from eie_sim.report.page.pictures import Picture, run_pictures
@@ -111,6 +112,7 @@ def _provenance(record: Record) -> Iterator[str]:
         [
             f"engine {record['engine']}; seed {record['seed']}; config {record['config_hash']}; "
             f"energy table {energy['table']}, {energy['node_nm']} nm",
+            *given_lines(record["energy_table"]),
             *fidelity(record),
             *(f"{other['name']} not simulated: {other['reason']}" for other in record["not_simulated"]),
         ]

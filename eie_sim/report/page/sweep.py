@@ -61,16 +61,23 @@ def sweep_page(stored: Stored, store: str) -> Page:
     return Page(document(f"{', '.join(workloads[:3])}: eie-sim sweep", body), pictures, about, _verified(rows))
 
 
+def _said(workload: str, seed: Any, layer: Any, table_sha256: str | None) -> str:
+    table = "" if table_sha256 is None else f", energy table {table_sha256[:12]}"
+    return f"{workload}, layer {layer}, seed {seed}{table}"
+
+
 def _groups(rows: Sequence[Record]) -> list[Group]:
     """The largest groups of rows without an error, in order."""
     found: dict[tuple[Any, ...], list[Record]] = {}
     for row in rows:
         if row["error"] is None:
-            found.setdefault((row["workload"], row.get("seed"), row.get("layer")), []).append(row)
+            found.setdefault((row["workload"], row.get("seed"), row.get("layer"), row.get("energy_table")), []).append(
+                row
+            )
     largest = sorted(found, key=lambda key: -len(found[key]))[:MOST_GROUPS]
     alone = len(found) == 1
     return [
-        _group("" if alone else f"{key[0]}, layer {key[2]}, seed {key[1]}", found[key], "" if alone else f"{at}-")
+        _group("" if alone else _said(*key), found[key], "" if alone else f"{at}-")
         for at, key in enumerate((key for key in found if key in largest), start=1)
     ]
 
@@ -194,7 +201,7 @@ def _provenance(stored: Stored, store: str, axes: Sequence[str]) -> Iterator[str
     """What all rows have in common, and what it was read with."""
     rows = stored.rows
     yield paragraphs([f"{counted(len(rows), 'row')} of {store}, read by eie-sim {eie_sim.__version__}"])
-    common = [name for name in ("workload", "seed", "config_hash", *AXES) if name not in axes]
+    common = [name for name in ("workload", "seed", "energy_table", "config_hash", *AXES) if name not in axes]
     shared = [
         [name, _shared(name, rows), AXES[name].help if name in AXES else ""] for name in common if _all(name, rows)
     ]

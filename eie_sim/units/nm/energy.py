@@ -88,11 +88,6 @@ def _dram(config: TensorCoreConfig) -> Constant:
     return Constant(0.0, 1, False, "no DRAM") if config.dram == "none" else _constants()[config.dram]
 
 
-def dram_pj_per_bit(config: TensorCoreConfig) -> float:
-    """Energy of a bit from or to the design's DRAM."""
-    return _dram(config).energy_pj(1)
-
-
 def smem_of(config: TensorCoreConfig) -> Sram:
     """The shared memory of a core."""
     return sram(config.smem_bytes, _width("smem_width"))
