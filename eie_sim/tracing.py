@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from eie_sim.core.errors import InputError, require_int, require_type
 from eie_sim.core.result import SimResult
 from eie_sim.engine import simulate
-from eie_sim.run import Progress, chained, given_inputs, matrix_for
+from eie_sim.run import Progress, chained, given_inputs, input_words, matrix_for
 from eie_sim.units import unit_of
 from eie_sim.units.unit import require_engine
 from eie_sim.verification import Verification, verify
@@ -93,7 +93,8 @@ def trace(
 def _alone(network: Network, layer: Layer, config: Any) -> _Given:
     """A layer with its own activations."""
     matrix = matrix_for(layer, config)
-    inputs, label = given_inputs(network, network.layers.index(layer))
+    at = network.layers.index(layer)
+    inputs, label = given_inputs(network, at), input_words(network, at)
     active = unit_of(config).for_inputs(config, inputs).active
     return _Given(matrix.with_scales_for(inputs, active=active), inputs, label, None)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 from eie_sim.cli.shell import (
     ARRAYS,
+    INPUTS,
     Arrays,
     Counts,
+    Inputs,
     Json,
     Names,
     Several,
@@ -32,6 +35,7 @@ def compare(
     patterns: Names = ("2:4", "1:4"),
     densities: Several = (0.5, 0.25, 0.1),
     batches: Counts = (1, 8, 64, 256),
+    inputs: Inputs = INPUTS,
     seed: int = 0,
     figure: Path | None = None,
     json: Json = False,
@@ -74,7 +78,7 @@ def compare(
     if figure is not None:
         require_figure(figure)
     with steps_shown() as progress:
-        network = loaded(source, progress, arrays, seed=seed)
+        network = loaded(source, progress, arrays, seed=seed, **asdict(inputs))
         figures = compared(
             network, config, layer=layer, patterns=shapes, densities=densities, batches=batches, progress=progress
         )

@@ -21,6 +21,7 @@ from eie_sim.cli.shell import (
     console,
     loaded,
     print_json,
+    print_lines,
     read_text,
     steps_shown,
 )
@@ -36,6 +37,8 @@ def run(
     layer: str | None = None,
     pattern: str | None = None,
     inputs: Inputs = INPUTS,
+    density: float | None = None,
+    seed: int = 0,
     engine: Engine = "fast",
     energy_table: Path | None = None,
     out: Path | None = None,
@@ -45,7 +48,7 @@ def run(
 ) -> int:
     """Simulate a network or layer on EIE: cycles, energy, memory, verified against the golden product.
 
-    Example: eie-sim run alex-7 --queue-depth 16 --json
+    Example: eie-sim run alex-7 --queue-depth 16 --json, and eie-sim run weights.npz --chain fc1,fc2,fc3
 
     Parameters
     ----------
@@ -53,6 +56,10 @@ def run(
         Run only this layer.
     pattern
         Prune each layer by magnitude to N:M first, N kept of each M inputs, as 2:4.
+    density
+        Prune each layer by magnitude to this density first, 0 to 1.
+    seed
+        Of everything random.
     energy_table
         CSV with the columns event, energy_pj, source that replaces energies (see eie-sim energy).
     out
@@ -71,7 +78,8 @@ def run(
         text = read_text("energy_table", energy_table)
         table = EnergyTable.from_csv(text, design, where=f"energy_table={energy_table}")
     with steps_shown() as progress:
-        network = loaded(source, progress, arrays, layer=layer, pattern=pattern, **asdict(inputs))
+        given = {"layer": layer, "pattern": pattern, "density": density, "seed": seed, **asdict(inputs)}
+        network = loaded(source, progress, arrays, **given)
         done = run_network(network, design, engine=engine, table=table, progress=progress)
     record = network_record(done)
     if out is not None:
@@ -135,6 +143,8 @@ def footprint(
     from eie_sim.formats import footprint as count
     from eie_sim.report.figures.bars import write_footprints
     from eie_sim.report.figures.style import require_file
+    from eie_sim.report.network import not_simulated
+    from eie_sim.report.record import account_of
     from eie_sim.report.text import formats_table
     from eie_sim.run import matrix_for
 
@@ -155,13 +165,20 @@ def footprint(
             )
     if figure is not None:
         write_footprints(counted, figure, config_hash=config_hash("eie", design.to_dict()))
-    layers = [
-        {"name": name, "formats": [form.to_dict() for form in formats.values()]} for name, formats in counted.items()
-    ]
+    record = {
+        "network": network.name,
+        "source": network.source,
+        **account_of(network, {}),
+        "layers": [
+            {"name": name, "formats": [form.to_dict() for form in formats.values()]}
+            for name, formats in counted.items()
+        ],
+    }
     if json:
-        print_json(layers)
+        print_json(record)
     else:
-        console().print(formats_table(layers))
+        console().print(formats_table(record))
+        print_lines(not_simulated(record))
     return 0
 
 

@@ -12,10 +12,11 @@ from eie_sim.compare import Figures
 from eie_sim.compare.eie import as_large_as, held_against
 from eie_sim.compare.tensor_core import resident, with_dram
 from eie_sim.core.result import config_hash
+from eie_sim.pruning.measure import input_words
 from eie_sim.report import figures
 from eie_sim.report.figures.style import drawing, named, require_file, write_figure
-from eie_sim.report.network import Record, percent
-from eie_sim.report.record import versions
+from eie_sim.report.network import Record, account_lines, percent
+from eie_sim.report.record import account_of, versions
 from eie_sim.report.text import rows
 from eie_sim.units.nm import unit as nm
 from eie_sim.units.nm.config import TensorCoreConfig
@@ -36,6 +37,8 @@ def comparison_record(
     """
     design, arrays = config.to_dict(), as_large_as(config)
     found = [one.to_dict() for one in figures]
+    inputs = input_words(network)  # of the whole network, in which a layer reads what the ones before pass on
+    compared = network if layer is None else network.layer(layer)
     return {
         "network": network.name,
         "layer": layer,
@@ -45,6 +48,7 @@ def comparison_record(
             for each in network.dense_layers or network.layers
             if layer in (None, each.name)
         },
+        **account_of(compared, {each.name: inputs[each.name] for each in compared.layers}),
         "seed": network.seed,
         "preset": preset,
         "eie_pes": arrays.design.n_pe,
@@ -94,6 +98,7 @@ def comparison_table(record: Record) -> Table:
     headings = [
         "batch",
         "unit",
+        "precision",
         "weights\nkept",
         "of sum\n|w|",
         "accuracy",
@@ -109,6 +114,7 @@ def comparison_table(record: Record) -> Table:
             [
                 "" if batch == before else str(batch),
                 row["name"],
+                row["precision"],
                 percent(row["density"]),
                 percent(row["kept_l1"]),
                 "" if row["accuracy"] is None else f"{100 * row['accuracy']:.2f} %",
@@ -125,7 +131,7 @@ def comparison_table(record: Record) -> Table:
             ]
         )
         before = batch
-    return rows(headings, cells, text={1, 12, 13, 14})
+    return rows(headings, cells, text={1, 2, 13, 14, 15})
 
 
 def _energy(row: Record, where: str, batch: int) -> str:
@@ -148,6 +154,7 @@ def comparison_lines(record: Record) -> list[str]:
     lines = [
         f"{record['network']}{layer}: {record['source']}",
         *(f"{name}: weights {source}" for name, source in record["weights"].items()),
+        *account_lines(record),
         f"{record['preset']}, and EIE of {record['eie_arrays']} x {record['eie_pes']} PEs: "
         f"{record['macs_per_cycle']:,} MACs a cycle each, {config['clock_mhz']:g} MHz, {config['node_nm']} nm; "
         f"DRAM {dram} bytes a cycle; seed {record['seed']}; config {record['config_hash']}",

@@ -46,6 +46,7 @@ class Sweep:
     reused : points taken from the store; failed : points with an error
     store, aside : paths of the store, and of what was damaged in it, or None; damaged : lines of the store put aside
     seed : of whatever was drawn
+    subject : what was swept, where that is known
     """
 
     texts: tuple[str, ...]
@@ -53,6 +54,7 @@ class Sweep:
     reused: int
     failed: int
     seed: int
+    subject: Subject | None = None
     store: Path | None = None
     damaged: int = 0
     aside: Path | None = None
@@ -169,6 +171,7 @@ class Runner:
             reused=reused,
             failed=texts.failed,
             seed=self.subject.seed,
+            subject=self.subject,
             store=None if store is None else store.path,
             damaged=0 if store is None else store.damaged,
             aside=None if store is None else store.aside,
