@@ -18,6 +18,7 @@ from eie_sim.cli.shell import (
     app,
     console,
     loaded,
+    on_given,
     print_json,
     print_lines,
     steps_shown,
@@ -78,7 +79,7 @@ def compare(
     if figure is not None:
         require_figure(figure)
     with steps_shown() as progress:
-        network = loaded(source, progress, arrays, seed=seed, **asdict(inputs))
+        network = on_given(loaded(source, progress, arrays, seed=seed, **asdict(inputs)), inputs)
         figures = compared(
             network, config, layer=layer, patterns=shapes, densities=densities, batches=batches, progress=progress
         )

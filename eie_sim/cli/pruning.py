@@ -25,6 +25,7 @@ from eie_sim.cli.shell import (
     console,
     loaded,
     loaded_from,
+    on_given,
     print_json,
     print_lines,
     steps_shown,
@@ -177,7 +178,7 @@ def sensitivity(
         require_file("figure", figure)
 
     with steps_shown() as progress:
-        network = loaded(source, progress, arrays, **asdict(inputs))
+        network = on_given(loaded(source, progress, arrays, **asdict(inputs)), inputs)
         quality = default_quality(network, "accuracy") if quality is None else quality
         points = scan_network(network, densities, quantity, design, quality=quality, progress=progress)
     record = points_record(points, network, design, quantity=quantity, quality=quality)
@@ -237,6 +238,7 @@ def allocate(
     _require_archive(out)
     with steps_shown() as progress:
         network, archive = loaded_from(source, progress, arrays, **asdict(inputs))
+        network = on_given(network, inputs)
         quality = default_quality(network, "loss") if quality is None else quality
         choices = allocate_network(
             network,

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
@@ -163,6 +163,11 @@ def loaded_from(
         progress(f"{source}: pruning to {pattern}")
         network, _ = prune_network(network, Recipe(pattern=pattern), DESIGN)
     return network, archive
+
+
+def on_given(network: Network, inputs: Given) -> Network:
+    """The network whose costs are measured on the inputs that are given; else its calibration inputs go before."""
+    return network if inputs == INPUTS else replace(network, calibration=None)
 
 
 def console() -> Screen:

@@ -159,7 +159,7 @@ def measured_on(name: str, network: Network, samples: Samples | None = None) -> 
     return f"{len(samples)} training inputs"
 
 
-def input_words(network: Network) -> dict[str, str]:
+def inputs_in_words(network: Network) -> dict[str, str]:
     """What each layer reads of `inputs_of`, in words, by layer."""
     layers = network.layers
     said = {layer.name: layer.activations_source for layer in layers}

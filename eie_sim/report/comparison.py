@@ -12,7 +12,7 @@ from eie_sim.compare import Figures
 from eie_sim.compare.eie import as_large_as, held_against
 from eie_sim.compare.tensor_core import resident, with_dram
 from eie_sim.core.result import config_hash
-from eie_sim.pruning.measure import input_words
+from eie_sim.pruning.measure import inputs_in_words
 from eie_sim.report import figures
 from eie_sim.report.figures.style import drawing, named, require_file, write_figure
 from eie_sim.report.network import Record, account_lines, percent
@@ -37,7 +37,7 @@ def comparison_record(
     """
     design, arrays = config.to_dict(), as_large_as(config)
     found = [one.to_dict() for one in figures]
-    inputs = input_words(network)  # of the whole network, in which a layer reads what the ones before pass on
+    inputs = inputs_in_words(network)  # of the whole network, in which a layer reads what the ones before pass on
     compared = network if layer is None else network.layer(layer)
     return {
         "network": network.name,

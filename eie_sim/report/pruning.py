@@ -15,7 +15,7 @@ from eie_sim.prune import Selection
 from eie_sim.prune.accuracy_table import AccuracyRecord
 from eie_sim.prune.sensitivity import Point
 from eie_sim.pruning import QUALITIES, Choice, costed_on, measured_on, training
-from eie_sim.pruning.measure import input_words
+from eie_sim.pruning.measure import inputs_in_words
 from eie_sim.recipe import Recipe
 from eie_sim.report import figures
 from eie_sim.report.figures.style import drawing
@@ -362,7 +362,7 @@ def _of(network: Network, config: Any) -> Record:
         "config": design,
         "config_hash": config_hash("eie", design),
         "versions": versions(),
-        **account_of(network, input_words(network)),
+        **account_of(network, inputs_in_words(network)),
     }
 
 

@@ -225,10 +225,10 @@ def _ordered(network: Network, reading: Reading) -> Network:
     layers, _ = in_order(network.layers, names, shapes=shapes)
     dense = network.dense_layers
     kept = None if dense is None else in_order(dense, names, shapes=shapes)[0]
-    gone = [one for one in network.layers if all(one is not kept for kept in layers)]
-    left = network.left and network.left._replace(
-        weights=network.left.weights + sum(one.n_out * one.n_in for one in gone)
-    )
+    inside, left = {one.name for one in layers}, network.left
+    gone = [one for one in network.layers if one.name not in inside]
+    if left is not None:
+        left = left._replace(weights=left.weights + sum(one.n_out * one.n_in for one in gone))
     same_start = layers[0] is network.layers[0]
     examples: dict[str, Any] = {} if same_start else dict.fromkeys(EXAMPLES)
     return replace(

@@ -110,6 +110,21 @@ def test_inputs_decide_what_a_comparison_costs(ask_json, folder):
     assert cycles(0) < cycles(1)
 
 
+@pytest.mark.parametrize("command", ["compare", "sensitivity", "allocate"])
+def test_inputs_that_are_given_go_before_those_of_calibration(ask_json, command):
+    """Of a network that has some: digits-mlp has training images."""
+    given = {"compare": ["--batches", "1"], "sensitivity": ["--densities", "0.5"], "allocate": ["--budget", "400"]}
+    source = [command, "digits-mlp", *given[command]]
+
+    def measured_on(record):
+        return record["cost_on"] if "cost_on" in record else record["inputs"]["fc1"]
+
+    assert measured_on(ask_json(*source)) == "256 calibration inputs"
+    record = ask_json(*source, "--activation-density", "0.25")
+    assert measured_on(record) == "1 input vector, synthetic, density 0.25, seed 0"
+    assert "synthetic, density 0.25, seed 0" in record["inputs"]["fc1"]
+
+
 def test_a_layer_of_its_own_has_no_share(ask, ask_json, folder):
     record = ask_json("run", "net.npz", "--layer", "fc2")
     assert record["coverage"] is None
