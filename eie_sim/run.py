@@ -116,7 +116,7 @@ class NetworkRun:
         lines += [*given_lines(self.table.trace), f"config {self.config_hash}; seed {self.network.seed}"]
         return card(
             f"{self.network.name}: {self.network.source}",
-            table(headings, map(_figures, self.layers), foot=_sums(self.layers)),
+            table(headings, map(_figures, self.layers), foot=_sums(self.layers, chained=self.network.chained)),
             lines=lines,
             alarms=[
                 *([] if self.verified else ["NOT VERIFIED", *differs]),
@@ -138,14 +138,15 @@ def _figures(run: LayerRun) -> Row:
     ]
 
 
-def _sums(runs: tuple[LayerRun, ...]) -> Row:
+def _sums(runs: tuple[LayerRun, ...], *, chained: bool) -> Row:
     """Several layers together."""
     if len(runs) < 2:
         return ()
     results = [run.result for run in runs]
     cycles, time_us = sum(one.cycles for one in results), sum(one.time_us for one in results)
     nanojoules, bits = sum(run.energy.total_pj for run in runs) / 1e3, sum(run.storage.total_bits for run in runs)
-    return ["network", "", "", *_costs(cycles, time_us, nanojoules, bits), "", ""]
+    name = "network" if chained else "all layers"
+    return [name, "", "", *_costs(cycles, time_us, nanojoules, bits), "", ""]
 
 
 def _costs(cycles: int, time_us: float, energy_nj: float, bits: int) -> Row:
@@ -190,9 +191,9 @@ def run_network(
         given: NDArray[Any]
         if follows:
             last = runs[-1]
-            given, label = _passed_on((last.result.output, last.layer, last.matrix), matrix, network.between)
+            given = _passed_on((last.result.output, last.matrix), matrix, network.between)
         else:
-            given, label = given_inputs(network, at)
+            given = given_inputs(network, at)
         progress(f"{layer.name}: simulating and verifying")
         before = runs[-1].result if follows else None
         with _about(layer):
@@ -201,7 +202,7 @@ def run_network(
                 matrix,
                 given,
                 config.for_inputs(given),
-                inputs=label,
+                inputs=input_words(network, at),
                 engine=engine,
                 table=table,
                 before=before,
@@ -222,7 +223,7 @@ def run_network(
 
 def _end_to_end(network: Network, last: SimResult) -> float | None:
     """Error of a chain's outputs, relative to those of its own weights in floats on the inputs that it starts from."""
-    floats = _forward(network.layers, _first_inputs(network)[0], network.between)
+    floats = _forward(network.layers, _first_inputs(network), network.between)
     return relative_error(from_fixed(last.output, last.scales["accumulator"]), floats)
 
 
@@ -297,10 +298,10 @@ def chained(network: Network, config: EieConfig) -> Chain:
     for at, (layer, matrix) in enumerate(zip(network.layers, matrices, strict=True)):
         given: NDArray[Any]
         if network.takes_outputs(at):
-            before = (found, network.layers[at - 1], matrices[at - 1])
-            given, labels[layer.name] = _passed_on(before, matrix, network.between)
+            given = _passed_on((found, matrices[at - 1]), matrix, network.between)
         else:
-            given, labels[layer.name] = given_inputs(network, at)
+            given = given_inputs(network, at)
+        labels[layer.name] = input_words(network, at)
         raw[layer.name] = raw_activations(matrix, given)
         found = outputs(matrix, raw[layer.name], config.for_inputs(given))
     return Chain(dict(zip(raw, matrices, strict=True)), raw, labels, accuracy(network, found))
@@ -309,7 +310,7 @@ def chained(network: Network, config: EieConfig) -> Chain:
 def calibrate(matrices: list[EieMatrix], network: Network) -> list[EieMatrix]:
     """Choose the open scales of chained layers from float inputs [n_vector, n_in], passed on from layer to layer."""
     chosen: list[EieMatrix] = []
-    inputs = _first_inputs(network)[0] if network.calibration is None else network.calibration
+    inputs = _first_inputs(network) if network.calibration is None else network.calibration
     for at, matrix in enumerate(matrices):
         inputs = inputs if at == 0 or network.takes_outputs(at) else _own_activations(network.layers[at])
         chosen.append(matrix.with_scales_for(inputs, active="nonzero"))
@@ -335,21 +336,45 @@ def accuracy(network: Network, outputs: NDArray[Any]) -> Accuracy | None:
     )
 
 
-def _first_inputs(network: Network) -> tuple[NDArray[np.floating], str]:
-    first = network.layers[0]
-    if network.test_inputs is not None:
-        return network.test_inputs, f"real: {len(network.test_inputs)} held-back inputs of the network"
-    return _own_activations(first), first.activations_source
+def _first_inputs(network: Network) -> NDArray[np.floating]:
+    return _own_activations(network.layers[0]) if network.test_inputs is None else network.test_inputs
 
 
-def given_inputs(network: Network, at: int) -> tuple[NDArray[np.floating], str]:
-    """The inputs of a layer that takes no outputs, float [n_vector, n_in], and what they are, in words."""
-    layer = network.layers[at]
-    from_first = network.chained and at == 0
-    inputs, label = _first_inputs(network) if from_first else (_own_activations(layer), layer.activations_source)
-    if bool((inputs < 0).any()):
-        label = f"{label}; negative ones take part (active nonzero)"
-    return inputs, label
+def given_inputs(network: Network, at: int) -> NDArray[np.floating]:
+    """The inputs of a layer that takes no outputs, float [n_vector, n_in]."""
+    return _first_inputs(network) if network.chained and at == 0 else _own_activations(network.layers[at])
+
+
+def input_words(network: Network, at: int) -> str:
+    """What the inputs of a layer are, in words. Raises InputError where it has none."""
+    if network.takes_outputs(at):
+        return f"simulated: outputs of {network.layers[at - 1].name}" + (
+            " after ReLU" if network.between == RELU else ""
+        )
+    inputs, said = given_inputs(network, at), network.layers[at].activations_source
+    if inputs is network.test_inputs:
+        said = f"real: {len(inputs)} held-back inputs of the network"
+    return said + ("; negative ones take part (active nonzero)" if bool((inputs < 0).any()) else "")
+
+
+def outputs_off(before: Network, after: Network) -> dict[str, float | None]:
+    """How far outputs are from those before pruning, in floats: root mean squares relative to those before.
+
+    Of a chain `end to end`, from the inputs that it starts from; else of each layer by name, from its own inputs. None
+    where the outputs before are all 0. before, after : the same layers, as `pruning.unpruned` gives those before
+    """
+    parts = (
+        {"end to end": (before.layers, after.layers, _first_inputs(before))}
+        if before.chained
+        else {
+            was.name: ((was,), (now,), _own_activations(was))
+            for was, now in zip(before.layers, after.layers, strict=True)
+        }
+    )
+    return {
+        name: relative_error(*(_forward(layers, inputs, before.between) for layers in (now, was)))
+        for name, (was, now, inputs) in parts.items()
+    }
 
 
 def _own_activations(layer: Layer) -> NDArray[np.floating]:
@@ -358,15 +383,12 @@ def _own_activations(layer: Layer) -> NDArray[np.floating]:
     return layer.activations
 
 
-def _passed_on(
-    before: tuple[NDArray[Any], Layer, EieMatrix], matrix: EieMatrix, between: str
-) -> tuple[NDArray[np.int16], str]:
+def _passed_on(before: tuple[NDArray[Any], EieMatrix], matrix: EieMatrix, between: str) -> NDArray[np.int16]:
     """The raw outputs of the layer before, after what stands between, at this layer's activation scale."""
-    output, layer, its_matrix = before
+    output, its_matrix = before
     assert matrix.scales.activation is not None
     assert its_matrix.scales.accumulator is not None
-    given = requantise(_between(output, between), its_matrix.scales.accumulator, matrix.scales.activation)
-    return given, f"simulated: outputs of {layer.name}" + (" after ReLU" if between == RELU else "")
+    return requantise(_between(output, between), its_matrix.scales.accumulator, matrix.scales.activation)
 
 
 def _between(outputs: NDArray[Any], between: str) -> NDArray[Any]:

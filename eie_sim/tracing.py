@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from eie_sim.core.errors import InputError, require_int, require_type
 from eie_sim.core.result import SimResult
 from eie_sim.engine import simulate
-from eie_sim.run import Progress, chained, given_inputs, matrix_for
+from eie_sim.run import Progress, chained, given_inputs, input_words, matrix_for
 from eie_sim.units import unit_of
 from eie_sim.units.unit import require_engine
 from eie_sim.verification import Verification, verify
@@ -71,7 +71,8 @@ def trace(
     if network.chained:
         given = _chained_to(network, wanted.name, config)
     else:
-        inputs, label = given_inputs(network, network.layers.index(wanted))
+        at = network.layers.index(wanted)
+        inputs, label = given_inputs(network, at), input_words(network, at)
         active = unit.for_inputs(config, inputs).active
         given = _Given(matrix_for(wanted, config).with_scales_for(inputs, active=active), inputs, label, None)
     require_int("vector", vector, 0, len(given.inputs) - 1)

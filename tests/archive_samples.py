@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from eie_sim.archive import Archive, archive_of
 from eie_sim.core.quantize import Scales
 from eie_sim.units.eie.matrix import EieMatrix
-from eie_sim.workload import Layer, Network
+from eie_sim.workload import Layer, Left, Network
 
 NAMES = ("fc1", "a/b", "codes", 'quote"s', "é", "fc1.bias", "mask/fc1", "x" * 200)
 RECIPE = {"criterion": "magnitude", "density": 0.25, "steps": [0.5, 0.25], "pattern": None, "größe": {"n": 2}}
@@ -34,7 +34,8 @@ def small(seed=0, **changes):
     """Two chained layers, 5 x 7 with bias and 3 x 5 without, 4 and 2 bits, with calibration inputs."""
     rng = np.random.default_rng(seed)
     layers = layer("fc1", (5, 7), rng), layer("fc2", (3, 5), rng, bias=False)
-    options = {"calibration": rng.random((2, 7)), "not_simulated": (("conv1", "convolution"),), "seed": seed} | changes
+    options = {"calibration": rng.random((2, 7)), "not_simulated": (("conv1", "convolution"),), "left": Left(8, 2, 1)}
+    options |= {"seed": seed} | changes
     network = Network(name="small", layers=layers, chained=True, source="a test", **options)
     chosen = Scales(weight=7, activation=6, accumulator=5)
     return archive_of(network, [matrix(layers[0]), matrix(layers[1], 2, chosen)], recipe=RECIPE)
@@ -69,7 +70,7 @@ def archives(draw):
 def assert_same(a: Archive, b: Archive):
     assert (a.source_sha256, a.recipe, a.package) == (b.source_sha256, b.recipe, b.package)
     ours, theirs = a.network, b.network
-    for name in ("name", "chained", "source", "seed", "not_simulated"):
+    for name in ("name", "chained", "source", "seed", "not_simulated", "left"):
         assert getattr(ours, name) == getattr(theirs, name)
     assert_equal(ours.calibration, theirs.calibration)
     assert [each.name for each in ours.layers] == [each.name for each in theirs.layers]

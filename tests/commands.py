@@ -69,7 +69,7 @@ SHOWN = (
     "total.after.bits",
     "accuracy.compressed",
     "accuracy.after.compressed",
-    "0.formats.0.total_bits",
+    "layers.0.formats.0.total_bits",
     "area.total_mm2",
     "rows.0.cycles",
     "rows.0.time_us",
@@ -91,7 +91,7 @@ NOT_EVERYWHERE = "lenet-300-100"
 """A preset that says of itself whether its images are installed."""
 DIGITS = 12
 FEW_DIGITS = 4
-OF_FLOAT_PRODUCTS = {"end_to_end_error", "quality"}
+OF_FLOAT_PRODUCTS = {"end_to_end_error", "quality", "outputs_off"}
 """Figures of products in floats: the last digits of float32 are those of the machine's BLAS."""
 
 
@@ -150,7 +150,8 @@ def canonical(answer, name=None):
         if "front" in answer:  # keys of rows, which depend on the version: their places among the rows
             keys = [row["key"] for row in answer["rows"]]
             answer = answer | {"front": [keys.index(key) for key in answer["front"]]}
-        return {key: canonical(value, key) for key, value in sorted(answer.items()) if key not in LEFT_OUT}
+        of_floats = name if name in OF_FLOAT_PRODUCTS else None
+        return {key: canonical(value, of_floats or key) for key, value in sorted(answer.items()) if key not in LEFT_OUT}
     if isinstance(answer, list):
         kept = [item for item in answer if not isinstance(item, dict) or item.get("name") != NOT_EVERYWHERE]
         return [canonical(item, name) for item in kept]

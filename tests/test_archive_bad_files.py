@@ -89,6 +89,10 @@ EDITS = [
     (("chained",), 1, "manifest: chained=1: must be bool"),
     (("not_simulated",), [["a"]], "must be \\[name, reason\\]"),
     (("not_simulated",), [["a", 3]], "manifest: not_simulated=3: must be printable text"),
+    (("left",), 3, "manifest: left='?3'?: must be list or null"),
+    (("left",), [1, 2], r"manifest: left=\[1, 2\]: must be 3 counts"),
+    (("left",), [1, 2, -1], "manifest: left=-1: must be an integer >= 0"),
+    (("left",), [1, 2, True], "manifest: left=True: must be an integer >= 0"),
     (("layers",), [], "layers=.*must be at least one|tensor="),
     (("layers",), {}, "manifest: layers={}: must be list"),
     (("layers", 0), 7, "manifest: layer 0=7: must be a JSON object"),
@@ -133,6 +137,12 @@ def test_missing_fields(data, field):
     header, manifest, tensors = parts(data)
     del manifest[field]
     refused(archive.from_bytes, joined(header, manifest, tensors), rf"manifest=\['{field}'\]: must not be missing")
+
+
+def test_archives_of_before_say_not_how_much_is_left(data):
+    header, manifest, tensors = parts(data)
+    del manifest["left"]
+    assert archive.from_bytes(joined(header, manifest, tensors)).network.left is None
 
 
 def test_manifests_that_are_none(data):

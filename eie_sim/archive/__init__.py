@@ -16,6 +16,7 @@ The manifest has exactly these fields:
     seed           of whatever was drawn on the way
     chained        true where each layer's outputs, after ReLU, are the next one's inputs
     not_simulated  what the source had beside the layers, each [name, reason]
+    left           how much that is: [weights, numbers looked up, arrays whose weights cannot be counted], or null
     layers         in order, each {"name", "n_out", "n_in", "bias": true or false, "weight_bits",
                    "scales": {"weight", "activation", "accumulator"} in fractional bits, null where left to a run:
                    -15..30, -15..30 (0..14 beside a bias), -30..60 and at most the other two together,

@@ -92,6 +92,7 @@ def archive_of(
         between=network.between,
         source=network.source,
         not_simulated=network.not_simulated,
+        left=network.left,
         calibration=None if complete else network.calibration,
         seed=network.seed,
     )

@@ -19,7 +19,7 @@ from eie_sim.core.arrays import MAX_BYTES, Unread, shown
 from eie_sim.core.errors import InputError, require, require_type
 from eie_sim.core.files import as_path, write_whole
 from eie_sim.core.quantize import Scales
-from eie_sim.workload import Layer, Network, SharedWeights
+from eie_sim.workload import Layer, Left, Network, SharedWeights
 from eie_sim.workload.files import about, is_file
 from eie_sim.workload.safetensors_file import LENGTH_BYTES, MANIFEST, MAX_HEADER, metadata_of, tensors_of
 
@@ -147,6 +147,7 @@ def from_bytes(data: bytes) -> Archive:
         between=record["between"],
         source=record["source"]["name"],
         not_simulated=tuple((name, reason) for name, reason in record["not_simulated"]),
+        left=None if record["left"] is None else Left(*record["left"]),
         calibration=calibration,
         seed=record["seed"],
     )

@@ -10,7 +10,7 @@ from typing import Any
 from eie_sim.archive.content import Archive
 from eie_sim.core.arrays import MAX_NUMBERS, one_line, require_matrix_shape, require_name, shown
 from eie_sim.core.errors import InputError, require, require_int, require_one_of
-from eie_sim.workload import BETWEEN, RELU, Layer
+from eie_sim.workload import BETWEEN, RELU, Layer, Left
 
 VERSION = 1
 
@@ -26,6 +26,7 @@ FIELDS: Fields = {
     "chained": (bool,),
     "between": (str,),
     "not_simulated": (list,),
+    "left": (list, NoneType),
     "layers": (list,),
     "tensors": (dict,),
 }
@@ -56,6 +57,7 @@ def written(archive: Archive, hashes: dict[str, str]) -> str:
         "chained": bool(network.chained),
         "between": network.between,
         "not_simulated": network.not_simulated,
+        "left": network.left,
         "layers": [_layer(layer) for layer in network.layers],
         "tensors": hashes,
     }
@@ -87,6 +89,7 @@ def read(text: str) -> dict[str, Any]:
         require(version == VERSION, "manifest: version", shown(version), f"must be {VERSION}")
     if isinstance(record, dict):
         record.setdefault("between", RELU)  # archives of before had nothing else
+        record.setdefault("left", None)  # nor was it counted
     _check("manifest", record, FIELDS)
     require_one_of("manifest: between", record["between"], BETWEEN)
     _check("manifest: source", record["source"], SOURCE_FIELDS)
@@ -98,6 +101,10 @@ def read(text: str) -> dict[str, Any]:
         require(ok, "manifest: not_simulated", shown(pair), "must be [name, reason]")
         for each in pair:
             _check_text("manifest: not_simulated", each)
+    if record["left"] is not None:
+        require(len(record["left"]) == len(Left._fields), "manifest: left", shown(record["left"]), "must be 3 counts")
+        for count in record["left"]:
+            require_int("manifest: left", count, 0)
     _check_layers(record["layers"])
     return dict(record)
 

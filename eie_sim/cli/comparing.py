@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 from eie_sim.cli.shell import (
     ARRAYS,
+    INPUTS,
     Arrays,
     Counts,
     Energies,
+    Inputs,
     Json,
     Names,
     Several,
@@ -17,6 +20,7 @@ from eie_sim.cli.shell import (
     console,
     energies_of,
     loaded,
+    on_given,
     print_json,
     print_lines,
     steps_shown,
@@ -35,6 +39,7 @@ def compare(
     densities: Several = (0.5, 0.25, 0.1),
     batches: Counts = (1, 8, 64, 256),
     energy_table: Energies = None,
+    inputs: Inputs = INPUTS,
     seed: int = 0,
     figure: Path | None = None,
     json: Json = False,
@@ -81,7 +86,7 @@ def compare(
     if figure is not None:
         require_figure(figure)
     with steps_shown() as progress:
-        network = loaded(source, progress, arrays, seed=seed)
+        network = on_given(loaded(source, progress, arrays, seed=seed, **asdict(inputs)), inputs)
         figures = compared(
             network,
             config,

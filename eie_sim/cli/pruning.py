@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,8 +13,10 @@ from eie_sim.cli import EXIT_DIFFERS
 from eie_sim.cli.shell import (
     ARRAYS,
     DESIGN,
+    INPUTS,
     Arrays,
     Design,
+    Inputs,
     Json,
     Names,
     Several,
@@ -22,6 +25,7 @@ from eie_sim.cli.shell import (
     console,
     loaded,
     loaded_from,
+    on_given,
     print_json,
     print_lines,
     steps_shown,
@@ -46,6 +50,7 @@ def prune(
     *,
     layer_density: Names = (),
     out: Path | None = None,
+    inputs: Inputs = INPUTS,
     json: Json = False,
     arrays: Arrays = ARRAYS,
     recipe: Pruning = RECIPE,
@@ -69,7 +74,7 @@ def prune(
     densities = _densities_of_layers(layer_density)
     _require_archive(out)
     with steps_shown() as progress:
-        network, archive = loaded_from(source, progress, arrays, seed=recipe.seed)
+        network, archive = loaded_from(source, progress, arrays, seed=recipe.seed, **asdict(inputs))
         pruned, kept = prune_network(network, recipe, design, layer_density=densities, progress=progress)
         before, after = (run_network(each, design, progress=progress) for each in (unpruned(network), pruned))
         _keep(out, after, {**recipe.to_dict(), "layer_density": densities}, archive, design, progress)
@@ -89,6 +94,7 @@ def compress(
     *,
     codebook_epochs: int = 0,
     out: Path | None = None,
+    inputs: Inputs = INPUTS,
     json: Json = False,
     arrays: Arrays = ARRAYS,
     design: Design = DESIGN,
@@ -106,14 +112,14 @@ def compress(
     """
     from eie_sim.deep_compression import compress_layer
     from eie_sim.pruning import with_trained_codebooks
-    from eie_sim.report.network import closing
+    from eie_sim.report.network import closing, not_simulated
     from eie_sim.report.pruning import compressed_record, source_lines, streams_table
     from eie_sim.report.text import storage_table
     from eie_sim.run import run_network
 
     _require_archive(out)
     with steps_shown() as progress:
-        network, archive = loaded_from(source, progress, arrays)
+        network, archive = loaded_from(source, progress, arrays, **asdict(inputs))
         if codebook_epochs:
             progress(f"{source}: training codebooks")
             network = with_trained_codebooks(network, design, epochs=codebook_epochs)
@@ -131,7 +137,7 @@ def compress(
         console().print(storage_table(record))
         console().print()
         console().print(streams_table(record))
-        print_lines(["", *source_lines(record), *closing(record)])
+        print_lines(["", *source_lines(record), *not_simulated(record), *closing(record)])
     return 0 if record["verified"] else EXIT_DIFFERS
 
 
@@ -144,6 +150,7 @@ def sensitivity(
     quantity: str = "cycles",
     quality: str | None = None,
     figure: Path | None = None,
+    inputs: Inputs = INPUTS,
     json: Json = False,
     arrays: Arrays = ARRAYS,
     design: Design = DESIGN,
@@ -171,7 +178,7 @@ def sensitivity(
         require_file("figure", figure)
 
     with steps_shown() as progress:
-        network = loaded(source, progress, arrays)
+        network = on_given(loaded(source, progress, arrays, **asdict(inputs)), inputs)
         quality = default_quality(network, "accuracy") if quality is None else quality
         points = scan_network(network, densities, quantity, design, quality=quality, progress=progress)
     record = points_record(points, network, design, quantity=quantity, quality=quality)
@@ -196,6 +203,7 @@ def allocate(
     densities: Several | None = None,
     quality: str | None = None,
     out: Path | None = None,
+    inputs: Inputs = INPUTS,
     json: Json = False,
     arrays: Arrays = ARRAYS,
     design: Design = DESIGN,
@@ -229,7 +237,8 @@ def allocate(
 
     _require_archive(out)
     with steps_shown() as progress:
-        network, archive = loaded_from(source, progress, arrays)
+        network, archive = loaded_from(source, progress, arrays, **asdict(inputs))
+        network = on_given(network, inputs)
         quality = default_quality(network, "loss") if quality is None else quality
         choices = allocate_network(
             network,
@@ -285,6 +294,7 @@ def accuracy(
         Epochs of training in all steps together, a multiple of 5; 20 when left out.
     """
     from eie_sim.pruning import table_of
+    from eie_sim.report.network import account_lines
     from eie_sim.report.pruning import accuracies_record, accuracies_table
 
     with steps_shown() as progress:
@@ -304,7 +314,7 @@ def accuracy(
         print_json(record)
     else:
         console().print(accuracies_table(record))
-        print_lines(["", *(f"left out: {words}" for words in left_out)])
+        print_lines(["", *account_lines(record), *(f"left out: {words}" for words in left_out)])
     return 0
 
 

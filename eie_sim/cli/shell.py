@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
@@ -52,7 +52,8 @@ app = App(
 Source = Annotated[
     str,
     Parameter(
-        help="A preset (see eie-sim presets) or a file: npz, npy, safetensors, mtx, smtx. Weights are (out, in)."
+        help="A preset (see eie-sim presets); a file: npz, npy, safetensors, mtx, smtx, mtx.gz, smtx.gz; the folder or "
+        "safetensors.index.json of shards; or an archive of --out. Weights are (out, in)."
     ),
 ]
 
@@ -71,8 +72,8 @@ Json = Annotated[bool, Parameter(help="Print the result as JSON.")]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Loading:
-    """What a network is loaded with, as `workload.load` takes it.
+class Given:
+    """The inputs that a network is given, as `workload.load` takes them.
 
     Parameters
     ----------
@@ -80,16 +81,10 @@ class Loading:
         File with the inputs of the layer, or of the first one in a chain: one vector or a batch.
     activation_density
         Use independent random inputs of this density, 0 to 1; a lower-quality mode, and labelled so.
-    density
-        Prune each layer by magnitude to this density first, 0 to 1.
-    seed
-        Of everything random.
     """
 
     activations: Path | None = None
     activation_density: float | None = None
-    density: float | None = None
-    seed: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +108,7 @@ class Reading:
 
 
 Arrays = Annotated[Reading, Parameter(name="*", group=Group("Arrays of a file", sort_key=3))]
-Inputs = Annotated[Loading, Parameter(name="*")]
+Inputs = Annotated[Given, Parameter(name="*")]
 Engine = Annotated[
     Literal["fast", "reference"],
     Parameter(help="fast (completion times) or reference (discrete events); both give the same."),
@@ -126,7 +121,7 @@ if TYPE_CHECKING:
 else:
     Design = Annotated[UNIT.config, Parameter(name="*", group=Group("Design", sort_key=2))]
 
-INPUTS = Loading()
+INPUTS = Given()
 DESIGN: Any = UNIT.config()
 ARRAYS = Reading()
 """The defaults of every command; frozen, so they share them."""
@@ -176,6 +171,11 @@ def loaded_from(
         progress(f"{source}: pruning to {pattern}")
         network, _ = prune_network(network, Recipe(pattern=pattern), DESIGN)
     return network, archive
+
+
+def on_given(network: Network, inputs: Given) -> Network:
+    """The network whose costs are measured on the inputs that are given; else its calibration inputs go before."""
+    return network if inputs == INPUTS else replace(network, calibration=None)
 
 
 def console() -> Screen:

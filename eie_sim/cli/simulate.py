@@ -23,6 +23,7 @@ from eie_sim.cli.shell import (
     energies_of,
     loaded,
     print_json,
+    print_lines,
     steps_shown,
 )
 from eie_sim.core.errors import InputError
@@ -37,6 +38,8 @@ def run(
     layer: str | None = None,
     pattern: str | None = None,
     inputs: Inputs = INPUTS,
+    density: float | None = None,
+    seed: int = 0,
     engine: Engine = "fast",
     energy_table: Energies = None,
     out: Path | None = None,
@@ -46,7 +49,7 @@ def run(
 ) -> int:
     """Simulate a network or layer on EIE: cycles, energy, memory, verified against the golden product.
 
-    Example: eie-sim run alex-7 --queue-depth 16 --json
+    Example: eie-sim run alex-7 --queue-depth 16 --json, and eie-sim run weights.npz --chain fc1,fc2,fc3
 
     Parameters
     ----------
@@ -54,6 +57,10 @@ def run(
         Run only this layer.
     pattern
         Prune each layer by magnitude to N:M first, N kept of each M inputs, as 2:4.
+    density
+        Prune each layer by magnitude to this density first, 0 to 1.
+    seed
+        Of everything random.
     out
         Keep the run in this folder: run.json, layers.csv, and the energies of --energy-table as energy_table.csv.
     """
@@ -66,7 +73,8 @@ def run(
         require_run_folder(out)
     table = energies_of(energy_table, design)
     with steps_shown() as progress:
-        network = loaded(source, progress, arrays, layer=layer, pattern=pattern, **asdict(inputs))
+        given = {"layer": layer, "pattern": pattern, "density": density, "seed": seed, **asdict(inputs)}
+        network = loaded(source, progress, arrays, **given)
         done = run_network(network, design, engine=engine, table=table, progress=progress)
     record = network_record(done)
     if out is not None:
@@ -130,6 +138,8 @@ def footprint(
     from eie_sim.formats import footprint as count
     from eie_sim.report.figures.bars import write_footprints
     from eie_sim.report.figures.style import require_file
+    from eie_sim.report.network import not_simulated
+    from eie_sim.report.record import account_of
     from eie_sim.report.text import formats_table
     from eie_sim.run import matrix_for
 
@@ -150,13 +160,20 @@ def footprint(
             )
     if figure is not None:
         write_footprints(counted, figure, config_hash=config_hash("eie", design.to_dict()))
-    layers = [
-        {"name": name, "formats": [form.to_dict() for form in formats.values()]} for name, formats in counted.items()
-    ]
+    record = {
+        "network": network.name,
+        "source": network.source,
+        **account_of(network, {}),
+        "layers": [
+            {"name": name, "formats": [form.to_dict() for form in formats.values()]}
+            for name, formats in counted.items()
+        ],
+    }
     if json:
-        print_json(layers)
+        print_json(record)
     else:
-        console().print(formats_table(layers))
+        console().print(formats_table(record))
+        print_lines(not_simulated(record))
     return 0
 
 

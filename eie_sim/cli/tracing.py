@@ -41,6 +41,8 @@ def trace(
     layer: str | None = None,
     vector: int = 0,
     inputs: Inputs = INPUTS,
+    density: float | None = None,
+    seed: int = 0,
     engine: Engine = "fast",
     first: int | None = None,
     last: int | None = None,
@@ -61,6 +63,10 @@ def trace(
         The layer, the first where none is named.
     vector
         Which of the vectors that a run gives the layer, from 0.
+    density
+        Prune each layer by magnitude to this density first, 0 to 1.
+    seed
+        Of everything random.
     first
         First cycle to show, from 1.
     last
@@ -84,7 +90,8 @@ def trace(
         report.require_few_pes(design)
     with steps_shown() as progress:
         progress(f"{source}: loading")
-        network = load_for_layer(archive.opened(source), layer, **asdict(arrays), **asdict(inputs))
+        given = {"density": density, "seed": seed, **asdict(arrays), **asdict(inputs)}
+        network = load_for_layer(archive.opened(source), layer, **given)
         traced = tracing.trace(network, design, layer=layer, vector=vector, engine=engine, progress=progress)
         window = report.window_of(traced.result.cycles, first, last)
         if text:

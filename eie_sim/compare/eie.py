@@ -70,6 +70,7 @@ def figures_of(
         network,
         unit="eie",
         name=f"EIE {100 * density:.3g} %",
+        precision=f"{design.weight_bits}-bit codes, {8 * WORD_BYTES}-bit words",
         pruned=weights,
         stored={name: values[:, : weights[name].shape[1]] for name, values in stored.items()},
         stored_biases={name: stored[name][:, -1] for name, bias in biases.items() if bias is not None},

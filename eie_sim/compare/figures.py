@@ -20,6 +20,7 @@ class Candidate:
     """One way to run the network.
 
     unit : dense, nm or eie; name : with its pattern, what that runs as where it is another, or its density
+    precision : of weights and of what they are multiplied with, in words
     density : weights kept over all weights; kept_l1 : their share of the sum of magnitudes
     accuracy : on the held-back inputs, of the weights as they are stored, inputs in floats, without training after
         pruning; None without labels
@@ -28,6 +29,7 @@ class Candidate:
 
     unit: str
     name: str
+    precision: str
     density: float
     kept_l1: float
     accuracy: float | None
@@ -78,6 +80,7 @@ def candidate_of(
     *,
     unit: str,
     name: str,
+    precision: str,
     pruned: Arrays,
     stored: Arrays,
     weight_bytes: float,
@@ -98,6 +101,7 @@ def candidate_of(
     return Candidate(
         unit=unit,
         name=name,
+        precision=precision,
         density=sum(np.count_nonzero(w) for w in pruned.values()) / sum(w.size for w in before.values()),
         kept_l1=sum(float(np.abs(w).sum(dtype=np.float64)) for w in pruned.values()) / total if total else 0.0,
         accuracy=found,

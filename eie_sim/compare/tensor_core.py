@@ -73,10 +73,17 @@ def packed(whole: Network, network: Network, config: TensorCoreConfig, shape: Pa
         stored[name] = (matrix.decode() * scale).astype(given.dtype)
     name = said(shape) if runs_as == shape else f"{said(shape)} as {said(runs_as)}"
     unit = "dense" if shape == DENSE else "nm"
-    return (
-        candidate_of(whole, network, unit=unit, name=name, pruned=pruned, stored=stored, weight_bytes=stored_bytes),
-        pruned,
+    candidate = candidate_of(
+        whole,
+        network,
+        unit=unit,
+        name=name,
+        precision="int8" if config.elem_bytes == 1 else "fp16",
+        pruned=pruned,
+        stored=stored,
+        weight_bytes=stored_bytes,
     )
+    return candidate, pruned
 
 
 def figures_of(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -156,6 +157,19 @@ def measured_on(name: str, network: Network, samples: Samples | None = None) -> 
     if samples is None:
         return f"{len(require_held_back(network, name))} held-back inputs"
     return f"{len(samples)} training inputs"
+
+
+def inputs_in_words(network: Network) -> dict[str, str]:
+    """What each layer reads of `inputs_of`, in words, by layer."""
+    layers = network.layers
+    said = {layer.name: layer.activations_source for layer in layers}
+    if network.chained:
+        said[layers[0].name] = costed_on(network)
+    return said | {
+        layer.name: f"outputs of {before.name} in floats"
+        for at, (before, layer) in enumerate(pairwise(layers), 1)
+        if network.takes_outputs(at)
+    }
 
 
 def costed_on(network: Network) -> str:

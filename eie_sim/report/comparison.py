@@ -15,10 +15,11 @@ from eie_sim.core.result import config_hash
 from eie_sim.energy import EnergyTable
 from eie_sim.energy.report import table_for
 from eie_sim.energy.table import given_lines, hashed
+from eie_sim.pruning.measure import inputs_in_words
 from eie_sim.report import figures
 from eie_sim.report.figures.style import drawing, named, require_file, write_figure
-from eie_sim.report.network import Record, percent
-from eie_sim.report.record import versions
+from eie_sim.report.network import Record, account_lines, percent
+from eie_sim.report.record import account_of, versions
 from eie_sim.report.text import rows
 from eie_sim.units.nm import unit as nm
 from eie_sim.units.nm.config import TensorCoreConfig
@@ -46,6 +47,8 @@ def comparison_record(
     design, arrays = config.to_dict(), as_large_as(config)
     energies = table_for(with_dram(config), table)
     found = [one.to_dict() for one in figures]
+    inputs = inputs_in_words(network)  # of the whole network, in which a layer reads what the ones before pass on
+    compared = network if layer is None else network.layer(layer)
     return {
         "network": network.name,
         "layer": layer,
@@ -55,6 +58,7 @@ def comparison_record(
             for each in network.dense_layers or network.layers
             if layer in (None, each.name)
         },
+        **account_of(compared, {each.name: inputs[each.name] for each in compared.layers}),
         "seed": network.seed,
         "preset": preset,
         "eie_pes": arrays.design.n_pe,
@@ -105,6 +109,7 @@ def comparison_table(record: Record) -> Table:
     headings = [
         "batch",
         "unit",
+        "precision",
         "weights\nkept",
         "of sum\n|w|",
         "accuracy",
@@ -120,6 +125,7 @@ def comparison_table(record: Record) -> Table:
             [
                 "" if batch == before else str(batch),
                 row["name"],
+                row["precision"],
                 percent(row["density"]),
                 percent(row["kept_l1"]),
                 "" if row["accuracy"] is None else f"{100 * row['accuracy']:.2f} %",
@@ -136,7 +142,7 @@ def comparison_table(record: Record) -> Table:
             ]
         )
         before = batch
-    return rows(headings, cells, text={1, 12, 13, 14})
+    return rows(headings, cells, text={1, 2, 13, 14, 15})
 
 
 def _energy(row: Record, where: str, batch: int) -> str:
@@ -159,6 +165,7 @@ def comparison_lines(record: Record) -> list[str]:
     lines = [
         f"{record['network']}{layer}: {record['source']}",
         *(f"{name}: weights {source}" for name, source in record["weights"].items()),
+        *account_lines(record),
         f"{record['preset']}, and EIE of {record['eie_arrays']} x {record['eie_pes']} PEs: "
         f"{record['macs_per_cycle']:,} MACs a cycle each, {config['clock_mhz']:g} MHz, {config['node_nm']} nm; "
         f"DRAM {dram} bytes a cycle; seed {record['seed']}; config {record['config_hash']}",

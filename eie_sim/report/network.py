@@ -51,8 +51,46 @@ def opening(record: Record) -> list[str]:
     ]
     lines += given_lines(record["energy_table"])
     lines += [f"{layer['name']}: weights {layer['weights']}; inputs {layer['inputs']}" for layer in record["layers"]]
-    lines += [f"{other['name']}: {other['reason']}" for other in record["not_simulated"]]
-    return lines
+    return [*lines, *not_simulated(record)]
+
+
+MOST_NAMES = 8
+"""Of layers or arrays in one line."""
+
+
+def account_lines(record: Record) -> list[str]:
+    """What the inputs of the layers are, those of like ones in one line, and what of the file is not simulated."""
+    layers: dict[str, list[str]] = {}
+    for name, words in record["inputs"].items():
+        layers.setdefault(words, []).append(name)
+    return [
+        *(f"inputs of {few(names, MOST_NAMES)}: {words}" for words, names in layers.items()),
+        *not_simulated(record),
+    ]
+
+
+def not_simulated(record: Record) -> list[str]:
+    """One line of what of the file is not simulated, and its share of the weights; none where nothing is left."""
+    others, counts = [f"{one['name']} ({one['reason']})" for one in record["not_simulated"]], record["coverage"]
+    if not others:
+        return []
+    said = [f"{len(others)} array{'s' if len(others) > 1 else ''}"]
+    if counts is not None:
+        unknown, looked_up = counts["arrays_not_counted"], counts["numbers_looked_up"]
+        said.append(f"{'at least ' if unknown else ''}{percent(counts['share_not_simulated'], 2)} of the weights")
+        said += [f"weights of {unknown} not counted"] if unknown else []
+        said += [f"{looked_up:,} numbers looked up in embeddings"] if looked_up else []
+    return [f"not simulated: {', '.join(said)}: {few(others, MOST_NAMES, ' (--json has all)')}"]
+
+
+def few(names: Sequence[str], most: int = 4, rest: str = "") -> str:
+    """The first names, and how many more there are. rest : where those are"""
+    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more{rest}" if len(names) > most else "")
+
+
+def total_name(record: Record) -> str:
+    """What the row of all layers together is called: layers that are no chain are no network."""
+    return "network" if record["chained"] else "all layers"
 
 
 def sections(record: Record) -> dict[str, Section]:
@@ -90,14 +128,10 @@ def hints(record: Record) -> list[str]:
     bits = record["config"]["weight_bits"]
     lines = []
     if coarse and bits < 8:
-        lines.append(f"try --weight-bits 8: most of the error of {_few(coarse)} is that of {bits}-bit codebooks")
+        lines.append(f"try --weight-bits 8: most of the error of {few(coarse)} is that of {bits}-bit codebooks")
     if drawn:
-        lines.append(f"inputs of {_few(drawn)} are drawn, all active: give --activations, or --activation-density")
+        lines.append(f"inputs of {few(drawn)} are drawn, all active: give --activations, or --activation-density")
     return lines
-
-
-def _few(names: list[str]) -> str:
-    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 
 def verdict(*, verified: bool, warnings: Sequence[str]) -> str:

@@ -15,13 +15,14 @@ from eie_sim.prune import Selection
 from eie_sim.prune.accuracy_table import AccuracyRecord
 from eie_sim.prune.sensitivity import Point
 from eie_sim.pruning import QUALITIES, Choice, costed_on, measured_on, training
+from eie_sim.pruning.measure import inputs_in_words
 from eie_sim.recipe import Recipe
 from eie_sim.report import figures
 from eie_sim.report.figures.style import drawing
-from eie_sim.report.network import Record, percent, verdict
-from eie_sim.report.record import network_record, versions
+from eie_sim.report.network import MOST_NAMES, Record, account_lines, few, not_simulated, percent, total_name, verdict
+from eie_sim.report.record import account_of, network_record, versions
 from eie_sim.report.text import rows
-from eie_sim.run import NetworkRun
+from eie_sim.run import NetworkRun, outputs_off
 from eie_sim.workload import Network
 
 
@@ -29,7 +30,7 @@ def pruned_record(before: NetworkRun, after: NetworkRun, kept: Selection, recipe
     """A network before and after pruning, layer by layer and in total, both compressed and simulated."""
     old, new = network_record(before), network_record(after)
     return {
-        **_provenance(new),
+        **_provenance(old),
         "recipe": recipe.to_dict(),
         "asked": kept.asked,
         "achieved": kept.achieved,
@@ -49,6 +50,7 @@ def pruned_record(before: NetworkRun, after: NetworkRun, kept: Selection, recipe
         ],
         "total": {"before": _size(old["total"]), "after": _size(new["total"])},
         "accuracy": {"before": old["accuracy"], "after": new["accuracy"]},
+        "outputs_off": outputs_off(before.network, after.network),
         "verified": old["verified"] and new["verified"],
     }
 
@@ -57,7 +59,7 @@ def pruned_table(record: Record) -> Table:
     """A row per layer and one for the network, before => after; an `!` marks what does not fit."""
     headings = ["layer", "out x in", "asked", "kept", "weights and biases", "compressed bits", "cycles/vector"]
     total = {"asked": record["asked"], "achieved": record["achieved"], **record["total"]}
-    named = [*((row["name"], row) for row in record["layers"]), ("network", total)]
+    named = [*((row["name"], row) for row in record["layers"]), (total_name(record), total)]
     cells = [
         [name, _shape(row), _percent(row["asked"]), _percent(row["achieved"]), *_changes(row)] for name, row in named
     ]
@@ -71,9 +73,17 @@ def pruned_lines(record: Record) -> list[str]:
         f"{record['network']}: {recipe['pattern']}, {recipe['criterion']}, {recipe['scope']}; "
         f"{record['kept']:,} of {record['total_weights']:,} weights kept, {_percent(record['achieved'])}",
         *source_lines(record),
-        *accuracy_lines(record["accuracy"]),
+        *not_simulated(record),
+        *(accuracy_lines(record["accuracy"]) or [_off(record["outputs_off"])]),
     ]
     return [*lines, *_closing(record, record["warnings"])]
+
+
+def _off(errors: Mapping[str, float | None]) -> str:
+    """How far outputs are from those before pruning, for a network whose accuracy nobody can tell."""
+    said = {name: "-" if error is None else percent(error, 2) for name, error in errors.items()}
+    listed = said.get("end to end") or few([f"{name} {share}" for name, share in said.items()], MOST_NAMES)
+    return f"outputs {listed} off those before pruning (rms, in floats)"
 
 
 def source_lines(record: Record) -> list[str]:
@@ -126,7 +136,7 @@ def streams_table(record: Record) -> Table:
     parts += ["huffman_ratio_vs_dense32"]
     named = [(layer["name"], layer["deep_compression"]) for layer in record["layers"]]
     if len(named) > 1:
-        named.append(("network", record["total"]["deep_compression"]))
+        named.append((total_name(record), record["total"]["deep_compression"]))
     cells = [
         [name, *(f"{sizes[part]:,.2f}" if "ratio" in part else f"{sizes[part]:,}" for part in parts)]
         for name, sizes in named
@@ -153,6 +163,7 @@ def measured_lines(record: Record) -> list[str]:
     return [
         f"{record['quality']}: {record['quality_is']}; on {record['quality_on']}",
         f"{record['quantity']}: on {record['cost_on']}; {record['source']}",
+        *account_lines(record),
     ]
 
 
@@ -351,11 +362,13 @@ def _of(network: Network, config: Any) -> Record:
         "config": design,
         "config_hash": config_hash("eie", design),
         "versions": versions(),
+        **account_of(network, inputs_in_words(network)),
     }
 
 
 def _provenance(record: Record) -> Record:
-    return {key: record[key] for key in ("network", "source", "seed", "config", "config_hash", "versions")}
+    names = ("network", "source", "chained", "seed", "config", "config_hash", "versions")
+    return {key: record[key] for key in (*names, "inputs", "not_simulated", "coverage")}
 
 
 def _counts(kept: Selection, name: str) -> Record:

@@ -96,9 +96,17 @@ _LAYER = {
     "memories": Each(_MEMORY),
     "verification": _VERIFICATION,
 }
+_COVERAGE = {
+    "weights_simulated": COUNT,
+    "weights_not_simulated": COUNT,
+    "share_not_simulated": AMOUNT,
+    "numbers_looked_up": COUNT,
+    "arrays_not_counted": COUNT,
+}
 _RUN = {
     "network": TEXT,
     "source": TEXT,
+    "chained": FLAG,
     "synthetic": FLAG,
     "seed": COUNT,
     "engine": TEXT,
@@ -109,7 +117,9 @@ _RUN = {
     "versions": Named(TEXT),
     "accuracy": Maybe({"images": COUNT, "dense": Maybe(AMOUNT), "pruned": AMOUNT, "compressed": AMOUNT}),
     "end_to_end_error": Maybe(AMOUNT),
+    "inputs": Named(TEXT),
     "not_simulated": Each({"name": TEXT, "reason": TEXT}),
+    "coverage": Maybe(_COVERAGE),
     "verified": FLAG,
     "differs": Each(TEXT),
     "warnings": Each(TEXT),

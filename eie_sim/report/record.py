@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
@@ -11,6 +12,7 @@ import eie_sim
 from eie_sim.core.storage import Format
 from eie_sim.energy import EnergyReport, total_of
 from eie_sim.run import LayerRun, NetworkRun
+from eie_sim.workload import Network
 
 
 def network_record(run: NetworkRun) -> dict[str, Any]:
@@ -32,12 +34,37 @@ def network_record(run: NetworkRun) -> dict[str, Any]:
         "total": total_record(run),
         "accuracy": None if run.accuracy is None else asdict(run.accuracy),
         "end_to_end_error": run.end_to_end_error,
-        "not_simulated": [{"name": name, "reason": reason} for name, reason in run.network.not_simulated],
+        **account_of(run.network, {layer.layer.name: layer.inputs for layer in run.layers}),
         "verified": run.verified,
         "differs": [
             f"{layer.layer.name}: {layer.verification.differs()}" for layer in run.layers if not layer.verification.ok
         ],
         "warnings": list(run.warnings),
+    }
+
+
+def account_of(network: Network | None, inputs: Mapping[str, str]) -> dict[str, Any]:
+    """What each layer's inputs are, and what of the file is not simulated.
+
+    network : None for a preset that is drawn, of which nothing is left; inputs : in words, by layer
+
+    coverage : numbers of weights, biases left out; None where they were not counted
+    """
+    coverage = None
+    if network is not None and network.left is not None:
+        left, weights = network.left, sum(layer.n_out * layer.n_in for layer in network.layers)
+        coverage = {
+            "weights_simulated": weights,
+            "weights_not_simulated": left.weights,
+            "share_not_simulated": left.weights / (weights + left.weights),
+            "numbers_looked_up": left.looked_up,
+            "arrays_not_counted": left.uncounted,
+        }
+    left_out = () if network is None else network.not_simulated
+    return {
+        "inputs": dict(inputs),
+        "not_simulated": [{"name": name, "reason": reason} for name, reason in left_out],
+        "coverage": coverage,
     }
 
 

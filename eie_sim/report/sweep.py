@@ -8,8 +8,8 @@ from typing import Any
 from rich.table import Table
 
 from eie_sim.energy.table import given_lines
-from eie_sim.report.network import Record
-from eie_sim.report.record import versions
+from eie_sim.report.network import Record, account_lines
+from eie_sim.report.record import account_of, versions
 from eie_sim.report.text import Screen, rows
 from eie_sim.sweep import Sweep, front
 from eie_sim.sweep.axes import AXES, PRUNING, WORKLOAD
@@ -23,10 +23,13 @@ FAILURES_SHOWN = 5
 
 def sweep_record(found: Sweep, *, workload: str, objectives: Sequence[str], unfit: bool) -> Record:
     """All rows with what they come from, and those on the front of the objectives."""
-    best = front(found.rows, objectives, all_rows=unfit)
+    best, subject = front(found.rows, objectives, all_rows=unfit), found.subject
+    words = {} if subject is None else subject.input_words()
+    network = None if subject is None else subject.network
     return {
         "workload": workload,
         "seed": found.seed,
+        **account_of(network, words),
         "axes": list(found.axes),
         "points": len(found.texts),
         "reused": found.reused,
@@ -124,6 +127,7 @@ def sweep_lines(record: Record) -> list[str]:
     if most > 1:
         lines.append(f"cycles, time and energy are of all {most:,} input vectors together")
     lines += given_lines(record["energy_table"], swept=True)
+    lines += account_lines(record)
     if record["damaged"]:
         lines.append(f"! {counted(record['damaged'], 'damaged line')} of the store kept in {record['damaged_kept_in']}")
     if record["store"] is not None:

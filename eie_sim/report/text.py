@@ -21,6 +21,7 @@ from eie_sim.report.network import (
     opening,
     percent,
     sections,
+    total_name,
 )
 
 MIN_WIDTH = 120
@@ -71,7 +72,7 @@ def table(section: Section, record: Record) -> Table:
     cells = [[_marked(layer), *(column.cell(layer) for column in columns)] for layer in record["layers"]]
     total = with_total and has_total(record)
     if total:
-        cells.append(["network", *(_or_blank(column, record["total"]) for column in columns)])
+        cells.append([total_name(record), *(_or_blank(column, record["total"]) for column in columns)])
     shown = rows(["layer", *(column.heading for column in columns)], cells, text={0}, title=title)
     if total:
         shown.rows[-1].style = "bold"
@@ -160,7 +161,7 @@ def area_table(record: Record) -> Table:
     return rows(["module", "mm2"], cells, text={0})
 
 
-def formats_table(layers: list[Record]) -> Table:
+def formats_table(record: Record) -> Table:
     """Bits of each layer in every storage format, by part."""
     cells = [
         [
@@ -171,7 +172,7 @@ def formats_table(layers: list[Record]) -> Table:
             ", ".join(f"{part} {bits:,}" for part, bits in one["parts"].items()),
             "yes" if one["valid"] else f"no: {one['violations']:,} violations",
         ]
-        for layer in layers
+        for layer in record["layers"]
         for at, one in enumerate(layer["formats"])
     ]
     headings = ["layer", "format", "bits", "of dense", "by part", "holds the layer"]

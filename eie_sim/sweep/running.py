@@ -48,6 +48,7 @@ class Sweep:
     store, aside : paths of the store, and of what was damaged in it, or None; damaged : lines of the store put aside
     seed : of whatever was drawn
     energy_table : what the user gave of the energies, as `EnergyTable.trace` has it, or None
+    subject : what was swept, where that is known
     """
 
     texts: tuple[str, ...]
@@ -55,6 +56,7 @@ class Sweep:
     reused: int
     failed: int
     seed: int
+    subject: Subject | None = None
     store: Path | None = None
     damaged: int = 0
     aside: Path | None = None
@@ -177,6 +179,7 @@ class Runner:
             reused=reused,
             failed=texts.failed,
             seed=self.subject.seed,
+            subject=self.subject,
             store=None if store is None else store.path,
             damaged=0 if store is None else store.damaged,
             aside=None if store is None else store.aside,

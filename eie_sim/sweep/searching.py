@@ -97,6 +97,7 @@ def _together(batches: list[Sweep], rows: list[dict[str, Any]]) -> Sweep:
         reused=sum(batch.reused for batch in batches),
         failed=sum(batch.failed for batch in batches),
         seed=first.seed,
+        subject=first.subject,
         store=first.store,
         damaged=first.damaged,
         aside=first.aside,

@@ -16,8 +16,9 @@ from eie_sim.core.errors import InputError, require, require_seed, require_type
 from eie_sim.core.sparse import is_sparse
 from eie_sim.energy import EnergyTable
 from eie_sim.energy.table import hashed
+from eie_sim.run import input_words
 from eie_sim.sweep.point import digest_of
-from eie_sim.workload import Layer, Network, batch_for, drawn_preset, load
+from eie_sim.workload import Layer, Network, batch_for, drawn_preset, load, synthetic
 
 DENSE_LAYERS = 2
 """Drawn layers that a worker keeps; one of 45 M weights takes 180 MB."""
@@ -71,6 +72,19 @@ class Subject:
     def token(self) -> str:
         """Names the subject among others that a worker may have."""
         return digest_of([self.study.hex(), self.densities]).hex()
+
+    def input_words(self) -> dict[str, str]:
+        """What the inputs of each layer are, in words, by layer."""
+        if self.network is not None:
+            return {name: input_words(self.network, at) for at, name in enumerate(self.layers)}
+        preset = drawn_preset(self.name)
+        assert preset is not None  # no other is drawn layer by layer
+        if self.activations is None or isinstance(self.activations, float):
+            own = [d if self.activations is None else self.activations for d in preset.activation_density]
+            said = [synthetic.label(1.0 if density is None else density, self.seed) for density in own]
+        else:
+            said = [f"given, {len(self.activations)} vectors"] * len(self.layers)
+        return dict(zip(self.layers, said, strict=True))
 
     def evaluator(self) -> Any:
         """What computes the rows of points; made once in each worker."""

@@ -225,9 +225,22 @@ def _ordered(network: Network, reading: Reading) -> Network:
     layers, _ = in_order(network.layers, names, shapes=shapes)
     dense = network.dense_layers
     kept = None if dense is None else in_order(dense, names, shapes=shapes)[0]
+    inside, left = {one.name for one in layers}, network.left
+    gone = [one for one in network.layers if one.name not in inside]
+    if left is not None:
+        left = left._replace(weights=left.weights + sum(one.n_out * one.n_in for one in gone))
     same_start = layers[0] is network.layers[0]
     examples: dict[str, Any] = {} if same_start else dict.fromkeys(EXAMPLES)
-    return replace(network, layers=layers, dense_layers=kept, chained=True, between=reading.between, **examples)
+    return replace(
+        network,
+        layers=layers,
+        dense_layers=kept,
+        chained=True,
+        between=reading.between,
+        not_simulated=(*network.not_simulated, *((one.name, "not in the chain") for one in gone)),
+        left=left,
+        **examples,
+    )
 
 
 def _open_file(source: str | os.PathLike[str], layer: str | None, seed: int, reading: Reading) -> Network:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -45,13 +46,16 @@ from eie_sim.workload.naming import (
     layout_of,
     no_layer,
 )
-from eie_sim.workload.network import NO_ACTIVATIONS, RELU, Layer, Network
+from eie_sim.workload.network import NO_ACTIVATIONS, RELU, Layer, Left, Network
 from eie_sim.workload.parts import SCALES, put_together
 from eie_sim.workload.safetensors_file import counted
 
 LAYOUTS = ("out-in", "in-out")
 NEVER = ("packed words", "part of a weight", "scale or zero point", "mask")
 """Reasons for which an array is no layer even where the user asks for it: its values are not what is multiplied."""
+UNCOUNTED = ("packed words", "integer weights")
+"""Reasons of arrays that may hold more or fewer weights than numbers."""
+NO_WEIGHTS = ("optimiser state", "scale or zero point", "statistics", "mask", "normalisation", "inputs", "empty")
 
 
 @dataclass(kw_only=True)
@@ -145,9 +149,28 @@ def network_from_arrays(
         between=between,
         source=origin,
         not_simulated=tuple((each, told.left[each]) for each in sorted(told.left, key=counted)),
+        left=None if layer is not None and len(told.weights) > 1 else _left(told),
         seed=seed,
         **_examples(examples),
     )
+
+
+def _left(told: Told) -> Left:
+    """How many weights are in the arrays that are left, as names, shapes and reasons have it."""
+    weights = looked_up = uncounted = 0
+    for name, reason in told.left.items():
+        array = told.arrays.get(name)
+        if reason.startswith(UNCOUNTED):
+            uncounted += 1
+        elif reason.startswith(NO_WEIGHTS):
+            continue
+        elif array is None or array.dtype.kind not in "fiub":
+            uncounted += is_weights(name) or PACKED.search(name) is not None
+        elif array.ndim >= 2 and (is_weights(name) or sum(side > 1 for side in array.shape) >= 2):
+            numbers = prod(array.shape)
+            looked_up += numbers if reason.startswith("embedding") else 0
+            weights += 0 if reason.startswith("embedding") else numbers
+    return Left(weights, looked_up, uncounted)
 
 
 def _usable(arrays: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,21 @@ FROM_LAYER_BEFORE = "computed by the layer before"
 RELU, NONE = "relu", "none"
 BETWEEN = (RELU, NONE)
 """What stands between the layers of a chain."""
+
+
+class Left(NamedTuple):
+    """How much of a file is not simulated.
+
+    weights : numbers in arrays that are multiplied, convolutions and recurrent ones too; looked_up : in embeddings
+    uncounted : arrays of weights whose numbers cannot be told, such as packed words
+    """
+
+    weights: int = 0
+    looked_up: int = 0
+    uncounted: int = 0
+
+
+NOTHING_LEFT = Left()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -133,6 +148,7 @@ class Network:
     between : what stands between the layers of a chain, "relu" or "none"
     source : where it comes from, in words fit for a table
     not_simulated : (name, reason) of what was there beside the layers
+    left : how much that is, None where that was not counted, or where the layers are chosen among others
     test_inputs : float [n, n_in of the first layer], inputs with known answers, or None
     test_labels : int [n], the answers, or None
     train_inputs, train_labels : the same of what it was trained on, none of them among the test inputs
@@ -148,6 +164,7 @@ class Network:
     chained: bool
     source: str
     not_simulated: tuple[tuple[str, str], ...] = ()
+    left: Left | None = NOTHING_LEFT
     test_inputs: Floats | None = None
     test_labels: NDArray[np.integer] | None = None
     train_inputs: Floats | None = None
@@ -164,6 +181,7 @@ class Network:
         require_type("chained", self.chained, bool)
         require_type("source", self.source, str)
         require_pairs("not_simulated", self.not_simulated)
+        require_type("left", self.left, Left, type(None))
         require_layers("layers", self.layers)
         require(len(self.layers) > 0, "layers", "()", "must be at least one")
         twice = [name for name, count in Counter(layer.name for layer in self.layers).items() if count > 1]
@@ -239,6 +257,7 @@ class Network:
             self,
             name=self.name if len(names) == 1 else f"{self.name}/{name}",
             layers=(self.layers[at],),
+            left=self.left if len(names) == 1 else None,
             chained=False,
             test_inputs=None,
             test_labels=None,

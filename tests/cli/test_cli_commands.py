@@ -53,7 +53,7 @@ def test_presets_lists_every_preset(ask, ask_json):
 
 
 def test_footprint_counts_every_format_of_every_layer(ask, ask_json, chain):
-    records = ask_json("footprint", chain, "--n-pe", 8)
+    records = ask_json("footprint", chain, "--n-pe", 8)["layers"]
     assert [record["name"] for record in records] == ["fc1", "fc2"]
     run = ask_json("run", chain, "--n-pe", 8)
     out = ask("footprint", chain, "--n-pe", 8)[1]
@@ -69,7 +69,7 @@ def test_footprint_counts_every_format_of_every_layer(ask, ask_json, chain):
 
 def test_footprint_of_one_layer_pruned_to_fit_another_pattern(ask_json):
     options = ["--layer", "fc2", "--density", 0.05, "--pattern", "4:4", "--value-bits", 8]
-    (record,) = ask_json("footprint", "digits-mlp", *options)
+    (record,) = ask_json("footprint", "digits-mlp", *options)["layers"]
     formats = {one["name"]: one for one in record["formats"]}
     assert record["name"] == "fc2"
     assert formats["dense"]["parts"]["values"] == 8 * 128 * 256

@@ -14,7 +14,7 @@ def test_the_table_answers_which_is_fastest_when(ask, tmp_path):
     code, out, err = ask("compare", "digits-mlp", *QUICK, "--figure", tmp_path / "a.svg")
     assert (code, err) == (0, "")
     lines = out.splitlines()
-    assert [line.split()[:2] for line in lines[2:4]] == [["1", "dense"], ["2:4", "50.0"]]
+    assert [line.split()[:3] for line in lines[2:4]] == [["1", "dense", "fp16"], ["2:4", "fp16", "50.0"]]
     assert sum(line.startswith("batch ") and "fastest" in line for line in lines) == 2
     assert "nm-64, and EIE of 1 x 64 PEs: 64 MACs a cycle each" in out
     assert (tmp_path / "a.svg").read_text().startswith("<?xml")
@@ -48,6 +48,13 @@ def test_as_json(ask):
     record = json.loads(out)
     assert {"seed", "config_hash", "rows", "fastest"} <= record.keys()
     assert [row["name"] for row in record["rows"]] == 2 * ["dense", "2:4", "EIE 25 %"]
+    assert [row["precision"] for row in record["rows"]] == 2 * ["fp16", "fp16", "4-bit codes, 16-bit words"]
+
+
+def test_a_chip_of_8_bits_says_so(ask_json):
+    record = ask_json("compare", "digits-mlp", *QUICK, "--preset", "stc-1024")
+    assert record["config"]["elem_bytes"] == 1
+    assert {row["precision"] for row in record["rows"] if row["unit"] != "eie"} == {"int8"}
 
 
 def test_its_chips_give_its_cycles(ask_json):

@@ -59,7 +59,7 @@ def test_inputs_that_m_does_not_divide_are_padded_in_every_command(ask_json, tmp
     given = ["--activation-density", "1"]
     (ran,) = ask_json("run", "net.npz", "--pattern", "2:4", *given)["layers"]
     (pruned,) = ask_json("prune", "net.npz", "--pattern", "2:4")["layers"]
-    (counted,) = ask_json("footprint", "net.npz", "--pattern", "2:4")
+    (counted,) = ask_json("footprint", "net.npz", "--pattern", "2:4")["layers"]
     rows = ask_json("sweep", "net.npz", "--unit", "eie,nm", "--pattern", "2:4", "--verify", "--workers", "1", *given)[
         "rows"
     ]

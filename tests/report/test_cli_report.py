@@ -22,8 +22,12 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_run_is_reported_into_its_folder(ask, run, undrawn):
-    assert ask("report", run) == (0, f"report: {run / 'report.html'}\nverified\n", "")
+def test_a_run_is_reported_into_its_folder(ask, run, record, undrawn):
+    code, out, err = ask("report", run)
+    assert (code, err) == (0, "")
+    first, *inputs, last = out.splitlines()
+    assert (first, last) == (f"report: {run / 'report.html'}", "verified")
+    assert inputs == [f"inputs of {layer['name']}: {layer['inputs']}" for layer in record["layers"]]
     assert names(run) == ["layers.csv", "report.html", "run.json"]
     before = (run / "report.html").read_bytes()
     assert ask("report", run / "run.json")[0] == 0
@@ -45,6 +49,7 @@ def test_json_says_what_was_written(ask, run, record, tmp_path, undrawn):
         "network": "random",
         "config_hash": record["config_hash"],
         "seed": 0,
+        **{name: record[name] for name in ("inputs", "not_simulated", "coverage")},
         "verified": True,
     }
     assert names(run) == ["layers.csv", "run.json"]
@@ -134,7 +139,7 @@ def test_neither_settings_nor_displays_nor_hash_seeds_change_a_byte(ask, run, tm
     words = [sys.executable, "-c", program, "report", "run", "--out", "page.html"]
     given = {"cwd": tmp_path, "env": os.environ | elsewhere, "timeout": 120}
     done = subprocess.run(words, check=False, capture_output=True, text=True, **given)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "report: page.html\nverified\n", "")
+    assert (done.returncode, done.stdout.splitlines()[0], done.stderr) == (0, "report: page.html", "")
     assert ask("report", run)[0] == 0
     assert (tmp_path / "page.html").read_bytes() == (run / "report.html").read_bytes()
 

@@ -89,7 +89,8 @@ def test_provenance_has_the_whole_design_versions_and_sources(report, record):
         each["weights"] for each in record["layers"]
     ]
     assert f"seed {record['seed']}; config {record['config_hash']}" in page.text
-    assert report.about == {"network": "random", "config_hash": record["config_hash"], "seed": 0}
+    told = ("network", "config_hash", "seed", "inputs", "not_simulated", "coverage")
+    assert report.about == {name: record[name] for name in told}
 
 
 @pytest.mark.parametrize("name", ["report", "sweep"])

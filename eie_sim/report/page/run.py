@@ -6,7 +6,19 @@ from collections.abc import Iterator
 
 from eie_sim.core.html import Cell, escape
 from eie_sim.energy.table import given_lines
-from eie_sim.report.network import Column, Record, Section, fidelity, has_total, misfits, opening, sections, verdict
+from eie_sim.report.network import (
+    Column,
+    Record,
+    Section,
+    fidelity,
+    has_total,
+    misfits,
+    not_simulated,
+    opening,
+    sections,
+    total_name,
+    verdict,
+)
 from eie_sim.report.page.frame import Fact, Page, document, figures, paragraphs, section, summary, titled
 from eie_sim.report.page.pictures import Picture, run_pictures
 from eie_sim.sweep.axes import AXES
@@ -15,7 +27,8 @@ from eie_sim.sweep.axes import AXES
 def run_page(record: Record) -> Page:
     """The report of a run. record : as `reading.read_run` gives it"""
     pictures, title = run_pictures(record), record["network"]
-    about = {"network": title, "config_hash": record["config_hash"], "seed": record["seed"]}
+    told = ("config_hash", "seed", "inputs", "not_simulated", "coverage")
+    about = {"network": title, **{name: record[name] for name in told}}
     shown = document(f"{title}: eie-sim", _body(record, pictures))
     return Page(shown, list(pictures.values()), about, record["verified"])
 
@@ -72,7 +85,7 @@ def _facts(record: Record) -> Iterator[Fact]:
 def _layers_table(record: Record, shown: Section) -> str:
     """A row per layer, and a last one for the network where the layers add up."""
     rows = [[_name(layer), *(_cell(column, layer) for column in shown.columns)] for layer in record["layers"]]
-    foot = ["network", *(_cell(column, record["total"]) for column in shown.columns)]
+    foot = [total_name(record), *(_cell(column, record["total"]) for column in shown.columns)]
     total = shown.with_total and has_total(record)
     return titled(shown.title, ["layer", *(c.heading for c in shown.columns)], rows, foot=foot if total else ())
 
@@ -100,7 +113,7 @@ def _events(record: Record) -> str:
         for layer in record["layers"]
         for events in [layer["stats"]["events"]]
     ]
-    foot = ["network", *(Cell(f"{count:,}", count) for count in totals.values())]
+    foot = [total_name(record), *(Cell(f"{count:,}", count) for count in totals.values())]
     headings = ["layer", *(name.replace("_", "\n") for name in totals)]
     return titled("Events, all vectors", headings, rows, foot=foot if len(rows) > 1 else ())
 
@@ -114,7 +127,7 @@ def _provenance(record: Record) -> Iterator[str]:
             f"energy table {energy['table']}, {energy['node_nm']} nm",
             *given_lines(record["energy_table"]),
             *fidelity(record),
-            *(f"{other['name']} not simulated: {other['reason']}" for other in record["not_simulated"]),
+            *not_simulated(record),
         ]
     )
     sources = [[_name(layer), layer["weights"], layer["inputs"], _kind(layer)] for layer in record["layers"]]

@@ -6,8 +6,8 @@ from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from eie_sim.core.errors import require, require_int
-from eie_sim.report.network import verdict
-from eie_sim.report.record import versions
+from eie_sim.report.network import not_simulated, verdict
+from eie_sim.report.record import account_of, versions
 from eie_sim.tracing import Traced
 
 Record = dict[str, Any]
@@ -64,6 +64,7 @@ def trace_record(traced: Traced, window: Window, file: Record) -> Record:
     checked, name = traced.verification, traced.layer.name
     return {
         **about(traced, window),
+        **{key: value for key, value in account_of(traced.network, {}).items() if key != "inputs"},
         **file,
         "verification": {**asdict(checked), "ok": checked.ok},
         "verified": checked.ok,
@@ -87,6 +88,7 @@ def heading(record: Record) -> list[str]:
         f"{config['queue_depth']}; engine {record['engine']}; seed {record['seed']}; config {record['config_hash']}",
         f"layer {record['layer']}, vector {record['vector']} of {record['n_vector']}; weights {record['weights']}; "
         f"inputs {record['inputs']}",
+        *not_simulated(record),
         f"{record['cycles']} cycles, {record['time_us']:.3f} us; broadcasts {waits['sent']}, "
         f"cycles blocked {waits['blocked_cycles']}, cycles lost {waits['lost_cycles']}{shown}",
     ]
