@@ -95,7 +95,8 @@ class Reading:
     ----------
     chain
         Layers in their order, as fc1,fc2,fc3: each takes the outputs of the one before. Arrays are no chain without
-        it. A BatchNorm right after its layer is folded: name it there, fc1,bn1,fc2; its number may say so too.
+        it. A BatchNorm right after its layer is folded: name it there, fc1,bn1,fc2; its number may say so too; -bn1
+        leaves it out.
     between
         What stands between the layers of the chain: relu or none.
     layout
