@@ -112,7 +112,9 @@ def _nm(seed: int, json: bool) -> int:
         for shown in (
             *validation_tables(chips),
             groups_table(chips, title="errors"),
-            groups_table(before, title="errors with the first values, before any was chosen with these figures"),
+            groups_table(
+                before, title="errors with the presets' first values, before any was chosen; L2 and clock as now"
+            ),
             power_table(chips),
         ):
             screen.print(shown)

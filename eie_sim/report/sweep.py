@@ -126,12 +126,24 @@ def sweep_lines(record: Record) -> list[str]:
     most = max((row.get("n_vector") or 0 for row in record["rows"]), default=0)
     if most > 1:
         lines.append(f"cycles, time and energy are of all {most:,} input vectors together")
+    lines += standing_lines(record["rows"])
     lines += given_lines(record["energy_table"], swept=True)
     lines += account_lines(record)
     if record["damaged"]:
         lines.append(f"! {counted(record['damaged'], 'damaged line')} of the store kept in {record['damaged_kept_in']}")
     if record["store"] is not None:
         lines.append(f"rows in {record['store']}; the same command goes on from there")
+    return lines
+
+
+def standing_lines(found: Sequence[Record]) -> list[str]:
+    """What times of the presets were held against, and what their energies leave out."""
+    held = {f"{row['chip']}: {row['held_against']}": None for row in found if row.get("held_against")}
+    lines = (
+        [f"held against {'; '.join(held)}. Not all are equally well tested: no ratio is a measurement"] if held else []
+    )
+    if any(row.get("board_nj") is not None for row in found):
+        lines.append("energy is of modelled parts; board nJ: of the whole board at its power's limit for that time")
     return lines
 
 

@@ -149,6 +149,8 @@ def _figures(results: list[SimResult], config: TensorCoreConfig, table: EnergyTa
         "runs_as": _each(result.named["runs_as"] for result in results),
         "tile": _each("x".join(map(str, result.named["tile"])) for result in results),
         "bound": _each(result.named["bound"] for result in results),
+        "held_against": _each(result.named["held_against"] for result in results),
+        "board_nj": None if config.board_watts is None else config.board_watts * time_us * 1e3,
         "dram_bytes": sum(result.stats["events"]["dram_bytes"] for result in results),
         "mac_lanes": lanes(config),
     }

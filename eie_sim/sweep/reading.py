@@ -93,6 +93,7 @@ _TEXTS = (
     "runs_as",
     "tile",
     "bound",
+    "held_against",
     "mma",
     "tiles",
     "patterns",

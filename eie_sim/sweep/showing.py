@@ -19,6 +19,7 @@ FIGURES: tuple[tuple[str, str, str], ...] = (
     ("cycles", "cycles", ",d"),
     ("time_us", "time\nus", ",.3f"),
     ("energy_nj", "energy\nnJ", ",.1f"),
+    ("board_nj", "board\nnJ", ",.1f"),
     ("area_mm2", "area\nmm2", ",.2f"),
     ("bytes", "weights\nkB", ""),
     ("accuracy", "accuracy", ""),

@@ -22,14 +22,17 @@ from eie_sim.workload.network import Layer
 
 MEAN = re.compile(r"(?P<stem>|.*?[./_])(?P<word>running_mean|moving_mean|mean)(?P<end>(:0)?)", re.IGNORECASE)
 PARTS = {
-    "running_mean": ("running_var", ("weight", "gamma"), ("bias", "beta"), 1e-5),
-    "moving_mean": ("moving_variance", ("gamma",), ("beta",), 1e-3),
-    "mean": ("var", ("scale", "weight", "gamma"), ("bias", "beta"), 1e-5),
+    "running_mean": ("running_var", 1e-5),
+    "moving_mean": ("moving_variance", 1e-3),
+    "mean": ("var", 1e-5),
 }
-"""A BatchNorm's means: names of its variance, gamma and beta, and the usual eps (torch; Keras; Flax)."""
+"""A BatchNorm's means: names of its variance, and the usual eps (torch; Keras; Flax)."""
 
-COLLECTIONS = "batch_stats/", "params/"
-"""Where Flax has statistics, and where what is trained."""
+GAMMAS, BETAS = ("weight", "gamma", "scale"), ("bias", "beta", "offset", "shift")
+
+STATISTICS_OF = re.compile(r"(^|[./])batch_stats([./])")
+TRAINED = (r"\1params\2", r"\1")
+"""Where Flax has statistics, and where what is trained is instead."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,20 +67,30 @@ def asked_chain(chain: object) -> tuple[str, ...]:
 def batch_norms(arrays: Mapping[str, Any]) -> dict[str, BatchNorm]:
     """Every BatchNorm whose parts are among the arrays, by name; parts that do not fit each other are none."""
     found = {}
+    modules: dict[str, list[str]] = {}
+    for each, array in arrays.items():
+        if _is_vector(array):
+            modules.setdefault(_split(each.removesuffix(":0"))[0], []).append(each)
     for name, mean in arrays.items():
         match = MEAN.fullmatch(name)
         if match is None or not _is_vector(mean):
             continue
-        variance, gammas, betas, eps = PARTS[match["word"].lower()]
+        variance, eps = PARTS[match["word"].lower()]
         end, stem = match["end"], match["stem"]
-        trained = stem.replace(*COLLECTIONS)
+        places = [stem, *(STATISTICS_OF.sub(place, stem, count=1) for place in TRAINED)]
+        trained = next(
+            (one for one in reversed(places) if any(f"{one}{word}{end}" in arrays for word in GAMMAS)), places[1]
+        )
         spread = f"{stem}{variance.upper() if match['word'].isupper() else variance}{end}"
         gamma, beta, stated = (
             next((f"{trained}{each}{end}" for each in words if f"{trained}{each}{end}" in arrays), None)
-            for words in (gammas, betas, ("eps", "epsilon"))
+            for words in (GAMMAS, BETAS, ("eps", "epsilon"))
         )
         there = [name, spread, *(each for each in (gamma, beta) if each is not None)]
         like = all(each in arrays and _is_vector(arrays[each]) and arrays[each].shape == mean.shape for each in there)
+        others = modules.get(trained, []) if trained != "" and trained[-1] in "./" else []
+        if any(each not in there and arrays[each].shape == mean.shape and each != stated for each in others):
+            continue  # what else it multiplies by or adds is not known
         if not like or (stated is not None and (arrays[stated].size != 1 or arrays[stated].dtype.kind not in "fiu")):
             continue
         values = [arrays[each].astype(np.float64) for each in there]

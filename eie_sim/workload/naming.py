@@ -24,7 +24,7 @@ BIAS_OF = {
     "w": ("b", "bias"),
     "coef": ("intercept",),
 }
-RECORDING = re.compile(r"(?P<layer>.+)(?:[./](?:inputs?|x)|[._/]activations?)", re.I)
+RECORDING = re.compile(r"(?P<layer>.+)(?:[./](?:inputs?|x)|[._/](?:activations?|acts|inputs?))", re.I)
 BARE_RECORDINGS = ("activations", "activation", "inputs", "input", "acts", "x")
 """Names of inputs that say of no layer, those that are taken before others first."""
 
@@ -32,26 +32,34 @@ EXAMPLES = ("test_inputs", "test_labels", "train_inputs", "train_labels", "calib
 
 OPTIMISER = re.compile(
     r"(^|[./])(optim(izer|iser)?s?|optim_state|opt_state|(max_)?exp_avg(_sq)?|square_avg|grads?|adam|momentum)($|[./])"
+    r"|(^|[./])(exp_avg(_sq)?|momentum(_buffer)?|velocity|grads?|adam)_(weights?|kernel|w)_?\d*$"
+    r"|(^|[./])(exp_avg_|momentum_buffer[./]|velocity[./]|adam_[mv][./])"
     r"|(^|[./])optimi[sz]er[^./]*[./]|[._/](exp_avg(_sq)?|momentum(_buffer)?|grad)$|(^|[./])(mu|nu)[./]params[./]",
     re.I,
 )
 RECURRENT = re.compile(r"(^|[._/])((weight|w|bias|b)_([ih]h|hr)(_l\d+)?(_reverse)?|recurrent_kernel)(?::0)?$", re.I)
-MASK = re.compile(r"(^|[._/])(mask|masks|masked_bias|tril|triu)(?::0)?$|(^|[./])masks?[./]", re.I)
+MASK = re.compile(
+    r"(^|[._/])(masked_bias|tril|triu)(?::0)?$|(^|[./])masks?[./]|(^|[./])([^./]*[^a-z./])?masks?([^a-z./][^./]*)?$"
+    r"|weights?masks?(?::0)?$",
+    re.I,
+)
 PACKED = re.compile(r"(^|[._/])(qweight|qzeros|w_q|(weight_)?packed(_weight)?|bitmask|compressed|blocks)$", re.I)
 PART = re.compile(r"(^|[._/])((weight|bias)_orig|weight_[guv]|original\d*)$", re.I)
 SCALE = re.compile(
-    r"(^|[._/])(scales?|scale_inv|zeros?|zeros?_points?|zp|absmax|quant_map|scb|g_idx|amax)(_\d+)?(?::0)?$",
+    r"(^|[._/])(scales?|scale_inv|zeros?|zeros?_points?|zp|absmax|quant_map|scb|g_idx|amax)(_\d+)?(?::0)?$"
+    r"|(^|[./])scales?[._](w|weights?|kernel)_?\d*$",
     re.I,
 )
 SCALING = re.compile(
     r"(^|[._/])[^./]*(scal|zero|absmax|amax|offset|quant_map|delta|scb|g_idx|zp)[^./]*(?::0)?$"
-    r"|(^|[._/])(weight_shape|weight_s|perm)$",
+    r"|(^|[._/])(weight_shape|weight_s|perm|s|step_size|weight_(alpha|max|min))$|[._/]quant_state([._/]|$)",
     re.I,
 )
 """Names of whatever may say what integers stand for."""
 
 STATISTIC = re.compile(
-    r"(^|[._/])((running|moving|batch|ema)_(mean|var|variance|std)|mean|var|variance|std|num_batches_tracked)(?::0)?$",
+    r"(^|[._/])((running|moving|batch|ema)_(mean|var|variance|std)|mean|var|variance|std|num_batches_tracked)(?::0)?$"
+    r"|[./](mu|sigma|rm|rv)$",
     re.I,
 )
 NORM = re.compile(r"(^|[._/\d])([a-z]*norm|ln|bn)_?\d*[._/](weight|bias|scale|gamma|beta)(?::0)?$", re.I)
@@ -62,7 +70,8 @@ INPUTS = re.compile(
 )
 EMBEDDING = re.compile(r"embs?|embd|embeds?|embedder|embeddings?|wte|wpe|wtt")
 LOOKED_UP = re.compile(
-    r"shared|lookup|lut|vocab|pos|positions?|positional|relative|absolute|ids|index|codebook|tables?|bias|weights?"
+    r"shared|lookup|lut|vocab|tokens?|words?|chars?|users?|items?|learned|glove|vectors?|factors?|mf|"
+    r"pos|positions?|positional|relative|absolute|ids|index|codebook|tables?|bias|weights?"
 )
 """Words that name a table that is looked up, where no others stand beside them."""
 
@@ -85,7 +94,7 @@ def _own_words(name: str) -> list[str]:
     general = parts[-1:] and re.fullmatch(r"weights?|kernel|w|bias", parts[-1], re.I)
     own = (parts[-2:-1] if general else parts[-1:]) or parts
     split = re.sub(r"([a-z])([A-Z])", r"\1_\2", "_".join(own))
-    return [word for word in re.split(r"[_\-:\d]+", split.lower()) if word and word not in ("weight", "weights")]
+    return [word for word in re.split(r"[_\-:\d]+", split.lower()) if word and word not in ("weight", "weights", "w")]
 
 
 def no_layer(name: str, array: Any, *, has_bias: bool) -> str | None:
@@ -117,7 +126,7 @@ def no_layer(name: str, array: Any, *, has_bias: bool) -> str | None:
 
 def _is_looked_up(name: str, words: list[str], multiplied: bool) -> bool:
     """True for an embedding or a table of positions."""
-    if re.search(r"rel(ative)?_(attention|pos|position)_bias", name):
+    if re.search(r"rel(ative)?_(attention|pos|position)_bias|(^|[./])embedding_bags?[./]", name):
         return True
     if any(map(EMBEDDING.fullmatch, words)):
         return not multiplied or EMBEDDING.fullmatch(words[-1]) is not None
@@ -132,7 +141,7 @@ def is_weights(name: str) -> bool:
 def layout_of(name: str) -> str:
     """The kind of weights that a file stores alike: `kernel` (Keras, Flax), `conv1d` (GPT-2's names), else `weight`."""
     parts = components(name)
-    if parts[-1:] in (["kernel"], ["_kernel"]):
+    if parts[-1:] in (["kernel"], ["_kernel"]) or name.endswith("/vars/0"):  # Keras
         return "kernel"
     return "conv1d" if len(parts) > 1 and parts[-2] in ("c_attn", "c_proj", "c_fc", "q_attn") else "weight"
 
@@ -158,6 +167,7 @@ def bias_of(matrix: str, by_name: Mapping[str, str], *, alone: bool) -> str | No
         words = [word.capitalize() if capital else word for word in BIAS_OF[paired["word"].lower()]]
         words += [word for word in BIAS_OF[paired["word"].lower()] if capital]
         names = [f"{paired['stem']}{word}{paired['rest']}{paired['device']}" for word in words]
+    names += [f"{matrix[:-1]}1"] if matrix.endswith("/vars/0") else []  # Keras
     names += [f"{matrix}{mark}{word}" for word in ("bias", "b") for mark in "._/"]
     names += ["bias", "b"] if alone else []
     found = next((by_name[each] for name in names for each in (name, name.lower()) if each in by_name), None)

@@ -45,6 +45,10 @@ class Parts(NamedTuple):
     maps: dict[str, int]
 
 
+MASKING = ("w", "pruning", "pruned", "prune", "sparsity", "fake")
+"""Words of names of masks that say of no weights."""
+
+
 def put_together(given: dict[str, Any], unread: Iterable[str] = (), *, layout: str | None = None) -> Parts:
     """The arrays, numpy or scipy.sparse by name, with the weights that were in parts whole, under the weights' name.
 
@@ -115,22 +119,29 @@ def _masked(parts: Parts, unread: set[str]) -> None:
     """Weights with a mask of their shape beside them are their product; with another mask of theirs they are left."""
     matrices = [each for each, array in parts.arrays.items() if array.ndim >= 2 and not MASK.search(each)]
     several = sum(map(is_weights, matrices)) > 1
+    masks: dict[tuple[str, ...], list[str]] = {}
+    for each in (*parts.arrays, *unread):
+        if MASK.search(each):
+            masks.setdefault(_masked_words(each), []).append(each)
     for name in [each for each in matrices if each not in parts.left]:
-        bare = name.removesuffix(":0")
-        stem = re.sub(r"[^._/]+$", "", bare) if is_weights(name) else None
-        own = [f"{bare}_mask", f"{bare}.mask", f"mask.{bare}", f"masks.{bare}", f"mask/{bare}", f"masks/{bare}"]
-        names = [] if stem is None else [f"{stem}mask", f"{stem}_mask", f"{stem}pruning_mask", f"{stem}masks"]
-        names += [] if stem is None else [f"{stem[:-1]}_mask" if stem else "mask"]
-        names += [] if several or stem is None else ["mask"]
-        there = [each + end for each in (*own, *names) for end in ("", ":0") if each + end in parts.arrays]
-        fits = [each for each in there if parts.arrays[each].shape == parts.arrays[name].shape]
-        lost = [each for each in own if each in unread or (each in there and each not in fits)]
+        words = _masked_words(name)
+        there = masks.get(words, []) if words or not several else []
+        there = there or (masks.get((), []) if not several and is_weights(name) else [])
+        arrays, shape = parts.arrays, parts.arrays[name].shape
+        fits = [each for each in there if each in arrays and arrays[each].shape == shape]
+        lost = [each for each in there if each in unread or (each not in fits and arrays[each].ndim <= len(shape))]
         if lost:
             parts.left[name] = f"its mask, {shown(lost[0])}, cannot be applied"
         elif fits:
             product = _times_mask(parts, name, fits[0])
             if product is not None:
                 _put(parts, name, product, f"times {fits[0]}", (name, fits[0]))
+
+
+def _masked_words(name: str) -> tuple[str, ...]:
+    """The words of a name that say which weights a mask is of: what both have in common."""
+    bare = re.sub(r"masks?|weights?|kernel|_orig", " ", name.lower().removesuffix(":0"))
+    return tuple(word for word in re.findall(r"[a-z]+|\d+", bare) if word not in MASKING)
 
 
 def _further_parametrised(parts: Parts, unread: set[str]) -> None:

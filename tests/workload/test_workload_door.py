@@ -1,5 +1,7 @@
 """What people save and how it is meant: no kind of file makes a wrong network in silence."""
 
+import re
+
 import numpy as np
 import pytest
 import scipy.sparse
@@ -869,3 +871,82 @@ def test_a_file_of_one_matrix_is_the_same_by_its_own_name(tmp_path):
 @pytest.mark.parametrize("name", ["mlp.shared_expert_gate.weight", "to_vocab.weight", "to_pos.weight"])
 def test_gates_and_heads_are_no_tables(name):
     assert one({name: sparse((4, 6))}).n_out == 4
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("masks.fc", "mask.fc", "mask_fc", "fc.w_mask", "fc.weight_pruning_mask", "fc.sparsity_mask", "fc.prune_mask"),
+        *("fc.mask.weight", "fc.weight_fake_sparsity.mask", "fc.weightmask", "fc_mask"),
+    ],
+)
+def test_a_mask_says_whose_it_is_by_the_words_that_both_have(name):
+    mask = rng(1).random((4, 6)) < 0.5
+    np.testing.assert_array_equal(one({"fc.weight": sparse((4, 6)), name: mask}).weights, sparse((4, 6)) * mask)
+    assert one({"fc.weight": sparse((4, 6)), name: mask.T, "good.weight": sparse((4, 6))}).name == "good"
+
+
+def test_a_mask_of_one_of_several_matrices_is_applied_to_it_alone():
+    mask = rng(1).random((4, 6)) < 0.5
+    first, second = load({"W1": sparse((4, 6)), "W2": sparse((3, 4)), "mask1": mask}).layers
+    np.testing.assert_array_equal(first.weights, sparse((4, 6)) * mask)
+    np.testing.assert_array_equal(second.weights, sparse((3, 4)))
+
+
+@pytest.mark.parametrize(
+    "name", ["mask_head.fc1.weight", "roi.mask_fcn1.weight", "conv5_mask.weight", "item_head.weight", "v.weight"]
+)
+def test_a_layer_of_a_part_that_is_named_so_is_one(name):
+    assert len(load({name: sparse((9, 6)), **FC}).layers) == 2
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("mask_W1", "scale_w", "scales.weight", "pos_W", "adam_W1", "grad_W1", "momentum_weight", "adam_m/fc/kernel"),
+        *("exp_avg_sq_fc.weight", "momentum_buffer.fc.weight", "velocity.fc.weight", "char_lookup.weight"),
+        *("arch.embedding_bags.t_cat_0.weight", "user_table.weight", "tokens.weight", "word_vectors.weight"),
+    ],
+)
+def test_still_more_that_is_no_layer(name):
+    assert one({name: np.ones((9, 6), "f4"), **FC}).name == "fc"
+
+
+@pytest.mark.parametrize("name", ["s", "step_size", "weight_alpha", "weight_max", "weight.quant_state.some__nf4"])
+def test_integers_beside_a_step_by_another_name_are_left(name):
+    assert one({"fc.weight": INT8, f"fc.{name}": ROWS, "good.weight": sparse((4, 6))}).name == "good"
+
+
+@pytest.mark.parametrize(
+    ("mean", "variance", "scale", "offset", "eps"),
+    [
+        ("bn1.running_mean", "bn1.running_var", "bn1.scale", "bn1.offset", 1e-5),
+        ("bn1/moving_mean", "bn1/moving_variance", "bn1/weight", "bn1/bias", 1e-3),
+        ("batch_stats.bn1.mean", "batch_stats.bn1.var", "params.bn1.scale", "params.bn1.bias", 1e-5),
+        ("batch_stats/bn1/mean", "batch_stats/bn1/var", "bn1/scale", "bn1/bias", 1e-5),
+    ],
+)
+def test_what_a_batch_norm_multiplies_by_and_adds_is_found_beside_it(mean, variance, scale, offset, eps):
+    values = {mean: ROWS, variance: ROWS + 1, scale: ROWS - 3, offset: ROWS + 2}
+    arrays = {"fc1.weight": sparse((8, 6)), "fc2.weight": sparse((3, 8)), **values}
+    own = re.sub(r"[./][a-z]+$", "", scale)
+    layer = load(arrays, chain=f"fc1,{own},fc2").layers[0]
+    factor = (ROWS - 3) / np.sqrt(ROWS + 1 + eps)
+    np.testing.assert_allclose(layer.weights, sparse((8, 6)) * factor[:, None], rtol=1e-5)
+    np.testing.assert_allclose(layer.bias, ROWS + 2 - ROWS * factor, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "more", [{"bn1.alpha": ROWS, **batch_norm(8, name="bn1")}, {"bn1.mu": ROWS, "bn1.sigma": ROWS}]
+)
+def test_a_batch_norm_with_parts_that_are_not_known_is_refused(more):
+    arrays = {"fc1.weight": sparse((8, 6)), "fc2.weight": sparse((3, 8)), **more}
+    with pytest.raises(InputError, match="its place is not clear"):
+        load(arrays, chain="fc1,fc2")
+    assert len(load(arrays, chain="fc1,fc2,-bn1").layers) == 2
+
+
+def test_a_dense_layer_of_keras_3_is_stored_in_out():
+    layer = one({"dense/vars/0": sparse((6, 4)), "dense/vars/1": np.arange(4.0)})
+    np.testing.assert_array_equal(layer.weights, sparse((6, 4)).T)
+    np.testing.assert_array_equal(layer.bias, np.arange(4.0))

@@ -12,7 +12,7 @@ from eie_sim.core.html import Cell, escape
 from eie_sim.report.network import Record
 from eie_sim.report.page.frame import Fact, Page, document, figures, paragraphs, section, summary, titled
 from eie_sim.report.page.pictures import Picture, sweep_pictures
-from eie_sim.report.sweep import default_objectives
+from eie_sim.report.sweep import default_objectives, standing_lines
 from eie_sim.sweep import front, knee
 from eie_sim.sweep.axes import AXES
 from eie_sim.sweep.pareto import Front
@@ -182,6 +182,7 @@ def _rows_section(rows: Sequence[Record], store: str, axes: Sequence[str]) -> st
             [[Cell(row["workload"]), *own] for row, own in zip(shown, cells, strict=True)],
         )
     cut = [f"the first {len(shown):,} of {len(rows):,} rows, by axis; all are in {store}"]
+    cut += standing_lines(rows)
     return section(
         "All points", paragraphs(cut if len(rows) > len(shown) else [], "quiet"), titled("", headings, cells)
     )

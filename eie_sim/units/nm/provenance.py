@@ -16,7 +16,7 @@ DATA_SHEET, MEASURED, CHOSEN = "data sheet", "measured by us", "chosen"
 HELD_AGAINST = {
     "rtx3090": "34 products measured elsewhere",
     "a100-sxm": "2 products measured elsewhere",
-    "h100-sxm": "35 shapes measured by us, each dense and 2:4, fp16 and int8",
+    "h100-sxm": "35 shapes measured by us, each dense and 2:4, in fp16",
     "stc-1024": "another simulator's 4 layers",
     "stc-1024-flexible": "another simulator's 4 layers",
     "nm-64": "ours, held against nothing",

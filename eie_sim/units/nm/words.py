@@ -99,6 +99,8 @@ WORDS = Words(
         "runs_as": "the pattern the unit runs the weights as",
         "tile": "the tile of each layer, where they differ with + between them",
         "bound": "what limits each layer",
+        "held_against": "what times of the chip were held against",
+        "board_nj": "energy at the limit of the whole board's power; energy_nj is of its modelled parts",
         "dram_bytes": "bytes read from and written to DRAM",
         "mac_lanes": "MACs of all tensor cores in a cycle, dense",
     },
