@@ -47,13 +47,13 @@ def unit_named(name: str) -> Unit:
     require(len(offers) == 1, "unit", name, f"must be of one package, but {packages} both have a unit of this name")
     ((package, place),) = offers
     try:
-        unit = found_at(place)
+        unit: Unit = found_at(place)
     except Exception as error:  # another package's code, which may fail in any way
         why = " ".join(str(error).split())
         raise InputError(f"unit={name}: package {package} fails to load, {type(error).__name__}: {why}") from error
     fits = isinstance(unit, Unit) and unit.name == name
     require(fits, "unit", name, f"must be a Unit of this name, which {place} of package {package} is not")
-    return unit  # type: ignore[no-any-return]
+    return unit
 
 
 @cache

@@ -5,6 +5,7 @@ integers with scale and zero point, 1x1 convolutions.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -34,6 +35,10 @@ SCB_MAX = 127.0
 """bitsandbytes: a row's SCB is its largest magnitude, which int8 has as 127."""
 
 
+MASKING = ("w", "pruning", "pruned", "prune", "sparsity", "fake")
+"""Words of names of masks that say of no weights."""
+
+
 class Parts(NamedTuple):
     """arrays : the whole in place of its parts; said : by name, how it came about; left : by name, why it did not;
     maps : dimensions of the maps that a convolution reads with channels second
@@ -43,10 +48,6 @@ class Parts(NamedTuple):
     said: dict[str, str]
     left: dict[str, str]
     maps: dict[str, int]
-
-
-MASKING = ("w", "pruning", "pruned", "prune", "sparsity", "fake")
-"""Words of names of masks that say of no weights."""
 
 
 def put_together(given: dict[str, Any], unread: Iterable[str] = (), *, layout: str | None = None) -> Parts:
@@ -119,19 +120,21 @@ def _masked(parts: Parts, unread: set[str]) -> None:
     """Weights with a mask of their shape beside them are their product; with another mask of theirs they are left."""
     matrices = [each for each, array in parts.arrays.items() if array.ndim >= 2 and not MASK.search(each)]
     several = sum(map(is_weights, matrices)) > 1
+    shared = Counter(map(_masked_words, matrices))
     masks: dict[tuple[str, ...], list[str]] = {}
     for each in (*parts.arrays, *unread):
         if MASK.search(each):
             masks.setdefault(_masked_words(each), []).append(each)
+    if several:
+        masks.pop((), None)  # nothing says whose it is
     for name in [each for each in matrices if each not in parts.left]:
         words = _masked_words(name)
-        there = masks.get(words, []) if words or not several else []
-        there = there or (masks.get((), []) if not several and is_weights(name) else [])
+        there = masks.get(words) or (masks.get((), []) if is_weights(name) else [])
         arrays, shape = parts.arrays, parts.arrays[name].shape
         fits = [each for each in there if each in arrays and arrays[each].shape == shape]
-        lost = [each for each in there if each in unread or (each not in fits and arrays[each].ndim <= len(shape))]
-        if lost:
-            parts.left[name] = f"its mask, {shown(lost[0])}, cannot be applied"
+        lost = [each for each in there if each not in arrays or (each not in fits and arrays[each].ndim <= len(shape))]
+        if lost or (there and shared[words] > 1):
+            parts.left[name] = f"its mask, {shown((lost or there)[0])}, cannot be applied"
         elif fits:
             product = _times_mask(parts, name, fits[0])
             if product is not None:

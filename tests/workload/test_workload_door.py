@@ -950,3 +950,11 @@ def test_a_dense_layer_of_keras_3_is_stored_in_out():
     layer = one({"dense/vars/0": sparse((6, 4)), "dense/vars/1": np.arange(4.0)})
     np.testing.assert_array_equal(layer.weights, sparse((6, 4)).T)
     np.testing.assert_array_equal(layer.bias, np.arange(4.0))
+
+
+@pytest.mark.parametrize("names", [("fc.weight", "fc.kernel", "fc.mask"), ("fc_w", "fc.weight", "fc_mask")])
+def test_a_mask_that_two_may_own_is_applied_to_none(names):
+    first, second, mask = names
+    arrays = {first: sparse((4, 6)), second: sparse((4, 6)), mask: np.eye(4, 6), "good.weight": sparse((4, 6))}
+    assert one(arrays).name == "good"
+    assert one(dict(reversed(arrays.items()))).name == "good"
