@@ -1,5 +1,6 @@
 """Members of a file that cannot be used: listed with the reason, beside what can be used."""
 
+import gc
 import io
 import json
 import math
@@ -154,9 +155,10 @@ def test_the_arrays_of_a_file_are_counted_before_one_is_read(tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".npz"])
-def test_the_time_grows_as_the_arrays_do(tmp_path, suffix):
+def test_the_time_grows_as_the_arrays_do(tmp_path, suffix, request):
     """Four times as many arrays would take sixteen times as long where each looked at all others."""
-
+    request.addfinalizer(gc.enable)
+    gc.disable()  # it goes through all that other tests left in the process, the more often the more arrays there are
     paths = [
         many(tmp_path, suffix, count).rename(tmp_path / f"{count}{suffix}") for count in (MAX_ARRAYS // 4, MAX_ARRAYS)
     ]
