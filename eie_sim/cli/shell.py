@@ -17,7 +17,8 @@ from eie_sim.cli.streams import plain
 from eie_sim.core.errors import refused, require
 from eie_sim.core.files import as_path
 from eie_sim.core.nm_pattern import pattern_of
-from eie_sim.units import UNITS, unit_named
+from eie_sim.units import UNITS
+from eie_sim.units.unit import Unit, found_at
 
 if TYPE_CHECKING:
     from eie_sim.archive import Archive
@@ -114,8 +115,8 @@ Engine = Annotated[
     Literal["fast", "reference"],
     Parameter(help="fast (completion times) or reference (discrete events); both give the same."),
 ]
-UNIT = unit_named(next(iter(UNITS)))
-"""The unit that commands run a network on."""
+UNIT: Unit = found_at(next(iter(UNITS.values())))
+"""The unit that commands run a network on: ours, so that no other package is looked for before a command runs."""
 
 if TYPE_CHECKING:
     Design = Any
