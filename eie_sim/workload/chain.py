@@ -67,10 +67,11 @@ def asked_chain(chain: object) -> tuple[str, ...]:
 def batch_norms(arrays: Mapping[str, Any]) -> dict[str, BatchNorm]:
     """Every BatchNorm whose parts are among the arrays, by name; parts that do not fit each other are none."""
     found = {}
-    modules: dict[str, list[str]] = {}
+    vectors: dict[str, list[str]] = {}  # by module, of those that are of one
     for each, array in arrays.items():
-        if _is_vector(array):
-            modules.setdefault(_split(each.removesuffix(":0"))[0], []).append(each)
+        module = _split(each.removesuffix(":0"))[0]
+        if module and _is_vector(array):
+            vectors.setdefault(module, []).append(each)
     for name, mean in arrays.items():
         match = MEAN.fullmatch(name)
         if match is None or not _is_vector(mean):
@@ -88,8 +89,8 @@ def batch_norms(arrays: Mapping[str, Any]) -> dict[str, BatchNorm]:
         )
         there = [name, spread, *(each for each in (gamma, beta) if each is not None)]
         like = all(each in arrays and _is_vector(arrays[each]) and arrays[each].shape == mean.shape for each in there)
-        others = modules.get(trained, []) if trained != "" and trained[-1] in "./" else []
-        if any(each not in there and arrays[each].shape == mean.shape and each != stated for each in others):
+        others = (each for each in vectors.get(trained, ()) if each not in (*there, stated))
+        if any(arrays[each].shape == mean.shape for each in others):
             continue  # what else it multiplies by or adds is not known
         if not like or (stated is not None and (arrays[stated].size != 1 or arrays[stated].dtype.kind not in "fiu")):
             continue

@@ -134,6 +134,10 @@ def test_what_is_left_of_a_file_is_no_lone_matrix(arrays):
     [
         "t5.relative_attention_bias.weight", "query_embed.weight", "src_embed.0.lut.weight", "tokenEmbedding.weight",
         "nodeEmb.weight", "embs.weight", "mu/params/Dense/kernel", "lstm.weight_hr_l0", "gru.weight",
+        "mask_W1", "scale_w", "scales.weight", "pos_W", "adam_W1", "grad_W1",
+        "momentum_weight", "adam_m/fc/kernel", "exp_avg_sq_fc.weight",
+        "momentum_buffer.fc.weight", "velocity.fc.weight", "char_lookup.weight",
+        "arch.embedding_bags.t_cat_0.weight", "user_table.weight", "tokens.weight", "word_vectors.weight",
     ],
 )  # fmt: skip
 def test_more_that_is_no_layer(name):
@@ -304,18 +308,6 @@ def test_gates_and_heads_are_no_tables(name):
 )
 def test_a_layer_of_a_part_that_is_named_so_is_one(name):
     assert len(load({name: sparse((9, 6)), **FC}).layers) == 2
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("mask_W1", "scale_w", "scales.weight", "pos_W", "adam_W1", "grad_W1", "momentum_weight", "adam_m/fc/kernel"),
-        *("exp_avg_sq_fc.weight", "momentum_buffer.fc.weight", "velocity.fc.weight", "char_lookup.weight"),
-        *("arch.embedding_bags.t_cat_0.weight", "user_table.weight", "tokens.weight", "word_vectors.weight"),
-    ],
-)
-def test_still_more_that_is_no_layer(name):
-    assert one({name: np.ones((9, 6), "f4"), **FC}).name == "fc"
 
 
 def test_a_dense_layer_of_keras_3_is_stored_in_out():

@@ -226,12 +226,6 @@ def test_weights_whose_mask_cannot_be_applied_are_left(mask):
     assert one(arrays).name == "good"
 
 
-@pytest.mark.parametrize("name", ["masks.fc.weight", "mask/fc.weight", "fc.pruning_mask", "fc._mask"])
-def test_masks_by_other_names_are_applied(name):
-    mask = rng(1).random((4, 6)) < 0.5
-    np.testing.assert_array_equal(one({"fc.weight": sparse((4, 6)), name: mask}).weights, sparse((4, 6)) * mask)
-
-
 @pytest.mark.parametrize(
     "more",
     [
@@ -254,6 +248,7 @@ def test_weights_of_which_a_part_is_not_applied_are_left(more):
     [
         *("masks.fc", "mask.fc", "mask_fc", "fc.w_mask", "fc.weight_pruning_mask", "fc.sparsity_mask", "fc.prune_mask"),
         *("fc.mask.weight", "fc.weight_fake_sparsity.mask", "fc.weightmask", "fc_mask"),
+        *("masks.fc.weight", "mask/fc.weight", "fc.pruning_mask", "fc._mask"),
     ],
 )
 def test_a_mask_says_whose_it_is_by_the_words_that_both_have(name):
