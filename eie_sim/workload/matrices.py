@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -46,7 +47,7 @@ from eie_sim.workload.naming import (
     layout_of,
     no_layer,
 )
-from eie_sim.workload.network import NO_ACTIVATIONS, RELU, Layer, Left, Network
+from eie_sim.workload.network import NO_ACTIVATIONS, RELU, Layer, Left, Network, require_follows
 from eie_sim.workload.parts import SCALES, put_together
 from eie_sim.workload.safetensors_file import counted
 
@@ -126,6 +127,11 @@ def network_from_arrays(
     require(total <= MAX_NUMBERS, "arrays", f"{total} numbers", f"must be at most {MAX_NUMBERS} over all arrays")
     chained = chain is not None or (len(told.weights) == 1 and len(examples) > 0)
     wanted = set(asked) or {*told.weights, *told.weights.values()}
+    if chain is not None:  # before recordings are looked at, whose widths then say nothing
+        shapes = {layer: _shape(told, matrix, layout) for matrix, layer in told.weights.items()}
+        for first, second in pairwise(told.weights.get(each, each) for each in asked):
+            if first in shapes and second in shapes:
+                require_follows(second, shapes[second][1], first, shapes[first][0])
     layers = [
         _layer(told, matrix, origin, seed, layout)
         for matrix in sorted(told.weights, key=counted)

@@ -21,7 +21,7 @@ from eie_sim.core.arrays import (
     require_plain,
     shown,
 )
-from eie_sim.core.errors import InputError, require, require_one_of, require_seed, require_type, unknown
+from eie_sim.core.errors import require, require_one_of, require_seed, require_type, unknown
 from eie_sim.core.sparse import checked, is_sparse
 from eie_sim.workload.shared import SharedWeights
 
@@ -187,20 +187,14 @@ class Network:
         twice = [name for name, count in Counter(layer.name for layer in self.layers).items() if count > 1]
         require(not twice, "layer", twice[:1], "two layers of one network must not share a name")
         if self.chained:
-            self._check_chain()
+            for first, second in pairwise(self.layers):
+                require_follows(second.name, second.n_in, first.name, first.n_out)
         self._check_inputs()
         if self.dense_layers is not None:
             require_layers("dense_layers", self.dense_layers)
             before = [(layer.name, *layer.weights.shape) for layer in self.dense_layers]
             after = [(layer.name, *layer.weights.shape) for layer in self.layers]
             require(before == after, "dense_layers", before, f"must have the names and shapes of the layers, {after}")
-
-    def _check_chain(self) -> None:
-        for first, second in pairwise(self.layers):
-            if first.n_out != second.n_in:
-                raise InputError(
-                    f"layer {second.name}: n_in={second.n_in}: must be the {first.n_out} outputs of {first.name}"
-                )
 
     def _check_inputs(self) -> None:
         n_in = self.layers[0].n_in
@@ -266,6 +260,11 @@ class Network:
             dense_layers=None if self.dense_layers is None else (self.dense_layers[at],),
             calibration=self.calibration if at == 0 else None,
         )
+
+
+def require_follows(name: str, n_in: int, before: str, n_out: int) -> None:
+    """Raise InputError unless a layer of a chain has as many inputs as the one before it has outputs."""
+    require(n_in == n_out, f"layer {name}: n_in", n_in, f"must be the {n_out} outputs of {before}")
 
 
 def require_batch(field: str, batch: Floats, n_in: int) -> None:

@@ -320,3 +320,9 @@ def test_a_batch_norm_with_parts_that_are_not_known_is_refused(more):
     with pytest.raises(InputError, match="its place is not clear"):
         load(arrays, chain="fc1,fc2")
     assert len(load(arrays, chain="fc1,fc2,-bn1").layers) == 2
+
+
+def test_shapes_that_do_not_follow_are_said_before_the_width_of_a_recording():
+    arrays = {"a.weight": sparse((8, 16)), "b.weight": sparse((4, 8)), "x": np.ones((3, 16))}
+    with pytest.raises(InputError, match=r"^layer a: n_in=16: must be the 4 outputs of b$"):
+        load(arrays, chain="b,a")
