@@ -89,7 +89,13 @@ class Pool(Executor):
             worker.process.join(5.0)
 
     def _seat(self) -> None:
-        """Hand one task after the other to a process, and start another process where it ended."""
+        """Hand one task after the other to a process, and start another process where it ended.
+
+        A task for a process that has just ended is an error of this thread, also where the program wants SIGPIPE to end
+        it, as programs in shell pipes do.
+        """
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPIPE})
         worker: _Worker | None = None
         while (item := self._tasks.get()) is not None:
             future, function, arguments = item

@@ -174,3 +174,31 @@ def test_ctrl_c_while_workers_start(tmp_path):
         [sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True, timeout=30
     )
     assert (ran.stdout, ran.stderr) == ("2\n", "")
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGPIPE"), reason="needs SIGPIPE")
+def test_a_program_that_a_broken_pipe_ends_outlives_its_workers():
+    """Workers are killed between tasks, so that the next task is written to a pipe that nobody reads."""
+    program = textwrap.dedent(f"""
+        import os, signal, sys
+        sys.path.insert(0, {str(HERE)!r})
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        from eie_sim.sweep.pool import Pool, WorkerDiedError
+        deaths = 0
+        with Pool(1) as pool:
+            for _ in range(5):
+                pid = pool.submit(os.getpid).result()
+                os.kill(pid, signal.SIGSTOP)
+                os.kill(pid, signal.SIGKILL)
+                os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+                try:
+                    pool.submit(os.getpid).result()
+                except WorkerDiedError:
+                    deaths += 1
+        print(deaths)
+    """)
+    environment = {**os.environ, "PYTHONPATH": str(HERE.parents[1])}
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment, timeout=60, check=False
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "5\n", "")
