@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from eie_sim.engine import simulate as simulate
     from eie_sim.formats import footprint as footprint
     from eie_sim.inputs import compare_inputs as compare_inputs
+    from eie_sim.pipeline import run as run
+    from eie_sim.pipeline import run_network as run_network
     from eie_sim.report import figures as figures
     from eie_sim.report import trace as trace
-    from eie_sim.run import run_network as run_network
     from eie_sim.units.eie.activity import Activity as Activity
     from eie_sim.units.eie.activity import activity as activity
     from eie_sim.units.eie.config import EieConfig as EieConfig
@@ -58,7 +59,8 @@ _HOME = {
     "footprint": "eie_sim.formats",
     "load": "eie_sim.workload",
     "presets": "eie_sim.workload",
-    "run_network": "eie_sim.run",
+    "run": "eie_sim.pipeline",
+    "run_network": "eie_sim.pipeline",
     "simulate": "eie_sim.engine",
     "simulate_gemm": "eie_sim.units.nm.unit",
     "simulate_gemms": "eie_sim.units.nm.unit",

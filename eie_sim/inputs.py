@@ -11,7 +11,7 @@ import numpy as np
 from eie_sim.core.arrays import Floats
 from eie_sim.core.errors import InputError, require_type
 from eie_sim.engine import simulate
-from eie_sim.run import matrix_for
+from eie_sim.pipeline import matrix_for
 from eie_sim.units import unit_of
 from eie_sim.workload import Network, independent, independent_by_column
 

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from eie_sim.core.errors import InputError, require_int, require_type
 from eie_sim.core.result import SimResult
+from eie_sim.core.verification import Verification
 from eie_sim.engine import simulate
-from eie_sim.run import Progress, chained, given_inputs, input_words, matrix_for
+from eie_sim.pipeline import Progress, chained, given_inputs, input_words, matrix_for
 from eie_sim.units import unit_of
 from eie_sim.units.unit import require_engine
-from eie_sim.verification import Verification, verify
-from eie_sim.workload import Layer, Network
+from eie_sim.workload import RELU, Layer, Network
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,9 +72,9 @@ def trace(
         given = _chained_to(network, wanted.name, config)
     else:
         at = network.layers.index(wanted)
-        inputs, label = given_inputs(network, at), input_words(network, at)
-        active = unit.for_inputs(config, inputs).active
-        given = _Given(matrix_for(wanted, config).with_scales_for(inputs, active=active), inputs, label, None)
+        inputs, label = given_inputs(network, at), input_words(network, at, unit.words.negative)
+        matrix = unit.opened(matrix_for(wanted, config), inputs, unit.for_inputs(config, inputs))
+        given = _Given(matrix, inputs, label, None)
     require_int("vector", vector, 0, len(given.inputs) - 1)
     progress(f"{wanted.name}: simulating and verifying")
     inputs, config = given.inputs[vector], unit.for_inputs(config, given.inputs)
@@ -92,7 +92,7 @@ def trace(
         inputs=given.label,
         result=result,
         activity=unit.timeline(given.matrix, inputs, result, label=f"{name}, vector {vector}"),
-        verification=verify(wanted, given.matrix, inputs, result, before=before, between=network.between),
+        verification=unit.verify(wanted, given.matrix, inputs, result, before=before, relu=network.between == RELU),
     )
 
 

@@ -28,7 +28,7 @@ run
 # one of the outputs differs. The second and the third layer read what the layer before them put out.
 
 # %%
-pd.DataFrame([run.accuracy]).round(4)
+pd.DataFrame([run.to_dict()["accuracy"]]).round(4)
 
 # %% [markdown]
 # Accuracy is nearly what it was: `dense` is before pruning, `pruned` after it, `compressed` with shared 4-bit weights

@@ -12,7 +12,6 @@ from eie_sim.archive import archive_of, save
 from eie_sim.report.folder import write_run
 from eie_sim.report.page.files import write_page
 from eie_sim.report.page.run import run_page
-from eie_sim.report.record import network_record
 from eie_sim.report.trace import write_trace
 
 KILLS = 50
@@ -21,7 +20,7 @@ WRITES = 2
 
 network = es.load("hand-8x8")
 RUNS = [es.run_network(network, es.EieConfig(n_pe=n_pe)) for n_pe in (2, 4)]
-RECORDS = [network_record(run) for run in RUNS]
+RECORDS = [run.to_dict() for run in RUNS]
 MATRICES = [layer.matrix for layer in RUNS[0].layers]
 ARCHIVES = [archive_of(network, MATRICES, recipe={"version": version}) for version in (0, 1)]
 PAGES = [run_page(record) for record in RECORDS]

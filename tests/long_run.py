@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 
 import eie_sim as es
 from eie_sim.cli import main
-from eie_sim.report.record import network_record
 
 WARM_UP = 0.2
 """Share of the time after which memory must not grow any more."""
@@ -32,7 +31,7 @@ def simulate(chance):
 
 
 def network(chance):
-    return network_record(es.run_network(digits, es.EieConfig(n_pe=chance.choice([4, 16, 64]))))
+    return es.run_network(digits, es.EieConfig(n_pe=chance.choice([4, 16, 64]))).to_dict()
 
 
 def sweep(chance):

@@ -5,14 +5,15 @@ import math
 from dataclasses import replace
 from html.parser import HTMLParser
 
+import msgspec
 import numpy as np
 import pytest
 from networks import chain
 
 import eie_sim as es
 from eie_sim.core.storage import Footprint
+from eie_sim.pipeline import run_network
 from eie_sim.prune import locally, pattern
-from eie_sim.run import run_network
 from eie_sim.sweep.running import Sweep
 from eie_sim.workload import Network
 
@@ -98,7 +99,7 @@ def test_a_network_has_a_row_for_each_layer_and_a_sum(run):
 
 
 def test_a_network_that_differs_says_so(run):
-    wrong = replace(run.layers[0].verification, wrong_outputs=3)
+    wrong = msgspec.structs.replace(run.layers[0].verification, wrong_outputs=3, ok=False)
     found = shown(replace(run, layers=(replace(run.layers[0], verification=wrong),)))
     assert "DIFFERS" in found.texts
     assert "NOT VERIFIED" in found.around

@@ -52,7 +52,11 @@ def _answered(arguments: list[str] | None) -> int:
     from eie_sim.core.errors import InputError, InvariantError
 
     try:
-        code: int = commands()(arguments, exit_on_error=False, print_error=False, result_action="return_value") or 0
+        app, words = commands(), sys.argv[1:] if arguments is None else arguments
+        from eie_sim.cli.designs import options_for
+
+        with options_for(words):
+            code: int = app(words, exit_on_error=False, print_error=False, result_action="return_value") or 0
         sys.stdout.flush()  # so that a reader that went away is noticed here, and not when Python ends
     except (CycloptsError, InputError) as error:
         return _fail(said(error))

@@ -10,18 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Group, Parameter
 
 from eie_sim.cli import EXIT_DIFFERS
+from eie_sim.cli.designs import designed
 from eie_sim.cli.shell import (
     ARRAYS,
-    DESIGN,
     INPUTS,
     Arrays,
-    Design,
     Inputs,
     Json,
     Names,
     Several,
     Source,
-    app,
     console,
     loaded,
     loaded_from,
@@ -30,8 +28,9 @@ from eie_sim.cli.shell import (
     print_lines,
     steps_shown,
 )
-from eie_sim.core.errors import InputError
+from eie_sim.core.errors import InputError, require
 from eie_sim.recipe import Recipe
+from eie_sim.units import unit_of
 
 if TYPE_CHECKING:
     from eie_sim.archive import Archive
@@ -41,9 +40,11 @@ Pruning = Annotated[Recipe, Parameter(name="*", group=Group("Pruning", sort_key=
 RECIPE = Recipe()
 SCANNED = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
 TABLED = (0.5, 0.25, 0.1)
+STREAM_BITS = (5, 5)
+"""Of codes and gaps in Deep Compression's stream (its section 5) beside a unit that stores none."""
 
 
-@app.command
+@designed
 def prune(
     source: Source,
     /,
@@ -54,7 +55,7 @@ def prune(
     json: Json = False,
     arrays: Arrays = ARRAYS,
     recipe: Pruning = RECIPE,
-    design: Design = DESIGN,
+    design: Any,
 ) -> int:
     """Prune a network and compress it; show each layer before and after, and keep it as an archive that run takes.
 
@@ -67,9 +68,9 @@ def prune(
     out
         Keep the pruned and compressed network in this file.
     """
+    from eie_sim.pipeline import run_network
     from eie_sim.pruning import prune_network, unpruned
     from eie_sim.report.pruning import pruned_lines, pruned_record, pruned_table
-    from eie_sim.run import run_network
 
     densities = _densities_of_layers(layer_density)
     _require_archive(out)
@@ -87,7 +88,7 @@ def prune(
     return 0 if record["verified"] else EXIT_DIFFERS
 
 
-@app.command
+@designed
 def compress(
     source: Source,
     /,
@@ -97,9 +98,11 @@ def compress(
     inputs: Inputs = INPUTS,
     json: Json = False,
     arrays: Arrays = ARRAYS,
-    design: Design = DESIGN,
+    design: Any,
 ) -> int:
-    """Compress a pruned network: cluster its weights, choose fixed point, and keep codes and codebooks as an archive.
+    """Compress a pruned network in the unit's format, and show Deep Compression's stream of the same weights beside it.
+
+    EIE's archive keeps codes and codebooks.
 
     Example: eie-sim compress digits-mlp --out digits.eie.safetensors, and eie-sim run digits.eie.safetensors
 
@@ -111,23 +114,27 @@ def compress(
         Keep the compressed network in this file.
     """
     from eie_sim.deep_compression import compress_layer
+    from eie_sim.pipeline import run_network
     from eie_sim.pruning import with_trained_codebooks
     from eie_sim.report.network import closing, not_simulated
     from eie_sim.report.pruning import compressed_record, source_lines, streams_table
     from eie_sim.report.text import storage_table
-    from eie_sim.run import run_network
 
     _require_archive(out)
     with steps_shown() as progress:
         network, archive = loaded_from(source, progress, arrays, **asdict(inputs))
+        codes = unit_of(design).codes(design)
         if codebook_epochs:
+            rule = f"must be 0 for unit {unit_of(design).name}, which stores no codes"
+            require(codes is not None, "codebook_epochs", codebook_epochs, rule)
             progress(f"{source}: training codebooks")
             network = with_trained_codebooks(network, design, epochs=codebook_epochs)
         run = run_network(network, design, progress=progress)
         streams = {}
         for layer in run.network.layers:
             progress(f"{layer.name}: Huffman coding")
-            packed = compress_layer(layer.columns, weight_bits=design.weight_bits, index_bits=design.index_bits)
+            weight_bits, index_bits = codes or STREAM_BITS
+            packed = compress_layer(layer.columns, weight_bits=weight_bits, index_bits=index_bits)
             streams[layer.name] = packed.sizes()
         _keep(out, run, {"codebook_epochs": codebook_epochs}, archive, design, progress)
     record = compressed_record(run, streams)
@@ -141,19 +148,19 @@ def compress(
     return 0 if record["verified"] else EXIT_DIFFERS
 
 
-@app.command
+@designed
 def sensitivity(
     source: Source,
     /,
     *,
-    densities: Several = SCANNED,
+    densities: Several | None = None,
     quantity: str = "cycles",
     quality: str | None = None,
     figure: Path | None = None,
     inputs: Inputs = INPUTS,
     json: Json = False,
     arrays: Arrays = ARRAYS,
-    design: Design = DESIGN,
+    design: Any,
 ) -> int:
     """Prune one layer at a time by magnitude: accuracy, or error of the layer's outputs, beside its simulated cost.
 
@@ -162,7 +169,7 @@ def sensitivity(
     Parameters
     ----------
     densities
-        Densities to try.
+        Densities to try; left out, ten of them, or those of the unit's patterns.
     quantity
         Cost of a layer: weights, bytes, cycles or energy (pJ), the last two per vector.
     quality
@@ -171,6 +178,7 @@ def sensitivity(
         Draw quality and cost against sparsity into this file: png or svg.
     """
     from eie_sim.pruning import default_quality, scan_network
+    from eie_sim.pruning.budget import densities_of
     from eie_sim.report.figures.style import require_file
     from eie_sim.report.pruning import draw_points, measured_lines, points_record, points_table
 
@@ -180,6 +188,7 @@ def sensitivity(
     with steps_shown() as progress:
         network = on_given(loaded(source, progress, arrays, **asdict(inputs)), inputs)
         quality = default_quality(network, "accuracy") if quality is None else quality
+        densities = densities or densities_of(design) or SCANNED
         points = scan_network(network, densities, quantity, design, quality=quality, progress=progress)
     record = points_record(points, network, design, quantity=quantity, quality=quality)
     if figure is not None:
@@ -192,7 +201,7 @@ def sensitivity(
     return 0
 
 
-@app.command
+@designed
 def allocate(
     source: Source,
     /,
@@ -206,7 +215,7 @@ def allocate(
     inputs: Inputs = INPUTS,
     json: Json = False,
     arrays: Arrays = ARRAYS,
-    design: Design = DESIGN,
+    design: Any,
 ) -> int:
     """Choose a density for each layer for a budget of the whole network, by magnitude, with the simulator as cost.
 
@@ -230,10 +239,10 @@ def allocate(
     out
         Keep the network of the chosen densities, compressed, in this file.
     """
+    from eie_sim.pipeline import run_network
     from eie_sim.pruning import allocate_network, default_quality
-    from eie_sim.pruning.budget import DENSITIES
+    from eie_sim.pruning.budget import DENSITIES, densities_of
     from eie_sim.report.pruning import choices_lines, choices_record, choices_table
-    from eie_sim.run import run_network
 
     _require_archive(out)
     with steps_shown() as progress:
@@ -245,7 +254,7 @@ def allocate(
             budget,
             quantity,
             design,
-            densities=DENSITIES if densities is None else densities,
+            densities=densities or densities_of(design) or DENSITIES,
             floor=floor,
             quality=quality,
             progress=progress,
@@ -262,7 +271,7 @@ def allocate(
     return 0 if record["verified"] else EXIT_DIFFERS
 
 
-@app.command
+@designed
 def accuracy(
     source: Source,
     /,
@@ -274,7 +283,7 @@ def accuracy(
     epochs: int | None = None,
     json: Json = False,
     arrays: Arrays = ARRAYS,
-    design: Design = DESIGN,
+    design: Any,
 ) -> int:
     """Accuracy and simulated cycles against density: prune the network in every combination, train what is left.
 
@@ -340,7 +349,7 @@ def _require_archive(out: Path | None) -> None:
 
 
 def _keep(
-    out: Path | None, run: Any, recipe: dict[str, Any], before: Archive | None, design: Design, progress: Any
+    out: Path | None, run: Any, recipe: dict[str, Any], before: Archive | None, design: Any, progress: Any
 ) -> None:
     """Write a run's network, compressed, as an archive that knows how it was made, and from which one before."""
     from eie_sim.archive import archive_of, save

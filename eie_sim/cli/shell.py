@@ -23,8 +23,8 @@ from eie_sim.units.unit import Unit, found_at
 if TYPE_CHECKING:
     from eie_sim.archive import Archive
     from eie_sim.energy import EnergyTable
+    from eie_sim.pipeline import Progress
     from eie_sim.report.text import Screen
-    from eie_sim.run import Progress
     from eie_sim.workload import Network
 
 MAX_TEXT = 2**20
@@ -118,13 +118,7 @@ Engine = Annotated[
 UNIT: Unit = found_at(next(iter(UNITS.values())))
 """The unit that commands run a network on: ours, so that no other package is looked for before a command runs."""
 
-if TYPE_CHECKING:
-    Design = Any
-else:
-    Design = Annotated[UNIT.config, Parameter(name="*", group=Group("Design", sort_key=2))]
-
 INPUTS = Given()
-DESIGN: Any = UNIT.config()
 ARRAYS = Reading()
 """The defaults of every command; frozen, so they share them."""
 
@@ -171,7 +165,7 @@ def loaded_from(
         from eie_sim.recipe import Recipe
 
         progress(f"{source}: pruning to {pattern}")
-        network, _ = prune_network(network, Recipe(pattern=pattern), DESIGN)
+        network, _ = prune_network(network, Recipe(pattern=pattern), UNIT.config())
     return network, archive
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from eie_sim.cli import EXIT_DIFFERS
+from eie_sim.cli.designs import designed
 from eie_sim.cli.shell import (
     ARRAYS,
-    DESIGN,
     INPUTS,
     Arrays,
-    Design,
     Energies,
     Engine,
     Inputs,
@@ -28,9 +28,10 @@ from eie_sim.cli.shell import (
 )
 from eie_sim.core.errors import InputError
 from eie_sim.core.nm_pattern import pattern_of
+from eie_sim.units import unit_of
 
 
-@app.command
+@designed
 def run(
     source: Source,
     /,
@@ -45,11 +46,12 @@ def run(
     out: Path | None = None,
     json: Json = False,
     arrays: Arrays = ARRAYS,
-    design: Design = DESIGN,
+    design: Any,
 ) -> int:
-    """Simulate a network or layer on EIE: cycles, energy, memory, verified against the golden product.
+    """Simulate a network or layer on a unit: cycles, energy, memory, verified against the golden product.
 
-    Example: eie-sim run alex-7 --queue-depth 16 --json, and eie-sim run weights.npz --chain fc1,fc2,fc3
+    Example: eie-sim run alex-7 --queue-depth 16, eie-sim run weights.npz --chain fc1,fc2,fc3, and
+    eie-sim run digits-mlp --pattern 2:4 --unit nm --preset rtx3090
 
     Parameters
     ----------
@@ -64,10 +66,9 @@ def run(
     out
         Keep the run in this folder: run.json, layers.csv, and the energies of --energy-table as energy_table.csv.
     """
+    from eie_sim.pipeline import run_network
     from eie_sim.report.folder import require_run_folder, write_run
-    from eie_sim.report.record import network_record
     from eie_sim.report.text import print_network
-    from eie_sim.run import run_network
 
     if out is not None:
         require_run_folder(out)
@@ -76,7 +77,7 @@ def run(
         given = {"layer": layer, "pattern": pattern, "density": density, "seed": seed, **asdict(inputs)}
         network = loaded(source, progress, arrays, **given)
         done = run_network(network, design, engine=engine, table=table, progress=progress)
-    record = network_record(done)
+    record = done.to_dict()
     if out is not None:
         write_run(out, record)
     if json:
@@ -103,7 +104,7 @@ def presets(*, json: Json = False) -> int:
     return 0
 
 
-@app.command
+@designed
 def footprint(
     source: Source,
     /,
@@ -115,7 +116,7 @@ def footprint(
     figure: Path | None = None,
     json: Json = False,
     arrays: Arrays = ARRAYS,
-    design: Design = DESIGN,
+    design: Any,
 ) -> int:
     """Count the bits of each layer in EIE's encoding and, from the same mask, in the usual formats.
 
@@ -136,12 +137,12 @@ def footprint(
     """
     from eie_sim.core.result import config_hash
     from eie_sim.formats import footprint as count
+    from eie_sim.pipeline import matrix_for
+    from eie_sim.record import account_of
     from eie_sim.report.figures.bars import write_footprints
     from eie_sim.report.figures.style import require_file
     from eie_sim.report.network import not_simulated
-    from eie_sim.report.record import account_of
     from eie_sim.report.text import formats_table
-    from eie_sim.run import matrix_for
 
     n_keep, m_group = pattern_of("pattern", pattern)
     if figure is not None:
@@ -177,12 +178,12 @@ def footprint(
     return 0
 
 
-@app.command
+@designed
 def energy(
     *,
     csv: bool = False,
     json: Json = False,
-    design: Design = DESIGN,
+    design: Any,
 ) -> int:
     """Show the energy per event with the source of every constant, and the area of a design.
 
@@ -198,7 +199,8 @@ def energy(
 
     if csv and json:
         raise InputError("csv=True: must be left out with --json")
-    table, areas = EnergyTable.for_config(design), area(design).to_dict()
+    table = EnergyTable.for_config(design)
+    areas = None if unit_of(design).area is None else area(design).to_dict()
     records = [row._asdict() for row in table.rows]
     if csv:
         sys.stdout.write(table.to_csv())
@@ -207,6 +209,7 @@ def energy(
     else:
         shown = console()
         shown.print(energy_table(records))
-        shown.print()
-        shown.print(area_table(areas))
+        if areas is not None:
+            shown.print()
+            shown.print(area_table(areas))
     return 0

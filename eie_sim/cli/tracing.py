@@ -9,17 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eie_sim.cli import EXIT_DIFFERS
+from eie_sim.cli.designs import designed
 from eie_sim.cli.shell import (
     ARRAYS,
-    DESIGN,
     INPUTS,
     Arrays,
-    Design,
     Engine,
     Inputs,
     Json,
     Source,
-    app,
     print_json,
     print_lines,
     steps_shown,
@@ -33,7 +31,7 @@ if TYPE_CHECKING:
     from eie_sim.tracing import Traced
 
 
-@app.command
+@designed
 def trace(
     source: Source,
     /,
@@ -51,7 +49,7 @@ def trace(
     step: bool = False,
     json: Json = False,
     arrays: Arrays = ARRAYS,
-    design: Design = DESIGN,
+    design: Any,
 ) -> int:
     """Show what happens when on EIE, for one vector: broadcasts, queues and PEs over time, as a file or as text.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +46,11 @@ def any_of(choices: Iterable[object]) -> str:
     """Choices, at least one, as a rule names them: `a, b or c`."""
     *most, last = map(str, choices)
     return f"{', '.join(most)} or {last}" if most else last
+
+
+def few(names: Sequence[str], most: int = 4, rest: str = "") -> str:
+    """The first names, and how many more there are. rest : where those are"""
+    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more{rest}" if len(names) > most else "")
 
 
 def require_one_of(field: str, value: object, choices: tuple[object, ...]) -> None:

@@ -57,7 +57,10 @@ class SimResult:
     extra : further totals of the unit, by name: `broadcast` of EIE, `busy` of the N:M unit
     named : choices and findings of the unit: `tile`, `runs_as` and `bound` of the N:M unit
     timeline : (T, L) per vector: one pair for a vector, a list of pairs for a batch; None when not asked
-    scales : fractional bits of weight, activation and accumulator; value = raw / 2**bits
+    scales : what the words of weights, activations and accumulators are in real values, as the unit counts it; empty of
+        a unit whose words are floats
+    output_scale : what an output times it is in real values
+    active_inputs : inputs of all vectors that take part, the bias left out; None where a shape was timed
     effectual_macs : MACs that count: of EIE both operands non-zero, of the N:M unit kept weights of the real shape
     dense_macs : what a dense unit computes, n_out * n_in per vector; of EIE n_out more where there is a bias, which it
         multiplies by 1.0, as effectual_macs has them. The N:M unit adds a bias outside: neither has it.
@@ -84,11 +87,18 @@ class SimResult:
     dense_macs: int
     inputs: str
     config_hash: str
-    scales: dict[str, int] = field(default_factory=dict)
+    scales: dict[str, Any] = field(default_factory=dict)
+    output_scale: float = 1.0
+    active_inputs: int | None = None
     memories: tuple[MemoryFit, ...] = ()
     extra: dict[str, dict[str, int]] = field(default_factory=dict)
     named: dict[str, Any] = field(default_factory=dict)
     timeline: Timeline | list[Timeline] | None = field(default=None, repr=False)
+
+    @property
+    def real_output(self) -> NDArray[np.float64]:
+        """The outputs in real values, float64 of their shape."""
+        return np.asarray(self.output, dtype=np.float64) * self.output_scale
 
     @property
     def time_us(self) -> float:

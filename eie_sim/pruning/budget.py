@@ -238,6 +238,12 @@ def _scanned(
     return points
 
 
+def densities_of(config: Any) -> tuple[float, ...] | None:
+    """Densities of the patterns that a unit can make use of, and 1; None where any weight may go."""
+    patterns = unit_of(config).patterns(config)
+    return None if patterns is None else tuple(sorted({n / m for n, m in ((1, 1), *patterns)}))
+
+
 def _masks_for(config: Any) -> MaskOf:
     """Magnitude masks that a unit can make use of: N:M ones of its patterns, or single weights."""
     patterns = unit_of(config).patterns(config)

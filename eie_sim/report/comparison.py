@@ -16,10 +16,10 @@ from eie_sim.energy import EnergyTable
 from eie_sim.energy.report import table_for
 from eie_sim.energy.table import given_lines, hashed
 from eie_sim.pruning.measure import inputs_in_words
+from eie_sim.record import account_of, versions
 from eie_sim.report import figures
 from eie_sim.report.figures.style import drawing, named, require_file, write_figure
 from eie_sim.report.network import Record, account_lines, percent
-from eie_sim.report.record import account_of, versions
 from eie_sim.report.text import rows
 from eie_sim.units.nm import unit as nm
 from eie_sim.units.nm.config import TensorCoreConfig

@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from math import log10
 from typing import Any, NamedTuple
 
+from eie_sim.core.errors import few
 from eie_sim.energy.table import given_lines
+from eie_sim.units import unit_named
 
 Record = dict[str, Any]
 
@@ -34,19 +36,12 @@ class Section(NamedTuple):
     with_total: bool
 
 
-COARSE = 0.1
-"""Relative error of a layer's codebook above which more codes are worth a try."""
-
-
 def opening(record: Record) -> list[str]:
     """What ran on what."""
-    config = record["config"]
     weights = "synthetic weights; " if record["synthetic"] else ""
     lines = [
         f"{record['network']}: {record['source']}",
-        f"design: {config['n_pe']} PEs at {config['clock_mhz']:g} MHz, queue depth {config['queue_depth']}, "
-        f"{config['weight_bits']}-bit codes, {config['index_bits']}-bit gaps, "
-        f"{config['accumulator_bits']}-bit accumulators, {config['node_nm']} nm",
+        f"design: {record['design']}",
         f"{weights}engine {record['engine']}; seed {record['seed']}; config {record['config_hash']}",
     ]
     lines += given_lines(record["energy_table"])
@@ -78,14 +73,10 @@ def not_simulated(record: Record) -> list[str]:
     if counts is not None:
         unknown, looked_up = counts["arrays_not_counted"], counts["numbers_looked_up"]
         said.append(f"{'at least ' if unknown else ''}{percent(counts['share_not_simulated'], 2)} of the weights")
+        said += ["of MACs an unknown share"] if counts["share_of_macs_not_simulated"] is None else []
         said += [f"weights of {unknown} not counted"] if unknown else []
         said += [f"{looked_up:,} numbers looked up in embeddings"] if looked_up else []
     return [f"not simulated: {', '.join(said)}: {few(others, MOST_NAMES, ' (--json has all)')}"]
-
-
-def few(names: Sequence[str], most: int = 4, rest: str = "") -> str:
-    """The first names, and how many more there are. rest : where those are"""
-    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more{rest}" if len(names) > most else "")
 
 
 def total_name(record: Record) -> str:
@@ -95,16 +86,25 @@ def total_name(record: Record) -> str:
 
 def sections(record: Record) -> dict[str, Section]:
     """The tables of a run, in order."""
+    unit, layers = unit_named(record["unit"]), record["layers"]
+    bias = "MACs of the bias included" if unit.takes_bias else "the bias is added outside the unit"
+    scales = unit.words.scales if layers[0]["scales"] else ""
     return {
         "cycles": Section("Cycles per vector", CYCLES, True),
+        **({"named": Section("What the unit chose and found", named(layers), False)} if layers[0]["named"] else {}),
         "classes": Section("PE-cycles by class, % (add to 100)", classes(record), True),
-        "throughput": Section("Throughput, GOP/s (1 MAC = 2 operations; MACs of the bias included)", THROUGHPUT, True),
+        "throughput": Section(f"Throughput, GOP/s (1 MAC = 2 operations; {bias})", THROUGHPUT, True),
         "energy": Section("Energy per vector, nJ, by component", energy(record), True),
-        "storage": STORAGE,
-        "memories": Section("On chip: needed / available on the fullest PE", on_chip(record), False),
-        "verification": Section("Verification against the golden product, to the bit", VERIFICATION, False),
-        "fidelity": Section("Error against the float product of the layer's own weights (rms)", FIDELITY, False),
+        "storage": storage(record),
+        **({"memories": Section(MEMORIES, on_chip(record), False)} if layers[0]["memories"] else {}),
+        "verification": Section("Verification against the golden product", verification(scales), False),
+        "fidelity": Section(
+            "Error against the float product of the layer's own weights (rms)", fidelity_of(unit.words.stored), False
+        ),
     }
+
+
+MEMORIES = "On chip: needed / available on the fullest PE"
 
 
 def has_total(record: Record) -> bool:
@@ -123,12 +123,8 @@ def closing(record: Record) -> list[str]:
 
 def hints(record: Record) -> list[str]:
     """What would bring the run nearer to the user's network."""
-    coarse = [one["name"] for one in record["layers"] if (one["verification"]["codebook_error"] or 0.0) > COARSE]
     drawn = [one["name"] for one in record["layers"] if one["inputs"].startswith("drawn")]
-    bits = record["config"]["weight_bits"]
-    lines = []
-    if coarse and bits < 8:
-        lines.append(f"try --weight-bits 8: most of the error of {few(coarse)} is that of {bits}-bit codebooks")
+    lines = unit_named(record["unit"]).advice(record)
     if drawn:
         lines.append(f"inputs of {few(drawn)} are drawn, all active: give --activations, or --activation-density")
     return lines
@@ -194,7 +190,7 @@ CYCLES = [
     Column(
         "min-max",
         lambda r: [r["cycles_per_vector"]["min"], r["cycles_per_vector"]["max"]],
-        lambda ends: "{:,}-{:,}".format(*ends),
+        lambda ends: "" if ends[0] is None else "{:,}-{:,}".format(*ends),
     ),
     Column("time us", lambda r: r["time_us_per_vector"], "{:.3f}".format),
     Column("utilisation", lambda r: r["utilisation"], percent),
@@ -213,9 +209,22 @@ def classes(record: Record) -> list[Column]:
     """A column per cycle class."""
 
     def share(name: str) -> Column:
-        return Column(name, lambda r: r["pe_cycles_percent"][name], "{:.1f}".format)
+        return Column(name, lambda r: r["classes_percent"][name], "{:.1f}".format)
 
-    return [share(name) for name in record["layers"][0]["pe_cycles_percent"]]
+    return [share(name) for name in record["layers"][0]["classes_percent"]]
+
+
+def named(layers: Sequence[Record]) -> list[Column]:
+    """A column per choice and finding of the unit."""
+
+    def column(name: str) -> Column:
+        return Column(name.replace("_", " "), lambda r: r["named"][name], _chosen)
+
+    return [column(name) for name in layers[0]["named"]]
+
+
+def _chosen(value: Any) -> str:
+    return "x".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def energy(record: Record) -> list[Column]:
@@ -261,17 +270,35 @@ def _share(part: str) -> Column:
     return Column(f"{part}\n%", lambda r: r["storage"]["percent"][part], "{:.1f}".format)
 
 
-PARTS = ("weights", "index", "padding", "pointers", "codebook")
-STORAGE = Section(
-    "Storage of the compressed weights, all PEs (shares add to 100 %; bias included, in dense too)",
-    [
-        Column("total\nbits", lambda r: r["storage"]["total_bits"], "{:,}".format),
-        *map(_share, PARTS),
-        Column("times smaller\nthan 32-bit dense", lambda r: r["storage"]["compression_vs_dense32"], "{:.2f}".format),
-        Column("times smaller\nthan 16-bit dense", lambda r: r["storage"]["compression_vs_dense16"], "{:.2f}".format),
-    ],
-    True,
-)
+def storage(record: Record) -> Section:
+    """A column per part of the unit's format, and how the whole compares with dense weights."""
+    bias = "bias included, in dense too" if unit_named(record["unit"]).takes_bias else "the bias in neither"
+    return Section(
+        f"Storage of the compressed weights, all PEs (shares add to 100 %; {bias})",
+        [
+            Column("total\nbits", lambda r: r["storage"]["total_bits"], "{:,}".format),
+            *map(_share, record["total"]["storage"]["bits"]),
+            Column(
+                "times smaller\nthan 32-bit dense", lambda r: r["storage"]["compression_vs_dense32"], "{:.2f}".format
+            ),
+            Column(
+                "times smaller\nthan 16-bit dense", lambda r: r["storage"]["compression_vs_dense16"], "{:.2f}".format
+            ),
+        ],
+        True,
+    )
+
+
+def _smaller(bits: int) -> Column:
+    heading = f"times smaller\nthan {bits}-bit dense"
+    return Column(heading, lambda r: r["storage"][f"compression_vs_dense{bits}"], "{:.2f}".format)
+
+
+def verification(scales: str) -> list[Column]:
+    """What was compared and what differs. scales : heading of the layers' scales; empty where they have none"""
+    shown = Column(scales, lambda r: list(r["scales"].values()), lambda each: " / ".join(f"{one:.4g}" for one in each))
+    return [*VERIFICATION[:3], *([shown] if scales else []), *VERIFICATION[3:]]
+
 
 VERIFICATION = [
     Column("wrong\nweights", lambda r: r["verification"]["wrong_weights"], "{:,}".format),
@@ -280,11 +307,6 @@ VERIFICATION = [
         "wrong\noutputs",
         lambda r: [r["verification"]["wrong_outputs"], r["verification"]["outputs"]],
         lambda counts: "{:,} of {:,}".format(*counts),
-    ),
-    Column(
-        "fractional bits\nw / a / acc",
-        lambda r: [r["scales"][name] for name in ("weight", "activation", "accumulator")],
-        lambda bits: " / ".join(map(str, bits)),
     ),
     Column("saturated", lambda r: r["verification"]["saturated"], "{:,}".format),
     Column("distance\nfrom float", lambda r: r["verification"]["error"], "{:.2e}".format),
@@ -301,12 +323,14 @@ def _part_of(heading: str, name: str, whole: str = "outputs") -> Column:
     return Column(heading, lambda r: r["verification"][name] / max(r["verification"][whole], 1), percent)
 
 
-FIDELITY = [
-    _part("error", "relative_error"),
-    Column("signal to\nnoise dB", lambda r: r["verification"]["relative_error"], decibels),
-    _part("of the\ncodebook", "codebook_error"),
-    _part("of\nrounding", "rounding_error"),
-    _part_of("inputs\nsaturated", "saturated_inputs", "inputs"),
-    _part_of("outputs\nsaturated", "saturated"),
-    _part_of("outputs\nfallen to 0", "zeroed"),
-]
+def fidelity_of(stored: str) -> list[Column]:
+    """How far outputs are from floats, and by what. stored : what weights are rounded to"""
+    return [
+        _part("error", "relative_error"),
+        Column("signal to\nnoise dB", lambda r: r["verification"]["relative_error"], decibels),
+        _part(f"of the\n{stored}", "stored_error"),
+        _part("of\nrounding", "rounding_error"),
+        _part_of("inputs\nsaturated", "saturated_inputs", "inputs"),
+        _part_of("outputs\nsaturated", "saturated"),
+        _part_of("outputs\nfallen to 0", "zeroed"),
+    ]

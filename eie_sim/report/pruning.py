@@ -8,27 +8,29 @@ from typing import Any
 
 from rich.table import Table
 
+from eie_sim.core.errors import few
 from eie_sim.core.result import config_hash
 from eie_sim.deep_compression import CompressionRecord, Sizes
 from eie_sim.deep_compression.record import LABELS, TOTAL
+from eie_sim.pipeline import Run, outputs_off
 from eie_sim.prune import Selection
 from eie_sim.prune.accuracy_table import AccuracyRecord
 from eie_sim.prune.sensitivity import Point
 from eie_sim.pruning import QUALITIES, Choice, costed_on, measured_on, training
 from eie_sim.pruning.measure import inputs_in_words
 from eie_sim.recipe import Recipe
+from eie_sim.record import account_of, versions
 from eie_sim.report import figures
 from eie_sim.report.figures.style import drawing
-from eie_sim.report.network import MOST_NAMES, Record, account_lines, few, not_simulated, percent, total_name, verdict
-from eie_sim.report.record import account_of, network_record, versions
+from eie_sim.report.network import MOST_NAMES, Record, account_lines, not_simulated, percent, total_name, verdict
 from eie_sim.report.text import rows
-from eie_sim.run import NetworkRun, outputs_off
+from eie_sim.units import unit_of
 from eie_sim.workload import Network
 
 
-def pruned_record(before: NetworkRun, after: NetworkRun, kept: Selection, recipe: Recipe) -> Record:
+def pruned_record(before: Run, after: Run, kept: Selection, recipe: Recipe) -> Record:
     """A network before and after pruning, layer by layer and in total, both compressed and simulated."""
-    old, new = network_record(before), network_record(after)
+    old, new = before.to_dict(), after.to_dict()
     return {
         **_provenance(old),
         "recipe": recipe.to_dict(),
@@ -103,9 +105,9 @@ def accuracy_lines(accuracy: Mapping[str, Any]) -> list[str]:
     return [f"accuracy on {images} held-back images: float {floats}, compressed and simulated {simulated}"]
 
 
-def compressed_record(run: NetworkRun, streams: Mapping[str, Sizes]) -> Record:
+def compressed_record(run: Run, streams: Mapping[str, Sizes]) -> Record:
     """A compressed network: EIE's format by part, and Deep Compression's single stream of the same layers."""
-    record = network_record(run)
+    record = run.to_dict()
     layers = [
         {
             "name": layer["name"],
@@ -207,7 +209,7 @@ def heading_of(quantity: str) -> str:
 
 def choices_record(
     choices: Sequence[Choice],
-    runs: Sequence[NetworkRun],
+    runs: Sequence[Run],
     network: Network,
     *,
     budget: float,
@@ -215,7 +217,7 @@ def choices_record(
     quality: str,
 ) -> Record:
     """Networks pruned for one budget, each simulated as a whole."""
-    records = [network_record(run) for run in runs]
+    records = [run.to_dict() for run in runs]
     return {
         **_provenance(records[0]),
         "budget": budget,
@@ -359,15 +361,16 @@ def _of(network: Network, config: Any) -> Record:
         "network": network.name,
         "source": network.source,
         "seed": network.seed,
+        "unit": unit_of(config).name,
         "config": design,
-        "config_hash": config_hash("eie", design),
+        "config_hash": config_hash(unit_of(config).name, design),
         "versions": versions(),
         **account_of(network, inputs_in_words(network)),
     }
 
 
 def _provenance(record: Record) -> Record:
-    names = ("network", "source", "chained", "seed", "config", "config_hash", "versions")
+    names = ("network", "source", "chained", "seed", "unit", "config", "config_hash", "versions")
     return {key: record[key] for key in (*names, "inputs", "not_simulated", "coverage")}
 
 

@@ -8,8 +8,8 @@ from typing import Any
 from rich.table import Table
 
 from eie_sim.energy.table import given_lines
+from eie_sim.record import account_of, versions
 from eie_sim.report.network import Record, account_lines
-from eie_sim.report.record import account_of, versions
 from eie_sim.report.text import Screen, rows
 from eie_sim.sweep import Sweep, front
 from eie_sim.sweep.axes import AXES, PRUNING, WORKLOAD

@@ -11,7 +11,6 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from eie_sim.report.network import (
-    STORAGE,
     Column,
     Record,
     Section,
@@ -21,6 +20,7 @@ from eie_sim.report.network import (
     opening,
     percent,
     sections,
+    storage,
     total_name,
 )
 
@@ -81,7 +81,7 @@ def table(section: Section, record: Record) -> Table:
 
 def storage_table(record: Record) -> Table:
     """Bits of the compressed weights by part."""
-    return table(STORAGE, record)
+    return table(storage(record), record)
 
 
 def _marked(layer: Record) -> str:

@@ -12,10 +12,10 @@ from typing import Any
 from rich.table import Table
 
 from eie_sim.core.result import config_hash
+from eie_sim.record import versions
 from eie_sim.report import figures
 from eie_sim.report.figures.style import write_figure
 from eie_sim.report.network import Record
-from eie_sim.report.record import versions
 from eie_sim.report.text import Screen, rows
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.validate import AGREES, FOLLOWS, KIND_MEANINGS, Comparison, Study, by_group

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from eie_sim.core.errors import InputError
 from eie_sim.energy import EnergyTable, area
 from eie_sim.energy.report import add_time, check, components_pj, events_pj
-from eie_sim.run import NetworkRun, run_network
+from eie_sim.pipeline import Run, run_network
 from eie_sim.sweep.point import Point
 from eie_sim.sweep.stages import Last, Stages
 from eie_sim.units.eie import fast, invariants
@@ -188,7 +188,7 @@ class Figures:
             raise InputError(f"outputs: differ from the golden product: {'; '.join(said)}")
         return {done.layer.name: done.matrix.counts for done in run.layers}
 
-    def _run(self, point: Point, config: EieConfig) -> NetworkRun:
+    def _run(self, point: Point, config: EieConfig) -> Run:
         stages, names = self._stages, self._named(point)[0]
         if stages.subject.chained:
             return run_network(stages.network(point.recipe, config), config)

@@ -27,9 +27,9 @@ from eie_sim.archive.content import require_bits
 from eie_sim.core import quantize
 from eie_sim.core.errors import InputError
 from eie_sim.core.fixed import to_fixed
+from eie_sim.pipeline import chained
 from eie_sim.pruning import prune_network
 from eie_sim.recipe import Recipe
-from eie_sim.run import chained
 from eie_sim.sweep.ordering import MAX_DENSITIES, Ordering, ordering
 from eie_sim.sweep.subject import Subject
 from eie_sim.units.eie.config import EieConfig

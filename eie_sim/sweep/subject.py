@@ -16,7 +16,7 @@ from eie_sim.core.errors import InputError, require, require_seed, require_type
 from eie_sim.core.sparse import is_sparse
 from eie_sim.energy import EnergyTable
 from eie_sim.energy.table import hashed
-from eie_sim.run import input_words
+from eie_sim.pipeline import input_words
 from eie_sim.sweep.point import digest_of
 from eie_sim.workload import Layer, Network, batch_for, drawn_preset, load, synthetic
 

@@ -13,6 +13,8 @@ from eie_sim.core.nm_pattern import Pattern
 
 if TYPE_CHECKING:
     from eie_sim.core.result import SimResult
+    from eie_sim.core.storage import Format
+    from eie_sim.core.verification import Verification
     from eie_sim.units.energy import AreaReport, Components, EnergyRow
 
 
@@ -47,6 +49,9 @@ class Words:
     columns: Mapping[str, str]  # figures of a row of a sweep that other units do not have, and what they mean
     needed: tuple[str, ...] = ()  # numbers that such a row must have
     texts: tuple[str, ...] = ()  # words that it must have
+    stored: str = "stored values"  # what weights are rounded to when they are compressed
+    negative: str = "negative ones take part"  # what is said of inputs some of which are negative
+    scales: str = ""  # heading of a result's scales, in their order; none of a unit whose words are floats
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +70,14 @@ class Unit:
     energies: Callable[[Any], tuple[EnergyRow, ...]]  # config -> a row for each of words.components, at 45 nm
     lanes: Callable[[Any], int]  # config -> PEs, or MACs in a cycle, which clock and leakage are counted by
     roof: Callable[[Mapping[str, Any], Mapping[str, int]], Roof]  # (config, events) as plain values
+    verify: Callable[..., Verification]  # (layer, matrix, activations, result, *, before, relu): all of its outputs
+    storage: Callable[[Any, Any], Format]  # (matrix, config) -> bits by part
+    describe: Callable[[Any], str]  # config -> a design in a line
+    opened: Callable[..., Any] = lambda matrix, activations, config: matrix  # with scales chosen for [n_vector, n_in]
+    words_of: Callable[[Any, Any], Any] = lambda matrix, real: real  # real activations as the unit keeps them
+    output_of: Callable[..., Any] | None = None  # (matrix, words, config) -> real [n_vector, n_out], nothing timed
+    advice: Callable[[Mapping[str, Any]], list[str]] = lambda record: []  # a run's record -> lines of what to try
+    codes: Callable[[Any], tuple[int, int] | None] = lambda config: None  # bits of a code and of a gap, where there are
     energy_counts: Callable[[SimResult], dict[str, float]] = lambda result: dict(result.stats["events"])
     area: Callable[[Any], AreaReport] | None = None
     timeline: Callable[..., Any] | None = None  # (matrix, inputs, result, *, label) -> what happened when

@@ -128,10 +128,7 @@ def network_from_arrays(
     chained = chain is not None or (len(told.weights) == 1 and len(examples) > 0)
     wanted = set(asked) or {*told.weights, *told.weights.values()}
     if chain is not None:  # before recordings are looked at, whose widths then say nothing
-        shapes = {layer: _shape(told, matrix, layout) for matrix, layer in told.weights.items()}
-        for first, second in pairwise(told.weights.get(each, each) for each in asked):
-            if first in shapes and second in shapes:
-                require_follows(second, shapes[second][1], first, shapes[first][0])
+        _require_order(told, asked, layout)
     layers = [
         _layer(told, matrix, origin, seed, layout)
         for matrix in sorted(told.weights, key=counted)
@@ -386,6 +383,14 @@ def as_batch(field: str, array: Any, n_in: int, *, maps: int = 0) -> Floats:
     ok = values.ndim >= 1 and values.shape[-1] == n_in and values.size > 0
     require(ok, field, f"shape {shown(values.shape)}", f"must be (n_vector, {n_in}), ({n_in},) or (..., {n_in})")
     return as_floats(field, values.reshape(-1, n_in))
+
+
+def _require_order(told: Told, names: tuple[str, ...], layout: str | None) -> None:
+    """Raise InputError where a layer of the chain has not as many inputs as the layer named before it has outputs."""
+    shapes = {layer: _shape(told, matrix, layout) for matrix, layer in told.weights.items()}
+    for first, second in pairwise(told.weights.get(each, each) for each in names):
+        if first in shapes and second in shapes:
+            require_follows(second, shapes[second][1], first, shapes[first][0])
 
 
 def _in_chain(told: Told, layers: list[Layer], names: tuple[str, ...], layout: str | None) -> list[Layer]:

@@ -23,7 +23,7 @@ APART = {("network", "units"), ("report", "train"), ("study", "train")}
 """Rows of which the upper one does not import the lower one all the same."""
 TODAY = {
     "study": ["sweep", "compare", "validate", "validate_nm"],
-    "pipeline": ["run", "inputs", "tracing", "cost", "verification"],
+    "pipeline": ["inputs", "tracing", "cost", "record"],
     "prune": ["pruning", "recipe", "deep_compression"],
     "network": ["workload", "archive"],
     "units": ["engine", "energy", "tables"],

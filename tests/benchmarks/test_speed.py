@@ -10,7 +10,7 @@ import pytest
 import scipy.sparse
 
 from eie_sim.core import quantize
-from eie_sim.run import run_network
+from eie_sim.pipeline import run_network
 from eie_sim.units.eie import fast, functional, reference
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.matrix import EieMatrix

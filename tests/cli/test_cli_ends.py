@@ -68,7 +68,7 @@ def test_an_interrupt_ends_with_exit_code_130(ask, monkeypatch):
     def interrupted(*_given, **_options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("eie_sim.run.run_network", interrupted)
+    monkeypatch.setattr("eie_sim.pipeline.run_network", interrupted)
     assert ask("run", "digits-mlp") == (130, "", "interrupted\n")
 
 

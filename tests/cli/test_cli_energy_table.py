@@ -200,6 +200,4 @@ def test_a_record_whose_trace_is_damaged_is_one_line(ask, tmp_path):
     path.write_text(json.dumps(record))
     code, out, err = ask("report", "run")
     assert (code, out) == (2, "")
-    assert (
-        err == "error: run=run: run.json is damaged: energy_table.given[0].given_pj=-1: must be a finite number >= 0\n"
-    )
+    assert err == "error: run=run: run.json is damaged: energy_table.given[0].given_pj: expected `float` >= 0.0\n"

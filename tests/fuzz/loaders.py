@@ -145,7 +145,7 @@ def archived(folder):
     from networks import chain
 
     from eie_sim.archive import archive_of, to_bytes
-    from eie_sim.run import matrix_for
+    from eie_sim.pipeline import matrix_for
 
     config = es.EieConfig(n_pe=4)
     networks = [chain((7, 5, 3)), chain((6, 2), bias=False, labelled=False)]
@@ -189,10 +189,9 @@ def read_store(path):
 def record(folder):
     from networks import chain
 
-    from eie_sim.report.record import network_record
-    from eie_sim.run import run_network
+    from eie_sim.pipeline import run_network
 
-    return [json.dumps(network_record(run_network(chain((8, 6, 4)), es.EieConfig(n_pe=4)))).encode()]
+    return [json.dumps(run_network(chain((8, 6, 4)), es.EieConfig(n_pe=4)).to_dict()).encode()]
 
 
 def read_record(path):

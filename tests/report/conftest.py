@@ -5,15 +5,14 @@ from networks import chain
 
 import eie_sim as es
 from eie_sim.cli import main
+from eie_sim.pipeline import run_network
 from eie_sim.report.page.pictures import Picture
-from eie_sim.report.record import network_record
-from eie_sim.run import run_network
 
 
 @pytest.fixture(scope="session")
 def made():
     """The record of a run of two layers, as text."""
-    return json.dumps(network_record(run_network(chain((8, 12, 4)), es.EieConfig(n_pe=4))))
+    return json.dumps(run_network(chain((8, 12, 4)), es.EieConfig(n_pe=4)).to_dict())
 
 
 @pytest.fixture

@@ -13,10 +13,9 @@ import eie_sim as es
 from eie_sim.compare.tensor_core import numbers
 from eie_sim.energy import account, area, total_of
 from eie_sim.engine import compress
+from eie_sim.pipeline import run_network
 from eie_sim.pruning import prune_network
 from eie_sim.recipe import Recipe
-from eie_sim.report.record import total_record
-from eie_sim.run import run_network
 from eie_sim.sweep.evaluator import Evaluator
 from eie_sim.sweep.running import run
 from eie_sim.sweep.study import points_of, read_axes
@@ -137,7 +136,7 @@ def test_a_chain_is_what_a_run_of_it_gives(density, design):
     if density is not None:
         network, _ = prune_network(network, Recipe(density=density), config)
     done = run_network(network, config)
-    total = total_record(done)
+    total = done.to_dict()["total"]
     energy = total_of([layer.energy for layer in done.layers])
     expected = {
         "cycles": done.cycles,

@@ -7,9 +7,9 @@ import eie_sim as es
 from eie_sim.archive import archive_of
 from eie_sim.core.errors import InputError
 from eie_sim.engine import compress
+from eie_sim.pipeline import run_network
 from eie_sim.pruning import prune_network
 from eie_sim.recipe import Recipe
-from eie_sim.run import run_network
 from eie_sim.sweep import evaluator
 from eie_sim.sweep.export import require_table
 from eie_sim.workload import Layer, Network, load

@@ -41,6 +41,8 @@ FIELDS = {
     "inputs": "given, 2 vectors",
     "config_hash": hashlib.sha256(json.dumps(["nm", CONFIG.to_dict()], sort_keys=True).encode()).hexdigest()[:12],
     "scales": {},
+    "output_scale": 1.0,
+    "active_inputs": 6,
     "memories": (),
     "extra": {"busy": {"tensor": 2 * 2, "smem": 2 * 4, "l2": 2 * 7, "store": 2 * 4, "dram": 0}},
     "named": {

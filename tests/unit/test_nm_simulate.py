@@ -1,10 +1,7 @@
 """Products on the N:M unit: the choice of a tile, `simulate_gemm`, `simulate`, and times measured on a GPU."""
 
 import csv
-import sys
-import types
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -142,38 +139,9 @@ def test_what_is_wrong_is_said_in_one_line(call, said):
     assert str(caught.value) == said
 
 
-# simulate and compress, with stand-ins for the matrix and its arithmetic
-
-
-class Matrix(NamedTuple):
-    n_out: int
-    n_in: int
-    n_keep: int
-    m_group: int
-    element: str
-    dense: np.ndarray
-
-    @classmethod
-    def from_dense(cls, dense, *, n_keep, m_group, element):
-        return cls(*dense.shape, n_keep, m_group, element, dense)
-
-
-@pytest.fixture
-def stand_ins(monkeypatch):
-    def module(name, **members):
-        made = types.ModuleType(f"eie_sim.units.nm.{name}")
-        vars(made).update(members)
-        monkeypatch.setitem(sys.modules, made.__name__, made)
-        monkeypatch.setattr(sys.modules["eie_sim.units.nm"], name, made, raising=False)
-
-    module("matrix", NmMatrix=Matrix)
-    module("functional", multiply=lambda matrix, b: matrix.dense @ b)
-
-
 WEIGHTS = np.array([[1, 0, 0, 2], [0, 3, 0, 0]], dtype=np.float32)
 
 
-@pytest.mark.usefixtures("stand_ins")
 def test_a_batch_is_one_product_and_its_columns_are_the_vectors():
     matrix = unit.compress(WEIGHTS, TINY)
     assert (matrix.n_keep, matrix.m_group, matrix.element) == (2, 4, "float16")
@@ -187,7 +155,6 @@ def test_a_batch_is_one_product_and_its_columns_are_the_vectors():
     assert single.config == TensorCoreConfig()
 
 
-@pytest.mark.usefixtures("stand_ins")
 def test_weights_are_packed_as_the_sparsest_listed_pattern_they_satisfy():
     def packed(weights, *listed):
         matrix = unit.compress(weights, replace(TINY, patterns=listed, elem_bytes=1))
@@ -203,7 +170,6 @@ def test_weights_are_packed_as_the_sparsest_listed_pattern_they_satisfy():
         unit.compress(np.zeros(4), TINY)
 
 
-@pytest.mark.usefixtures("stand_ins")
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

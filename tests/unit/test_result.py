@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from eie_sim.core.result import MemoryFit, SimResult, config_hash
 from eie_sim.engine import simulate
-from eie_sim.report.record import percentages
+from eie_sim.record import percentages
 from eie_sim.units import unit_named, units
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.matrix import EieMatrix

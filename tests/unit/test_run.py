@@ -9,8 +9,7 @@ from run_networks import SMALL, designs, layer_of, network_of, networks, three_l
 
 from eie_sim.core.fixed import requantise, to_fixed
 from eie_sim.engine import simulate
-from eie_sim.report.record import network_record
-from eie_sim.run import run_network
+from eie_sim.pipeline import run_network
 from eie_sim.units.eie import functional
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.workload import load
@@ -123,7 +122,7 @@ def test_both_engines_give_equal_records_and_outputs(network, config):
         np.testing.assert_array_equal(fast.result.output, reference.result.output)
         np.testing.assert_array_equal(fast.result.counts, reference.result.counts)
         np.testing.assert_array_equal(fast.result.classes, reference.result.classes)
-    records = [network_record(run) for run in runs]
+    records = [run.to_dict() for run in runs]
     assert [record.pop("engine") for record in records] == ["fast", "reference"]
     assert records[0] == records[1]
 
@@ -131,14 +130,14 @@ def test_both_engines_give_equal_records_and_outputs(network, config):
 def test_both_engines_agree_on_the_digits():
     network = load("digits-mlp")
     few = replace(network, test_inputs=network.test_inputs[:2], test_labels=network.test_labels[:2])
-    records = [network_record(run_network(few, EieConfig(n_pe=16), engine=engine)) for engine in ("fast", "reference")]
+    records = [run_network(few, EieConfig(n_pe=16), engine=engine).to_dict() for engine in ("fast", "reference")]
     assert [record.pop("engine") for record in records] == ["fast", "reference"]
     assert records[0] == records[1]
     assert records[0]["verified"] is True
 
 
 def assert_totals_are_sums(run):
-    record = network_record(run)
+    record = run.to_dict()
     layers, total = record["layers"], record["total"]
     assert total["cycles"] == run.cycles == sum(layer["cycles"] for layer in layers)
     for name in ("dense_macs", "effectual_macs"):
@@ -167,13 +166,13 @@ def test_totals_are_sums_of_layers(network, config):
 
 def test_totals_of_the_digits(digits):
     assert_totals_are_sums(digits)
-    record = network_record(digits)
+    record = digits.to_dict()
     assert [layer["dense_macs"] for layer in record["layers"]] == [360 * 256 * 65, 360 * 128 * 257, 360 * 10 * 129]
     assert record["total"]["cycles_per_vector"]["mean"] == pytest.approx(digits.cycles / 360)
 
 
 def test_a_layer_that_does_not_fit_marks_the_network():
-    record = network_record(run_network(three_layers(), EieConfig(n_pe=4, register_entries=2)))
+    record = run_network(three_layers(), EieConfig(n_pe=4, register_entries=2)).to_dict()
     assert [layer["passes"] for layer in record["layers"]] == [2, 1, 1]
     assert (record["total"]["fits"], record["total"]["passes"]) == (False, 2)
 
@@ -181,10 +180,10 @@ def test_a_layer_that_does_not_fit_marks_the_network():
 @settings(max_examples=25)
 @given(networks())
 def test_shares_of_pe_cycles_and_of_storage_add_to_100(network):
-    record = network_record(run_network(network, SMALL))
+    record = run_network(network, SMALL).to_dict()
     for part in (*record["layers"], record["total"]):
         assert round(10 * sum(part["storage"]["percent"].values()), 6) == 1000
-        shares = round(10 * sum(part["pe_cycles_percent"].values()), 6)
+        shares = round(10 * sum(part["classes_percent"].values()), 6)
         assert shares == (1000 if part["cycles"] else 0)
 
 

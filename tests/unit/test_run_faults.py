@@ -8,16 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from run_networks import SMALL, layer_of, network_of, three_layers
 
-from eie_sim import run as run_module
+from eie_sim import pipeline as run_module
 from eie_sim.core import golden
 from eie_sim.core.errors import InputError
 from eie_sim.core.quantize import Scales
 from eie_sim.engine import simulate
-from eie_sim.report.record import network_record
-from eie_sim.run import run_network
+from eie_sim.pipeline import run_network
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.matrix import EieMatrix
-from eie_sim.verification import GOLDEN_VECTORS, verify
+from eie_sim.units.eie.verify import GOLDEN_VECTORS, verify
 
 pytestmark = pytest.mark.compiled
 
@@ -127,7 +126,7 @@ def test_a_fault_of_one_layer_fails_the_run_and_names_that_layer(monkeypatch):
 
     monkeypatch.setattr(run_module, "simulate", faulty)
     run = run_network(three_layers(), SMALL)
-    record = network_record(run)
+    record = run.to_dict()
     assert [layer.verification.ok for layer in run.layers] == [True, False, True]
     assert (run.verified, record["verified"]) == (False, False)
     assert len(record["differs"]) == 1
@@ -166,8 +165,8 @@ def test_what_is_wrong_with_weights_names_their_layer():
     [
         ({"network": None}, "network=NoneType: must be Network"),
         ({"network": np.eye(2)}, "network=ndarray: must be Network"),
-        ({"config": None}, "config=NoneType: must be EieConfig"),
-        ({"config": {"n_pe": 4}}, "config=dict: must be EieConfig"),
+        ({"config": None}, "config=NoneType: must be EieConfig or TensorCoreConfig"),
+        ({"config": {"n_pe": 4}}, "config=dict: must be EieConfig or TensorCoreConfig"),
         ({"engine": None}, "engine=None: unknown; must be one of fast, reference"),
         ({"table": "45nm"}, "table=str: must be EnergyTable or None"),
         ({"progress": None}, "progress=NoneType: must be a function of the step's name"),

@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from run_networks import SMALL, designs, layer_of, network_of, networks, three_layers
 
 from eie_sim.core.quantize import Scales
-from eie_sim.report.record import network_record
-from eie_sim.run import calibrate, run_network
+from eie_sim.pipeline import calibrate, run_network
 from eie_sim.units.eie.matrix import EieMatrix
 
 pytestmark = pytest.mark.compiled
@@ -55,7 +54,7 @@ def test_recorded_inputs_of_a_later_layer_win_over_computed_ones():
 def test_densities_in_the_record_count_active_inputs_and_weights_without_the_bias():
     weights = [[1.0, 0.0, 2.0, 0.0], [0.0, 0.0, 0.0, 3.0]]
     layer = layer_of(weights, bias=[1.0, 0.0], activations=[[1.0, 0.0, -1.0, 2.0], [0.0, 0.0, 0.0, 4.0]])
-    record = network_record(run_network(network_of(layer), SMALL))["layers"][0]
+    record = run_network(network_of(layer), SMALL).to_dict()["layers"][0]
     assert (record["weight_density"], record["weight_sparsity"]) == (3 / 8, 5 / 8)
     assert record["activation_density"] == 4 / 8
     assert record["stats"]["broadcast"]["sent"] == 4 + 2
@@ -83,14 +82,14 @@ def test_scales_are_recorded_and_those_that_the_float_values_ask_for(network, co
         assert result.scales == {"weight": weight, "activation": activation, "accumulator": accumulator}
         assert matrix.scales.to_dict() == result.scales
         inputs = np.maximum(outputs, 0)
-    assert [layer["scales"] for layer in network_record(run)["layers"]] == [one.result.scales for one in run.layers]
+    assert [layer["scales"] for layer in run.to_dict()["layers"]] == [one.result.scales for one in run.layers]
 
 
 def test_calibrate_by_hand():
     weights = [[0.5, 0.0], [0.0, -1.5]], [[1.0, 1.0]]
     matrices = [EieMatrix.from_dense(np.array(w), n_pe=1) for w in weights]
     layers = layer_of(weights[0], activations=[[3.0, 1.0], [2.0, 0.0]]), layer_of(weights[1], "fc2")
-    chosen = calibrate(matrices, network_of(*layers))
+    chosen = calibrate(matrices, network_of(*layers), SMALL)
     # 3.0 fits 13 bits, outputs 1.5 and -1.5 with headroom 13; 1.5 and 0 go on, and 1.5 comes out of the second layer.
     assert chosen[0].scales == Scales(weight=14, activation=13, accumulator=13)
     assert chosen[1].scales == Scales(weight=14, activation=14, accumulator=13)
@@ -100,15 +99,15 @@ def test_calibrate_takes_negative_inputs():
     matrices = [EieMatrix.from_dense(np.array([[1.0]]), n_pe=1), EieMatrix.from_dense(np.array([[-100.0]]), n_pe=1)]
     chain = network_of(layer_of([[1.0]], activations=[[-40.0], [1.0]]), layer_of([[-100.0]], "fc2"))
     # -40 comes out, and a ReLU stops it: 1 and -100 are left; without one -40 becomes 4,000
-    assert [one.scales.accumulator for one in calibrate(matrices, chain)] == [8, 7]
-    assert [one.scales.accumulator for one in calibrate(matrices, replace(chain, between="none"))] == [8, 2]
+    assert [one.scales.accumulator for one in calibrate(matrices, chain, SMALL)] == [8, 7]
+    assert [one.scales.accumulator for one in calibrate(matrices, replace(chain, between="none"), SMALL)] == [8, 2]
 
 
 def test_calibrate_keeps_scales_that_are_chosen_already():
     given_scales = Scales(weight=3, activation=4, accumulator=5)
     matrix = EieMatrix.from_dense(np.eye(2), n_pe=1, scales=given_scales)
     chain = network_of(layer_of(np.eye(2), activations=[[100.0, 1.0]]))
-    assert calibrate([matrix], chain)[0].scales == given_scales
+    assert calibrate([matrix], chain, SMALL)[0].scales == given_scales
 
 
 def test_scales_come_from_calibration_data_where_there_is_some():

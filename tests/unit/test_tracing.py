@@ -11,7 +11,7 @@ from run_networks import designs, networks
 from eie_sim import tracing
 from eie_sim.core import golden
 from eie_sim.core.errors import InputError
-from eie_sim.run import run_network
+from eie_sim.pipeline import run_network
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.workload import load, load_for_layer
 

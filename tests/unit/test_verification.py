@@ -18,10 +18,9 @@ from eie_sim.core import golden
 from eie_sim.core.html import escape
 from eie_sim.core.quantize import Scales
 from eie_sim.engine import simulate
-from eie_sim.report.record import network_record
-from eie_sim.run import run_network
+from eie_sim.pipeline import run_network
 from eie_sim.units.eie.matrix import EieMatrix
-from eie_sim.verification import verify
+from eie_sim.units.eie.verify import verify
 
 pytestmark = pytest.mark.compiled
 
@@ -54,7 +53,7 @@ def test_errors_are_those_of_plain_products(network, config):
         )
         simulated = one.result.output / 2.0 ** one.result.scales["accumulator"]
         assert found.relative_error == share(simulated - own, own)
-        assert found.codebook_error == share(coded - own, own)
+        assert found.stored_error == share(coded - own, own)
         assert found.rounding_error == share(simulated - coded, own)
         # Sums in another order may differ from 0 by their rounding.
         near = np.isclose(own, 0, atol=1e-12 * max(rms(own), 1e-300))
@@ -91,8 +90,8 @@ def test_weights_that_came_as_a_codebook_have_no_error_of_it():
     kept = archive.network_of(archive.archive_of(network, [one.matrix for one in run.layers]))
     inputs = replace(kept.layers[0], activations=network.inputs)
     again = run_network(replace(kept, layers=(inputs, *kept.layers[1:])), SMALL)
-    assert [one.verification.codebook_error for one in again.layers] == [0.0] * 3
-    assert all(one.verification.codebook_error > 0 for one in run.layers)
+    assert [one.verification.stored_error for one in again.layers] == [0.0] * 3
+    assert all(one.verification.stored_error > 0 for one in run.layers)
 
 
 # warnings: a run of 32 outputs whose weights, or inputs, are in units that fixed point does not hold
@@ -105,7 +104,7 @@ INPUTS = np.maximum(RNG.normal(size=(2, 32)), 0)
 def warned(weights, inputs):
     run = run_network(network_of(layer_of(weights, "fc", activations=inputs), chained=False), SMALL)
     assert run.verified
-    record = network_record(run)
+    record = run.to_dict()
     assert (record["verified"], record["warnings"]) == (True, list(run.warnings))
     alarms = [f'<p class="alarm">warning: {escape(line)}</p>' for line in run.warnings]
     assert all(alarm in run._repr_html_() for alarm in alarms)

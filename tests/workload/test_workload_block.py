@@ -150,7 +150,7 @@ from eie_sim import EieConfig
 from eie_sim.energy import EnergyTable
 from eie_sim.engine import simulate
 from eie_sim.prune import pattern, score
-from eie_sim.run import matrix_for, run_layer
+from eie_sim.pipeline import matrix_for, run_layer
 from eie_sim.units.nm.functional import wrong_outputs
 from eie_sim.units.nm.matrix import NmMatrix
 from eie_sim.workload import load, preset_layers, pruned

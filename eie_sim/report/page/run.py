@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from typing import Any
 
 from eie_sim.core.html import Cell, escape
 from eie_sim.energy.table import given_lines
@@ -39,7 +41,8 @@ def _body(record: Record, pictures: dict[str, Picture]) -> Iterator[str]:
     yield paragraphs([record["source"], *opening(record)[1:3]], "quiet")
     yield paragraphs(_alarms(record), "alarm")
     yield summary(_facts(record))
-    yield section("Layers", tables["cycles"], tables["throughput"], tables["verification"], tables["fidelity"])
+    shown = [tables[name] for name in ("cycles", "named", "throughput", "verification", "fidelity") if name in tables]
+    yield section("Layers", *shown)
     yield section(
         "Where cycles and energy go",
         figures([pictures["classes"], pictures["energy"], pictures["roofline"]]),
@@ -47,7 +50,7 @@ def _body(record: Record, pictures: dict[str, Picture]) -> Iterator[str]:
         tables["energy"],
         _events(record),
     )
-    yield section("Storage", figures([pictures["storage"]]), tables["storage"], tables["memories"])
+    yield section("Storage", figures([pictures["storage"]]), tables["storage"], tables.get("memories", ""))
     yield section("Provenance", *_provenance(record))
 
 
@@ -142,5 +145,7 @@ def _kind(record: Record) -> str:
     return "synthetic" if record["synthetic"] else "real"
 
 
-def _value(value: str | float) -> Cell:
-    return Cell(value) if isinstance(value, str) else Cell(f"{value:,g}" if value < 1e6 else f"{value:,}", value)
+def _value(value: Any) -> Cell:
+    if not isinstance(value, (int, float)):
+        return Cell("none" if value is None else value if isinstance(value, str) else json.dumps(value))
+    return Cell(f"{value:,g}" if value < 1e6 else f"{value:,}", value)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any, NamedTuple
 
+from msgspec import to_builtins
+
 from eie_sim.core.errors import require, require_int
+from eie_sim.record import account_of, versions
 from eie_sim.report.network import not_simulated, verdict
-from eie_sim.report.record import account_of, versions
 from eie_sim.tracing import Traced
+from eie_sim.units import unit_of
 
 Record = dict[str, Any]
 
@@ -62,14 +64,15 @@ def about(traced: Traced, window: Window) -> Record:
 def trace_record(traced: Traced, window: Window, file: Record) -> Record:
     """All of that, the file as `write_trace` says it, and whether the output is the golden product."""
     checked, name = traced.verification, traced.layer.name
+    warning = checked.warns(unit_of(traced.result.config).words.stored)
     return {
         **about(traced, window),
         **{key: value for key, value in account_of(traced.network, {}).items() if key != "inputs"},
         **file,
-        "verification": {**asdict(checked), "ok": checked.ok},
+        "verification": to_builtins(checked),
         "verified": checked.ok,
         "differs": [] if checked.ok else [f"{name}: {checked.differs()}"],
-        "warnings": [f"{name}: {checked.warns()}"] if checked.warns() else [],
+        "warnings": [f"{name}: {warning}"] if warning else [],
     }
 
 

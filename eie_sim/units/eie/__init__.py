@@ -2,7 +2,7 @@
 
 from operator import attrgetter
 
-from eie_sim.units.eie.config import ACTIVE_RULES, ROUNDINGS, EieConfig, roof
+from eie_sim.units.eie.config import ACTIVE_RULES, ROUNDINGS, EieConfig, advice, roof
 from eie_sim.units.eie.words import WORDS
 from eie_sim.units.unit import Unit, late
 
@@ -20,6 +20,14 @@ UNIT = Unit(
     energies=late("eie_sim.units.eie.energy:rows"),
     timeline=late("eie_sim.units.eie.activity:activity_of"),
     words=WORDS,
+    verify=late("eie_sim.units.eie.verify:verify"),
+    storage=late("eie_sim.units.eie.matrix:storage"),
+    describe=EieConfig.describe,
+    advice=advice,
+    codes=attrgetter("weight_bits", "index_bits"),
+    opened=late("eie_sim.units.eie.unit:opened"),
+    output_of=late("eie_sim.units.eie.unit:output_of"),
+    words_of=late("eie_sim.units.eie.unit:raw_activations"),
     roof=roof,
     lanes=attrgetter("n_pe"),
     area=late("eie_sim.units.eie.energy:area"),

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from eie_sim.core.errors import is_number, require, require_int, require_one_of
+from eie_sim.core.errors import few, is_number, require, require_int, require_one_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -114,6 +114,13 @@ class EieConfig:
         negative = self.active == "positive" and bool((inputs < 0).any())
         return replace(self, active="nonzero") if negative else self
 
+    def describe(self) -> str:
+        """The design in a line."""
+        return (
+            f"{self.n_pe} PEs at {self.clock_mhz:g} MHz, queue depth {self.queue_depth}, {self.weight_bits}-bit codes, "
+            f"{self.index_bits}-bit gaps, {self.accumulator_bits}-bit accumulators, {self.node_nm} nm"
+        )
+
     @property
     def entry_bits(self) -> int:
         """Bits of one stored entry, code and gap."""
@@ -132,6 +139,19 @@ class EieConfig:
     def to_dict(self) -> dict[str, object]:
         """Field names and values, in order."""
         return {name: getattr(self, name) for name in self.__slots__}
+
+
+COARSE = 0.1
+"""Relative error of a layer's codebook above which more codes are worth a try."""
+
+
+def advice(record: Mapping[str, Any]) -> list[str]:
+    """Finer codebooks, where they are most of the error of a run. record : `Result` as plain data"""
+    coarse = [one["name"] for one in record["layers"] if (one["verification"]["stored_error"] or 0.0) > COARSE]
+    bits = record["config"]["weight_bits"]
+    if not coarse or bits == 8:
+        return []
+    return [f"try --weight-bits 8: most of the error of {few(coarse)} is that of {bits}-bit codebooks"]
 
 
 def roof(config: Mapping[str, Any], events: Mapping[str, int]) -> tuple[float, float, str, float]:

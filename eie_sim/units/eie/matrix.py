@@ -360,9 +360,14 @@ def encoded(matrix: EieMatrix | EieCounts, *, pointer_bits: int = 16) -> Format:
     return format_of(encoding_of(matrix, int(pointer_bits)), matrix.n_out * matrix.n_column * CODEBOOK_VALUE_BITS)
 
 
+def storage(matrix: EieMatrix, config: EieConfig) -> Format:
+    """Bits of a layer by part, with the design's pointers."""
+    return encoded(matrix, pointer_bits=config.pointer_bits)
+
+
 def bits(matrix: EieMatrix, config: EieConfig) -> int:
     """Bits of a layer, with the design's pointers."""
-    return encoded(matrix, pointer_bits=config.pointer_bits).total_bits
+    return storage(matrix, config).total_bits
 
 
 def _codebook(codebook: ArrayLike, scales: Scales) -> tuple[NDArray[np.float64], Scales]:

@@ -83,6 +83,8 @@ def simulate(
         config=config,
         output=done.output[0] if single else done.output,
         scales={name: int(bits or 0) for name, bits in matrix.scales.to_dict().items()},
+        output_scale=2.0 ** -int(matrix.scales.accumulator or 0),
+        active_inputs=int(done.broadcast[EieBroadcast.SENT]) - n_vector * int(matrix.has_bias),
         cycles=int(done.cycles.sum()),
         cycles_per_vector=done.cycles,
         n_vector=n_vector,
@@ -101,6 +103,17 @@ def simulate(
         config_hash=config_hash("eie", config.to_dict()),
         timeline=None if not timeline else done.timelines[0] if single else done.timelines,
     )
+
+
+def opened(matrix: EieMatrix, activations: NDArray[Any], config: EieConfig) -> EieMatrix:
+    """The matrix with its open scales chosen for activations, floats or raw words [n_vector, n_in]."""
+    return matrix.with_scales_for(activations, active=config.active)
+
+
+def output_of(matrix: EieMatrix, activations: NDArray[Any], config: EieConfig) -> NDArray[np.float64]:
+    """Outputs in real values float64[n_vector, n_out] alone: nothing is timed."""
+    raw = outputs(matrix, np.atleast_2d(raw_activations(matrix, activations)), config)
+    return raw.astype(np.float64) * 2.0 ** -int(matrix.scales.accumulator or 0)
 
 
 def raw_activations(matrix: EieMatrix, activations: NDArray[Any]) -> NDArray[np.int16]:

@@ -124,5 +124,8 @@ WORDS = Words(
         "act_rw": "sky",
     },
     columns=COLUMNS,
+    stored="codebook",
+    negative="negative ones take part (active nonzero)",
+    scales="fractional bits\nw / a / acc",
     needed=("n_pe", "queue_depth", "effectual_macs", "load_balance", *COLUMNS),
 )

@@ -2,7 +2,7 @@
 
 from operator import attrgetter
 
-from eie_sim.units.nm.config import MEMORIES, PRESETS, TensorCoreConfig, roof
+from eie_sim.units.nm.config import MEMORIES, PRESETS, TensorCoreConfig, advice, roof
 from eie_sim.units.nm.words import WORDS
 from eie_sim.units.unit import Unit, late
 
@@ -22,6 +22,12 @@ UNIT = Unit(
     energies=late("eie_sim.units.nm.energy:rows"),
     energy_counts=late("eie_sim.units.nm.energy:counts"),
     words=WORDS,
+    verify=late("eie_sim.units.nm.verify:verify"),
+    storage=late("eie_sim.units.nm.unit:storage"),
+    advice=advice,
+    describe=late("eie_sim.units.nm.unit:describe"),
+    opened=late("eie_sim.units.nm.unit:opened"),
+    output_of=late("eie_sim.units.nm.unit:output_of"),
     roof=roof,
     lanes=late("eie_sim.units.nm.energy:lanes"),
 )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from fractions import Fraction
 from typing import Any
 
-from eie_sim.core.errors import is_number, refused, require, require_int, require_one_of, unknown
+from eie_sim.core.errors import few, is_number, refused, require, require_int, require_one_of, unknown
 from eie_sim.core.nm_pattern import DENSE, Pattern, require_pattern, said
 
 Rate = int | float | str | Fraction
@@ -194,6 +194,15 @@ class TensorCoreConfig:
     def to_dict(self) -> dict[str, Any]:
         """Field names and plain values, in order; a rate that is no whole number is text, as 208000/310."""
         return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+
+
+def advice(record: Mapping[str, Any]) -> list[str]:
+    """A pattern for weights that run dense, where the chip has some. record : `Result` as plain data"""
+    dense = [one["name"] for one in record["layers"] if one["named"]["runs_as"] == "dense"]
+    if not dense or not record["config"]["patterns"]:
+        return []
+    pattern = said(record["config"]["patterns"][0])
+    return [f"weights of {few(dense)} fit no pattern of the chip and run dense: --pattern {pattern} prunes them to one"]
 
 
 def roof(config: Mapping[str, Any], events: Mapping[str, int]) -> tuple[float, float, str, float]:

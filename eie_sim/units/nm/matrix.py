@@ -8,7 +8,7 @@ Source: Mishra et al. 2021 (arXiv 2104.08378), section 3.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,9 @@ ELEMENTS: dict[str, type[np.float16] | type[np.int8]] = {"float16": np.float16, 
 MAX_POSITIONS = 2**31
 """Positions, zeros included, of one matrix."""
 
+INT8_MAX = 127
+"""Largest magnitude that real values are scaled to as int8."""
+
 FLOAT16_ZERO = 2.0**-25
 """Largest magnitude that becomes 0 when it is rounded to float16: half the smallest step, a tie that goes to even."""
 
@@ -39,6 +42,8 @@ class NmMatrix:
     values : float16 or int8 [n_out, n_kept], the kept values of every row, group by group
     positions : uint8 [n_out, n_kept], where in its group each stood, 0 to m_group - 1, ascending within a group
     element : "float16" or "int8"
+    weight_scale : what 1 of an int8 value is in real values; 1.0 for float16
+    activation_scale : likewise of int8 activations, None until it is chosen, and for float16
     """
 
     n_out: int
@@ -48,6 +53,8 @@ class NmMatrix:
     values: NDArray[Any]
     positions: NDArray[np.uint8]
     element: str
+    weight_scale: float = 1.0
+    activation_scale: float | None = None
 
     def __post_init__(self) -> None:
         """Kernels read where positions point: they must point into their group."""
@@ -101,6 +108,15 @@ class NmMatrix:
         if element == "float16":
             values = _rounded(values, positions, n_keep, m_group)
         return cls._of(values, positions, n_keep, m_group, element, n_in)
+
+    @classmethod
+    def scaled(cls, w: Any, *, n_keep: int = 2, m_group: int = 4) -> NmMatrix:
+        """As `from_dense`, int8 with one scale for all weights, so that the largest magnitude is 127 of them."""
+        dense = as_dense("weights", w).astype(np.float64)
+        require_finite("weights", dense)
+        scale = scale_of(dense)
+        held = np.rint(dense / scale).astype(np.int8)
+        return replace(cls.from_dense(held, n_keep=n_keep, m_group=m_group), weight_scale=scale)
 
     @classmethod
     def from_metadata(
@@ -180,12 +196,14 @@ class NmMatrix:
         return self.n_group * self.n_keep
 
     @property
-    def n_nonzero(self) -> int:
+    def n_weight(self) -> int:
         """Stored values that are not 0."""
         return int(np.count_nonzero(self.values))
 
+    n_nonzero = n_weight
+
     def nonzero_positions(self) -> NDArray[np.int64]:
-        """Row-major positions of the non-zeros, ascending; zeros that complete a group are zeros. int64[n_nonzero]"""
+        """Row-major positions of the non-zeros, ascending; zeros that complete a group are zeros. int64[n_weight]"""
         rows, places = np.nonzero(self.values)
         return rows * self.n_in + places // self.n_keep * self.m_group + self.positions[rows, places]
 
@@ -193,7 +211,7 @@ class NmMatrix:
     def density(self) -> float:
         """Non-zero weights over all positions; N/M or less, unless the last group is filled up."""
         total = self.n_out * self.n_in
-        return self.n_nonzero / total if total else 0.0
+        return self.n_weight / total if total else 0.0
 
     @property
     def value_bits(self) -> int:
@@ -237,12 +255,35 @@ class NmMatrix:
         bits = np.arange(position_bits(self.pattern), dtype=np.uint8)
         return np.packbits(self.positions.reshape(-1, 1) >> bits & 1, bitorder="little")
 
+    def opened(self, activations: NDArray[Any]) -> NmMatrix:
+        """The same weights, with the scale of int8 activations chosen for real ones, so that none is clamped."""
+        if self.element == "float16" or self.activation_scale is not None or activations.dtype.kind != "f":
+            return self
+        require_finite("activations", activations)
+        return replace(self, activation_scale=scale_of(activations))
+
+    def words(self, activations: NDArray[Any]) -> NDArray[Any]:
+        """Real activations as int8, clamped; integers, and all activations of float16, as they are."""
+        if self.activation_scale is None or activations.dtype.kind != "f":
+            return activations
+        return np.clip(np.rint(activations / self.activation_scale), -INT8_MAX, INT8_MAX).astype(np.int8)
+
+    def multiply(self, activations: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Float outputs [n_vector, n_out] for float inputs [n_vector, n_in], with the stored values."""
+        return activations.astype(np.float64) @ (self.decode().astype(np.float64).T * self.weight_scale)
+
     def decode(self) -> NDArray[Any]:
         """The dense weights [n_out, n_in], float16 or int8, from values and positions alone."""
         dense = np.zeros((self.n_out, self.n_in + self.n_filled), dtype=ELEMENTS[self.element])
         bits = f"u{dense.itemsize}"  # kernels know no float16
         packing.unpack(self.values.view(bits), self.positions, self.n_keep, self.m_group, dense.view(bits))
         return np.ascontiguousarray(dense[:, : self.n_in])
+
+
+def scale_of(values: NDArray[Any]) -> float:
+    """The real value of 1 of an int8, by which the largest magnitude becomes 127; 1.0 where all are 0."""
+    largest = float(np.abs(values).max(initial=0.0))
+    return largest / INT8_MAX if largest else 1.0
 
 
 def as_dense(field: str, w: Any) -> NDArray[Any]:

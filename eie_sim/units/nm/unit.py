@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from eie_sim.core.errors import InputError, as_array, require, require_int, require_type
 from eie_sim.core.nm_pattern import DENSE, Pattern, kept_of, require_pattern, said, whole_groups
 from eie_sim.core.result import SimResult, config_hash
+from eie_sim.core.storage import Format
 from eie_sim.units.nm import fast, invariants
 from eie_sim.units.nm.config import MAX_SIDE, PRESETS, TensorCoreConfig
 from eie_sim.units.nm.provenance import HELD_AGAINST, NOT_MEASURED
@@ -31,6 +34,7 @@ MOST = 2**63 - 1
 def compress(weights: Any, config: TensorCoreConfig, *, bias: Any = None) -> NmMatrix:
     """Pack weights [n_out, n_in] as the design's sparsest pattern (smallest a/b) that they satisfy, else dense.
 
+    A design of int8 holds floats with one scale for all of them, and integers as they are.
     bias : must be None: an input column for it would break a group, so it is added to the outputs, outside the unit
     """
     require(bias is None, "bias", "given", "must be added to the outputs after the product; the N:M unit keeps weights")
@@ -39,7 +43,10 @@ def compress(weights: Any, config: TensorCoreConfig, *, bias: Any = None) -> NmM
     from eie_sim.units.nm.matrix import NmMatrix
 
     n_keep, m_group = sparsest(given, config)
-    return NmMatrix.from_dense(given, n_keep=n_keep, m_group=m_group, element=ELEMENTS[config.elem_bytes])
+    element = ELEMENTS[config.elem_bytes]
+    if element == "int8" and given.dtype.kind == "f":
+        return NmMatrix.scaled(given, n_keep=n_keep, m_group=m_group)
+    return NmMatrix.from_dense(given, n_keep=n_keep, m_group=m_group, element=element)
 
 
 def simulate_gemm(
@@ -109,14 +116,57 @@ def simulate(
     rule = f"is {theirs}, but the matrix's element is {ours}"
     require(ours == theirs, "config.elem_bytes", config.elem_bytes, rule)
     given = _activations(matrix, activations)
-    from eie_sim.units.nm import functional
-
-    output = functional.multiply(matrix, np.atleast_2d(given).T).T
+    matrix = matrix.opened(given)
+    output = _product(matrix, given)
     n_vector = len(output)
     said_inputs = inputs or f"given, {n_vector} vector{'' if n_vector == 1 else 's'}"
     pattern = (matrix.n_keep, matrix.m_group)
     shape = matrix.n_out, matrix.n_in, n_vector
-    return _result([shape], pattern, config, engine, said_inputs, output if given.ndim == 2 else output[0])
+    done = _result([shape], pattern, config, engine, said_inputs, output if given.ndim == 2 else output[0])
+    scales = {"weight": matrix.weight_scale, "activation": matrix.activation_scale or 1.0}
+    return replace(
+        done,
+        scales=scales if matrix.element == "int8" else {},
+        output_scale=math.prod(scales.values()),
+        active_inputs=int(np.count_nonzero(matrix.words(given))),
+    )
+
+
+def output_of(matrix: NmMatrix, activations: NDArray[Any], config: TensorCoreConfig) -> NDArray[np.float64]:
+    """Outputs in real values float64[n_vector, n_out] alone: nothing is timed."""
+    scale = matrix.weight_scale * (matrix.activation_scale or 1.0)
+    return _product(matrix, activations).astype(np.float64) * scale
+
+
+def _product(matrix: NmMatrix, activations: NDArray[Any]) -> NDArray[Any]:
+    """Sums [n_vector, n_out], int32 or float32."""
+    from eie_sim.units.nm import functional
+
+    return functional.multiply(matrix, np.atleast_2d(matrix.words(activations)).T).T
+
+
+def opened(matrix: NmMatrix, activations: NDArray[Any], config: TensorCoreConfig) -> NmMatrix:
+    """The matrix, with the scale of int8 activations chosen for real ones [n_vector, n_in]."""
+    return matrix.opened(activations)
+
+
+def storage(matrix: NmMatrix, config: TensorCoreConfig) -> Format:
+    """Bits of values and metadata, and those of the dense weights at 16 bits a value; the bias in neither."""
+    parts = {"values": matrix.values_bits, "metadata": matrix.metadata_bits}
+    note = f"{matrix.value_bits} bits a value, {said(matrix.pattern)}"
+    return Format(name="nm", parts=parts, dense_bits=16 * matrix.n_out * matrix.n_in, note=note)
+
+
+def describe(config: TensorCoreConfig) -> str:
+    """The design in a line."""
+    name, macs = _names().get(config, ""), config.tc_per_core * config.macs_per_cycle
+    patterns = ", ".join(said(pattern) for pattern in config.patterns) or "none"
+    memory = "no DRAM" if config.dram_bytes_per_cycle is None else f"DRAM {config.dram}"
+    return (
+        f"{name + ': ' if name else ''}{config.n_core} cores of {macs} MACs a cycle at {config.clock_mhz:g} MHz, "
+        f"{ELEMENTS[config.elem_bytes]}, patterns {patterns}, {memory}, {config.node_nm} nm; "
+        f"times held against: {held_against(config)}"
+    )
 
 
 def config_for(matrix: NmMatrix) -> TensorCoreConfig:

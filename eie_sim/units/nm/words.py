@@ -105,4 +105,6 @@ WORDS = Words(
         "mac_lanes": "MACs of all tensor cores in a cycle, dense",
     },
     texts=("chip", "runs_as"),
+    stored="stored weights",
+    scales="scales\nw / a",
 )

@@ -1,4 +1,4 @@
-"""Run a network: compress, simulate layer after layer, verify against the oracle, account for energy and bits."""
+"""The main path: a network and a design in; every layer compressed, simulated, verified and accounted for."""
 
 from __future__ import annotations
 
@@ -9,24 +9,23 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
+from msgspec import to_builtins
 from numpy.typing import NDArray
 
 from eie_sim.archive import matrix_of
 from eie_sim.core.errors import InputError, require, require_type
-from eie_sim.core.fixed import from_fixed, requantise
 from eie_sim.core.html import Cell, Row, card, table
+from eie_sim.core.record import Accuracy, LayerResult, Result
 from eie_sim.core.result import SimResult, config_hash
 from eie_sim.core.storage import Format
+from eie_sim.core.verification import MOST_ERROR, Verification, relative_error
 from eie_sim.energy import EnergyReport, EnergyTable, account
 from eie_sim.energy.report import table_for
 from eie_sim.energy.table import given_lines, hashed
 from eie_sim.engine import compress, simulate
+from eie_sim.record import record_of
 from eie_sim.units import unit_of
-from eie_sim.units.eie.config import EieConfig
-from eie_sim.units.eie.matrix import EieMatrix, encoded
-from eie_sim.units.eie.unit import outputs, raw_activations
-from eie_sim.units.unit import require_engine
-from eie_sim.verification import MOST_ERROR, Verification, relative_error, verify
+from eie_sim.units.unit import Unit, require_engine
 from eie_sim.workload import RELU, Layer, Network
 
 Progress = Callable[[str], None]
@@ -34,13 +33,13 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LayerRun:
-    """One layer: where it came from, the compressed weights, the result and what follows from it.
+    """One layer with its arrays: where it came from, the compressed weights, the result and what follows from it.
 
     inputs : what the activations were, in words
     """
 
     layer: Layer
-    matrix: EieMatrix
+    matrix: Any
     inputs: str
     result: SimResult
     energy: EnergyReport
@@ -49,23 +48,19 @@ class LayerRun:
 
     @property
     def n_vector(self) -> int:
-        """Vectors run, one after the other."""
-        return len(self.result.cycles_per_vector)
+        """Vectors run."""
+        return self.result.n_vector
 
-
-@dataclass(frozen=True, kw_only=True)
-class Accuracy:
-    """Share of labelled images classified rightly, of the network before pruning, pruned, and compressed."""
-
-    images: int
-    dense: float | None
-    pruned: float
-    compressed: float
+    @property
+    def real_output(self) -> NDArray[np.float64]:
+        """Outputs in real values [n_vector, n_out], the bias included."""
+        inside = np.atleast_2d(self.result.real_output)
+        return inside + _outside(self.layer, unit_of(self.result.config))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class NetworkRun:
-    """All layers of a network, run one after the other on the same array.
+class Run:
+    """All layers of a network, run one after the other on the same design.
 
     table : energies of the design
     end_to_end_error : of a chain's outputs from those of the float chain of the network's own weights, root mean
@@ -73,21 +68,65 @@ class NetworkRun:
     """
 
     network: Network
-    config: EieConfig
+    config: Any
     table: EnergyTable
     layers: tuple[LayerRun, ...]
     accuracy: Accuracy | None
     end_to_end_error: float | None = None
 
+    @cached_property
+    def record(self) -> Result:
+        """The run as plain data, which tables, files and pages read."""
+        return record_of(self)
+
+    @property
+    def rows(self) -> list[LayerResult]:
+        """A layer each, as plain data."""
+        return self.record.layers
+
+    @property
+    def by_kind(self) -> dict[str, dict[str, float]]:
+        """Sums over the layers of each kind of operation: layers, dense_macs, cycles, energy_pj, stored_bits."""
+        kinds: dict[str, dict[str, float]] = {}
+        for row in self.rows:
+            found = (1, row.dense_macs, row.cycles, row.energy.total_pj, row.storage.total_bits)
+            sums = kinds.setdefault(row.kind, {})
+            for name, value in zip(("layers", "dense_macs", "cycles", "energy_pj", "stored_bits"), found, strict=True):
+                sums[name] = sums.get(name, 0) + value
+        return kinds
+
+    @property
+    def coverage(self) -> dict[str, Any] | None:
+        """How much of the file is simulated; None where that was not counted."""
+        counted: dict[str, Any] | None = to_builtins(self.record.coverage)
+        return counted
+
+    @property
+    def output(self) -> NDArray[np.float64]:
+        """Outputs of the last layer in real values [n_vector, n_out], the bias included."""
+        return self.layers[-1].real_output
+
+    @property
+    def distance(self) -> float | None:
+        """`end_to_end_error`, or that of the only layer."""
+        only = self.layers[0].verification.relative_error if len(self.layers) == 1 else None
+        return only if self.end_to_end_error is None else self.end_to_end_error
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, as `--json` prints it."""
+        plain: dict[str, Any] = to_builtins(self.record)
+        return plain
+
     @property
     def verified(self) -> bool:
-        """True where every layer is: bit-exact, whatever the outputs are worth; see `warnings`."""
+        """True where every layer is: as the golden product has it, whatever the outputs are worth; see `warnings`."""
         return all(layer.verification.ok for layer in self.layers)
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """A line for each layer, and for the network, whose outputs mean little although they are bit-exact."""
-        found = [(one.layer.name, one.verification.warns()) for one in self.layers]
+        """A line for each layer, and for the network, whose outputs mean little although they are verified."""
+        stored = unit_of(self.config).words.stored
+        found = [(one.layer.name, one.verification.warns(stored)) for one in self.layers]
         if self.end_to_end_error is not None and self.end_to_end_error > MOST_ERROR:
             off = f"outputs are {100 * self.end_to_end_error:.3g} % off those of the float network"
             found.append(("end to end", off))
@@ -96,7 +135,7 @@ class NetworkRun:
     @property
     def config_hash(self) -> str:
         """12 hex digits that identify the design, and what of the energies is the user's."""
-        return config_hash("eie", self.config.to_dict(), *hashed(self.table.sha256))
+        return config_hash(unit_of(self.config).name, self.config.to_dict(), *hashed(self.table.sha256))
 
     @cached_property
     def cycles(self) -> int:
@@ -130,8 +169,8 @@ def _figures(run: LayerRun) -> Row:
     result, good = run.result, run.verification.ok
     return [
         run.layer.name,
-        Cell(f"{run.matrix.n_out}x{run.matrix.n_in}", [run.matrix.n_out, run.matrix.n_in]),
-        Cell(f"{run.n_vector:,}", run.n_vector),
+        Cell(f"{run.layer.n_out}x{run.layer.n_in}", [run.layer.n_out, run.layer.n_in]),
+        Cell(f"{result.n_vector:,}", result.n_vector),
         *_costs(result.cycles, result.time_us, run.energy.total_pj / 1e3, run.storage.total_bits),
         "yes" if result.fits else Cell(f"no: {result.passes} passes", alarming=True),
         "verified" if good else Cell("DIFFERS", alarming=True),
@@ -158,103 +197,93 @@ def _costs(cycles: int, time_us: float, energy_nj: float, bits: int) -> Row:
     ]
 
 
-def run_network(
+def run(
     network: Network,
-    config: EieConfig,
+    config: Any,
     *,
+    density: float | None = None,
     engine: str = "fast",
     table: EnergyTable | None = None,
     progress: Progress = lambda step: None,
-) -> NetworkRun:
-    """Compress every layer of a network, run it and check it.
+) -> Run:
+    """Compress every layer of a network for the design's unit, run it and check it.
 
     Layers of a chained network take their recorded activations where they have some, else the outputs of the one
-    before, after what stands between and requantisation; layers of any other take their own activations. A layer with
-    negative inputs runs with `active="nonzero"`. What the user gave of a table is taken as it is, and only default
-    energies are scaled to the node; `table.trace` says which is which. Raises InputError for what the unit cannot run,
-    and for a table of another unit, node or clock.
+    before, after what stands between, as the unit writes them back; layers of any other take their own activations. A
+    layer whose negative inputs the design would drop runs with them. What the user gave of a table is taken as it is,
+    and only default energies are scaled to the node; `table.trace` says which is which.
+
+    config : a design of any unit
+    density : prune each layer by magnitude to this density first
+
+    Raises InputError for what the unit cannot run, and for a table of another unit, node or clock.
     """
     require_type("network", network, Network)
-    require_type("config", config, EieConfig)
     require_engine(engine)
     table = table_for(config, table)
     require(callable(progress), "progress", type(progress).__name__, "must be a function of the step's name")
+    if density is not None:
+        from eie_sim.pruning import prune_network
+        from eie_sim.recipe import Recipe
+
+        network, _ = prune_network(network, Recipe(density=density), config)
     matrices = []
     for layer in network.layers:
         progress(f"{layer.name}: compressing")
         matrices.append(matrix_for(layer, config))
     if network.chained:
-        matrices = calibrate(matrices, network)
+        matrices = calibrate(matrices, network, config)
     runs: list[LayerRun] = []
-    for at, (layer, matrix) in enumerate(zip(network.layers, matrices, strict=True)):
-        follows = network.takes_outputs(at)
-        given: NDArray[Any]
-        if follows:
-            last = runs[-1]
-            given = _passed_on((last.result.output, last.matrix), matrix, network.between)
-        else:
-            given = given_inputs(network, at)
-        progress(f"{layer.name}: simulating and verifying")
-        before = runs[-1].result if follows else None
-        with _about(layer):
-            run = run_layer(
-                layer,
-                matrix,
-                given,
-                config.for_inputs(given),
-                inputs=input_words(network, at),
-                engine=engine,
-                table=table,
-                before=before,
-                between=network.between,
-            )
-        runs.append(run)
-    output = runs[-1].result.output
+    for at, matrix in enumerate(matrices):
+        progress(f"{network.layers[at].name}: simulating and verifying")
+        runs.append(_run_layer(network, at, matrix, config, runs, engine, table))
     whole = network.chained and all(network.takes_outputs(at) for at in range(1, len(runs)))
-    return NetworkRun(
+    output = runs[-1].real_output
+    floats = _forward(network.layers, _first_inputs(network), network.between) if whole else None
+    return Run(
         network=network,
         config=config,
         table=table,
         layers=tuple(runs),
         accuracy=accuracy(network, output),
-        end_to_end_error=_end_to_end(network, runs[-1].result) if whole else None,
+        end_to_end_error=None if floats is None else relative_error(output, floats),
     )
 
 
-def _end_to_end(network: Network, last: SimResult) -> float | None:
-    """Error of a chain's outputs, relative to those of its own weights in floats on the inputs that it starts from."""
-    floats = _forward(network.layers, _first_inputs(network), network.between)
-    return relative_error(from_fixed(last.output, last.scales["accumulator"]), floats)
-
-
-def run_layer(
-    layer: Layer,
-    matrix: EieMatrix,
-    activations: NDArray[Any],
-    config: EieConfig,
-    *,
-    inputs: str,
-    engine: str,
-    table: EnergyTable,
-    before: SimResult | None = None,
-    between: str = RELU,
+def _run_layer(
+    network: Network, at: int, matrix: Any, config: Any, runs: list[LayerRun], engine: str, table: EnergyTable
 ) -> LayerRun:
-    """Simulate one compressed layer, check it, and account for it.
-
-    inputs : what the activations are, in words; before : the result they were written back from, in a chain, and what
-        stands between
-    """
-    matrix = matrix.with_scales_for(activations, active=config.active)
-    result = simulate(matrix, activations, config, engine=engine)
-    return LayerRun(
-        layer=layer,
-        matrix=matrix,
-        inputs=inputs,
-        result=result,
-        energy=account(result, table),
-        storage=encoded(matrix, pointer_bits=config.pointer_bits),
-        verification=verify(layer, matrix, activations, result, before=before, between=between),
+    """Simulate a compressed layer, check it, and account for it. runs : the layers before"""
+    unit, layer = unit_of(config), network.layers[at]
+    last = runs[-1] if network.takes_outputs(at) else None
+    given: NDArray[Any] = (
+        given_inputs(network, at)
+        if last is None
+        else unit.words_of(matrix, _between(last.real_output, network.between))
     )
+    with _about(layer):
+        design = unit.for_inputs(config, given)
+        matrix = unit.opened(matrix, given, design)
+        result = simulate(matrix, given, design, engine=engine)
+        before, relu = None if last is None else last.result, network.between == RELU
+        return LayerRun(
+            layer=layer,
+            matrix=matrix,
+            inputs=input_words(network, at, unit.words.negative),
+            result=result,
+            energy=account(result, table),
+            storage=unit.storage(matrix, config),
+            verification=unit.verify(layer, matrix, given, result, before=before, relu=relu),
+        )
+
+
+run_network = run
+"""The same by its older name."""
+
+
+def _outside(layer: Layer, unit: Unit) -> NDArray[np.float64]:
+    """The bias that is added to outputs outside the unit."""
+    return np.zeros(1) if unit.takes_bias or layer.bias is None else layer.bias.astype(np.float64)
 
 
 def matrix_for(layer: Layer, config: Any) -> Any:
@@ -275,46 +304,48 @@ def _about(layer: Layer) -> Iterator[None]:
 
 
 class Chain(NamedTuple):
-    """What the layers of a chain are and read, by name, as `run_network` has it.
+    """What the layers of a chain are and read, by name, as `run` has it.
 
-    matrices : with their scales; inputs : raw int16 [n_vector, n_in]; labels : what they are, in words
+    matrices : with their scales; inputs : words [n_vector, n_in], as the unit takes them, and labels what they are
     """
 
-    matrices: dict[str, EieMatrix]
-    inputs: dict[str, NDArray[np.int16]]
+    matrices: dict[str, Any]
+    inputs: dict[str, NDArray[Any]]
     labels: dict[str, str]
     accuracy: Accuracy | None
 
 
-def chained(network: Network, config: EieConfig) -> Chain:
+def chained(network: Network, config: Any) -> Chain:
     """Run the layers of a chain, outputs alone: nothing is timed and nothing compared.
 
     Only the config's codes and arithmetic matter.
     """
-    matrices = calibrate([matrix_for(layer, config) for layer in network.layers], network)
-    raw: dict[str, NDArray[np.int16]] = {}
-    labels: dict[str, str] = {}
+    unit = unit_of(config)
+    matrices = calibrate([matrix_for(layer, config) for layer in network.layers], network, config)
+    chain = Chain({}, {}, {}, None)
     found: NDArray[Any] = np.empty(0)
     for at, (layer, matrix) in enumerate(zip(network.layers, matrices, strict=True)):
-        given: NDArray[Any]
-        if network.takes_outputs(at):
-            given = _passed_on((found, matrices[at - 1]), matrix, network.between)
+        given = _between(found, network.between) if network.takes_outputs(at) else given_inputs(network, at)
+        chain.matrices[layer.name] = matrix
+        chain.inputs[layer.name] = unit.words_of(matrix, given)
+        chain.labels[layer.name] = input_words(network, at, unit.words.negative)
+        words, design = chain.inputs[layer.name], unit.for_inputs(config, given)
+        if unit.output_of is None:
+            found = simulate(matrix, words, design).real_output + _outside(layer, unit)
         else:
-            given = given_inputs(network, at)
-        labels[layer.name] = input_words(network, at)
-        raw[layer.name] = raw_activations(matrix, given)
-        found = outputs(matrix, raw[layer.name], config.for_inputs(given))
-    return Chain(dict(zip(raw, matrices, strict=True)), raw, labels, accuracy(network, found))
+            found = unit.output_of(matrix, words, design) + _outside(layer, unit)
+    return chain._replace(accuracy=accuracy(network, found))
 
 
-def calibrate(matrices: list[EieMatrix], network: Network) -> list[EieMatrix]:
+def calibrate(matrices: list[Any], network: Network, config: Any) -> list[Any]:
     """Choose the open scales of chained layers from float inputs [n_vector, n_in], passed on from layer to layer."""
-    chosen: list[EieMatrix] = []
+    unit, chosen = unit_of(config), []
     inputs = _first_inputs(network) if network.calibration is None else network.calibration
-    for at, matrix in enumerate(matrices):
-        inputs = inputs if at == 0 or network.takes_outputs(at) else _own_activations(network.layers[at])
-        chosen.append(matrix.with_scales_for(inputs, active="nonzero"))
-        inputs = _between(matrix.multiply(inputs), network.between)
+    for at, (layer, matrix) in enumerate(zip(network.layers, matrices, strict=True)):
+        inputs = inputs if at == 0 or network.takes_outputs(at) else _own_activations(layer)
+        design = unit.for_inputs(config, -np.abs(inputs))  # as if some were negative, which run inputs may be
+        chosen.append(unit.opened(matrix, inputs, design))
+        inputs = _between(matrix.multiply(inputs) + _outside(layer, unit), network.between)
     return chosen
 
 
@@ -345,8 +376,11 @@ def given_inputs(network: Network, at: int) -> NDArray[np.floating]:
     return _first_inputs(network) if network.chained and at == 0 else _own_activations(network.layers[at])
 
 
-def input_words(network: Network, at: int) -> str:
-    """What the inputs of a layer are, in words. Raises InputError where it has none."""
+def input_words(network: Network, at: int, negative: str = "negative ones take part") -> str:
+    """What the inputs of a layer are, in words. Raises InputError where it has none.
+
+    negative : what is said where some are negative
+    """
     if network.takes_outputs(at):
         return f"simulated: outputs of {network.layers[at - 1].name}" + (
             " after ReLU" if network.between == RELU else ""
@@ -354,7 +388,7 @@ def input_words(network: Network, at: int) -> str:
     inputs, said = given_inputs(network, at), network.layers[at].activations_source
     if inputs is network.test_inputs:
         said = f"real: {len(inputs)} held-back inputs of the network"
-    return said + ("; negative ones take part (active nonzero)" if bool((inputs < 0).any()) else "")
+    return said + (f"; {negative}" if bool((inputs < 0).any()) else "")
 
 
 def outputs_off(before: Network, after: Network) -> dict[str, float | None]:
@@ -381,14 +415,6 @@ def _own_activations(layer: Layer) -> NDArray[np.floating]:
     if layer.activations is None:
         raise InputError(f"activations=none: layer {layer.name} needs some")
     return layer.activations
-
-
-def _passed_on(before: tuple[NDArray[Any], EieMatrix], matrix: EieMatrix, between: str) -> NDArray[np.int16]:
-    """The raw outputs of the layer before, after what stands between, at this layer's activation scale."""
-    output, its_matrix = before
-    assert matrix.scales.activation is not None
-    assert its_matrix.scales.accumulator is not None
-    return requantise(_between(output, between), its_matrix.scales.accumulator, matrix.scales.activation)
 
 
 def _between(outputs: NDArray[Any], between: str) -> NDArray[Any]:

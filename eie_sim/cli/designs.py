@@ -1,0 +1,114 @@
+"""Commands that take a design: their options are the fields of the unit that `--unit` names, of ours where none is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields, make_dataclass
+from inspect import Parameter as Argument
+from inspect import signature
+from itertools import pairwise
+from typing import Annotated, Any, get_type_hints
+
+from cyclopts import Group, Parameter
+
+from eie_sim.cli.shell import UNIT, app
+from eie_sim.core.errors import InputError, require
+from eie_sim.units import unit_named
+from eie_sim.units.unit import Unit
+
+Command = Callable[..., int]
+
+_COMMANDS: dict[str, Command] = {}
+_DESIGN = Group("Design", sort_key=2)
+_HELP = "Unit to run on; other names than {} change the options of the design: try --unit nm --help."
+
+
+def designed(command: Command) -> Command:
+    """Register a command, whose `design` comes from options."""
+    _COMMANDS[command.__name__] = command
+    app.command(_with_options(command, UNIT))
+    return command
+
+
+@contextmanager
+def options_for(arguments: Sequence[str]) -> Iterator[None]:
+    """Give the command that is asked for the options of the unit that is. Raises InputError, did you mean."""
+    named = [after for word, after in pairwise(arguments) if word == "--unit"]
+    named += [word.partition("=")[2] for word in arguments if word.startswith("--unit=")]
+    command = _COMMANDS.get(next(iter(arguments), ""))
+    if command is None or not named or named[-1] == UNIT.name:
+        yield
+        return
+    unit = unit_named(named[-1])
+    try:
+        del app[command.__name__]
+        app.command(_with_options(command, unit))
+        yield
+    finally:
+        del app[command.__name__]
+        app.command(_with_options(command, UNIT))
+
+
+def _with_options(command: Command, unit: Unit) -> Command:
+    """The command with `--unit`, `--preset` of a unit that has some, and the fields of its design, in place of one."""
+    hints = get_type_hints(command, include_extras=True)
+    kept = [one.replace(annotation=hints[one.name]) for one in signature(command).parameters.values()]
+    ours = unit is UNIT
+    kind = unit.config if ours else _texts(unit)
+    none = kind()
+    options = {
+        "unit": (Annotated[str, Parameter(help=_HELP.format(UNIT.name), group=_DESIGN)], UNIT.name),
+        "preset": (Annotated[str | None, Parameter(help=f"{', '.join(unit.presets)}.", group=_DESIGN)], None),
+        "options": (Annotated[kind, Parameter(name="*", group=_DESIGN)], none),
+    }
+    if not unit.presets:
+        del options["preset"]
+    added = [
+        Argument(name, Argument.KEYWORD_ONLY, annotation=annotation, default=default)
+        for name, (annotation, default) in options.items()
+    ]
+
+    def run(*given: Any, preset: str | None = None, options: Any = none, **named: Any) -> int:
+        named.pop("unit", None)
+        return command(*given, design=options if ours else _design(unit, preset, options), **named)
+
+    run.__name__, run.__doc__ = command.__name__, command.__doc__
+    shown = [one for one in kept if one.name != "design"] + added
+    run.__annotations__ = {**{one.name: one.annotation for one in shown}, "return": int}
+    run.__signature__ = signature(command).replace(parameters=shown, return_annotation=int)  # type: ignore[attr-defined]
+    return run
+
+
+def _texts(unit: Unit) -> type:
+    """An option of text for each field of a design, with the field's own help; None where it is not given."""
+    from eie_sim.sweep.axes import AXES
+
+    return make_dataclass(
+        "Options",
+        [
+            (field.name, Annotated[str | None, Parameter(help=AXES[field.name].help)], None)
+            for field in fields(unit.config)
+        ],
+        frozen=True,
+        kw_only=True,
+        namespace={"__module__": __name__},
+    )
+
+
+def _design(unit: Unit, preset: str | None, options: Any) -> Any:
+    """The design of a preset, or the default one, with the fields that were given. Raises InputError."""
+    from eie_sim.sweep.axes import values_of
+
+    given = {}
+    for field in fields(options):
+        text = getattr(options, field.name)
+        if text is not None:
+            values = values_of(field.name, text)
+            require(len(values) == 1, field.name, text, "must be one value")
+            given[field.name] = values[0]
+    if preset is None:
+        return unit.config(**given)
+    if preset not in unit.presets:
+        raise InputError(f"preset={preset}: must be {' or '.join(unit.presets)}")
+    return unit.config.preset(preset, **given)

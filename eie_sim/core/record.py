@@ -1,0 +1,210 @@
+"""The one record of a run: what `--json` prints, a run folder keeps, and tables, pages and figures read.
+
+Written and checked by msgspec. A figure of a layer is of all its vectors together unless its name says otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+from eie_sim.core.verification import Verification
+
+VERSION = 2
+"""Of the record. One of another version is refused: it says other things, or says them by other names."""
+
+Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Amount = Annotated[float, Meta(ge=0, lt=1e30)]
+Number = Annotated[float, Meta(gt=-1e30, lt=1e30)]
+Totals = dict[str, Count]
+
+
+class PerVector(Struct, frozen=True, kw_only=True):
+    """Cycles of a vector; min and max are None where all vectors are multiplied at once."""
+
+    mean: Amount
+    min: Count | None = None
+    max: Count | None = None
+
+
+class Memory(Struct, frozen=True, kw_only=True):
+    """What the layer needs of a memory of a PE, in its own unit, and the passes it would take."""
+
+    memory: str
+    needed: Count
+    available: Count
+    unit: str
+    passes: Count
+    fits: bool
+
+
+class Energy(Struct, frozen=True, kw_only=True):
+    """Energy by component and by event, and the table that it was counted with."""
+
+    table: str
+    table_sha256: str | None
+    node_nm: Count
+    n_pe: Count
+    time_us: Amount
+    effectual_macs: Count
+    by_component_pj: dict[str, Amount]
+    by_event_pj: dict[str, Amount]
+    pe_cycle_pj: Amount
+    leakage_pj: Amount
+    total_pj: Amount
+    pj_per_effectual_mac: Amount
+    power_mw: Amount
+    power_mw_per_pe: Amount
+    total_nj_per_vector: Amount
+
+
+class Storage(Struct, frozen=True, kw_only=True):
+    """Bits of the compressed weights by part, and how they compare with dense storage."""
+
+    bits: Totals
+    percent: dict[str, Amount]
+    total_bits: Count
+    dense16_bits: Count
+    compression_vs_dense32: Amount
+    compression_vs_dense16: Amount
+
+
+class Figures(Struct, frozen=True, kw_only=True):
+    """What a layer has, and all layers together, one after the other on the same design.
+
+    stats : totals by name: `events`, `classes` in cycles of all PEs, and the unit's own
+    classes_percent : shares of the classes, which add to 100
+    """
+
+    n_vector: Count
+    n_weight: Count
+    cycles: Count
+    cycles_per_vector: PerVector
+    time_us: Amount
+    time_us_per_vector: Amount
+    stats: dict[str, Totals]
+    classes_percent: dict[str, Amount]
+    utilisation: Amount
+    load_balance: Amount
+    effectual_macs: Count
+    dense_macs: Count
+    effective_gops: Amount
+    dense_equivalent_gops: Amount
+    energy: Energy
+    storage: Storage
+    fits: bool
+    passes: Count
+
+
+class LayerResult(Figures, frozen=True, kw_only=True):
+    """One layer on one unit.
+
+    kind : of its operation; bias : whether it has one
+    weights, inputs : what they are, in words
+    scales : what words are in real values, as the unit counts it
+    named : choices and findings of the unit, such as what bounds the layer
+    """
+
+    name: str
+    kind: str
+    n_out: Count
+    n_in: Count
+    bias: bool
+    weights: str
+    inputs: str
+    synthetic: bool
+    weight_density: Amount
+    weight_sparsity: Amount
+    activation_density: Amount
+    scales: dict[str, int | float]
+    named: dict[str, Any]
+    memories: list[Memory]
+    verification: Verification
+
+
+class Accuracy(Struct, frozen=True, kw_only=True):
+    """Share of labelled images classified rightly, of the network before pruning, pruned, and compressed."""
+
+    images: Count
+    dense: Amount | None
+    pruned: Amount
+    compressed: Amount
+
+
+class Coverage(Struct, frozen=True, kw_only=True):
+    """How much of a file is simulated, in numbers of weights, biases left out.
+
+    share_of_macs_not_simulated : None where weights are left, as a file of arrays does not say how often each is used
+    """
+
+    weights_simulated: Count
+    weights_not_simulated: Count
+    share_not_simulated: Amount
+    share_of_macs_not_simulated: Amount | None
+    numbers_looked_up: Count
+    arrays_not_counted: Count
+
+
+class NotSimulated(Struct, frozen=True, kw_only=True):
+    """An array that is simulated in no way, and why."""
+
+    name: str
+    reason: str
+
+
+class GivenEnergy(Struct, frozen=True, kw_only=True):
+    """An energy that the user gave."""
+
+    event: str
+    default_pj: Amount | None
+    given_pj: Amount
+    source: str
+
+
+class EnergyTrace(Struct, frozen=True, kw_only=True):
+    """What of the energies is the user's: given, and so changed, or the default ones."""
+
+    name: str
+    node_nm: Count
+    sha256: str
+    given: Annotated[list[GivenEnergy], Meta(min_length=1)]
+    changed: list[str]
+    default: list[str]
+
+
+class Account(Struct, frozen=True, kw_only=True):
+    """What each layer's inputs are, in words, and what of a file is not simulated; coverage : None if not counted."""
+
+    inputs: dict[str, str]
+    not_simulated: list[NotSimulated]
+    coverage: Coverage | None
+
+
+class Result(Account, frozen=True, kw_only=True):
+    """A network on one design of one unit.
+
+    end_to_end_error : of a chain's outputs from those of the float chain of the network's own weights, root mean
+        squares relative to the float chain's; None without a chain, or where the float outputs are all 0
+    """
+
+    version: Annotated[int, Meta(ge=VERSION, le=VERSION)] = VERSION
+    network: str
+    source: str
+    chained: bool
+    synthetic: bool
+    seed: Count
+    engine: str
+    unit: str
+    config: dict[str, Any]
+    design: str
+    config_hash: str
+    energy_table: EnergyTrace | None
+    versions: dict[str, str]
+    layers: Annotated[list[LayerResult], Meta(min_length=1)]
+    total: Figures
+    accuracy: Accuracy | None
+    end_to_end_error: Amount | None
+    verified: bool
+    differs: list[str]
+    warnings: list[str]

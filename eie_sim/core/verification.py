@@ -1,0 +1,106 @@
+"""How a simulated layer compares with its own weights and with the oracle: counted by units, judged here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+MOST_ERROR = 0.5
+"""Relative error above which a layer is warned of: half of what its outputs say is not so."""
+
+MOST_SATURATED = 0.01
+"""Share of saturated outputs, or inputs, above which a layer is warned of."""
+
+
+class Verification(msgspec.Struct, frozen=True, kw_only=True):
+    """How a simulated layer compares with its weights, with the oracle, and with the float layer of its own weights.
+
+    wrong_weights : weights stored wrongly, out of `weights`
+    wrong_inputs : inputs that differ from the oracle's write-back of the layer before
+    wrong_outputs : outputs that differ from the oracle's, out of `outputs`: other integers, or floats beyond the bound
+    saturated : outputs whose accumulator was clamped on the way; they are outside the float bound by design
+    error, bound : largest distance from the float product of the stored values where nothing was clamped, and what it
+        may be, in real values
+    beyond_bound : unclamped outputs farther from that product than their bound
+    ok : whether nothing differs
+
+    The float layer is the float64 product of the layer's own weights and bias, before they are stored and rounded, with
+    the inputs the layer got, as real values; inputs that take no part in the design take none in it. Errors are root
+    mean squares over all outputs and vectors, relative to that of the float layer; None where that is 0.
+
+    relative_error : of the simulated outputs
+    stored_error : of the float product of the stored values: of a codebook, or of a narrower type
+    rounding_error : of the simulated outputs from that product: words, shifts, saturation
+    zeroed : outputs that are 0 where the float layer's, however small, are not; silent : whether all outputs are 0
+    lost_vectors : vectors with inputs that take part, all of which became words of 0, out of `vectors`
+    saturated_inputs : inputs too large for a word, out of `inputs`
+    """
+
+    weights: int
+    wrong_weights: int
+    wrong_inputs: int = 0
+    outputs: int
+    wrong_outputs: int
+    saturated: int = 0
+    error: float
+    bound: float
+    beyond_bound: int = 0
+    relative_error: float | None
+    stored_error: float | None
+    rounding_error: float | None
+    zeroed: int
+    silent: bool
+    vectors: int
+    lost_vectors: int = 0
+    inputs: int
+    saturated_inputs: int = 0
+    ok: bool
+
+    @classmethod
+    def of(cls, **counts: Any) -> Verification:
+        """All but `ok`, which is judged."""
+        wrong = sum(counts.get(name, 0) for name in ("wrong_weights", "wrong_inputs", "wrong_outputs", "beyond_bound"))
+        return cls(ok=wrong == 0, **counts)
+
+    def differs(self) -> str:
+        """What differs, in words; empty where nothing does."""
+        faults = [
+            (self.wrong_weights, f"of {self.weights} weights stored wrongly"),
+            (self.wrong_inputs, "inputs differ from the golden write-back of the layer before"),
+            (self.wrong_outputs, f"of {self.outputs} outputs differ from the golden product"),
+            (self.beyond_bound, f"of {self.outputs} outputs are farther from the float product than the bound"),
+        ]
+        return "; ".join(f"{count} {text}" for count, text in faults if count)
+
+    def warns(self, stored: str) -> str:
+        """Why the outputs mean little although nothing differs, in words; empty where they do not.
+
+        stored : what stored values are rounded to
+        """
+        found = []
+        if self.lost_vectors:
+            found.append(f"all active inputs of {self.lost_vectors:,} of {self.vectors:,} vectors became 0")
+        if self.saturated_inputs > MOST_SATURATED * self.inputs:
+            found.append(f"{self.saturated_inputs:,} of {self.inputs:,} inputs saturated")
+        if self.silent and self.zeroed:
+            found.append(f"all outputs are 0, {self.zeroed:,} of {self.outputs:,} are not in floats")
+        if self.saturated > MOST_SATURATED * self.outputs:
+            found.append(f"{self.saturated:,} of {self.outputs:,} outputs saturated")
+        if self.relative_error is not None and self.relative_error > MOST_ERROR:
+            parts = [f"{100 * (part or 0.0):.3g} %" for part in (self.stored_error, self.rounding_error)]
+            off = f"outputs are {100 * self.relative_error:.3g} % off those of the layer's own weights in floats"
+            found.append(f"{off} ({stored} {parts[0]}, rounding {parts[1]})")
+        return "; ".join(found)
+
+
+def relative_error(simulated: NDArray[np.floating], floats: NDArray[np.floating]) -> float | None:
+    """Root mean square of the difference over that of `floats`; None where that is 0."""
+    return relative(np.array([np.square(of, dtype=np.float64).sum() for of in (floats, simulated - floats)]))[0]
+
+
+def relative(squares: NDArray[np.float64]) -> list[float | None]:
+    """Roots of sums of squares, those after the first over the first; None where that is 0."""
+    return [float(np.sqrt(of / squares[0])) if squares[0] else None for of in squares[1:]]

@@ -1,0 +1,73 @@
+"""Whether a product on tensor cores is what its weights and inputs say, on every vector, and how far from floats."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eie_sim.core.result import SimResult
+from eie_sim.core.sparse import is_sparse
+from eie_sim.core.verification import Verification, relative
+from eie_sim.units.nm.functional import error_bound
+from eie_sim.units.nm.matrix import INT8_MAX, NmMatrix
+
+VECTORS = 512
+"""Most vectors that are checked at once; bounds the memory."""
+
+
+def verify(
+    layer: Any,
+    matrix: NmMatrix,
+    activations: NDArray[Any],
+    result: SimResult,
+    *,
+    before: SimResult | None = None,
+    relu: bool = True,
+) -> Verification:
+    """Compare stored weights and all outputs with plain float64 products; int8 to the bit, float16 within its bound.
+
+    layer : what the matrix was made from, as `workload.Layer` has it; its bias is added outside the unit
+    activations : real values or int8 words, [n_in] or [n_vector, n_in]; nothing that was written back in words
+    """
+    own = (layer.weights.toarray() if is_sparse(layer.weights) else layer.weights).astype(np.float64)
+    bias = 0.0 if layer.bias is None else layer.bias.astype(np.float64)
+    decoded, exact = matrix.decode().astype(np.float64), matrix.element == "int8"
+    expected = np.rint(own / matrix.weight_scale) if exact else own.astype(np.float16)
+    step, stored, scale = matrix.activation_scale or 1.0, decoded * matrix.weight_scale, result.output_scale
+    batch, outputs = np.atleast_2d(activations), np.atleast_2d(result.output)
+    real = batch.astype(np.float64) * (1.0 if batch.dtype.kind == "f" else step)
+    words = np.clip(np.rint(real / step), -INT8_MAX, INT8_MAX) if exact and batch.dtype.kind == "f" else real / step
+    wrong = zeroed = 0
+    error = bound = 0.0
+    squares = np.zeros(4)
+    for at in range(0, len(batch), VECTORS):
+        part = slice(at, at + VECTORS)
+        allowed = np.zeros(1) if exact else error_bound(matrix, batch[part].T).T
+        distance = np.abs(outputs[part] - words[part] @ decoded.T)
+        wrong += int(np.count_nonzero(~(distance <= allowed)))
+        error = max(error, scale * float(distance.max(initial=0.0)))
+        bound = max(bound, scale * float(allowed.max(initial=0.0)))
+        product, coded, simulated = real[part] @ own.T, real[part] @ stored.T, outputs[part] * scale
+        zeroed += int(np.count_nonzero((outputs[part] == 0) & (product != 0)))
+        parts = (product + bias, simulated - product, coded - product, simulated - coded)
+        squares += [float(np.square(of).sum()) for of in parts]
+    of_outputs, of_stored, of_rounding = relative(squares)
+    return Verification.of(
+        weights=own.size,
+        wrong_weights=int(np.count_nonzero(decoded != expected)),
+        outputs=outputs.size,
+        wrong_outputs=wrong,
+        error=error,
+        bound=bound,
+        relative_error=of_outputs,
+        stored_error=of_stored,
+        rounding_error=of_rounding,
+        zeroed=zeroed,
+        silent=not outputs.any(),
+        vectors=len(batch),
+        lost_vectors=int(np.count_nonzero(real.any(axis=1) & ~words.any(axis=1))),
+        inputs=batch.size,
+        saturated_inputs=int(np.count_nonzero(np.abs(real) > (INT8_MAX + 0.5) * step)) if exact else 0,
+    )
