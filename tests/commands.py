@@ -32,6 +32,7 @@ WORKLOADS = (
 )
 OF_EACH = (
     "run {} --n-pe 16",
+    "run {} --unit nm --preset stc-1024",
     "footprint {} --n-pe 16",
     "compare {} --batches 1 64",
     "prune {} --n-pe 16 --density 0.2 --pattern balanced",
@@ -46,6 +47,11 @@ OF_EACH = (
 ONCE = (
     "presets",
     "energy --n-pe 16",
+    "energy --unit nm --preset rtx3090",
+    "run digits-mlp --unit nm --preset a100-sxm --pattern 2:4",
+    "prune digits-mlp --unit nm --pattern 2:4",
+    "compress digits-mlp --unit nm",
+    "sensitivity digits-mlp --unit nm",
     "validate nm",
     "allocate hand-8x8 --budget 10 --quantity weights",
     "allocate digits-mlp --budget 230",

@@ -13,7 +13,7 @@ from typing import Annotated, Any, get_type_hints
 from cyclopts import Group, Parameter
 
 from eie_sim.cli.shell import UNIT, app
-from eie_sim.core.errors import InputError, require
+from eie_sim.core.errors import require, unknown
 from eie_sim.units import unit_named
 from eie_sim.units.unit import Unit
 
@@ -110,5 +110,5 @@ def _design(unit: Unit, preset: str | None, options: Any) -> Any:
     if preset is None:
         return unit.config(**given)
     if preset not in unit.presets:
-        raise InputError(f"preset={preset}: must be {' or '.join(unit.presets)}")
+        raise unknown("preset", preset, unit.presets)
     return unit.config.preset(preset, **given)

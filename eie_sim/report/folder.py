@@ -101,5 +101,7 @@ def _flat(value: Any, name: str = "") -> list[tuple[str, Any]]:
     if isinstance(value, dict):
         return [pair for key, inner in value.items() for pair in _flat(inner, f"{name}.{key}" if name else key)]
     if isinstance(value, list):
+        if not all(isinstance(inner, dict) for inner in value):  # a tile
+            return [(name, "x".join(map(str, value)))]
         return [pair for inner in value for pair in _flat(inner, f"{name}.{inner['memory']}")]
     return [(name, value)]
