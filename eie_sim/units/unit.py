@@ -12,6 +12,7 @@ from eie_sim.core.errors import unknown
 from eie_sim.core.nm_pattern import Pattern
 
 if TYPE_CHECKING:
+    from eie_sim.core.published import Comparison, Details, Study
     from eie_sim.core.result import SimResult
     from eie_sim.units.energy import AreaReport, Components, EnergyRow
 
@@ -73,6 +74,9 @@ class Unit:
     presets: tuple[str, ...] = ()  # names of designs, of which `config.preset(name)` makes one
     start: str = ""  # the preset that a sweep starts from
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # values of fields that are words, by field
+    published: Callable[..., list[Comparison]] | None = None  # (draw, *, progress) -> published figures and simulated
+    studies: Callable[..., list[Study]] | None = None  # (sweep, *, progress) -> published studies, rerun
+    details: Callable[[], Details] | None = None  # of published figures, where there is more to say than the rows
 
 
 Roof = tuple[float, float, str, float]

@@ -22,7 +22,7 @@ ROWS = ["cli", "report", "study", "train", "pipeline", "prune", "network", "unit
 APART = {("network", "units"), ("report", "train"), ("study", "train")}
 """Rows of which the upper one does not import the lower one all the same."""
 TODAY = {
-    "study": ["sweep", "compare", "validate", "validate_nm"],
+    "study": ["sweep", "compare", "validate"],
     "pipeline": ["run", "inputs", "tracing", "cost", "verification"],
     "prune": ["pruning", "recipe", "deep_compression"],
     "network": ["workload", "archive"],

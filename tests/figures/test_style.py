@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 import eie_sim as es
 from eie_sim.prune.sensitivity import Point
 from eie_sim.report.figures.style import COLOURS, HAIR_SPACE, LINES, LONG, joint_hash, named, printable, short, unit_for
-from eie_sim.validate import products
+from eie_sim.units.nm.published import products
 
 # Simulation of missing cones in linear RGB: Machado, Oliveira, Fernandes 2009, table 1, severity 1.
 MISSING_CONES = {

@@ -23,4 +23,6 @@ UNIT = Unit(
     roof=roof,
     lanes=attrgetter("n_pe"),
     area=late("eie_sim.units.eie.energy:area"),
+    published=late("eie_sim.units.eie.published:rows"),
+    studies=late("eie_sim.units.eie.studies:studies"),
 )

@@ -24,4 +24,6 @@ UNIT = Unit(
     words=WORDS,
     roof=roof,
     lanes=late("eie_sim.units.nm.energy:lanes"),
+    published=late("eie_sim.units.nm.published:rows"),
+    details=late("eie_sim.units.nm.details:details"),
 )
