@@ -12,6 +12,7 @@ from eie_sim.core.errors import unknown
 from eie_sim.core.nm_pattern import Pattern
 
 if TYPE_CHECKING:
+    from eie_sim.core.activity import Activity
     from eie_sim.core.published import Comparison, Details, Study
     from eie_sim.core.result import SimResult
     from eie_sim.units.energy import AreaReport, Components, EnergyRow
@@ -68,7 +69,7 @@ class Unit:
     roof: Callable[[Mapping[str, Any], Mapping[str, int]], Roof]  # (config, events) as plain values
     energy_counts: Callable[[SimResult], dict[str, float]] = lambda result: dict(result.stats["events"])
     area: Callable[[Any], AreaReport] | None = None
-    timeline: Callable[..., Any] | None = None  # (matrix, inputs, result, *, label) -> what happened when
+    timeline: Callable[..., Activity] | None = None  # (matrix, inputs, result, *, label) -> what happened when
     for_inputs: Callable[[Any, Any], Any] = lambda config, inputs: config  # a design that drops none of these inputs
     patterns: Callable[[Any], tuple[Pattern, ...] | None] = lambda config: None  # N:M; None: any weight may go
     presets: tuple[str, ...] = ()  # names of designs, of which `config.preset(name)` makes one
