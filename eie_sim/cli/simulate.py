@@ -151,13 +151,8 @@ def footprint(
         counted = {}
         for one in network.layers:
             progress(f"{one.name}: compressing")
-            counted[one.name] = count(
-                matrix_for(one, design),
-                value_bits=value_bits,
-                n_keep=n_keep,
-                m_group=m_group,
-                pointer_bits=design.pointer_bits,
-            )
+            matrix = matrix_for(one, design)
+            counted[one.name] = count(matrix, design, value_bits=value_bits, n_keep=n_keep, m_group=m_group)
     if figure is not None:
         write_footprints(counted, figure, config_hash=config_hash("eie", design.to_dict()))
     record = {

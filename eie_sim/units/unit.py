@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from eie_sim.core.activity import Activity
     from eie_sim.core.published import Comparison, Details, Study
     from eie_sim.core.result import SimResult
+    from eie_sim.core.storage import Format
     from eie_sim.units.energy import AreaReport, Components, EnergyRow
 
 
@@ -63,6 +64,7 @@ class Unit:
     takes_bias: bool  # compressed with the weights; else it is added to the outputs, outside the unit
     compress: Callable[..., Any]  # (weights [n_out, n_in], config, *, bias=None) -> matrix
     bits: Callable[[Any, Any], int]  # (matrix, config) -> of all that is stored
+    storage: Callable[[Any, Any], Format]  # (matrix, config) -> the same by part
     simulate: Callable[..., SimResult]  # (matrix, activations, config or None, *, engine, timeline, inputs), checked
     energies: Callable[[Any], tuple[EnergyRow, ...]]  # config -> a row for each of words.components, at 45 nm
     lanes: Callable[[Any], int]  # config -> PEs, or MACs in a cycle, which clock and leakage are counted by
@@ -75,6 +77,7 @@ class Unit:
     presets: tuple[str, ...] = ()  # names of designs, of which `config.preset(name)` makes one
     start: str = ""  # the preset that a sweep starts from
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # values of fields that are words, by field
+    storage_of_mask: Callable[..., Format] | None = None  # (positions, (n_out, n_in), config); nothing is compressed
     published: Callable[..., list[Comparison]] | None = None  # (draw, *, progress) -> published figures and simulated
     studies: Callable[..., list[Study]] | None = None  # (sweep, *, progress) -> published studies, rerun
     details: Callable[[], Details] | None = None  # of published figures, where there is more to say than the rows

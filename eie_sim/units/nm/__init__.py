@@ -18,6 +18,7 @@ UNIT = Unit(
     compress=late("eie_sim.units.nm.unit:compress"),
     simulate=late("eie_sim.units.nm.unit:simulate"),
     bits=lambda matrix, config: matrix.total_bits,
+    storage=late("eie_sim.units.nm.matrix:storage"),
     patterns=attrgetter("patterns"),
     energies=late("eie_sim.units.nm.energy:rows"),
     energy_counts=late("eie_sim.units.nm.energy:counts"),

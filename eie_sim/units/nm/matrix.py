@@ -18,6 +18,7 @@ from eie_sim.core.errors import InputError, as_array, require, require_one_of
 from eie_sim.core.html import Cell, card, table
 from eie_sim.core.nm_pattern import position_bits, require_pattern, said
 from eie_sim.core.sparse import checked, is_sparse, require_sides
+from eie_sim.core.storage import Format
 from eie_sim.units.nm import packing
 
 ELEMENTS: dict[str, type[np.float16] | type[np.int8]] = {"float16": np.float16, "int8": np.int8}
@@ -243,6 +244,13 @@ class NmMatrix:
         bits = f"u{dense.itemsize}"  # kernels know no float16
         packing.unpack(self.values.view(bits), self.positions, self.n_keep, self.m_group, dense.view(bits))
         return np.ascontiguousarray(dense[:, : self.n_in])
+
+
+def storage(matrix: NmMatrix, config: Any) -> Format:
+    """Bits of values and metadata, whatever the design."""
+    parts = {"values": matrix.values_bits, "metadata": matrix.metadata_bits}
+    note = f"{said(matrix.pattern)}; {matrix.value_bits}-bit values, {position_bits(matrix.pattern)}-bit positions"
+    return Format(name="nm", parts=parts, dense_bits=matrix.n_out * matrix.n_in * matrix.value_bits, note=note)
 
 
 def as_dense(field: str, w: Any) -> NDArray[Any]:
