@@ -78,6 +78,8 @@ class Unit:
     start: str = ""  # the preset that a sweep starts from
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # values of fields that are words, by field
     storage_of_mask: Callable[..., Format] | None = None  # (positions, (n_out, n_in), config); nothing is compressed
+    pack: Callable[[Any], dict[str, Any]] | None = None  # matrix -> codes, codebook, scales, bias_codes of an archive
+    unpack: Callable[[Any, Any], Any] | None = None  # (the same as attributes, config) -> matrix
     published: Callable[..., list[Comparison]] | None = None  # (draw, *, progress) -> published figures and simulated
     studies: Callable[..., list[Study]] | None = None  # (sweep, *, progress) -> published studies, rerun
     details: Callable[[], Details] | None = None  # of published figures, where there is more to say than the rows

@@ -30,8 +30,7 @@ TODAY = {
 }
 """What belongs to a row and stands elsewhere today."""
 KNOWN = {
-    ("archive.content", "units.eie.config"),
-    ("archive.content", "units.eie.matrix"),
+    ("archive.content", "units"),
     ("engine", "workload"),
     ("pruning.budget", "cost"),
     ("pruning.equal_cost", "cost"),

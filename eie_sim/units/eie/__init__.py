@@ -25,6 +25,8 @@ UNIT = Unit(
     roof=roof,
     lanes=attrgetter("n_pe"),
     area=late("eie_sim.units.eie.energy:area"),
+    pack=late("eie_sim.units.eie.matrix:pack"),
+    unpack=late("eie_sim.units.eie.matrix:unpack"),
     published=late("eie_sim.units.eie.published:rows"),
     studies=late("eie_sim.units.eie.studies:studies"),
 )
