@@ -25,6 +25,7 @@ from eie_sim.report.figures.style import (
     plain_ticks,
     printable,
 )
+from eie_sim.units import unit_named
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,7 +45,7 @@ BALANCED_OVER = {"queue_depth": ("queue depth", "queue depth, entries"), "n_pe":
 
 
 class Crossing(NamedTuple):
-    """Where a curve of EIE meets the line of another unit: sparsity in percent, and what both take there."""
+    """Where the curve of a unit with PEs meets the line of another: sparsity in percent, and what both take there."""
 
     sparsity: float
     value: float
@@ -60,14 +61,14 @@ def sparsity(
 ) -> Axes:
     """Cycles against sparsity of the weights, the ideal beside them, and where other units are crossed.
 
-    found : a Sweep, or its rows: of EIE a curve for each design and layer, of the N:M unit a level line each. Where
-        clocks differ, time is drawn in place of cycles. The ideal has every PE issue a weight in every cycle.
+    found : a Sweep, or its rows: of units with PEs a curve for each design and layer, of others a level line each.
+        Where clocks differ, time is drawn in place of cycles. The ideal has every PE issue a weight in every cycle.
     """
     rows = as_rows(found)
     axes = on(axes)
     curves, lines = split_units([row for row in rows if row["cycles"]])
     if not curves:
-        return nothing(axes, "no points of EIE", title=title)
+        return nothing(axes, "no points of units with PEs", title=title)
     quantity, name = ("time_us", "time, us") if len({row["clock_mhz"] for row in rows}) > 1 else ("cycles", "cycles")
     levels = _levels(axes, lines, quantity)
     crossings = []
@@ -76,7 +77,7 @@ def sparsity(
         ideal = _column(series.rows, "effectual_macs") / _column(series.rows, "n_pe")
         ideal = ideal / _column(series.rows, "clock_mhz") if quantity == "time_us" else ideal
         style = line_style(at)
-        _line(axes, x, y, series, style, f"EIE{series.named}")
+        _line(axes, x, y, series, style, f"{unit_named(series.rows[0]['unit']).title}{series.named}")
         axes.plot(x, ideal, color=style["color"], linestyle=":", linewidth=1.2)
         crossings += [crossing for level in levels for crossing in _crossings(x, y, *level)]
     axes.plot([], [], color=INK, linestyle=":", linewidth=1.2, label="ideal: effectual MACs / PEs")
@@ -94,7 +95,7 @@ def sparsity(
 
 
 def _levels(axes: Axes, rows: Sequence[Row], quantity: str) -> list[tuple[float, str]]:
-    """Draw a level line for each kind of product of the N:M unit, one for those as fast; their values and names."""
+    """Draw a level line for each kind of product of other units, one for those as fast; their values and names."""
     names: dict[float, list[str]] = {}
     for series in series_of(rows, "density", "pattern", "n_keep", "m_group", "chip"):
         for row in series.rows:
@@ -142,8 +143,8 @@ def balance(
 ) -> Axes:
     """Load balance against queue depth or PEs: PE-cycles not lost to waiting, a curve for each layer and design.
 
-    found : a Sweep, or its rows, of EIE. Solid: busy over busy and waiting PE-cycles, drain left out, as Figs 8 and 13
-        of Han et al. 2016 have it. Dashed: mean over max busy PE, which no queue changes.
+    found : a Sweep, or its rows, of units with PEs. Solid: busy over busy and waiting PE-cycles, drain left out, as
+        Figs 8 and 13 of Han et al. 2016 have it. Dashed: mean over max busy PE, which no queue changes.
     by : the axis, `queue_depth` or `n_pe`
 
     Raises InputError for another axis.
@@ -156,7 +157,7 @@ def balance(
     axes = on(axes)
     curves, _ = split_units(rows)
     if not curves:
-        return nothing(axes, "no points of EIE", title=title)
+        return nothing(axes, "no points of units with PEs", title=title)
     for at, series in enumerate(series_of(curves, by)):
         x, style = _column(series.rows, by), line_style(at)
         working = sum(_column(series.rows, f"{name}_cycles") for name in ("weight", "padding", "empty"))
@@ -186,14 +187,14 @@ def scaling(
 ) -> Axes:
     """Speedup against the number of PEs beside the ideal, with padding and load balance on the second axis.
 
-    found : a Sweep, or its rows, of EIE; a curve for each layer and other design. Speedup is of cycles over those of
-        the fewest PEs; padding is of the entries issued.
+    found : a Sweep, or its rows, of units with PEs; a curve for each layer and other design. Speedup is of cycles over
+        those of the fewest PEs; padding is of the entries issued.
     """
     rows = as_rows(found)
     axes = on(axes)
     curves = [row for row in split_units(rows)[0] if row["cycles"]]
     if not curves:
-        return nothing(axes, "no points of EIE", title=title)
+        return nothing(axes, "no points of units with PEs", title=title)
     second = axes.twinx()
     for at, series in enumerate(series_of(curves, "n_pe")):
         x, cycles, style = _column(series.rows, "n_pe"), _column(series.rows, "cycles"), line_style(at)

@@ -25,8 +25,9 @@ UNIT = Unit(
     roof=roof,
     lanes=attrgetter("n_pe"),
     area=late("eie_sim.units.eie.energy:area"),
-    pack=late("eie_sim.units.eie.matrix:pack"),
-    unpack=late("eie_sim.units.eie.matrix:unpack"),
+    placed=late("eie_sim.units.eie.unit:placed"),
+    pack=late("eie_sim.units.eie.unit:pack"),
+    unpack=late("eie_sim.units.eie.unit:unpack"),
     published=late("eie_sim.units.eie.published:rows"),
     studies=late("eie_sim.units.eie.studies:studies"),
 )

@@ -365,29 +365,6 @@ def storage(matrix: EieMatrix, config: EieConfig) -> Format:
     return encoded(matrix, pointer_bits=config.pointer_bits)
 
 
-def pack(matrix: EieMatrix) -> dict[str, Any]:
-    """What an archive keeps: codes uint8[n_out, n_in], bias_codes uint8[n_out] or None, codebook, and scales."""
-    columns = matrix.decode()
-    return {
-        "codes": np.ascontiguousarray(columns[:, : matrix.n_in]),
-        "codebook": matrix.codebook,
-        "scales": matrix.scales,
-        "bias_codes": columns[:, -1].copy() if matrix.has_bias else None,
-    }
-
-
-def unpack(stored: Any, config: EieConfig) -> EieMatrix:
-    """The matrix of a design from what `pack` gives, as attributes; nothing is clustered or scaled again."""
-    return EieMatrix.from_codes(
-        stored.codes,
-        stored.codebook,
-        n_pe=config.n_pe,
-        bias_codes=stored.bias_codes,
-        index_bits=config.index_bits,
-        scales=stored.scales,
-    )
-
-
 def bits(matrix: EieMatrix, config: EieConfig) -> int:
     """Bits of a layer, with the design's pointers."""
     return encoded(matrix, pointer_bits=config.pointer_bits).total_bits
