@@ -44,6 +44,10 @@ BALANCED_OVER = {"queue_depth": ("queue depth", "queue depth, entries"), "n_pe":
 """Axes of `balance`: in titles, and at the axis."""
 
 
+WORKING = ("weight_cycles", "padding_cycles", "empty_cycles")
+"""Columns of the PE-cycles that are not lost."""
+
+
 class Crossing(NamedTuple):
     """Where the curve of a unit with PEs meets the line of another: sparsity in percent, and what both take there."""
 
@@ -99,7 +103,9 @@ def _levels(axes: Axes, rows: Sequence[Row], quantity: str) -> list[tuple[float,
     names: dict[float, list[str]] = {}
     for series in series_of(rows, "density", "pattern", "n_keep", "m_group", "chip"):
         for row in series.rows:
-            names.setdefault(float(row[quantity]), []).append(named(f"{row['chip']} {row['runs_as']}") + series.named)
+            unit = unit_named(row["unit"])
+            told = " ".join(str(row[name]) for name in unit.words.texts) or unit.title
+            names.setdefault(float(row[quantity]), []).append(named(told) + series.named)
     levels = [(level, "; ".join(dict.fromkeys(own))) for level, own in names.items()]
     for at, (level, name) in enumerate(levels):
         style: dict[str, Any] = {"color": SHADES[at % len(SHADES)], "linestyle": DASHES[at % len(DASHES)]}
@@ -155,12 +161,12 @@ def balance(
     title = f"Load balance against {over}" if title is None else title
     rows = as_rows(found)
     axes = on(axes)
-    curves, _ = split_units(rows)
+    curves = _having(rows, *WORKING, "waiting_cycles", "load_balance")
     if not curves:
         return nothing(axes, "no points of units with PEs", title=title)
     for at, series in enumerate(series_of(curves, by)):
         x, style = _column(series.rows, by), line_style(at)
-        working = sum(_column(series.rows, f"{name}_cycles") for name in ("weight", "padding", "empty"))
+        working = sum(_column(series.rows, name) for name in WORKING)
         waiting = _column(series.rows, "waiting_cycles")
         _line(axes, x, 100 * _share(working, working + waiting), series, style, f"not waiting{series.named}")
         axes.plot(x, 100 * _column(series.rows, "load_balance"), color=style["color"], linestyle="--", linewidth=1)
@@ -192,7 +198,7 @@ def scaling(
     """
     rows = as_rows(found)
     axes = on(axes)
-    curves = [row for row in split_units(rows)[0] if row["cycles"]]
+    curves = [row for row in _having(rows, "weight_cycles", "padding_cycles", "load_balance") if row["cycles"]]
     if not curves:
         return nothing(axes, "no points of units with PEs", title=title)
     second = axes.twinx()
@@ -278,6 +284,11 @@ def _line(axes: Axes, x: Floats, y: Floats, series: Series, style: dict[str, Any
 
 def _sparsity_of(rows: Sequence[Row]) -> Floats:
     return 100 * (1 - _column(rows, "weight_density"))
+
+
+def _having(rows: Sequence[Row], *names: str) -> list[Row]:
+    """Rows of units with PEs that count what is drawn."""
+    return [row for row in split_units(rows)[0] if row.keys() >= set(names)]
 
 
 def _column(rows: Sequence[Row], name: str) -> Floats:
