@@ -23,6 +23,7 @@ from eie_sim.report.network import MOST_NAMES, Record, account_lines, few, not_s
 from eie_sim.report.record import account_of, network_record, versions
 from eie_sim.report.text import rows
 from eie_sim.run import NetworkRun, outputs_off
+from eie_sim.units import unit_of
 from eie_sim.workload import Network
 
 
@@ -104,7 +105,7 @@ def accuracy_lines(accuracy: Mapping[str, Any]) -> list[str]:
 
 
 def compressed_record(run: NetworkRun, streams: Mapping[str, Sizes]) -> Record:
-    """A compressed network: EIE's format by part, and Deep Compression's single stream of the same layers."""
+    """A compressed network: its unit's format by part, and Deep Compression's single stream of the same layers."""
     record = network_record(run)
     layers = [
         {
@@ -360,7 +361,7 @@ def _of(network: Network, config: Any) -> Record:
         "source": network.source,
         "seed": network.seed,
         "config": design,
-        "config_hash": config_hash("eie", design),
+        "config_hash": config_hash(unit_of(config).name, design),
         "versions": versions(),
         **account_of(network, inputs_in_words(network)),
     }
