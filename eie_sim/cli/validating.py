@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from eie_sim.cli.shell import Json, app, console, print_json, print_lines, steps_shown
 from eie_sim.core.errors import any_of, require, require_one_of, require_seed
 from eie_sim.core.result import config_hash
+from eie_sim.units import UNITS
 from eie_sim.units.unit import Unit
 
 ALL, SIZES = "all", "deep-compression"
 """What is asked for beside units: every figure, and sizes, which belong to no unit."""
 
+Paper = Annotated[
+    str,
+    Parameter(
+        help=f"{ALL}, a unit with published figures ({', '.join(UNITS)} or one of another package), or {SIZES} (Han et "
+        "al., ICLR 2016)."
+    ),
+]
+
 
 @app.command
 def validate(
-    paper: str = ALL,
+    paper: Paper = ALL,
     /,
     *,
     seed: int = 0,
@@ -33,8 +45,6 @@ def validate(
 
     Parameters
     ----------
-    paper
-        all, the name of a unit, or deep-compression (Han et al., ICLR 2016).
     seed
         Of the synthetic weights, activations and masks, where a unit is held against some.
     summary
