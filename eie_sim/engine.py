@@ -28,14 +28,14 @@ def simulate(
 ) -> SimResult:
     """Run activations through a compressed layer and return output, cycles and counts.
 
-    matrix : a compressed matrix of any unit, such as EieMatrix or NmMatrix
-    activations : [n_in], or [n_vector, n_in], by EIE run one after the other and by the N:M unit at once; for EIE
+    matrix : a compressed matrix of any unit
+    activations : [n_in], or [n_vector, n_in], run one after the other or at once, as the unit does. In fixed point
         floats (quantised by the matrix's scales, which are chosen here where they are open) or integers, which are raw
         16-bit words whatever their type. A single number is a density: independent random activations, a lower-quality
         mode, which the result's `inputs` says
     config : a design of the matrix's unit; the default design with what the matrix fixes when left out
     engine : "fast" (completion times) or "reference" (SimPy processes); both return the same
-    timeline : keep (T, L): the cycle of each broadcast, and of each PE's taking it; EIE only
+    timeline : keep (T, L): the cycle of each broadcast, and of each PE's taking it, of a unit that keeps one
     seed : of the random activations, when a density is given
 
     Raises InputError for activations that do not fit the matrix, and for a config that disagrees with it.

@@ -1,14 +1,15 @@
-"""How many bits a pruned layer takes: exact, by part, in EIE's encoding and in the usual formats of the same mask.
+"""How many bits a pruned layer takes: exact, by part, in its unit's encoding and in the usual formats of the same mask.
 
 `dense32` is the baseline compression ratios are usually quoted against. Widths of indices and pointers are the fewest
 bits that tell their values apart, so an index into one row or column takes none; every note says what was assumed.
 
-Source: EIE's encoding, Han et al. 2016, section III; N:M, Mishra et al. 2021 (arXiv 2104.08378), section 3.
+Source: N:M, Mishra et al. 2021 (arXiv 2104.08378), section 3.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,12 +18,8 @@ from numpy.typing import NDArray
 from eie_sim.core.errors import InputError, as_array, require, require_int
 from eie_sim.core.sparse import checked, is_sparse, require_sides
 from eie_sim.core.storage import Footprint, Format
-
-CODEBOOK_VALUE_BITS = 16
-"""Width of a codebook value: the fixed point of EIE's datapath, whatever the other formats store."""
-
-DEFAULT_EIE_BITS = 4
-"""Width of a code and of a gap, where a mask is counted and neither is given."""
+from eie_sim.units import unit_of, units
+from eie_sim.units.unit import Unit
 
 
 class _Layer(NamedTuple):
@@ -58,68 +55,48 @@ class _Layer(NamedTuple):
         return (self.n_position + self.n_bias) * self.value_bits
 
 
-class Encoding(NamedTuple):
-    """Counts and widths of an EIE encoding. `pe_entries` : int64[n_pe], entries of each PE, padding included."""
-
-    n_column: int
-    n_weight: int
-    pe_entries: NDArray[np.int64]
-    weight_bits: int
-    index_bits: int
-    pointer_bits: int
-
-
 def footprint(
     matrix_or_mask: Any,
+    config: Any = None,
     *,
     value_bits: int | None = None,
     run_bits: int = 4,
     n_keep: int | None = None,
     m_group: int | None = None,
-    n_pe: int | None = None,
-    weight_bits: int | None = None,
-    index_bits: int | None = None,
-    pointer_bits: int = 16,
+    **design: Any,
 ) -> Footprint:
-    """Bits by part of a layer in every format: eie, dense, dense32, csr, csc, coo, bitmap, run_length, nm.
+    """Bits by part of a layer in every format: its unit's own, dense, dense32, csr, csc, coo, bitmap, run_length, nm.
 
     matrix_or_mask : a compressed matrix, or [n_out, n_in] of bool or real numbers, numpy or scipy.sparse, non-zero
         where kept. A bias that is compressed with the weights is in every format, and in the dense sizes
-    value_bits : width of a value in all formats but eie (whose codebook has 16-bit values) and dense32; else 16
+    config : the design whose encoding is counted, with what the matrix states where it is left out; a mask alone has
+        none. In its place, fields of one, such as `n_pe=4`: of the matrix's unit, or of the first one that has them
+    value_bits : width of a value in all formats but the unit's and dense32; else 16
     run_bits : width of a zero run in run_length
     n_keep, m_group : the pattern of nm, `n_keep` kept in each `m_group` inputs of a row; else 2 and 4
-    n_pe, weight_bits, index_bits : of eie, which is left out where no `n_pe` is known; the widths are else 4
-    pointer_bits : width of EIE's column pointers
 
     What a matrix states itself need not be given. Raises InputError for a wrong shape or dtype, NaN or infinity,
     options out of range or at odds with the matrix.
     """
     matrix: Any = matrix_or_mask if hasattr(matrix_or_mask, "nonzero_positions") else None
     require_int("run_bits", run_bits, 1, 62)
-    require_int("pointer_bits", pointer_bits, 1, 31)
     given = {"value_bits": value_bits, "m_group": m_group, "n_keep": n_keep}
-    given |= {"n_pe": n_pe, "weight_bits": weight_bits, "index_bits": index_bits}
     own = {name: getattr(matrix, name, None) for name in given}
-    for (name, value), high in zip(given.items(), (64, 2**31, 2**31, 65536, 8, 8), strict=True):
+    for (name, value), high in zip(given.items(), (64, 2**31, 2**31), strict=True):
         if value is not None:
             require_int(name, value, 1, high)
-            rule = f"must agree with the matrix, whose {name} is {own[name]}"
-            require(own[name] in (None, value), name, value, rule)
+            _require_agreement(matrix, name, value)
     stated = {name: own[name] if value is None else int(value) for name, value in given.items()}
     n_keep, m_group = stated["n_keep"] or 2, stated["m_group"] or 4
     require_int("n_keep", n_keep, 1, m_group)
+    config = _design_of(matrix, config, design)
     if matrix is None:
         layer = _layer_of_mask(matrix_or_mask, stated["value_bits"] or 16)
     else:
         n_bias = int(matrix.n_out) if getattr(matrix, "has_bias", False) else 0
         positions = matrix.nonzero_positions()
         layer = _Layer(int(matrix.n_out), int(matrix.n_in), positions, stated["value_bits"] or 16, n_bias)
-    if own["n_pe"] is None:
-        encoding = _encoding_of_mask(layer, stated, int(pointer_bits))
-    else:
-        encoding = encoding_of(matrix, int(pointer_bits))
-    formats = [] if encoding is None else [format_of(encoding, layer.dense_bits)]
-    formats += [
+    usual = [
         _dense(layer),
         _dense32(layer),
         _compressed(layer, "csr", "row", n_pointer=layer.n_out + 1, n_index=layer.n_in),
@@ -129,42 +106,58 @@ def footprint(
         _run_length(layer, int(run_bits)),
         _nm(layer, n_keep, m_group, dense=own["n_keep"] is not None and n_keep == m_group),
     ]
-    return Footprint({each.name: each for each in formats})
+    of_unit = _of_unit(matrix, layer, config)
+    more = [] if of_unit is None or of_unit.name in {each.name for each in usual} else [of_unit]
+    return Footprint({each.name: each for each in (*more, *usual)})
+
+
+def _require_agreement(matrix: Any, name: str, value: Any) -> None:
+    own = getattr(matrix, name, None)
+    require(own in (None, value), name, value, f"must agree with the matrix, whose {name} is {own}")
+
+
+def _design_of(matrix: Any, config: Any, design: Mapping[str, Any]) -> Any:
+    """The design that is given or of which fields are; of a matrix, with what it states; None for a mask alone."""
+    if config is not None:
+        require(not design, "config", type(config).__name__, f"must be left out where {', '.join(design)} is given")
+        unit = unit_of(config)
+    elif matrix is not None:
+        unit = unit_of(matrix, "matrix")
+    elif design:
+        having = [unit for unit in units() if design.keys() <= _fields(unit)]
+        require(bool(having), "design", ", ".join(design), "must be fields of the design of one unit")
+        unit = having[0]
+    else:
+        return None
+    if config is None:
+        stated = {name: getattr(matrix, name) for name in _fields(unit) if hasattr(matrix, name)}
+        config = unit.config(**{**stated, **design})
+    for name in _fields(unit):
+        _require_agreement(matrix, name, getattr(config, name))
+    return config
+
+
+def _fields(unit: Unit) -> set[str]:
+    return {field.name for field in fields(unit.config)}
+
+
+def _of_unit(matrix: Any, layer: _Layer, config: Any) -> Format | None:
+    """The layer in the encoding of the design's unit, beside the same dense bits; None where it has no own one."""
+    if config is None:
+        return None
+    unit = unit_of(config)
+    if matrix is not None:
+        found = unit.storage(matrix, config)
+    elif unit.storage_of_mask is not None:
+        found = unit.storage_of_mask(layer.flat, (layer.n_out, layer.n_in), config)
+    else:
+        return None
+    return replace(found, dense_bits=layer.dense_bits)
 
 
 def _width(n_value: int) -> int:
     """Fewest bits that tell `n_value` values apart: ceil(log2), 0 for one value or none."""
     return max(n_value - 1, 0).bit_length()
-
-
-def encoding_of(matrix: Any, pointer_bits: int) -> Encoding:
-    """What the encoding of an EieMatrix, or the counts of one, is counted from."""
-    entries = matrix.pointers[-1].astype(np.int64)
-    widths = matrix.weight_bits, matrix.index_bits, pointer_bits
-    return Encoding(int(matrix.n_column), int(matrix.n_weight), entries, *widths)
-
-
-def format_of(encoding: Encoding, dense_bits: int) -> Format:
-    """Bits by part. dense_bits : of the same layer, stored dense"""
-    n_pe, n_padding = len(encoding.pe_entries), int(encoding.pe_entries.sum()) - encoding.n_weight
-    n_codebook, reach = 2**encoding.weight_bits, 2**encoding.pointer_bits
-    parts = {
-        "weights": encoding.n_weight * encoding.weight_bits,
-        "padding": n_padding * (encoding.weight_bits + encoding.index_bits),
-        "index": encoding.n_weight * encoding.index_bits,
-        "pointers": n_pe * (encoding.n_column + 1) * encoding.pointer_bits,
-        "codebook": n_codebook * CODEBOOK_VALUE_BITS,
-    }
-    note = (
-        f"{n_pe} PEs, {encoding.weight_bits}-bit codes, {encoding.index_bits}-bit gaps, {encoding.pointer_bits}-bit "
-        f"column pointers; padding is the codes and gaps of {n_padding} padding entries; one codebook of "
-        f"{n_codebook} {CODEBOOK_VALUE_BITS}-bit values, not one per PE"
-    )
-    beyond = int(np.count_nonzero(encoding.pe_entries > reach))
-    if beyond:
-        most = int(encoding.pe_entries.max())
-        note += f"; {beyond} PEs hold more than the {reach} entries a pointer reaches, up to {most}"
-    return Format(name="eie", parts=parts, dense_bits=dense_bits, note=note, valid=beyond == 0, violations=beyond)
 
 
 def _dense(layer: _Layer) -> Format:
@@ -294,39 +287,3 @@ def _in_order(flat: NDArray[np.int64], values: NDArray[Any]) -> tuple[NDArray[np
         return flat, values
     order = np.argsort(flat, kind="stable")
     return flat[order], values[order]
-
-
-def _encoding_of_mask(layer: _Layer, stated: Mapping[str, int | None], pointer_bits: int) -> Encoding | None:
-    """EIE's counts without its entries; None when `n_pe` is not stated."""
-    n_pe = stated["n_pe"]
-    for name in ("weight_bits", "index_bits"):
-        width = stated[name]
-        require(width is None or n_pe is not None, name, width, "needs n_pe, without it a mask has no eie format")
-    if n_pe is None:
-        return None
-    weight_bits, index_bits = (int(stated[name] or DEFAULT_EIE_BITS) for name in ("weight_bits", "index_bits"))
-    entries = pe_entries(layer.flat, (layer.n_out, layer.n_in), int(n_pe), index_bits)
-    return Encoding(layer.n_in, layer.n_nonzero, entries, weight_bits, index_bits, pointer_bits)
-
-
-def pe_entries(flat: NDArray[np.int64], shape: tuple[int, int], n_pe: int, index_bits: int) -> NDArray[np.int64]:
-    """Entries of each PE, padding included, int64[n_pe]: one per non-zero and one per 2**index_bits zeros before it.
-
-    flat : int64[n_nonzero], row-major positions of the non-zeros in (n_out, n_in), ascending
-    """
-    if not len(flat):
-        return np.zeros(n_pe, dtype=np.int64)
-    n_out, n_in = shape
-    rows, columns = np.divmod(flat, n_in)
-    n_local = -(-n_out // n_pe)
-    # One number per non-zero in the order a PE stores them; below 2**63, as each side of the matrix is below 2**31.
-    place = (columns * n_pe + rows % n_pe) * n_local + rows // n_pe
-    place.sort()
-    segment, local = np.divmod(place, n_local)
-    before = np.concatenate([[-1], local[:-1]])
-    before[np.flatnonzero(np.diff(segment, prepend=-1))] = -1
-    padding = (local - before - 1) >> index_bits
-    pe = segment % n_pe
-    # Sums of float64 weights, exact below 2**53.
-    fillers = np.bincount(pe, weights=padding, minlength=n_pe).astype(np.int64)
-    return np.bincount(pe, minlength=n_pe) + fillers

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
+from eie_sim.core.activity import Activity
 from eie_sim.core.errors import InputError, require_int, require_type
 from eie_sim.core.result import SimResult
 from eie_sim.core.verification import Verification
@@ -33,7 +34,7 @@ class Traced:
     n_vector: int
     inputs: str
     result: SimResult
-    activity: Any
+    activity: Activity
     verification: Verification
 
 

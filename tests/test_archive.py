@@ -19,6 +19,8 @@ from safetensors.numpy import save as save_tensors
 import eie_sim
 from eie_sim import EieConfig, InputError, archive, simulate
 from eie_sim.units.eie.matrix import EieMatrix
+from eie_sim.units.nm.config import TensorCoreConfig
+from eie_sim.units.nm.matrix import NmMatrix
 from eie_sim.workload import Layer, Network, SharedWeights, load, load_preset, pruned, shared
 
 HERE = Path(__file__).parent
@@ -291,6 +293,11 @@ def test_what_cannot_be_archived():
     one = small()
     network, rng = one.network, np.random.default_rng(0)
     first, second = matrix(network.layers[0]), matrix(network.layers[1])
+    without = NmMatrix.from_dense(np.eye(4))
+    with pytest.raises(InputError, match=r"^matrix=NmMatrix: must have a codebook to be archived, N:M has none$"):
+        archive.archive_of(network, [without, second])
+    with pytest.raises(InputError, match=r"^config=TensorCoreConfig: must be of a unit with codebooks, N:M has none$"):
+        archive.matrices_of(one, TensorCoreConfig())
     with pytest.raises(InputError, match="matrices=1: must be one for each of the 2 layers"):
         archive.archive_of(network, [first])
     with pytest.raises(InputError, match=r"matrix of layer fc1=shape \(3, 5\): must be \(5, 7\)"):

@@ -16,8 +16,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from eie_sim.core.errors import InputError
-from eie_sim.formats import Format, footprint
+from eie_sim.core.storage import Format
+from eie_sim.formats import footprint
+from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.matrix import EieMatrix, encoded
+from eie_sim.units.nm.config import TensorCoreConfig
 
 MASKS = hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=40))
 
@@ -321,6 +324,8 @@ def test_formats_from_eie_only_with_pes() -> None:
     assert list(footprint(MASK)) == ["dense", "dense32", "csr", "csc", "coo", "bitmap", "run_length", "nm"]
     assert list(footprint(MASK, n_pe=2)) == ["eie", *footprint(MASK)]
     assert list(footprint(matrix_of(MASK, n_pe=2), n_pe=2, index_bits=4)) == ["eie", *footprint(MASK)]
+    assert footprint(MASK, EieConfig(n_pe=2, pointer_bits=8)) == footprint(MASK, n_pe=2, pointer_bits=8)
+    assert footprint(MASK, TensorCoreConfig()) == footprint(MASK)
 
 
 def test_a_mask_needs_no_compiler() -> None:
@@ -351,7 +356,10 @@ def test_format_is_frozen() -> None:
         (MASK, {"n_pe": 0}, "n_pe=0: must be"),
         (MASK, {"n_pe": 2, "index_bits": 9}, "index_bits=9: must be"),
         (MASK, {"n_pe": 2, "weight_bits": 0}, "weight_bits=0: must be"),
-        (MASK, {"index_bits": 4}, "index_bits=4: needs n_pe"),
+        (MASK, {"lanes": 4}, "design=lanes: must be fields of the design of one unit"),
+        (MASK, {"config": EieConfig(), "n_pe": 4}, "config=EieConfig: must be left out where n_pe is given"),
+        (MASK, {"config": 4}, "config=int: must be EieConfig or"),
+        (matrix_of(MASK, n_pe=2), {"config": EieConfig(n_pe=4)}, "n_pe=4: must agree with the matrix"),
         (np.ones(3), {}, r"mask=shape \(3,\): must have 2 dimensions"),
         (np.ones((2, 2, 2)), {}, r"mask=shape \(2, 2, 2\): must have 2 dimensions"),
         (sp.coo_array(np.ones(3)), {}, r"mask=shape \(3,\): must have 2 dimensions"),

@@ -10,21 +10,24 @@ import eie_sim as es
 from eie_sim import tables, validate
 from eie_sim.cli import main
 from eie_sim.core.errors import InputError
+from eie_sim.core.published import Study
 from eie_sim.deep_compression import published_record
 from eie_sim.energy import EnergyTable
+from eie_sim.units.eie import published
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.counts import counted
-from eie_sim.validate.studies import spmat_energy_nj
+from eie_sim.units.eie.studies import SHOWN, spmat_energy_nj
+from eie_sim.units.nm.published import products
 
 
 @pytest.fixture(scope="module")
 def alex_7():
-    return validate.simulate_layers(["Alex-7"])
+    return published.simulate_layers(["Alex-7"], draw=validate.drawn)
 
 
 @pytest.fixture(scope="module")
 def all_layers():
-    return validate.simulate_layers()
+    return published.simulate_layers(draw=validate.drawn)
 
 
 def by_row(comparisons):
@@ -32,7 +35,7 @@ def by_row(comparisons):
 
 
 def test_a_simulated_alex_7_draws_what_table_2_says(alex_7):
-    rows = by_row(validate.energy_table2(alex_7))
+    rows = by_row(published.energy_table2(alex_7))
     assert list(rows) == ["act_queue", "ptr_read", "spmat_read", "arithm_unit", "act_rw", "total"]
     assert rows["total"].published == 9.157
     assert abs(rows["total"].error) < 0.02
@@ -44,14 +47,14 @@ def test_a_simulated_alex_7_draws_what_table_2_says(alex_7):
 
 def test_rows_of_table_2_that_carry_a_chosen_energy_are_calibrated(alex_7):
     """The clock's energy is chosen for the total, and the modules it is split over carry it."""
-    rows = by_row(validate.energy_table2(alex_7))
+    rows = by_row(published.energy_table2(alex_7))
     clocked = {module for module, energy in EnergyTable.for_config(EieConfig()).pe_cycle_pj.items() if energy}
     assert {name for name, row in rows.items() if row.kind == "calibrated"} == {"spmat_read", "total", *clocked}
     assert all(row.source == "Table II, at Alex-7" for row in rows.values())
 
 
 def test_alex_7_takes_the_papers_time(alex_7):
-    theoretical, actual = validate.eie_times(alex_7)
+    theoretical, actual = published.eie_times(alex_7)
     assert (theoretical.published, actual.published) == (11.7, 12.2)
     assert abs(theoretical.error) < 0.1
     assert abs(actual.error) < 0.1
@@ -59,7 +62,7 @@ def test_alex_7_takes_the_papers_time(alex_7):
 
 
 def test_every_row_says_what_was_simulated_and_why_it_may_differ(alex_7):
-    for row in validate.energy_table2(alex_7) + validate.eie_times(alex_7):
+    for row in published.energy_table2(alex_7) + published.eie_times(alex_7):
         assert "synthetic" in row.inputs and "seed 0" in row.inputs
         assert row.note
         assert row.error == pytest.approx(row.simulated / row.published - 1)
@@ -72,20 +75,21 @@ def percents_off(note):
 
 
 def follow_from_the_rows_they_name(layers):
-    times = {row.row: row for row in validate.eie_times(layers) if row.quantity == "actual time"}
-    for row in validate.layer_energies(layers):
+    times = {row.row: row for row in published.eie_times(layers) if row.quantity == "actual time"}
+    for row in published.layer_energies(layers):
         time, power = percents_off(row.note)
         assert time == pytest.approx(times[row.row].error, abs=1e-3)
         assert (1 + time) * (1 + power) == pytest.approx(1 + row.error, abs=2e-3)
-    for row in validate.bars(layers):
+    for row in published.bars(layers):
         if row.quantity == "speedup":
             assert percents_off(row.note) == [pytest.approx(times[row.row].error, abs=1e-3)]
 
 
 def test_speedups_and_energies_quote_the_errors_that_they_follow_from(alex_7):
     follow_from_the_rows_they_name(alex_7)
-    compared = validate.bars(alex_7) + validate.layer_energies(alex_7)
-    assert set(validate.FOLLOWS) == {row.group for row in compared}
+    compared = published.bars(alex_7) + published.layer_energies(alex_7)
+    assert {row.group: row.follows for row in compared} == published.FOLLOWS
+    assert not any(row.follows for row in published.eie_times(alex_7) + published.energy_table2(alex_7))
 
 
 @pytest.mark.slow
@@ -95,7 +99,7 @@ def test_all_speedups_and_energies_quote_the_errors_that_they_follow_from(all_la
 
 @pytest.mark.slow
 def test_worse_balance_is_a_reason_only_where_the_paper_has_worse_balance(all_layers):
-    rows = validate.eie_times(all_layers)
+    rows = published.eie_times(all_layers)
     for theoretical, actual in zip(rows[::2], rows[1::2], strict=True):
         assert "trained" not in theoretical.note
         waits_more = actual.published / theoretical.published > 1.01 * actual.simulated / theoretical.simulated
@@ -110,14 +114,14 @@ def test_worse_balance_is_a_reason_only_where_the_paper_has_worse_balance(all_la
 
 def test_layers_are_the_papers():
     with pytest.raises(InputError, match=r"^layer=Alex-9: unknown; did you mean Alex-"):
-        validate.simulate_layers(["Alex-9"])
+        published.simulate_layers(["Alex-9"], draw=validate.drawn)
     with pytest.raises(InputError, match=r"must include Alex-7$"):
-        validate.energy_table2({})
+        published.energy_table2({})
 
 
 @pytest.mark.slow
 def test_nine_layers_beside_table_4(all_layers):
-    rows = validate.eie_times(all_layers)
+    rows = published.eie_times(all_layers)
     assert len(rows) == 18
     actual = [row for row in rows if row.quantity == "actual time"]
     follows = [row for row in actual if row.row not in ("VGG-6", "Alex-8")]  # whose theoretical times do not
@@ -129,16 +133,16 @@ def test_nine_layers_beside_table_4(all_layers):
 
 @pytest.mark.slow
 def test_layers_that_do_not_fit_are_marked(all_layers):
-    rows = validate.eie_times(all_layers) + validate.energy_table2(all_layers)
+    rows = published.eie_times(all_layers) + published.energy_table2(all_layers)
     assert {row.row for row in rows if not row.fits} == {"VGG-6", "NT-Wd"}
     assert all(("does not fit" in row.note) is not row.fits for row in rows)
 
 
 @pytest.mark.slow
 def test_the_other_layers_power_is_shown_beside_the_one_published(all_layers):
-    rows = by_row(validate.energy_table2(all_layers))
+    rows = by_row(published.energy_table2(all_layers))
     assert len(rows) == 6 + 8
-    others_names = [name for name in validate.LAYERS if name != "Alex-7"]
+    others_names = [name for name in published.LAYERS if name != "Alex-7"]
     others = [rows[name] for name in others_names]
     assert all(row.published == 9.157 and 4 < row.simulated < 15 for row in others)
     assert abs(rows["Alex-6"].error) < 0.02  # the densities of Alex-7
@@ -146,11 +150,6 @@ def test_the_other_layers_power_is_shown_beside_the_one_published(all_layers):
     assert all(rows[name].source == "Table II, one power for all layers" for name in others_names)
     assert [name for name in others_names if "could hardly miss" in rows[name].note] == ["Alex-6"]
     assert "ptr_read draws" in rows["NT-We"].note and "ptr_read draws" not in rows["Alex-6"].note
-
-
-@pytest.mark.slow
-def test_the_default_simulates_all_nine():
-    assert len(validate.eie_times()) == 18
 
 
 def row(published, simulated, kind="validated", group="a", name="x"):
@@ -177,7 +176,7 @@ def test_groups_have_mean_and_worst_error_and_keep_kinds_apart():
 
 
 def test_bars_are_the_cpus_time_over_the_simulated_one(alex_7):
-    speedup, efficiency = validate.bars(alex_7)
+    speedup, efficiency = published.bars(alex_7)
     time_us = alex_7["Alex-7"].result.time_us
     assert (speedup.published, efficiency.published) == (507, 61533)
     assert speedup.simulated == pytest.approx(6187.1 / time_us)
@@ -186,13 +185,13 @@ def test_bars_are_the_cpus_time_over_the_simulated_one(alex_7):
 
 
 def test_the_energy_of_a_layer_is_beside_time_times_power(alex_7):
-    (row,) = validate.layer_energies(alex_7)
+    (row,) = published.layer_energies(alex_7)
     assert row.published == pytest.approx(12.2 * 64 * 9.157 / 1e3)
     assert abs(row.error) < 0.1
 
 
 def test_arithmetic_is_labelled_so_and_comes_close(alex_7):
-    rows = by_row(validate.derived(alex_7))
+    rows = by_row(published.derived(alex_7))
     assert {row.verdict for row in rows.values()} == {"derived"}
     assert rows["area of 64 PEs"].simulated == pytest.approx(64 * 0.638024, rel=1e-3)
     assert rows["peak throughput"].simulated == pytest.approx(102.4)
@@ -213,13 +212,13 @@ def test_printed_bars_follow_from_table_4_but_for_the_rows_that_say_so():
 
 
 def test_every_measured_product_and_every_published_size_is_a_row():
-    products = validate.products()
-    assert len(products) == 68
+    timed = products()
+    assert len(timed) == 68
     kinds = {"N:M products, 2:4": "calibrated", "N:M products, dense": "validated"}
-    assert {(row.group, row.kind) for row in products} == set(kinds.items())
-    assert all("were chosen with the 2:4 times" in row.note for row in products)
-    assert all(("library changes tiles" in row.note) is (row.kind == "validated") for row in products)
-    assert all(row.source.startswith("VENOM artifact, fig") for row in products)
+    assert {(row.group, row.kind) for row in timed} == set(kinds.items())
+    assert all("were chosen with the 2:4 times" in row.note for row in timed)
+    assert all(("library changes tiles" in row.note) is (row.kind == "validated") for row in timed)
+    assert all(row.source.startswith("VENOM artifact, fig") for row in timed)
     sizes = validate.sizes()
     assert len(sizes) == len(tables.rows("deep_compression_layers"))
     assert all(0 < row.published < 100 for row in sizes)
@@ -238,7 +237,7 @@ def test_sizes_that_are_a_closed_formula_or_a_sum_are_derived():
 
 @pytest.mark.slow
 def test_the_studies_say_what_was_found_from_their_own_rows():
-    found = {study.figure: study for study in validate.studies()}
+    found = {study.figure: study for study in validate.studies_of(validate.published_units())}
     assert list(found) == ["8", "9", "11", "12", "13"]
     assert all(len({row["layer"] for row in study.rows}) == 9 for study in found.values())
     assert found["11"].holds and found["12"].holds and found["13"].holds
@@ -278,7 +277,7 @@ def idle_share(entries, depth, *, slot_kept):
 def all_pointers():
     """Of the active columns of the paper's layers: where they start and end in each PE's entries, int[item, PE]."""
     found = []
-    for name in validate.LAYERS:
+    for name in published.LAYERS:
         layer = es.load(name.lower()).layers[0]
         column, row = np.nonzero(layer.weights.T)
         counts = counted(
@@ -317,11 +316,15 @@ def test_rows_read_anew_for_every_item_take_more_energy_beyond_64_bits(all_point
 @pytest.fixture
 def quick(monkeypatch, alex_7):
     """The command on one layer, and on one study of it."""
-    rows = [*validate.energy_table2(alex_7), *validate.eie_times(alex_7), *validate.bars(alex_7), *validate.products()]
+    rows = [*published.energy_table2(alex_7), *published.eie_times(alex_7), *published.bars(alex_7), *products()]
     swept = es.sweep.run("alex-7", grid={"queue_depth": [1, 8]}, workers=1).rows
-    studies = [validate.Study("8", "queue_depth", "little is gained", "this is found", False, swept, "for this reason")]
+    studies = [
+        Study(
+            "8", "queue_depth", "little is gained", "this is found", False, swept, SHOWN, "balance", "for this reason"
+        )
+    ]
     monkeypatch.setattr(validate, "everything", lambda seed, progress: rows)
-    monkeypatch.setattr(validate, "studies", lambda seed, progress: studies)
+    monkeypatch.setattr(validate, "studies_of", lambda units, seed, progress: studies)
     return rows
 
 

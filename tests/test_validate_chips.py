@@ -9,23 +9,34 @@ from pathlib import Path
 import pytest
 
 import eie_sim
-from eie_sim import TensorCoreConfig, simulate_gemm, tables, validate
+from eie_sim import TensorCoreConfig, simulate_gemm, tables
 from eie_sim.units.nm.config import PRESETS
 from eie_sim.units.nm.provenance import HELD_AGAINST, PROVENANCE
+from eie_sim.units.nm.published import (
+    BEFORE,
+    INT8,
+    LEFT_OUT,
+    a100,
+    calibrated_shapes,
+    chips,
+    h100,
+    measured_us,
+    power,
+    stc,
+)
 from eie_sim.units.nm.unit import held_against
-from eie_sim.validate.chips import BEFORE, INT8, LEFT_OUT, a100, calibrated_shapes, h100, measured_us, stc
 
 DATA = Path(eie_sim.__file__).parent / "units" / "nm" / "data" / "h100_sxm"
 
 
 @pytest.fixture(scope="module")
 def rows():
-    return validate.chips()
+    return chips()
 
 
 @pytest.fixture(scope="module")
 def before():
-    return validate.chips(BEFORE)
+    return chips(BEFORE)
 
 
 def measured(name):
@@ -192,7 +203,7 @@ def test_rows_before_are_those_of_the_models_page_and_worse(rows, before):
 
 
 def test_modelled_watts_stay_below_the_boards_and_what_is_left_out_is_named():
-    found = {one.preset: one for one in validate.power()}
+    found = {one.preset: one for one in power()}
     assert {name: one.board_watts for name, one in found.items()} == {"rtx3090": 350, "a100-sxm": 400, "h100-sxm": 700}
     for one in found.values():
         assert 0 < one.modelled_watts < one.board_watts
@@ -202,9 +213,9 @@ def test_modelled_watts_stay_below_the_boards_and_what_is_left_out_is_named():
 
 
 def test_the_measured_board_is_the_h100s():
-    found = {one.preset: one for one in validate.power()}
-    power = {(row["kernel"], row["dtype"], row["n_dense_cols"]): row for row in measured("power")}
-    own = power["dense", "float16", "8192"]
+    found = {one.preset: one for one in power()}
+    watts = {(row["kernel"], row["dtype"], row["n_dense_cols"]): row for row in measured("power")}
+    own = watts["dense", "float16", "8192"]
     assert found["h100-sxm"].measured_watts == float(own["watts_median"])
     joules = float(own["watts_median"]) * float(own["seconds"]) / int(own["launches"])
     assert found["h100-sxm"].measured_pj_per_flop == pytest.approx(joules / (2 * 8192**3) * 1e12, rel=1e-3)

@@ -10,10 +10,10 @@ import pytest
 
 import eie_sim.tables
 from eie_sim import simulate_gemm
-from eie_sim.report.nm import choice_lines, gemm_record
 from eie_sim.units.nm.config import PRESETS, TensorCoreConfig
+from eie_sim.units.nm.details import choice_lines, gemm_record
+from eie_sim.units.nm.measured import calibration_note, choices, dense_note, gemm_times, summaries
 from eie_sim.units.nm.provenance import CHOSEN, DATA_SHEET, MEASURED, PROVENANCE
-from eie_sim.validate_nm import calibration_note, choices, dense_note, gemm_times, summaries
 
 FIELDS = [field.name for field in fields(TensorCoreConfig)]
 GPUS = ("rtx3090", "a100-sxm", "h100-sxm")
@@ -139,7 +139,7 @@ def test_facts_are_the_data_sheets(name, gbyte_per_s, tflops):
 
 
 def test_lines_of_choices_have_every_field_of_every_preset(compared):
-    record = gemm_record(compared, summaries(compared), choices(), preset="rtx3090", notes=())
+    record = gemm_record(compared)
     lines = choice_lines(record)
     for field in FIELDS:
         of_field = [line for line in lines if line.split()[0] == field]

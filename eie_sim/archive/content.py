@@ -13,8 +13,7 @@ import numpy as np
 
 from eie_sim import __version__
 from eie_sim.core.errors import InputError, require, require_type
-from eie_sim.units.eie.config import EieConfig
-from eie_sim.units.eie.matrix import EieMatrix
+from eie_sim.units import unit_of
 from eie_sim.workload import Layer, Network, SharedWeights
 
 HASH = re.compile("[0-9a-f]{64}")
@@ -55,19 +54,23 @@ class Archive:
         return {layer.name: layer.stored for layer in self.network.layers if layer.stored is not None}
 
 
-def _all_of(field: str, values: Iterable[Any], one: str, kind: type) -> list[Any]:
-    """The values. Raises InputError unless all of them are of a kind."""
+def _all_of(field: str, values: Iterable[Any]) -> list[Any]:
     ok = isinstance(values, Iterable) and not isinstance(values, np.ndarray)
     require(ok, field, type(values).__name__, "must be of type Iterable")
-    found = list(values)
-    for value in found:
-        require_type(one, value, kind)
-    return found
+    return list(values)
+
+
+def _shared(matrix: Any) -> SharedWeights:
+    """What is stored of a compressed matrix. Raises InputError for one of a unit without codebooks."""
+    unit = unit_of(matrix, "matrix")
+    if unit.pack is None:
+        raise InputError(f"matrix={type(matrix).__name__}: must have a codebook to be archived, {unit.title} has none")
+    return SharedWeights(**unit.pack(matrix))
 
 
 def archive_of(
     network: Network,
-    matrices: Iterable[EieMatrix],
+    matrices: Iterable[Any],
     *,
     recipe: Mapping[str, Any] | None = None,
     source_sha256: str | None = None,
@@ -81,13 +84,13 @@ def archive_of(
     where matrices and layers do not match.
     """
     require_type("network", network, Network)
-    matrices = _all_of("matrices", matrices, "matrix", EieMatrix)
-    layers, count = network.layers, len(matrices)
-    complete = all(matrix.scales.complete for matrix in matrices)
+    stored = [_shared(matrix) for matrix in _all_of("matrices", matrices)]
+    layers, count = network.layers, len(stored)
+    complete = all(each.scales.complete for each in stored)
     require(count == len(layers), "matrices", count, f"must be one for each of the {len(layers)} layers")
     kept = Network(
         name=network.name,
-        layers=tuple(_stored_layer(*pair) for pair in zip(layers, matrices, strict=True)),
+        layers=tuple(_stored_layer(*pair) for pair in zip(layers, stored, strict=True)),
         chained=network.chained,
         between=network.between,
         source=network.source,
@@ -109,12 +112,12 @@ def network_of(archive: Archive) -> Network:
     return archive.network
 
 
-def matrices_of(archive: Archive, config: EieConfig) -> list[EieMatrix]:
+def matrices_of(archive: Archive, config: Any) -> list[Any]:
     """Each layer in the format of a design, codes, codebook and scales as they are stored. Raises as `matrix_of`."""
     return [matrix_of(layer, config) for layer in network_of(archive).layers]
 
 
-def require_bits(layer: Layer, config: EieConfig) -> None:
+def require_bits(layer: Layer, config: Any) -> None:
     """Raise InputError where a layer has stored codes of another width than the design's."""
     if layer.stored is not None:
         ours, theirs = layer.stored.weight_bits, config.weight_bits
@@ -122,25 +125,19 @@ def require_bits(layer: Layer, config: EieConfig) -> None:
         require(ours == theirs, "config.weight_bits", theirs, rule)
 
 
-def matrix_of(layer: Layer, config: EieConfig) -> EieMatrix:
+def matrix_of(layer: Layer, config: Any) -> Any:
     """A layer with stored weights in the format of a design; nothing is clustered or scaled again.
 
     Raises InputError for other types, and where the design has other `weight_bits` than the codes.
     """
     require_type("layer", layer, Layer)
-    require_type("config", config, EieConfig)
-    stored = layer.stored
+    unit, stored = unit_of(config), layer.stored
+    if unit.unpack is None:
+        raise InputError(f"config={type(config).__name__}: must be of a unit with codebooks, {unit.title} has none")
     if stored is None:
         raise InputError(f"layer {layer.name}: stored=None: must be there, the weights are not compressed yet")
     require_bits(layer, config)
-    return EieMatrix.from_codes(
-        stored.codes,
-        stored.codebook,
-        n_pe=config.n_pe,
-        bias_codes=stored.bias_codes,
-        index_bits=config.index_bits,
-        scales=stored.scales,
-    )
+    return unit.unpack(stored, config)
 
 
 def hash_of(layers: Iterable[Layer]) -> str:
@@ -149,7 +146,8 @@ def hash_of(layers: Iterable[Layer]) -> str:
     Raises InputError for other types.
     """
     digest = hashlib.sha256()
-    for layer in _all_of("layers", layers, "layer", Layer):
+    for layer in _all_of("layers", layers):
+        require_type("layer", layer, Layer)
         for array in (layer.weights, layer.bias):
             if array is not None:
                 _feed(digest, array)
@@ -166,19 +164,12 @@ def _feed(digest: Any, array: Any) -> None:
         digest.update(np.ascontiguousarray(dense, dtype=dtype).tobytes())
 
 
-def _stored_layer(layer: Layer, matrix: EieMatrix) -> Layer:
+def _stored_layer(layer: Layer, stored: SharedWeights) -> Layer:
     where = f"matrix of layer {layer.name}"
-    expected = tuple(layer.weights.shape)
-    require(matrix.shape == expected, where, f"shape {matrix.shape}", f"must be {expected}")
-    rule = "must have a bias where the layer has one, and only there"
-    require(matrix.has_bias == (layer.bias is not None), where, f"has_bias {matrix.has_bias}", rule)
-    columns = matrix.decode()
-    stored = SharedWeights(
-        codes=np.ascontiguousarray(columns[:, : matrix.n_in]),
-        codebook=matrix.codebook,
-        scales=matrix.scales,
-        bias_codes=columns[:, -1].copy() if matrix.has_bias else None,
-    )
+    expected, shape = tuple(layer.weights.shape), stored.codes.shape
+    require(shape == expected, where, f"shape {shape}", f"must be {expected}")
+    rule, has_bias = "must have a bias where the layer has one, and only there", stored.bias_codes is not None
+    require(has_bias == (layer.bias is not None), where, f"has_bias {has_bias}", rule)
     return Layer(
         name=layer.name,
         weights=stored.weights,

@@ -14,14 +14,14 @@ from cyclopts import Group, Parameter
 
 from eie_sim.cli.shell import UNIT, app
 from eie_sim.core.errors import require, unknown
-from eie_sim.units import unit_named
+from eie_sim.units import UNITS, unit_named
 from eie_sim.units.unit import Unit
 
 Command = Callable[..., int]
 
 _COMMANDS: dict[str, Command] = {}
 _DESIGN = Group("Design", sort_key=2)
-_HELP = "Unit to run on; other names than {} change the options of the design: try --unit nm --help."
+_HELP = f"{' or '.join(UNITS)}; another than {UNIT.name} has other options: try --unit {[*UNITS][-1]} --help."
 
 
 def designed(command: Command) -> Command:
@@ -58,7 +58,7 @@ def _with_options(command: Command, unit: Unit) -> Command:
     kind = unit.config if ours else _texts(unit)
     none = kind()
     options = {
-        "unit": (Annotated[str, Parameter(help=_HELP.format(UNIT.name), group=_DESIGN)], UNIT.name),
+        "unit": (Annotated[str, Parameter(help=_HELP, group=_DESIGN)], UNIT.name),
         "preset": (Annotated[str | None, Parameter(help=f"{', '.join(unit.presets)}.", group=_DESIGN)], None),
         "options": (Annotated[kind, Parameter(name="*", group=_DESIGN)], none),
     }

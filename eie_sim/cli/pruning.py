@@ -73,7 +73,7 @@ def prune(
     from eie_sim.report.pruning import pruned_lines, pruned_record, pruned_table
 
     densities = _densities_of_layers(layer_density)
-    _require_archive(out)
+    _require_archive(out, design)
     with steps_shown() as progress:
         network, archive = loaded_from(source, progress, arrays, seed=recipe.seed, **asdict(inputs))
         pruned, kept = prune_network(network, recipe, design, layer_density=densities, progress=progress)
@@ -102,8 +102,6 @@ def compress(
 ) -> int:
     """Compress a pruned network in the unit's format, and show Deep Compression's stream of the same weights beside it.
 
-    EIE's archive keeps codes and codebooks.
-
     Example: eie-sim compress digits-mlp --out digits.eie.safetensors, and eie-sim run digits.eie.safetensors
 
     Parameters
@@ -120,7 +118,7 @@ def compress(
     from eie_sim.report.pruning import compressed_record, source_lines, streams_table
     from eie_sim.report.text import storage_table
 
-    _require_archive(out)
+    _require_archive(out, design)
     with steps_shown() as progress:
         network, archive = loaded_from(source, progress, arrays, **asdict(inputs))
         codes = unit_of(design).codes(design)
@@ -244,7 +242,7 @@ def allocate(
     from eie_sim.pruning.budget import DENSITIES, densities_of
     from eie_sim.report.pruning import choices_lines, choices_record, choices_table
 
-    _require_archive(out)
+    _require_archive(out, design)
     with steps_shown() as progress:
         network, archive = loaded_from(source, progress, arrays, **asdict(inputs))
         network = on_given(network, inputs)
@@ -340,9 +338,11 @@ def _densities_of_layers(words: tuple[str, ...]) -> dict[str, float]:
     return found
 
 
-def _require_archive(out: Path | None) -> None:
+def _require_archive(out: Path | None, design: Any) -> None:
     """Complain of a file that could not be written before the work is done."""
     if out is not None:
+        unit = unit_of(design)
+        require(unit.pack is not None, "out", out, f"must be left out for unit {unit.name}: archives hold codebooks")
         from eie_sim.archive import require_archive_path
 
         require_archive_path(out)

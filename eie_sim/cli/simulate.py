@@ -111,14 +111,14 @@ def footprint(
     *,
     layer: str | None = None,
     density: float | None = None,
-    pattern: str = "2:4",
+    pattern: str | None = None,
     value_bits: int = 16,
     figure: Path | None = None,
     json: Json = False,
     arrays: Arrays = ARRAYS,
     design: Any,
 ) -> int:
-    """Count the bits of each layer in EIE's encoding and, from the same mask, in the usual formats.
+    """Count the bits of each layer in the unit's encoding and, from the same mask, in the usual formats.
 
     Example: eie-sim footprint digits-mlp --layer fc2
 
@@ -129,7 +129,7 @@ def footprint(
     density
         Prune each layer by magnitude to this density first, 0 to 1.
     pattern
-        Of the N:M format: N kept of each M inputs, as 2:4.
+        Of the N:M format: N kept of each M inputs; 2:4, or that of the unit's matrix, where left out.
     value_bits
         Width of a value in the uncompressed formats.
     figure
@@ -144,7 +144,7 @@ def footprint(
     from eie_sim.report.network import not_simulated
     from eie_sim.report.text import formats_table
 
-    n_keep, m_group = pattern_of("pattern", pattern)
+    n_keep, m_group = (None, None) if pattern is None else pattern_of("pattern", pattern)
     if figure is not None:
         require_file("figure", figure)
     with steps_shown() as progress:
@@ -152,18 +152,14 @@ def footprint(
         counted = {}
         for one in network.layers:
             progress(f"{one.name}: compressing")
-            counted[one.name] = count(
-                matrix_for(one, design),
-                value_bits=value_bits,
-                n_keep=n_keep,
-                m_group=m_group,
-                pointer_bits=design.pointer_bits,
-            )
+            matrix = matrix_for(one, design)
+            counted[one.name] = count(matrix, design, value_bits=value_bits, n_keep=n_keep, m_group=m_group)
     if figure is not None:
-        write_footprints(counted, figure, config_hash=config_hash("eie", design.to_dict()))
+        write_footprints(counted, figure, config_hash=config_hash(unit_of(design).name, design.to_dict()))
     record = {
         "network": network.name,
         "source": network.source,
+        "unit": unit_of(design).name,
         **account_of(network, {}),
         "layers": [
             {"name": name, "formats": [form.to_dict() for form in formats.values()]}

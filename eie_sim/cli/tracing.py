@@ -51,7 +51,7 @@ def trace(
     arrays: Arrays = ARRAYS,
     design: Any,
 ) -> int:
-    """Show what happens when on EIE, for one vector: broadcasts, queues and PEs over time, as a file or as text.
+    """Show what happens when, for one vector: broadcasts, queues and PEs over time, as a file or as text.
 
     Example: eie-sim trace hand-8x8 --n-pe 4 --queue-depth 2 --text
 
@@ -119,12 +119,13 @@ def _require_agreement(*, text: bool, step: bool, json: bool) -> None:
 def _show(traced: Traced, window: Window, record: dict[str, Any], *, text: bool, step: bool) -> None:
     from eie_sim.report import trace as report
 
-    print_lines(report.heading(record))
+    activity = traced.activity
+    print_lines(report.heading(record, activity))
     if text:
-        print_lines(["", *report.legend(traced.activity), ""])
-        whole = _print_blocks(report.blocks(traced.activity, traced.result.config, *window), wait=step)
+        print_lines(["", *activity.legend(), ""])
+        whole = _print_blocks(activity.blocks(*window), wait=step)
         if whole:
-            print_lines(["", *report.outputs(traced.activity, traced.result)])
+            print_lines(["", *activity.outputs()])
     print_lines(report.closing(record))
 
 

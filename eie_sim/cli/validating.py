@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from eie_sim.cli.shell import Json, app, console, print_json, print_lines, steps_shown
-from eie_sim.core.errors import InputError, require_seed
+from eie_sim.core.errors import any_of, require, require_one_of, require_seed
+from eie_sim.core.result import config_hash
+from eie_sim.units import UNITS
+from eie_sim.units.unit import Unit
+
+ALL, SIZES = "all", "deep-compression"
+"""What is asked for beside units: every figure, and sizes, which belong to no unit."""
+
+Paper = Annotated[
+    str,
+    Parameter(
+        help=f"{ALL}, a unit with published figures ({', '.join(UNITS)} or one of another package), or {SIZES} (Han et "
+        "al., ICLR 2016)."
+    ),
+]
 
 
 @app.command
 def validate(
-    paper: Literal["all", "eie", "deep-compression", "nm"] = "all",
+    paper: Paper = ALL,
     /,
     *,
     seed: int = 0,
@@ -21,43 +37,48 @@ def validate(
 ) -> int:
     """Rerun every published figure that the simulator is set beside: published, simulated, error and verdict.
 
-    EIE's times, power, bars, energies and studies; N:M tensor cores: measured products, another simulator's cycles and
-    energies, own measurements; Deep Compression's sizes.
+    Of each unit: times, power, energies and studies of its paper, measured products, other simulators' cycles and
+    energies, own measurements, as far as they are published; and Deep Compression's sizes.
     With the name of one of them, more of it: how each size comes about, or the source of every value of the presets.
 
     Example: eie-sim validate --summary --figure validation.png
 
     Parameters
     ----------
-    paper
-        all, eie (Han et al., ISCA 2016), deep-compression (Han et al., ICLR 2016) or nm (every preset of tensor cores).
     seed
-        Of the synthetic weights, activations and masks; nm has none.
+        Of the synthetic weights, activations and masks, where a unit is held against some.
     summary
         Print the errors of each group and the studies, without the rows.
     figure
         Draw published against simulated, and the studies, into this file: png or svg.
     """
-    if paper in ("deep-compression", "nm") and (summary or figure is not None):
-        raise InputError(f"paper={paper}: must be all or eie with --summary or --figure")
-    if paper == "deep-compression":
-        return _deep_compression(seed, json)
-    if paper == "nm":
-        return _nm(seed, json)
     from eie_sim import validate as validation
+
+    units = {unit.name: unit for unit in validation.published_units()}
+    require_one_of("paper", paper, (ALL, *units, SIZES))
+    if paper == SIZES or (paper in units and units[paper].details is not None):
+        as_rows = any_of([ALL, *(name for name, unit in units.items() if unit.details is None)])
+        require(not summary and figure is None, "paper", paper, f"must be {as_rows} with --summary or --figure")
+        return _deep_compression(seed, json) if paper == SIZES else _details(units[paper], seed, json)
     from eie_sim.report.figures.style import require_file
     from eie_sim.report.validation import draw_validation, print_validation, validation_record
 
     require_seed(seed)
     if figure is not None:
         require_file("figure", figure)
+    asked = list(units.values()) if paper == ALL else [units[paper]]
+    design = asked[0]
+    hashed = config_hash(design.name, design.config().to_dict())
     with steps_shown() as progress:
-        rerun = {"all": validation.everything, "eie": validation.eie_rows}[paper]
-        compared, studies = rerun(seed, progress=progress), validation.studies(seed, progress=progress)
+        if paper == ALL:
+            compared = validation.everything(seed, progress=progress)
+        else:
+            compared = validation.rows_of(asked, seed, progress=progress)
+        studies = validation.studies_of(asked, seed, progress=progress)
         if figure is not None:
             progress("drawing")
-            draw_validation(compared, studies, figure)
-    record = validation_record(compared, studies, seed=seed)
+            draw_validation(compared, studies, figure, config_hash=hashed)
+    record = validation_record(compared, studies, seed=seed, config_hash=hashed)
     if json:
         print_json(record)
     else:
@@ -79,45 +100,14 @@ def _deep_compression(seed: int, json: bool) -> int:
     return 0
 
 
-def _nm(seed: int, json: bool) -> int:
-    from eie_sim import validate as validation
-    from eie_sim.report.nm import (
-        chips_lines,
-        chips_record,
-        choice_lines,
-        gemm_record,
-        gemm_table,
-        power_table,
-        summary_lines,
-    )
-    from eie_sim.report.validation import groups_table, validation_tables
-    from eie_sim.units.nm.provenance import HELD_AGAINST
-    from eie_sim.validate.chips import BEFORE
-    from eie_sim.validate_nm import PRESET, calibration_note, choices, dense_note, gemm_times, summaries
+def _details(unit: Unit, seed: int, json: bool) -> int:
+    from eie_sim.report.validation import print_details
 
-    if seed != 0:
-        raise InputError(f"seed={seed}: must be left out for nm, where nothing is random")
-    compared = gemm_times()
-    notes = (calibration_note(compared), dense_note(compared))
-    record = gemm_record(compared, summaries(compared), choices(), preset=PRESET, notes=notes)
-    chips = chips_record(validation.chips(), validation.chips(BEFORE), validation.power(), HELD_AGAINST)
-    record["chips"] = chips
+    assert unit.details is not None
+    require(seed == 0, "seed", seed, f"must be left out for {unit.name}, where nothing is random")
+    details = unit.details()
     if json:
-        print_json(record)
+        print_json(details.record)
     else:
-        screen = console()
-        screen.print(gemm_table(record))
-        print_lines(["", *summary_lines(record), ""])
-        before = {**chips, "groups": chips["groups_before"]}
-        for shown in (
-            *validation_tables(chips),
-            groups_table(chips, title="errors"),
-            groups_table(
-                before, title="errors with the presets' first values, before any was chosen; L2 and clock as now"
-            ),
-            power_table(chips),
-        ):
-            screen.print(shown)
-            screen.print()
-        print_lines([*chips_lines(chips), "", *choice_lines(record)])
+        print_details(details, console())
     return 0

@@ -1,4 +1,4 @@
-"""The 16-bit fixed-point arithmetic of the EIE datapath, written once (Han et al. 2016, section IV).
+"""The 16-bit fixed-point arithmetic of a datapath, written once (Han et al. 2016, section IV).
 
 Numbers are integers with a count of fractional bits, which may be negative: value = raw / 2**fractional_bits.
 """

@@ -44,26 +44,25 @@ def config_hash(*parts: object) -> str:
 class SimResult:
     """Output, cycles and counts of one layer on one unit, over one vector, or over a batch.
 
-    EIE runs the vectors of a batch one after the other; the N:M unit multiplies by all of them at once.
+    A unit runs the vectors of a batch one after the other, or multiplies by all of them at once.
 
-    output : raw accumulators before ReLU, [n_out] or [n_vector, n_out]; int16 or int32 of EIE, int32 or float32 of the
-        N:M unit; None where a shape was timed without data
-    cycles : total over the n_vector vectors; cycles_per_vector int64[n_vector], of the N:M unit [1], the total
-    n_unit : processing elements of EIE; 1 of the N:M unit, whose core 0 is watched
-    counts : int64[rows, n_event], columns `event_names`: of EIE a row per PE and a last one for the central control
-        unit, of the N:M unit one row
+    output : raw accumulators before bias outside the unit and activation, [n_out] or [n_vector, n_out], in the unit's
+        own type; None where a shape was timed without data
+    cycles : total over the n_vector vectors; cycles_per_vector int64[n_vector], or [1], the total of all at once
+    n_unit : processing elements that are counted one by one
+    counts : int64[rows, n_event], columns `event_names`: a row per processing element and what is central, or one row
     classes : int64[n_unit, n_class] cycles, columns `class_names`; they add to cycles * n_unit
     useful_class : the class that counts as utilisation; busy_classes : those that count in load balance
-    extra : further totals of the unit, by name: `broadcast` of EIE, `busy` of the N:M unit
-    named : choices and findings of the unit: `tile`, `runs_as` and `bound` of the N:M unit
+    extra : further totals of the unit, by name
+    named : choices and findings of the unit, such as its `bound`
     timeline : (T, L) per vector: one pair for a vector, a list of pairs for a batch; None when not asked
     scales : what the words of weights, activations and accumulators are in real values, as the unit counts it; empty of
         a unit whose words are floats
     output_scale : what an output times it is in real values
     active_inputs : inputs of all vectors that take part, the bias left out; None where a shape was timed
-    effectual_macs : MACs that count: of EIE both operands non-zero, of the N:M unit kept weights of the real shape
-    dense_macs : what a dense unit computes, n_out * n_in per vector; of EIE n_out more where there is a bias, which it
-        multiplies by 1.0, as effectual_macs has them. The N:M unit adds a bias outside: neither has it.
+    effectual_macs : MACs that count, as the unit counts them: operands that are not zero, or kept weights
+    dense_macs : what a dense unit computes, n_out * n_in per vector; n_out more where there is a bias that the unit
+        multiplies by 1.0, as effectual_macs has them. A bias that is added outside is in neither
     fits, memories : whether the layer fits the PE's memories, and each of them
     inputs : what the activations were, in words
     config_hash : identifies unit and config

@@ -18,8 +18,7 @@ class Format:
     dense_bits : bits of the same layer, bias included, stored dense
     note : what was assumed: widths, padding, and why the format is not valid
     valid : False when the format as configured cannot hold this layer; `parts` are then the bits it would take
-    violations : what breaks the format's rule: groups with too many non-zeros (nm), PEs whose entries the pointers
-        do not reach (eie)
+    violations : what breaks the format's rule: groups with too many non-zeros, PEs whose entries no pointer reaches
     """
 
     name: str

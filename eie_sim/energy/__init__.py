@@ -1,9 +1,6 @@
-"""Energy: counted events times a table of energies, by the modules of Table II of the EIE paper; and area.
+"""Energy: counted events times a table of energies, by the components of the unit; and area.
 
-Dynamic SRAM energies are CACTI's for high-performance cells, because its low-standby-power cells miss 800 MHz. Leakage
-is CACTI's for low-standby-power cells, because the others would leak 190 mW in a PE that draws 9.157 mW (Table II): the
-paper's SRAM is neither. Two constants are chosen so that a PE at Alex-7's activity draws that power;
-`EnergyTable.rows` marks them.
+Constants that were chosen are marked in `EnergyTable.rows`, and the unit's own table says why.
 """
 
 from __future__ import annotations

@@ -24,8 +24,8 @@ class EnergyReport:
 
     by_event : pJ by counted event
     pe_cycle_pj : pJ of clock and pipeline registers
-    by_component : pJ by module of Table II, or by level of the N:M unit, and `leakage`
-    n_pe, time_us, effectual_macs : of the result; of the N:M unit n_pe is the chip's MACs in a cycle
+    by_component : pJ by component of the unit, and `leakage`
+    n_pe, time_us, effectual_macs : of the result; n_pe is the unit's `lanes`, which clock and leakage are counted by
     table, node_nm : the energies used
     given : what of them is the user's, as `EnergyTable.trace` has it; None where all are default
     """
@@ -52,7 +52,7 @@ class EnergyReport:
 
     @property
     def pj_per_effectual_mac(self) -> float:
-        """Total over effectual MACs, of EIE those of the bias too; 0 without any."""
+        """Total over effectual MACs; 0 without any."""
         return self.total_pj / self.effectual_macs if self.effectual_macs else 0.0
 
     @property

@@ -39,7 +39,7 @@ class EnergyTable:
     name : how reports call it
     node_nm, clock_mhz : technology node and clock it holds for
     components : where the energy of an event belongs
-    rows : a row for every event, then clock and leakage per PE-cycle (of the N:M unit, per MAC lane and cycle)
+    rows : a row for every event, then clock and leakage per lane and cycle, as the unit counts them
     default : the rows of the default table of the same design; none where it is not known
     listed : events that the user listed, whatever their energies
     """

@@ -7,7 +7,7 @@ A score is an array, a pattern turns scores into a mask, a schedule turns a step
     scores = score.l1(w)                                        # (out, in); or of gradients, activations, a BatchNorm
     pattern.element().prune(scores, 0.1).mask                   # True where a weight is kept
     pattern.nm(2, 4).prune(scores).mask                         # 2 of every 4 along the inputs are kept
-    pattern.balanced(EieConfig(n_pe=64)).prune(scores, 0.1)     # as many weights for every PE
+    pattern.balanced(config).prune(scores, 0.1)                 # as many weights for every PE of a design
     locally({"fc1": scores, "fc2": others}, 0.1).achieved       # or globally, with one threshold
     schedule.cubic(0.1, steps=5).densities                      # what to prune to, step by step
 

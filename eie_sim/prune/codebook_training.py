@@ -58,7 +58,7 @@ class SharedLayer:
 def share(network: Mlp, *, weight_bits: int = 4, biases: str = "shared") -> list[SharedLayer]:
     """Cluster each layer's non-zero weights by k-means into 2**weight_bits - 1 values and the value 0.
 
-    biases : shared, non-zero biases are clustered along with the weights, as `EieMatrix.from_dense` does; or own
+    biases : shared, non-zero biases are clustered along with the weights; or own
 
     Raises InputError for weight_bits outside 1..8, unknown words, NaN or infinity.
     """

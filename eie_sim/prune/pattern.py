@@ -121,7 +121,7 @@ def balanced(config: Any, window: int | None = None) -> Quota:
 
     Raises InputError for a design without processing elements, and when used for weights that are not (out, in).
     """
-    require(hasattr(config, "n_pe"), "config", type(config).__name__, "must have n_pe, as an EieConfig has")
+    require(hasattr(config, "n_pe"), "config", type(config).__name__, "must have n_pe")
     if window is not None:
         require_int("window", window, 1)
     name = f"balanced(n_pe={config.n_pe}, window={window})"

@@ -119,14 +119,14 @@ def _rule(recipe: Recipe, config: Any) -> Rule:
     """The pattern by magnitude, as a function of all layers' weights and a density."""
     if recipe.n_of_m is not None:
         m_group = recipe.n_of_m[1]
-        return each_layer(lambda weight, density: _nm(weight, density, m_group))
+        return each_layer(lambda weight, density: _n_of_m(weight, density, m_group))
     shape = shape_of(recipe, config)
     rule = hidden_neurons if recipe.pattern == "neuron" else each_layer
     return rule(lambda weight, density: shape.prune(score.l1(weight), density).mask)
 
 
-def _nm(weight: Array, density: float, m_group: int) -> Any:
-    """Between the densities that N:M has, the next larger one, so that later steps find enough survivors."""
+def _n_of_m(weight: Array, density: float, m_group: int) -> Any:
+    """Between the densities that the pattern has, the next larger one, so that later steps find enough survivors."""
     n_keep = max(math.ceil(density * m_group - 1e-9), 1)
     return pattern.nm(n_keep, m_group).prune(score.l1(weight)).mask
 

@@ -106,7 +106,7 @@ def accuracy_lines(accuracy: Mapping[str, Any]) -> list[str]:
 
 
 def compressed_record(run: Run, streams: Mapping[str, Sizes]) -> Record:
-    """A compressed network: EIE's format by part, and Deep Compression's single stream of the same layers."""
+    """A compressed network: its unit's format by part, and Deep Compression's single stream of the same layers."""
     record = run.to_dict()
     layers = [
         {

@@ -1,54 +1,44 @@
-"""The validation as data, tables and a figure: published beside simulated, by group, and the paper's studies."""
+"""The validation as data, tables and a figure: published beside simulated, by group, and published studies."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
-from eie_sim.core.result import config_hash
+from eie_sim.core.published import (
+    KIND_MEANINGS,
+    Comparison,
+    Details,
+    Groups,
+    Rows,
+    Study,
+    notes_of,
+    part_of,
+    rows_record,
+)
+from eie_sim.core.published import Table as PlainTable
 from eie_sim.record import versions
 from eie_sim.report import figures
 from eie_sim.report.figures.style import write_figure
 from eie_sim.report.network import Record
 from eie_sim.report.text import Screen, rows
-from eie_sim.units.eie.config import EieConfig
-from eie_sim.validate import AGREES, FOLLOWS, KIND_MEANINGS, Comparison, Study, by_group
-
-_part = itemgetter("group", "source", "quantity")
-"""Of a row: what has a table of its own."""
 
 
-def rows_record(compared: Sequence[Comparison]) -> Record:
-    """Every row with its error and verdict, and errors by group.
+def validation_record(compared: Sequence[Comparison], rerun: Sequence[Study], *, seed: int, config_hash: str) -> Record:
+    """Every row and the errors by group, see `rows_record`, and the studies with what was found.
 
-    Rows of one group stand together, and in a group those of one source and quantity.
+    config_hash : of the default design of the first unit
     """
-    groups = list(dict.fromkeys(one.group for one in compared))
-    compared = sorted(compared, key=lambda one: groups.index(one.group))
-    found = [one.to_dict() for one in compared]
-    parts = list(dict.fromkeys(map(_part, found)))
-    return {
-        "agrees_within": AGREES,
-        "rows": sorted(found, key=lambda row: parts.index(_part(row))),
-        "groups": [group._asdict() for group in by_group(compared)],
-    }
-
-
-def validation_record(compared: Sequence[Comparison], rerun: Sequence[Study], *, seed: int) -> Record:
-    """Every row and the errors by group, see `rows_record`, and the studies with what was found."""
-    groups = {one.group for one in compared}
     return {
         "seed": seed,
-        "config_hash": config_hash("eie", EieConfig().to_dict()),
+        "config_hash": config_hash,
         "versions": versions(),
         "kinds": dict(KIND_MEANINGS),
-        "follows": {group: rule for group, rule in FOLLOWS.items() if group in groups},
+        "follows": {one.group: one.follows for one in compared if one.follows},
         **rows_record(compared),
         "studies": [study.to_dict() for study in rerun],
     }
@@ -69,12 +59,31 @@ def print_validation(record: Record, console: Screen, *, summary: bool = False) 
         console.print(line)
 
 
+def print_details(details: Details, console: Screen) -> None:
+    """Print all that a unit has to say of its published figures: lines, and tables with a blank line after each."""
+    for part in details.shown:
+        match part:
+            case Rows(record):
+                tables = validation_tables(record)
+            case Groups(record, title):
+                tables = [groups_table(record, title)]
+            case PlainTable(headings, cells, text, title):
+                tables = [rows(headings, cells, text=set(text), title=title)]
+            case lines:
+                tables = []
+                for line in lines:
+                    console.print(line, soft_wrap=True)
+        for table in tables:
+            console.print(table)
+            console.print()
+
+
 def validation_tables(record: Record) -> list[Table]:
     """A table for each group, source and quantity, all of the same widths: a row for each published figure."""
     number = {note: at for at, note in enumerate(notes_of(record), start=1)}
     whole = _rows(record["rows"], number)
     tables = []
-    for (group, source, quantity), own in groupby(record["rows"], key=_part):
+    for (group, source, quantity), own in groupby(record["rows"], key=part_of):
         shown = _rows(own, number, title=f"{group}: {quantity}, {source}")
         for column, of_all in zip(shown.columns, whole.columns, strict=True):
             column.width = of_all.width
@@ -127,7 +136,7 @@ def groups_table(record: Record, title: str | None = None) -> Table:
 
 
 def studies_table(record: Record) -> Table:
-    """What the paper's text says of its studies, and what the rerun shows."""
+    """What the text of the publication says of its studies, and what the rerun shows."""
     cells = [
         [f"Fig. {one['figure']}", "holds" if one["holds"] else "differs", one["says"], one["found"]]
         for one in record["studies"]
@@ -165,30 +174,27 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
-def notes_of(record: Record) -> list[str]:
-    """The notes of the rows, each once, in order."""
-    return list(dict.fromkeys(r["note"] for r in record["rows"]))
+def draw_validation(
+    compared: Sequence[Comparison], rerun: Sequence[Study], path: Path, *, config_hash: str = ""
+) -> None:
+    """Published against simulated, and the studies rerun, as PNG or SVG; studies of one sweep are drawn once.
 
-
-def draw_validation(compared: Sequence[Comparison], rerun: Sequence[Study], path: Path) -> None:
-    """Published against simulated, and the paper's studies rerun, as PNG or SVG. Raises InputError."""
+    Raises InputError.
+    """
     from matplotlib.figure import Figure
 
-    hashed = config_hash("eie", EieConfig().to_dict())
+    drawings: dict[tuple[str, str], list[Study]] = {}
+    for study in rerun:
+        drawings.setdefault((study.drawn, study.varies), []).append(study)
+    names = [own[0].figure for own in drawings.values()]
+    below = [[*names[at : at + 3], ".", "."][:3] for at in range(1, len(names), 3)]
     drawn = Figure(figsize=(20, 11), layout="constrained")
-    places = drawn.subplot_mosaic([["rows", "rows", "8"], ["9", "11", "13"]])
-    figures.parity(compared, places["rows"], config_hash=hashed)
-    drawings: dict[str, Callable[..., Any]] = {
-        "8": figures.balance,
-        "9": figures.widths,
-        "11": figures.scaling,
-        "13": partial(figures.balance, by="n_pe"),
-    }
-    swept = {study.figure: list(study.rows) for study in rerun}
-    for figure, draw in drawings.items():
-        if figure in swept:
-            named = "Figs 11 and 12" if figure == "11" else f"Fig. {figure}"
-            draw(swept[figure], places[figure], title=f"{named} of the paper, rerun")
-        else:
-            places[figure].axis("off")
+    layout: Any = [["rows", "rows", *(names[:1] or ["rows"])], *below]
+    places = drawn.subplot_mosaic(layout)
+    figures.parity(compared, places["rows"], config_hash=config_hash)
+    for (draw, varies), own in drawings.items():
+        numbers = " and ".join(study.figure for study in own)
+        title = f"Fig{'s' if len(own) > 1 else '.'} {numbers} of the paper, rerun"
+        by = {"by": varies} if draw == "balance" else {}
+        getattr(figures, draw)(list(own[0].rows), places[own[0].figure], title=title, **by)
     write_figure(drawn, path)

@@ -6,12 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from eie_sim.core.errors import unknown
 from eie_sim.core.nm_pattern import Pattern
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from eie_sim.core.activity import Activity
+    from eie_sim.core.published import Comparison, Details, Study
     from eie_sim.core.result import SimResult
     from eie_sim.core.storage import Format
     from eie_sim.core.verification import Verification
@@ -80,12 +84,32 @@ class Unit:
     codes: Callable[[Any], tuple[int, int] | None] = lambda config: None  # bits of a code and of a gap, where there are
     energy_counts: Callable[[SimResult], dict[str, float]] = lambda result: dict(result.stats["events"])
     area: Callable[[Any], AreaReport] | None = None
-    timeline: Callable[..., Any] | None = None  # (matrix, inputs, result, *, label) -> what happened when
+    timeline: Callable[..., Activity] | None = None  # (matrix, inputs, result, *, label) -> what happened when
     for_inputs: Callable[[Any, Any], Any] = lambda config, inputs: config  # a design that drops none of these inputs
     patterns: Callable[[Any], tuple[Pattern, ...] | None] = lambda config: None  # N:M; None: any weight may go
     presets: tuple[str, ...] = ()  # names of designs, of which `config.preset(name)` makes one
     start: str = ""  # the preset that a sweep starts from
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # values of fields that are words, by field
+    storage_of_mask: Callable[..., Format] | None = None  # (positions, (n_out, n_in), config); nothing is compressed
+    placed: Callable[..., Placed] | None = None  # (matrix, n_out, n_in) -> which PE owns which of the first weights
+    pack: Callable[[Any], dict[str, Any]] | None = None  # matrix -> codes, codebook, scales, bias_codes of an archive
+    unpack: Callable[[Any, Any], Any] | None = None  # (the same as attributes, config) -> matrix
+    published: Callable[..., list[Comparison]] | None = None  # (draw, *, progress) -> published figures and simulated
+    studies: Callable[..., list[Study]] | None = None  # (sweep, *, progress) -> published studies, rerun
+    details: Callable[[], Details] | None = None  # of published figures, where there is more to say than the rows
+
+
+class Placed(NamedTuple):
+    """The weights of a window [n_out, n_in] of a matrix, and the PE that each position belongs to.
+
+    kept : bool, where a weight is kept; values : float64, of those; owner : int64, the PE of each position
+    rule : which PE owns what, in a phrase; a row belongs to one PE
+    """
+
+    kept: NDArray[Any]
+    values: NDArray[Any]
+    owner: NDArray[Any]
+    rule: str
 
 
 Roof = tuple[float, float, str, float]

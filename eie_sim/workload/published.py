@@ -81,7 +81,7 @@ class Drawn:
 
 
 def drawn() -> dict[str, Drawn]:
-    """Every preset of published shapes, by name: each layer of the EIE paper, all nine together, the LLaMA block."""
+    """Every preset of published shapes, by name: each layer of `PAPER`, all nine together, the LLaMA block."""
     paper = tuple(rows(PAPER))
     found = [Drawn(name=row.name, rows=(row,), source=_of_paper(row.network), draw=_paper_layer) for row in paper]
     found.append(Drawn(name=PAPER, rows=paper, source=_of_paper("all nine layers"), draw=_paper_layer))

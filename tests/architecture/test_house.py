@@ -22,17 +22,15 @@ ROWS = ["cli", "report", "study", "train", "pipeline", "prune", "network", "unit
 APART = {("network", "units"), ("report", "train"), ("study", "train")}
 """Rows of which the upper one does not import the lower one all the same."""
 TODAY = {
-    "study": ["sweep", "compare", "validate", "validate_nm"],
+    "study": ["sweep", "compare", "validate"],
     "pipeline": ["inputs", "tracing", "cost", "record"],
     "prune": ["pruning", "recipe", "deep_compression"],
     "network": ["workload", "archive"],
-    "units": ["engine", "energy", "tables"],
-    "core": ["formats"],
+    "units": ["engine", "energy", "tables", "formats"],
 }
 """What belongs to a row and stands elsewhere today."""
 KNOWN = {
-    ("archive.content", "units.eie.config"),
-    ("archive.content", "units.eie.matrix"),
+    ("archive.content", "units"),
     ("engine", "workload"),
     ("pruning.budget", "cost"),
     ("pruning.equal_cost", "cost"),

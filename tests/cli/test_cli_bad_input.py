@@ -71,7 +71,7 @@ BAD_INPUT = [
     (f"run good.npy --out {'long' * 80}", "cannot be written: File name too long"),
     ("compare digits-mlp --batches 1 x", "batches=x: must be an integer"),
     ("report ", "run=: must be a path, not empty"),
-    ("validate mnist", "paper=mnist: must be all, eie, deep-compression or nm"),
+    ("validate mnist", "paper=mnist: must be all, eie, nm or deep-compression"),
     ("presets extra", "Unused Tokens: ['extra']"),
     ("footprint", "Command"),
     ("footprint alexnet-7", "workload=alexnet-7: unknown; did you mean alex-7"),

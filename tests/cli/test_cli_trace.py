@@ -184,7 +184,7 @@ def test_without_pyvcd_a_waveform_says_what_to_install(ask, monkeypatch, tmp_pat
 
 
 def test_a_file_that_cannot_be_finished_leaves_the_old_one(ask, monkeypatch, tmp_path):
-    from eie_sim.report.trace import chrome
+    from eie_sim.units.eie import tracks
 
     (tmp_path / "a.json").write_text("old")
 
@@ -192,7 +192,7 @@ def test_a_file_that_cannot_be_finished_leaves_the_old_one(ask, monkeypatch, tmp
         raise OSError(28, "No space left on device")
         yield
 
-    monkeypatch.setattr(chrome, "_queue", full)
+    monkeypatch.setattr(tracks, "_queue", full)
     code, out, err = ask("trace", *HAND, "--out", "a.json")
     assert (code, out) == (2, "")
     assert err == "error: out=a.json: cannot be written: No space left on device\n"

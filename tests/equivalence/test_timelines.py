@@ -216,8 +216,8 @@ def test_a_run_without_a_cycle_has_no_slice_no_change_and_no_line(tmp_path):
     matrix = es.EieMatrix.from_dense(np.zeros((3, 3)), n_pe=2, activations=inputs)
     ran = Ran(Case(None, None, matrix, inputs, es.EieConfig(n_pe=2)), "fast")
     assert {event["ph"] for event in chrome(ran, 1, 0)[1]} == {"M"}
-    assert list(trace.blocks(ran.activity, ran.config, 1, 0)) == []
-    assert trace.outputs(ran.activity, ran.result)[1].count("0.0000") == 3
+    assert list(ran.activity.blocks(1, 0)) == []
+    assert ran.activity.outputs()[1].count("0.0000") == 3
     assert waveform(ran, 1, 0, tmp_path / "a.vcd").signals
 
 
@@ -329,7 +329,7 @@ def test_text_says_what_each_cycle_is(window):
     ran, first, last = window
     scale = ran.case.matrix.scales
     sums = defaultdict(float)
-    found = list(trace.blocks(ran.activity, ran.config, first, last))
+    found = list(ran.activity.blocks(first, last))
     assert len(found) == last - first + 1
     for cycle, (head, *lines) in zip(range(first, last + 1), found, strict=True):
         assert re.match(rf"cycle +{cycle}  ", head)

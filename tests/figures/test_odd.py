@@ -58,7 +58,7 @@ def test_rows_that_were_edited_are_refused_in_one_line(column, value, designs):
 
 def test_rows_without_a_cycle_have_an_empty_picture(designs, loud):
     rows = [{**row, "cycles": 0} for row in designs]
-    assert texts(es.figures.sparsity(rows, Figure().subplots())) == ["no points of EIE"]
+    assert texts(es.figures.sparsity(rows, Figure().subplots())) == ["no points of units with PEs"]
 
 
 def test_amounts_without_bounds_are_refused(axes):

@@ -39,6 +39,11 @@ def test_more_pes_than_lines_have_colours_of_their_own(axes):
     assert len({tuple(pixels[row, row]) for row in range(40)}) == 40
 
 
+def test_a_matrix_whose_rows_no_pe_owns_is_refused(axes):
+    with pytest.raises(es.InputError, match=r"^matrix=NmMatrix: must be of another unit, PEs of N:M own no rows$"):
+        es.figures.spy(es.NmMatrix.from_dense(np.eye(4)), axes)
+
+
 def test_a_histogram_counts_every_weight_before_and_the_kept_ones_after(axes, weights):
     rng = np.random.default_rng(0)
     dense = np.where(weights != 0, weights, rng.normal(size=weights.shape) / 100)

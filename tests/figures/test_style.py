@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 import eie_sim as es
 from eie_sim.prune.sensitivity import Point
 from eie_sim.report.figures.style import COLOURS, HAIR_SPACE, LINES, LONG, joint_hash, named, printable, short, unit_for
-from eie_sim.validate import products
+from eie_sim.units.nm.published import products
 
 # Simulation of missing cones in linear RGB: Machado, Oliveira, Fernandes 2009, table 1, severity 1.
 MISSING_CONES = {
@@ -134,8 +134,9 @@ def with_names(name, result, activity, designs):
     yield lambda a: f.classes({name: classes}, a, unfit=(name,), config_hash=name)
     yield lambda a: f.storage({"fc1": {name: 8}}, a, title=name, config_hash=[name, "b"])
     yield lambda a: f.energy({name: {name: 8}}, a, label=name)
-    yield lambda a: f.occupancy(replace(activity, label=name, config_hash=name), a)
-    yield lambda a: f.queues(replace(activity, label=name, config_hash=name), a)
+    named = replace(activity, label=name, result=replace(activity.result, config_hash=name))
+    yield lambda a: f.occupancy(named, a)
+    yield lambda a: f.queues(named, a)
     yield lambda a: f.roofline({name: result}, a, config_hash=name)
     yield lambda a: f.sensitivity([Point(name, 0.5, 0.5, 50, 0.9, 120.0)], a, quality=name, cost=name)
     yield lambda a: f.batches([batch, batch | {"name": "other"}], a)

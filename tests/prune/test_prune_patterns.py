@@ -332,7 +332,7 @@ GOOD = np.ones((4, 8))
             "scores=shape (2,): must be (out, in) or (out, in, kh, kw) for pattern per_row",
         ),
         (lambda: pattern.per_row(rule="sparsegpt"), "rule=sparsegpt: must be torch or wanda"),
-        (lambda: pattern.balanced(64), "config=int: must have n_pe, as an EieConfig has"),
+        (lambda: pattern.balanced(64), "config=int: must have n_pe"),
         (lambda: pattern.balanced(pes(2), window=0), "window=0: must be an integer >= 1"),
         (
             lambda: pattern.balanced(pes(2)).prune(CONV, 0.5),

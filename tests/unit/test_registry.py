@@ -1,7 +1,8 @@
 """The registry of units: ours, those of other packages, and what is wrong with one of them."""
 
+import json
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint
 
 import numpy as np
@@ -9,16 +10,31 @@ import pytest
 
 import eie_sim as es
 from eie_sim import units
+from eie_sim.cli import main
+from eie_sim.core.published import Comparison
+from eie_sim.core.result import config_hash
 from eie_sim.units import UNITS, unit_named, unit_of
 from eie_sim.units.unit import late
 
 
+@dataclass(frozen=True, kw_only=True)
 class SlowConfig:
-    clock_mhz = 1.0
+    clock_mhz: float = 1.0
+
+    def to_dict(self):
+        return {"clock_mhz": self.clock_mhz}
 
 
 class Matrix:
     pass
+
+
+def published(draw, *, progress):
+    progress("slow: timing")
+    layer = draw("alex-8")
+    time_us = float(layer.weights.shape[0])
+    figures = {"published": 1000.0, "simulated": time_us, "inputs": layer.inputs, "note": "one row a cycle"}
+    return [Comparison(group="Slow times", source="a page", row="alex-8", quantity="time", unit="us", **figures)]
 
 
 SLOW = replace(
@@ -27,6 +43,8 @@ SLOW = replace(
     config=SlowConfig,
     matrix=f"{__name__}:Matrix",
     simulate=lambda matrix, activations, config, **options: "simulated",
+    published=published,
+    studies=None,
 )
 NO_UNIT = "a text"
 
@@ -40,6 +58,7 @@ class Point(EntryPoint):
 @pytest.fixture
 def registered(monkeypatch):
     """A function that registers entry points, name=attribute of this module, for one test."""
+    import eie_sim.sweep.axes  # noqa: F401  which has the axes of the units that there are when it is loaded
 
     def forget():
         for cached in (units._offers, units._of_type, units.units, units.unit_named):
@@ -76,6 +95,20 @@ def test_a_unit_of_another_package_is_found_and_simulates(registered):
     assert unit_named("slow") is unit_of(SlowConfig()) is SLOW
     assert SLOW in units.units()
     assert es.simulate(Matrix(), np.ones(2)) == "simulated"
+
+
+def test_published_figures_of_a_unit_of_another_package_are_validated(registered, capsys, tmp_path):
+    registered(slow="SLOW")
+    assert main(["validate", "slow", "--json", "--figure", str(tmp_path / "slow.svg")]) == 0
+    record = json.loads(capsys.readouterr().out)
+    (row,) = record["rows"]
+    assert (row["group"], row["simulated"], row["verdict"]) == ("Slow times", 1000.0, "agrees")
+    assert record["config_hash"] == config_hash("slow", SlowConfig().to_dict())
+    assert b"Slow times" in (tmp_path / "slow.svg").read_bytes()
+    assert main(["validate", "slow"]) == 0
+    assert "one row a cycle" in capsys.readouterr().out
+    assert main(["validate", "fast"]) == 2
+    assert capsys.readouterr().err.endswith("paper=fast: must be all, eie, nm, slow or deep-compression\n")
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from eie_sim.report.figures.style import (
     plain_ticks,
     printable,
 )
+from eie_sim.units import unit_named
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,8 +44,12 @@ BALANCED_OVER = {"queue_depth": ("queue depth", "queue depth, entries"), "n_pe":
 """Axes of `balance`: in titles, and at the axis."""
 
 
+WORKING = ("weight_cycles", "padding_cycles", "empty_cycles")
+"""Columns of the PE-cycles that are not lost."""
+
+
 class Crossing(NamedTuple):
-    """Where a curve of EIE meets the line of another unit: sparsity in percent, and what both take there."""
+    """Where the curve of a unit with PEs meets the line of another: sparsity in percent, and what both take there."""
 
     sparsity: float
     value: float
@@ -60,14 +65,14 @@ def sparsity(
 ) -> Axes:
     """Cycles against sparsity of the weights, the ideal beside them, and where other units are crossed.
 
-    found : a Sweep, or its rows: of EIE a curve for each design and layer, of the N:M unit a level line each. Where
-        clocks differ, time is drawn in place of cycles. The ideal has every PE issue a weight in every cycle.
+    found : a Sweep, or its rows: of units with PEs a curve for each design and layer, of others a level line each.
+        Where clocks differ, time is drawn in place of cycles. The ideal has every PE issue a weight in every cycle.
     """
     rows = as_rows(found)
     axes = on(axes)
     curves, lines = split_units([row for row in rows if row["cycles"]])
     if not curves:
-        return nothing(axes, "no points of EIE", title=title)
+        return nothing(axes, "no points of units with PEs", title=title)
     quantity, name = ("time_us", "time, us") if len({row["clock_mhz"] for row in rows}) > 1 else ("cycles", "cycles")
     levels = _levels(axes, lines, quantity)
     crossings = []
@@ -76,7 +81,7 @@ def sparsity(
         ideal = _column(series.rows, "effectual_macs") / _column(series.rows, "n_pe")
         ideal = ideal / _column(series.rows, "clock_mhz") if quantity == "time_us" else ideal
         style = line_style(at)
-        _line(axes, x, y, series, style, f"EIE{series.named}")
+        _line(axes, x, y, series, style, f"{unit_named(series.rows[0]['unit']).title}{series.named}")
         axes.plot(x, ideal, color=style["color"], linestyle=":", linewidth=1.2)
         crossings += [crossing for level in levels for crossing in _crossings(x, y, *level)]
     axes.plot([], [], color=INK, linestyle=":", linewidth=1.2, label="ideal: effectual MACs / PEs")
@@ -94,11 +99,13 @@ def sparsity(
 
 
 def _levels(axes: Axes, rows: Sequence[Row], quantity: str) -> list[tuple[float, str]]:
-    """Draw a level line for each kind of product of the N:M unit, one for those as fast; their values and names."""
+    """Draw a level line for each kind of product of other units, one for those as fast; their values and names."""
     names: dict[float, list[str]] = {}
     for series in series_of(rows, "density", "pattern", "n_keep", "m_group", "chip"):
         for row in series.rows:
-            names.setdefault(float(row[quantity]), []).append(named(f"{row['chip']} {row['runs_as']}") + series.named)
+            unit = unit_named(row["unit"])
+            told = " ".join(str(row[name]) for name in unit.words.texts) or unit.title
+            names.setdefault(float(row[quantity]), []).append(named(told) + series.named)
     levels = [(level, "; ".join(dict.fromkeys(own))) for level, own in names.items()]
     for at, (level, name) in enumerate(levels):
         style: dict[str, Any] = {"color": SHADES[at % len(SHADES)], "linestyle": DASHES[at % len(DASHES)]}
@@ -142,8 +149,8 @@ def balance(
 ) -> Axes:
     """Load balance against queue depth or PEs: PE-cycles not lost to waiting, a curve for each layer and design.
 
-    found : a Sweep, or its rows, of EIE. Solid: busy over busy and waiting PE-cycles, drain left out, as Figs 8 and 13
-        of Han et al. 2016 have it. Dashed: mean over max busy PE, which no queue changes.
+    found : a Sweep, or its rows, of units with PEs. Solid: busy over busy and waiting PE-cycles, drain left out, as
+        Figs 8 and 13 of Han et al. 2016 have it. Dashed: mean over max busy PE, which no queue changes.
     by : the axis, `queue_depth` or `n_pe`
 
     Raises InputError for another axis.
@@ -154,12 +161,12 @@ def balance(
     title = f"Load balance against {over}" if title is None else title
     rows = as_rows(found)
     axes = on(axes)
-    curves, _ = split_units(rows)
+    curves = _having(rows, *WORKING, "waiting_cycles", "load_balance")
     if not curves:
-        return nothing(axes, "no points of EIE", title=title)
+        return nothing(axes, "no points of units with PEs", title=title)
     for at, series in enumerate(series_of(curves, by)):
         x, style = _column(series.rows, by), line_style(at)
-        working = sum(_column(series.rows, f"{name}_cycles") for name in ("weight", "padding", "empty"))
+        working = sum(_column(series.rows, name) for name in WORKING)
         waiting = _column(series.rows, "waiting_cycles")
         _line(axes, x, 100 * _share(working, working + waiting), series, style, f"not waiting{series.named}")
         axes.plot(x, 100 * _column(series.rows, "load_balance"), color=style["color"], linestyle="--", linewidth=1)
@@ -186,14 +193,14 @@ def scaling(
 ) -> Axes:
     """Speedup against the number of PEs beside the ideal, with padding and load balance on the second axis.
 
-    found : a Sweep, or its rows, of EIE; a curve for each layer and other design. Speedup is of cycles over those of
-        the fewest PEs; padding is of the entries issued.
+    found : a Sweep, or its rows, of units with PEs; a curve for each layer and other design. Speedup is of cycles over
+        those of the fewest PEs; padding is of the entries issued.
     """
     rows = as_rows(found)
     axes = on(axes)
-    curves = [row for row in split_units(rows)[0] if row["cycles"]]
+    curves = [row for row in _having(rows, "weight_cycles", "padding_cycles", "load_balance") if row["cycles"]]
     if not curves:
-        return nothing(axes, "no points of EIE", title=title)
+        return nothing(axes, "no points of units with PEs", title=title)
     second = axes.twinx()
     for at, series in enumerate(series_of(curves, "n_pe")):
         x, cycles, style = _column(series.rows, "n_pe"), _column(series.rows, "cycles"), line_style(at)
@@ -277,6 +284,11 @@ def _line(axes: Axes, x: Floats, y: Floats, series: Series, style: dict[str, Any
 
 def _sparsity_of(rows: Sequence[Row]) -> Floats:
     return 100 * (1 - _column(rows, "weight_density"))
+
+
+def _having(rows: Sequence[Row], *names: str) -> list[Row]:
+    """Rows of units with PEs that count what is drawn."""
+    return [row for row in split_units(rows)[0] if row.keys() >= set(names)]
 
 
 def _column(rows: Sequence[Row], name: str) -> Floats:

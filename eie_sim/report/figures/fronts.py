@@ -146,8 +146,7 @@ def roofline(results: Mapping[str, Any], axes: Axes | None = None, *, config_has
 
     results : by name, each a SimResult or its to_dict(), all of one design. Filled: 2 x effectual MACs over time, below
         the roof of the MAC units. Hollow: 2 x dense MACs over time, below the effective ceiling, the roof times dense
-        over effectual MACs. Bytes are those that the weights' memory was read for: the Spmat SRAMs of EIE, by row; the
-        DRAM of the N:M unit, or its L2 where DRAM is free.
+        over effectual MACs. Bytes are those read from the memory that the weights come from, as the unit's `roof` says.
     config_hash : where it is left out, that of the results
     """
     title = "Roofline"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from eie_sim.core.errors import as_floats, require, require_int, require_type
+from eie_sim.core.errors import InputError, as_floats, require, require_int
 from eie_sim.report.figures.style import (
     BLUE,
     FAINT,
@@ -21,7 +21,7 @@ from eie_sim.report.figures.style import (
     plain_ticks,
     short,
 )
-from eie_sim.units.eie.matrix import EieMatrix
+from eie_sim.units import unit_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,35 +36,35 @@ BINS = 81
 """Bins of a histogram; odd, so that zero is in the middle of one."""
 
 
-def spy(matrix: EieMatrix, axes: Axes | None = None, *, window: int = 128, config_hash: str = "") -> Axes:
-    """The weights that are kept, each in the colour of the PE that owns its row.
+def spy(matrix: Any, axes: Axes | None = None, *, window: int = 128, config_hash: str = "") -> Axes:
+    """The weights that are kept, each in the colour of the PE that owns it.
 
+    matrix : of a unit whose PEs own rows of the weights
     window : most rows and columns shown, from the first on; small matrices have their values written into the cells
     """
-    require_type("matrix", matrix, EieMatrix)
+    unit = unit_of(matrix, "matrix")
+    if unit.placed is None:
+        raise InputError(f"matrix={type(matrix).__name__}: must be of another unit, PEs of {unit.title} own no rows")
     require_int("window", window, 1, 2048)
     n_out, n_in = (min(side, window) for side in matrix.shape)
     title = f"Weights by owning PE, {matrix.n_pe} PEs"
     if (n_out, n_in) != matrix.shape:
         title += f"; the first {n_out} x {n_in} of {matrix.n_out:,} x {matrix.n_in:,}"
     axes = on(axes)
-    codes = _codes(matrix, n_out, n_in)
-    if codes.size == 0:
+    placed = unit.placed(matrix, n_out, n_in)
+    if placed.kept.size == 0:
         return nothing(axes, "no weights", title=title)
-    owner = np.where(codes > 0, np.arange(n_out)[:, None] % matrix.n_pe, -1)
-    colours = _colours(min(matrix.n_pe, n_out))
-    axes.imshow(
-        _painted(owner, colours), interpolation="nearest", aspect="equal" if max(codes.shape) <= WRITTEN else "auto"
-    )
-    if max(codes.shape) <= WRITTEN:
-        for row, column in np.argwhere(codes > 0):
-            value, ink = matrix.codebook[codes[row, column]], ink_on(colours[row % matrix.n_pe])
+    colours = _colours(int(placed.owner.max()) + 1)
+    painted = _painted(np.where(placed.kept, placed.owner, -1), colours)
+    few = max(placed.kept.shape) <= WRITTEN
+    axes.imshow(painted, interpolation="nearest", aspect="equal" if few else "auto")
+    ylabel = "row (output)" if few else f"row (output), {placed.rule}"
+    if few:
+        for row, column in np.argwhere(placed.kept):
+            value, ink = placed.values[row, column], ink_on(colours[placed.owner[row, column]])
             axes.text(column, row, short(float(value)), ha="center", va="center", fontsize=SMALL, color=ink)
         axes.set_xticks(range(n_in))
-        ylabel = "row (output)"
-        axes.set_yticks(range(n_out), [f"{row}  PE {row % matrix.n_pe}" for row in range(n_out)])
-    else:
-        ylabel = "row (output), row i on PE i mod n_pe"
+        axes.set_yticks(range(n_out), [f"{row}  PE {placed.owner[row, 0]}" for row in range(n_out)])
     kept = matrix.density
     return finish(
         axes,
@@ -73,18 +73,6 @@ def spy(matrix: EieMatrix, axes: Axes | None = None, *, window: int = 128, confi
         ylabel=ylabel,
         config_hash=config_hash,
     )
-
-
-def _codes(matrix: EieMatrix, n_out: int, n_in: int) -> NDArray[np.uint8]:
-    """Codes of the first rows and columns, uint8[n_out, n_in], without decoding all of them."""
-    stored = matrix.weights
-    shown = np.zeros((n_out, n_in), dtype=np.uint8)
-    ends = int(stored.starts[n_in])
-    columns = np.repeat(np.arange(n_in), np.diff(stored.starts[: n_in + 1]))
-    rows = stored.rows[:ends]
-    inside = rows < n_out
-    shown[rows[inside], columns[inside]] = stored.values[:ends][inside]
-    return shown
 
 
 def _colours(number: int) -> list[str]:
@@ -106,7 +94,7 @@ def _painted(owner: NDArray[np.int64], colours: list[str]) -> NDArray[np.float64
 def weights(before: ArrayLike, after: ArrayLike, axes: Axes | None = None, *, config_hash: str = "") -> Axes:
     """Histogram of the weights before and after: pruned ones are zero and counted in words, not drawn.
 
-    before, after : real arrays of one shape, dense and pruned, or dense and the values of an EieMatrix
+    before, after : real arrays of one shape, dense and pruned, or dense and the values of a compressed matrix
     """
     title = "Weights before and after"
     first = as_floats("before", before, below=LARGEST_WEIGHT)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.core.errors import require_int, require_type
+from eie_sim.core.activity import Activity
+from eie_sim.core.errors import require, require_int, require_type
 from eie_sim.report.figures.style import BLUE, RED, SKY, finish, named, nothing, on
-from eie_sim.units.eie.activity import Activity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,14 +48,15 @@ def occupancy(activity: Activity, axes: Axes | None = None, *, bins: int = BINS)
     )
 
 
-def queues(activity: Activity, axes: Axes | None = None, *, bins: int = BINS) -> Axes:
+def queues(activity: Any, axes: Axes | None = None, *, bins: int = BINS) -> Axes:
     """Items in the activation queues over time, mean and range over the PEs, and the share of queues that are full.
 
-    activity : what `es.activity` returns
+    activity : what `es.activity` returns, of a unit that has queues
     """
     from matplotlib.ticker import MaxNLocator
 
     edges = _edges(activity, bins)
+    require(hasattr(activity, "queue_depth"), "activity", activity.label, "must be of a unit that has queues")
     title = "Activation queues"
     axes = on(axes)
     if activity.cycles == 0:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eie_sim.core.errors import require_all, require_type
-from eie_sim.report.figures.rows import as_rows, hash_of, series_of, split_units
+from eie_sim.core.published import AGREES, VALIDATED, Comparison
+from eie_sim.energy import EnergyTable
+from eie_sim.report.figures.rows import Row, as_rows, hash_of, series_of
 from eie_sim.report.figures.style import GREY, INK, SMALL, finish, line_style, nothing, on, plain_ticks
-from eie_sim.validate import AGREES, Comparison
-from eie_sim.validate.rows import VALIDATED
-from eie_sim.validate.studies import spmat_energy_nj
+from eie_sim.units import unit_named
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,16 +62,16 @@ def widths(
 ) -> Axes:
     """Reads of the Spmat SRAM and their energy against its width, both over those of the narrowest.
 
-    found : a Sweep over spmat_width_bits, or its rows, of EIE. Solid: energy of the reads. Dashed: reads.
+    found : a Sweep over spmat_width_bits, or its rows. Solid: energy of the reads. Dashed: reads.
     """
     rows = as_rows(found)
     axes = on(axes)
-    curves = [row for row in split_units(rows)[0] if row["spmat_reads"]]
+    curves = [row for row in rows if row.get("spmat_reads")]
     if not curves:
-        return nothing(axes, "no points of EIE", title=title)
+        return nothing(axes, "no reads of an Spmat SRAM", title=title)
     for at, series in enumerate(series_of(curves, "spmat_width_bits")):
         bits = [row["spmat_width_bits"] for row in series.rows]
-        energies = np.array([spmat_energy_nj(row) for row in series.rows])
+        energies = np.array([_energy_of_reads(row) for row in series.rows])
         reads = np.array([row["spmat_reads"] for row in series.rows], dtype=np.float64)
         style = line_style(at)
         axes.plot(bits, energies / energies[0], label=f"energy{series.named}", **style)
@@ -88,3 +88,9 @@ def widths(
         ylabel="over those of the narrowest",
         config_hash=hash_of(rows, config_hash),
     )
+
+
+def _energy_of_reads(row: Row) -> float:
+    """PJ of the reads alone, which Fig. 9 of Han et al. 2016 is of."""
+    design = unit_named(row["unit"]).config(spmat_width_bits=row["spmat_width_bits"])
+    return float(row["spmat_reads"] * EnergyTable.for_config(design).energy_pj["spmat_reads"])

@@ -1,4 +1,4 @@
-"""A timeline as Chrome trace JSON, which the Perfetto UI opens: slices of broadcasts and items, counters of queues.
+"""A timeline as Chrome trace JSON, which the Perfetto UI opens: slices of what a part does, and counters.
 
 Viewers know microseconds: one of them is one cycle, and a time is the number of the cycle.
 Source: the Trace Event Format of Chrome (catapult), JSON object format.
@@ -11,15 +11,13 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any, BinaryIO
 
-import numpy as np
-
-from eie_sim.units.eie.activity import Activity
+from eie_sim.core.activity import Activity, Slice
 
 Event = dict[str, Any]
 
 PROCESS = 1
-CONTROL = 1
-"""Thread of the central control unit; that of PE p is p + 2. Viewers keep 0 for themselves."""
+FIRST = 1
+"""Thread of the first track; the others follow. Viewers keep 0 for themselves."""
 
 AT_ONCE = 512
 """Events that are written together."""
@@ -46,82 +44,24 @@ def write_chrome(file: BinaryIO, activity: Activity, first: int, last: int, abou
 
 def events(activity: Activity, first: int, last: int) -> Iterator[Event]:
     """Names of the tracks, then the slices that overlap the window, cut to it, and the counters, track by track."""
-    yield _named("process_name", CONTROL, name=activity.label)
-    yield from _track(CONTROL, "broadcast")
-    yield from _clipped(_broadcasts(activity, first, last), CONTROL, first, last)
-    for pe in range(activity.n_pe):
-        thread = CONTROL + 1 + pe
-        yield from _track(thread, f"PE {pe}")
-        yield from _clipped(_items(activity, pe, first, last), thread, first, last)
-        yield from _queue(activity, pe, first, last)
+    yield _named("process_name", FIRST, name=activity.label)
+    for thread, track in enumerate(activity.tracks(first, last), start=FIRST):
+        yield _named("thread_name", thread, name=track.name)
+        yield _named("thread_sort_index", thread, sort_index=thread)
+        yield from _clipped(track.slices, thread, first, last)
+        for name, cycle, values in track.counts:
+            yield {"ph": "C", "pid": PROCESS, "name": name, "ts": cycle, "args": values}
 
 
 def _named(what: str, thread: int, **args: Any) -> Event:
     return {"ph": "M", "pid": PROCESS, "tid": thread, "name": what, "args": args}
 
 
-def _track(thread: int, name: str) -> Iterator[Event]:
-    yield _named("thread_name", thread, name=name)
-    yield _named("thread_sort_index", thread, sort_index=thread)
-
-
-def _clipped(slices: Iterator[Event], thread: int, first: int, last: int) -> Iterator[Event]:
+def _clipped(slices: Iterator[Slice], thread: int, first: int, last: int) -> Iterator[Event]:
     """Slices with the parts of them in the window; their args say where the whole begins and how long it is."""
-    for each in slices:
-        start, end = max(each["ts"], first), min(each["ts"] + each["dur"], last + 1)
+    for kind, name, begins, cycles, about in slices:
+        start, end = max(begins, first), min(begins + cycles, last + 1)
         if start < end:
-            args = {"cycle": each["ts"], "cycles": each["dur"], **each["args"]}
-            yield {"ph": "X", "pid": PROCESS, "tid": thread, **each, "ts": start, "dur": end - start, "args": args}
-
-
-def _slice(cat: str, name: str, start: int, cycles: int, **args: Any) -> Event:
-    return {"cat": cat, "name": name, "ts": start, "dur": cycles, "args": args}
-
-
-def _broadcasts(activity: Activity, first: int, last: int) -> Iterator[Event]:
-    """Cycles lost in the scan, cycles blocked, and the broadcast, item by item."""
-    before, ready_at = np.concatenate([[1], activity.sent_at])[:-1] + 1, activity.ready_at
-    overlapping = range(int(np.searchsorted(activity.sent_at, first)), int(np.searchsorted(before, last, side="right")))
-    for k in overlapping:
-        ready, sent = int(ready_at[k]), int(activity.sent_at[k])
-        name = _name(activity, k)
-        if ready > before[k]:
-            yield _slice("lost", "lost", int(before[k]), ready - int(before[k]), before=name)
-        if sent > ready:
-            slowest = int(activity.taken_at[k - activity.queue_depth].argmax())
-            yield _slice("blocked", "blocked", ready, sent - ready, before=name, slowest_pe=slowest)
-        yield _slice("broadcast", name, sent, 1, item=k, column=int(activity.columns[k]), value=int(activity.values[k]))
-
-
-def _items(activity: Activity, pe: int, first: int, last: int) -> Iterator[Event]:
-    taken_at, entries = activity.taken_at[:, pe], activity.entries[:, pe]
-    ends = taken_at + np.maximum(entries, 1)
-    for k in range(int(np.searchsorted(ends, first, side="right")), int(np.searchsorted(taken_at, last, side="right"))):
-        n, padding = int(entries[k]), int(activity.padding[k, pe])
-        yield _slice(
-            "item" if n else "empty",
-            _name(activity, k) if n else "empty",
-            int(taken_at[k]),
-            max(n, 1),
-            item=k,
-            column=int(activity.columns[k]),
-            entries=n,
-            padding=padding,
-            weight=n - padding,
-            sent=int(activity.sent_at[k]),
-        )
-
-
-def _name(activity: Activity, item: int) -> str:
-    column = int(activity.columns[item])
-    return "bias" if column == activity.matrix.n_in else f"column {column}"
-
-
-def _queue(activity: Activity, pe: int, first: int, last: int) -> Iterator[Event]:
-    """Items in the queue at the first cycle, and wherever their number changes."""
-    times = np.concatenate([[first], activity.sent_at + 1, activity.taken_at[:, pe] + 1])
-    at = np.unique(times[(times >= first) & (times <= last)])
-    held = np.searchsorted(activity.sent_at, at) - np.searchsorted(activity.taken_at[:, pe], at)
-    changes = np.concatenate([[True], held[1:] != held[:-1]])[: len(at)]
-    for cycle, items in zip(at[changes].tolist(), held[changes].tolist(), strict=True):
-        yield {"ph": "C", "pid": PROCESS, "name": f"PE {pe} queue", "ts": cycle, "args": {"items": items}}
+            args = {"cycle": begins, "cycles": cycles, **about}
+            what = {"cat": kind, "name": name, "ts": start, "dur": end - start}
+            yield {"ph": "X", "pid": PROCESS, "tid": thread, **what, "args": args}

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from eie_sim.core.activity import Activity
 from eie_sim.core.errors import any_of, refused
 from eie_sim.core.files import as_path, place_for, written_whole
 from eie_sim.report.trace.chrome import write_chrome
 from eie_sim.report.trace.waveform import require_writer, write_waveform
-from eie_sim.units.eie.activity import Activity
 
 MAX_STEM = 100
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from msgspec import to_builtins
 
+from eie_sim.core.activity import Activity
 from eie_sim.core.errors import require, require_int
 from eie_sim.record import account_of, versions
 from eie_sim.report.network import not_simulated, verdict
@@ -13,6 +14,22 @@ from eie_sim.tracing import Traced
 from eie_sim.units import unit_of
 
 Record = dict[str, Any]
+
+
+MAX_PE = 16
+MAX_CYCLES = 10_000
+
+
+def require_few_pes(config: Any) -> None:
+    """Raise InputError for more PEs than anybody reads."""
+    n_pe = unit_of(config).lanes(config)
+    require(n_pe <= MAX_PE, "n_pe", n_pe, f"must be at most {MAX_PE} to be read as text, as --n-pe 4")
+
+
+def require_few_cycles(first: int, last: int) -> None:
+    """Raise InputError for more cycles than anybody reads."""
+    rule = f"must be at most {MAX_CYCLES} cycles from first={first} on to be read as text"
+    require(last - first < MAX_CYCLES, "last", last, rule)
 
 
 class Window(NamedTuple):
@@ -56,7 +73,7 @@ def about(traced: Traced, window: Window) -> Record:
         "time_us": result.time_us,
         "fits": result.fits,
         "passes": result.passes,
-        "broadcast": dict(result.extra["broadcast"]),
+        **{name: dict(totals) for name, totals in result.extra.items()},
         "window": window._asdict(),
     }
 
@@ -76,24 +93,19 @@ def trace_record(traced: Traced, window: Window, file: Record) -> Record:
     }
 
 
-def heading(record: Record) -> list[str]:
+def heading(record: Record, activity: Activity) -> list[str]:
     """What is shown."""
-    config, window, waits = record["config"], record["window"], record["broadcast"]
-    array = f"{config['n_pe']} PE{'s' if config['n_pe'] > 1 else ''} at {config['clock_mhz']:g} MHz"
-    shown = (
-        ""
-        if window["last"] == record["cycles"] and window["first"] == 1
-        else (f"; shown {window['first']}..{window['last']}")
-    )
+    window, (design, totals) = record["window"], activity.words()
+    whole = window["first"] == 1 and window["last"] == record["cycles"]
+    shown = "" if whole else f"; shown {window['first']}..{window['last']}"
     return [
         f"{record['name']}: {record['source']}",
-        f"{record['n_out']}x{record['n_in']} on {array}, queue depth "
-        f"{config['queue_depth']}; engine {record['engine']}; seed {record['seed']}; config {record['config_hash']}",
+        f"{record['n_out']}x{record['n_in']} on {design}; engine {record['engine']}; seed {record['seed']}; "
+        f"config {record['config_hash']}",
         f"layer {record['layer']}, vector {record['vector']} of {record['n_vector']}; weights {record['weights']}; "
         f"inputs {record['inputs']}",
         *not_simulated(record),
-        f"{record['cycles']} cycles, {record['time_us']:.3f} us; broadcasts {waits['sent']}, "
-        f"cycles blocked {waits['blocked_cycles']}, cycles lost {waits['lost_cycles']}{shown}",
+        f"{record['cycles']} cycles, {record['time_us']:.3f} us; {totals}{shown}",
     ]
 
 

@@ -6,6 +6,7 @@ to any cycle take a binary search, and no array of cycles times PEs is ever made
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from types import NoneType
@@ -14,9 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from eie_sim.core.activity import Signal, Track
 from eie_sim.core.errors import as_array, require, require_int, require_type
 from eie_sim.core.fixed import one
 from eie_sim.core.result import SimResult
+from eie_sim.units.eie import signals, spelled, tracks
 from eie_sim.units.eie.config import DRAIN_CYCLES, EieConfig
 from eie_sim.units.eie.matrix import EieMatrix
 from eie_sim.units.eie.unit import checked_activations, config_for, raw_activations, simulate
@@ -32,21 +35,16 @@ class Activity:
     Cycles are numbered 1 to `cycles`. Items taken after the last issue may lie beyond. `edges` of the methods are cycle
     numbers int64[n_bin + 1], ascending within 1..cycles + 1: bin i has the cycles edges[i] <= cycle < edges[i + 1].
 
-    n_pe, queue_depth : of the design
-    cycles : length of the layer; 0 where no entry was issued
     columns : int64[n_item], the broadcast column of each item; n_in is the bias
     values : int64[n_item], raw activation that drives it
     sent_at : int64[n_item], cycle of the broadcast
     taken_at : int64[n_item, n_pe], cycle in which the PE takes the item
     entries, padding : int32[n_item, n_pe], entries of the item on the PE, and padding entries among them
     matrix : what ran, with complete scales
+    result : of the one vector
     label : what ran, in words
-    config_hash : of the result
     """
 
-    n_pe: int
-    queue_depth: int
-    cycles: int
     columns: NDArray[np.int64]
     values: NDArray[np.int64]
     sent_at: Cycles
@@ -54,8 +52,28 @@ class Activity:
     entries: NDArray[np.int32]
     padding: NDArray[np.int32]
     matrix: EieMatrix
+    result: SimResult
     label: str
-    config_hash: str
+
+    @property
+    def n_pe(self) -> int:
+        """Of the design."""
+        return self.matrix.n_pe
+
+    @property
+    def queue_depth(self) -> int:
+        """Of the design."""
+        return int(self.result.config.queue_depth)
+
+    @property
+    def cycles(self) -> int:
+        """Length of the layer; 0 where no entry was issued."""
+        return self.result.cycles
+
+    @property
+    def config_hash(self) -> str:
+        """Of the result."""
+        return self.result.config_hash
 
     @property
     def n_item(self) -> int:
@@ -137,6 +155,38 @@ class Activity:
         """Where each item's entries on a PE begin in the matrix's `codes` and `gaps`, int64[n_item]."""
         return np.asarray(self.matrix.pe_starts[pe] + self.matrix.pointers[self.columns, pe])
 
+    def tracks(self, first: int, last: int) -> Iterator[Track]:
+        """The central control unit, then every PE, as `eie_sim.core.activity` has them."""
+        return tracks.tracks(self, first, last)
+
+    def signals(self) -> list[Signal]:
+        """Lines of a waveform: the central control unit's, then every PE's."""
+        return signals.signals(self.n_pe)
+
+    def signalled(self, first: int, last: int) -> Iterator[NDArray[np.int64]]:
+        """Values of the signals in the cycles first..last, int64[n_cycle] each."""
+        return signals.values(self, first, last)
+
+    def notes(self) -> list[str]:
+        """What a reader of the waveform must know, a line each."""
+        return signals.notes(self)
+
+    def words(self) -> tuple[str, str]:
+        """The design, and what the central control unit spent its time on, each in a phrase."""
+        return spelled.words(self)
+
+    def legend(self) -> list[str]:
+        """How to read a block, a line each."""
+        return spelled.legend(self)
+
+    def blocks(self, first: int, last: int) -> Iterator[list[str]]:
+        """Lines of each of the cycles first..last: what is sent, queued, multiplied and added."""
+        return spelled.blocks(self, first, last)
+
+    def outputs(self) -> list[str]:
+        """The sums at the end, in real values, a line for some."""
+        return spelled.outputs(self)
+
     @cached_property
     def _fillers(self) -> NDArray[np.int32]:
         """Padding entries among the first so many of the matrix, int32[n_entry + 1]."""
@@ -209,9 +259,6 @@ def activity_of(matrix: EieMatrix, activations: NDArray[Any], result: SimResult,
     columns = matrix.items(raw, result.config.active).astype(np.int64)
     sent_at, taken_at = result.timeline
     return Activity(
-        n_pe=matrix.n_pe,
-        queue_depth=result.config.queue_depth,
-        cycles=result.cycles,
         columns=columns,
         values=np.append(raw.astype(np.int64), one(matrix.scales.activation))[columns],
         sent_at=sent_at,
@@ -219,8 +266,8 @@ def activity_of(matrix: EieMatrix, activations: NDArray[Any], result: SimResult,
         entries=matrix.pointers[columns + 1] - matrix.pointers[columns],
         padding=matrix.padding[columns],
         matrix=matrix,
+        result=result,
         label=label,
-        config_hash=result.config_hash,
     )
 
 

@@ -1,4 +1,9 @@
-"""Energies of EIE processing elements at 45 nm, each with its source and the module it belongs to; and their area."""
+"""Energies of EIE processing elements at 45 nm, each with its source and the module it belongs to; and their area.
+
+Dynamic SRAM energies are CACTI's for high-performance cells, because its low-standby-power cells miss 800 MHz. Leakage
+is CACTI's for low-standby-power cells, because the others would leak 190 mW in a PE that draws 9.157 mW (Table II): the
+paper's SRAM is neither. Two constants are chosen so that a PE at Alex-7's activity draws that power; `rows` marks them.
+"""
 
 from __future__ import annotations
 

@@ -18,11 +18,11 @@ from eie_sim.core.fixed import from_fixed, to_fixed
 from eie_sim.core.html import Cell, card, table
 from eie_sim.core.quantize import Scales
 from eie_sim.core.storage import Format
-from eie_sim.formats import CODEBOOK_VALUE_BITS, encoding_of, format_of
 from eie_sim.units.eie import encoding
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.counts import EieCounts, counted
 from eie_sim.units.eie.encoding import Columns, append_column, columns_of, require_finite, require_finite_columns
+from eie_sim.units.eie.storage import CODEBOOK_VALUE_BITS, encoding_of, format_of
 
 MAX_DENSE = 2**31
 """Codes of a matrix that is decoded to a dense array, a byte each."""
@@ -361,7 +361,7 @@ def encoded(matrix: EieMatrix | EieCounts, *, pointer_bits: int = 16) -> Format:
 
 
 def storage(matrix: EieMatrix, config: EieConfig) -> Format:
-    """Bits of a layer by part, with the design's pointers."""
+    """The same, with the design's pointers."""
     return encoded(matrix, pointer_bits=config.pointer_bits)
 
 

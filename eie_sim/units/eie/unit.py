@@ -17,7 +17,7 @@ from eie_sim.units.eie.encoding import require_finite
 from eie_sim.units.eie.matrix import EieMatrix
 from eie_sim.units.eie.memories import memories
 from eie_sim.units.eie.words import WORDS, EieBroadcast, EieClass, EieEvent, EieRun
-from eie_sim.units.unit import require_engine
+from eie_sim.units.unit import Placed, require_engine
 
 Run = Callable[[EieMatrix, NDArray[np.int16], EieConfig], EieRun]
 """An engine, for one vector."""
@@ -196,3 +196,39 @@ def checked_activations(matrix: EieMatrix, activations: ArrayLike) -> NDArray[An
 
 def _named(broadcast: NDArray[np.int64]) -> dict[str, int]:
     return dict(zip(EieBroadcast.names(), broadcast.tolist(), strict=True))
+
+
+def placed(matrix: EieMatrix, n_out: int, n_in: int) -> Placed:
+    """The first rows and columns, without decoding all of them."""
+    stored = matrix.weights
+    codes = np.zeros((n_out, n_in), dtype=np.uint8)
+    ends = int(stored.starts[n_in])
+    columns = np.repeat(np.arange(n_in), np.diff(stored.starts[: n_in + 1]))
+    rows = stored.rows[:ends]
+    inside = rows < n_out
+    codes[rows[inside], columns[inside]] = stored.values[:ends][inside]
+    owner = np.broadcast_to(np.arange(n_out)[:, None] % matrix.n_pe, codes.shape)
+    return Placed(codes > 0, matrix.codebook[codes], owner, "row i on PE i mod n_pe")
+
+
+def pack(matrix: EieMatrix) -> dict[str, Any]:
+    """What an archive keeps: codes uint8[n_out, n_in], bias_codes uint8[n_out] or None, codebook, and scales."""
+    columns = matrix.decode()
+    return {
+        "codes": np.ascontiguousarray(columns[:, : matrix.n_in]),
+        "codebook": matrix.codebook,
+        "scales": matrix.scales,
+        "bias_codes": columns[:, -1].copy() if matrix.has_bias else None,
+    }
+
+
+def unpack(stored: Any, config: EieConfig) -> EieMatrix:
+    """The matrix of a design from what `pack` gives, as attributes; nothing is clustered or scaled again."""
+    return EieMatrix.from_codes(
+        stored.codes,
+        stored.codebook,
+        n_pe=config.n_pe,
+        bias_codes=stored.bias_codes,
+        index_bits=config.index_bits,
+        scales=stored.scales,
+    )

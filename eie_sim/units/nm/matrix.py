@@ -18,6 +18,7 @@ from eie_sim.core.errors import InputError, as_array, require, require_one_of
 from eie_sim.core.html import Cell, card, table
 from eie_sim.core.nm_pattern import position_bits, require_pattern, said
 from eie_sim.core.sparse import checked, is_sparse, require_sides
+from eie_sim.core.storage import Format
 from eie_sim.units.nm import packing
 
 ELEMENTS: dict[str, type[np.float16] | type[np.int8]] = {"float16": np.float16, "int8": np.int8}
@@ -284,6 +285,13 @@ def scale_of(values: NDArray[Any]) -> float:
     """The real value of 1 of an int8, by which the largest magnitude becomes 127; 1.0 where all are 0."""
     largest = float(np.abs(values).max(initial=0.0))
     return largest / INT8_MAX if largest else 1.0
+
+
+def storage(matrix: NmMatrix, config: Any) -> Format:
+    """Bits of values and metadata, and of dense weights at 16 bits a value; the bias in neither."""
+    parts = {"values": matrix.values_bits, "metadata": matrix.metadata_bits}
+    note = f"{said(matrix.pattern)}; {matrix.value_bits}-bit values, {position_bits(matrix.pattern)}-bit positions"
+    return Format(name="nm", parts=parts, dense_bits=16 * matrix.n_out * matrix.n_in, note=note)
 
 
 def as_dense(field: str, w: Any) -> NDArray[Any]:

@@ -14,7 +14,6 @@ from numpy.typing import ArrayLike, NDArray
 from eie_sim.core.errors import InputError, as_array, require, require_int, require_type
 from eie_sim.core.nm_pattern import DENSE, Pattern, kept_of, require_pattern, said, whole_groups
 from eie_sim.core.result import SimResult, config_hash
-from eie_sim.core.storage import Format
 from eie_sim.units.nm import fast, invariants
 from eie_sim.units.nm.config import MAX_SIDE, PRESETS, TensorCoreConfig
 from eie_sim.units.nm.provenance import HELD_AGAINST, NOT_MEASURED
@@ -148,13 +147,6 @@ def _product(matrix: NmMatrix, activations: NDArray[Any]) -> NDArray[Any]:
 def opened(matrix: NmMatrix, activations: NDArray[Any], config: TensorCoreConfig) -> NmMatrix:
     """The matrix, with the scale of int8 activations chosen for real ones [n_vector, n_in]."""
     return matrix.opened(activations)
-
-
-def storage(matrix: NmMatrix, config: TensorCoreConfig) -> Format:
-    """Bits of values and metadata, and those of the dense weights at 16 bits a value; the bias in neither."""
-    parts = {"values": matrix.values_bits, "metadata": matrix.metadata_bits}
-    note = f"{matrix.value_bits} bits a value, {said(matrix.pattern)}"
-    return Format(name="nm", parts=parts, dense_bits=16 * matrix.n_out * matrix.n_in, note=note)
 
 
 def describe(config: TensorCoreConfig) -> str:

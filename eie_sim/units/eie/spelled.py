@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from eie_sim.core.errors import require
 from eie_sim.core.fixed import accumulator_range, half_and_shift, product, saturating_add
-from eie_sim.core.result import SimResult
-from eie_sim.report.trace.cycles import Control, blockers, control_cycles, pe_cycles
-from eie_sim.units.eie.activity import Activity
-from eie_sim.units.eie.config import EieConfig
+from eie_sim.units.eie.cycles import Control, blockers, control_cycles, pe_cycles
 from eie_sim.units.eie.words import EieClass
 
-MAX_PE = 16
-MAX_CYCLES = 10_000
+if TYPE_CHECKING:
+    from eie_sim.units.eie.activity import Activity
+
 QUEUE_SHOWN = 4
 """Most items of a queue that are named; of more, their number is told."""
 
@@ -44,15 +41,14 @@ class Added(NamedTuple):
     total: int
 
 
-def require_few_pes(config: EieConfig) -> None:
-    """Raise InputError for more PEs than anybody reads."""
-    require(config.n_pe <= MAX_PE, "n_pe", config.n_pe, f"must be at most {MAX_PE} to be read as text, as --n-pe 4")
-
-
-def require_few_cycles(first: int, last: int) -> None:
-    """Raise InputError for more cycles than anybody reads."""
-    rule = f"must be at most {MAX_CYCLES} cycles from first={first} on to be read as text"
-    require(last - first < MAX_CYCLES, "last", last, rule)
+def words(activity: Activity) -> tuple[str, str]:
+    """The design, and what the central control unit spent its time on."""
+    config, waits = activity.result.config, activity.result.extra["broadcast"]
+    return (
+        f"{config.n_pe} PE{'s' if config.n_pe > 1 else ''} at {config.clock_mhz:g} MHz, queue depth "
+        f"{config.queue_depth}",
+        f"broadcasts {waits['sent']}, cycles blocked {waits['blocked_cycles']}, cycles lost {waits['lost_cycles']}",
+    )
 
 
 def legend(activity: Activity) -> list[str]:
@@ -63,16 +59,17 @@ def legend(activity: Activity) -> list[str]:
     ]
 
 
-def blocks(activity: Activity, config: EieConfig, first: int, last: int) -> Iterator[list[str]]:
+def blocks(activity: Activity, first: int, last: int) -> Iterator[list[str]]:
     """The lines of each of the cycles first..last: the control unit, then every PE, until the pipeline drains."""
     heads = _control_lines(activity, first, last)
-    elements = [_pe_lines(activity, config, pe, first, last) for pe in range(activity.n_pe)]
+    elements = [_pe_lines(activity, pe, first, last) for pe in range(activity.n_pe)]
     for cycle, head, *lines in zip(range(first, last + 1), heads, *elements, strict=True):
         yield [head] if cycle > activity.last_issue else [head, *lines]
 
 
-def outputs(activity: Activity, result: SimResult) -> list[str]:
+def outputs(activity: Activity) -> list[str]:
     """The sums at the end, in real values."""
+    result = activity.result
     bits, digits = result.scales["accumulator"], len(str(activity.matrix.n_out - 1))
     cells = [
         f"y[{row:>{digits}}] = {_real(raw, bits)}" for row, raw in enumerate(result.output[:OUTPUTS_SHOWN].tolist())
@@ -112,9 +109,9 @@ def _control(activity: Activity, cycle: int, does: int, item: int) -> str:
     return f"blocked: {column} waits, full queue of PE {', '.join(map(str, full))}"
 
 
-def _pe_lines(activity: Activity, config: EieConfig, pe: int, first: int, last: int) -> Iterator[str]:
+def _pe_lines(activity: Activity, pe: int, first: int, last: int) -> Iterator[str]:
     """A line for each cycle. Entries before the first are added up too, so that the sums are right."""
-    issues, adder = _issues(activity, pe), Adder(activity, config)
+    issues, adder = _issues(activity, pe), Adder(activity)
     issue = next(issues, None)
     while issue is not None and issue.cycle < first:
         adder.add(issue)
@@ -149,7 +146,8 @@ def _issues(activity: Activity, pe: int) -> Iterator[Issue]:
 class Adder:
     """The accumulators of a PE, raw, and what is added to them in words."""
 
-    def __init__(self, activity: Activity, config: EieConfig) -> None:
+    def __init__(self, activity: Activity) -> None:
+        config = activity.result.config
         self.scales = activity.matrix.scales
         self.codebook = activity.matrix.codebook_raw.tolist()
         self.half, self.shift = half_and_shift(config.rounding, self.scales.shift)

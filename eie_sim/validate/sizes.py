@@ -1,15 +1,12 @@
-"""Measured products of N:M tensor cores, and Deep Compression's sizes, as rows like those of EIE."""
+"""Deep Compression's sizes, which belong to no unit, as rows like those of units."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
-from eie_sim.core.nm_pattern import DENSE, said
+from eie_sim.core.published import DERIVED, MISSES, VALIDATED, Comparison, Progress
 from eie_sim.deep_compression import published_record
 from eie_sim.deep_compression.record import TOTAL, CompressionRecord
-from eie_sim.validate.rows import CALIBRATED, DERIVED, MISSES, VALIDATED, Comparison
-from eie_sim.validate_nm import PATTERNS, PRESET, GemmComparison, calibration_note, dense_note, gemm_times
 
 SIZES = "Deep Compression sizes"
 FEW_FILLERS = 0.01
@@ -27,36 +24,7 @@ NOTES = {
 }
 
 
-def products() -> list[Comparison]:
-    """Every measured product, 2:4 and dense, beside the simulated one.
-
-    2:4 is calibrated: constants of the preset were chosen with the same times.
-    """
-    compared = gemm_times()
-    calibrated, dense = calibration_note(compared), dense_note(compared)
-    of_pattern = {
-        said(PATTERNS["sparse_ms"]): (CALIBRATED, calibrated),
-        said(DENSE): (VALIDATED, f"{dense}; {calibrated}"),
-    }
-    return [_product(one, *of_pattern[one.pattern]) for one in compared]
-
-
-def _product(one: GemmComparison, kind: str, note: str) -> Comparison:
-    return Comparison(
-        group=f"N:M products, {one.pattern}",
-        source=f"VENOM artifact, {one.figure}",
-        row=f"{one.m} x {one.k} x {one.n}",
-        quantity=f"{one.pattern} time",
-        unit="ms",
-        published=one.measured_ms,
-        simulated=one.simulated_ms,
-        kind=kind,
-        inputs=f"the shape, on {PRESET}; measured by others",
-        note=note,
-    )
-
-
-def sizes(seed: int = 0, *, progress: Callable[[str], None] = lambda step: None) -> list[Comparison]:
+def sizes(seed: int = 0, *, progress: Progress = lambda step: None) -> list[Comparison]:
     """Compressed size of each layer, percent of 32-bit dense, beside the encoder's on random masks."""
     return [_size(record) for record in published_record(seed, progress=progress)]
 

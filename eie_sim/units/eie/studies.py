@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from eie_sim.core.published import Progress, Study, Sweep
 from eie_sim.energy import EnergyTable
-from eie_sim.sweep import run
 from eie_sim.units.eie.config import EieConfig
 
 Rows = Sequence[dict[str, Any]]
@@ -33,7 +33,7 @@ NEAR_LINEAR = 0.8
 CLASSES = tuple(f"{name}_cycles" for name in ("weight", "padding", "empty", "waiting", "drain"))
 
 SHOWN = ("layer", "cycles", *CLASSES, "spmat_reads")
-"""Columns of a study's rows that a record keeps, beside the axis: all that is judged."""
+"""Columns of the rows of a study that are judged."""
 
 SLOT_KEPT = (
     "section IV has a PE process the item at the head of its queue, here it takes the item out, so that a queue of one "
@@ -47,36 +47,14 @@ READ_ANEW = (
 )
 
 
-class Study(NamedTuple):
-    """A figure of the paper, rerun.
-
-    figure : number; varies : the axis; says : what the text says, in short; found : the same of the simulated rows
-    holds : whether what is found is what is said; rows : of the sweep, all nine layers
-    why : what is known of the reason, where it is not
-    """
-
-    figure: str
-    varies: str
-    says: str
-    found: str
-    holds: bool
-    rows: Rows
-    why: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON; of the rows the axis and what is judged, `SHOWN`."""
-        columns = (self.varies, *SHOWN)
-        return self._asdict() | {"rows": [{name: row[name] for name in columns} for row in self.rows]}
-
-
-def studies(seed: int = 0, *, progress: Callable[[str], None] = lambda step: None) -> list[Study]:
-    """All five, on the nine layers: three sweeps. seed : of the synthetic weights and activations."""
+def studies(sweep: Sweep, *, progress: Progress = lambda step: None) -> list[Study]:
+    """All five, on the nine layers: three sweeps."""
     progress("studies: queue depths")
-    depths = run("eie-paper", grid={"queue_depth": DEPTHS}, seed=seed, workers=1).rows
+    depths = sweep("eie-paper", queue_depth=DEPTHS)
     progress("studies: widths of the Spmat SRAM")
-    widths = run("eie-paper", grid={"spmat_width_bits": WIDTHS}, seed=seed, workers=1).rows
+    widths = sweep("eie-paper", spmat_width_bits=WIDTHS)
     progress("studies: PEs")
-    pes = run("eie-paper", grid={"n_pe": PES}, seed=seed, workers=1).rows
+    pes = sweep("eie-paper", n_pe=PES)
     return [_queues(depths), _widths(widths), _speedups(pes), _padding(pes), _balance(pes)]
 
 
@@ -99,7 +77,7 @@ def _queues(rows: Rows) -> Study:
     says = f"about half of the cycles are idle with one entry, little is gained beyond {DESIGN_DEPTH}, NT-We is worse"
     about_half = least <= idle[1] <= most
     holds = about_half and gained < idle[1] - idle[DESIGN_DEPTH] and worst == FEW_ROWS
-    return Study("8", "queue_depth", says, found, holds, rows, why="" if about_half else SLOT_KEPT)
+    return Study("8", "queue_depth", says, found, holds, rows, SHOWN, "balance", "" if about_half else SLOT_KEPT)
 
 
 def _widths(rows: Rows) -> Study:
@@ -119,7 +97,7 @@ def _widths(rows: Rows) -> Study:
         f"times less often than {DESIGN_WIDTH}, while CACTI 7's read takes {dearer:.1f} times the energy; {READ_ANEW}"
     )
     as_said = best == DESIGN_WIDTH
-    return Study("9", "spmat_width_bits", says, found, falls and as_said, rows, why="" if as_said else why)
+    return Study("9", "spmat_width_bits", says, found, falls and as_said, rows, SHOWN, "widths", "" if as_said else why)
 
 
 def _speedups(rows: Rows) -> Study:
@@ -134,7 +112,7 @@ def _speedups(rows: Rows) -> Study:
         f"near-linear is taken as above {100 * NEAR_LINEAR:.0f} %, a limit of ours"
     )
     says = "near-linear in the number of PEs, but for NT-We"
-    return Study("11", "n_pe", says, found, rest > NEAR_LINEAR > few, rows)
+    return Study("11", "n_pe", says, found, rest > NEAR_LINEAR > few, rows, SHOWN, "scaling")
 
 
 def _padding(rows: Rows) -> Study:
@@ -143,7 +121,7 @@ def _padding(rows: Rows) -> Study:
         f"padding of entries issued {100 * shares[0]:.0f} % with one PE, {100 * shares[-1]:.1f} % with 256 (means of "
         "the layers)"
     )
-    return Study("12", "n_pe", "padding falls as PEs are added", found, _falls(shares), rows)
+    return Study("12", "n_pe", "padding falls as PEs are added", found, _falls(shares), rows, SHOWN, "scaling")
 
 
 def _balance(rows: Rows) -> Study:
@@ -154,7 +132,7 @@ def _balance(rows: Rows) -> Study:
     )
     rising = [layer for layer in dict.fromkeys(row["layer"] for row in rows) if not _falls(_over_pes(rows, layer))]
     found += f"; not at every step on {', '.join(rising)}" if rising else ""
-    return Study("13", "n_pe", "load balance worsens as PEs are added", found, _falls(balance), rows)
+    return Study("13", "n_pe", "load balance worsens as PEs are added", found, _falls(balance), rows, SHOWN, "balance")
 
 
 def _over_pes(rows: Rows, layer: str) -> list[float]:

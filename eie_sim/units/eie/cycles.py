@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.units.eie.activity import Activity
 from eie_sim.units.eie.words import EieClass
+
+if TYPE_CHECKING:
+    from eie_sim.units.eie.activity import Activity
 
 
 class Control(IntEnum):

@@ -1,4 +1,4 @@
-"""The EIE paper (Han et al., ISCA 2016) beside the simulator: Tables II, IV and V, Figs 6 and 7."""
+"""The paper (Han et al., ISCA 2016) beside the simulator: Tables II, IV and V, Figs 6 and 7."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from typing import Any, NamedTuple
 
 from eie_sim import tables
 from eie_sim.core.errors import require, unknown
+from eie_sim.core.published import CALIBRATED, DERIVED, VALIDATED, Comparison, Draw, Progress
 from eie_sim.core.result import SimResult
 from eie_sim.energy import EnergyReport, account, area
+from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.energy import MODULES
-from eie_sim.validate.rows import CALIBRATED, DERIVED, VALIDATED, Comparison
+from eie_sim.units.eie.matrix import EieMatrix
+from eie_sim.units.eie.unit import simulate
 
 LAYERS = tuple(row["layer"] for row in tables.rows("eie_table4"))
 """The nine layers, as the paper writes them; the presets' names are the same in lower case."""
@@ -63,44 +66,56 @@ FOLLOWS = {
 
 
 class LayerResult(NamedTuple):
-    """A simulated layer, and what its weights and activations were, in words."""
+    """A simulated layer.
+
+    inputs : what its weights and activations were, in words
+    shape : (n_out, n_in); weight_density, activation_density : as printed
+    """
 
     result: SimResult
     inputs: str
+    shape: tuple[int, int]
+    weight_density: float
+    activation_density: float
 
 
-def simulate_layers(names: Iterable[str] = LAYERS, *, seed: int = 0) -> dict[str, LayerResult]:
+def rows(draw: Draw, *, progress: Progress = lambda step: None) -> list[Comparison]:
+    """Every figure of the paper: power, times, bars, energies, and what is derived."""
+    layers: dict[str, LayerResult] = {}
+    for name in LAYERS:
+        progress(f"{name}: simulating")
+        layers |= simulate_layers([name], draw=draw)
+    return [*energy_table2(layers), *eie_times(layers), *bars(layers), *layer_energies(layers), *derived(layers)]
+
+
+def simulate_layers(names: Iterable[str] = LAYERS, *, draw: Draw) -> dict[str, LayerResult]:
     """Simulate layers of the paper at its design: 64 PEs, queue depth 8, 800 MHz.
 
-    names : of `LAYERS`; seed : of the synthetic weights and activations
+    names : of `LAYERS`
 
     Raises InputError for a layer the paper does not have.
     """
-    return {name: _simulate_layer(name, seed) for name in names}
+    return {name: _simulate_layer(name, draw) for name in names}
 
 
-def energy_table2(layers: Mapping[str, LayerResult] | None = None, *, seed: int = 0) -> list[Comparison]:
+def energy_table2(layers: Mapping[str, LayerResult]) -> list[Comparison]:
     """Power of one PE (mW): Table II's modules and total at Alex-7, then each other layer beside the same total.
 
-    layers : from `simulate_layers`, Alex-7 among them; all nine are simulated when left out
+    layers : from `simulate_layers`, Alex-7 among them
 
     The paper uses one power for all layers. Raises InputError without Alex-7.
     """
-    layers = simulate_layers(seed=seed) if layers is None else layers
     require(MEASURED_LAYER in layers, "layers", ", ".join(layers), f"must include {MEASURED_LAYER}")
     measured = layers[MEASURED_LAYER]
     others = {name: layer for name, layer in layers.items() if name != MEASURED_LAYER}
     return [*_modules(measured), *(_layer_power(name, layer, measured.result) for name, layer in others.items())]
 
 
-def eie_times(layers: Mapping[str, LayerResult] | None = None, *, seed: int = 0) -> list[Comparison]:
+def eie_times(layers: Mapping[str, LayerResult]) -> list[Comparison]:
     """Theoretical and actual time (us) of each layer beside Table IV.
-
-    layers : from `simulate_layers`; all nine are simulated when left out
 
     The theoretical time is that of all entries, padding included, spread evenly over the PEs, one per cycle.
     """
-    layers = simulate_layers(seed=seed) if layers is None else layers
     return [row for name, layer in layers.items() for row in _times(name, layer)]
 
 
@@ -124,12 +139,13 @@ def _bars(bar: Mapping[str, str], layer: LayerResult) -> Iterator[Comparison]:
     if abs(cpu_us / table_us / printed["speedup"] - 1) > ROUNDING:
         note += f"; Table IV's own times give {cpu_us / table_us:.1f}, not the {printed['speedup']:g} that is printed"
     yield _compared(
-        layer, note, group=SPEEDUPS, source="Fig. 6", row=name, quantity="speedup", unit="x",
+        layer, note, group=SPEEDUPS, follows=FOLLOWS[SPEEDUPS], source="Fig. 6", row=name, quantity="speedup", unit="x",
         published=printed["speedup"], simulated=speedup,
     )  # fmt: skip
     power_ratio = printed["energy_efficiency"] / printed["speedup"]
     yield Comparison(
-        group=EFFICIENCIES, source="Fig. 7", row=name, quantity="energy efficiency", unit="x", kind=DERIVED,
+        group=EFFICIENCIES, follows=FOLLOWS[EFFICIENCIES], source="Fig. 7", row=name, quantity="energy efficiency",
+        unit="x", kind=DERIVED,
         published=printed["energy_efficiency"], simulated=speedup * power_ratio,
         inputs=layer.inputs, fits=layer.result.fits,
         note="speedup times the ratio of powers that the bars of Figs 6 and 7 imply",
@@ -150,7 +166,8 @@ def _energy(name: str, layer: LayerResult) -> Comparison:
         f"{_off(report.power_mw_per_pe, published_mw)}"
     )
     return _compared(
-        layer, note, group=ENERGIES, source="Tables II, IV", row=name, quantity="energy", unit="uJ",
+        layer, note, group=ENERGIES, follows=FOLLOWS[ENERGIES], source="Tables II, IV", row=name, quantity="energy",
+        unit="uJ",
         published=published_us * 64 * published_mw / 1e3, simulated=report.total_pj / 1e6,
     )  # fmt: skip
 
@@ -183,20 +200,13 @@ def _arithmetic(row: Mapping[str, str], simulated: float, inputs: str, note: str
     )  # fmt: skip
 
 
-def _simulate_layer(name: str, seed: int) -> LayerResult:
-    # loaded here, because they bring numba and this module's tables do not need it
-    from eie_sim import workload
-    from eie_sim.engine import simulate
-    from eie_sim.units.eie.config import EieConfig
-    from eie_sim.units.eie.matrix import EieMatrix
-
+def _simulate_layer(name: str, draw: Draw) -> LayerResult:
     if name not in LAYERS:
         raise unknown("layer", name, LAYERS)
-    config = EieConfig()
-    layer = workload.load(name.lower(), seed=seed).layers[0]
+    config, layer = EieConfig(), draw(name.lower())
     matrix = EieMatrix.from_dense(layer.weights, n_pe=config.n_pe)
-    inputs = f"weights {layer.weights_source}; activations {layer.activations_source}"
-    return LayerResult(simulate(matrix, layer.activations, config), inputs)
+    result = simulate(matrix, layer.activations, config)
+    return LayerResult(result, layer.inputs, matrix.shape, layer.weight_density, layer.activation_density)
 
 
 def _modules(layer: LayerResult) -> Iterator[Comparison]:
@@ -251,7 +261,7 @@ def _power(
 
 def _times(name: str, layer: LayerResult) -> Iterator[Comparison]:
     simulated = {"theoretical": _theoretical_us(layer.result), "actual": layer.result.time_us}
-    notes = {"theoretical": _theoretical_note(name, layer.result), "actual": _actual_note(name, layer.result)}
+    notes = {"theoretical": _theoretical_note(name, layer), "actual": _actual_note(name, layer.result)}
     for quantity, published_us in _published_times()[name].items():
         yield _compared(
             layer, notes[quantity], group=TIMES, source="Table IV", row=name, quantity=f"{quantity} time", unit="us",
@@ -259,18 +269,16 @@ def _times(name: str, layer: LayerResult) -> Iterator[Comparison]:
         )  # fmt: skip
 
 
-def _theoretical_note(name: str, result: SimResult) -> str:
+def _theoretical_note(name: str, layer: LayerResult) -> str:
     """What Table III allows for the time of all entries, and whether that is the difference."""
-    from eie_sim.workload.published import PAPER, rows
-
-    shape = next(row for row in rows(PAPER) if row.name == name.lower())
-    macs = shape.n_in * shape.activation_density * shape.n_out * shape.weight_density
+    result, (n_out, n_in) = layer.result, layer.shape
+    macs = n_in * layer.activation_density * n_out * layer.weight_density
     before_us = macs / result.n_unit / float(result.config.clock_mhz)
-    left_open = DENSITY_ROUNDING / shape.weight_density
+    left_open = DENSITY_ROUNDING / layer.weight_density
     events = result.stats["events"]
     padding = events["padding_entries"] / events["codebook_reads"]
     published = _published_times()
-    n_row = -(-shape.n_out // result.n_unit)
+    n_row = -(-n_out // result.n_unit)
     needs = f"{100 * padding:.0f} % of the entries are padding" if padding else f"{n_row} rows a PE need no padding"
     note = (
         f"Table III gives {before_us:.1f} us before padding, to within {100 * left_open:.1f} %, because it rounds the "

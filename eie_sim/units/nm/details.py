@@ -1,37 +1,55 @@
-"""Text of the N:M unit's comparison with measured products, made from its record."""
+"""All that is to be said of the presets: products measured and simulated, chips, watts, the source of every value."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from rich.table import Table
-
 import eie_sim
-from eie_sim.report.text import rows
-from eie_sim.report.validation import notes_of, rows_record
-from eie_sim.validate.chips import LEFT_OUT, ChipPower
-from eie_sim.validate.rows import Comparison
-from eie_sim.validate_nm import Choice, GemmComparison, Summary
+from eie_sim.core.published import Comparison, Details, Groups, Rows, Table, notes_of, rows_record
+from eie_sim.units.nm.measured import (
+    PRESET,
+    GemmComparison,
+    Summary,
+    calibration_note,
+    choices,
+    dense_note,
+    gemm_times,
+    summaries,
+)
+from eie_sim.units.nm.provenance import HELD_AGAINST
+from eie_sim.units.nm.published import BEFORE, LEFT_OUT, ChipPower, chips, power
 
 Record = dict[str, Any]
 
 
-def gemm_record(
-    compared: Sequence[GemmComparison],
-    summaries: Sequence[Summary],
-    choices: Sequence[Choice],
-    *,
-    preset: str,
-    notes: Sequence[str],
-) -> Record:
+def details() -> Details:
+    """What `eie-sim validate nm` says."""
+    record = gemm_record(gemm_times())
+    found = record["chips"] = chips_record(chips(), chips(BEFORE), power())
+    shown: list[Table | Rows | Groups | list[str]] = [
+        gemm_table(record),
+        [*summary_lines(record), ""],
+        Rows(found),
+        Groups(found, "errors"),
+        Groups(
+            {**found, "groups": found["groups_before"]},
+            "errors with the presets' first values, before any was chosen; L2 and clock as now",
+        ),
+        power_table(found),
+        [*chips_lines(found), "", *choice_lines(record)],
+    ]
+    return Details(record, shown)
+
+
+def gemm_record(compared: Sequence[GemmComparison]) -> Record:
     """Products measured and simulated, their errors, the values of every preset with reasons, what is to be known."""
     return {
-        "preset": preset,
+        "preset": PRESET,
         "rows": [one.to_dict() for one in compared],
-        "summary": [summary._asdict() for summary in summaries],
-        "choices": [choice._asdict() for choice in choices],
-        "notes": list(notes),
+        "summary": [summary._asdict() for summary in summaries(compared)],
+        "choices": [choice._asdict() for choice in choices()],
+        "notes": [calibration_note(compared), dense_note(compared)],
         "version": eie_sim.__version__,
     }
 
@@ -50,12 +68,10 @@ def gemm_table(record: Record) -> Table:
         ]
         for together in zip(*([iter(record["rows"])] * len(patterns)), strict=True)
     ]
-    return rows(headings, cells, text={0, *(at for at, heading in enumerate(headings) if heading.strip() == "bound")})
+    return Table(headings, cells, [0, *(at for at, heading in enumerate(headings) if heading.strip() == "bound")])
 
 
-def chips_record(
-    compared: Sequence[Comparison], before: Sequence[Comparison], power: Sequence[ChipPower], held: dict[str, str]
-) -> Record:
+def chips_record(compared: Sequence[Comparison], before: Sequence[Comparison], watts: Sequence[ChipPower]) -> Record:
     """Rows of the other presets and their errors, errors before any value was chosen, watts, what each is held against.
 
     before : the same rows at the values of `BEFORE`
@@ -63,9 +79,9 @@ def chips_record(
     return {
         **rows_record(compared),
         "groups_before": rows_record(before)["groups"],
-        "power": [one._asdict() | {"modelled_watts": one.modelled_watts} for one in power],
+        "power": [one._asdict() | {"modelled_watts": one.modelled_watts} for one in watts],
         "left_out": LEFT_OUT,
-        "held_against": held,
+        "held_against": HELD_AGAINST,
     }
 
 
@@ -94,7 +110,7 @@ def power_table(record: Record) -> Table:
         ]
         for one in record["power"]
     ]
-    return rows(headings, cells, text={0, 1}, title="watts of modelled parts, and of the board")
+    return Table(headings, cells, [0, 1], "watts of modelled parts, and of the board")
 
 
 def chips_lines(record: Record) -> list[str]:

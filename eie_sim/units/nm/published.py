@@ -1,6 +1,6 @@
 """The presets of tensor cores beside times, cycles and energies of others, and beside times of our own.
 
-The RTX 3090's products are in `others`; here are the A100's, the H100's and the STC's.
+Times of the RTX 3090's products are in `measured`.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 
 from eie_sim import tables
 from eie_sim.core.nm_pattern import DENSE, Pattern, said
+from eie_sim.core.published import CALIBRATED, VALIDATED, Comparison, Draw, Progress
 from eie_sim.core.result import SimResult
 from eie_sim.energy import account
 from eie_sim.units.nm.config import TensorCoreConfig
+from eie_sim.units.nm.measured import PATTERNS, PRESET, GemmComparison, calibration_note, dense_note, gemm_times
 from eie_sim.units.nm.provenance import HELD_AGAINST
 from eie_sim.units.nm.unit import simulate_gemm
-from eie_sim.validate.rows import CALIBRATED, VALIDATED, Comparison
 
 Shape = tuple[int, int, int]
 """Rows of A, inputs, columns of B."""
@@ -81,6 +82,41 @@ STC_ENERGY_NOTE = (
     "128 and 256. DRAM is the largest part: of 128 x 1152 x 1024 dense, A is read anew for every block column, as it "
     "and a block column of B do not fit 256 KiB together; the other simulator reads it twice"
 )
+
+
+def rows(draw: Draw, *, progress: Progress = lambda step: None) -> list[Comparison]:
+    """Every product and chip that the presets are held against; nothing is drawn, all are timed by shape."""
+    progress("N:M products: timing")
+    return [*products(), *chips()]
+
+
+def products() -> list[Comparison]:
+    """Every measured product, 2:4 and dense, beside the simulated one.
+
+    2:4 is calibrated: constants of the preset were chosen with the same times.
+    """
+    compared = gemm_times()
+    calibrated, dense = calibration_note(compared), dense_note(compared)
+    of_pattern = {
+        said(PATTERNS["sparse_ms"]): (CALIBRATED, calibrated),
+        said(DENSE): (VALIDATED, f"{dense}; {calibrated}"),
+    }
+    return [_product(one, *of_pattern[one.pattern]) for one in compared]
+
+
+def _product(one: GemmComparison, kind: str, note: str) -> Comparison:
+    return Comparison(
+        group=f"N:M products, {one.pattern}",
+        source=f"VENOM artifact, {one.figure}",
+        row=f"{one.m} x {one.k} x {one.n}",
+        quantity=f"{one.pattern} time",
+        unit="ms",
+        published=one.measured_ms,
+        simulated=one.simulated_ms,
+        kind=kind,
+        inputs=f"the shape, on {PRESET}; measured by others",
+        note=note,
+    )
 
 
 def chips(changes: Changes = NO_CHANGES) -> list[Comparison]:
