@@ -73,6 +73,7 @@ class Unit:
     presets: tuple[str, ...] = ()  # names of designs, of which `config.preset(name)` makes one
     start: str = ""  # the preset that a sweep starts from
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # values of fields that are words, by field
+    examples: Callable[[Any], tuple[Any, Any, Any]] | None = None  # rng -> a small config, weights, activations
 
 
 Roof = tuple[float, float, str, float]

@@ -23,4 +23,5 @@ UNIT = Unit(
     roof=roof,
     lanes=attrgetter("n_pe"),
     area=late("eie_sim.units.eie.energy:area"),
+    examples=late("eie_sim.units.eie.examples:example"),
 )

@@ -24,4 +24,5 @@ UNIT = Unit(
     words=WORDS,
     roof=roof,
     lanes=late("eie_sim.units.nm.energy:lanes"),
+    examples=late("eie_sim.units.nm.examples:example"),
 )
