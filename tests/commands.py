@@ -46,6 +46,7 @@ OF_EACH = (
 ONCE = (
     "presets",
     "energy --n-pe 16",
+    "check-unit eie --examples 3",
     "validate nm",
     "allocate hand-8x8 --budget 10 --quantity weights",
     "allocate digits-mlp --budget 230",
