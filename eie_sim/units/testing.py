@@ -1,7 +1,7 @@
 """Whoever writes a unit tests it with `check(UNIT)`: everything that the house relies on, from the record alone.
 
 Designs are drawn from the fields of the config, workloads from `Unit.examples` or at random, both by hypothesis, which
-looks for the smallest that fails; the same ones every time. `testing_rules` has what is checked.
+looks for the smallest that fails; the same ones every time. `testing_rules` and `testing_runs` have what is checked.
 """
 
 from __future__ import annotations
@@ -12,9 +12,27 @@ from itertools import islice
 from typing import Any
 
 from eie_sim.core.errors import InputError, require_int, require_type
-from eie_sim.units import testing_cases, testing_rules
+from eie_sim.units import testing_cases, testing_rules, testing_runs
 from eie_sim.units.testing_cases import Rule
 from eie_sim.units.unit import Unit
+
+RULES: dict[Rule, str] = {
+    testing_rules.record: "once",
+    testing_rules.presets: "once",
+    testing_rules.words: "once",
+    testing_rules.bad_fields: "bad values",
+    testing_rules.round_trip: "designs",
+    testing_rules.energies: "designs",
+    testing_runs.storage: "cases",
+    testing_runs.engines: "cases",
+    testing_runs.counts: "cases",
+    testing_runs.accounting: "cases",
+    testing_runs.repeatable: "cases",
+    testing_runs.other_process: "several cases",
+    testing_runs.bad_workloads: "cases",
+    testing_rules.strangers: "once",
+}
+"""By rule, what it is tried on."""
 
 MOST_FAULTS = 20
 """Of one check, that are said."""
@@ -83,7 +101,7 @@ def checked(unit: Unit, *, examples: int = 25, progress: Progress = lambda step:
     require_int("examples", examples, 1, 100_000)
     require_hypothesis()
     done = []
-    for rule in testing_rules.RULES:
+    for rule in RULES:
         name = rule.__name__.replace("_", " ")
         progress(f"{unit.name}: {name}")
         n_example, faults = _tried(rule, unit, examples)
@@ -102,15 +120,19 @@ def require_hypothesis() -> None:
 
 def _tried(rule: Rule, unit: Unit, examples: int) -> tuple[int, tuple[str, ...]]:
     """How many examples a rule was tried on, and the faults that it found."""
-    kind = testing_rules.RULES[rule]
+    kind = RULES[rule]
     if kind in testing_cases.LISTED:
         listed = testing_cases.LISTED[kind](unit, examples)
         return len(listed), tuple(islice((fault for one in listed for fault in _found(rule, unit, one)), MOST_FAULTS))
-    tried, smallest = 0, ""
+    tried, smallest, refusal = 0, "", ""
 
     def test(example: Any) -> None:
-        nonlocal tried, smallest
-        fault = next(_found(rule, unit, example), None)
+        nonlocal tried, smallest, refusal
+        try:
+            fault = next(_found(rule, unit, example), None)
+        except testing_cases.UnfitError as error:
+            refusal = f"every workload is refused, the last one as {error}"
+            raise
         tried += not smallest
         if fault is not None:
             smallest = f"{testing_cases.said(example)}: {fault}"
@@ -119,7 +141,7 @@ def _tried(rule: Rule, unit: Unit, examples: int) -> tuple[int, tuple[str, ...]]
     try:
         testing_cases.for_all(testing_cases.DRAWN[kind](unit), test, examples)
     except Exception as error:  # what hypothesis makes of a fault, or an error while it draws
-        return tried, (smallest or _one_line(error),)
+        return tried, (smallest or (not tried and refusal) or _one_line(error),)
     return tried, ()
 
 

@@ -25,8 +25,11 @@ MOST_SIDE, MOST_VECTORS, MOST_CHANGES = 24, 3, 3
 IN_ANOTHER_PROCESS = 12
 """Most cases that are run again in another process."""
 
-Rule = Callable[[Unit, Any], Iterator[str]]
-"""Yields a line for each fault of a unit, on one example."""
+Faults = Iterator[str]
+"""A line for each fault."""
+
+Rule = Callable[[Unit, Any], Faults]
+"""Looks for faults of a unit on one example."""
 
 
 class UnfitError(Exception):

@@ -133,6 +133,15 @@ def pruning(weights, config, *, bias=None):
     return compress(np.where(np.abs(matrix.decode()) < 2, 0, matrix.decode()), config)
 
 
+def refusing(weights, config, *, bias=None):
+    raise InputError("weights=given: must be another day")
+
+
+def failing(matrix, activations, config=None, **options):
+    assert len(matrix.values) < 40, "too many"
+    return simulate(matrix, activations, config, **options)
+
+
 def bias_dropped(weights, config, *, bias=None):
     return compress(weights, config)
 
@@ -238,6 +247,14 @@ BROKEN |= {
         "preset small does not make",
         config=design(preset=classmethod(in_bad_presets)),
         presets=("small",),
+    ),
+    "all refused": broken(
+        "words, storage, engines, counts, accounting, repeatable, bad workloads, strangers",
+        "storage: every workload is refused, the last one as weights=given: must be another day",
+        compress=refusing,
+    ),
+    "an error": broken(
+        "engines, counts, accounting, repeatable, bad workloads", "raises AssertionError: too many", simulate=failing
     ),
     "no default design": broken("strangers", "replace() should be called on", simulate=needs_config),
 }

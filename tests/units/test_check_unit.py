@@ -9,7 +9,7 @@ from readme import NEW_UNIT
 from registering import install, path_with
 
 from eie_sim.cli import main
-from eie_sim.units import testing_rules
+from eie_sim.units import testing, testing_runs
 
 COMMAND = "import sys; from eie_sim.cli import main; sys.exit(main())"
 
@@ -32,8 +32,8 @@ def ask(capsys, tmp_path, monkeypatch):
 @pytest.fixture
 def few_rules(monkeypatch):
     """Only the rules that take no time."""
-    quick = {rule: kind for rule, kind in testing_rules.RULES.items() if kind == "once"}
-    monkeypatch.setattr(testing_rules, "RULES", {**quick, testing_rules.engines: "cases"})
+    quick = {rule: kind for rule, kind in testing.RULES.items() if kind == "once"}
+    monkeypatch.setattr(testing, "RULES", {**quick, testing_runs.engines: "cases"})
 
 
 def test_a_table_within_80_columns_and_a_last_line(toy, ask):
@@ -41,8 +41,8 @@ def test_a_table_within_80_columns_and_a_last_line(toy, ask):
     assert (code, err) == (0, "")
     heading, *rows, _, last = out.splitlines()
     assert heading.split() == ["check", "examples", "found"]
-    assert [row.split()[-1] for row in rows] == ["passed"] * len(testing_rules.RULES)
-    assert last == f"unit toy: {len(testing_rules.RULES)} checks, all passed"
+    assert [row.split()[-1] for row in rows] == ["passed"] * len(testing.RULES)
+    assert last == f"unit toy: {len(testing.RULES)} checks, all passed"
     assert all(len(line) <= 80 for line in out.splitlines())
 
 
@@ -53,7 +53,7 @@ def test_what_fails_is_said_and_ends_with_exit_code_1(installed, few_rules, ask)
     *_, fault, last = out.splitlines()
     assert fault == ("engines: default design, weights 1x1, activations 1: cycles 2 and 1 of fast and reference")
     assert f"    {fault}\n" in NEW_UNIT.read_text(), "the document shows this one"
-    assert last == f"unit toy: {len(testing_rules.RULES)} checks, 1 of them failed"
+    assert last == f"unit toy: {len(testing.RULES)} checks, 1 of them failed"
     assert "engines" in next(line for line in out.splitlines() if "1 fault" in line)
 
 
@@ -96,7 +96,7 @@ def test_progress_names_the_checks(toy, few_rules, ask, monkeypatch):
     monkeypatch.setattr("rich.status.Status.update", lambda _status, step, **_options: steps.append(str(step)))
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     ask("toy", "--examples", "1")
-    assert steps == [f"toy: {rule.__name__}" for rule in testing_rules.RULES]
+    assert steps == [f"toy: {rule.__name__}" for rule in testing.RULES]
 
 
 def in_a_process(folder, *words):

@@ -63,6 +63,25 @@ def test_its_energy_is_accounted_by_its_words(config, weights):
     assert cheaper.total_pj < report.total_pj
 
 
+def test_its_results_are_drawn(config, weights):
+    result = es.simulate(compress(weights, config), np.ones(12), config)
+    report = es.energy.account(result)
+    for axes, part in (
+        (es.figures.classes({"fc": result.stats["classes"]}), "start"),
+        (es.figures.energy({"fc": report.by_component}), "mac_array"),
+        (es.figures.roofline({"fc": result}), "weight SRAM"),
+    ):
+        assert part in es.figures.svg(axes)
+    assert "mac_array" in report._repr_html_()
+    assert "toy, fast engine" in result._repr_html_()
+
+
+def test_inputs_are_compared_on_it(config):
+    network = es.load("digits-mlp")
+    rows = es.compare_inputs(network, config)
+    assert len({row.cycles_per_vector for row in rows if row.layer == "fc1"}) == 1, "a toy skips no zero inputs"
+
+
 def test_designs_and_matrices_of_other_units_are_refused(config, weights):
     matrix = compress(weights, config)
     with pytest.raises(es.InputError, match=r"^config=EieConfig: must be ToyConfig$"):

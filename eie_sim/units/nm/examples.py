@@ -18,7 +18,6 @@ SLOW: tuple[dict[str, Any], ...] = (
     {"l2_latency": 150},
     {"store_bytes_per_cycle": "1/2"},
     {"dram_bytes_per_cycle": "5/2"},
-    {"dram_bytes_per_cycle": 4, "l2_bytes": 0},
 )
 
 Example = tuple[TensorCoreConfig, NDArray[Any], NDArray[Any]]
@@ -34,6 +33,7 @@ def example(rng: np.random.Generator) -> Example:
         stages=int(rng.integers(1, 4)),
         launch=int(rng.choice([0, 100])),
         elem_bytes=int(rng.integers(1, 3)),
+        l2_bytes=int(rng.choice([0, 50, 150, 400, 65536])),
         patterns=((2, 4), (1, 4), (4, 8)),
         **SLOW[rng.integers(len(SLOW))],
     )
