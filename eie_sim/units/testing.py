@@ -26,6 +26,7 @@ RULES: dict[Rule, str] = {
     testing_runs.storage: "cases",
     testing_runs.engines: "cases",
     testing_runs.counts: "cases",
+    testing_runs.products: "cases",
     testing_runs.accounting: "cases",
     testing_runs.repeatable: "cases",
     testing_runs.other_process: "several cases",

@@ -55,12 +55,8 @@ class Bad(NamedTuple):
 def said(example: Any) -> str:
     """A design, or a case, in words: what of the design is not the default."""
     if isinstance(example, Case):
-        sides = (
-            f"{name} {'x'.join(map(str, np.shape(given)))}"
-            for name, given in example._asdict().items()
-            if name != "config"
-        )
-        return f"{said(example.config)}, {', '.join(sides)}"
+        weights, activations = ("x".join(map(str, given.shape)) for given in example[1:])
+        return f"{said(example.config)}, weights {weights}, activations {activations}"
     default = {field.name: field.default for field in fields(example)}
     changed = {name: getattr(example, name) for name in default if getattr(example, name) != default[name]}
     return " ".join(f"{name}={value}" for name, value in changed.items()) or "default design"
@@ -147,12 +143,11 @@ def workloads(unit: Unit, config: Any) -> SearchStrategy[Case]:
         kind, density = draw(st.sampled_from((np.float32, np.int64))), draw(st.sampled_from((0.4, 0.1, 1.0, 0.0)))
         rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
         kept = rng.random((n_out, n_in)) < density if pattern is None else _first_of(pattern, n_out, n_in)
-        weights = np.where(kept, rng.integers(-8, 9, (n_out, n_in)), 0).astype(kind)
+        weights = np.where(kept, rng.integers(-8, 9, (n_out, n_in)), 0)
         shape = (n_vector, n_in) if n_vector else (n_in,)
-        activations = np.where(
-            rng.random(shape) < draw(st.sampled_from((0.7, 1.0, 0.0))), rng.integers(-3, 9, shape), 0
-        )
-        return Case(config, weights, activations.astype(kind))
+        active = rng.random(shape) < draw(st.sampled_from((0.7, 1.0, 0.0)))
+        activations = np.where(active, rng.integers(-3, 9, shape), 0)
+        return Case(config, weights.astype(kind), activations.astype(kind))
 
     built: SearchStrategy[Case] = drawn()
     return built
@@ -201,7 +196,7 @@ def _kinds(hint: Any) -> Iterator[Any]:
     """The types that a hint allows; of `tuple[int, ...]` tuple alone."""
     origin = get_origin(hint)
     if origin is None or (isinstance(origin, type) and issubclass(origin, (tuple, list, dict))):
-        yield origin or hint
+        yield origin or (hint if isinstance(hint, type) else type(hint))  # a word of a Literal is text
     else:
         for inner in get_args(hint):
             yield from _kinds(inner)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from dataclasses import fields
 from functools import partial
-from math import isfinite
+from math import isclose, isfinite
 from typing import Any
 
 import numpy as np
@@ -95,16 +95,32 @@ def _contradictions(unit: Unit, case: Case, result: SimResult) -> Faults:
     json.dumps(result.to_dict(), allow_nan=False)
 
 
+def products(unit: Unit, case: Case) -> Faults:
+    """An input alone reaches only the outputs whose weight for it is not zero; a design for inputs stays the same."""
+    alone = case._replace(activations=np.eye(case.weights.shape[1], dtype=case.activations.dtype))
+    output = np.asarray(_simulated(unit, _compressed(unit, case), alone).output)
+    reached = np.argwhere((output != 0) & (case.weights == 0).T)
+    if len(reached):
+        at, row = reached[0]
+        yield f"input {at} alone gives output {row} the value {output[at, row]}, the weight is 0"
+    design = unit.for_inputs(case.config, case.activations)
+    if not isinstance(design, unit.config) or unit.for_inputs(design, case.activations) != design:
+        yield f"for_inputs makes {short(design)}, and of this another design"
+
+
 def accounting(unit: Unit, case: Case) -> Faults:
-    """The energy of a result is finite, above 0 where there are cycles, and its components add up."""
+    """The energy of a result is finite, above 0 where there are cycles, and adds up by events and by components."""
     from eie_sim.energy import account
 
     result = _simulated(unit, _compressed(unit, case), case)
     report = account(result)
     if not all(isfinite(pj) and pj >= 0 for pj in report.by_component.values()):
         yield f"energy of components is {report.by_component}"
-    if (report.total_pj > 0) != (result.cycles > 0) and not sum(result.stats["events"].values()):
+    if result.cycles and report.total_pj <= 0:
         yield f"{result.cycles} cycles take {report.total_pj} pJ"
+    added = sum(report.by_event.values()) + report.pe_cycle_pj + report.leakage_pj
+    if not isclose(added, report.total_pj, rel_tol=1e-9):
+        yield f"events, clock and leakage take {added} pJ, components {report.total_pj} pJ"
 
 
 def repeatable(unit: Unit, case: Case) -> Faults:

@@ -133,6 +133,11 @@ def pruning(weights, config, *, bias=None):
     return compress(np.where(np.abs(matrix.decode()) < 2, 0, matrix.decode()), config)
 
 
+def divided(self):
+    1 / self.n_lane if type(self.n_lane) is int else None
+    ToyConfig.__post_init__(self)
+
+
 def refusing(weights, config, *, bias=None):
     raise InputError("weights=given: must be another day")
 
@@ -162,10 +167,18 @@ BROKEN |= {
         simulate=changed(lambda result: {"counts": one_more(result.counts, 1)}, "fast"),
     ),
     "another output": broken(
-        "engines", "output", simulate=changed(lambda result: {"output": result.output + 1e-12}, "fast")
+        "engines", "output", simulate=changed(lambda result: {"output": result.output * (1 + 2**-52)}, "fast")
     ),
     "another type": broken(
         "engines", "output", simulate=changed(lambda result: {"output": result.output.astype(np.float32)}, "fast")
+    ),
+    "rows mixed up": broken(
+        "products", "input 0 alone gives output", simulate=changed(lambda result: {"output": result.output[..., ::-1]})
+    ),
+    "a design for inputs": broken(
+        "products",
+        "for_inputs makes",
+        for_inputs=lambda config, inputs: replace(config, start_cycles=1 - config.start_cycles % 2),
     ),
     "a class missing": broken(
         "counts", "classes add to", simulate=changed(lambda result: {"classes": without(result.classes, 1)})
@@ -191,6 +204,9 @@ BROKEN |= {
     ),
     "inputs changed": broken("engines, repeatable", "weights or activations are changed", simulate=clearing),
     "a field not checked": broken("bad fields", "n_lane=-1 is taken", config=design(__post_init__=unchecked)),
+    "a field that divides": broken(
+        "bad fields", "n_lane=0 raises ZeroDivisionError", config=design(__post_init__=divided)
+    ),
     "a bool taken": broken("bad fields", "start_cycles=True is taken", config=design(__post_init__=bool_taken)),
     "a field misnamed": broken("bad fields", "does not begin with n_lane", config=design(__post_init__=other_word)),
     "a field forgotten": broken(
@@ -249,12 +265,14 @@ BROKEN |= {
         presets=("small",),
     ),
     "all refused": broken(
-        "words, storage, engines, counts, accounting, repeatable, bad workloads, strangers",
+        "words, storage, engines, counts, products, accounting, repeatable, bad workloads, strangers",
         "storage: every workload is refused, the last one as weights=given: must be another day",
         compress=refusing,
     ),
     "an error": broken(
-        "engines, counts, accounting, repeatable, bad workloads", "raises AssertionError: too many", simulate=failing
+        "engines, counts, products, accounting, repeatable, bad workloads",
+        "raises AssertionError: too many",
+        simulate=failing,
     ),
     "no default design": broken("strangers", "replace() should be called on", simulate=needs_config),
 }

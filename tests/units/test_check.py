@@ -5,7 +5,8 @@ import pytest
 from broken_toys import BROKEN, attribute
 
 from eie_sim.core.errors import InputError
-from eie_sim.units import UNITS, testing, unit_named
+from eie_sim.report.figures import style
+from eie_sim.units import UNITS, testing, testing_rules, unit_named
 from eie_sim.units.testing import UnitError, check, checked
 
 
@@ -85,3 +86,7 @@ def test_examples_of_our_units_are_ones_that_they_take(name):
         assert weights.ndim == 2
         result = unit.simulate(unit.compress(weights, config), activations, config)
         assert result.n_vector == len(np.atleast_2d(activations))
+
+
+def test_colours_that_a_unit_may_name_are_those_of_figures():
+    assert tuple(style.NAMED) == testing_rules.COLOURS
