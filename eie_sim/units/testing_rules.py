@@ -107,7 +107,7 @@ def bad_fields(unit: Unit, bad: Bad) -> Faults:
 
 
 def refused(field: str, given: str, call: Callable[[], Any], *, or_taken: bool = False) -> Faults:
-    """What is wrong with how `call` is refused. field : how the line must begin, empty for any"""
+    """What is wrong with how `call` is refused. field : how the line must begin"""
     try:
         call()
     except InputError as error:

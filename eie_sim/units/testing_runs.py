@@ -159,7 +159,7 @@ def bad_workloads(unit: Unit, case: Case) -> Faults:
         "complex numbers": np.ones(n_in) * 1j,
     }
     for name, given in bad.items():
-        yield from refused("", f"activations of {name}", partial(unit.simulate, matrix, given, config))
+        yield from refused("activations", f"activations of {name}", partial(unit.simulate, matrix, given, config))
     run = unit.simulate
     yield from refused("engine", "engine 'quick'", lambda: run(matrix, case.activations, config, engine="quick"))
     if unit.timeline is None:

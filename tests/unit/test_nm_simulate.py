@@ -166,7 +166,7 @@ def stand_ins(monkeypatch):
         monkeypatch.setitem(sys.modules, made.__name__, made)
         monkeypatch.setattr(sys.modules["eie_sim.units.nm"], name, made, raising=False)
 
-    module("matrix", NmMatrix=Matrix)
+    module("matrix", NmMatrix=Matrix, as_float16=lambda field, values: values, as_int8=None)
     module("functional", multiply=lambda matrix, b: matrix.dense @ b)
 
 

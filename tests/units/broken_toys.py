@@ -109,6 +109,13 @@ def forgetful(matrix, activations, config=None, **options):
     return simulate(matrix, activations, config, **options)
 
 
+def misnaming(matrix, activations, config=None, **options):
+    try:
+        return simulate(matrix, activations, config, **options)
+    except InputError as error:
+        raise InputError(str(error).replace("activations", "b")) from None
+
+
 def multiplied_first(matrix, activations, config=None, **options):
     matrix.decode() @ np.asarray(activations).T
     return simulate(matrix, activations, config, **options)
@@ -253,6 +260,9 @@ BROKEN |= {
     "bits of numpy": broken("storage", "bits=", bits=lambda matrix, config: np.int64(bits(matrix, config))),
     "a bias dropped": broken("bad workloads", "bias of 1 is taken", compress=bias_dropped),
     "NaN taken": broken("bad workloads", "activations of NaN is taken", simulate=forgetful),
+    "activations misnamed": broken(
+        "bad workloads", "is refused by a line that does not begin with activations: 'b=", simulate=misnaming
+    ),
     "shapes not checked": broken(
         "bad workloads", "activations of one input too many raises ValueError", simulate=multiplied_first
     ),

@@ -194,12 +194,14 @@ def _engine(name: str) -> fast.Run:
 
 
 def _activations(matrix: NmMatrix, activations: ArrayLike) -> NDArray[Any]:
-    """A vector [n_in] or batch [n_vector, n_in] of at least one; the product checks the values."""
+    """A vector [n_in] or batch [n_vector, n_in] of at least one, in the matrix's element, as float16 rounded."""
     given = as_array("activations", activations)
     rule = f"must be ({matrix.n_in},) or (n_vector, {matrix.n_in}) for a matrix of {matrix.n_in} inputs"
     fits = given.ndim in (1, 2) and given.shape[-1] == matrix.n_in and len(given) > 0
     require(fits, "activations", f"shape {given.shape}", rule)
-    return given
+    from eie_sim.units.nm.matrix import as_float16, as_int8
+
+    return as_int8("activations", given) if matrix.element == "int8" else as_float16("activations", given)
 
 
 def sparsest(weights: NDArray[Any], config: TensorCoreConfig) -> Pattern:
