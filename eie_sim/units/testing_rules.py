@@ -81,6 +81,8 @@ def words(unit: Unit, _: None) -> Faults:
             yield f"colour of {name} is {colour}: must be {', '.join(COLOURS)} or #rrggbb"
     yield from (f"column {name} has no meaning" for name, meaning in told.columns.items() if not meaning.strip())
     config = unit.config()
+    shared = [field.name for field in fields(config) if field.name in told.columns]
+    yield from (f"column {name} is a field of the design already" for name in shared)
     result = unit.simulate(unit.compress(np.eye(4, dtype=np.float32), config), np.ones(4), config)
     yield from _unnamed("event", result.event_names, told.events)
     yield from _unnamed("class", result.class_names, told.classes)

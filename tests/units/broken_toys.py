@@ -243,6 +243,9 @@ BROKEN |= {
     "useful, not busy": broken(
         "words, counts", "useful must be one of busy", words=replace(WORDS, busy=(WORDS.classes.START,))
     ),
+    "a column twice": broken(
+        "words", "column n_lane is a field of the design", words=replace(WORDS, columns={"n_lane": "lanes"})
+    ),
     "no row": broken("energies, accounting", "event macs: has no energy", energies=lambda config: energies(config)[1:]),
     "negative energy": broken(
         "energies, accounting",

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from eie_sim.core.errors import as_floats, require
+from eie_sim.core.storage import Format
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -36,6 +37,13 @@ def compress(weights, config, *, bias=None):
     return ToyMatrix(shape=dense.shape, values=dense[dense != 0], columns=np.nonzero(dense)[1], starts=starts)
 
 
+def storage(matrix, config):
+    """Bits by part, 32 for each value, column and pointer."""
+    n_entry, (n_out, n_in) = len(matrix.values), matrix.shape
+    parts = {"values": 32 * n_entry, "column_index": 32 * n_entry, "pointers": 32 * (n_out + 1)}
+    return Format(name="toy", parts=parts, dense_bits=32 * n_out * n_in, note="32 bits each")
+
+
 def bits(matrix, config):
-    """Of values, columns and row pointers, 32 each."""
-    return 32 * (2 * len(matrix.values) + len(matrix.starts))
+    """All of them."""
+    return storage(matrix, config).total_bits

@@ -25,5 +25,5 @@ WORDS = Words(
     busy=(ToyClass.MAC, ToyClass.START),
     components=COMPONENTS,
     colours={"mac": "blue", "start": "orange", "waiting": "pale", "mac_array": "red", "sram": "sky", "clock": "purple"},
-    columns={"n_lane": "lanes"},
+    columns={},
 )
