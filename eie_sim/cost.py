@@ -36,7 +36,7 @@ def cost(quantity: str, weights: Any, config: Any, *, activations: Any, bias: An
     unit = unit_of(config)
     matrix = unit.compress(weights, config, bias=bias if unit.takes_bias else None)
     if quantity == "bytes":
-        return unit.bits(matrix, config) / 8
+        return unit.storage(matrix, config).total_bits / 8
     result = simulate(matrix, activations, unit.for_inputs(config, activations))
     total = result.cycles if quantity == "cycles" else account(result).total_pj
     return total / max(result.n_vector, 1)

@@ -263,7 +263,7 @@ def _run_layer(
     )
     with _about(layer):
         design = unit.for_inputs(config, given)
-        matrix = unit.opened(matrix, given, design)
+        matrix = matrix if unit.opened is None else unit.opened(matrix, given, design)
         result = simulate(matrix, given, design, engine=engine)
         before, relu = None if last is None else last.result, network.between == RELU
         return LayerRun(
@@ -288,7 +288,7 @@ def _outside(layer: Layer, unit: Unit) -> NDArray[np.float64]:
 
 def matrix_for(layer: Layer, config: Any) -> Any:
     """A layer in the format of the design: as it is stored, where it comes from an archive, or else compressed now."""
-    if layer.stored is not None:
+    if layer.stored is not None and unit_of(config).unpack is not None:
         return matrix_of(layer, config)
     with _about(layer):
         return compress(layer.weights, config, bias=layer.bias if unit_of(config).takes_bias else None)
@@ -340,6 +340,8 @@ def chained(network: Network, config: Any) -> Chain:
 def calibrate(matrices: list[Any], network: Network, config: Any) -> list[Any]:
     """Choose the open scales of chained layers from float inputs [n_vector, n_in], passed on from layer to layer."""
     unit, chosen = unit_of(config), []
+    if unit.opened is None:
+        return matrices
     inputs = _first_inputs(network) if network.calibration is None else network.calibration
     for at, (layer, matrix) in enumerate(zip(network.layers, matrices, strict=True)):
         inputs = inputs if at == 0 or network.takes_outputs(at) else _own_activations(layer)

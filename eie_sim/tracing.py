@@ -74,7 +74,9 @@ def trace(
     else:
         at = network.layers.index(wanted)
         inputs, label = given_inputs(network, at), input_words(network, at, unit.words.negative)
-        matrix = unit.opened(matrix_for(wanted, config), inputs, unit.for_inputs(config, inputs))
+        matrix = matrix_for(wanted, config)
+        if unit.opened is not None:
+            matrix = unit.opened(matrix, inputs, unit.for_inputs(config, inputs))
         given = _Given(matrix, inputs, label, None)
     require_int("vector", vector, 0, len(given.inputs) - 1)
     progress(f"{wanted.name}: simulating and verifying")

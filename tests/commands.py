@@ -52,6 +52,7 @@ ONCE = (
     "prune digits-mlp --unit nm --pattern 2:4",
     "compress digits-mlp --unit nm",
     "sensitivity digits-mlp --unit nm",
+    "check-unit eie --examples 3",
     "validate nm",
     "allocate hand-8x8 --budget 10 --quantity weights",
     "allocate digits-mlp --budget 230",

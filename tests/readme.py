@@ -1,7 +1,8 @@
-"""The outputs in README.md and SWEEPS.md, made by the commands above them. `python tests/readme.py` writes them anew.
+"""What the documents show of commands and files. `python tests/readme.py` writes it anew.
 
-A block that follows a line `<!-- output: COMMAND -->` is the output of that command. The commands of a document run one
-after the other in a folder of their own, empty at first, so that what they write is not left in the checkout.
+A block that follows a line `<!-- output: COMMAND -->` is the output of that command, and one that follows a line
+`<!-- file: PATH -->` is that file. The commands of a document run one after the other in a folder of their own, empty
+at first, so that what they write is not left in the checkout; those of docs/new_unit.md find the toy of tests/units.
 """
 
 import os
@@ -13,8 +14,9 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-README, SWEEPS = ROOT / "README.md", ROOT / "SWEEPS.md"
+README, SWEEPS, NEW_UNIT = ROOT / "README.md", ROOT / "SWEEPS.md", ROOT / "docs" / "new_unit.md"
 BLOCK = re.compile(r"(<!-- output: (?P<command>.+?) -->\n```(?P<language>\w*)\n)(?P<text>.*?)(```\n)", re.DOTALL)
+FILE = re.compile(r"(<!-- file: (?P<path>.+?) -->\n```\w+\n)(?P<text>.*?)(```\n)", re.DOTALL)
 
 
 def output_of(command: str, folder: Path) -> str:
@@ -35,7 +37,8 @@ def python_blocks(text: str) -> list[str]:
 
 
 def rewritten(text: str) -> str:
-    """A document with every output made anew."""
+    """A document with every file and every output made anew."""
+    text = FILE.sub(lambda match: match[1] + (ROOT / match["path"]).read_text() + match[4], text)
     with tempfile.TemporaryDirectory() as folder:
         return BLOCK.sub(lambda match: match[1] + output_of(match["command"], Path(folder)) + match[5], text)
 
@@ -43,3 +46,10 @@ def rewritten(text: str) -> str:
 if __name__ == "__main__":
     for document in (README, SWEEPS):
         document.write_text(rewritten(document.read_text()))
+    sys.path.insert(0, str(ROOT / "tests" / "units"))
+    from registering import install, path_with
+
+    with tempfile.TemporaryDirectory() as installed:
+        install(Path(installed))
+        os.environ["PYTHONPATH"] = path_with(installed)
+        NEW_UNIT.write_text(rewritten(NEW_UNIT.read_text()))

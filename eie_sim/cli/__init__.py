@@ -18,7 +18,7 @@ EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
 
-MODULES = ("comparing", "pruning", "reporting", "simulate", "sweeping", "tracing", "validating")
+MODULES = ("checking", "comparing", "pruning", "reporting", "simulate", "sweeping", "tracing", "validating")
 """Each adds its commands to the app when it is imported."""
 
 

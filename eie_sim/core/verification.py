@@ -8,6 +8,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from eie_sim.core.sparse import is_sparse
+
 MOST_ERROR = 0.5
 """Relative error above which a layer is warned of: half of what its outputs say is not so."""
 
@@ -94,6 +96,40 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
             off = f"outputs are {100 * self.relative_error:.3g} % off those of the layer's own weights in floats"
             found.append(f"{off} ({stored} {parts[0]}, rounding {parts[1]})")
         return "; ".join(found)
+
+
+def verify_floats(
+    layer: Any, matrix: Any, activations: NDArray[Any], result: Any, *, before: Any = None, relu: bool = True
+) -> Verification:
+    """Verification of a unit that multiplies real values in float64, in whatever order it adds them up.
+
+    layer : what the matrix was made from, its bias added outside; matrix : `decode()` gives its weights [n_out, n_in]
+    activations : float [n_in] or [n_vector, n_in]
+    """
+    decoded, batch = matrix.decode(), np.atleast_2d(activations).astype(np.float64)
+    own = (layer.weights.toarray() if is_sparse(layer.weights) else layer.weights).astype(np.float64)
+    bias, outputs = 0.0 if layer.bias is None else layer.bias.astype(np.float64), np.atleast_2d(result.output)
+    stored = decoded.astype(np.float64)
+    product, coded = batch @ own.T, batch @ stored.T
+    distance = np.abs(outputs - coded)
+    allowed = 2 * (own.shape[1] + 1) * 2.0**-53 * (np.abs(batch) @ np.abs(stored.T))  # n products, n - 1 sums, twice
+    parts = (product + bias, outputs - product, coded - product, outputs - coded)
+    of_outputs, of_stored, of_rounding = relative(np.array([np.square(of).sum() for of in parts]))
+    return Verification.of(
+        weights=own.size,
+        wrong_weights=int(np.count_nonzero(decoded != own.astype(decoded.dtype))),
+        outputs=outputs.size,
+        wrong_outputs=int(np.count_nonzero(~(distance <= allowed))),
+        error=float(distance.max(initial=0.0)),
+        bound=float(allowed.max(initial=0.0)),
+        relative_error=of_outputs,
+        stored_error=of_stored,
+        rounding_error=of_rounding,
+        zeroed=int(np.count_nonzero((outputs == 0) & (product != 0))),
+        silent=not outputs.any(),
+        vectors=len(batch),
+        inputs=batch.size,
+    )
 
 
 def relative_error(simulated: NDArray[np.floating], floats: NDArray[np.floating]) -> float | None:

@@ -58,9 +58,35 @@ class Words:
     scales: str = ""  # heading of a result's scales, in their order; none of a unit whose words are floats
 
 
+def late(place: str) -> Callable[..., Any]:
+    """The function at `module:name`, whose module is imported when it is first called: asking for a unit is instant."""
+
+    def call(*given: Any, **options: Any) -> Any:
+        return found_at(place)(*given, **options)
+
+    return call
+
+
+def found_at(place: str) -> Any:
+    """What is called `name` in the module of `module:name`."""
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)
+
+
+_VERIFY_FLOATS = late("eie_sim.core.verification:verify_floats")
+
+
+def described(config: Any) -> str:
+    """Fields and values of a design."""
+    return ", ".join(f"{name} {value}" for name, value in config.to_dict().items())
+
+
 @dataclass(frozen=True, kw_only=True)
 class Unit:
-    """An accelerator: everything that the rest of the house may ask of it. What may be left out stands last."""
+    """An accelerator: everything that the rest of the house may ask of it. What may be left out stands last.
+
+    A compressed matrix has n_out, n_in, n_weight, density and `decode()`; one with open scales `multiply(inputs)` too.
+    """
 
     name: str  # as results and options have it
     title: str  # as people write it
@@ -69,15 +95,14 @@ class Unit:
     words: Words
     takes_bias: bool  # compressed with the weights; else it is added to the outputs, outside the unit
     compress: Callable[..., Any]  # (weights [n_out, n_in], config, *, bias=None) -> matrix
-    bits: Callable[[Any, Any], int]  # (matrix, config) -> of all that is stored
     simulate: Callable[..., SimResult]  # (matrix, activations, config or None, *, engine, timeline, inputs), checked
     energies: Callable[[Any], tuple[EnergyRow, ...]]  # config -> a row for each of words.components, at 45 nm
     lanes: Callable[[Any], int]  # config -> PEs, or MACs in a cycle, which clock and leakage are counted by
     roof: Callable[[Mapping[str, Any], Mapping[str, int]], Roof]  # (config, events) as plain values
-    verify: Callable[..., Verification]  # (layer, matrix, activations, result, *, before, relu): all of its outputs
     storage: Callable[[Any, Any], Format]  # (matrix, config) -> bits by part
-    describe: Callable[[Any], str]  # config -> a design in a line
-    opened: Callable[..., Any] = lambda matrix, activations, config: matrix  # with scales chosen for [n_vector, n_in]
+    verify: Callable[..., Verification] = _VERIFY_FLOATS  # (layer, matrix, activations, result, *, before, relu)
+    describe: Callable[[Any], str] = described  # config -> a design in a line
+    opened: Callable[..., Any] | None = None  # (matrix, [n_vector, n_in], config) -> with scales that were open chosen
     words_of: Callable[[Any, Any], Any] = lambda matrix, real: real  # real activations as the unit keeps them
     output_of: Callable[..., Any] | None = None  # (matrix, words, config) -> real [n_vector, n_out], nothing timed
     advice: Callable[[Mapping[str, Any]], list[str]] = lambda record: []  # a run's record -> lines of what to try
@@ -97,6 +122,7 @@ class Unit:
     published: Callable[..., list[Comparison]] | None = None  # (draw, *, progress) -> published figures and simulated
     studies: Callable[..., list[Study]] | None = None  # (sweep, *, progress) -> published studies, rerun
     details: Callable[[], Details] | None = None  # of published figures, where there is more to say than the rows
+    examples: Callable[[Any], tuple[Any, Any, Any]] | None = None  # rng -> a small config, weights, activations
 
 
 class Placed(NamedTuple):
@@ -122,18 +148,3 @@ def require_engine(engine: object) -> None:
     """Raise InputError, did you mean, unless `engine` is the name of one."""
     if not isinstance(engine, str) or engine not in ENGINES:
         raise unknown("engine", engine, ENGINES)
-
-
-def late(place: str) -> Callable[..., Any]:
-    """The function at `module:name`, whose module is imported when it is first called: asking for a unit is instant."""
-
-    def call(*given: Any, **options: Any) -> Any:
-        return found_at(place)(*given, **options)
-
-    return call
-
-
-def found_at(place: str) -> Any:
-    """What is called `name` in the module of `module:name`."""
-    module, _, name = place.partition(":")
-    return getattr(import_module(module), name)

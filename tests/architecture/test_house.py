@@ -52,6 +52,7 @@ ROOMS = {
     "pandas": {"sweep"},
     "pyarrow": {"sweep"},
     "optuna": {"sweep.optimize"},
+    "hypothesis": {"units.testing", "units.testing_cases", "cli.checking"},
     "vcd": {"report.trace.waveform"},
     "pickle": set(),
     "urllib": set(),

@@ -85,6 +85,7 @@ def by_hand(**changes):
         (lambda: wrong_outputs(HALF, B.T), "b=shape (3, 8): must be (n_in, n_vector) with n_in=8"),
         # the place of a value that is none, and the value as it was given
         (lambda: multiply(HALF, at(1, 2, np.nan)), "b[1, 2]=nan: must be finite"),
+        (lambda: unit.simulate(HALF, at(1, 2, np.nan).T, CONFIG), "activations[2, 1]=nan: must be finite"),
         (
             lambda: multiply(HALF, at(7, 0, -7e4)),
             "b[7, 0]=-70000.0: overflows float16, whose largest value is 65504",

@@ -16,7 +16,6 @@ UNIT = Unit(
     compress=late("eie_sim.units.eie.unit:compress"),
     simulate=late("eie_sim.units.eie.unit:simulate"),
     for_inputs=EieConfig.for_inputs,
-    bits=late("eie_sim.units.eie.matrix:bits"),
     storage=late("eie_sim.units.eie.matrix:storage"),
     storage_of_mask=late("eie_sim.units.eie.storage:of_mask"),
     energies=late("eie_sim.units.eie.energy:rows"),
@@ -37,4 +36,5 @@ UNIT = Unit(
     unpack=late("eie_sim.units.eie.unit:unpack"),
     published=late("eie_sim.units.eie.published:rows"),
     studies=late("eie_sim.units.eie.studies:studies"),
+    examples=late("eie_sim.units.eie.examples:example"),
 )

@@ -17,7 +17,6 @@ UNIT = Unit(
     takes_bias=False,
     compress=late("eie_sim.units.nm.unit:compress"),
     simulate=late("eie_sim.units.nm.unit:simulate"),
-    bits=lambda matrix, config: matrix.total_bits,
     storage=late("eie_sim.units.nm.matrix:storage"),
     patterns=attrgetter("patterns"),
     energies=late("eie_sim.units.nm.energy:rows"),
@@ -32,4 +31,5 @@ UNIT = Unit(
     lanes=late("eie_sim.units.nm.energy:lanes"),
     published=late("eie_sim.units.nm.published:rows"),
     details=late("eie_sim.units.nm.details:details"),
+    examples=late("eie_sim.units.nm.examples:example"),
 )

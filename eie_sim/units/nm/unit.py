@@ -114,8 +114,8 @@ def simulate(
     ours, theirs = matrix.element, ELEMENTS[config.elem_bytes]
     rule = f"is {theirs}, but the matrix's element is {ours}"
     require(ours == theirs, "config.elem_bytes", config.elem_bytes, rule)
+    matrix = matrix.opened(as_array("activations", activations))
     given = _activations(matrix, activations)
-    matrix = matrix.opened(given)
     output = _product(matrix, given)
     n_vector = len(output)
     said_inputs = inputs or f"given, {n_vector} vector{'' if n_vector == 1 else 's'}"
@@ -127,7 +127,7 @@ def simulate(
         done,
         scales=scales if matrix.element == "int8" else {},
         output_scale=math.prod(scales.values()),
-        active_inputs=int(np.count_nonzero(matrix.words(given))),
+        active_inputs=int(np.count_nonzero(given)),
     )
 
 
@@ -236,12 +236,16 @@ def _engine(name: str) -> fast.Run:
 
 
 def _activations(matrix: NmMatrix, activations: ArrayLike) -> NDArray[Any]:
-    """A vector [n_in] or batch [n_vector, n_in] of at least one; the product checks the values."""
+    """A vector [n_in] or batch [n_vector, n_in] of at least one, in the matrix's element; for int8 real values too."""
     given = as_array("activations", activations)
     rule = f"must be ({matrix.n_in},) or (n_vector, {matrix.n_in}) for a matrix of {matrix.n_in} inputs"
     fits = given.ndim in (1, 2) and given.shape[-1] == matrix.n_in and len(given) > 0
     require(fits, "activations", f"shape {given.shape}", rule)
-    return given
+    from eie_sim.units.nm.matrix import as_float16, as_int8
+
+    if matrix.element == "float16":
+        return as_float16("activations", given)
+    return matrix.words(given) if given.dtype.kind == "f" else as_int8("activations", given)
 
 
 def sparsest(weights: NDArray[Any], config: TensorCoreConfig) -> Pattern:
