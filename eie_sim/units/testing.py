@@ -124,7 +124,10 @@ def _tried(rule: Rule, unit: Unit, examples: int) -> tuple[int, tuple[str, ...]]
     """How many examples a rule was tried on, and the faults that it found."""
     kind = RULES[rule]
     if kind in testing_cases.LISTED:
-        listed = testing_cases.LISTED[kind](unit, examples)
+        try:
+            listed = testing_cases.LISTED[kind](unit, examples)
+        except Exception as error:  # as of annotations that name nothing
+            return 0, (_one_line(error),)
         return len(listed), tuple(islice((fault for one in listed for fault in _found(rule, unit, one)), MOST_FAULTS))
     tried, smallest, refusal = 0, "", ""
 

@@ -222,7 +222,9 @@ BROKEN |= {
         "another process returns other results",
         simulate=changed(lambda result: {"named": {"kinds": list({"a", "b", "c", "d", "e", "f", "g", "h"})}}),
     ),
-    "inputs changed": broken("engines, repeatable, verified", "weights or activations are changed", simulate=clearing),
+    "inputs changed": broken(
+        "engines, repeatable, verified", "active_inputs 1 and 0 of fast and reference", simulate=clearing
+    ),
     "a field not checked": broken("bad fields", "n_lane=-1 is taken", config=design(__post_init__=unchecked)),
     "a field that divides": broken(
         "bad fields", "n_lane=0 raises ZeroDivisionError", config=design(__post_init__=divided)
@@ -235,6 +237,9 @@ BROKEN |= {
         config=design(to_dict=lambda self: {"n_lane": self.n_lane, "start_cycles": 1, "clock_mhz": self.clock_mhz}),
     ),
     "numbers as given": broken("round trip", "gives another hash", config=design(__post_init__=as_given)),
+    "a type of nothing": broken(
+        "bad fields", "raises NameError", config=design(__annotations__={"n_lane": "Lanes"}, n_lane=4)
+    ),
     "an undescribed field": broken("record", "does not say what n_lane is", config=design(__doc__="One design.")),
     "words without an event": broken(
         "words", "event row_starts: words lack it", words=replace(WORDS, events=FewEvents)
