@@ -58,7 +58,7 @@ taken.assign(broadcast=activity.sent_at)
 # PE 0: it has two weights in each of the first columns, takes two cycles for each, and falls behind.
 
 # %%
-print(*(line for block in es.trace.blocks(activity, config, 3, 8) for line in block), sep="\n")
+print(*(line for block in activity.blocks(3, 8) for line in block), sep="\n")
 
 # %% [markdown]
 # The same, cycle by cycle, with every product and sum; a column in brackets is being taken from the queue. In one of
