@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.core.errors import InputError, as_array, require, require_int
+from eie_sim.core.errors import InputError, as_array, require, require_int, unknown
 from eie_sim.core.sparse import checked, is_sparse, require_sides
 from eie_sim.core.storage import Footprint, Format
 from eie_sim.units import unit_of, units
@@ -120,9 +120,14 @@ def _design_of(matrix: Any, config: Any, design: Mapping[str, Any]) -> Any:
     """The design that is given or of which fields are; of a matrix, with what it states; None for a mask alone."""
     if config is not None:
         require(not design, "config", type(config).__name__, f"must be left out where {', '.join(design)} is given")
-        unit = unit_of(config)
-    elif matrix is not None:
+    if matrix is not None:
         unit = unit_of(matrix, "matrix")
+        ours = config is None or isinstance(config, unit.config)
+        require(ours, "config", type(config).__name__, f"must be {unit.config.__name__}")
+        for name in design.keys() - _fields(unit):
+            raise unknown("option", name, _fields(unit))
+    elif config is not None:
+        unit = unit_of(config)
     elif design:
         having = [unit for unit in units() if design.keys() <= _fields(unit)]
         require(bool(having), "design", ", ".join(design), "must be fields of the design of one unit")

@@ -360,6 +360,8 @@ def test_format_is_frozen() -> None:
         (MASK, {"config": EieConfig(), "n_pe": 4}, "config=EieConfig: must be left out where n_pe is given"),
         (MASK, {"config": 4}, "config=int: must be EieConfig or"),
         (matrix_of(MASK, n_pe=2), {"config": EieConfig(n_pe=4)}, "n_pe=4: must agree with the matrix"),
+        (matrix_of(MASK, n_pe=2), {"config": TensorCoreConfig()}, "config=TensorCoreConfig: must be EieConfig"),
+        (matrix_of(MASK, n_pe=2), {"pointer_bit": 4}, "option=pointer_bit: unknown; did you mean pointer_bits"),
         (np.ones(3), {}, r"mask=shape \(3,\): must have 2 dimensions"),
         (np.ones((2, 2, 2)), {}, r"mask=shape \(2, 2, 2\): must have 2 dimensions"),
         (sp.coo_array(np.ones(3)), {}, r"mask=shape \(3,\): must have 2 dimensions"),

@@ -6,7 +6,6 @@ to any cycle take a binary search, and no array of cycles times PEs is ever made
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from types import NoneType
@@ -15,11 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from eie_sim.core.activity import Signal, Track
 from eie_sim.core.errors import as_array, require, require_int, require_type
 from eie_sim.core.fixed import one
 from eie_sim.core.result import SimResult
-from eie_sim.units.eie import signals, spelled, tracks
+from eie_sim.units.eie import signals as waveform
+from eie_sim.units.eie import spelled
+from eie_sim.units.eie import tracks as parts
 from eie_sim.units.eie.config import DRAIN_CYCLES, EieConfig
 from eie_sim.units.eie.matrix import EieMatrix
 from eie_sim.units.eie.unit import checked_activations, config_for, raw_activations, simulate
@@ -155,37 +155,15 @@ class Activity:
         """Where each item's entries on a PE begin in the matrix's `codes` and `gaps`, int64[n_item]."""
         return np.asarray(self.matrix.pe_starts[pe] + self.matrix.pointers[self.columns, pe])
 
-    def tracks(self, first: int, last: int) -> Iterator[Track]:
-        """The central control unit, then every PE, as `eie_sim.core.activity` has them."""
-        return tracks.tracks(self, first, last)
-
-    def signals(self) -> list[Signal]:
-        """Lines of a waveform: the central control unit's, then every PE's."""
-        return signals.signals(self.n_pe)
-
-    def signalled(self, first: int, last: int) -> Iterator[NDArray[np.int64]]:
-        """Values of the signals in the cycles first..last, int64[n_cycle] each."""
-        return signals.values(self, first, last)
-
-    def notes(self) -> list[str]:
-        """What a reader of the waveform must know, a line each."""
-        return signals.notes(self)
-
-    def words(self) -> tuple[str, str]:
-        """The design, and what the central control unit spent its time on, each in a phrase."""
-        return spelled.words(self)
-
-    def legend(self) -> list[str]:
-        """How to read a block, a line each."""
-        return spelled.legend(self)
-
-    def blocks(self, first: int, last: int) -> Iterator[list[str]]:
-        """Lines of each of the cycles first..last: what is sent, queued, multiplied and added."""
-        return spelled.blocks(self, first, last)
-
-    def outputs(self) -> list[str]:
-        """The sums at the end, in real values, a line for some."""
-        return spelled.outputs(self)
+    # What `eie_sim.core.activity` asks for beside all this.
+    tracks = parts.tracks
+    signals = waveform.signals
+    signalled = waveform.values
+    notes = waveform.notes
+    words = spelled.words
+    legend = spelled.legend
+    blocks = spelled.blocks
+    outputs = spelled.outputs
 
     @cached_property
     def _fillers(self) -> NDArray[np.int32]:

@@ -36,9 +36,9 @@ def of_pe(pe: int) -> tuple[Signal, ...]:
     )
 
 
-def signals(n_pe: int) -> list[Signal]:
+def signals(activity: Activity) -> list[Signal]:
     """All lines, in the order of `values`."""
-    return [*CONTROL, *(signal for pe in range(n_pe) for signal in of_pe(pe))]
+    return [*CONTROL, *(signal for pe in range(activity.n_pe) for signal in of_pe(pe))]
 
 
 def notes(activity: Activity) -> list[str]:
