@@ -6,10 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from eie_sim.compare.figures import Arrays, Candidate, Figures, candidate_of
-from eie_sim.core.errors import require
 from eie_sim.core.nm_pattern import DENSE, Pattern, said
 from eie_sim.core.result import SimResult
 from eie_sim.energy import EnergyTable, account
@@ -17,11 +15,10 @@ from eie_sim.prune import pattern, score
 from eie_sim.pruning.measure import inputs_of, weights_of
 from eie_sim.units.nm.config import TensorCoreConfig
 from eie_sim.units.nm.energy import lanes
+from eie_sim.units.nm.storing import CHECKED_VECTORS, check_product, numbers
 from eie_sim.units.nm.unit import simulate_gemm
 from eie_sim.workload import Network
 
-INT8_MAX = 127
-CHECKED_VECTORS = 8
 RESIDENT_BYTES_PER_CYCLE = 2**20
 """Of the L2 port where weights are in shared memory already: nothing waits for it."""
 
@@ -127,28 +124,6 @@ def _results(pruned: Arrays, config: TensorCoreConfig, runs_as: Pattern, batch: 
 def _without_copies(result: SimResult, table: EnergyTable | None) -> float:
     report = account(result, table)
     return report.total_pj - sum(report.by_event[event] for event in COPIES)
-
-
-def numbers(weights: NDArray[Any], config: TensorCoreConfig) -> tuple[NDArray[Any], float]:
-    """What the chip's elements hold of weights, and the factor back."""
-    largest = float(np.abs(weights).max())
-    if config.elem_bytes != 1 or largest == 0:
-        return weights if config.elem_bytes != 1 else weights.astype(np.int8), 1.0
-    scale = largest / INT8_MAX
-    return np.rint(weights / scale).astype(np.int8), scale
-
-
-def check_product(name: str, matrix: Any, vectors: NDArray[Any]) -> None:
-    """Raise InputError where the packed product is not exact (int8), or beyond its derived bound (float16)."""
-    from eie_sim.units.nm.functional import wrong_outputs
-
-    read = vectors.T
-    if matrix.element == "int8":
-        b = np.rint(read * (INT8_MAX / max(float(np.abs(read).max()), 1e-30))).astype(np.int8)
-    else:
-        b = read.astype(np.float32)
-    wrong = wrong_outputs(matrix, b)
-    require(not wrong, f"layer {name}: outputs", wrong, "differ from the dense product")
 
 
 def _each(words: Any) -> str:

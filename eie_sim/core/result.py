@@ -89,6 +89,7 @@ class SimResult:
     extra: dict[str, dict[str, int]] = field(default_factory=dict)
     named: dict[str, Any] = field(default_factory=dict)
     timeline: Timeline | list[Timeline] | None = field(default=None, repr=False)
+    output_scale: float = 1.0  # real value = output * output_scale
 
     @property
     def time_us(self) -> float:

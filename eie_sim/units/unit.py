@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from importlib import import_module
@@ -14,6 +14,7 @@ from eie_sim.core.nm_pattern import Pattern
 if TYPE_CHECKING:
     from eie_sim.core.result import SimResult
     from eie_sim.units.energy import AreaReport, Components, EnergyRow
+    from eie_sim.units.swept import Figures
 
 
 class Word(IntEnum):
@@ -47,6 +48,7 @@ class Words:
     columns: Mapping[str, str]  # figures of a row of a sweep that other units do not have, and what they mean
     needed: tuple[str, ...] = ()  # numbers that such a row must have
     texts: tuple[str, ...] = ()  # words that it must have
+    worded: tuple[str, ...] = ()  # those of the columns that hold words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +75,10 @@ class Unit:
     presets: tuple[str, ...] = ()  # names of designs, of which `config.preset(name)` makes one
     start: str = ""  # the preset that a sweep starts from
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # values of fields that are words, by field
+    many: Callable[..., Callable[[Any], Figures]] | None = (
+        None  # (designs that are alike, swept) -> (design -> figures)
+    )
+    alike: Callable[[Any], tuple[Hashable, Hashable]] = lambda config: (None, None)  # of designs that follow each other
 
 
 Roof = tuple[float, float, str, float]

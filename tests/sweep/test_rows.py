@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import eie_sim as es
-from eie_sim.compare.tensor_core import numbers
 from eie_sim.energy import account, area, total_of
 from eie_sim.engine import compress
 from eie_sim.pruning import prune_network
@@ -22,6 +21,7 @@ from eie_sim.sweep.running import run
 from eie_sim.sweep.study import points_of, read_axes
 from eie_sim.sweep.subject import subject_of
 from eie_sim.units.eie.matrix import encoded
+from eie_sim.units.nm.storing import numbers
 from eie_sim.workload import Layer, Network, load
 
 EVENTS = ("padding_entries", "spmat_reads", "broadcasts")

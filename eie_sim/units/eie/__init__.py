@@ -2,7 +2,7 @@
 
 from operator import attrgetter
 
-from eie_sim.units.eie.config import ACTIVE_RULES, ROUNDINGS, EieConfig, roof
+from eie_sim.units.eie.config import ACTIVE_RULES, ROUNDINGS, EieConfig, alike, roof
 from eie_sim.units.eie.words import WORDS
 from eie_sim.units.unit import Unit, late
 
@@ -23,4 +23,6 @@ UNIT = Unit(
     roof=roof,
     lanes=attrgetter("n_pe"),
     area=late("eie_sim.units.eie.energy:area"),
+    many=late("eie_sim.units.eie.many:many"),
+    alike=alike,
 )

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from eie_sim.core import quantize
+from eie_sim.core.arrays import require_finite
 from eie_sim.core.errors import InputError, as_array, require, require_int
 from eie_sim.core.fixed import from_fixed, to_fixed
 from eie_sim.core.html import Cell, card, table
@@ -22,7 +23,7 @@ from eie_sim.formats import CODEBOOK_VALUE_BITS, encoding_of, format_of
 from eie_sim.units.eie import encoding
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.counts import EieCounts, counted
-from eie_sim.units.eie.encoding import Columns, append_column, columns_of, require_finite, require_finite_columns
+from eie_sim.units.eie.encoding import Columns, append_column, columns_of, require_finite_columns
 
 MAX_DENSE = 2**31
 """Codes of a matrix that is decoded to a dense array, a byte each."""

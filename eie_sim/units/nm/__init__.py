@@ -24,4 +24,5 @@ UNIT = Unit(
     words=WORDS,
     roof=roof,
     lanes=late("eie_sim.units.nm.energy:lanes"),
+    many=late("eie_sim.units.nm.many:many"),
 )

@@ -105,4 +105,5 @@ WORDS = Words(
         "mac_lanes": "MACs of all tensor cores in a cycle, dense",
     },
     texts=("chip", "runs_as"),
+    worded=("runs_as", "tile", "bound", "held_against"),
 )
