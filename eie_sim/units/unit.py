@@ -13,6 +13,7 @@ from eie_sim.core.nm_pattern import Pattern
 
 if TYPE_CHECKING:
     from eie_sim.core.result import SimResult
+    from eie_sim.units.compared import Chip
     from eie_sim.units.energy import AreaReport, Components, EnergyRow
     from eie_sim.units.swept import Figures
 
@@ -79,6 +80,10 @@ class Unit:
         None  # (designs that are alike, swept) -> (design -> figures)
     )
     alike: Callable[[Any], tuple[Hashable, Hashable]] = lambda config: (None, None)  # of designs that follow each other
+    sized: Callable[[int, float, int], tuple[Any, int]] | None = None  # (lanes, MHz, nm) -> (design, how many of it)
+    chip: Callable[..., Chip] | None = None  # (config, energy table or None) -> a chip that others are as large as
+    held_against: Callable[[Any, int], str] = lambda config, number: "nothing"  # what their times were held against
+    precision: Callable[[Any], str] = lambda config: ""  # of weights and of what they are multiplied with
 
 
 Roof = tuple[float, float, str, float]

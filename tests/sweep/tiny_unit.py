@@ -52,7 +52,7 @@ class TinyMatrix:
     weights: np.ndarray
 
 
-def simulate(matrix, activations, config, *, engine, timeline, inputs):
+def simulate(matrix, activations, config, *, engine, timeline, inputs=None):
     batch = np.atleast_2d(activations)
     output, macs = batch @ matrix.weights.T, np.count_nonzero(matrix.weights)
     per_vector = -(-macs // config.n_lane)
@@ -109,4 +109,6 @@ UNIT = Unit(
     energies=lambda config: [row_of(COMPONENTS, event, 1.0, "chosen") for event in COMPONENTS],
     lanes=lambda config: config.n_lane,
     roof=lambda config, events: (1.0, 1.0, "none", 1.0),
+    sized=lambda lanes, clock_mhz, node_nm: (TinyConfig(n_lane=lanes, clock_mhz=clock_mhz, node_nm=node_nm), 1),
+    precision=lambda config: "float64",
 )

@@ -52,6 +52,7 @@ FIELDS = {
         "held_against": "not measured",
     },
     "timeline": None,
+    "output_scale": 1.0,
 }
 
 

@@ -25,4 +25,7 @@ UNIT = Unit(
     area=late("eie_sim.units.eie.energy:area"),
     many=late("eie_sim.units.eie.many:many"),
     alike=alike,
+    sized=late("eie_sim.units.eie.compared:sized"),
+    held_against=late("eie_sim.units.eie.compared:held_against"),
+    precision=late("eie_sim.units.eie.compared:precision"),
 )

@@ -99,6 +99,7 @@ def simulate(
         memories=memories(matrix.counts, config),
         inputs=inputs or f"given, {n_vector} vector{'' if n_vector == 1 else 's'}",
         config_hash=config_hash("eie", config.to_dict()),
+        output_scale=2.0 ** -int(matrix.scales.accumulator or 0),
         timeline=None if not timeline else done.timelines[0] if single else done.timelines,
     )
 

@@ -25,4 +25,7 @@ UNIT = Unit(
     roof=roof,
     lanes=late("eie_sim.units.nm.energy:lanes"),
     many=late("eie_sim.units.nm.many:many"),
+    chip=late("eie_sim.units.nm.compared:chip"),
+    held_against=late("eie_sim.units.nm.unit:held_against"),
+    precision=lambda config: "int8" if config.elem_bytes == 1 else "fp16",
 )

@@ -32,6 +32,14 @@ def stored(weights: NDArray[Any], config: TensorCoreConfig) -> NDArray[Any]:
     return held.astype(np.float16).astype(weights.dtype)
 
 
+def inputs_as(element: str, vectors: NDArray[Any]) -> tuple[NDArray[Any], float]:
+    """Inputs as elements that are multiplied: int8 with one scale, or what float16 is made of; and the factor back."""
+    if element != "int8":
+        return vectors.astype(np.float32), 1.0
+    largest = max(float(np.abs(vectors).max()), 1e-30)
+    return np.rint(vectors * (INT8_MAX / largest)).astype(np.int8), largest / INT8_MAX
+
+
 def check_product(name: str, matrix: NmMatrix, vectors: NDArray[Any]) -> None:
     """Raise InputError where the packed product is not exact (int8), or beyond its derived bound (float16).
 
@@ -39,10 +47,5 @@ def check_product(name: str, matrix: NmMatrix, vectors: NDArray[Any]) -> None:
     """
     from eie_sim.units.nm.functional import wrong_outputs
 
-    read = vectors.T
-    if matrix.element == "int8":
-        b = np.rint(read * (INT8_MAX / max(float(np.abs(read).max()), 1e-30))).astype(np.int8)
-    else:
-        b = read.astype(np.float32)
-    wrong = wrong_outputs(matrix, b)
+    wrong = wrong_outputs(matrix, inputs_as(matrix.element, vectors)[0].T)
     require(not wrong, f"layer {name}: outputs", wrong, "differ from the dense product")

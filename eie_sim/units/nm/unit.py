@@ -124,7 +124,7 @@ def config_for(matrix: NmMatrix) -> TensorCoreConfig:
     return TensorCoreConfig(elem_bytes={name: size for size, name in ELEMENTS.items()}[matrix.element])
 
 
-def held_against(config: TensorCoreConfig) -> str:
+def held_against(config: TensorCoreConfig, number: int = 1) -> str:
     """What times of the design were held against, in a phrase: a preset's own, else that it was not measured."""
     return HELD_AGAINST.get(_names().get(config, ""), NOT_MEASURED)
 
