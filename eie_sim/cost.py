@@ -14,7 +14,7 @@ from eie_sim.units import unit_of
 
 QUANTITIES = {
     "weights": "non-zero weights, the bias included",
-    "bytes": "compressed weights with all that belongs to them, of EIE the bias too",
+    "bytes": "compressed weights with all that belongs to them, and a bias that is stored",
     "cycles": "cycles per vector",
     "energy": "pJ per vector",
 }

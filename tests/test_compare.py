@@ -9,15 +9,16 @@ from networks import chain
 
 from eie_sim import EieConfig, InputError, TensorCoreConfig, simulate, simulate_gemm
 from eie_sim.compare import compare
-from eie_sim.compare.eie import as_large_as
-from eie_sim.compare.tensor_core import resident
+from eie_sim.compare.arrays import rivals
+from eie_sim.core import golden
 from eie_sim.cost import cost
 from eie_sim.energy import EnergyTable, account
 from eie_sim.engine import compress
-from eie_sim.prune import pattern, score
+from eie_sim.prune import magnitude, pattern, score
 from eie_sim.pruning import Recipe, prune_network
-from eie_sim.pruning.measure import inputs_of
+from eie_sim.pruning.measure import before_pruning, inputs_of
 from eie_sim.report.comparison import comparison_lines, comparison_record, comparison_table, draw_comparison
+from eie_sim.units.nm.compared import resident
 from eie_sim.units.nm.config import PRESETS
 from eie_sim.workload import load
 
@@ -70,7 +71,7 @@ def test_every_preset_compares(name):
     network = load("digits-mlp")
     figures = by_name(compare(network, config, layer="fc2", patterns=[(2, 4)], densities=[0.25], batches=[1, 64]))
     assert len(figures) == 6
-    arrays = as_large_as(config)
+    (arrays,) = rivals(config)
     assert arrays.number * arrays.design.n_pe == config.n_core * config.tc_per_core * config.macs_per_cycle
     assert arrays.design.n_pe <= 256
     for row in figures.values():
@@ -82,7 +83,7 @@ def test_every_preset_compares(name):
 
 def test_arrays_share_a_batch_and_wait_for_the_slowest():
     config = TensorCoreConfig.preset("stc-1024")
-    network, arrays = load("digits-mlp"), as_large_as(config)
+    network, (arrays,) = load("digits-mlp"), rivals(config)
     assert (arrays.design.n_pe, arrays.number) == (256, 4)
     row = by_name(compare(network, config, patterns=[(2, 4)], densities=[0.25], batches=[6]))[6, "EIE 25 %"]
     pruned, _ = prune_network(network, Recipe(density=0.25), arrays.design)
@@ -186,6 +187,74 @@ def test_the_fastest_are_named_and_the_figure_is_drawn(tmp_path):
     for suffix in ("png", "svg"):
         draw_comparison(record, tmp_path / f"a.{suffix}")
         assert (tmp_path / f"a.{suffix}").stat().st_size > 5000
+
+
+def arithmetic_of(name, weights, bias, read):
+    """Outputs of a layer in numpy alone, for a row's name and precision."""
+    if name == "fp16":
+        half = [np.float64(np.float16(each)) for each in (weights, read)]
+        return half[1] @ half[0].T + bias
+    if name == "int8":
+        scales = [127 / np.abs(each).max() for each in (weights, read)]
+        whole = [np.rint(each * scale).astype(np.int64) for each, scale in zip((weights, read), scales, strict=True)]
+        return (whole[1] @ whole[0].T) / (scales[0] * scales[1]) + bias
+    matrix = compress(weights, EieConfig(n_pe=64), bias=bias).with_scales_for(read)
+    scales = matrix.scales
+    rules = golden.Arithmetic(
+        weight=scales.weight,
+        activation=scales.activation,
+        accumulator=scales.accumulator,
+        accumulator_bits=16,
+        rounding=EieConfig().rounding,
+        active="positive",
+    )
+    return (
+        golden.matmul(golden.nonzeros(matrix.decode()), matrix.codebook, read, rules).output / 2.0**scales.accumulator
+    )
+
+
+@pytest.mark.parametrize("elem_bytes", [2, 1])
+@pytest.mark.parametrize("layer", [None, "fc2"])
+def test_accuracy_is_of_what_each_unit_stores_and_computes(elem_bytes, layer):
+    network, config = load("digits-mlp"), TensorCoreConfig.preset("nm-64", elem_bytes=elem_bytes)
+    figures = by_name(compare(network, config, layer=layer, patterns=[(1, 4)], densities=[0.1], batches=[1]))
+    masks = {
+        "dense": lambda w: np.ones(w.shape),
+        "1:4": lambda w: pattern.nm(1, 4).prune(score.l1(w)).mask,
+        "EIE 10 %": lambda w: magnitude(w, density=0.1).mask,
+    }
+    precisions = dict.fromkeys(masks, "fp16" if elem_bytes == 2 else "int8") | {"EIE 10 %": "4-bit codes, 16-bit words"}
+    for name, mask in masks.items():
+        candidate, read = figures[1, name].candidate, network.test_inputs
+        for each in before_pruning(network):
+            if layer in (None, each.name):
+                outputs = arithmetic_of(precisions[name], each.weights * mask(each.weights), each.bias, read)
+            else:
+                outputs = read @ each.weights.T + each.bias
+            read = np.maximum(outputs, 0)
+        assert candidate.accuracy == np.mean(outputs.argmax(axis=1) == network.test_labels)
+        of = f"in {precisions[name]}" if layer is None else f"fc2 in {precisions[name]}, the other layers in floats"
+        assert candidate.accuracy_of == f"360 held-back inputs, {of}"
+
+
+def test_a_weight_that_int8_cannot_hold_beside_the_others_costs_accuracy_there_alone():
+    network = load("digits-mlp")
+    first, *others = before_pruning(network)
+    weights = first.weights.copy()
+    weights[0, 0] = 1000  # of a pixel that is never lit
+    assert not network.test_inputs[:, 0].any()
+    network = replace(network, layers=(replace(first, weights=weights), *others), dense_layers=None)
+    fp16, int8 = (
+        compare(network, replace(NM, elem_bytes=size), patterns=[(2, 4)], densities=[1.0], batches=[1])[0].candidate
+        for size in (2, 1)
+    )
+    assert (fp16.accuracy > 0.95, int8.accuracy < 0.3) == (True, True)
+
+
+@pytest.mark.parametrize("given", [EieConfig(), None])
+def test_what_is_no_chip_is_refused(given):
+    with pytest.raises(InputError, match=r"^config=\w+: must be .*TensorCoreConfig$"):
+        compare(chain((16, 24, 12, 4)), given, **SMALL)
 
 
 @pytest.mark.parametrize(

@@ -7,33 +7,34 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter
 
-from eie_sim.sweep.axes import AXES, DESIGNS, GROUPS, UNITS, Axis, values_of
+from eie_sim.sweep.axes import Axis, groups, known_axes, unit_names, values_of
 from eie_sim.units import unit_named
 
 if TYPE_CHECKING:
     AxisOptions = Any  # a class that is made below, which no type checker follows
 
-_HELP_GROUPS = {name: Group(name, sort_key=at) for at, name in enumerate(GROUPS, start=1)}
+_HELP_GROUPS = {name: Group(name, sort_key=at) for at, name in enumerate(groups(), start=1)}
 
 
 def given(options: AxisOptions) -> dict[str, tuple[Any, ...]]:
-    """The values of each axis whose option was given, in the order of AXES. Raises InputError naming the axis."""
+    """The values of each axis whose option was given, in the order of help. Raises InputError naming the axis."""
     texts = {field.name: getattr(options, field.name) for field in fields(options)}
     return {axis: values_of(axis, text) for axis, text in texts.items() if text is not None}
 
 
 def _help(axis: Axis) -> str:
     """The axis' own, and the units it is for where its group does not say so."""
-    more = axis.units[1:] if axis.group in DESIGNS else axis.units if axis.units != UNITS else ()
+    of_design = axis.group in groups()[2:]
+    more = axis.units[1:] if of_design else axis.units if axis.units != unit_names() else ()
     titles = ", ".join(unit_named(name).title for name in more)
-    return f"{axis.help} ({titles} {'too' if axis.group in DESIGNS else 'only'})" if more else axis.help
+    return f"{axis.help} ({titles} {'too' if of_design else 'only'})" if more else axis.help
 
 
 _Options = make_dataclass(
     "AxisOptions",
     [
         (axis.name, Annotated[str | None, Parameter(help=_help(axis), group=_HELP_GROUPS[axis.group])], None)
-        for axis in AXES.values()
+        for axis in known_axes().values()
     ],
     frozen=True,
     kw_only=True,

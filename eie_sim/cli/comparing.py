@@ -1,9 +1,12 @@
-"""The command that sets dense, N:M and EIE side by side: compare."""
+"""The command that sets a chip and other units side by side: compare."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
 
 from eie_sim.cli.shell import (
     ARRAYS,
@@ -25,7 +28,23 @@ from eie_sim.cli.shell import (
     print_lines,
     steps_shown,
 )
+from eie_sim.core.errors import unknown
 from eie_sim.core.nm_pattern import pattern_of
+from eie_sim.units import units
+
+CHIPS = [unit for unit in units() if unit.chip is not None]
+"""Units that others can be as large as."""
+
+PRESETS = [name for unit in CHIPS for name in unit.presets]
+BESIDE = " and ".join(unit.title for unit in units() if unit.sized is not None)
+
+Preset = Annotated[
+    str,
+    Parameter(
+        help=f"The chip: {', '.join(PRESETS)}. {BESIDE} beside it: as many PEs as it has MACs in a cycle, at its clock "
+        "and node."
+    ),
+]
 
 
 @app.command
@@ -34,7 +53,8 @@ def compare(
     /,
     *,
     layer: str | None = None,
-    preset: str = "nm-64",
+    preset: Preset = CHIPS[0].start,
+    elem_bytes: int | None = None,
     patterns: Names = ("2:4", "1:4"),
     densities: Several = (0.5, 0.25, 0.1),
     batches: Counts = (1, 8, 64, 256),
@@ -45,7 +65,10 @@ def compare(
     json: Json = False,
     arrays: Arrays = ARRAYS,
 ) -> int:
-    """Dense, N:M and EIE from the same trained weights, with as many MACs: time, energy, bytes and accuracy.
+    """A chip, dense and in its patterns, and other units as large, on the same weights: time, energy, bytes, accuracy.
+
+    Accuracy is on the held-back inputs, with weights, inputs and sums as each unit stores and computes them, without
+    training after pruning.
 
     Example: eie-sim compare digits-mlp --layer fc2 --figure compare.png
 
@@ -53,18 +76,18 @@ def compare(
     ----------
     layer
         Compare only this layer.
-    preset
-        The chip for dense and N:M: nm-64, stc-1024, stc-1024-flexible, rtx3090, a100-sxm or h100-sxm. EIE has as many
-        PEs as it has MACs in a cycle, in arrays of at most 256, at its clock and node.
+    elem_bytes
+        Bytes of the chip's elements in place of the preset's: 2 (fp16) or 1 (int8).
     patterns
-        N:M to prune to, N kept, as 2:4.
+        Patterns to prune to for the chip, as 2:4, 2 kept of 4.
     densities
-        Densities to prune to by magnitude for EIE.
+        Densities to prune to by magnitude for the other units.
     batches
-        Vectors at once; each EIE array takes its share one after the other.
+        Vectors at once; each array of another unit takes its share one after the other.
     energy_table
         CSV with the columns event, energy_pj, source that replaces energies of the chip, as macs, smem_bytes or
-        dram_bytes. They are taken as given at its node; the others, and EIE's but for DRAM, stay default ones, scaled.
+        dram_bytes. They are taken as given at its node; the others, and other units' but for DRAM, stay default ones,
+        scaled.
     seed
         Of whatever is drawn.
     figure
@@ -78,9 +101,8 @@ def compare(
         draw_comparison,
         require_figure,
     )
-    from eie_sim.units.nm.config import TensorCoreConfig
 
-    config = TensorCoreConfig.preset(preset)
+    config = _chip(preset, elem_bytes)
     table = energies_of(energy_table, config)
     shapes = [pattern_of("patterns", word) for word in patterns]
     if figure is not None:
@@ -106,3 +128,11 @@ def compare(
         console().print(comparison_table(record))
         print_lines(["", *comparison_lines(record)])
     return 0
+
+
+def _chip(preset: str, elem_bytes: int | None) -> Any:
+    """The design of a preset, with elements of another size where one is given."""
+    unit = next((unit for unit in CHIPS if preset in unit.presets), None)
+    if unit is None:
+        raise unknown("preset", preset, PRESETS)
+    return unit.config.preset(preset, **({} if elem_bytes is None else {"elem_bytes": elem_bytes}))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,9 @@ MAX_DIMENSIONS = 32
 EXACT_IN_FLOAT32 = ("bool", "int8", "uint8", "int16", "uint16", "float16", "float32")
 
 MAX_NAME = 200
+
+MAX_WEIGHT = 2.0**100
+"""Magnitude above which sums of weights could overflow; fixed point saturates long before."""
 
 
 @dataclass(frozen=True)
@@ -160,3 +163,31 @@ def require_floats(field: str, array: Any) -> None:
 def _sparse_place(csc: Any, stored: int) -> tuple[int, int]:
     """Row and column of a stored element."""
     return int(csc.indices[stored]), int(np.searchsorted(csc.indptr, stored, side="right")) - 1
+
+
+def require_finite(field: str, values: NDArray[Any]) -> None:
+    """Raise InputError at the first NaN, infinity, or magnitude beyond arithmetic."""
+    at = first_not_finite(field, values)
+    if at is not None:
+        refuse_not_finite(field, np.unravel_index(at, values.shape), values.flat[at])
+
+
+def first_not_finite(field: str, values: NDArray[Any]) -> int | None:
+    """The place of the first NaN, infinity, or magnitude beyond arithmetic, in flat order; None without any."""
+    require_real(field, values)
+    if not values.size or values.dtype.kind != "f":
+        return None
+    ok = np.abs(values) <= min(MAX_WEIGHT, float(np.finfo(values.dtype).max))  # float16 ends before 2**100
+    return None if ok.all() else int(np.argmin(ok))
+
+
+def refuse_not_finite(field: str, place: Any, value: Any) -> NoReturn:
+    """Raise InputError for a value at a place."""
+    where = ", ".join(str(int(index)) for index in place)
+    raise InputError(f"{field}[{where}]={value}: must be finite and of magnitude at most 2**100")
+
+
+def require_real(field: str, values: NDArray[Any]) -> None:
+    """Raise InputError for anything but real numbers."""
+    kind = values.dtype.kind
+    require(kind in "fiub", field, f"dtype {values.dtype}", "must hold real numbers")

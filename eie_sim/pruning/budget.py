@@ -85,7 +85,7 @@ def scan_network(
 ) -> list[Point]:
     """Prune one layer at a time by magnitude, from its weights before pruning, and measure quality and cost.
 
-    densities : of an N:M unit, those of its patterns
+    densities : of a unit that runs N of M alone, those of its patterns
     quantity : what a layer costs on the design `config`: weights, bytes, cycles or energy; see `cost`
     quality : accuracy or loss on the held-back inputs, or outputs, see QUALITIES; left out, accuracy where inputs are
         labelled, else outputs
@@ -115,7 +115,8 @@ def allocate_network(
     """Choose a density for each layer for a budget of the whole network, and magnitude pruning of the same budget.
 
     budget : in the unit of the quantity, cycles and energy per vector
-    densities : to choose from at first, of an N:M unit those of its patterns; those near the best choice are tried next
+    densities : to choose from at first, of a unit that runs N of M alone those of its patterns; those near the best
+        choice are tried next
     floor : least density of any layer
     quality : what the choice keeps most of, on the training inputs where the network has some; left out, loss where
         inputs are labelled, else outputs
@@ -123,8 +124,8 @@ def allocate_network(
     The choice is made layer by layer (see `prune.allocate`) and measured as a whole, beside magnitude pruning of the
     same budget. From the best of them on, layers are tried near their densities with the others at theirs, while that
     makes the whole better. Returns the choices budgeted, uniform and global; the last two are the largest densities, in
-    thousandths, whose cost is within the budget, and are left out where there is none. An N:M unit has densities only
-    at its patterns, and no global. Raises InputError for a budget below the cheapest densities.
+    thousandths, whose cost is within the budget, and are left out where there is none. A unit that runs N of M alone
+    has densities only at its patterns, and no global. Raises InputError for a budget below the cheapest densities.
     """
     require_type("network", network, Network)
     require(len(densities) > 0, "densities", "none", "must be at least one")

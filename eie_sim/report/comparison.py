@@ -1,16 +1,14 @@
-"""Dense, N:M and EIE side by side: plain data, one table, one figure, and which is fastest when."""
+"""A chip and other units side by side: plain data, one table, one figure, and which is fastest when."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
-from eie_sim.compare import Figures
-from eie_sim.compare.eie import as_large_as, held_against
-from eie_sim.compare.tensor_core import resident, with_dram
+from eie_sim.compare import Figures, Rival, chip_of, rivals
 from eie_sim.core.result import config_hash
 from eie_sim.energy import EnergyTable
 from eie_sim.energy.report import table_for
@@ -21,8 +19,8 @@ from eie_sim.report import figures
 from eie_sim.report.figures.style import drawing, named, require_file, write_figure
 from eie_sim.report.network import Record, account_lines, percent
 from eie_sim.report.text import rows
-from eie_sim.units.nm import unit as nm
-from eie_sim.units.nm.config import TensorCoreConfig
+from eie_sim.units import unit_of
+from eie_sim.units.compared import Chip
 from eie_sim.workload import Network
 
 FIGURE_SUFFIXES = (".png", ".svg", ".pdf")
@@ -33,7 +31,7 @@ CLOSE = 0.01
 def comparison_record(
     figures: Sequence[Figures],
     network: Network,
-    config: TensorCoreConfig,
+    config: Any,
     *,
     preset: str,
     layer: str | None,
@@ -42,10 +40,12 @@ def comparison_record(
     """The comparison with its provenance, and the fastest of each batch.
 
     config : the chip as asked for; config_sram, config_dram : the chips that the figures from SRAM and DRAM are of
-    config_eie : of each array; table : the energies that `compare` took, of which `energy_table` is the trace
+    table : the energies that `compare` took, of which `energy_table` is the trace
+
+    Of each unit beside the chip: NAME_pes of an array, NAME_arrays, config_NAME; and together in `beside`.
     """
-    design, arrays = config.to_dict(), as_large_as(config)
-    energies = table_for(with_dram(config), table)
+    unit, chip, others = unit_of(config), chip_of(config, table), rivals(config)
+    design, energies = config.to_dict(), table_for(chip.far, table)
     found = [one.to_dict() for one in figures]
     inputs = inputs_in_words(network)  # of the whole network, in which a layer reads what the ones before pass on
     compared = network if layer is None else network.layer(layer)
@@ -61,20 +61,49 @@ def comparison_record(
         **account_of(compared, {each.name: inputs[each.name] for each in compared.layers}),
         "seed": network.seed,
         "preset": preset,
-        "eie_pes": arrays.design.n_pe,
-        "eie_arrays": arrays.number,
-        "macs_per_cycle": config.n_core * config.tc_per_core * config.macs_per_cycle,
+        "macs_per_cycle": unit.lanes(config),
+        "unit": unit.name,
         "config": design,
-        "config_hash": config_hash("nm", design, *hashed(energies.sha256)),
+        "config_hash": config_hash(unit.name, design, *hashed(energies.sha256)),
         "energy_table": energies.trace,
-        "config_sram": resident(config).to_dict(),
-        "config_dram": with_dram(config).to_dict(),
-        "config_eie": arrays.design.to_dict(),
-        "held_against": {preset: nm.held_against(config), "EIE": held_against(arrays)},
+        "config_sram": chip.near.to_dict(),
+        "config_dram": chip.far.to_dict(),
+        "dram_bytes_per_cycle": float(chip.dram_bytes_per_cycle),
+        **_others(others, chip),
+        "held_against": {
+            preset: unit.held_against(config, 1),
+            **{each.unit.title: each.held_against for each in others},
+        },
         "versions": versions(),
         "rows": found,
         "fastest": [_fastest(found, batch) for batch in dict.fromkeys(row["batch"] for row in found)],
     }
+
+
+def _others(others: Sequence[Rival], chip: Chip) -> Record:
+    """The units beside the chip, and where weights are in each of them, in words."""
+    titles = [rival.unit.title for rival in others]
+    found: Record = {
+        "beside": [
+            {
+                "unit": each.unit.name,
+                "title": each.unit.title,
+                "arrays": each.number,
+                "pes": each.unit.lanes(each.design),
+                "stores_bias": each.unit.takes_bias,
+            }
+            for each in others
+        ],
+        "weights_in": {
+            "sram": "in " + "".join(f"{title}'s PEs or " for title in titles) + chip.near_words,
+            "dram": "".join(f"read by {title} once a batch; " for title in titles) + chip.far_words,
+        },
+    }
+    for each in others:
+        name = each.unit.name
+        found |= {f"{name}_pes": each.unit.lanes(each.design), f"{name}_arrays": each.number}
+        found[f"config_{name}"] = each.design.to_dict()
+    return found
 
 
 def _fastest(found: Sequence[Record], batch: int) -> Record:
@@ -158,35 +187,35 @@ def _both(sram: str, dram: str) -> str:
 
 def comparison_lines(record: Record) -> list[str]:
     """What was compared, and which is fastest when."""
-    config, far = record["config"], record["config_dram"]
-    rate = float(Fraction(far["dram_bytes_per_cycle"]))
-    dram = f"{rate:,.4g}" + ("" if config["dram"] == far["dram"] else f" ({far['dram'].upper()})")
+    config, beside = record["config"], record["beside"]
+    before, after = (record[name].get("dram") for name in ("config", "config_dram"))
+    dram = f"{record['dram_bytes_per_cycle']:,.4g}" + ("" if before == after else f" ({after.upper()})")
     layer = "" if record["layer"] is None else f"/{record['layer']}"
+    titles = _titles(record)
+    sizes = "".join(f", and {one['title']} of {one['arrays']} x {one['pes']} PEs" for one in beside)
     lines = [
         f"{record['network']}{layer}: {record['source']}",
         *(f"{name}: weights {source}" for name, source in record["weights"].items()),
         *account_lines(record),
-        f"{record['preset']}, and EIE of {record['eie_arrays']} x {record['eie_pes']} PEs: "
-        f"{record['macs_per_cycle']:,} MACs a cycle each, {config['clock_mhz']:g} MHz, {config['node_nm']} nm; "
-        f"DRAM {dram} bytes a cycle; seed {record['seed']}; config {record['config_hash']}",
-        "SRAM: all weights where they are used, in EIE's PEs or the cores' shared memories. DRAM: read by EIE once a "
-        "batch; by the cores through L2, which keeps what fits from one wave of tiles to the next",
-        "accuracy: of the stored weights, pruned by magnitude and not trained again, inputs in floats. MACs used: of "
-        "kept weights, on EIE of active inputs too. Tile and bound: from SRAM | from DRAM where they differ",
-        "bias: a column of EIE's weights, in its kB, MACs, times and energies; added outside by the cores, in none of "
-        "theirs",
+        f"{record['preset']}{sizes}: {record['macs_per_cycle']:,} MACs a cycle each, {config['clock_mhz']:g} MHz, "
+        f"{config['node_nm']} nm; DRAM {dram} bytes a cycle; seed {record['seed']}; config {record['config_hash']}",
+        f"SRAM: all weights where they are used, {record['weights_in']['sram']}. DRAM: {record['weights_in']['dram']}",
+        "accuracy: of held-back inputs, with weights, inputs and sums as each unit stores and computes them, pruned by "
+        "magnitude and not trained again. Tile and bound: from SRAM | from DRAM where they differ",
+        "MACs used: of kept weights, and only of active inputs where a unit skips the others",
+        *_bias_lines(record),
     ]
-    if config["board_watts"] is not None:
+    if config.get("board_watts") is not None:
         watts = f"{config['board_watts']:g} W"
         lines.append(
             f"nJ of {record['preset']}: from its modelled parts alone to the whole board's {watts} for that time. "
-            "nJ of EIE: modelled parts alone. What no model has: eie-sim validate nm"
+            f"nJ of {titles}: modelled parts alone. What no model has: eie-sim validate {record['unit']}"
         )
     held = "; ".join(f"{name}: {phrase}" for name, phrase in record["held_against"].items())
-    lines.append(f"held against {held}. They are not equally well tested: a ratio of the two is no measurement")
+    lines.append(f"held against {held}. They are not equally well tested: a ratio of two is no measurement")
     if table := given_lines(record["energy_table"]):
         dram = "the chip's DRAM, as given, and else " if "dram_bytes" not in record["energy_table"]["default"] else ""
-        lines += [f"{record['preset']}: {table[0]}; EIE: {dram}default energies"]
+        lines += [f"{record['preset']}: {table[0]}; {titles}: {dram}default energies"]
     if any(row["scaled_from"] for row in record["rows"]):
         lines.append("from N: N vectors simulated and scaled, there are no more")
     lines.append("")
@@ -195,9 +224,20 @@ def comparison_lines(record: Record) -> list[str]:
         kept = f"; within {100 * CLOSE:g} point of dense accuracy {_pair(*close)}" if close[0] is not None else ""
         lines.append(f"batch {one['batch']}, SRAM / DRAM: fastest {_pair(one['any_sram'], one['any_dram'])}{kept}")
         energy, bound = (_pair(one[f"{word}_sram"], one[f"{word}_dram"]) for word in ("energy", "bound"))
-        board = f"; with the board's power {bound}" if config["board_watts"] is not None and bound != energy else ""
+        board = f"; with the board's power {bound}" if config.get("board_watts") is not None and bound != energy else ""
         lines.append(f"batch {one['batch']}, SRAM / DRAM: least energy {energy}{board}")
     return lines
+
+
+def _titles(record: Record) -> str:
+    return " and ".join(one["title"] for one in record["beside"])
+
+
+def _bias_lines(record: Record) -> list[str]:
+    """Which units have a bias in their figures."""
+    inside = " and ".join(f"{one['title']}'s" for one in record["beside"] if one["stores_bias"])
+    outside = "added outside by the chip, in none of its own"
+    return [f"bias: among {inside} weights, in their kB, MACs, times and energies; {outside}"] if inside else []
 
 
 def _pair(sram: str, dram: str) -> str:
@@ -222,6 +262,6 @@ def draw_comparison(record: Record, path: Path) -> None:
     right.get_legend().remove()
     layer = "" if record["layer"] is None else f"/{record['layer']}"
     given = named(f"{record['network']}{layer}")
-    words = f"{given}: {record['macs_per_cycle']:,} MACs a cycle, {record['preset']} and EIE"
+    words = f"{given}: {record['macs_per_cycle']:,} MACs a cycle, {record['preset']} and {_titles(record)}"
     drawn.suptitle(words, parse_math=False)
     write_figure(drawn, path)

@@ -12,7 +12,7 @@ from eie_sim.record import account_of, versions
 from eie_sim.report.network import Record, account_lines
 from eie_sim.report.text import Screen, rows
 from eie_sim.sweep import Sweep, front
-from eie_sim.sweep.axes import AXES, PRUNING, WORKLOAD
+from eie_sim.sweep.axes import PRUNING, WORKLOAD, known_axes
 from eie_sim.sweep.showing import axis_cell, counted, row_cells
 
 SHOWN = 40
@@ -75,7 +75,7 @@ def fastest_rows(found: Sequence[Record], axes: Sequence[str]) -> tuple[list[str
     """
     varying = [axis for axis in ["layer", *axes] if len({axis_cell(axis, row).text for row in found}) > 1]
     varying = list(dict.fromkeys(varying))
-    weights = [axis for axis in varying if AXES[axis].group in (WORKLOAD, PRUNING)]
+    weights = [axis for axis in varying if known_axes()[axis].group in (WORKLOAD, PRUNING)]
     for by in (weights, *([axis] for axis in varying)):
         groups: dict[tuple[str, ...], list[Record]] = {}
         for row in found:

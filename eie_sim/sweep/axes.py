@@ -6,9 +6,11 @@ A field that a recipe or a design gains is an axis by itself, with the help that
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, get_args, get_type_hints
 
 from eie_sim.core.errors import unknown
@@ -16,12 +18,12 @@ from eie_sim.recipe import CRITERIA, PATTERNS, SCHEDULES, SCOPES, Recipe
 from eie_sim.sweep import kinds
 from eie_sim.sweep.kinds import Kind
 from eie_sim.sweep.listing import MAX_VALUES, values_in
-from eie_sim.units import units
+from eie_sim.units import unit_named, units
+from eie_sim.units.unit import Unit
 
-__all__ = ["AXES", "GROUPS", "MAX_VALUES", "UNITS", "Axis", "plain", "text_of", "values_of"]
+__all__ = ["MAX_VALUES", "Axis", "groups", "known_axes", "plain", "text_of", "unit_names", "values_of"]
 
-UNITS = tuple(unit.name for unit in units())
-GROUPS = WORKLOAD, PRUNING, *DESIGNS = ("Workload", "Pruning", *(f"{unit.title} design" for unit in units()))
+WORKLOAD, PRUNING = "Workload", "Pruning"
 
 _OF_TYPE = {
     frozenset({int}): kinds.WHOLES,
@@ -35,7 +37,6 @@ _OF_NAME = {
     "criterion": kinds.word_kind(CRITERIA),
     "scope": kinds.word_kind(SCOPES),
     "schedule": kinds.word_kind(SCHEDULES),
-    **{field: kinds.word_kind(words) for unit in units() for field, words in unit.choices.items()},
     "mma": kinds.MMA,
     "tiles": kinds.TILES,
     "patterns": kinds.PATTERN_SETS,
@@ -63,7 +64,7 @@ class Axis:
     units
         Names of the units that it has a meaning for.
     group
-        One of GROUPS: of a design's field, that of the first unit that has it.
+        One of `groups()`: of a design's field, that of the first unit that has it.
     help
         What it is, in a sentence or two.
     """
@@ -75,10 +76,36 @@ class Axis:
     help: str
 
 
+def unit_names() -> tuple[str, ...]:
+    """All units that there are, by name."""
+    return tuple(unit.name for unit in units())
+
+
+def groups() -> tuple[str, ...]:
+    """What axes are of: the workload, pruning, and each unit's design."""
+    return WORKLOAD, PRUNING, *map(_group_of, units())
+
+
+def _group_of(unit: Unit) -> str:
+    return f"{unit.title} design"
+
+
+def known_axes() -> dict[str, Axis]:
+    """Every axis by name, in the order in which help lists them."""
+    return _axes(unit_names())
+
+
+def __getattr__(name: str) -> Any:
+    """`AXES`: what `known_axes` gives when it is asked for."""
+    if name == "AXES":
+        return known_axes()
+    raise AttributeError(f"module 'eie_sim.sweep.axes' has no attribute '{name}'")
+
+
 def values_of(axis: str, given: Any) -> tuple[Any, ...]:
     """The values of an axis, each once, in order, as the recipe or design takes them.
 
-    axis : a name in AXES
+    axis : a name of `known_axes()`
     given : a text (see `eie_sim.sweep.listing`), a value, or an iterable of both: list, tuple, range, numpy array.
         A value of tiles, patterns or mma that is no text is a tuple within that iterable.
 
@@ -100,9 +127,10 @@ def plain(value: Any) -> Any:
 
 
 def _known(axis: str) -> Axis:
-    if not isinstance(axis, str) or axis not in AXES:
-        raise unknown("axis", axis, AXES)
-    return AXES[axis]
+    known = known_axes()
+    if not isinstance(axis, str) or axis not in known:
+        raise unknown("axis", axis, known)
+    return known[axis]
 
 
 def _documented(of: type) -> dict[str, str]:
@@ -118,45 +146,51 @@ def _documented(of: type) -> dict[str, str]:
     return {name: " ".join(lines) for name, lines in found.items()}
 
 
-def _kind(name: str, hint: Any) -> Kind:
-    """By name where there is a list of words or a form of its own, else by type."""
+def _kind(name: str, hint: Any, words: Mapping[str, tuple[str, ...]]) -> Kind | None:
+    """By name where there is a list of words or a form of its own, else by type; None for a type of another form."""
     members = frozenset(get_args(hint) or {hint})
     with_none = type(None) in members
-    kind = _OF_NAME[name] if name in _OF_NAME else _OF_TYPE[members - {type(None)}]
-    return kinds.optional(kind) if with_none else kind
+    kind: Kind | None
+    if name in words:
+        kind = kinds.word_kind(words[name])
+    else:
+        kind = _OF_NAME[name] if name in _OF_NAME else _OF_TYPE.get(members - {type(None)})
+    return kinds.optional(kind) if with_none and kind is not None else kind
 
 
-def _axes_of(of: Any, group: str, units: tuple[str, ...]) -> Iterator[Axis]:
-    """An axis for every field."""
+def _axes_of(
+    of: Any, group: str, units: tuple[str, ...], words: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+) -> Iterator[Axis]:
+    """An axis for every field of a type that it has values of. words : values of fields that are words"""
     hints, said = get_type_hints(of), _documented(of)
     for field in fields(of):
-        text = said.get(field.name, "") + _MORE_HELP.get(field.name, "")
-        yield Axis(name=field.name, kind=_kind(field.name, hints[field.name]), units=units, group=group, help=text)
+        kind = _kind(field.name, hints[field.name], words)
+        if kind is not None:
+            text = said.get(field.name, "") + _MORE_HELP.get(field.name, "")
+            yield Axis(name=field.name, kind=kind, units=units, group=group, help=text)
 
 
-def _workload_axes() -> Iterator[Axis]:
-    presets = tuple(name for unit in units() for name in unit.presets)
-    with_presets = tuple(unit.name for unit in units() if unit.presets)
+def _workload_axes(names: tuple[str, ...]) -> Iterator[Axis]:
+    known = [unit_named(name) for name in names]
+    presets = tuple(preset for unit in known for preset in unit.presets)
+    with_presets = tuple(unit.name for unit in known if unit.presets)
     named = (
-        ("layer", kinds.name_kind(), UNITS, "Layers by name; all at once where left out; each, one by one."),
-        ("vector", kinds.FRAMES, UNITS, "Frames of a trace from 0; all at once where left out; each, one by one."),
-        ("unit", kinds.word_kind(UNITS), UNITS, f"{' or '.join(UNITS)}."),
+        ("layer", kinds.name_kind(), names, "Layers by name; all at once where left out; each, one by one."),
+        ("vector", kinds.FRAMES, names, "Frames of a trace from 0; all at once where left out; each, one by one."),
+        ("unit", kinds.word_kind(names), names, f"{' or '.join(names)}."),
         ("chip", kinds.word_kind(presets), with_presets, f"Design to start from: {', '.join(presets)}."),
     )
     for name, kind, of, text in named:
         yield Axis(name=name, kind=kind, units=of, group=WORKLOAD, help=text)
 
 
-def _all_axes() -> dict[str, Axis]:
-    """In the order in which help lists them; a field of several designs is one axis, of the first."""
-    found = {axis.name: axis for axis in (*_workload_axes(), *_axes_of(Recipe, PRUNING, UNITS))}
+@lru_cache(maxsize=2)
+def _axes(names: tuple[str, ...]) -> dict[str, Axis]:
+    """Of the units of these names; a field of several designs is one axis, of the first."""
+    found = {axis.name: axis for axis in (*_workload_axes(names), *_axes_of(Recipe, PRUNING, names))}
     del found[_OWN_SEED]
-    for unit, group in zip(units(), DESIGNS, strict=True):
-        for axis in _axes_of(unit.config, group, (unit.name,)):
+    for unit in map(unit_named, names):
+        for axis in _axes_of(unit.config, _group_of(unit), (unit.name,), unit.choices):
             first = found.get(axis.name)
             found[axis.name] = replace(first, units=(*first.units, unit.name)) if first else axis
     return found
-
-
-AXES = _all_axes()
-"""Every axis by name."""

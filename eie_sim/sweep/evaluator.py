@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Hashable, Sequence
+from functools import lru_cache
 from itertools import groupby
+from math import isfinite
+from typing import Any
 
-from eie_sim.core.errors import InputError, require
-from eie_sim.sweep import eie, nm
-from eie_sim.sweep.point import Point, Refused, unit_name
+from eie_sim.core.errors import InputError
+from eie_sim.sweep.looping import looped
+from eie_sim.sweep.point import Point, Refused
 from eie_sim.sweep.row import row_text
 from eie_sim.sweep.stages import Stages
 from eie_sim.sweep.subject import Subject
+from eie_sim.units import unit_of
+from eie_sim.units.swept import Kept
 
 GROUP = 256
 """Most points between two looks at the clock."""
 
-_FIGURES: dict[str, type[eie.Figures] | type[nm.Figures]] = {"eie": eie.Figures, "nm": nm.Figures}
-"""What computes the columns of a row, by unit."""
+NUMBERS = frozenset({int, float})
+"""Types of plain numbers; a bool is none."""
 
 Rows = list[tuple[str, str]]
 Faults = list[tuple[int, str]]
@@ -28,8 +34,8 @@ class Evaluator:
 
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
-        stages = Stages(subject)
-        self._figures = {unit: figures(stages) for unit, figures in _FIGURES.items()}
+        self._stages = Stages(subject)
+        self._kept: dict[str, Kept] = {}
 
     def rows(self, points: Sequence[Point], deadline: float) -> tuple[Rows, Faults]:
         """(key, JSON object) of the first points, at least of one, until `deadline` of time.perf_counter() is over.
@@ -67,16 +73,45 @@ class Evaluator:
             return row_text(self._subject, point, "", str(error))
 
     def _figures_of(self, group: list[Point]) -> Callable[[Point], str]:
-        """What gives the figures of the points of a group; what they share is computed here."""
-        design = group[0].design
-        if isinstance(design, Refused):
-            raise InputError(design.message)
-        name = unit_name(design)
-        require(name in self._figures, "unit", name, "must be another, no columns of its rows are computed")
-        return self._figures[name].of(group)
+        """What gives the figures of points, as members of a JSON object; what a group of them shares is made here."""
+        first = group[0]
+        if isinstance(first.design, Refused):
+            raise InputError(first.design.message)
+        unit = unit_of(first.design)
+        if unit.many is None:
+            return lambda point: _members(looped(self._stages, point))
+        kept = self._kept.setdefault(unit.name, Kept())
+        figures_of = unit.many([point.design for point in group], self._stages.swept(first, kept))
+        texts: dict[int, tuple[dict[str, Any], str]] = {}  # of what points share, by its identity, and so kept alive
+
+        def text_of(point: Point) -> str:
+            own, shared = figures_of(point.design)
+            if not shared:
+                return _members(own)
+            kept = texts.get(id(shared))
+            if kept is None:
+                texts[id(shared)] = kept = shared, _members(shared)
+            return f"{_members(own)}, {kept[1]}"
+
+        return text_of
 
 
 def shared_by(point: Point) -> tuple[Hashable, Hashable]:
     """What a point has in common with others: what is counted once, and what is run once; None for nothing."""
-    figures = None if isinstance(point.design, Refused) else _FIGURES.get(unit_name(point.design))
-    return (None, None) if figures is None else figures.shared_by(point)
+    if isinstance(point.design, Refused):
+        return None, None
+    counted, run = unit_of(point.design).alike(point.design)
+    return counted, None if run is None else (point.layer, point.vector, point.recipe, run)
+
+
+def _members(figures: dict[str, Any]) -> str:
+    """Members of a JSON object. Numbers, which most rows have alone, are written as Python and JSON both do."""
+    values = (*figures.values(),)
+    if NUMBERS.issuperset(map(type, values)) and isfinite(sum(values)):
+        return _template((*figures,)) % values
+    return json.dumps(figures, allow_nan=False)[1:-1]
+
+
+@lru_cache(maxsize=2**6)
+def _template(names: tuple[str, ...]) -> str:
+    return ", ".join(f"{json.dumps(name)}: %r".replace("%", "%%").replace("%%r", "%r") for name in names)

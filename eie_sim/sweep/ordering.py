@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from eie_sim.core.arrays import require_finite
 from eie_sim.core.jit import kernel
 from eie_sim.core.sparse import is_sparse
 from eie_sim.prune import keep_count
-from eie_sim.units.eie.encoding import require_finite
 
 NEVER = 255
 """Level of a weight that no density keeps."""

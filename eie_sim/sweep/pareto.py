@@ -36,7 +36,7 @@ OBJECTIVES = {
     "time_us": Objective("us", "time at the design's clock"),
     "energy_nj": Objective("nJ", "energy of all vectors"),
     "area_mm2": Objective("mm2", "area of the design"),
-    "bytes": Objective("bytes", "compressed weights with all that belongs to them, of EIE the bias too"),
+    "bytes": Objective("bytes", "compressed weights with all that belongs to them, and a bias that is stored"),
     "accuracy": Objective("0 to 1", "share of test inputs classified as labelled", maximise=True),
     "load_balance": Objective("0 to 1", "mean over largest busy cycles of the units", maximise=True),
     "effective_gops": Objective("GOP/s", "operations of effectual MACs over time", maximise=True),

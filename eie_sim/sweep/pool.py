@@ -29,7 +29,7 @@ ONE_THREAD = (
     "NUMEXPR_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
-"""Pinned to 1 for workers: there is one for each core already."""
+"""Set to 1 by every worker for itself: there is one for each core already."""
 
 _starting = Lock()
 
@@ -144,7 +144,7 @@ class Pool(Executor):
 
 @contextmanager
 def _fit_for_workers() -> Iterator[None]:
-    """For as long as a process is started: one thread for linear algebra, no way to the user's script, no Ctrl-C.
+    """For as long as a process is started: no way to the user's script, no Ctrl-C.
 
     `multiprocessing` has every new process run the main script again, to find functions in it. Our tasks are made of
     this package only, and a script without `if __name__ == "__main__"` would start its sweep once more in each worker.
@@ -156,7 +156,6 @@ def _fit_for_workers() -> Iterator[None]:
     """
     main = vars(sys.modules["__main__"])
     identity: dict[str, Any] = {name: main[name] for name in ("__spec__", "__file__") if name in main}
-    environment = {name: os.environ.get(name) for name in ONE_THREAD}
     blocks = hasattr(signal, "pthread_sigmask")
     if blocks:
         resource_tracker.ensure_running()
@@ -164,21 +163,20 @@ def _fit_for_workers() -> Iterator[None]:
     try:
         main["__spec__"] = None
         main.pop("__file__", None)
-        os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
         yield
     finally:
         main.update(identity)
-        for name, value in environment.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
         if blocks:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _serve(pipe: Connection) -> None:
-    """A worker's life: calls come in, outcomes go out, until the parent closes the pipe or ends."""
+    """A worker's life: calls come in, outcomes go out, until the parent closes the pipe or ends.
+
+    How many threads linear algebra has is read when its library is loaded, which is by a call that comes in. The parent
+    cannot set it: other threads of its program may read the environment at the same time.
+    """
+    os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # where signals cannot be blocked
     Thread(target=_end_with_parent, daemon=True).start()
     with suppress(EOFError, ConnectionError):

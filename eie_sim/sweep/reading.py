@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import os
 import sys
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from eie_sim.core.errors import InputError, is_number, refused, require
 from eie_sim.core.files import BINARY, as_path
+from eie_sim.sweep.axes import unit_names
 from eie_sim.sweep.figures import FIGURES
 from eie_sim.sweep.lines import Found, scan
-from eie_sim.units import units
+from eie_sim.units import unit_named
 
 MAX_BYTES = 2**28
 """Of a store whose rows are all taken into memory, where they take several times as much."""
@@ -79,30 +81,38 @@ def _shared(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 _COMMON = ("cycles", "time_us", "clock_mhz", "weight_density")
-_NEEDED = {unit.name: (*_COMMON, *unit.words.needed) for unit in units()}
-"""Numbers that a row of each unit has, where it has no error."""
-_NAMED = {unit.name: ("config_hash", *unit.words.texts) for unit in units()}
-"""Texts that it has."""
+"""Numbers that a row of any unit has, where it has no error."""
 
-_TEXTS = (
-    "layer",
-    "energy_table",
-    "config_hash",
-    "misfit",
-    "chip",
-    "runs_as",
-    "tile",
-    "bound",
-    "held_against",
-    "mma",
-    "tiles",
-    "patterns",
-)
+_TEXTS = ("layer", "energy_table", "config_hash", "misfit", "chip", "mma", "tiles", "patterns")
 _COUNTS = ("cycles", "n_pe", "queue_depth")
 _FLAGS = ("fits", "verified")
-_FIGURES = {*FIGURES, *(column for unit in units() for column in unit.words.columns)} - {*_TEXTS, *_FLAGS}
-_NUMBERS = {unit: ("density", *(set(needed) - _FIGURES)) for unit, needed in _NEEDED.items()}
-"""Columns by what they hold, numbers besides the figures; each may be missing, or None, where it is not needed."""
+
+
+class _Columns(NamedTuple):
+    """Columns by what they hold; each may be missing, or None, where it is not among the first two, by unit.
+
+    numbers, words : that a row of a unit has where it has no error; worded : words; figures : numbers
+    """
+
+    numbers: dict[str, tuple[str, ...]]
+    words: dict[str, tuple[str, ...]]
+    worded: tuple[str, ...]
+    figures: frozenset[str]
+
+
+@lru_cache(maxsize=2)
+def _columns(names: tuple[str, ...]) -> _Columns:
+    """Of the units of these names."""
+    words = {name: unit_named(name).words for name in names}
+    worded = (*_TEXTS, *(column for own in words.values() for column in own.worded))
+    figures = {*FIGURES, *(column for own in words.values() for column in own.columns)} - {*worded, *_FLAGS}
+    return _Columns(
+        numbers={name: (*_COMMON, *own.needed) for name, own in words.items()},
+        words={name: ("config_hash", *own.texts) for name, own in words.items()},
+        worded=worded,
+        figures=frozenset(figures),
+    )
+
 
 LARGEST_FIGURE = 1e150
 """Products and the margins of a log scale stay finite."""
@@ -112,25 +122,25 @@ def is_row(row: dict[str, Any]) -> bool:
     """Whether what everybody relies on is there, and of its kind."""
     if any(isinstance(value, dict | list) for value in row.values()):
         return False
-    named = isinstance(row.get("workload"), str) and row.get("unit") in _NEEDED
-    texts = all(isinstance(row.get(name, ""), str) for name in _TEXTS)
-    if not (
-        named and texts and type(row.get("cycles", 1)) is int and all(_is_figure(row.get(one)) for one in _FIGURES)
-    ):
+    columns = _columns(unit_names())
+    named = isinstance(row.get("workload"), str) and row.get("unit") in columns.numbers
+    texts = all(isinstance(row.get(name, ""), str) for name in columns.worded)
+    figures = all(_is_figure(row.get(one)) for one in columns.figures)
+    if not (named and texts and type(row.get("cycles", 1)) is int and figures):
         return False
     if row.get("error") is not None:  # of any design, also one that cannot be
         return True
     flags = isinstance(row.get("fits"), bool) and isinstance(row.get("verified"), bool | None)
     counts = all(type(row.get(name, 1)) is int for name in _COUNTS)
     positive = all(row.get(name, 1) != 0 for name in ("clock_mhz", "n_pe", "queue_depth"))
-    numbers = all(_is_figure(row.get(name)) for name in _NUMBERS[row["unit"]])
+    numbers = all(_is_figure(row.get(name)) for name in ("density", *columns.numbers[row["unit"]]))
     return flags and counts and positive and numbers and missing_from(row) is None
 
 
 def missing_from(row: dict[str, Any]) -> str | None:
     """The first column that a row without an error has to have, and has not, or only None; None where all are there."""
-    unit = row.get("unit")
-    named = (*_NEEDED[unit], *_NAMED[unit]) if isinstance(unit, str) and unit in _NEEDED else ()
+    unit, columns = row.get("unit"), _columns(unit_names())
+    named = (*columns.numbers.get(unit, ()), *columns.words.get(unit, ())) if isinstance(unit, str) else ()
     return next((name for name in ("unit", *named) if row.get(name) is None), None)
 
 

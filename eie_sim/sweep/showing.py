@@ -7,7 +7,7 @@ from typing import Any
 
 from eie_sim.core.errors import is_number
 from eie_sim.core.html import Cell, card, table
-from eie_sim.sweep.axes import AXES, text_of
+from eie_sim.sweep.axes import known_axes, text_of
 
 Row = Mapping[str, Any]
 
@@ -58,8 +58,8 @@ def columns(shown: Sequence[Row], axes: Iterable[str]) -> list[str]:
 
 
 def varying(rows: Sequence[Row]) -> list[str]:
-    """Axes that have more than one value in rows, in the order of AXES."""
-    return [axis for axis in AXES if len({_hashable(row[axis]) for row in rows if axis in row}) > 1]
+    """Axes that have more than one value in rows, in the order of help."""
+    return [axis for axis in known_axes() if len({_hashable(row[axis]) for row in rows if axis in row}) > 1]
 
 
 def axis_cell(axis: str, row: Row) -> Cell:

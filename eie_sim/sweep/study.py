@@ -11,7 +11,7 @@ from typing import Any
 from eie_sim.core.errors import InputError, require, require_type, unknown
 from eie_sim.core.nm_pattern import meant
 from eie_sim.recipe import Recipe
-from eie_sim.sweep.axes import AXES, PRUNING, UNITS, WORKLOAD, plain, text_of, values_of
+from eie_sim.sweep.axes import PRUNING, WORKLOAD, known_axes, plain, text_of, unit_names, values_of
 from eie_sim.sweep.evaluator import shared_by
 from eie_sim.sweep.point import Point, Refused, key_of, unit_name
 from eie_sim.sweep.subject import Subject
@@ -93,7 +93,7 @@ def _expanded(subject: Subject, study: Values, keep_refused: bool) -> Iterator[P
         for unit in units:
             fits = subject.table.components == unit_named(unit).words.components
             require(fits, "table", subject.table.name, f"must be one for the {unit} unit, which is swept")
-    pruning = [axis for axis in study if AXES[axis].group == PRUNING]
+    pruning = [axis for axis in study if known_axes()[axis].group == PRUNING]
     n_design = sum(_combinations(study, _of_unit(study, unit)) for unit in units)
     n_point = len(layers) * len(vectors) * n_design * _combinations(study, pruning)
     require(n_point <= MAX_POINTS, "points", f"{n_point:,}", f"must be at most {MAX_POINTS:,}")
@@ -143,8 +143,9 @@ def _vectors(subject: Subject, given: Sequence[Any]) -> list[int | None]:
 
 def units_of(study: Values) -> tuple[str, ...]:
     """Units of a study by name: those asked for; else those that the axes are of, the first where they are of none."""
-    of_one = {axis: AXES[axis].units[0] for axis in study if len(AXES[axis].units) == 1}
-    units = study.get("unit") or tuple(unit for unit in UNITS if unit in of_one.values()) or UNITS[:1]
+    known, names = known_axes(), unit_names()
+    of_one = {axis: known[axis].units[0] for axis in study if len(known[axis].units) == 1}
+    units = study.get("unit") or tuple(unit for unit in names if unit in of_one.values()) or names[:1]
     for axis, unit in of_one.items():
         said = ",".join(text_of(axis, value) for value in study[axis][:4])
         require(unit in units, axis, said, f"needs unit {unit}, which is not swept")
@@ -153,8 +154,9 @@ def units_of(study: Values) -> tuple[str, ...]:
 
 def _of_unit(study: Values, unit: str) -> list[str]:
     """Axes of a unit's design; chip is among the workload's."""
-    designs = [axis for axis in study if AXES[axis].group not in (PRUNING, WORKLOAD) and unit in AXES[axis].units]
-    return (["chip"] if "chip" in study and unit in AXES["chip"].units else []) + designs
+    known = known_axes()
+    designs = [axis for axis in study if known[axis].group not in (PRUNING, WORKLOAD) and unit in known[axis].units]
+    return (["chip"] if "chip" in study and unit in known["chip"].units else []) + designs
 
 
 def _combinations(study: Values, names: Iterable[str]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from importlib import import_module
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from eie_sim.core.result import SimResult
     from eie_sim.core.storage import Format
     from eie_sim.core.verification import Verification
+    from eie_sim.units.compared import Chip
     from eie_sim.units.energy import AreaReport, Components, EnergyRow
+    from eie_sim.units.swept import Figures
 
 
 class Word(IntEnum):
@@ -56,6 +58,7 @@ class Words:
     stored: str = "stored values"  # what weights are rounded to when they are compressed
     negative: str = "negative ones take part"  # what is said of inputs some of which are negative
     scales: str = ""  # heading of a result's scales, in their order; none of a unit whose words are floats
+    worded: tuple[str, ...] = ()  # those of the columns that hold words
 
 
 def late(place: str) -> Callable[..., Any]:
@@ -122,6 +125,14 @@ class Unit:
     published: Callable[..., list[Comparison]] | None = None  # (draw, *, progress) -> published figures and simulated
     studies: Callable[..., list[Study]] | None = None  # (sweep, *, progress) -> published studies, rerun
     details: Callable[[], Details] | None = None  # of published figures, where there is more to say than the rows
+    many: Callable[..., Callable[[Any], Figures]] | None = (
+        None  # (designs that are alike, swept) -> (design -> figures)
+    )
+    alike: Callable[[Any], tuple[Hashable, Hashable]] = lambda config: (None, None)  # of designs that follow each other
+    sized: Callable[[int, float, int], tuple[Any, int]] | None = None  # (lanes, MHz, nm) -> (design, how many of it)
+    chip: Callable[..., Chip] | None = None  # (config, energy table or None) -> a chip that others are as large as
+    held_against: Callable[[Any, int], str] = lambda config, number: "nothing"  # what their times were held against
+    precision: Callable[[Any], str] = lambda config: ""  # of weights and of what they are multiplied with
     examples: Callable[[Any], tuple[Any, Any, Any]] | None = None  # rng -> a small config, weights, activations
 
 

@@ -11,7 +11,7 @@ from cyclopts import App, CycloptsError, Parameter
 from eie_sim.cli import shell
 from eie_sim.cli.axes import NO_AXES, AxisOptions, given
 from eie_sim.core.errors import InputError
-from eie_sim.sweep.axes import AXES, GROUPS
+from eie_sim.sweep.axes import AXES, groups
 
 app = App(name="scratch", default_parameter=Parameter(negative="", converter=shell._converted))
 
@@ -82,8 +82,8 @@ def test_help_has_the_groups_in_order_and_says_which_unit(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "400")
     app(["sweep", "--help"], result_action="return_value")
     shown = capsys.readouterr().out
-    titles = [title for title in re.findall(r"─ ([\w:\- ]+?) ─", shown) if title in GROUPS]
-    assert titles == list(GROUPS)
+    titles = [title for title in re.findall(r"─ ([\w:\- ]+?) ─", shown) if title in groups()]
+    assert titles == list(groups())
     options = re.findall(r"--([a-z0-9-]+)", shown)
     at = [options.index(name.replace("_", "-")) for name in AXES]
     assert at == sorted(at)

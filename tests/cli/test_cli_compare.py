@@ -57,6 +57,16 @@ def test_a_chip_of_8_bits_says_so(ask_json):
     assert {row["precision"] for row in record["rows"] if row["unit"] != "eie"} == {"int8"}
 
 
+def test_elements_of_another_size_are_the_presets_chip_with_them(ask_json):
+    preset, int8 = (ask_json("compare", "digits-mlp", *QUICK, *more) for more in ([], ["--elem-bytes", "1"]))
+    assert int8["config"] == {**preset["config"], "elem_bytes": 1}
+    assert [row["precision"] for row in int8["rows"]] == 2 * ["int8", "int8", "4-bit codes, 16-bit words"]
+    for row, other in zip(int8["rows"][:2], preset["rows"][:2], strict=True):
+        assert row["weight_bytes"] < other["weight_bytes"]
+    assert int8["rows"][0]["accuracy_of"] == "360 held-back inputs, fc3 in int8, the other layers in floats"
+    assert int8["config_hash"] != preset["config_hash"]
+
+
 def test_its_chips_give_its_cycles(ask_json):
     record = ask_json("compare", "digits-mlp", *QUICK)
     n_out, n_in = es.load("digits-mlp").layer("fc3").layers[0].weights.shape
@@ -75,6 +85,7 @@ def test_its_chips_give_its_cycles(ask_json):
     ("words", "message"),
     [
         (["--preset", "rtx3091"], "preset=rtx3091: unknown; did you mean rtx3090?"),
+        (["--elem-bytes", "3"], "elem_bytes=3: must be"),
         (["--patterns", "2/4"], "patterns=2/4: must be N:M, N kept of each M, as 2:4"),
         (["--patterns", "5:4"], "patterns=5:4: must be N:M, N kept of each M, as 2:4"),
         (["--patterns", "0:4"], "patterns=0:4: must be N:M, N kept of each M, as 2:4"),

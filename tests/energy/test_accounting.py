@@ -16,7 +16,7 @@ from eie_sim.core.errors import InputError, InvariantError
 from eie_sim.energy import EnergyTable, account, scaling, sram, total_of
 from eie_sim.energy import report as energy_report
 from eie_sim.energy.report import add_time, check, components_pj, events_pj
-from eie_sim.sweep import eie as sweep_eie
+from eie_sim.units.eie import many as eie_many
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.words import EieEvent
 from eie_sim.units.energy import LEAKAGE
@@ -72,7 +72,7 @@ def test_every_account_is_checked(monkeypatch, name):
 
 
 def test_every_point_of_a_sweep_is_checked(monkeypatch):
-    monkeypatch.setattr(sweep_eie, "add_time", lambda by_component, *rest: by_component)
+    monkeypatch.setattr(eie_many, "add_time", lambda by_component, *rest: by_component)
     with pytest.raises(InvariantError, match=r"energy=.*: must be counts times the table"):
         sweep.run("hand-8x8", grid={"n_pe": [2]}, workers=1)
 

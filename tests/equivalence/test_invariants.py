@@ -103,7 +103,7 @@ def test_a_sweep_stops_where_its_counts_contradict_each_other(monkeypatch):
         found = totals(*arguments)
         return found._replace(cycles=found.cycles // 2)
 
-    monkeypatch.setattr("eie_sim.sweep.eie.fast.totals", faster)
+    monkeypatch.setattr("eie_sim.units.eie.many.fast.totals", faster)
     with pytest.raises(InvariantError, match=r"^broken invariant: classes=-\d+: must not be negative"):
         es.sweep.run("alex-7", grid={"queue_depth": [1, 8]}, workers=1)
 

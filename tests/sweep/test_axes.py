@@ -12,7 +12,7 @@ from refusing import WHOLE, refused
 from eie_sim.core.errors import InputError
 from eie_sim.recipe import Recipe
 from eie_sim.sweep import axes
-from eie_sim.sweep.axes import AXES, GROUPS, UNITS, plain, text_of, values_of
+from eie_sim.sweep.axes import AXES, groups, plain, text_of, unit_names, values_of
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.nm.config import PRESETS, TensorCoreConfig
 
@@ -35,9 +35,9 @@ def test_an_axis_knows_its_units_and_its_group():
     assert {name for name, axis in AXES.items() if axis.units == ("eie",)} == (
         set(names(EieConfig)) - set(names(TensorCoreConfig))
     )
-    assert AXES["clock_mhz"].units == AXES["node_nm"].units == AXES["density"].units == UNITS
+    assert AXES["clock_mhz"].units == AXES["node_nm"].units == AXES["density"].units == unit_names()
     assert AXES["chip"].units == AXES["tiles"].units == ("nm",)
-    assert [axis.group for axis in AXES.values()] == sorted((a.group for a in AXES.values()), key=GROUPS.index)
+    assert [axis.group for axis in AXES.values()] == sorted((a.group for a in AXES.values()), key=groups().index)
 
 
 @pytest.mark.parametrize("of", [Recipe, EieConfig, TensorCoreConfig])
@@ -133,7 +133,7 @@ def test_words_flags_layers_and_frames():
     assert values_of("layer", "fc1, features.0.weight,each") == ("fc1", "features.0.weight", "each")
     assert values_of("layer", ["a,b", "1..3"]) == ("a,b", "1..3")  # in a list a name is a name
     assert values_of("vector", "0..3,all,each") == (0, 1, 2, 3, "all", "each")
-    assert values_of("unit", "eie,nm") == UNITS
+    assert values_of("unit", "eie,nm") == unit_names()
     assert values_of("chip", ",".join(PRESETS)) == tuple(PRESETS)
     assert values_of("dram", "none,hbm3") == ("none", "hbm3")
 

@@ -86,6 +86,17 @@ def test_workers_have_one_thread_and_nothing_of_main(pool):
     assert (dict(os.environ), vars(sys.modules["__main__"])) == before
 
 
+def test_the_environment_of_the_program_is_left_alone_while_workers_start(monkeypatch):
+    for name in ONE_THREAD:
+        monkeypatch.setenv(name, "2")
+    changes = []
+    monkeypatch.setattr(os, "putenv", lambda *change: changes.append(change))
+    monkeypatch.setattr(os, "unsetenv", changes.append)
+    with Pool(1) as pool:
+        _, (loaded,), environment = pool.submit(here_and, "numpy").result()
+    assert (changes, loaded, environment) == ([], False, dict.fromkeys(ONE_THREAD, "1"))
+
+
 def test_a_death_concerns_one_task_and_says_how(pool):
     futures = [pool.submit(time.sleep, 0.5), pool.submit(end, 3), pool.submit(os.getpid)]
     with pytest.raises(WorkerDiedError, match=r"^exit code 3$"):

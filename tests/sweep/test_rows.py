@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import eie_sim as es
-from eie_sim.compare.tensor_core import numbers
 from eie_sim.energy import account, area, total_of
 from eie_sim.engine import compress
 from eie_sim.pipeline import run_network
@@ -21,6 +20,7 @@ from eie_sim.sweep.running import run
 from eie_sim.sweep.study import points_of, read_axes
 from eie_sim.sweep.subject import subject_of
 from eie_sim.units.eie.matrix import encoded
+from eie_sim.units.nm.unit import packed
 from eie_sim.workload import Layer, Network, load
 
 EVENTS = ("padding_entries", "spmat_reads", "broadcasts")
@@ -203,7 +203,7 @@ def test_nm_rows_are_what_simulate_gives(chip, pattern):
     given_pattern = (1, 1) if pattern == "element" else (n_keep, m_group)
     result = es.simulate_gemm(*weights.shape, 360, config, n_keep=given_pattern[0], m_group=given_pattern[1])
     runs_as = config.runs_as(*given_pattern)
-    stored = es.NmMatrix.from_dense(numbers(weights, config)[0], n_keep=runs_as[0], m_group=runs_as[1])
+    stored = packed(weights, config, runs_as)
     expected = {
         "cycles": result.cycles,
         "time_us": result.time_us,

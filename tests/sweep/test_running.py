@@ -72,14 +72,14 @@ def test_given_arrays_and_networks_are_swept(tmp_path):
 
 
 def test_points_that_the_machine_failed_are_rows_but_not_kept(tmp_path, monkeypatch):
-    from eie_sim.sweep import eie
+    from eie_sim.units.eie import many
 
     def full(*arguments, **named):
         raise MemoryError
 
     store = tmp_path / "s.jsonl"
     with monkeypatch.context() as patch:
-        patch.setattr(eie.fast, "totals", full)
+        patch.setattr(many.fast, "totals", full)
         found = es.sweep.run("digits-mlp", grid={"n_pe": [4, 8]}, store=store, workers=1)
     assert (found.failed, store.read_bytes()) == (2, b"")
     assert {row["error"] for row in found.rows} == {"not enough memory"}

@@ -10,7 +10,6 @@ from eie_sim.engine import compress
 from eie_sim.pipeline import run_network
 from eie_sim.pruning import prune_network
 from eie_sim.recipe import Recipe
-from eie_sim.sweep import evaluator
 from eie_sim.sweep.export import require_table
 from eie_sim.workload import Layer, Network, load
 
@@ -182,12 +181,3 @@ def test_a_table_that_cannot_be_written_is_refused_before_it_is_made(tmp_path, n
         require_table(tmp_path / name)
     require_table(tmp_path / "new.csv")
     assert [file.name for file in tmp_path.iterdir()] == ["folder.csv"]
-
-
-def test_a_unit_whose_columns_nothing_computes_has_rows_that_say_so(monkeypatch):
-    monkeypatch.delitem(evaluator._FIGURES, "nm")
-    found = es.sweep.run("hand-8x8", points=[{"unit": "nm"}, {"n_pe": 4}], workers=1)
-    assert [row["error"] for row in found.rows] == [
-        "unit=nm: must be another, no columns of its rows are computed",
-        None,
-    ]

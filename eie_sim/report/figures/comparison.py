@@ -1,4 +1,4 @@
-"""Dense, N:M and EIE over the batch."""
+"""A chip and the units beside it over the batch."""
 
 from __future__ import annotations
 
@@ -11,15 +11,22 @@ from eie_sim.report.figures.style import finish, named, nothing, on, plain_ticks
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SHADES = {"dense": ("#8c8c8c",), "nm": ("#9ecae1", "#4292c6", "#08519c"), "eie": ("#fdae6b", "#f16913", "#a63603")}
-MARKERS = {"dense": "s", "nm": "o", "eie": "^"}
+DENSE = ("#8c8c8c",)
+SHADES = (
+    ("#9ecae1", "#4292c6", "#08519c"),
+    ("#fdae6b", "#f16913", "#a63603"),
+    ("#a1d99b", "#41ab5d", "#006d2c"),
+    ("#bcbddc", "#807dba", "#54278f"),
+)
+"""Of a unit's candidates, units in the order in which they come: blue, orange, green, purple."""
+MARKERS = ("o", "^", "D", "v")
 PLACES = {"time_us": "weights in SRAM", "time_us_dram": "weights from DRAM"}
 
 
 def batches(
     rows: Sequence[Mapping[str, Any]], axes: Axes | None = None, *, key: str = "time_us", config_hash: str = ""
 ) -> Axes:
-    """Time per vector over the batch, a line per candidate: dense grey, N:M blue, EIE orange; the sparser the darker.
+    """Time per vector over the batch, a line per candidate: dense grey, each unit a colour; the sparser the darker.
 
     rows : to_dict() of what `es.compare.compare` returns, or the rows of `eie-sim compare --json`
     key : time_us (weights in SRAM) or time_us_dram
@@ -31,16 +38,19 @@ def batches(
     if not rows:
         return nothing(axes, "no candidates", title=PLACES[key])
     seen: dict[str, int] = {}
+    units = [unit for unit in dict.fromkeys(row["unit"] for row in rows) if unit != "dense"]
     for name in dict.fromkeys(row["name"] for row in rows):
         own = [row for row in rows if row["name"] == name]
         unit = own[0]["unit"]
-        shade = SHADES[unit][min(seen.get(unit, 0), len(SHADES[unit]) - 1)]
+        at = 0 if unit == "dense" else units.index(unit) % len(SHADES)
+        shades, marker = (DENSE, "s") if unit == "dense" else (SHADES[at], MARKERS[at])
+        shade = shades[min(seen.get(unit, 0), len(shades) - 1)]
         seen[unit] = seen.get(unit, 0) + 1
         times = [row[key] / row["batch"] for row in own]
         axes.plot(
             [row["batch"] for row in own],
             times,
-            marker=MARKERS[unit],
+            marker=marker,
             color=shade,
             label=named(name),
             linewidth=1.5,

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from eie_sim.core.errors import InputError, require_type
 from eie_sim.report.figures.style import joint_hash, named
 from eie_sim.sweep import Sweep
-from eie_sim.sweep.axes import AXES, text_of
+from eie_sim.sweep.axes import known_axes, text_of
 from eie_sim.sweep.reading import is_row, missing_from
 
 Row = Mapping[str, Any]
@@ -67,7 +67,8 @@ def _told(names: Sequence[str], texts: Sequence[str]) -> str:
 
 def varying(rows: Sequence[Row], *without: str) -> list[str]:
     """Axes in which rows that have them differ, but for those named: each unit has axes of its own."""
-    return [name for name in AXES if name not in without and len({_text(name, row) for row in rows if name in row}) > 1]
+    names = [name for name in known_axes() if name not in without]
+    return [name for name in names if len({_text(name, row) for row in rows if name in row}) > 1]
 
 
 def words_for(row: Row, names: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ from eie_sim.report.page.frame import Fact, Page, document, figures, paragraphs,
 from eie_sim.report.page.pictures import Picture, sweep_pictures
 from eie_sim.report.sweep import default_objectives, standing_lines
 from eie_sim.sweep import front, knee
-from eie_sim.sweep.axes import AXES
+from eie_sim.sweep.axes import known_axes
 from eie_sim.sweep.pareto import Front
 from eie_sim.sweep.reading import Stored
 from eie_sim.sweep.showing import axis_cell, counted, row_cells, varying
@@ -151,7 +151,7 @@ def _axis_row(axis: str, rows: Sequence[Record]) -> list[Any]:
     texts = [axis_cell(axis, {axis: value}).text or "none" for value in values]
     if len(texts) > MOST_VALUES:
         texts = [*texts[: MOST_VALUES - 2], "...", texts[-1]]
-    return [axis, Cell(f"{len(values):,}", len(values)), ", ".join(texts), AXES[axis].help]
+    return [axis, Cell(f"{len(values):,}", len(values)), ", ".join(texts), known_axes()[axis].help]
 
 
 def _front_section(group: Group, axes: Sequence[str]) -> str:
@@ -202,9 +202,11 @@ def _provenance(stored: Stored, store: str, axes: Sequence[str]) -> Iterator[str
     """What all rows have in common, and what it was read with."""
     rows = stored.rows
     yield paragraphs([f"{counted(len(rows), 'row')} of {store}, read by eie-sim {eie_sim.__version__}"])
-    common = [name for name in ("workload", "seed", "energy_table", "config_hash", *AXES) if name not in axes]
+    common = [name for name in ("workload", "seed", "energy_table", "config_hash", *known_axes()) if name not in axes]
     shared = [
-        [name, _shared(name, rows), AXES[name].help if name in AXES else ""] for name in common if _all(name, rows)
+        [name, _shared(name, rows), known_axes()[name].help if name in known_axes() else ""]
+        for name in common
+        if _all(name, rows)
     ]
     yield titled("The same in all rows", ["field", "value", "meaning"], shared)
 
@@ -214,7 +216,7 @@ def _all(name: str, rows: Sequence[Record]) -> bool:
 
 
 def _shared(name: str, rows: Sequence[Record]) -> Cell:
-    cell = axis_cell(name, rows[0]) if name in AXES else Cell(str(rows[0][name]))
+    cell = axis_cell(name, rows[0]) if name in known_axes() else Cell(str(rows[0][name]))
     return cell if cell.text else Cell("none")
 
 

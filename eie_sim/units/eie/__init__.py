@@ -2,7 +2,7 @@
 
 from operator import attrgetter
 
-from eie_sim.units.eie.config import ACTIVE_RULES, ROUNDINGS, EieConfig, advice, roof
+from eie_sim.units.eie.config import ACTIVE_RULES, ROUNDINGS, EieConfig, advice, alike, roof
 from eie_sim.units.eie.words import WORDS
 from eie_sim.units.unit import Unit, late
 
@@ -37,4 +37,9 @@ UNIT = Unit(
     published=late("eie_sim.units.eie.published:rows"),
     studies=late("eie_sim.units.eie.studies:studies"),
     examples=late("eie_sim.units.eie.examples:example"),
+    many=late("eie_sim.units.eie.many:many"),
+    alike=alike,
+    sized=late("eie_sim.units.eie.compared:sized"),
+    held_against=late("eie_sim.units.eie.compared:held_against"),
+    precision=late("eie_sim.units.eie.compared:precision"),
 )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from eie_sim.core.errors import few, is_number, require, require_int, require_one_of
@@ -18,6 +19,8 @@ DRAIN_CYCLES = 6
 ROUNDINGS = ("floor", "nearest")
 ACTIVE_RULES = ("positive", "nonzero")
 ACCUMULATOR_BITS = (16, 24, 32)
+
+_stream = attrgetter("n_pe", "index_bits", "weight_bits", "accumulator_bits", "rounding", "active", "entries_per_row")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +155,11 @@ def advice(record: Mapping[str, Any]) -> list[str]:
     if not coarse or bits == 8:
         return []
     return [f"try --weight-bits 8: most of the error of {few(coarse)} is that of {bits}-bit codebooks"]
+
+
+def alike(config: EieConfig) -> tuple[Hashable, Hashable]:
+    """What designs have in common whose entries are counted once; whose vectors go through them in the same way."""
+    return (config.n_pe, config.index_bits), _stream(config)
 
 
 def roof(config: Mapping[str, Any], events: Mapping[str, int]) -> tuple[float, float, str, float]:

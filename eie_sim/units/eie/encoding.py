@@ -10,12 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.core.errors import InputError, as_array, require
+from eie_sim.core.arrays import first_not_finite, refuse_not_finite, require_real
+from eie_sim.core.errors import as_array
 from eie_sim.core.jit import kernel
 from eie_sim.core.sparse import MAX_COLUMNS, as_csc, is_sparse, of_tensor, require_sides
-
-MAX_WEIGHT = 2.0**100
-"""Magnitude above which sums of weights could overflow; fixed point saturates long before."""
 
 
 class Columns(NamedTuple):
@@ -53,38 +51,12 @@ def columns_of(w: Any) -> tuple[Columns, tuple[int, int]]:
     return Columns(starts, rows, values), dense.shape
 
 
-def require_finite(field: str, values: NDArray[Any]) -> None:
-    """Raise InputError at the first NaN, infinity, or magnitude beyond arithmetic."""
-    at = _first_not_finite(field, values)
-    if at is not None:
-        _refuse(field, np.unravel_index(at, values.shape), values.flat[at])
-
-
 def require_finite_columns(field: str, columns: Columns) -> None:
     """The same for non-zeros held column by column; the error names row and column."""
-    at = _first_not_finite(field, columns.values)
+    at = first_not_finite(field, columns.values)
     if at is not None:
         column = int(np.searchsorted(columns.starts, at, side="right")) - 1
-        _refuse(field, (columns.rows[at], column), columns.values[at])
-
-
-def _first_not_finite(field: str, values: NDArray[Any]) -> int | None:
-    require_real(field, values)
-    if not values.size or values.dtype.kind != "f":
-        return None
-    ok = np.abs(values) <= min(MAX_WEIGHT, float(np.finfo(values.dtype).max))  # float16 ends before 2**100
-    return None if ok.all() else int(np.argmin(ok))
-
-
-def _refuse(field: str, place: Any, value: Any) -> None:
-    where = ", ".join(str(int(index)) for index in place)
-    raise InputError(f"{field}[{where}]={value}: must be finite and of magnitude at most 2**100")
-
-
-def require_real(field: str, values: NDArray[Any]) -> None:
-    """Raise InputError for anything but real numbers."""
-    kind = values.dtype.kind
-    require(kind in "fiub", field, f"dtype {values.dtype}", "must hold real numbers")
+        refuse_not_finite(field, (columns.rows[at], column), columns.values[at])
 
 
 def append_column(columns: Columns, column: NDArray[Any]) -> Columns:

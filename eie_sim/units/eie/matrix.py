@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from eie_sim.core import quantize
+from eie_sim.core.arrays import require_finite
 from eie_sim.core.errors import InputError, as_array, require, require_int
 from eie_sim.core.fixed import from_fixed, to_fixed
 from eie_sim.core.html import Cell, card, table
@@ -21,7 +22,7 @@ from eie_sim.core.storage import Format
 from eie_sim.units.eie import encoding
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.counts import EieCounts, counted
-from eie_sim.units.eie.encoding import Columns, append_column, columns_of, require_finite, require_finite_columns
+from eie_sim.units.eie.encoding import Columns, append_column, columns_of, require_finite_columns
 from eie_sim.units.eie.storage import CODEBOOK_VALUE_BITS, encoding_of, format_of
 
 MAX_DENSE = 2**31

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from eie_sim.core.arrays import require_finite
 from eie_sim.core.errors import as_array, require
 from eie_sim.core.fixed import WORD_MAX, WORD_MIN, to_fixed
 from eie_sim.core.result import SimResult, Timeline, config_hash
 from eie_sim.units.eie import fast, functional, invariants
 from eie_sim.units.eie.config import EieConfig
-from eie_sim.units.eie.encoding import require_finite
 from eie_sim.units.eie.matrix import EieMatrix
 from eie_sim.units.eie.memories import memories
 from eie_sim.units.eie.words import WORDS, EieBroadcast, EieClass, EieEvent, EieRun

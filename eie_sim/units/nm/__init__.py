@@ -32,4 +32,8 @@ UNIT = Unit(
     published=late("eie_sim.units.nm.published:rows"),
     details=late("eie_sim.units.nm.details:details"),
     examples=late("eie_sim.units.nm.examples:example"),
+    many=late("eie_sim.units.nm.many:many"),
+    chip=late("eie_sim.units.nm.compared:chip"),
+    held_against=late("eie_sim.units.nm.unit:held_against"),
+    precision=lambda config: "int8" if config.elem_bytes == 1 else "fp16",
 )

@@ -39,13 +39,32 @@ def compress(weights: Any, config: TensorCoreConfig, *, bias: Any = None) -> NmM
     require(bias is None, "bias", "given", "must be added to the outputs after the product; the N:M unit keeps weights")
     given = as_array("weights", weights)
     require(given.ndim == 2, "weights", f"shape {given.shape}", "must be (n_out, n_in)")
+    return packed(given, config, sparsest(given, config))
+
+
+def packed(weights: Any, config: TensorCoreConfig, pattern: Pattern) -> NmMatrix:
+    """Weights [n_out, n_in] that satisfy a pattern, in the design's element; see `compress`."""
     from eie_sim.units.nm.matrix import NmMatrix
 
-    n_keep, m_group = sparsest(given, config)
-    element = ELEMENTS[config.elem_bytes]
-    if element == "int8" and given.dtype.kind == "f":
-        return NmMatrix.scaled(given, n_keep=n_keep, m_group=m_group)
-    return NmMatrix.from_dense(given, n_keep=n_keep, m_group=m_group, element=element)
+    (n_keep, m_group), element = pattern, ELEMENTS[config.elem_bytes]
+    if element == "int8" and weights.dtype.kind == "f":
+        return NmMatrix.scaled(weights, n_keep=n_keep, m_group=m_group)
+    return NmMatrix.from_dense(weights, n_keep=n_keep, m_group=m_group, element=element)
+
+
+def stored(weights: NDArray[Any], config: TensorCoreConfig) -> NDArray[Any]:
+    """Weights [n_out, n_in] rounded as the chip stores them, in their own type."""
+    matrix = packed(weights, config, DENSE)
+    return (matrix.decode() * matrix.weight_scale).astype(weights.dtype)
+
+
+def require_product(name: str, matrix: NmMatrix, vectors: NDArray[Any]) -> None:
+    """Raise InputError where the product with float [n_vector, n_in] is not exact (int8), or beyond its bound."""
+    from eie_sim.units.nm.functional import wrong_outputs
+
+    matrix = matrix.opened(vectors)
+    wrong = wrong_outputs(matrix, matrix.words(vectors).T)
+    require(not wrong, f"layer {name}: outputs", wrong, "differ from the dense product")
 
 
 def simulate_gemm(
@@ -166,7 +185,7 @@ def config_for(matrix: NmMatrix) -> TensorCoreConfig:
     return TensorCoreConfig(elem_bytes={name: size for size, name in ELEMENTS.items()}[matrix.element])
 
 
-def held_against(config: TensorCoreConfig) -> str:
+def held_against(config: TensorCoreConfig, number: int = 1) -> str:
     """What times of the design were held against, in a phrase: a preset's own, else that it was not measured."""
     return HELD_AGAINST.get(_names().get(config, ""), NOT_MEASURED)
 

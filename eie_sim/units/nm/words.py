@@ -107,4 +107,5 @@ WORDS = Words(
     texts=("chip", "runs_as"),
     stored="stored weights",
     scales="scales\nw / a",
+    worded=("runs_as", "tile", "bound", "held_against"),
 )

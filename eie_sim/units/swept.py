@@ -1,0 +1,87 @@
+"""What a sweep lends a unit that gives the figures of many designs at once: its member `many`."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Made = TypeVar("Made")
+Figures = tuple[dict[str, Any], dict[str, Any]]
+"""Columns of a row as plain values: those of one design, and those of others too, one dict for all of them."""
+
+
+class Kept:
+    """The last few things made of each kind, by what they were made from."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[str, OrderedDict[Hashable, Any]] = {}
+
+    def get(self, kind: str, key: Hashable, make: Callable[[], Made], *, most: int = 1) -> Made:
+        """What is kept under a key, made now where it is not; no more than `most` of the kind are kept."""
+        kept = self._kinds.setdefault(kind, OrderedDict())
+        if key not in kept:
+            while len(kept) >= most:
+                kept.popitem(last=False)  # before the next is made, so that both never fill memory
+            kept[key] = make()
+        kept.move_to_end(key)
+        found: Made = kept[key]
+        return found
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SweptLayer:
+    """A layer of the points. What is a function is made when it is called, and may be large.
+
+    name : of the layer; n_vector : vectors that it reads
+    stored : the codes that it comes with, where it comes from an archive and is not pruned again; else None
+    shape : () -> (n_out, n_in), smaller than those of the network where neurons were removed
+    pruned : () -> the layer: weights [n_out, n_in], a numpy array or csc_array, bias [n_out] or None, activations
+    before : () -> the same before it is pruned
+    places : () -> (starts int64[n_in + 1], rows int32[n_weight]) of the pruned weights, column by column, where they
+        are known without the weights, from one ordering for all densities; else None
+    reads : () -> what it reads in the pruned network in floats, [n_vector, n_in], of at most 256 vectors
+    """
+
+    name: str
+    n_vector: int
+    stored: Any
+    shape: Callable[[], tuple[int, int]]
+    pruned: Callable[[], Any]
+    before: Callable[[], Any]
+    places: Callable[[], tuple[NDArray[np.int64], NDArray[np.int32]] | None]
+    reads: Callable[[], NDArray[Any]]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Swept:
+    """What points that differ in their designs alone have in common.
+
+    layers : run one after the other on the same design
+    vector : the one input vector that is run, by its index; None for all
+    recipe : how the weights were pruned, a `Recipe`; None where they are as they came
+    weights : names the pruned weights: what is made of them alone can be kept under it
+    chained : whether layers read the outputs of those before, also of those that are not among the points'
+    table : energies that the user gave, an `EnergyTable` of any design; None for default ones
+    verify : whether stored weights and outputs are to be compared with the golden product
+    passed_on : design -> raw inputs of all layers of the chain by name, as its arithmetic has them, and the accuracy
+    accuracy : (weights -> weights as stored) -> that of the whole network, inputs in floats; None without labels
+    verified : design -> compressed layers by name, run and compared with the golden product. Raises InputError
+    kept : for what the unit makes, from one call to the next
+    """
+
+    layers: tuple[SweptLayer, ...]
+    vector: int | None
+    recipe: Any
+    weights: Hashable
+    chained: bool
+    table: Any
+    verify: bool
+    passed_on: Callable[[Any], tuple[dict[str, NDArray[Any]], float | None]]
+    accuracy: Callable[[Callable[[NDArray[Any]], NDArray[Any]]], float | None]
+    verified: Callable[[Any], dict[str, Any]]
+    kept: Kept
