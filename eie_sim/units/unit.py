@@ -76,10 +76,11 @@ class Unit:
     presets: tuple[str, ...] = ()  # names of designs, of which `config.preset(name)` makes one
     start: str = ""  # the preset that a sweep starts from
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # values of fields that are words, by field
-    many: Callable[..., Callable[[Any], Figures]] | None = (
-        None  # (designs that are alike, swept) -> (design -> figures)
-    )
-    alike: Callable[[Any], tuple[Hashable, Hashable]] = lambda config: (None, None)  # of designs that follow each other
+    many: Callable[..., Callable[[Any], Figures]] | None = None  # (alike designs, `Swept`) -> (design -> figures)
+    alike: Callable[[Any], tuple[Hashable, Hashable]] = lambda config: (
+        None,
+        None,
+    )  # equal in: come in turn, go together
     sized: Callable[[int, float, int], tuple[Any, int]] | None = None  # (lanes, MHz, nm) -> (design, how many of it)
     chip: Callable[..., Chip] | None = None  # (config, energy table or None) -> a chip that others are as large as
     held_against: Callable[[Any, int], str] = lambda config, number: "nothing"  # what their times were held against

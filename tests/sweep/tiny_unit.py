@@ -55,7 +55,7 @@ class TinyMatrix:
 def simulate(matrix, activations, config, *, engine, timeline, inputs=None):
     batch = np.atleast_2d(activations)
     output, macs = batch @ matrix.weights.T, np.count_nonzero(matrix.weights)
-    per_vector = -(-macs // config.n_lane)
+    per_vector = np.int64(-(-macs // config.n_lane))  # as sums of arrays are
     rest = per_vector * config.n_lane - macs
     work = np.full(config.n_lane, per_vector) - (np.arange(config.n_lane) >= config.n_lane - rest)
     cycles = per_vector * len(batch)
@@ -64,7 +64,7 @@ def simulate(matrix, activations, config, *, engine, timeline, inputs=None):
         engine=engine,
         config=config,
         output=output.reshape(*np.shape(activations)[:-1], -1),
-        cycles=int(cycles),
+        cycles=cycles,
         cycles_per_vector=np.full(len(batch), per_vector),
         n_vector=len(batch),
         n_unit=config.n_lane,
