@@ -77,10 +77,7 @@ class Unit:
     start: str = ""  # the preset that a sweep starts from
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # values of fields that are words, by field
     many: Callable[..., Callable[[Any], Figures]] | None = None  # (alike designs, `Swept`) -> (design -> figures)
-    alike: Callable[[Any], tuple[Hashable, Hashable]] = lambda config: (
-        None,
-        None,
-    )  # equal in: come in turn, go together
+    alike: Callable[[Any], Alike] = lambda config: (None, None)  # config -> what a sweep can share between designs
     sized: Callable[[int, float, int], tuple[Any, int]] | None = None  # (lanes, MHz, nm) -> (design, how many of it)
     chip: Callable[..., Chip] | None = None  # (config, energy table or None) -> a chip that others are as large as
     held_against: Callable[[Any, int], str] = lambda config, number: "nothing"  # what their times were held against
@@ -89,6 +86,9 @@ class Unit:
 
 Roof = tuple[float, float, str, float]
 """Peak GOP/s, bytes per us of the memory that limits, its name, and the bytes read from it."""
+
+Alike = tuple[Hashable, Hashable]
+"""Designs equal in the first are run in turn, those equal in both by one call of `many`; None is equal to none."""
 
 ENGINES = ("fast", "reference")
 
