@@ -82,12 +82,12 @@ def _with_options(command: Command, unit: Unit) -> Command:
 
 def _texts(unit: Unit) -> type:
     """An option of text for each field of a design, with the field's own help; None where it is not given."""
-    from eie_sim.sweep.axes import AXES
+    from eie_sim.sweep.axes import known_axes
 
     return make_dataclass(
         "Options",
         [
-            (field.name, Annotated[str | None, Parameter(help=AXES[field.name].help)], None)
+            (field.name, Annotated[str | None, Parameter(help=known_axes()[field.name].help)], None)
             for field in fields(unit.config)
         ],
         frozen=True,

@@ -50,7 +50,7 @@ def looped(stages: Stages, point: Point) -> dict[str, Any]:
     macs, busy = sum(result.effectual_macs for result in results), [result.busy for result in results]
     useful, most = sum(_useful(result) for result in results), sum(int(each.max()) for each in busy)
     unfit = [memory.memory for result in results for memory in result.memories if not memory.fits]
-    return {
+    figures = {
         "n_vector": max(result.n_vector for result in results),
         "cycles": cycles,
         "time_us": time_us,
@@ -72,6 +72,7 @@ def looped(stages: Stages, point: Point) -> dict[str, Any]:
         "verified": True if stages.subject.verify else None,
         **{column: _own(column, results) for column in unit.words.columns},
     }
+    return {name: value.item() if isinstance(value, np.generic) else value for name, value in figures.items()}
 
 
 def _ran(unit: Unit, network: Network, design: Any, vector: int | None) -> tuple[list[_Done], NDArray[Any]]:

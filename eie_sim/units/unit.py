@@ -125,10 +125,8 @@ class Unit:
     published: Callable[..., list[Comparison]] | None = None  # (draw, *, progress) -> published figures and simulated
     studies: Callable[..., list[Study]] | None = None  # (sweep, *, progress) -> published studies, rerun
     details: Callable[[], Details] | None = None  # of published figures, where there is more to say than the rows
-    many: Callable[..., Callable[[Any], Figures]] | None = (
-        None  # (designs that are alike, swept) -> (design -> figures)
-    )
-    alike: Callable[[Any], tuple[Hashable, Hashable]] = lambda config: (None, None)  # of designs that follow each other
+    many: Callable[..., Callable[[Any], Figures]] | None = None  # (alike designs, `Swept`) -> (design -> figures)
+    alike: Callable[[Any], Alike] = lambda config: (None, None)  # config -> what a sweep can share between designs
     sized: Callable[[int, float, int], tuple[Any, int]] | None = None  # (lanes, MHz, nm) -> (design, how many of it)
     chip: Callable[..., Chip] | None = None  # (config, energy table or None) -> a chip that others are as large as
     held_against: Callable[[Any, int], str] = lambda config, number: "nothing"  # what their times were held against
@@ -151,6 +149,9 @@ class Placed(NamedTuple):
 
 Roof = tuple[float, float, str, float]
 """Peak GOP/s, bytes per us of the memory that limits, its name, and the bytes read from it."""
+
+Alike = tuple[Hashable, Hashable]
+"""Designs equal in the first are run in turn, those equal in both by one call of `many`; None is equal to none."""
 
 ENGINES = ("fast", "reference")
 

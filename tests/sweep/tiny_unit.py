@@ -56,7 +56,7 @@ class TinyMatrix:
 def simulate(matrix, activations, config, *, engine, timeline, inputs=None):
     batch = np.atleast_2d(activations)
     output, macs = batch @ matrix.weights.T, np.count_nonzero(matrix.weights)
-    per_vector = -(-macs // config.n_lane)
+    per_vector = np.int64(-(-macs // config.n_lane))  # as sums of arrays are
     rest = per_vector * config.n_lane - macs
     work = np.full(config.n_lane, per_vector) - (np.arange(config.n_lane) >= config.n_lane - rest)
     cycles = per_vector * len(batch)
@@ -65,7 +65,7 @@ def simulate(matrix, activations, config, *, engine, timeline, inputs=None):
         engine=engine,
         config=config,
         output=output.reshape(*np.shape(activations)[:-1], -1),
-        cycles=int(cycles),
+        cycles=cycles,
         cycles_per_vector=np.full(len(batch), per_vector),
         n_vector=len(batch),
         n_unit=config.n_lane,
@@ -109,7 +109,7 @@ UNIT = Unit(
         name="tiny",
         parts={"values": 32 * matrix.weights.size},
         dense_bits=16 * matrix.weights.size,
-        note="32 bits each",
+        note="",
     ),
     simulate=simulate,
     energies=lambda config: [row_of(COMPONENTS, event, 1.0, "chosen") for event in COMPONENTS],

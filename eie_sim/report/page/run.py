@@ -23,7 +23,7 @@ from eie_sim.report.network import (
 )
 from eie_sim.report.page.frame import Fact, Page, document, figures, paragraphs, section, summary, titled
 from eie_sim.report.page.pictures import Picture, run_pictures
-from eie_sim.sweep.axes import AXES
+from eie_sim.sweep.axes import known_axes
 
 
 def run_page(record: Record) -> Page:
@@ -136,7 +136,7 @@ def _provenance(record: Record) -> Iterator[str]:
     sources = [[_name(layer), layer["weights"], layer["inputs"], _kind(layer)] for layer in record["layers"]]
     headings = ["layer", "weights", "inputs", "weights are"]
     yield titled("Weights and inputs", headings, sources)
-    config = [[name, _value(value), AXES[name].help] for name, value in record["config"].items()]
+    config = [[name, _value(value), known_axes()[name].help] for name, value in record["config"].items()]
     yield titled("Design", ["field", "value", "meaning"], config)
     yield titled("Versions", ["program", "version"], [[name, version] for name, version in record["versions"].items()])
 
