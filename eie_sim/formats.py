@@ -78,7 +78,7 @@ def footprint(
     What a matrix states itself need not be given. Raises InputError for a wrong shape or dtype, NaN or infinity,
     options out of range or at odds with the matrix.
     """
-    matrix: Any = matrix_or_mask if hasattr(matrix_or_mask, "nonzero_positions") else None
+    matrix: Any = matrix_or_mask if hasattr(matrix_or_mask, "decode") else None
     require_int("run_bits", run_bits, 1, 62)
     given = {"value_bits": value_bits, "m_group": m_group, "n_keep": n_keep}
     own = {name: getattr(matrix, name, None) for name in given}
@@ -94,7 +94,8 @@ def footprint(
         layer = _layer_of_mask(matrix_or_mask, stated["value_bits"] or 16)
     else:
         n_bias = int(matrix.n_out) if getattr(matrix, "has_bias", False) else 0
-        positions = matrix.nonzero_positions()
+        places = getattr(matrix, "nonzero_positions", lambda: np.flatnonzero(matrix.decode()))
+        positions = places()
         layer = _Layer(int(matrix.n_out), int(matrix.n_in), positions, stated["value_bits"] or 16, n_bias)
     usual = [
         _dense(layer),

@@ -50,7 +50,7 @@ def record_of(run: Run) -> Result:
         energy_table=None if run.table.trace is None else convert(run.table.trace, EnergyTrace),
         versions=versions(),
         layers=[_layer(layer) for layer in run.layers],
-        total=_total(run.layers),
+        total=total_of_layers(run.layers),
         accuracy=run.accuracy,
         end_to_end_error=run.end_to_end_error,
         inputs=account.inputs,
@@ -121,7 +121,7 @@ def _layer(run: LayerRun) -> LayerResult:
     )
 
 
-def _total(runs: Sequence[LayerRun]) -> Figures:
+def total_of_layers(runs: Sequence[LayerRun]) -> Figures:
     """The layers together, one after the other on the same design; ratios are of the sums."""
     vectors = max(run.result.n_vector for run in runs)
     figures = _shared(runs, vectors)

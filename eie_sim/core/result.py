@@ -94,6 +94,11 @@ class SimResult:
     named: dict[str, Any] = field(default_factory=dict)
     timeline: Timeline | list[Timeline] | None = field(default=None, repr=False)
 
+    def __post_init__(self) -> None:
+        """Numbers of numpy become Python's, so that every record of a result can be written."""
+        for name in ("cycles", "n_vector", "n_unit", "effectual_macs", "dense_macs"):
+            object.__setattr__(self, name, int(getattr(self, name)))
+
     @property
     def real_output(self) -> NDArray[np.float64]:
         """The outputs in real values, float64 of their shape."""

@@ -101,7 +101,9 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
 def verify_floats(
     layer: Any, matrix: Any, activations: NDArray[Any], result: Any, *, before: Any = None, relu: bool = True
 ) -> Verification:
-    """Verification of a unit that multiplies real values in float64, in whatever order it adds them up.
+    """Verification of a unit that multiplies real values in the type of its outputs, in whatever order it adds them up.
+
+    Integers must be exact, floats as near as n products and n - 1 sums can be, here doubled (Higham 2002, section 4.2).
 
     layer : what the matrix was made from, its bias added outside; matrix : `decode()` gives its weights [n_out, n_in]
     activations : float [n_in] or [n_vector, n_in]
@@ -112,7 +114,8 @@ def verify_floats(
     stored = decoded.astype(np.float64)
     product, coded = batch @ own.T, batch @ stored.T
     distance = np.abs(outputs - coded)
-    allowed = 2 * (own.shape[1] + 1) * 2.0**-53 * (np.abs(batch) @ np.abs(stored.T))  # n products, n - 1 sums, twice
+    unit_error = float(np.finfo(outputs.dtype).eps) / 2 if outputs.dtype.kind == "f" else 0.0
+    allowed = 2 * (own.shape[1] + 1) * unit_error * (np.abs(batch) @ np.abs(stored.T))
     parts = (product + bias, outputs - product, coded - product, outputs - coded)
     of_outputs, of_stored, of_rounding = relative(np.array([np.square(of).sum() for of in parts]))
     return Verification.of(

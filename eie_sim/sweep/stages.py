@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eie_sim.core.errors import InputError
-from eie_sim.pipeline import chained, run_network
+from eie_sim.pipeline import Run, chained, run_network
 from eie_sim.prune.mlp import accuracy
 from eie_sim.pruning import prune_network
 from eie_sim.pruning.measure import N_MEASURED, dense, held_back, inputs_of, mlp_of
@@ -164,7 +164,11 @@ class Stages:
     def verified(self, names: tuple[str, ...], recipe: Recipe | None, config: Any) -> dict[str, Any]:
         """Compressed layers by name, run and compared with the golden product. Raises InputError where they differ."""
         run = run_network(self.network_of(names, recipe, config), config)
-        if not run.verified:
-            said = [f"{each.layer.name}: {each.verification.differs()}" for each in run.layers]
-            raise InputError(f"outputs: differ from the golden product: {'; '.join(said)}")
+        require_verified(run)
         return {done.layer.name: done.matrix for done in run.layers}
+
+
+def require_verified(done: Run) -> None:
+    """Raise InputError where layers of a run differ from the golden product."""
+    if not done.verified:
+        raise InputError(f"outputs: differ from the golden product: {'; '.join(done.record.differs)}")

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csc_array
 
 from eie_sim.core.errors import InputError
 from eie_sim.core.result import SimResult, config_hash
@@ -40,6 +41,8 @@ def storage(unit: Unit, case: Case) -> Faults:
         yield f"matrix is {matrix.n_out}x{matrix.n_in}, weights are {case.weights.shape[0]}x{case.weights.shape[1]}"
     if not np.array_equal(np.asarray(matrix.decode()) != 0, case.weights != 0):
         yield "decode() has other non-zeros than the weights"
+    if not np.array_equal(unit.compress(csc_array(case.weights), case.config).decode(), matrix.decode()):
+        yield "decode() has other weights where they come as a scipy.sparse array"
     parts = unit.storage(matrix, case.config).parts
     if not all(type(bits) is int and bits >= 0 for bits in parts.values()) or sum(parts.values()) <= 0:
         yield f"storage={short(dict(parts))}: bits must be integers, above 0 together"

@@ -44,7 +44,7 @@ ROOMS = {
     "numba": {"core.jit"},
     "simpy": {"units.channel", "units.eie.reference", "units.nm.reference"},
     "matplotlib": {"report"},
-    "scipy": {"core.arrays", "core.sparse", "workload"},
+    "scipy": {"core.arrays", "core.sparse", "units.testing_runs", "workload"},
     "safetensors": {"workload"},
     "rich": {"cli", "report"},
     "cyclopts": {"cli"},

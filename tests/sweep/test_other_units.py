@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_unit import UNIT, TinyConfig, simulate
+from tiny_unit import UNIT, TinyConfig, TinyMatrix, simulate
 
 import eie_sim as es
 from eie_sim import units
@@ -94,7 +94,7 @@ def test_rows_of_layers_by_themselves_are_what_simulate_gives(tiny, tmp_path):
             "fits": True,
             "passes": 1,
             "misfit": "",
-            "verified": None,
+            "verified": True,
             "macs": 3 * kept,
             "idle_cycles": result.cycles * config.n_lane - 3 * kept,
             "kind": "columns",
@@ -132,16 +132,12 @@ def test_units_are_swept_side_by_side_and_rules_are_rows(tiny):
 
 
 def test_verified_rows_are_those_of_layers_that_were_compared(tiny, monkeypatch):
-    class Run:
-        verified, layers = True, ()
-
-    asked = []
-    monkeypatch.setattr("eie_sim.sweep.stages.run_network", lambda *given: asked.append(given) or Run)
-    row = es.sweep.run("hand-8x8", grid={"n_lane": [2]}, verify=True, workers=1).rows[0]
-    assert (row["verified"], row["error"], asked[0][1]) == (True, None, TinyConfig(n_lane=2))
-    Run.verified = False
-    row = es.sweep.run("hand-8x8", grid={"n_lane": [2]}, verify=True, workers=1).rows[0]
-    assert row["error"] == "outputs: differ from the golden product: "
+    row = es.sweep.run("hand-8x8", grid={"n_lane": [2]}, workers=1).rows[0]
+    assert (row["verified"], row["error"]) == (True, None)
+    monkeypatch.setattr(TinyMatrix, "decode", lambda matrix: matrix.weights + 1.0)
+    row = es.sweep.run("hand-8x8", grid={"n_lane": [2]}, workers=1).rows[0]
+    said = "fc: 64 of 64 weights stored wrongly; 8 of 8 outputs differ from the golden product"
+    assert row["error"] == f"outputs: differ from the golden product: {said}"
 
 
 def test_one_that_can_be_as_large_as_a_chip_is_compared(tiny):

@@ -51,6 +51,13 @@ class TinyConfig:
 @dataclass(frozen=True, kw_only=True)
 class TinyMatrix:
     weights: np.ndarray
+    n_out = property(lambda self: len(self.weights))
+    n_in = property(lambda self: self.weights.shape[1])
+    n_weight = property(lambda self: int(np.count_nonzero(self.weights)))
+    density = property(lambda self: self.n_weight / self.weights.size)
+
+    def decode(self):
+        return self.weights
 
 
 def simulate(matrix, activations, config, *, engine, timeline, inputs=None):

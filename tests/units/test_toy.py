@@ -1,8 +1,13 @@
 """The toy, a unit of another package, goes through the house: nothing of it stands anywhere else."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from readme import BLOCK, FILE, NEW_UNIT, ROOT, output_of, python_blocks
+from registering import install, path_with
 
 import eie_sim as es
 from eie_sim.engine import compress
@@ -74,6 +79,71 @@ def test_its_results_are_drawn(config, weights):
         assert part in es.figures.svg(axes)
     assert "mac_array" in report._repr_html_()
     assert "toy, fast engine" in result._repr_html_()
+
+
+def test_a_network_runs_on_it(config):
+    network = es.load("digits-mlp")
+    run = es.run(network, config)
+    assert run.verified
+    assert run.record.unit == "toy"
+    read = network.test_inputs
+    for at, layer in enumerate(network.layers):
+        weights = layer.weights.astype(np.float32).astype(np.float64)
+        read = (np.maximum(read, 0) if at else read) @ weights.T + layer.bias
+    np.testing.assert_allclose(run.output, read)
+    assert run.accuracy.compressed == run.accuracy.pruned
+    entries = sum(np.count_nonzero(layer.weights) for layer in network.layers)
+    assert run.record.total.stats["events"]["macs"] == 360 * entries
+    assert run.record.total.storage.bits["values"] == 32 * entries
+
+
+def test_weights_that_are_stored_wrongly_are_found(config, monkeypatch):
+    exact = sys.modules["toy.matrix"].ToyMatrix.decode
+    monkeypatch.setattr("toy.matrix.ToyMatrix.decode", lambda matrix: exact(matrix) * np.float32(1.001))
+    assert not es.run(es.load("digits-mlp"), config).verified
+
+
+def test_it_is_swept_and_compared(config):
+    found = es.sweep.run("digits-mlp", grid={"n_lane": [1, 4], "density": [0.05, 0.1]}, workers=1)
+    assert [row["unit"] for row in found.rows] == ["toy"] * 4
+    assert found.failed == 0
+    assert all(row["verified"] for row in found.rows)
+    chip = es.TensorCoreConfig.preset("nm-64")
+    rows = es.compare.compare(es.load("digits-mlp"), chip, patterns=[(2, 4)], densities=[0.1], batches=[8])
+    assert [row.candidate.name for row in rows] == ["dense", "2:4", "EIE 10 %", "Toy 10 %"]
+
+
+COMMANDS = {
+    "run digits-mlp --unit toy --n-lane 2 --out run": "verified",
+    "report run": "verified",
+    "compress digits-mlp --unit toy": "verified",
+    "prune digits-mlp --unit toy --density 0.05": "verified",
+    "footprint digits-mlp --unit toy --layer fc3": "toy",
+    "energy --unit toy": "mac_array",
+    "sweep digits-mlp --unit toy --n-lane 1,2 --workers 1": "2 points",
+    "compare digits-mlp --batches 8": "Toy 10 %",
+    "validate toy": "toy times",
+    "sensitivity digits-mlp --unit toy --densities 0.1": "fc3",
+    "run --unit toy --help": "--start-cycles",
+}
+
+
+def test_every_command_takes_it(toy, tmp_path):
+    """In processes that find it as an installed package."""
+    for command, shown in COMMANDS.items():
+        install(tmp_path / "installed") if not (tmp_path / "installed").exists() else None
+        environment = {**os.environ, "PYTHONPATH": path_with(tmp_path / "installed")}
+        done = subprocess.run(
+            [sys.executable, "-c", "import sys; from eie_sim.cli import main; sys.exit(main())", *command.split()],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, ""), command
+        assert shown in done.stdout, command
+    assert "mac_array" in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_inputs_are_compared_on_it(config):

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from eie_sim.core.errors import InputError, as_array, require, require_int, require_type
 from eie_sim.core.nm_pattern import DENSE, Pattern, kept_of, require_pattern, said, whole_groups
 from eie_sim.core.result import SimResult, config_hash
+from eie_sim.core.sparse import is_sparse
 from eie_sim.units.nm import fast, invariants
 from eie_sim.units.nm.config import MAX_SIDE, PRESETS, TensorCoreConfig
 from eie_sim.units.nm.provenance import HELD_AGAINST, NOT_MEASURED
@@ -37,7 +38,7 @@ def compress(weights: Any, config: TensorCoreConfig, *, bias: Any = None) -> NmM
     bias : must be None: an input column for it would break a group, so it is added to the outputs, outside the unit
     """
     require(bias is None, "bias", "given", "must be added to the outputs after the product; the N:M unit keeps weights")
-    given = as_array("weights", weights)
+    given = weights.toarray() if is_sparse(weights) else as_array("weights", weights)
     require(given.ndim == 2, "weights", f"shape {given.shape}", "must be (n_out, n_in)")
     return packed(given, config, sparsest(given, config))
 

@@ -3,8 +3,9 @@
 from operator import attrgetter
 
 from eie_sim.units.unit import Unit
-from toy.config import ToyConfig, energies, roof
+from toy.config import ToyConfig, energies, roof, sized
 from toy.matrix import compress, storage
+from toy.published import published
 from toy.simulate import simulate
 from toy.words import WORDS
 
@@ -21,4 +22,7 @@ UNIT = Unit(
     energies=energies,
     lanes=attrgetter("n_lane"),
     roof=roof,
+    sized=sized,
+    precision=lambda config: "float32 weights, float64 sums",
+    published=published,
 )

@@ -55,6 +55,11 @@ def energies(config):
     )
 
 
+def sized(lanes, clock_mhz, node_nm):
+    """A design with as many lanes as a chip has MACs in a cycle, and how many of it."""
+    return ToyConfig(n_lane=min(lanes, 1024), clock_mhz=clock_mhz, node_nm=node_nm), max(1, lanes // 1024)
+
+
 def roof(config, events):
     """Peak GOP/s, bytes per us, the memory, and the bytes read: a value and its column, 4 bytes each, for a MAC."""
     per_us = config["n_lane"] * config["clock_mhz"]

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from eie_sim.core.errors import as_floats, require
+from eie_sim.core.sparse import is_sparse
 from eie_sim.core.storage import Format
 
 
@@ -31,8 +32,9 @@ class ToyMatrix:
 
 
 def compress(weights, config, *, bias=None):
-    """Keep the non-zeros of weights [n_out, n_in]."""
+    """Keep the non-zeros of weights [n_out, n_in], numpy or scipy.sparse."""
     require(bias is None, "bias", "given", "must be added to the outputs, outside the unit")
+    weights = weights.toarray() if is_sparse(weights) else weights
     dense = as_floats("weights", weights, below=1e30).astype(np.float32)
     require(dense.ndim == 2, "weights", f"shape {dense.shape}", "must be (n_out, n_in)")
     starts = np.concatenate([[0], np.count_nonzero(dense, axis=1).cumsum()])
