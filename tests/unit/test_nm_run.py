@@ -12,7 +12,7 @@ from run_networks import layer_of, network_of
 
 import eie_sim as es
 from eie_sim.core.errors import InputError
-from eie_sim.units.nm import unit, verify
+from eie_sim.units.nm import functional, verify
 from eie_sim.workload import Layer, Network
 
 CHIP = es.TensorCoreConfig.preset("nm-64")
@@ -92,15 +92,15 @@ def test_one_wrong_output_of_any_vector_is_found(chip, place):
     """Blocks of vectors are checked one after the other, to the last."""
     rng = np.random.default_rng(1)
     network = network_of(layer(rng, "fc", 7, 12, n_vector=1101))
-    exact = unit._product
+    exact = functional.product
 
-    def wrong(matrix, activations):
-        output = exact(matrix, activations).copy()
-        output[place] += 1 if output.dtype.kind == "i" else 0.5
+    def wrong(matrix, inputs):
+        output = exact(matrix, inputs)
+        output.T[place] += 1 if output.dtype.kind == "i" else 0.5
         return output
 
     assert es.run(network, chip).verified
-    with mock.patch.object(unit, "_product", wrong):
+    with mock.patch.object(functional, "product", wrong):
         run = es.run(network, chip)
     assert not run.verified
     assert run.layers[0].verification.wrong_outputs == 1

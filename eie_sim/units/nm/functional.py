@@ -50,11 +50,17 @@ def multiply(matrix: NmMatrix, b: ArrayLike) -> NDArray[Any]:
 
     Raises InputError for a wrong shape or type, for values that do not fit the type, and for a sum beyond int32.
     """
-    inputs = _inputs(matrix, b)
+    return product(matrix, _inputs(matrix, b))
+
+
+def product(matrix: NmMatrix, inputs: NDArray[Any]) -> NDArray[Any]:
+    """The same for inputs [n_in, n_vector] that are of the matrix's type, finite and in C order."""
+    most = f"must give at most {MAX_OUTPUTS} outputs"
+    require(matrix.n_out * inputs.shape[1] <= MAX_OUTPUTS, "b", f"{inputs.shape[1]} vectors", most)
     if matrix.element == "float16":
         return _sums(matrix, _widened(matrix.values), _widened(inputs), np.float32)
-    most = int(np.abs(inputs, dtype=np.int16).max(initial=0))
-    if matrix.n_kept * 128 * most > MAX_SUM:  # only then can a sum be, whatever the weights are
+    largest = int(np.abs(inputs, dtype=np.int16).max(initial=0))
+    if matrix.n_kept * 128 * largest > MAX_SUM:  # only then can a sum be, whatever the weights are
         _require_int32(_sums(matrix, matrix.values, inputs, np.int64))
     return _sums(matrix, matrix.values, inputs, np.int32)
 

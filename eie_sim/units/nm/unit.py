@@ -136,32 +136,30 @@ def simulate(
     require(ours == theirs, "config.elem_bytes", config.elem_bytes, rule)
     matrix = matrix.opened(as_array("activations", activations))
     given = _activations(matrix, activations)
-    output = _product(matrix, given)
+    from eie_sim.units.nm import functional
+
+    output = functional.product(matrix, np.ascontiguousarray(np.atleast_2d(given).T)).T
     n_vector = len(output)
     said_inputs = inputs or f"given, {n_vector} vector{'' if n_vector == 1 else 's'}"
     pattern = (matrix.n_keep, matrix.m_group)
     shape = matrix.n_out, matrix.n_in, n_vector
     done = _result([shape], pattern, config, engine, said_inputs, output if given.ndim == 2 else output[0])
+    words = given if given.dtype.kind == "i" else given.view(np.int16) << 1  # without the sign: -0.0 is 0
     scales = {"weight": matrix.weight_scale, "activation": matrix.activation_scale or 1.0}
     return replace(
         done,
         scales=scales if matrix.element == "int8" else {},
         output_scale=math.prod(scales.values()),
-        active_inputs=int(np.count_nonzero(given)),
+        active_inputs=int(np.count_nonzero(words)),
     )
 
 
 def output_of(matrix: NmMatrix, activations: NDArray[Any], config: TensorCoreConfig) -> NDArray[np.float64]:
     """Outputs in real values float64[n_vector, n_out] alone: nothing is timed."""
     scale = matrix.weight_scale * (matrix.activation_scale or 1.0)
-    return _product(matrix, activations).astype(np.float64) * scale
-
-
-def _product(matrix: NmMatrix, activations: NDArray[Any]) -> NDArray[Any]:
-    """Sums [n_vector, n_out], int32 or float32."""
     from eie_sim.units.nm import functional
 
-    return functional.multiply(matrix, np.atleast_2d(matrix.words(activations)).T).T
+    return functional.multiply(matrix, np.atleast_2d(matrix.words(activations)).T).T.astype(np.float64) * scale
 
 
 def opened(matrix: NmMatrix, activations: NDArray[Any], config: TensorCoreConfig) -> NmMatrix:
