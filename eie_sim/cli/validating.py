@@ -9,7 +9,6 @@ from cyclopts import Parameter
 
 from eie_sim.cli.shell import Json, app, console, print_json, print_lines, steps_shown
 from eie_sim.core.errors import any_of, require, require_one_of, require_seed
-from eie_sim.core.result import config_hash
 from eie_sim.units import UNITS
 from eie_sim.units.unit import Unit
 
@@ -60,6 +59,7 @@ def validate(
         as_rows = any_of([ALL, *(name for name, unit in units.items() if unit.details is None)])
         require(not summary and figure is None, "paper", paper, f"must be {as_rows} with --summary or --figure")
         return _deep_compression(seed, json) if paper == SIZES else _details(units[paper], seed, json)
+    from eie_sim.core.result import config_hash
     from eie_sim.report.figures.style import require_file
     from eie_sim.report.validation import draw_validation, print_validation, validation_record
 

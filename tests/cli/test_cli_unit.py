@@ -1,6 +1,8 @@
 """`--unit NAME`: the same commands on another unit, with its own options, and errors of a line for what is none."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -130,3 +132,15 @@ def test_what_the_unit_does_not_do_is_said(ask):
         code, out, err = ask(*given)
         assert (code, out) == (2, "")
         assert err.startswith(f"error: {line}"), err
+
+
+def test_help_is_instant():
+    """It loads neither numpy nor msgspec."""
+    program = """
+import sys
+from eie_sim.cli import main
+main(["run", "--help"])
+print([name for name in ("numpy", "numba", "msgspec", "matplotlib") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
