@@ -52,14 +52,6 @@ def largest_fractional_bits(magnitude: float, low: int, high: int) -> int:
     return next(fitting, low)
 
 
-def requantise(raw: ArrayLike, from_bits: int, to_bits: int) -> NDArray[np.int16]:
-    """Write-back of accumulators as activations: ReLU is the caller's, this changes the scale.
-
-    The exact value, which a float64 holds, is rounded half to even and saturated.
-    """
-    return to_fixed(from_fixed(raw, from_bits), to_bits)
-
-
 def accumulator_range(accumulator_bits: int) -> tuple[int, int]:
     """Smallest and largest value of a signed accumulator."""
     return -(2 ** (accumulator_bits - 1)), 2 ** (accumulator_bits - 1) - 1

@@ -278,12 +278,8 @@ def storage(record: Record) -> Section:
         [
             Column("total\nbits", lambda r: r["storage"]["total_bits"], "{:,}".format),
             *map(_share, record["total"]["storage"]["bits"]),
-            Column(
-                "times smaller\nthan 32-bit dense", lambda r: r["storage"]["compression_vs_dense32"], "{:.2f}".format
-            ),
-            Column(
-                "times smaller\nthan 16-bit dense", lambda r: r["storage"]["compression_vs_dense16"], "{:.2f}".format
-            ),
+            _smaller(32),
+            _smaller(16),
         ],
         True,
     )

@@ -126,6 +126,7 @@ def test_every_shift_is_that_of_unbounded_integers(pick, weight, activation, shi
 
 
 @given(st.lists(st.integers(-(2**31), 2**31 - 1)), st.integers(-30, 60), st.integers(-15, 30))
-def test_requantise_rounds_the_exact_value_half_to_even(raw, from_bits, to_bits):
+def test_a_write_back_rounds_the_exact_value_half_to_even(raw, from_bits, to_bits):
     expected = [min(max(round(Fraction(r) * Fraction(2) ** (to_bits - from_bits)), -32768), 32767) for r in raw]
-    assert fixed.requantise(np.array(raw, dtype=np.int64), from_bits, to_bits).tolist() == expected
+    real = fixed.from_fixed(np.array(raw, dtype=np.int64), from_bits)
+    assert fixed.to_fixed(real, to_bits).tolist() == expected

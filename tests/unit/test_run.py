@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from run_networks import SMALL, designs, layer_of, network_of, networks, three_layers
 
-from eie_sim.core.fixed import requantise, to_fixed
+from eie_sim.core.fixed import from_fixed, to_fixed
 from eie_sim.engine import simulate
 from eie_sim.pipeline import run_network
 from eie_sim.units.eie import functional
@@ -32,7 +32,7 @@ def assert_chain_of_functional_models(run):
     for at, layer in enumerate(run.layers):
         if at:
             before, to_bits = run.layers[at - 1].result, layer.result.scales["activation"]
-            raw = requantise(np.maximum(before.output, 0), before.scales["accumulator"], to_bits)
+            raw = to_fixed(from_fixed(np.maximum(before.output, 0), before.scales["accumulator"]), to_bits)
         expected = [functional.accumulate(layer.matrix, vector, run.config.for_inputs(raw)) for vector in raw]
         np.testing.assert_array_equal(layer.result.output, expected)
 

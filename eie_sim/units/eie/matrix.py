@@ -366,11 +366,6 @@ def storage(matrix: EieMatrix, config: EieConfig) -> Format:
     return encoded(matrix, pointer_bits=config.pointer_bits)
 
 
-def bits(matrix: EieMatrix, config: EieConfig) -> int:
-    """Bits of a layer, with the design's pointers."""
-    return storage(matrix, config).total_bits
-
-
 def _codebook(codebook: ArrayLike, scales: Scales) -> tuple[NDArray[np.float64], Scales]:
     """Float values and scales of a codebook given as floats or raw int16 words."""
     given = as_array("codebook", codebook)
