@@ -114,8 +114,7 @@ class Run:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as `--json` prints it."""
-        plain: dict[str, Any] = to_builtins(self.record)
-        return plain
+        return self.record.to_dict()
 
     @property
     def verified(self) -> bool:
@@ -425,6 +424,7 @@ def _between(outputs: NDArray[Any], between: str) -> NDArray[Any]:
 
 def _forward(layers: tuple[Layer, ...], inputs: NDArray[np.floating], between: str) -> NDArray[np.floating]:
     """Float outputs of the last layer."""
+    inputs = inputs.astype(np.float64)  # float32 could overflow on the way
     for at, layer in enumerate(layers):
         inputs = inputs if at == 0 else _between(inputs, between)
         inputs = np.asarray(inputs @ layer.weights.T) + (0.0 if layer.bias is None else layer.bias)

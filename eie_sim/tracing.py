@@ -65,7 +65,7 @@ def trace(
     require_type("network", network, Network)
     unit = unit_of(config)
     if unit.timeline is None:
-        raise InputError(f"config={type(config).__name__}: must be of another unit, {unit.title} keeps no timeline")
+        raise InputError(f"unit={unit.name}: must be another, {unit.title} keeps no timeline")
     require_engine(engine)
     (wanted,) = network.layers[:1] if layer is None else network.layer(layer).layers
     progress(f"{wanted.name}: compressing")

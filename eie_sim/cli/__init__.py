@@ -65,9 +65,12 @@ def _answered(arguments: list[str] | None) -> int:
         return EXIT_DIFFERS
     except MemoryError:
         return _fail("memory: not enough for this workload and design; run one layer, or fewer vectors")
-    except (BrokenPipeError, SystemExit):  # the reader of our output went away, as `| head` does; rich exits then
-        streams.drop(sys.stdout)
-        return 0
+    except (BrokenPipeError, SystemExit) as error:
+        gone = isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError)
+        streams.drop(sys.stdout)  # the reader of our output went away, as `| head` does; rich exits then
+        return (
+            0 if gone else _fail(f"exit={getattr(error, 'code', None)}: code of another package has ended the command")
+        )
     except OSError as error:
         streams.drop(sys.stdout)
         return _fail(str(error))

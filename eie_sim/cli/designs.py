@@ -57,9 +57,10 @@ def _with_options(command: Command, unit: Unit) -> Command:
     ours = unit is UNIT
     kind = unit.config if ours else _texts(unit)
     none = kind()
+    presets = f"{', '.join(unit.presets)}; {unit.start} where left out."
     options = {
         "unit": (Annotated[str, Parameter(help=_HELP, group=_DESIGN)], UNIT.name),
-        "preset": (Annotated[str | None, Parameter(help=f"{', '.join(unit.presets)}.", group=_DESIGN)], None),
+        "preset": (Annotated[str | None, Parameter(help=presets, group=_DESIGN)], None),
         "options": (Annotated[kind, Parameter(name="*", group=_DESIGN)], none),
     }
     if not unit.presets:
@@ -82,14 +83,11 @@ def _with_options(command: Command, unit: Unit) -> Command:
 
 def _texts(unit: Unit) -> type:
     """An option of text for each field of a design, with the field's own help; None where it is not given."""
-    from eie_sim.sweep.axes import known_axes
+    from eie_sim.sweep.axes import design_axes
 
     return make_dataclass(
         "Options",
-        [
-            (field.name, Annotated[str | None, Parameter(help=known_axes()[field.name].help)], None)
-            for field in fields(unit.config)
-        ],
+        [(axis.name, Annotated[str | None, Parameter(help=axis.help)], None) for axis in design_axes(unit).values()],
         frozen=True,
         kw_only=True,
         namespace={"__module__": __name__},
@@ -97,17 +95,20 @@ def _texts(unit: Unit) -> type:
 
 
 def _design(unit: Unit, preset: str | None, options: Any) -> Any:
-    """The design of a preset, or the default one, with the fields that were given. Raises InputError."""
-    from eie_sim.sweep.axes import values_of
+    """The design of a preset, or that which sweeps start from, with the fields that were given. Raises InputError."""
+    from eie_sim.sweep.axes import design_axes
+    from eie_sim.sweep.listing import values_in
 
+    axes = design_axes(unit)
     given = {}
     for field in fields(options):
         text = getattr(options, field.name)
         if text is not None:
-            values = values_of(field.name, text)
+            values = values_in(field.name, axes[field.name].kind, text)
             require(len(values) == 1, field.name, text, "must be one value")
             given[field.name] = values[0]
-    if preset is None:
+    preset = preset or unit.start
+    if not preset:
         return unit.config(**given)
     if preset not in unit.presets:
         raise unknown("preset", preset, unit.presets)

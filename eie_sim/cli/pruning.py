@@ -142,7 +142,8 @@ def compress(
         console().print(storage_table(record))
         console().print()
         console().print(streams_table(record))
-        print_lines(["", *source_lines(record), *not_simulated(record), *closing(record)])
+        print_lines(["", f"design: {record['design']}", *source_lines(record)])
+        print_lines([*not_simulated(record), *closing(record)])
     return 0 if record["verified"] else EXIT_DIFFERS
 
 

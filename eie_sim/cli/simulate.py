@@ -112,7 +112,7 @@ def footprint(
     layer: str | None = None,
     density: float | None = None,
     pattern: str | None = None,
-    value_bits: int = 16,
+    value_bits: int | None = None,
     figure: Path | None = None,
     json: Json = False,
     arrays: Arrays = ARRAYS,
@@ -131,7 +131,7 @@ def footprint(
     pattern
         Of the N:M format: N kept of each M inputs; 2:4, or that of the unit's matrix, where left out.
     value_bits
-        Width of a value in the uncompressed formats.
+        Width of a value in the uncompressed formats; 16, or that of the unit's matrix, where left out.
     figure
         Draw them into this file, a picture for each layer: png or svg.
     """

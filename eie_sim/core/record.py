@@ -7,15 +7,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, to_builtins
 
-from eie_sim.core.verification import Verification
+from eie_sim.core.verification import Amount, Count, Verification
 
 VERSION = 2
 """Of the record. One of another version is refused: it says other things, or says them by other names."""
 
-Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-Amount = Annotated[float, Meta(ge=0, lt=1e30)]
 Number = Annotated[float, Meta(gt=-1e30, lt=1e30)]
 Totals = dict[str, Count]
 
@@ -117,7 +115,7 @@ class LayerResult(Figures, frozen=True, kw_only=True):
     weight_density: Amount
     weight_sparsity: Amount
     activation_density: Amount
-    scales: dict[str, int | float]
+    scales: dict[str, Number]
     named: dict[str, Any]
     memories: list[Memory]
     verification: Verification
@@ -184,6 +182,7 @@ class Account(Struct, frozen=True, kw_only=True):
 class Result(Account, frozen=True, kw_only=True):
     """A network on one design of one unit.
 
+    design : in a line
     end_to_end_error : of a chain's outputs from those of the float chain of the network's own weights, root mean
         squares relative to the float chain's; None without a chain, or where the float outputs are all 0
     """
@@ -208,3 +207,15 @@ class Result(Account, frozen=True, kw_only=True):
     verified: bool
     differs: list[str]
     warnings: list[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, as JSON has it: what something is stands before its figures."""
+        plain = _own_first(self)
+        plain["layers"] = [_own_first(layer) for layer in self.layers]
+        return plain
+
+
+def _own_first(struct: Struct) -> dict[str, Any]:
+    """Fields of a struct itself before those of what it is made upon."""
+    plain = to_builtins(struct)
+    return {**{name: plain[name] for name in type(struct).__annotations__}, **plain}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from eie_sim.core.errors import hold
 from eie_sim.core.sparse import is_sparse
 
 MOST_ERROR = 0.5
@@ -15,6 +16,10 @@ MOST_ERROR = 0.5
 
 MOST_SATURATED = 0.01
 """Share of saturated outputs, or inputs, above which a layer is warned of."""
+
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Amount = Annotated[float, msgspec.Meta(ge=0, lt=1e200)]
 
 
 class Verification(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,24 +46,24 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     saturated_inputs : inputs too large for a word, out of `inputs`
     """
 
-    weights: int
-    wrong_weights: int
-    wrong_inputs: int = 0
-    outputs: int
-    wrong_outputs: int
-    saturated: int = 0
-    error: float
-    bound: float
-    beyond_bound: int = 0
-    relative_error: float | None
-    stored_error: float | None
-    rounding_error: float | None
-    zeroed: int
+    weights: Count
+    wrong_weights: Count
+    wrong_inputs: Count = 0
+    outputs: Count
+    wrong_outputs: Count
+    saturated: Count = 0
+    error: Amount
+    bound: Amount
+    beyond_bound: Count = 0
+    relative_error: Amount | None
+    stored_error: Amount | None
+    rounding_error: Amount | None
+    zeroed: Count
     silent: bool
-    vectors: int
-    lost_vectors: int = 0
-    inputs: int
-    saturated_inputs: int = 0
+    vectors: Count
+    lost_vectors: Count = 0
+    inputs: Count
+    saturated_inputs: Count = 0
     ok: bool
 
     @classmethod
@@ -101,7 +106,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
 def verify_floats(
     layer: Any, matrix: Any, activations: NDArray[Any], result: Any, *, before: Any = None, relu: bool = True
 ) -> Verification:
-    """Verification of a unit that multiplies real values in the type of its outputs, in whatever order it adds them up.
+    """Verification of a unit that multiplies what `decode()` gives in the type of its outputs, in whatever order.
 
     Integers must be exact, floats as near as n products and n - 1 sums can be, here doubled (Higham 2002, section 4.2).
 
@@ -111,7 +116,10 @@ def verify_floats(
     decoded, batch = matrix.decode(), np.atleast_2d(activations).astype(np.float64)
     own = (layer.weights.toarray() if is_sparse(layer.weights) else layer.weights).astype(np.float64)
     bias, outputs = 0.0 if layer.bias is None else layer.bias.astype(np.float64), np.atleast_2d(result.output)
-    stored = decoded.astype(np.float64)
+    stored, expected = decoded.astype(np.float64), own.astype(decoded.dtype if decoded.dtype.kind == "f" else float)
+    shape = len(batch), len(own)
+    hold(outputs.shape == shape, "output", f"shape {outputs.shape}", f"must be {shape}")
+    outputs = outputs * result.output_scale
     product, coded = batch @ own.T, batch @ stored.T
     distance = np.abs(outputs - coded)
     unit_error = float(np.finfo(outputs.dtype).eps) / 2 if outputs.dtype.kind == "f" else 0.0
@@ -120,7 +128,7 @@ def verify_floats(
     of_outputs, of_stored, of_rounding = relative(np.array([np.square(of).sum() for of in parts]))
     return Verification.of(
         weights=own.size,
-        wrong_weights=int(np.count_nonzero(decoded != own.astype(decoded.dtype))),
+        wrong_weights=int(np.count_nonzero(decoded != expected)),
         outputs=outputs.size,
         wrong_outputs=int(np.count_nonzero(~(distance <= allowed))),
         error=float(distance.max(initial=0.0)),

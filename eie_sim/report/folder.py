@@ -13,8 +13,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from eie_sim.core.errors import InputError, require
+from msgspec import ValidationError, convert
+
+from eie_sim.core.errors import InputError, InvariantError, require
 from eie_sim.core.files import require_own, write_whole
+from eie_sim.core.record import Result
 from eie_sim.core.spreadsheet import csv_text
 from eie_sim.energy.table import entries_csv
 
@@ -47,6 +50,10 @@ def write_run(folder: Path, record: dict[str, Any]) -> list[Path]:
     Raises InputError where the folder holds something other than a run.
     """
     require_run_folder(folder)
+    try:
+        convert(record, Result)
+    except ValidationError as error:  # a unit of another package can count what nothing can be
+        raise InvariantError(f"broken invariant: record: {error}; please report this to who wrote the unit") from error
     texts = {
         folder / LAYERS: layers_csv(record),
         folder / RECORD: json.dumps(record, indent=2, allow_nan=False) + "\n",

@@ -92,7 +92,7 @@ def sections(record: Record) -> dict[str, Section]:
     return {
         "cycles": Section("Cycles per vector", CYCLES, True),
         **({"named": Section("What the unit chose and found", named(layers), False)} if layers[0]["named"] else {}),
-        "classes": Section("PE-cycles by class, % (add to 100)", classes(record), True),
+        "classes": Section(f"{unit.words.cycles} by class, % (add to 100)", classes(record), True),
         "throughput": Section(f"Throughput, GOP/s (1 MAC = 2 operations; {bias})", THROUGHPUT, True),
         "energy": Section("Energy per vector, nJ, by component", energy(record), True),
         "storage": storage(record),
@@ -190,7 +190,7 @@ CYCLES = [
     Column(
         "min-max",
         lambda r: [r["cycles_per_vector"]["min"], r["cycles_per_vector"]["max"]],
-        lambda ends: "" if ends[0] is None else "{:,}-{:,}".format(*ends),
+        lambda ends: "" if None in ends else "{:,}-{:,}".format(*ends),
     ),
     Column("time us", lambda r: r["time_us_per_vector"], "{:.3f}".format),
     Column("utilisation", lambda r: r["utilisation"], percent),
@@ -233,11 +233,12 @@ def energy(record: Record) -> list[Column]:
     def component(name: str) -> Column:
         return Column(name, lambda r: per_vector(r, r["energy"]["by_component_pj"][name] / 1e3), "{:.3f}".format)
 
+    per_lane = f"mW/{unit_named(record['unit']).words.lane}"
     return [
         *(component(name) for name in record["layers"][0]["energy"]["by_component_pj"]),
         Column("total nJ", lambda r: r["energy"]["total_nj_per_vector"], "{:.3f}".format),
         Column("pJ per\neffectual MAC", lambda r: r["energy"]["pj_per_effectual_mac"], "{:.2f}".format),
-        Column("mW/PE", lambda r: r["energy"]["power_mw_per_pe"], "{:.2f}".format),
+        Column(per_lane, lambda r: r["energy"]["power_mw_per_pe"], "{:.2f}".format),
     ]
 
 
@@ -274,7 +275,7 @@ def storage(record: Record) -> Section:
     """A column per part of the unit's format, and how the whole compares with dense weights."""
     bias = "bias included, in dense too" if unit_named(record["unit"]).takes_bias else "the bias in neither"
     return Section(
-        f"Storage of the compressed weights, all PEs (shares add to 100 %; {bias})",
+        f"Storage of the compressed weights (shares add to 100 %; {bias})",
         [
             Column("total\nbits", lambda r: r["storage"]["total_bits"], "{:,}".format),
             *map(_share, record["total"]["storage"]["bits"]),

@@ -74,6 +74,7 @@ def pruned_lines(record: Record) -> list[str]:
     lines = [
         f"{record['network']}: {recipe['pattern']}, {recipe['criterion']}, {recipe['scope']}; "
         f"{record['kept']:,} of {record['total_weights']:,} weights kept, {_percent(record['achieved'])}",
+        f"design: {record['design']}",
         *source_lines(record),
         *not_simulated(record),
         *(accuracy_lines(record["accuracy"]) or [_off(record["outputs_off"])]),
@@ -165,6 +166,7 @@ def measured_lines(record: Record) -> list[str]:
     return [
         f"{record['quality']}: {record['quality_is']}; on {record['quality_on']}",
         f"{record['quantity']}: on {record['cost_on']}; {record['source']}",
+        f"design: {record['design']}",
         *account_lines(record),
     ]
 
@@ -362,6 +364,7 @@ def _of(network: Network, config: Any) -> Record:
         "source": network.source,
         "seed": network.seed,
         "unit": unit_of(config).name,
+        "design": unit_of(config).describe(config),
         "config": design,
         "config_hash": config_hash(unit_of(config).name, design),
         "versions": versions(),
@@ -370,7 +373,7 @@ def _of(network: Network, config: Any) -> Record:
 
 
 def _provenance(record: Record) -> Record:
-    names = ("network", "source", "chained", "seed", "unit", "config", "config_hash", "versions")
+    names = ("network", "source", "chained", "seed", "unit", "design", "config", "config_hash", "versions")
     return {key: record[key] for key in (*names, "inputs", "not_simulated", "coverage")}
 
 

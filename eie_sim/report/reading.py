@@ -12,6 +12,7 @@ import msgspec
 from eie_sim.core.arrays import one_line
 from eie_sim.core.errors import InputError, refused, require
 from eie_sim.core.record import VERSION, Result
+from eie_sim.core.verification import Verification
 from eie_sim.report.folder import RECORD
 from eie_sim.units import unit_named
 from eie_sim.units.unit import Unit
@@ -40,8 +41,12 @@ def read_run(folder: Path) -> dict[str, Any]:
         raise InputError(f"{where}{field.strip('.`') or 'record'}: {what[0].lower()}{what[1:]}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"{where}must be JSON with finite numbers: {one_line(error)}") from error
-    record: dict[str, Any] = msgspec.to_builtins(run)
-    _require_consistent(record, unit_named(run.unit), where)
+    record = run.to_dict()
+    try:
+        unit = unit_named(run.unit)
+    except InputError as error:
+        raise InputError(f"{where}{error}") from error
+    _require_consistent(record, unit, where)
     return record
 
 
@@ -86,6 +91,10 @@ def _require_consistent(record: dict[str, Any], unit: Unit, where: str) -> None:
         for field, of in _ALIKE.items():
             alike = field not in part or of(part[field]) == of(first[field])
             require(alike, f"{where}{name}.{field}", "other names", "must be those of the first layer")
+    for at, layer in enumerate(record["layers"]):
+        said = layer["verification"]
+        right = Verification.of(**{name: value for name, value in said.items() if name != "ok"}).ok
+        require(said["ok"] is right, f"{where}layers[{at}].verification.ok", said["ok"], f"must be {right}")
     ok = all(layer["verification"]["ok"] for layer in record["layers"])
     require(record["verified"] is ok, f"{where}verified", record["verified"], f"must be {ok}, as its layers have it")
 

@@ -184,13 +184,18 @@ def _workload_axes(names: tuple[str, ...]) -> Iterator[Axis]:
         yield Axis(name=name, kind=kind, units=of, group=WORKLOAD, help=text)
 
 
+def design_axes(unit: Unit) -> dict[str, Axis]:
+    """The fields of the designs of one unit, with its own words and help, those of a type without a kind left out."""
+    return {axis.name: axis for axis in _axes_of(unit.config, _group_of(unit), (unit.name,), unit.choices)}
+
+
 @lru_cache(maxsize=2)
 def _axes(names: tuple[str, ...]) -> dict[str, Axis]:
     """Of the units of these names; a field of several designs is one axis, of the first."""
     found = {axis.name: axis for axis in (*_workload_axes(names), *_axes_of(Recipe, PRUNING, names))}
     del found[_OWN_SEED]
     for unit in map(unit_named, names):
-        for axis in _axes_of(unit.config, _group_of(unit), (unit.name,), unit.choices):
+        for axis in design_axes(unit).values():
             first = found.get(axis.name)
             found[axis.name] = replace(first, units=(*first.units, unit.name)) if first else axis
     return found

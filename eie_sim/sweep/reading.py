@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from eie_sim.core.errors import InputError, is_number, refused, require
 from eie_sim.core.files import BINARY, as_path
+from eie_sim.core.record import VERSION
 from eie_sim.sweep.axes import unit_names
 from eie_sim.sweep.figures import FIGURES
 from eie_sim.sweep.lines import Found, scan
@@ -61,18 +62,30 @@ def _lines(handle: int, found: Found) -> list[bytes]:
 
 
 def _stored(said: Path, lines: list[bytes], damaged: int) -> Stored:
-    rows = []
+    rows: list[dict[str, Any]] = []
+    others: list[dict[str, Any]] = []
     for line in lines:
         try:
             row = json.loads(line, object_pairs_hook=_shared)
         except ValueError as error:
             raise InputError(f"store={said}: was changed while it was read; try again") from error
         if is_row(row):
-            rows.append(row)
+            (rows if row.get("version") == VERSION else others).append(row)
         else:
             damaged += 1
+    if others and not rows:
+        require_version(said, others[0])
+    damaged += len(others)
     require(bool(rows), "store", said, f"holds no rows of a sweep; damaged lines: {damaged:,}")
     return Stored(rows, damaged)
+
+
+def require_version(said: Path, row: dict[str, Any]) -> None:
+    """Raise InputError for a row of another version, whose columns mean other things; those of 1 did not say it."""
+    found = row.get("version", 1)
+    if isinstance(row.get("workload"), str) and type(found) is int and found != VERSION:
+        again = "run the sweep again with another --store"
+        raise refused("store", said, f"made by an eie-sim of record version {found}, this one has {VERSION}: {again}")
 
 
 def _shared(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

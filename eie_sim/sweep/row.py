@@ -6,6 +6,7 @@ import json
 from functools import lru_cache
 from typing import Any
 
+from eie_sim.core.record import VERSION
 from eie_sim.core.result import config_hash
 from eie_sim.energy.table import hashed
 from eie_sim.recipe import Recipe
@@ -21,7 +22,7 @@ def row_text(subject: Subject, point: Point, figures: str, error: str | None) ->
     vector = '"all"' if point.vector is None else str(point.vector)
     ends = f'{figures}, "error": null' if error is None else f'"error": {json.dumps(error)}'
     design = _design_text(point.design, subject.table_sha256)
-    return f'{{"key": "{point.key}", {weights}, "vector": {vector}, {design}, {ends}}}'
+    return f'{{"key": "{point.key}", "version": {VERSION}, {weights}, "vector": {vector}, {design}, {ends}}}'
 
 
 def chip_of(design: Any) -> str:

@@ -15,7 +15,7 @@ from eie_sim.core.errors import require, require_callable, require_type
 from eie_sim.energy.table import EnergyTable, given_lines
 from eie_sim.sweep.executing import execute, require_workers
 from eie_sim.sweep.point import Point
-from eie_sim.sweep.reading import is_row
+from eie_sim.sweep.reading import is_row, require_version
 from eie_sim.sweep.row import row_text
 from eie_sim.sweep.showing import FIRST_ROWS, counted, rows_card
 from eie_sim.sweep.store import Store
@@ -138,6 +138,8 @@ def runner_of(stack: ExitStack, subject: Subject, store: Any, *, executor: Any, 
     require_type("store", store, str, Path, type(None))
     require_workers(executor, workers)
     kept = None if store is None else stack.enter_context(Store(Path(store)))
+    if kept is not None and len(kept):
+        require_version(kept.path, json.loads(kept.line(next(iter(kept)))))
     return Runner(subject, kept, executor=executor, workers=workers)
 
 

@@ -20,9 +20,6 @@ from eie_sim.pipeline import input_words
 from eie_sim.sweep.point import digest_of
 from eie_sim.workload import Layer, Network, batch_for, drawn_preset, load, synthetic
 
-DENSE_LAYERS = 2
-"""Drawn layers that a worker keeps; one of 45 M weights takes 180 MB."""
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Subject:

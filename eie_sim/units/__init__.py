@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
+from dataclasses import is_dataclass
 from functools import cache
-from typing import Any
+from typing import Any, get_type_hints
 
 from eie_sim.core.errors import InputError, require, unknown
 from eie_sim.units.unit import Unit, found_at
@@ -48,11 +49,16 @@ def unit_named(name: str) -> Unit:
     ((package, place),) = offers
     try:
         unit: Unit = found_at(place)
-    except Exception as error:  # another package's code, which may fail in any way
+        fits = isinstance(unit, Unit) and unit.name == name
+        require(fits, "unit", name, f"must be a Unit of this name, which {place} of package {package} is not")
+        rule = f"must have a dataclass as config, which {unit.config!r:.100} of package {package} is not"
+        require(is_dataclass(unit.config), "unit", name, rule)
+        get_type_hints(unit.config)  # options and axes are made of them
+    except InputError:
+        raise
+    except (Exception, SystemExit) as error:  # another package's code, which may fail in any way
         why = " ".join(str(error).split())
         raise InputError(f"unit={name}: package {package} fails to load, {type(error).__name__}: {why}") from error
-    fits = isinstance(unit, Unit) and unit.name == name
-    require(fits, "unit", name, f"must be a Unit of this name, which {place} of package {package} is not")
     return unit
 
 

@@ -27,6 +27,7 @@ RULES: dict[Rule, str] = {
     testing_runs.engines: "cases",
     testing_runs.counts: "cases",
     testing_runs.verified: "cases",
+    testing_runs.words: "cases",
     testing_runs.products: "cases",
     testing_runs.accounting: "cases",
     testing_runs.repeatable: "cases",

@@ -57,6 +57,8 @@ class Words:
     texts: tuple[str, ...] = ()  # words that it must have
     stored: str = "stored values"  # what weights are rounded to when they are compressed
     negative: str = "negative ones take part"  # what is said of inputs some of which are negative
+    lane: str = "PE"  # what `Unit.lanes` counts
+    cycles: str = "PE-cycles"  # of what the classes are
     scales: str = ""  # heading of a result's scales, in their order; none of a unit whose words are floats
     worded: tuple[str, ...] = ()  # those of the columns that hold words
 

@@ -19,7 +19,7 @@ TITLES = [
     "PE-cycles by class, % (add to 100)",
     "Throughput, GOP/s (1 MAC = 2 operations; MACs of the bias included)",
     "Energy per vector, nJ, by component",
-    "Storage of the compressed weights, all PEs (shares add to 100 %; bias included, in dense too)",
+    "Storage of the compressed weights (shares add to 100 %; bias included, in dense too)",
     "On chip: needed / available on the fullest PE",
     "Verification against the golden product",
     "Error against the float product of the layer's own weights (rms)",

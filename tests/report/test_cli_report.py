@@ -58,7 +58,8 @@ def test_json_says_what_was_written(ask, run, record, tmp_path, undrawn):
 
 
 def test_what_is_not_verified_ends_in_exit_code_1(ask, run, record, undrawn):
-    record["layers"][0]["verification"]["ok"] = record["verified"] = False
+    record["layers"][0]["verification"] |= {"ok": False, "wrong_outputs": 3}
+    record["verified"] = False
     write_run(run, record)
     code, out, err = ask("report", run)
     assert (code, err) == (1, "")

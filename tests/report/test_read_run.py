@@ -149,8 +149,12 @@ def test_a_record_too_large_is_not_read(tmp_path, record, monkeypatch):
 
 
 def test_a_record_that_contradicts_itself(tmp_path, record):
-    record["layers"][0]["verification"]["ok"] = False
-    assert "verified=True: must be False" in refused(written(tmp_path, json.dumps(record)))
-    record["layers"][0]["verification"]["ok"] = True
+    for field in ("wrong_weights", "wrong_inputs", "wrong_outputs", "beyond_bound"):
+        verification = record["layers"][0]["verification"]
+        record["layers"][0]["verification"] = {**verification, field: 3}
+        assert "layers[0].verification.ok=True: must be False" in refused(written(tmp_path, json.dumps(record)))
+        record["layers"][0]["verification"] = {**verification, field: 3, "ok": False}
+        assert "verified=True: must be False" in refused(written(tmp_path, json.dumps(record)))
+        record["layers"][0]["verification"] = verification
     record["config"]["n_pe"] = 0
     assert "config.n_pe=0" in refused(written(tmp_path, json.dumps(record)))

@@ -14,7 +14,8 @@ from eie_sim.sweep.store import Store
 from eie_sim.units import unit_named
 
 FIGURES = {
-    **{"workload": "fc", "unit": "eie", "config_hash": "c", "n_pe": 4, "queue_depth": 8, "clock_mhz": 800.0},
+    **{"version": 2, "workload": "fc", "unit": "eie", "config_hash": "c"},
+    **{"n_pe": 4, "queue_depth": 8, "clock_mhz": 800.0},
     **{"cycles": 17, "time_us": 0.5, "energy_nj": 0.5, "weight_density": 0.5, "load_balance": 1.0},
     **{"effectual_macs": 9, "fits": True, "verified": None},
     **dict.fromkeys(unit_named("eie").words.columns, 1),
@@ -101,3 +102,19 @@ def test_what_is_no_store_is_refused_in_one_line(tmp_path, monkeypatch):
     assert "must be at most 100 bytes" in refused(tmp_path / "large.jsonl")
     with pytest.raises(InputError, match="must be a path"):
         read_store("")
+
+
+@pytest.mark.parametrize("version", ["", '"version": 1, ', '"version": 3, '])
+def test_a_store_of_another_version_is_refused_and_stays_as_it_is(version, path):
+    es.sweep.run("hand-8x8", grid={"n_pe": [1, 2]}, workers=1, store=path)
+    old = path.read_bytes().replace(b'"version": 2, ', version.encode())
+    path.write_bytes(old)
+    said = f"store={path}: made by an eie-sim of record version {version[-3:-2] or 1}, this one has 2: "
+    for ask in (
+        lambda: es.sweep.read_store(path),
+        lambda: es.sweep.run("hand-8x8", grid={"n_pe": [1, 2]}, workers=1, store=path),
+    ):
+        with pytest.raises(InputError) as refused:
+            ask()
+        assert str(refused.value) == f"{said}run the sweep again with another --store"
+    assert path.read_bytes() == old

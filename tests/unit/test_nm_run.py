@@ -12,7 +12,7 @@ from run_networks import layer_of, network_of
 
 import eie_sim as es
 from eie_sim.core.errors import InputError
-from eie_sim.units.nm import functional, verify
+from eie_sim.units.nm import functional, unit, verify
 from eie_sim.workload import Layer, Network
 
 CHIP = es.TensorCoreConfig.preset("nm-64")
@@ -166,3 +166,31 @@ def test_density_prunes_first():
 def test_what_is_no_design_is_refused(config):
     with pytest.raises(InputError, match=r"^config=\w+: must be EieConfig or TensorCoreConfig"):
         es.run(es.load("digits-mlp"), config)
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+def test_words_are_rounded_in_double_precision(kind):
+    """Ties and near ties of narrow inputs; the scale is that of the largest."""
+    inputs = np.random.default_rng(5).standard_normal((400, 16)).astype(kind)
+    inputs[0, :2] = 1.125, 0.5625  # 127 and a tie
+    matrix = unit.compress(np.eye(16), INT8)
+    words, _ = in_int8(inputs.astype(np.float64))
+    np.testing.assert_array_equal(es.simulate(matrix, inputs, INT8).output, 127 * words)
+
+
+@pytest.mark.parametrize("size", [1e160, 1e308, 1e-310, 5e-324, np.inf, np.nan])
+@pytest.mark.parametrize("where", ["weights", "activations"])
+def test_what_int8_cannot_scale_is_refused(size, where):
+    with pytest.raises(InputError, match=rf"({where}|largest of {where}).*(for int8|must be finite)"):
+        if where == "weights":
+            unit.compress(np.full((2, 2), size), INT8)
+        else:
+            es.simulate(unit.compress(np.eye(2), INT8), np.full((1, 2), size), INT8)
+
+
+def test_float_chains_do_not_overflow_on_the_way():
+    weights = (np.eye(2) * 1e20).astype(np.float32)
+    layers = [replace(layer_of(weights, name=name), weights=weights) for name in ("fc1", "fc2")]
+    network = network_of(*layers, test_inputs=np.ones((1, 2), np.float32))
+    run = es.run(network, es.EieConfig())
+    assert run.end_to_end_error is not None and np.isfinite(run.end_to_end_error)

@@ -88,5 +88,5 @@ def test_it_is_drawn_and_has_no_queues():
 
 
 def test_a_unit_that_keeps_no_timeline_says_so():
-    with pytest.raises(es.InputError, match=r"^config=TensorCoreConfig: .*N:M keeps no timeline$"):
+    with pytest.raises(es.InputError, match=r"^unit=nm: must be another, N:M keeps no timeline$"):
         trace(es.load("hand-8x8"), es.TensorCoreConfig())

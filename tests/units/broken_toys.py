@@ -223,7 +223,7 @@ BROKEN |= {
         simulate=changed(lambda result: {"named": {"kinds": list({"a", "b", "c", "d", "e", "f", "g", "h"})}}),
     ),
     "inputs changed": broken(
-        "engines, repeatable, verified", "active_inputs 1 and 0 of fast and reference", simulate=clearing
+        "engines, repeatable, verified, words", "active_inputs 1 and 0 of fast and reference", simulate=clearing
     ),
     "a field not checked": broken("bad fields", "n_lane=-1 is taken", config=design(__post_init__=unchecked)),
     "a field that divides": broken(
@@ -238,7 +238,9 @@ BROKEN |= {
     ),
     "numbers as given": broken("round trip", "gives another hash", config=design(__post_init__=as_given)),
     "a type of nothing": broken(
-        "bad fields", "raises NameError", config=design(__annotations__={"n_lane": "Lanes"}, n_lane=4)
+        "record, bad fields, storage, accounting, strangers",
+        "record: is not found by its name",
+        config=design(__annotations__={"n_lane": "Lanes"}, n_lane=4),
     ),
     "an undescribed field": broken("record", "does not say what n_lane is", config=design(__doc__="One design.")),
     "words without an event": broken(
@@ -279,6 +281,12 @@ BROKEN |= {
     "weights dropped": broken("storage, verified", "decode() has other non-zeros than the weights", compress=pruning),
     "no bits": broken("storage", "storage={}: bits must be integers", storage=stored_as({})),
     "bits of numpy": broken("storage", "bits must be integers", storage=stored_as({"values": np.int64(32)})),
+    "words of others": broken("words", "are others than those", words_of=lambda matrix, real: -real),
+    "outputs of others": broken(
+        "words", "output_of gives others", output_of=lambda matrix, real, config: real @ matrix.decode().T + 1
+    ),
+    "no active inputs": broken("words", "active_inputs=None", simulate=changed(lambda result: {"active_inputs": None})),
+    "no line": broken("words", "describe gives 3", describe=lambda config: 3),
     "all verified": broken("verified", "an output that is wrong is verified", verify=verified_blindly),
     "a bias dropped": broken("bad workloads", "bias of 1 is taken", compress=bias_dropped),
     "NaN taken": broken("bad workloads", "activations of NaN is taken", simulate=forgetful),
@@ -302,7 +310,7 @@ BROKEN |= {
         compress=refusing,
     ),
     "an error": broken(
-        "engines, counts, verified, products, accounting, repeatable, bad workloads",
+        "engines, counts, verified, words, products, accounting, repeatable, bad workloads",
         "raises AssertionError: too many",
         simulate=failing,
     ),

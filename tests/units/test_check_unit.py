@@ -1,6 +1,7 @@
 """eie-sim check-unit: a table and a last line, and what is wrong in one line each."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -55,6 +56,21 @@ def test_what_fails_is_said_and_ends_with_exit_code_1(installed, few_rules, ask)
     assert f"    {fault}\n" in NEW_UNIT.read_text(), "the document shows this one"
     assert last == f"unit toy: {len(testing.RULES)} checks, 1 of them failed"
     assert "engines" in next(line for line in out.splitlines() if "1 fault" in line)
+
+
+def test_a_package_that_ends_the_program_is_named_and_the_others_work(tmp_path):
+    (tmp_path / "ends.py").write_text("raise SystemExit(3)")
+    install(tmp_path / "installed", {"ends": "ends:UNIT"}, "ends")
+    environment = {**os.environ, "PYTHONPATH": path_with(tmp_path / "installed", tmp_path)}
+    for arguments, code, said in (
+        (["run", "hand-8x8", "--n-pe", "4"], 0, ""),
+        (["check-unit", "ends"], 2, "error: unit=ends: package ends fails to load, SystemExit: 3\n"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", COMMAND, *arguments], env=environment, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (code, said)
+        assert ("verified" in done.stdout) == (code == 0)
 
 
 def test_the_same_as_json(installed, few_rules, ask):

@@ -20,7 +20,7 @@ from eie_sim.core.sparse import is_sparse
 from eie_sim.energy import EnergyTable, account, total_of
 from eie_sim.units.nm.config import TensorCoreConfig
 from eie_sim.units.nm.energy import lanes
-from eie_sim.units.nm.unit import packed, require_product, simulate_gemm, sparsest, stored
+from eie_sim.units.nm.unit import simulate_gemm, sparsest, stored
 from eie_sim.units.swept import Figures, Swept, SweptLayer
 
 KEPT = 64
@@ -43,7 +43,8 @@ def _figures_of(config: TensorCoreConfig, swept: Swept) -> dict[str, Any]:
         results.append(simulate_gemm(n_out, n_in, n_vector, config, n_keep=n_keep, m_group=m_group))
         kept, group = stored_as = config.runs_as(*pattern)
         stored_bits += n_out * -(-n_in // group) * kept * (8 * config.elem_bytes + position_bits(stored_as))
-        n_weight += n_out * kept_of(n_in, pattern)
+        by_pattern = swept.recipe is not None and swept.recipe.n_of_m is not None
+        n_weight += n_out * kept_of(n_in, pattern) if by_pattern else int(np.count_nonzero(_weights(layer)))
         size += n_out * n_in
         dense_macs += n_out * n_in * n_vector
         most = max(most, n_vector)
@@ -78,15 +79,9 @@ def _weights(layer: SweptLayer) -> Any:
 
 def _checked(swept: Swept, config: TensorCoreConfig) -> bool:
     """True. Raises InputError where a packed product differs from the dense one."""
-    for layer in swept.layers:
-        key = layer.name, swept.recipe, config.elem_bytes, config.patterns
-        swept.kept.get("checked", key, partial(_check, layer, swept, config), most=KEPT)
+    key = tuple(layer.name for layer in swept.layers), swept.recipe, config.elem_bytes, config.patterns
+    swept.kept.get("checked", key, lambda: tuple(swept.verified(config)), most=KEPT)
     return True
-
-
-def _check(layer: SweptLayer, swept: Swept, config: TensorCoreConfig) -> None:
-    matrix = packed(_weights(layer), config, config.runs_as(*_pattern(layer, swept, config)))
-    require_product(layer.name, matrix, layer.reads())
 
 
 def _figures(results: list[SimResult], config: TensorCoreConfig, table: EnergyTable) -> dict[str, Any]:

@@ -30,6 +30,9 @@ MAX_POSITIONS = 2**31
 INT8_MAX = 127
 """Largest magnitude that real values are scaled to as int8."""
 
+MAX_SCALED = 1e100
+"""Largest magnitude, and inverse of the smallest, that is scaled to int8."""
+
 FLOAT16_ZERO = 2.0**-25
 """Largest magnitude that becomes 0 when it is rounded to float16: half the smallest step, a tie that goes to even."""
 
@@ -114,8 +117,7 @@ class NmMatrix:
     def scaled(cls, w: Any, *, n_keep: int = 2, m_group: int = 4) -> NmMatrix:
         """As `from_dense`, int8 with one scale for all weights, so that the largest magnitude is 127 of them."""
         dense = as_dense("weights", w).astype(np.float64)
-        require_finite("weights", dense)
-        scale = scale_of(dense)
+        scale = scale_of("weights", dense)
         held = np.rint(dense / scale).astype(np.int8)
         return replace(cls.from_dense(held, n_keep=n_keep, m_group=m_group), weight_scale=scale)
 
@@ -260,14 +262,14 @@ class NmMatrix:
         """The same weights, with the scale of int8 activations chosen for real ones, so that none is clamped."""
         if self.element == "float16" or self.activation_scale is not None or activations.dtype.kind != "f":
             return self
-        require_finite("activations", activations)
-        return replace(self, activation_scale=scale_of(activations))
+        return replace(self, activation_scale=scale_of("activations", activations))
 
     def words(self, activations: NDArray[Any]) -> NDArray[Any]:
         """Real activations as int8, clamped; integers, and all activations of float16, as they are."""
         if self.activation_scale is None or activations.dtype.kind != "f":
             return activations
-        return np.clip(np.rint(activations / self.activation_scale), -INT8_MAX, INT8_MAX).astype(np.int8)
+        quotient = activations.astype(np.float64) / self.activation_scale
+        return np.clip(np.rint(quotient), -INT8_MAX, INT8_MAX).astype(np.int8)
 
     def multiply(self, activations: NDArray[np.floating]) -> NDArray[np.float64]:
         """Float outputs [n_vector, n_out] for float inputs [n_vector, n_in], with the stored values."""
@@ -281,9 +283,15 @@ class NmMatrix:
         return np.ascontiguousarray(dense[:, : self.n_in])
 
 
-def scale_of(values: NDArray[Any]) -> float:
-    """The real value of 1 of an int8, by which the largest magnitude becomes 127; 1.0 where all are 0."""
+def scale_of(field: str, values: NDArray[Any]) -> float:
+    """The real value of 1 of an int8, by which the largest magnitude becomes 127; 1.0 where all are 0.
+
+    Raises InputError for NaN, infinity, and a largest magnitude whose products and scales are no ordinary floats.
+    """
+    require_finite(field, values)
     largest = float(np.abs(values).max(initial=0.0))
+    rule = f"must be 0 or within 1/{MAX_SCALED:g} and {MAX_SCALED:g} for int8"
+    require(largest == 0 or 1 / MAX_SCALED <= largest <= MAX_SCALED, f"largest of {field}", largest, rule)
     return largest / INT8_MAX if largest else 1.0
 
 

@@ -171,9 +171,10 @@ def describe(config: TensorCoreConfig) -> str:
     """The design in a line."""
     name, macs = _names().get(config, ""), config.tc_per_core * config.macs_per_cycle
     patterns = ", ".join(said(pattern) for pattern in config.patterns) or "none"
+    cores = f"{config.n_core} core{'s' if config.n_core > 1 else ''}"
     memory = "no DRAM" if config.dram_bytes_per_cycle is None else f"DRAM {config.dram}"
     return (
-        f"{name + ': ' if name else ''}{config.n_core} cores of {macs} MACs a cycle at {config.clock_mhz:g} MHz, "
+        f"{name + ': ' if name else ''}{cores} of {macs} MACs a cycle at {config.clock_mhz:g} MHz, "
         f"{ELEMENTS[config.elem_bytes]}, patterns {patterns}, {memory}, {config.node_nm} nm; "
         f"times held against: {held_against(config)}"
     )

@@ -106,6 +106,8 @@ WORDS = Words(
     },
     texts=("chip", "runs_as"),
     stored="stored weights",
+    lane="lane",
+    cycles="Cycles of core 0",
     scales="scales\nw / a",
     worded=("runs_as", "tile", "bound", "held_against"),
 )
