@@ -22,7 +22,7 @@ from eie_sim.units import unit_named, unit_of
 
 TEXT = SWEEPS.read_text()
 FENCED = re.compile(r"(?:<!-- (?P<mark>.+?) -->\n)?```(?P<language>\w+)\n(?P<text>.*?)```\n", re.DOTALL)
-POINT = ["key", "workload", "seed", "layer", "pattern", "criterion", "density", "vector", "unit"]
+POINT = ["key", "version", "workload", "seed", "layer", "pattern", "criterion", "density", "vector", "unit"]
 
 
 def blocks(language, mark=None):

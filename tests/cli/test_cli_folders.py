@@ -86,10 +86,11 @@ def test_a_write_that_fails_leaves_the_old_files_and_nothing_temporary(ask, chai
     assert contents(folder) == before
 
 
-def test_runs_into_one_folder_at_once_take_turns(tmp_path):
-    folder = tmp_path / "run"
+def test_runs_into_one_folder_at_once_take_turns(ask_json, chain, tmp_path):
+    folder, first_run, second_run = tmp_path / "run", ask_json("run", chain), ask_json("run", chain, "--n-pe", 4)
+    (tmp_path / "first.json").write_text(json.dumps(first_run))
     program = """
-import sys, time
+import json, sys, time
 from pathlib import Path
 from eie_sim.report.folder import write_run
 real = Path.replace
@@ -97,16 +98,16 @@ def slow(self, target):
     real(self, target)
     time.sleep(0.5)  # between its two files
 Path.replace = slow
-write_run(Path(sys.argv[1]), {"layers": [{"name": "first"}], "energy_table": None})
+write_run(Path(sys.argv[1]), json.loads(Path(sys.argv[2]).read_text()))
 """
-    with subprocess.Popen([sys.executable, "-c", program, str(folder)]) as first:
+    with subprocess.Popen([sys.executable, "-c", program, folder, tmp_path / "first.json"]) as first:
         while not (folder / LAYERS).exists():
             assert first.poll() is None
             time.sleep(0.01)
-        write_run(folder, {"layers": [{"name": "second"}], "energy_table": None})
+        write_run(folder, second_run)
     assert first.returncode == 0
-    assert (folder / LAYERS).read_text() == "name\nsecond\n"
-    assert json.loads((folder / RECORD).read_text()) == {"layers": [{"name": "second"}], "energy_table": None}
+    assert (folder / LAYERS).read_text() == layers_csv(second_run) != layers_csv(first_run)
+    assert json.loads((folder / RECORD).read_text()) == second_run
     assert sorted(path.name for path in folder.iterdir()) == [LAYERS, RECORD]
 
 
