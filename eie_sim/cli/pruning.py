@@ -40,6 +40,7 @@ Pruning = Annotated[Recipe, Parameter(name="*", group=Group("Pruning", sort_key=
 RECIPE = Recipe()
 SCANNED = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
 TABLED = (0.5, 0.25, 0.1)
+PATTERNS = ("element", "2:4", "1:4", "neuron")
 STREAM_BITS = (5, 5)
 """Of codes and gaps in Deep Compression's stream (its section 5) beside a unit that stores none."""
 
@@ -275,7 +276,7 @@ def accuracy(
     source: Source,
     /,
     *,
-    patterns: Names = ("element", "2:4", "1:4", "neuron", "balanced"),
+    patterns: Names = (),
     densities: Several = TABLED,
     schedules: Names = ("one-shot", "iterative"),
     penalties: Names = ("L1", "L2"),
@@ -291,7 +292,8 @@ def accuracy(
     Parameters
     ----------
     patterns
-        Of element, block, neuron, input, balanced, and N:M, as 2:4, whose density is its own.
+        Of element, block, neuron, input, balanced, and N:M, as 2:4, whose density is its own; left out, element, 2:4,
+        1:4, neuron and, on a unit of PEs that weights can be balanced over, balanced.
     densities
         Fractions of the weights to keep.
     schedules
@@ -310,7 +312,7 @@ def accuracy(
         records, left_out = table_of(
             network,
             design,
-            patterns=patterns,
+            patterns=patterns or (*PATTERNS, *(("balanced",) if hasattr(design, "n_pe") else ())),
             densities=densities,
             schedules=schedules,
             penalties=penalties,

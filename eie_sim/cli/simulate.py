@@ -160,6 +160,9 @@ def footprint(
         "network": network.name,
         "source": network.source,
         "unit": unit_of(design).name,
+        "design": unit_of(design).describe(design),
+        "config": design.to_dict(),
+        "config_hash": config_hash(unit_of(design).name, design.to_dict()),
         **account_of(network, {}),
         "layers": [
             {"name": name, "formats": [form.to_dict() for form in formats.values()]}
@@ -170,7 +173,7 @@ def footprint(
         print_json(record)
     else:
         console().print(formats_table(record))
-        print_lines(not_simulated(record))
+        print_lines([f"design: {record['design']}", *not_simulated(record)])
     return 0
 
 

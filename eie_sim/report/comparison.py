@@ -19,7 +19,7 @@ from eie_sim.report import figures
 from eie_sim.report.figures.style import drawing, named, require_file, write_figure
 from eie_sim.report.network import Record, account_lines, percent
 from eie_sim.report.text import rows
-from eie_sim.units import unit_of
+from eie_sim.units import faults, unit_of, units
 from eie_sim.units.compared import Chip
 from eie_sim.workload import Network
 
@@ -74,10 +74,16 @@ def comparison_record(
             preset: unit.held_against(config, 1),
             **{each.unit.title: each.held_against for each in others},
         },
+        "not_compared": [*faults(), *(f"unit={name}: has no design as large as a chip" for name in _unsized())],
         "versions": versions(),
         "rows": found,
         "fastest": [_fastest(found, batch) for batch in dict.fromkeys(row["batch"] for row in found)],
     }
+
+
+def _unsized() -> list[str]:
+    """Units that cannot stand beside a chip, and are none."""
+    return [unit.name for unit in units() if unit.sized is None and unit.chip is None]
 
 
 def _others(others: Sequence[Rival], chip: Chip) -> Record:
@@ -204,6 +210,7 @@ def comparison_lines(record: Record) -> list[str]:
         "magnitude and not trained again. Tile and bound: from SRAM | from DRAM where they differ",
         "MACs used: of kept weights, and only of active inputs where a unit skips the others",
         *_bias_lines(record),
+        *(f"not compared: {why}" for why in record["not_compared"]),
     ]
     if config.get("board_watts") is not None:
         watts = f"{config['board_watts']:g} W"

@@ -29,8 +29,8 @@ def unit_of(thing: Any, field: str = "config") -> Unit:
     found = _of_type(kind, field)
     if found is None:
         known = " or ".join(_name(unit, field).rpartition(":")[2] for unit in units())
-        faults = "".join(f"; {fault}" for fault in _tried() if isinstance(fault, InputError))
-        raise InputError(f"{field}={type(thing).__name__}: must be {known}{faults}")
+        more = "".join(f"; {fault}" for fault in faults())
+        raise InputError(f"{field}={type(thing).__name__}: must be {known}{more}")
     return found
 
 
@@ -66,6 +66,11 @@ def unit_named(name: str) -> Unit:
 def units() -> tuple[Unit, ...]:
     """All units, ours first, but for those that cannot be used: `unit_named` says why."""
     return tuple(unit for unit in _tried() if isinstance(unit, Unit))
+
+
+def faults() -> tuple[str, ...]:
+    """Why units that other packages offer cannot be used, a line each."""
+    return tuple(str(fault) for fault in _tried() if isinstance(fault, InputError))
 
 
 def _tried() -> Iterator[Unit | InputError]:

@@ -74,6 +74,7 @@ def test_its_tracks_are_cut_to_the_window(tmp_path):
 
 def test_its_signals_change_where_their_values_do(tmp_path):
     assert list(changes(TwoLanes(), 1, 3)) == [(1, 0, 1), (1, 1, "x"), (2, 0, 2), (2, 1, 1), (3, 0, 3)]
+    pytest.importorskip("vcd", reason="needs pyvcd: pip install 'eie-sim[vcd]'")
     write_trace(tmp_path / "a.vcd", TwoLanes(), 1, 3, ABOUT)
     text = (tmp_path / "a.vcd").read_text()
     assert "busy is 1" in text and "lane1" in text

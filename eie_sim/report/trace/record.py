@@ -65,6 +65,7 @@ def about(traced: Traced, window: Window) -> Record:
         "vector": traced.vector,
         "n_vector": traced.n_vector,
         "engine": result.engine,
+        "unit": result.unit,
         "seed": traced.network.seed,
         "config": result.config.to_dict(),
         "config_hash": result.config_hash,
