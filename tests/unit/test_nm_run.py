@@ -15,6 +15,8 @@ from eie_sim.core.errors import InputError
 from eie_sim.units.nm import functional, unit, verify
 from eie_sim.workload import Layer, Network
 
+pytestmark = pytest.mark.compiled
+
 CHIP = es.TensorCoreConfig.preset("nm-64")
 INT8 = replace(CHIP, elem_bytes=1)
 
