@@ -15,8 +15,6 @@ from eie_sim.core.errors import InputError
 from eie_sim.units.nm import functional, unit, verify
 from eie_sim.workload import Layer, Network
 
-pytestmark = pytest.mark.compiled
-
 CHIP = es.TensorCoreConfig.preset("nm-64")
 INT8 = replace(CHIP, elem_bytes=1)
 
@@ -88,6 +86,7 @@ def test_errors_are_those_of_plain_products(seed):
             assert error == pytest.approx(np.sqrt(np.mean(values**2) / np.mean(own**2)), rel=1e-6, abs=1e-12)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("chip", [CHIP, INT8])
 @pytest.mark.parametrize("place", [(0, 0), (519, 6), (1100, 2)])
 def test_one_wrong_output_of_any_vector_is_found(chip, place):
@@ -145,6 +144,7 @@ def test_weights_of_a_pattern_run_as_it_and_others_dense():
         assert row.storage.total_bits == n_weight * (16 if runs_as == "dense" else 18)
 
 
+@pytest.mark.compiled
 def test_a_run_of_any_unit_has_the_same_record():
     network = es.load("digits-mlp")
     ours, theirs = es.run(network, es.EieConfig()), es.run(network, CHIP)
@@ -157,6 +157,7 @@ def test_a_run_of_any_unit_has_the_same_record():
     assert theirs.coverage["share_not_simulated"] == 0.0
 
 
+@pytest.mark.compiled
 def test_density_prunes_first():
     network = es.load("digits-mlp")
     run = es.run(network, es.EieConfig(), density=0.05)
