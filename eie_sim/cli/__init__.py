@@ -74,6 +74,13 @@ def _answered(arguments: list[str] | None) -> int:
     except OSError as error:
         streams.drop(sys.stdout)
         return _fail(str(error))
+    except Exception as error:
+        from eie_sim.units import blamed
+
+        unit = blamed(error)
+        if unit is None:
+            raise
+        code = _fail(f"unit={unit}: its own code fails, {type(error).__name__}: {' '.join(str(error).split())[:200]}")
     return code
 
 

@@ -73,6 +73,17 @@ def faults() -> tuple[str, ...]:
     return tuple(str(fault) for fault in _tried() if isinstance(fault, InputError))
 
 
+def blamed(error: BaseException) -> str | None:
+    """The name of a unit of another package whose code an error comes through; None for none."""
+    modules, at = set(), error.__traceback__
+    while at is not None:
+        modules.add(at.tb_frame.f_globals.get("__name__", "").partition(".")[0])
+        at = at.tb_next
+    theirs = {name: offers for name, offers in _offers().items() if name not in UNITS}
+    places = ((name, place.partition(":")[0].partition(".")[0]) for name in theirs for _, place in theirs[name])
+    return next((name for name, module in places if module in modules), None)
+
+
 def _tried() -> Iterator[Unit | InputError]:
     """Every unit, or why it cannot be used; ours before any other package is loaded."""
     for name in _offers():

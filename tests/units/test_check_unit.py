@@ -75,6 +75,12 @@ def test_a_package_that_ends_the_program_is_named_and_the_others_work(tmp_path):
             assert json.loads(done.stdout)["not_compared"] == ["unit=ends: package ends fails to load, SystemExit: 3"]
 
 
+def test_an_error_of_a_unit_is_one_line_that_names_it(installed, capsys):
+    installed(toy="broken_toys:AN_ERROR")
+    assert main(["run", "digits-mlp", "--unit", "toy"]) == 2
+    assert capsys.readouterr().err == "error: unit=toy: its own code fails, AssertionError: too many\n"
+
+
 def test_the_same_as_json(installed, few_rules, ask):
     installed(toy="broken_toys:WORDS_WITHOUT_AN_EVENT")
     code, out, err = ask("toy", "--json")
