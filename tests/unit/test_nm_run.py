@@ -4,6 +4,7 @@ from dataclasses import replace
 from itertools import pairwise
 from unittest import mock
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -86,6 +87,12 @@ def test_errors_are_those_of_plain_products(seed):
             assert error == pytest.approx(np.sqrt(np.mean(values**2) / np.mean(own**2)), rel=1e-6, abs=1e-12)
 
 
+def approximately(verification):
+    """Its counts, and its errors with the digits that no order of sums changes."""
+    counts = msgspec.to_builtins(verification)
+    return {name: float(f"{value:.9g}") if isinstance(value, float) else value for name, value in counts.items()}
+
+
 @pytest.mark.compiled
 @pytest.mark.parametrize("chip", [CHIP, INT8])
 @pytest.mark.parametrize("place", [(0, 0), (519, 6), (1100, 2)])
@@ -101,8 +108,11 @@ def test_one_wrong_output_of_any_vector_is_found(chip, place):
         return output
 
     assert es.run(network, chip).verified
-    with mock.patch.object(functional, "product", wrong):
-        run = es.run(network, chip)
+    whole = es.run(network, chip).layers[0].verification
+    with mock.patch.object(verify, "NUMBERS", 24):  # two rows at a time
+        assert approximately(es.run(network, chip).layers[0].verification) == approximately(whole)
+        with mock.patch.object(functional, "product", wrong):
+            run = es.run(network, chip)
     assert not run.verified
     assert run.layers[0].verification.wrong_outputs == 1
     assert run.record.differs == ["fc: 1 of 7707 outputs differ from the golden product"]

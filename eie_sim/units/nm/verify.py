@@ -13,8 +13,8 @@ from eie_sim.core.verification import Verification, relative
 from eie_sim.units.nm.functional import error_bound
 from eie_sim.units.nm.matrix import INT8_MAX, NmMatrix
 
-VECTORS = 512
-"""Most vectors that are checked at once; bounds the memory."""
+VECTORS, NUMBERS = 512, 2**22
+"""Most vectors, and most weights, that are checked at once; bounds the memory."""
 
 
 def verify(
@@ -31,32 +31,40 @@ def verify(
     layer : what the matrix was made from, as `workload.Layer` has it; its bias is added outside the unit
     activations : real values or int8 words, [n_in] or [n_vector, n_in]; nothing that was written back in words
     """
-    own = (layer.weights.toarray() if is_sparse(layer.weights) else layer.weights).astype(np.float64)
-    bias = 0.0 if layer.bias is None else layer.bias.astype(np.float64)
-    decoded, exact = matrix.decode().astype(np.float64), matrix.element == "int8"
-    expected = np.rint(own / matrix.weight_scale) if exact else own.astype(np.float16)
-    step, stored, scale = matrix.activation_scale or 1.0, decoded * matrix.weight_scale, result.output_scale
+    weights = layer.weights.toarray() if is_sparse(layer.weights) else layer.weights
+    held, exact = matrix.decode(), matrix.element == "int8"
+    bias = np.zeros(len(weights)) if layer.bias is None else layer.bias.astype(np.float64)
+    step, scale = matrix.activation_scale or 1.0, result.output_scale
     batch, outputs = np.atleast_2d(activations), np.atleast_2d(result.output)
     real = batch.astype(np.float64) * (1.0 if batch.dtype.kind == "f" else step)
     words = np.clip(np.rint(real / step), -INT8_MAX, INT8_MAX) if exact and batch.dtype.kind == "f" else real / step
-    wrong = zeroed = 0
+    wrong = wrong_weights = zeroed = 0
     error = bound = 0.0
     squares = np.zeros(4)
+    height = max(1, NUMBERS // max(1, matrix.n_in))
+    blocks = [slice(top, top + height) for top in range(0, matrix.n_out, height)]
+    for rows in blocks:
+        own, decoded = weights[rows].astype(np.float64), held[rows].astype(np.float64)
+        expected = np.rint(own / matrix.weight_scale) if exact else own.astype(np.float16)
+        wrong_weights += int(np.count_nonzero(decoded != expected))
     for at in range(0, len(batch), VECTORS):
         part = slice(at, at + VECTORS)
-        allowed = np.zeros(1) if exact else error_bound(matrix, batch[part].T).T
-        distance = np.abs(outputs[part] - words[part] @ decoded.T)
-        wrong += int(np.count_nonzero(~(distance <= allowed)))
-        error = max(error, scale * float(distance.max(initial=0.0)))
+        allowed = np.zeros((1, matrix.n_out)) if exact else error_bound(matrix, batch[part].T).T
         bound = max(bound, scale * float(allowed.max(initial=0.0)))
-        product, coded, simulated = real[part] @ own.T, real[part] @ stored.T, outputs[part] * scale
-        zeroed += int(np.count_nonzero((outputs[part] == 0) & (product != 0)))
-        parts = (product + bias, simulated - product, coded - product, simulated - coded)
-        squares += [float(np.square(of).sum()) for of in parts]
+        for rows in blocks:
+            own, decoded, found = weights[rows].astype(np.float64), held[rows].astype(np.float64), outputs[part, rows]
+            distance = np.abs(found - words[part] @ decoded.T)
+            wrong += int(np.count_nonzero(~(distance <= allowed[:, rows])))
+            error = max(error, scale * float(distance.max(initial=0.0)))
+            product, coded = real[part] @ own.T, real[part] @ decoded.T * matrix.weight_scale
+            simulated = found * scale
+            zeroed += int(np.count_nonzero((found == 0) & (product != 0)))
+            parts = (product + bias[rows], simulated - product, coded - product, simulated - coded)
+            squares += [float(np.square(of).sum()) for of in parts]
     of_outputs, of_stored, of_rounding = relative(squares)
     return Verification.of(
-        weights=own.size,
-        wrong_weights=int(np.count_nonzero(decoded != expected)),
+        weights=matrix.n_out * matrix.n_in,
+        wrong_weights=wrong_weights,
         outputs=outputs.size,
         wrong_outputs=wrong,
         error=error,
