@@ -77,10 +77,10 @@ def _answered(arguments: list[str] | None) -> int:
     except Exception as error:
         from eie_sim.units import blamed
 
-        unit = blamed(error)
-        if unit is None:
+        line = blamed(error)
+        if line is None:
             raise
-        code = _fail(f"unit={unit}: its own code fails, {type(error).__name__}: {' '.join(str(error).split())[:200]}")
+        code = _fail(line)
     return code
 
 

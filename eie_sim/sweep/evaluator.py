@@ -16,7 +16,7 @@ from eie_sim.sweep.point import Point, Refused
 from eie_sim.sweep.row import row_text
 from eie_sim.sweep.stages import Stages
 from eie_sim.sweep.subject import Subject
-from eie_sim.units import unit_of
+from eie_sim.units import blamed, unit_of
 from eie_sim.units.swept import Kept
 
 GROUP = 256
@@ -61,16 +61,16 @@ class Evaluator:
     def _texts(self, group: list[Point]) -> Rows:
         try:
             figures_of = self._figures_of(group)
-        except InputError as error:
-            message = str(error)
+        except Exception as error:
+            message = _said(error)
             return [(point.key, row_text(self._subject, point, "", message)) for point in group]
         return [(point.key, self._text(point, figures_of)) for point in group]
 
     def _text(self, point: Point, figures_of: Callable[[Point], str]) -> str:
         try:
             return row_text(self._subject, point, figures_of(point), None)
-        except InputError as error:
-            return row_text(self._subject, point, "", str(error))
+        except Exception as error:
+            return row_text(self._subject, point, "", _said(error))
 
     def _figures_of(self, group: list[Point]) -> Callable[[Point], str]:
         """What gives the figures of points, as members of a JSON object; what a group of them shares is made here."""
@@ -115,3 +115,11 @@ def _members(figures: dict[str, Any]) -> str:
 @lru_cache(maxsize=2**6)
 def _template(names: tuple[str, ...]) -> str:
     return ", ".join(f"{json.dumps(name)}: %r".replace("%", "%%").replace("%%r", "%r") for name in names)
+
+
+def _said(error: Exception) -> str:
+    """What a row says of an error: the rule that a point breaks, or whose code fails. Raises any other error."""
+    line = str(error) if isinstance(error, InputError) else None if isinstance(error, MemoryError) else blamed(error)
+    if line is None:
+        raise error
+    return line

@@ -7,7 +7,7 @@ from dataclasses import is_dataclass
 from functools import cache
 from typing import Any, get_type_hints
 
-from eie_sim.core.errors import InputError, require, unknown
+from eie_sim.core.errors import MAX_SAID, InputError, require, unknown
 from eie_sim.units.unit import Unit, found_at
 
 UNITS = {
@@ -74,14 +74,15 @@ def faults() -> tuple[str, ...]:
 
 
 def blamed(error: BaseException) -> str | None:
-    """The name of a unit of another package whose code an error comes through; None for none."""
+    """A line for an error that comes through the code of a unit of another package; None for any other."""
     modules, at = set(), error.__traceback__
     while at is not None:
         modules.add(at.tb_frame.f_globals.get("__name__", "").partition(".")[0])
         at = at.tb_next
     theirs = {name: offers for name, offers in _offers().items() if name not in UNITS}
     places = ((name, place.partition(":")[0].partition(".")[0]) for name in theirs for _, place in theirs[name])
-    return next((name for name, module in places if module in modules), None)
+    why = f"its own code fails, {type(error).__name__}: {' '.join(str(error).split())[:MAX_SAID]}"
+    return next((f"unit={name}: {why}" for name, module in places if module in modules), None)
 
 
 def _tried() -> Iterator[Unit | InputError]:

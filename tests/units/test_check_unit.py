@@ -9,6 +9,7 @@ import pytest
 from readme import NEW_UNIT
 from registering import install, path_with
 
+import eie_sim as es
 from eie_sim.cli import main
 from eie_sim.units import testing, testing_runs
 
@@ -79,6 +80,8 @@ def test_an_error_of_a_unit_is_one_line_that_names_it(installed, capsys):
     installed(toy="broken_toys:AN_ERROR")
     assert main(["run", "digits-mlp", "--unit", "toy"]) == 2
     assert capsys.readouterr().err == "error: unit=toy: its own code fails, AssertionError: too many\n"
+    swept = es.sweep.run("digits-mlp", points=[{"unit": "toy"}, {"n_pe": 4}], workers=1)
+    assert [row["error"] for row in swept.rows] == ["unit=toy: its own code fails, AssertionError: too many", None]
 
 
 def test_the_same_as_json(installed, few_rules, ask):
