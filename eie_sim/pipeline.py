@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from eie_sim.archive import matrix_of
 from eie_sim.core.errors import InputError, require, require_type
 from eie_sim.core.html import Cell, Row, card, table
-from eie_sim.core.record import Accuracy, LayerResult, Result
+from eie_sim.core.record import Accuracy, Figures, LayerResult, Result
 from eie_sim.core.result import SimResult, config_hash
 from eie_sim.core.storage import Format
 from eie_sim.core.verification import MOST_ERROR, Verification, relative_error
@@ -136,61 +136,46 @@ class Run:
         """12 hex digits that identify the design, and what of the energies is the user's."""
         return config_hash(unit_of(self.config).name, self.config.to_dict(), *hashed(self.table.sha256))
 
-    @cached_property
+    @property
     def cycles(self) -> int:
         """Cycles of all layers and vectors."""
-        return sum(layer.result.cycles for layer in self.layers)
+        return self.record.total.cycles
 
     def _repr_html_(self) -> str:
         """What a notebook shows: a row per layer, figures of all vectors together."""
-        headings = ["layer", "out x in", "vectors", "cycles", "time us", "energy nJ", "bits", "fits", ""]
-        differs = [f"{one.layer.name}: {one.verification.differs()}" for one in self.layers if not one.verification.ok]
-        lines = [f"{one.layer.name}: weights {one.layer.weights_source}; inputs {one.inputs}" for one in self.layers]
+        record, headings = self.record, ["layer", "out x in", "vectors", "cycles", "time us", "energy nJ", "bits"]
+        rows = [
+            [
+                row.name,
+                Cell(f"{row.n_out}x{row.n_in}", [row.n_out, row.n_in]),
+                Cell(f"{row.n_vector:,}", row.n_vector),
+                *_costs(row),
+                "yes" if row.fits else Cell(f"no: {row.passes} passes", alarming=True),
+                "verified" if row.verification.ok else Cell("DIFFERS", alarming=True),
+            ]
+            for row in record.layers
+        ]
+        name = "network" if self.network.chained else "all layers"
+        lines = [f"{row.name}: weights {row.weights}; inputs {row.inputs}" for row in record.layers]
         if self.accuracy is not None:
             share = f"{100 * self.accuracy.compressed:.2f} %"
             lines.append(f"accuracy on {self.accuracy.images} held-back images, compressed and simulated: {share}")
         if self.end_to_end_error is not None:
             lines.append(f"end to end, outputs are {100 * self.end_to_end_error:.3g} % off those of the float network")
         lines += [*given_lines(self.table.trace), f"config {self.config_hash}; seed {self.network.seed}"]
-        return card(
-            f"{self.network.name}: {self.network.source}",
-            table(headings, map(_figures, self.layers), foot=_sums(self.layers, chained=self.network.chained)),
-            lines=lines,
-            alarms=[
-                *([] if self.verified else ["NOT VERIFIED", *differs]),
-                *(f"warning: {one}" for one in self.warnings),
-            ],
-        )
+        foot = [name, "", "", *_costs(record.total), "", ""] if len(rows) > 1 else ()
+        alarms = [] if self.verified else ["NOT VERIFIED", *record.differs]
+        alarms += [f"warning: {one}" for one in self.warnings]
+        shown = table([*headings, "fits", ""], rows, foot=foot)
+        return card(f"{self.network.name}: {self.network.source}", shown, lines=lines, alarms=alarms)
 
 
-def _figures(run: LayerRun) -> Row:
-    """A layer in a notebook's table."""
-    result, good = run.result, run.verification.ok
+def _costs(figures: Figures) -> Row:
+    """Columns of a layer, or of all together."""
+    energy_nj, bits = figures.energy.total_pj / 1e3, figures.storage.total_bits
     return [
-        run.layer.name,
-        Cell(f"{run.layer.n_out}x{run.layer.n_in}", [run.layer.n_out, run.layer.n_in]),
-        Cell(f"{result.n_vector:,}", result.n_vector),
-        *_costs(result.cycles, result.time_us, run.energy.total_pj / 1e3, run.storage.total_bits),
-        "yes" if result.fits else Cell(f"no: {result.passes} passes", alarming=True),
-        "verified" if good else Cell("DIFFERS", alarming=True),
-    ]
-
-
-def _sums(runs: tuple[LayerRun, ...], *, chained: bool) -> Row:
-    """Several layers together."""
-    if len(runs) < 2:
-        return ()
-    results = [run.result for run in runs]
-    cycles, time_us = sum(one.cycles for one in results), sum(one.time_us for one in results)
-    nanojoules, bits = sum(run.energy.total_pj for run in runs) / 1e3, sum(run.storage.total_bits for run in runs)
-    name = "network" if chained else "all layers"
-    return [name, "", "", *_costs(cycles, time_us, nanojoules, bits), "", ""]
-
-
-def _costs(cycles: int, time_us: float, energy_nj: float, bits: int) -> Row:
-    return [
-        Cell(f"{cycles:,}", cycles),
-        Cell(f"{time_us:,.3f}", time_us),
+        Cell(f"{figures.cycles:,}", figures.cycles),
+        Cell(f"{figures.time_us:,.3f}", figures.time_us),
         Cell(f"{energy_nj:,.3f}", energy_nj),
         Cell(f"{bits:,}", bits),
     ]

@@ -68,13 +68,12 @@ def _answered(arguments: list[str] | None) -> int:
     except (BrokenPipeError, SystemExit) as error:
         gone = isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError)
         streams.drop(sys.stdout)  # the reader of our output went away, as `| head` does; rich exits then
-        return (
-            0 if gone else _fail(f"exit={getattr(error, 'code', None)}: code of another package has ended the command")
-        )
+        ended = f"exit={getattr(error, 'code', None)}: code of another package has ended the command"
+        return 0 if gone else _fail(ended)
     except OSError as error:
         streams.drop(sys.stdout)
         return _fail(str(error))
-    except Exception as error:
+    except Exception as error:  # of another package's unit; one of our own is raised again
         from eie_sim.units import blamed
 
         line = blamed(error)

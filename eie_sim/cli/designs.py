@@ -77,7 +77,8 @@ def _with_options(command: Command, unit: Unit) -> Command:
     run.__name__, run.__doc__ = command.__name__, command.__doc__
     shown = [one for one in kept if one.name != "design"] + added
     run.__annotations__ = {**{one.name: one.annotation for one in shown}, "return": int}
-    run.__signature__ = signature(command).replace(parameters=shown, return_annotation=int)  # type: ignore[attr-defined]
+    told = signature(command).replace(parameters=shown, return_annotation=int)
+    run.__signature__ = told  # type: ignore[attr-defined]  # which `inspect.signature` reads
     return run
 
 

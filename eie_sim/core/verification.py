@@ -108,7 +108,8 @@ def verify_floats(
 ) -> Verification:
     """Verification of a unit that multiplies what `decode()` gives in the type of its outputs, in whatever order.
 
-    Integers must be exact, floats as near as n products and n - 1 sums can be, here doubled (Higham 2002, section 4.2).
+    Real outputs must be as near as n products and n - 1 sums can be, here doubled (Higham 2002, section 4.2); of
+    integers that is below 1, so that any other integer is wrong.
 
     layer : what the matrix was made from, its bias added outside; matrix : `decode()` gives its weights [n_out, n_in]
     activations : float [n_in] or [n_vector, n_in]
@@ -122,7 +123,7 @@ def verify_floats(
     outputs = outputs * result.output_scale
     product, coded = batch @ own.T, batch @ stored.T
     distance = np.abs(outputs - coded)
-    unit_error = float(np.finfo(outputs.dtype).eps) / 2 if outputs.dtype.kind == "f" else 0.0
+    unit_error = float(np.finfo(outputs.dtype).eps) / 2
     allowed = 2 * (own.shape[1] + 1) * unit_error * (np.abs(batch) @ np.abs(stored.T))
     parts = (product + bias, outputs - product, coded - product, outputs - coded)
     of_outputs, of_stored, of_rounding = relative(np.array([np.square(of).sum() for of in parts]))

@@ -61,7 +61,7 @@ class Evaluator:
     def _texts(self, group: list[Point]) -> Rows:
         try:
             figures_of = self._figures_of(group)
-        except Exception as error:
+        except Exception as error:  # `_said` raises again what is neither a rule nor another package's
             message = _said(error)
             return [(point.key, row_text(self._subject, point, "", message)) for point in group]
         return [(point.key, self._text(point, figures_of)) for point in group]
@@ -69,7 +69,7 @@ class Evaluator:
     def _text(self, point: Point, figures_of: Callable[[Point], str]) -> str:
         try:
             return row_text(self._subject, point, figures_of(point), None)
-        except Exception as error:
+        except Exception as error:  # `_said` raises again what is neither a rule nor another package's
             return row_text(self._subject, point, "", _said(error))
 
     def _figures_of(self, group: list[Point]) -> Callable[[Point], str]:

@@ -116,7 +116,7 @@ def checked(unit: Unit, *, examples: int = 25, progress: Progress = lambda step:
 def require_hypothesis() -> None:
     """Raise InputError where hypothesis, which draws the examples, is not installed."""
     try:
-        import hypothesis  # noqa: F401
+        import hypothesis  # noqa: F401  only to see whether it can be
     except ImportError:
         raise InputError("hypothesis=missing: must be installed, as by pip install 'eie-sim[test]'") from None
 
@@ -157,7 +157,7 @@ def _found(rule: Rule, unit: Unit, example: Any) -> Iterator[str]:
         yield from rule(unit, example)
     except testing_cases.UnfitError:
         raise
-    except Exception as error:
+    except Exception as error:  # of the unit that is tried
         yield _one_line(error)
 
 

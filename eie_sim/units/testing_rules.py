@@ -115,7 +115,7 @@ def refused(field: str, given: str, call: Callable[[], Any], *, or_taken: bool =
     except InputError as error:
         if not str(error).startswith(field) or not str(error).isprintable():
             yield f"{given} is refused by a line that does not begin with {field}: {short(str(error))}"
-    except Exception as error:
+    except Exception as error:  # whatever it is, it is the fault that is looked for
         yield f"{given} raises {type(error).__name__}, must be an InputError"
     else:
         if not or_taken:
