@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from eie_sim import energy as energy
     from eie_sim import prune as prune
     from eie_sim import pruning as pruning
-    from eie_sim import sweep as sweep
+    from eie_sim import study as sweep  # noqa: F401  a public name, as those around it
     from eie_sim import workload as workload
     from eie_sim.core.errors import InputError as InputError
     from eie_sim.core.quantize import Scales as Scales
@@ -67,8 +67,8 @@ _HOME = {
 }
 _MODULES = {
     name: f"eie_sim.{name}"
-    for name in ("archive", "compare", "deep_compression", "energy", "prune", "pruning", "sweep", "workload")
-} | {"figures": "eie_sim.report.figures", "trace": "eie_sim.report.trace"}
+    for name in ("archive", "compare", "deep_compression", "energy", "prune", "pruning", "workload")
+} | {"figures": "eie_sim.report.figures", "sweep": "eie_sim.study", "trace": "eie_sim.report.trace"}
 
 __all__ = ["__version__", *_HOME, *_MODULES]  # noqa: PLE0604  keys of the dict above, all strings
 

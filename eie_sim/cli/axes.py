@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter
 
-from eie_sim.sweep.axes import Axis, groups, known_axes, unit_names, values_of
+from eie_sim.study.axes import Axis, groups, known_axes, unit_names, values_of
 from eie_sim.units import unit_named
 
 if TYPE_CHECKING:

@@ -84,7 +84,7 @@ def _with_options(command: Command, unit: Unit) -> Command:
 
 def _texts(unit: Unit) -> type:
     """An option of text for each field of a design, with the field's own help; None where it is not given."""
-    from eie_sim.sweep.axes import design_axes
+    from eie_sim.study.axes import design_axes
 
     return make_dataclass(
         "Options",
@@ -97,8 +97,8 @@ def _texts(unit: Unit) -> type:
 
 def _design(unit: Unit, preset: str | None, options: Any) -> Any:
     """The design of a preset, or that which sweeps start from, with the fields that were given. Raises InputError."""
-    from eie_sim.sweep.axes import design_axes
-    from eie_sim.sweep.listing import values_in
+    from eie_sim.study.axes import design_axes
+    from eie_sim.study.listing import values_in
 
     axes = design_axes(unit)
     given = {}

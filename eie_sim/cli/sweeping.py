@@ -20,7 +20,7 @@ from eie_sim.core.files import require_own
 from eie_sim.units import unit_named
 
 if TYPE_CHECKING:
-    from eie_sim.sweep import Sweep, Tally
+    from eie_sim.study import Sweep, Tally
 
 STUDY_SUFFIX = ".toml"
 
@@ -103,7 +103,7 @@ def sweep(
     _require_table(out, asked["store"])
     with ExitStack() as stack:
         if scheduler is not None:
-            from eie_sim.sweep.cluster import cluster
+            from eie_sim.study.cluster import cluster
 
             require(workers is None, "workers", workers, "must be left out, the cluster at --scheduler has its own")
             asked["executor"] = stack.enter_context(cluster(scheduler)).executor
@@ -121,7 +121,7 @@ def _asked(source: str, axes: Any, options: dict[str, Any], optimize: str | None
 
     options : None where one was not given
     """
-    from eie_sim.sweep import read_study
+    from eie_sim.study import read_study
 
     study: dict[str, Any] = read_study(source) if source.lower().endswith(STUDY_SUFFIX) else {"workload": source}
     asked: dict[str, Any] = {**study, **{name: value for name, value in options.items() if value is not None}}
@@ -144,7 +144,7 @@ def _asked(source: str, axes: Any, options: dict[str, Any], optimize: str | None
 
 def _first_design(asked: dict[str, Any]) -> Any:
     """A design of the unit that is swept, of the first where there are several: its events are a table's."""
-    from eie_sim.sweep.study import read_axes, units_of
+    from eie_sim.study.study import read_axes, units_of
 
     unit = unit_named(units_of(read_axes(asked["grid"], asked.get("points"))[0])[0])
     return unit.config.preset(unit.start) if unit.presets else unit.config()
@@ -152,7 +152,7 @@ def _first_design(asked: dict[str, Any]) -> Any:
 
 def _listed(option: str, text: str) -> tuple[str, ...]:
     """Names between commas, known ones, two or more."""
-    from eie_sim.sweep.pareto import require_objectives
+    from eie_sim.study.pareto import require_objectives
 
     try:
         return require_objectives([word.strip() for word in text.split(",")])
@@ -163,7 +163,7 @@ def _listed(option: str, text: str) -> tuple[str, ...]:
 def _require_table(path: Path | None, store: str | Path) -> None:
     """Before anything is run. Raises InputError for a table that could not be written, or that is the store."""
     if path is not None:
-        from eie_sim.sweep.export import require_table
+        from eie_sim.study.export import require_table
 
         require_table(path)
         same = os.path.realpath(path) == os.path.realpath(store)
@@ -173,7 +173,7 @@ def _require_table(path: Path | None, store: str | Path) -> None:
 def _found(asked: dict[str, Any], arrays: Reading) -> Sweep:
     """Run all points, or search among them."""
     from eie_sim.archive import opened
-    from eie_sim.sweep import run, search
+    from eie_sim.study import run, search
     from eie_sim.workload import load
 
     source = opened(asked["source"])
@@ -190,7 +190,7 @@ def _shown(found: Sweep, source: str, objectives: Any, *, unfit: bool, out: Path
     chosen = objectives or report.default_objectives(found.rows)
     record = report.sweep_record(found, workload=source, objectives=chosen, unfit=unfit)
     if out is not None:
-        from eie_sim.sweep import write_csv, write_parquet
+        from eie_sim.study import write_csv, write_parquet
 
         (write_csv if out.suffix.lower() == ".csv" else write_parquet)(found.rows, out)
     if json:

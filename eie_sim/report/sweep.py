@@ -11,9 +11,9 @@ from eie_sim.energy.table import given_lines
 from eie_sim.record import account_of, versions
 from eie_sim.report.network import Record, account_lines
 from eie_sim.report.text import Screen, rows
-from eie_sim.sweep import Sweep, front
-from eie_sim.sweep.axes import PRUNING, WORKLOAD, known_axes
-from eie_sim.sweep.showing import axis_cell, counted, row_cells
+from eie_sim.study import Sweep, front
+from eie_sim.study.axes import PRUNING, WORKLOAD, known_axes
+from eie_sim.study.showing import axis_cell, counted, row_cells
 
 SHOWN = 40
 """Most rows of a table; all are in the store."""

@@ -57,7 +57,7 @@ def studies_of(named: Sequence[Unit], seed: int = 0, *, progress: Progress = lam
     """Every published study of units, rerun. seed : of what is drawn"""
 
     def sweep(unit: str, network: str, **axes: Any) -> Sequence[dict[str, Any]]:
-        from eie_sim.sweep import run
+        from eie_sim.study import run
 
         return run(network, grid={"unit": unit, **axes}, seed=seed, workers=1).rows
 

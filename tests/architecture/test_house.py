@@ -22,7 +22,7 @@ ROWS = ["cli", "report", "study", "train", "pipeline", "prune", "network", "unit
 APART = {("network", "units"), ("report", "train"), ("study", "train")}
 """Rows of which the upper one does not import the lower one all the same."""
 TODAY = {
-    "study": ["sweep", "compare", "validate"],
+    "study": ["compare", "validate"],
     "pipeline": ["inputs", "tracing", "cost", "record"],
     "prune": ["pruning", "recipe", "deep_compression"],
     "network": ["workload", "archive"],
@@ -48,17 +48,17 @@ ROOMS = {
     "safetensors": {"workload"},
     "rich": {"cli", "report"},
     "cyclopts": {"cli"},
-    "distributed": {"sweep.cluster"},
-    "pandas": {"sweep"},
-    "pyarrow": {"sweep"},
-    "optuna": {"sweep.optimize"},
+    "distributed": {"study.cluster"},
+    "pandas": {"study"},
+    "pyarrow": {"study"},
+    "optuna": {"study.optimize"},
     "hypothesis": {"units.testing", "units.testing_cases", "cli.checking"},
     "vcd": {"report.trace.waveform"},
     "pickle": set(),
     "urllib": set(),
     "requests": set(),
 }
-OPENS_FILES = {"workload", "archive", "sweep", "report", "validate", "cli", "core.files", "core.jit", "tables"}
+OPENS_FILES = {"workload", "archive", "study", "report", "validate", "cli", "core.files", "core.jit", "tables"}
 FILE_CALLS = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "load", "memmap", "fromfile", "tofile"}
 SIZE_LIMIT = 60
 FILE_LIMIT = 450

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from eie_sim.sweep.store import Store
+from eie_sim.study.store import Store
 
 pytestmark = pytest.mark.slow
 N_ROW = 20_000

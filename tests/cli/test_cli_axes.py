@@ -11,7 +11,7 @@ from cyclopts import App, CycloptsError, Parameter
 from eie_sim.cli import shell
 from eie_sim.cli.axes import NO_AXES, AxisOptions, given
 from eie_sim.core.errors import InputError
-from eie_sim.sweep.axes import AXES, groups
+from eie_sim.study.axes import AXES, groups
 
 app = App(name="scratch", default_parameter=Parameter(negative="", converter=shell._converted))
 

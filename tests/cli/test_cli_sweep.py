@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from eie_sim.sweep.file import read_study
+from eie_sim.study.file import read_study
 
 STUDY = """
 workload = "digits-mlp"

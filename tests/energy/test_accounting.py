@@ -11,7 +11,7 @@ from counted import alex_7, nm_result, result_with
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from eie_sim import sweep
+from eie_sim import study as sweep
 from eie_sim.core.errors import InputError, InvariantError
 from eie_sim.energy import EnergyTable, account, scaling, sram, total_of
 from eie_sim.energy import report as energy_report

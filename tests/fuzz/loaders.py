@@ -177,7 +177,7 @@ def store(folder):
 
 def read_store(path):
     """Read it as it is, then as the next run does, which puts it right and keeps the rows."""
-    from eie_sim.sweep.store import Store
+    from eie_sim.study.store import Store
 
     found = es.sweep.read_store(path)
     with Store(path) as taken:

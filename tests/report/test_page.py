@@ -16,8 +16,8 @@ from eie_sim.report.network import sections
 from eie_sim.report.page.pictures import Picture
 from eie_sim.report.page.run import run_page
 from eie_sim.report.page.sweep import MOST_ROWS, sweep_page
-from eie_sim.sweep import front, knee, read_store
-from eie_sim.sweep.reading import Stored
+from eie_sim.study import front, knee, read_store
+from eie_sim.study.reading import Stored
 
 HOSTILE = [
     *("<script>alert(1)</script>", "</style><b>", '"><img src=x onerror=alert(1)>', "x" * 500, "x" * 501),

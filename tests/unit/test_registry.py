@@ -58,7 +58,7 @@ class Point(EntryPoint):
 @pytest.fixture
 def registered(monkeypatch):
     """A function that registers entry points, name=attribute of this module, for one test."""
-    import eie_sim.sweep.axes  # noqa: F401  which has the axes of the units that there are when it is loaded
+    import eie_sim.study.axes  # noqa: F401  which has the axes of the units that there are when it is loaded
 
     def forget():
         for cached in (units._offers, units._of_type, units.units, units.unit_named):

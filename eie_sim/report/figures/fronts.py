@@ -26,10 +26,10 @@ from eie_sim.report.figures.style import (
     on,
     plain_ticks,
 )
-from eie_sim.sweep import Sweep
-from eie_sim.sweep import front as front_of
-from eie_sim.sweep import knee as knee_of
-from eie_sim.sweep.pareto import OBJECTIVES, Front, require_objectives
+from eie_sim.study import Sweep
+from eie_sim.study import front as front_of
+from eie_sim.study import knee as knee_of
+from eie_sim.study.pareto import OBJECTIVES, Front, require_objectives
 from eie_sim.units import unit_named
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from eie_sim.core.errors import InputError, require_type
 from eie_sim.report.figures.style import joint_hash, named
-from eie_sim.sweep import Sweep
-from eie_sim.sweep.axes import known_axes, text_of
-from eie_sim.sweep.reading import is_row, missing_from
+from eie_sim.study import Sweep
+from eie_sim.study.axes import known_axes, text_of
+from eie_sim.study.reading import is_row, missing_from
 
 Row = Mapping[str, Any]
 

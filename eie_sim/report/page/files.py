@@ -14,7 +14,7 @@ from eie_sim.report.page.frame import MARK, Page
 from eie_sim.report.page.run import run_page
 from eie_sim.report.page.sweep import sweep_page
 from eie_sim.report.reading import read_run
-from eie_sim.sweep import read_store
+from eie_sim.study import read_store
 
 SUFFIX = ".html"
 HEAD = 500

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from eie_sim.report.network import Record
-from eie_sim.sweep.pareto import Front
-from eie_sim.sweep.showing import varying
+from eie_sim.study.pareto import Front
+from eie_sim.study.showing import varying
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

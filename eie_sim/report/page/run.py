@@ -23,7 +23,7 @@ from eie_sim.report.network import (
 )
 from eie_sim.report.page.frame import Fact, Page, document, figures, paragraphs, section, summary, titled
 from eie_sim.report.page.pictures import Picture, run_pictures
-from eie_sim.sweep.axes import known_axes
+from eie_sim.study.axes import known_axes
 
 
 def run_page(record: Record) -> Page:

@@ -13,11 +13,11 @@ from eie_sim.report.network import Record
 from eie_sim.report.page.frame import Fact, Page, document, figures, paragraphs, section, summary, titled
 from eie_sim.report.page.pictures import Picture, sweep_pictures
 from eie_sim.report.sweep import default_objectives, standing_lines
-from eie_sim.sweep import front, knee
-from eie_sim.sweep.axes import known_axes
-from eie_sim.sweep.pareto import Front
-from eie_sim.sweep.reading import Stored
-from eie_sim.sweep.showing import axis_cell, counted, row_cells, varying
+from eie_sim.study import front, knee
+from eie_sim.study.axes import known_axes
+from eie_sim.study.pareto import Front
+from eie_sim.study.reading import Stored
+from eie_sim.study.showing import axis_cell, counted, row_cells, varying
 from eie_sim.workload import drawn_preset
 
 MOST_ROWS = 2000

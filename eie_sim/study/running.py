@@ -1,0 +1,221 @@
+"""Run a sweep: points that are in the store already are taken from it, all others are computed and kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from eie_sim.core.errors import require, require_callable, require_type
+from eie_sim.energy.table import EnergyTable, given_lines
+from eie_sim.study.executing import execute, require_workers
+from eie_sim.study.point import Point
+from eie_sim.study.reading import is_row, require_version
+from eie_sim.study.row import row_text
+from eie_sim.study.showing import FIRST_ROWS, counted, rows_card
+from eie_sim.study.store import Store
+from eie_sim.study.study import Values, bundles_of, densities_of, points_of, read_axes
+from eie_sim.study.subject import Subject, subject_of
+
+HEAVY = 2**24
+"""Weights of a layer from which a single point may take seconds: a pool is started at once."""
+
+
+class Tally(NamedTuple):
+    """How far a sweep is: points in all, done, of them reused from the store, and failed."""
+
+    total: int
+    done: int
+    reused: int
+    failed: int
+
+
+Progress = Callable[[Tally], None]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sweep:
+    """What came of a sweep. Build one with `run`.
+
+    texts : JSON objects, one for each point, in the order of the study
+    axes : names of the axes that were given
+    reused : points taken from the store; failed : points with an error
+    store, aside : paths of the store, and of what was damaged in it, or None; damaged : lines of the store put aside
+    seed : of whatever was drawn
+    energy_table : what the user gave of the energies, as `EnergyTable.trace` has it, or None
+    subject : what was swept, where that is known
+    """
+
+    texts: tuple[str, ...]
+    axes: tuple[str, ...]
+    reused: int
+    failed: int
+    seed: int
+    subject: Subject | None = None
+    store: Path | None = None
+    damaged: int = 0
+    aside: Path | None = None
+    energy_table: dict[str, Any] | None = None
+
+    @cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        """A dict for each point: what it is, its figures (see `sweep.figures`), and its error, None for none.
+
+        Raises InputError for a row of the store that somebody changed so that nobody could show it.
+        """
+        return self._read(self.texts)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the first rows, and how many there are; all others stay text."""
+        first = self._read(self.texts[:FIRST_ROWS])
+        name = first[0].get("workload", "") if first else "sweep"
+        counts = f"{counted(len(self.texts), 'point')}, {self.reused:,} of them reused, {self.failed:,} failed"
+        lines = [f"{counts}; seed {self.seed}; " + ("no store" if self.store is None else f"rows in {self.store}")]
+        lines += given_lines(self.energy_table, swept=True)
+        return rows_card(name, first, self.axes, total=len(self.texts), lines=lines)
+
+    def _read(self, texts: Sequence[str]) -> list[dict[str, Any]]:
+        rows = [json.loads(text) for text in texts]
+        for row in rows if self.reused else ():
+            rule = f"row {row['key']} is none of a sweep's; take its line out to have it run again"
+            require(is_row(row), "store", self.store, rule)
+        return rows
+
+
+def run(
+    source: Any,
+    *,
+    grid: Mapping[str, Any] | None = None,
+    points: Sequence[Mapping[str, Any]] | None = None,
+    activations: Any = None,
+    activation_density: float | None = None,
+    seed: int = 0,
+    verify: bool = False,
+    table: EnergyTable | None = None,
+    store: str | Path | None = None,
+    executor: Executor | None = None,
+    workers: int | None = None,
+    progress: Progress = lambda tally: None,
+) -> Sweep:
+    """Sweep a workload over axes of pruning and hardware.
+
+    source, activations, activation_density, seed : as `workload.load` takes them
+    grid : values by axis, all of whose combinations are run: lists, ranges, arrays, or text such as "0.02:0.5:20"
+    points : single combinations besides, a value by axis each
+    verify : encode every layer, multiply, and compare with the golden product; else entries are only counted
+    table : energies for the designs, all of the table's unit; what the user gave in it is taken as given at every
+        node and clock, and all else is default and scaled to the design's node
+    store : file that keeps the rows, one JSON object a line; what is in it is not computed again
+    executor : who computes; else this process and, where it takes longer, a pool of `workers` processes
+
+    Raises InputError for what cannot be read, and for a store that is in use. A point that breaks a rule has a row
+    with its error.
+    """
+    require_callable("progress", progress)
+    studies = read_axes(grid, points)
+    subject = subject_of(
+        source,
+        activations=activations,
+        activation_density=activation_density,
+        seed=seed,
+        densities=densities_of(studies),
+        verify=verify,
+        table=table,
+    )
+    wanted = points_of(subject, studies)  # before the store: what is refused leaves none behind
+    with ExitStack() as stack:
+        runner = runner_of(stack, subject, store, executor=executor, workers=workers)
+        return runner.run(wanted, axes=_axes(studies), progress=progress)
+
+
+def runner_of(stack: ExitStack, subject: Subject, store: Any, *, executor: Any, workers: Any) -> Runner:
+    """What runs points, with its store open until the stack ends. Raises InputError, before there is a store."""
+    require_type("store", store, str, Path, type(None))
+    require_workers(executor, workers)
+    kept = None if store is None else stack.enter_context(Store(Path(store)))
+    if kept is not None and len(kept):
+        require_version(kept.path, json.loads(kept.line(next(iter(kept)))))
+    return Runner(subject, kept, executor=executor, workers=workers)
+
+
+class Runner:
+    """Runs points of one subject, with one store: a sweep, or the batches of a search."""
+
+    def __init__(
+        self, subject: Subject, store: Store | None, *, executor: Executor | None = None, workers: int | None = None
+    ) -> None:
+        self.subject = subject
+        self._store = store
+        self._executor, self._workers = executor, workers
+
+    def run(
+        self, points: Sequence[Point], *, axes: tuple[str, ...] = (), progress: Progress = lambda tally: None
+    ) -> Sweep:
+        """Rows of points, each computed or taken from the store."""
+        store, texts = self._store, _Texts(points, progress)
+        if store is not None:
+            texts.add([(point.key, store.line(point.key)) for point in points if point.key in store])
+        reused = len(texts.by_key)
+        texts.reused = reused
+        left = [point for point in points if point.key not in texts.by_key]
+
+        def keep(rows: list[tuple[str, str]]) -> None:
+            if store is not None:
+                store.append(rows)
+            texts.add(rows)
+
+        def fail(faults: list[tuple[Point, str]]) -> None:
+            texts.add([(point.key, row_text(self.subject, point, "", message)) for point, message in faults])
+
+        progress(Tally(len(points), reused, reused, texts.failed))
+        if left:
+            self._execute(left, keep, fail)
+        return Sweep(
+            texts=tuple(texts.by_key[point.key] for point in points),
+            axes=axes,
+            reused=reused,
+            failed=texts.failed,
+            seed=self.subject.seed,
+            subject=self.subject,
+            store=None if store is None else store.path,
+            damaged=0 if store is None else store.damaged,
+            aside=None if store is None else store.aside,
+            energy_table=None if self.subject.table is None else self.subject.table.trace,
+        )
+
+    def _execute(self, points: Sequence[Point], keep: Callable[..., None], fail: Callable[..., None]) -> None:
+        heavy = max(n_out * n_in for n_out, n_in in self.subject.shapes) > HEAVY and len(points) > 1
+        execute(
+            bundles_of(self.subject, points),
+            self.subject,
+            self.subject.token,
+            on_rows=keep,
+            on_faults=fail,
+            executor=self._executor,
+            workers=self._workers,
+            heavy=heavy,
+        )
+
+
+class _Texts:
+    """Rows as they come, counted."""
+
+    def __init__(self, points: Sequence[Point], progress: Progress) -> None:
+        self.by_key: dict[str, str] = {}
+        self.failed = self.reused = 0
+        self._total, self._progress = len(points), progress
+
+    def add(self, rows: list[tuple[str, str]]) -> None:
+        for key, text in rows:
+            self.by_key[key] = text
+            self.failed += not text.endswith('"error": null}')
+        self._progress(Tally(self._total, len(self.by_key), self.reused, self.failed))
+
+
+def _axes(studies: Sequence[Values]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(axis for study in studies for axis in study))

@@ -1,0 +1,205 @@
+"""What is swept: a drawn preset, which workers draw by themselves, or a network, whose arrays each gets once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+import eie_sim
+from eie_sim.core.arrays import require_fraction
+from eie_sim.core.errors import InputError, require, require_seed, require_type
+from eie_sim.core.sparse import is_sparse
+from eie_sim.energy import EnergyTable
+from eie_sim.energy.table import hashed
+from eie_sim.pipeline import input_words
+from eie_sim.study.point import digest_of
+from eie_sim.workload import Layer, Network, batch_for, drawn_preset, load, synthetic
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Subject:
+    """A workload, and what is asked of every point.
+
+    name : of the preset or network
+    network : the network itself; None for a drawn preset, which is drawn layer by layer where it is needed
+    activations : of a drawn preset: given ones, float [n_vector, n_in], a density for others than its own, or None
+    seed : of whatever is drawn
+    layers : names in order; shapes : (n_out, n_in) of each
+    n_vectors : input vectors of each layer
+    content : sha256 in hex of what is simulated: arrays, or, of what is drawn, what it is drawn from
+    densities : all that the study prunes to by magnitude, so that one ordering serves them
+    verify : whether every layer is encoded, multiplied and compared with the golden product
+    table : energies that the user gave for every design; None for the default ones
+    """
+
+    name: str
+    network: Network | None
+    activations: Any
+    seed: int
+    layers: tuple[str, ...]
+    shapes: tuple[tuple[int, int], ...]
+    chained: bool
+    n_vectors: tuple[int, ...]
+    content: str
+    densities: tuple[float, ...] = ()
+    verify: bool = False
+    table: EnergyTable | None = None
+
+    @property
+    def n_vector(self) -> int:
+        """Input vectors that every layer has."""
+        return min(self.n_vectors)
+
+    @property
+    def table_sha256(self) -> str | None:
+        """Of what the user gave of the energies; None where all are default."""
+        return None if self.table is None else self.table.sha256
+
+    @cached_property
+    def study(self) -> bytes:
+        """Digest of what all keys have in common."""
+        return digest_of([eie_sim.__version__, self.content, self.seed, self.verify, *hashed(self.table_sha256)])
+
+    @cached_property
+    def token(self) -> str:
+        """Names the subject among others that a worker may have."""
+        return digest_of([self.study.hex(), self.densities]).hex()
+
+    def input_words(self) -> dict[str, str]:
+        """What the inputs of each layer are, in words, by layer."""
+        if self.network is not None:
+            return {name: input_words(self.network, at) for at, name in enumerate(self.layers)}
+        preset = drawn_preset(self.name)
+        assert preset is not None  # no other is drawn layer by layer
+        if self.activations is None or isinstance(self.activations, float):
+            own = [d if self.activations is None else self.activations for d in preset.activation_density]
+            said = [synthetic.label(1.0 if density is None else density, self.seed) for density in own]
+        else:
+            said = [f"given, {len(self.activations)} vectors"] * len(self.layers)
+        return dict(zip(self.layers, said, strict=True))
+
+    def evaluator(self) -> Any:
+        """What computes the rows of points; made once in each worker."""
+        from eie_sim.study.evaluator import Evaluator
+
+        return Evaluator(self)
+
+    def layer(self, name: str, *, before_pruning: bool = False) -> Layer:
+        """A layer with its activations; of a drawn preset drawn now. before_pruning : with its dense weights."""
+        if self.network is None:
+            given: dict[str, Any] = {}
+            if self.activations is not None:
+                is_density = isinstance(self.activations, float)
+                given = {"activation_density" if is_density else "activations": self.activations}
+            return load(self.name, layer=name, seed=self.seed, before_pruning=before_pruning, **given).layers[0]
+        now = self.network.layer(name).layers[0]
+        if not before_pruning or self.network.dense_layers is None:
+            return now
+        before = next(layer for layer in self.network.dense_layers if layer.name == name)
+        return replace(before, activations=now.activations, activations_source=now.activations_source)
+
+
+def subject_of(
+    source: Any,
+    *,
+    activations: Any = None,
+    activation_density: float | None = None,
+    seed: int = 0,
+    densities: tuple[float, ...] = (),
+    verify: bool = False,
+    table: EnergyTable | None = None,
+) -> Subject:
+    """The subject of a source, as `workload.load` takes it, with the activations it takes.
+
+    Raises InputError as `load` does, and where there is nothing to run on.
+    """
+    require_seed(seed)
+    require_type("verify", verify, bool)
+    require_type("table", table, EnergyTable, type(None))
+    common: dict[str, Any] = {"seed": int(seed), "densities": densities, "verify": verify, "table": table}
+    preset = drawn_preset(source) if isinstance(source, str) else None
+    if preset is not None:
+        return _of_drawn(preset, activations, activation_density, **common)
+    network = load(source, activations=activations, activation_density=activation_density, seed=seed)
+    inputs = network.test_inputs if network.test_inputs is not None else network.layers[0].activations
+    if inputs is None:
+        raise InputError(f"activations=none: layer {network.layers[0].name} needs some")
+    return Subject(
+        name=network.name,
+        network=network,
+        activations=None,
+        layers=tuple(layer.name for layer in network.layers),
+        shapes=tuple((layer.n_out, layer.n_in) for layer in network.layers),
+        chained=network.chained,
+        n_vectors=tuple(_n_vector(layer, inputs, network.chained) for layer in network.layers),
+        content=_content_of(network),
+        **common,
+    )
+
+
+def _of_drawn(preset: Any, activations: Any, activation_density: float | None, **common: Any) -> Subject:
+    """Nothing is drawn here but where activations are given, which are checked against the layer."""
+    n_vector = 1
+    given: Any = None
+    said: Any = None
+    if activations is not None and activation_density is not None:
+        raise InputError(f"activation_density={activation_density}: must be left out, activations are given")
+    if activations is not None:
+        rule = f"the layers of {preset.name} have their own, give a density, or sweep one layer as a network"
+        require(len(preset.layers) == 1, "activations", "given", rule)
+        given = batch_for(activations, preset.shapes[0][1])
+        n_vector, said = len(given), _digest_arrays([given])
+    elif activation_density is not None:
+        given = said = require_fraction("activation_density", activation_density)
+    drawn_with = ".".join(np.__version__.split(".")[:2])  # streams of random numbers may change with it
+    return Subject(
+        name=preset.name,
+        network=None,
+        activations=given,
+        layers=preset.layers,
+        shapes=preset.shapes,
+        chained=False,
+        n_vectors=(n_vector,) * len(preset.layers),
+        content=digest_of([preset.to_dict(), said, f"numpy {drawn_with}"]).hex(),
+        **common,
+    )
+
+
+def _n_vector(layer: Layer, inputs: Any, chained: bool) -> int:
+    """Vectors of one layer: in a chain as many as go in; layers by themselves each have their own."""
+    return len(inputs) if chained or layer.activations is None else len(layer.activations)
+
+
+def _content_of(network: Network) -> str:
+    """sha256 in hex of all arrays of a network, with its names and order."""
+    names = [[layer.name for layer in network.layers], network.chained, network.dense_layers is not None]
+    return digest_of([names, _digest_arrays(_arrays_of(network))]).hex()
+
+
+def _arrays_of(network: Network) -> Iterator[Any]:
+    for layer in (*network.layers, *(network.dense_layers or ())):
+        yield from (layer.weights, layer.bias, layer.activations)
+        if layer.stored is not None:
+            yield from (layer.stored.codes, layer.stored.codebook, layer.stored.bias_codes)
+            yield np.array([*layer.stored.scales.to_dict().values()], dtype=np.float64)  # nan where open
+    yield from (network.test_inputs, network.test_labels, network.train_inputs, network.train_labels)
+    yield network.calibration
+
+
+def _digest_arrays(arrays: Any) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        parts = (array.indptr, array.indices, array.data) if is_sparse(array) else (array,)
+        for part in parts:
+            if part is None:
+                digest.update(b"none")
+                continue
+            plain = np.ascontiguousarray(part)
+            digest.update(f"{plain.dtype.str}{plain.shape}".encode())
+            digest.update(plain.data if plain.size else b"")
+    return digest.hexdigest()
