@@ -60,4 +60,4 @@ def test_one_worker_and_two_give_the_same_rows(grid, tmp_path):
     import eie_sim as es
 
     one, two = (es.sweep.run("digits-mlp", grid=grid, workers=workers) for workers in (1, 2))
-    assert one.texts == two.texts
+    assert one.lines == two.lines

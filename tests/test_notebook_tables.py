@@ -144,7 +144,7 @@ def test_sweeps_show_their_first_rows_and_failures():
 
 
 def test_nothing_at_all_is_shown_too(weights):
-    shown(Sweep(texts=(), axes=("n_pe",), reused=0, failed=0, seed=0))
+    shown(Sweep(lines=(), axes=("n_pe",), reused=0, failed=0, seed=0))
     shown(es.sweep.front([], ["cycles", "energy_nj"]))
     shown(es.sweep.front([{"cycles": 1, "energy_nj": 2, "n_pe": [1], "mma": 3}], ["cycles", "energy_nj"]))
     shown(Footprint())

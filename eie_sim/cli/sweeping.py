@@ -106,7 +106,7 @@ def sweep(
             from eie_sim.study.cluster import cluster
 
             require(workers is None, "workers", workers, "must be left out, the cluster at --scheduler has its own")
-            asked["executor"] = stack.enter_context(cluster(scheduler)).executor
+            asked["executor"] = stack.enter_context(cluster(scheduler))
         else:
             asked["workers"] = workers
         if "objectives" in asked:

@@ -31,12 +31,11 @@ def sweep_record(found: Sweep, *, workload: str, objectives: Sequence[str], unfi
         "seed": found.seed,
         **account_of(network, words),
         "axes": list(found.axes),
-        "points": len(found.texts),
+        "points": len(found.lines),
         "reused": found.reused,
         "failed": found.failed,
         "store": None if found.store is None else str(found.store),
         "damaged": found.damaged,
-        "damaged_kept_in": None if found.aside is None else str(found.aside),
         "energy_table": found.energy_table,
         "versions": versions(),
         "objectives": list(objectives),
@@ -130,7 +129,9 @@ def sweep_lines(record: Record) -> list[str]:
     lines += given_lines(record["energy_table"], swept=True)
     lines += account_lines(record)
     if record["damaged"]:
-        lines.append(f"! {counted(record['damaged'], 'damaged line')} of the store kept in {record['damaged_kept_in']}")
+        lines.append(
+            f"! {counted(record['damaged'], 'line')} of the store left out: damaged, or not written to the end"
+        )
     if record["store"] is not None:
         lines.append(f"rows in {record['store']}; the same command goes on from there")
     return lines

@@ -1,8 +1,7 @@
-"""What a worker does with points: groups that share work, figures, and rows as JSON text."""
+"""What a worker does with points: groups that share work, their figures, and a row of each as a line of JSON."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
@@ -10,10 +9,16 @@ from itertools import groupby
 from math import isfinite
 from typing import Any
 
+import msgspec
+
 from eie_sim.core.errors import InputError
+from eie_sim.core.record import VERSION
+from eie_sim.core.result import config_hash
+from eie_sim.energy.table import hashed
+from eie_sim.recipe import Recipe
+from eie_sim.study.axes import plain, text_of
 from eie_sim.study.looping import looped
 from eie_sim.study.point import Point, Refused
-from eie_sim.study.row import row_text
 from eie_sim.study.stages import Stages
 from eie_sim.study.subject import Subject
 from eie_sim.units import blamed, unit_of
@@ -22,11 +27,11 @@ from eie_sim.units.swept import Kept
 GROUP = 256
 """Most points between two looks at the clock."""
 
-NUMBERS = frozenset({int, float})
-"""Types of plain numbers; a bool is none."""
-
-Rows = list[tuple[str, str]]
+Row = dict[str, Any]
+Rows = list[tuple[str, bytes]]
 Faults = list[tuple[int, str]]
+
+_encode = msgspec.json.Encoder(enc_hook=lambda number: number.item()).encode  # of numpy, as other units may have it
 
 
 class Evaluator:
@@ -38,7 +43,7 @@ class Evaluator:
         self._kept: dict[str, Kept] = {}
 
     def rows(self, points: Sequence[Point], deadline: float) -> tuple[Rows, Faults]:
-        """(key, JSON object) of the first points, at least of one, until `deadline` of time.perf_counter() is over.
+        """(key, line of JSON) of the first points, at least of one, until `deadline` of time.perf_counter() is over.
 
         A point that breaks a rule has a row that says so. Faults are (place, what went wrong) of those of the points
         that the machine failed; they have no row.
@@ -50,7 +55,7 @@ class Evaluator:
             for start in range(0, len(group), GROUP):
                 some = group[start : start + GROUP]
                 try:
-                    rows += self._texts(some)
+                    rows += self._lines(some)
                 except MemoryError:
                     first = len(rows) + len(faults)
                     faults += [(first + at, "not enough memory") for at in range(len(some))]
@@ -58,42 +63,36 @@ class Evaluator:
                     return rows, faults
         return rows, faults
 
-    def _texts(self, group: list[Point]) -> Rows:
+    def _lines(self, group: list[Point]) -> Rows:
         try:
             figures_of = self._figures_of(group)
         except Exception as error:  # `_said` raises again what is neither a rule nor another package's
             message = _said(error)
-            return [(point.key, row_text(self._subject, point, "", message)) for point in group]
-        return [(point.key, self._text(point, figures_of)) for point in group]
+            return [(point.key, line_of(self._subject, point, {}, message)) for point in group]
+        return [(point.key, self._line(point, figures_of)) for point in group]
 
-    def _text(self, point: Point, figures_of: Callable[[Point], str]) -> str:
+    def _line(self, point: Point, figures_of: Callable[[Point], Row]) -> bytes:
         try:
-            return row_text(self._subject, point, figures_of(point), None)
-        except Exception as error:  # `_said` raises again what is neither a rule nor another package's
-            return row_text(self._subject, point, "", _said(error))
+            return line_of(self._subject, point, figures_of(point), None)
+        except Exception as error:  # as above
+            return line_of(self._subject, point, {}, _said(error))
 
-    def _figures_of(self, group: list[Point]) -> Callable[[Point], str]:
-        """What gives the figures of points, as members of a JSON object; what a group of them shares is made here."""
+    def _figures_of(self, group: list[Point]) -> Callable[[Point], Row]:
+        """What gives the figures of points; what a group of them shares is made here."""
         first = group[0]
         if isinstance(first.design, Refused):
             raise InputError(first.design.message)
         unit = unit_of(first.design)
         if unit.many is None:
-            return lambda point: _members(looped(self._stages, point))
+            return lambda point: looped(self._stages, point)
         kept = self._kept.setdefault(unit.name, Kept())
         figures_of = unit.many([point.design for point in group], self._stages.swept(first, kept))
-        texts: dict[int, tuple[dict[str, Any], str]] = {}  # of what points share, by its identity, and so kept alive
 
-        def text_of(point: Point) -> str:
+        def both(point: Point) -> Row:
             own, shared = figures_of(point.design)
-            if not shared:
-                return _members(own)
-            kept = texts.get(id(shared))
-            if kept is None:
-                texts[id(shared)] = kept = shared, _members(shared)
-            return f"{_members(own)}, {kept[1]}"
+            return own | shared
 
-        return text_of
+        return both
 
 
 def shared_by(point: Point) -> tuple[Hashable, Hashable]:
@@ -104,17 +103,68 @@ def shared_by(point: Point) -> tuple[Hashable, Hashable]:
     return counted, None if run is None else (point.layer, point.vector, point.recipe, run)
 
 
-def _members(figures: dict[str, Any]) -> str:
-    """Members of a JSON object. Numbers, which most rows have alone, are written as Python and JSON both do."""
-    values = (*figures.values(),)
-    if NUMBERS.issuperset(map(type, values)) and isfinite(sum(values)):
-        return _template((*figures,)) % values
-    return json.dumps(figures, allow_nan=False)[1:-1]
+def line_of(subject: Subject, point: Point, figures: Row, error: str | None) -> bytes:
+    """The row of a point as a line of JSON, the key first. error : the rule that the point breaks, or None
+
+    Raises ValueError for a figure that JSON does not have.
+    """
+    for name, value in figures.items():
+        if isinstance(value, float) and not isfinite(value):
+            raise ValueError(f"{name}={value}: must be finite")
+    row = {
+        "key": point.key,
+        "version": VERSION,
+        **_weights(subject.name, subject.seed, point.layer, point.recipe),
+        "vector": "all" if point.vector is None else point.vector,
+        **_design(point.design, subject.table_sha256),
+        **figures,
+        "error": error,
+    }
+    return _encode(row) + b"\n"
 
 
-@lru_cache(maxsize=2**6)
-def _template(names: tuple[str, ...]) -> str:
-    return ", ".join(f"{json.dumps(name)}: %r".replace("%", "%%").replace("%%r", "%r") for name in names)
+def chip_of(design: Any) -> str:
+    """The preset that differs from a design in the fewest fields, the first of those."""
+    unit, wanted = unit_of(design), design.to_dict()
+
+    def differences(name: str) -> int:
+        given = unit.config.preset(name).to_dict()
+        return sum(given[field] != value for field, value in wanted.items())
+
+    return min(unit.presets, key=differences)
+
+
+@lru_cache(maxsize=2**12)
+def _weights(workload: str, seed: int, layer: str | None, recipe: Recipe | None) -> Row:
+    """The workload, and how it is pruned: all fields but the seed, which is the study's."""
+    named = workload.encode("utf-8", "backslashreplace").decode()  # names of files may hold halves of characters
+    row = {"workload": named, "seed": seed, "layer": layer or "all"}
+    row |= {"pattern": None, "criterion": None, "density": None}
+    given = {} if recipe is None else recipe.to_dict()
+    return row | {name: value for name, value in given.items() if name != "seed"}
+
+
+@lru_cache(maxsize=2**14)
+def _design(design: Any, table_sha256: str | None) -> Row:
+    """All fields of a design, the hash of a user's energy table, and the config's."""
+    if isinstance(design, Refused):
+        return {"unit": design.unit, **{name: _flat(name, value) for name, value in design.values}}
+    unit = unit_of(design)
+    given = design.to_dict()
+    return {
+        "unit": unit.name,
+        **({"chip": chip_of(design)} if unit.presets else {}),
+        **{name: _flat(name, value) for name, value in given.items()},
+        **({} if table_sha256 is None else {"energy_table": table_sha256}),
+        "config_hash": config_hash(unit.name, given, *hashed(table_sha256)),
+    }
+
+
+def _flat(axis: str, value: Any) -> Any:
+    """Tiles and the like as text, 16x8x16 or 64x64+32x32; all else as JSON has it."""
+    if not isinstance(value, (list, tuple)):
+        return plain(value)
+    return text_of(axis, tuple(tuple(part) if isinstance(part, (list, tuple)) else part for part in value))
 
 
 def _said(error: Exception) -> str:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +12,7 @@ from eie_sim.core.files import BINARY, as_path
 from eie_sim.core.record import VERSION
 from eie_sim.study.axes import unit_names
 from eie_sim.study.figures import FIGURES
-from eie_sim.study.lines import Found, scan
+from eie_sim.study.store import Found, row_of, scan
 from eie_sim.units import unit_named
 
 MAX_BYTES = 2**28
@@ -48,16 +46,16 @@ def read_store(path: str | os.PathLike[str]) -> Stored:
     except OSError as error:
         raise refused("store", said, f"cannot be read: {error.strerror or type(error).__name__}") from error
     require(found.is_store, "store", said, "must be the store of a sweep, as NAME.sweep.jsonl")
-    return _stored(said, lines, found.n_damaged)
+    return _stored(said, lines, found.damaged)
 
 
 def _lines(handle: int, found: Found) -> list[bytes]:
     """All rows; of a file that was cut meanwhile, as far as it goes."""
-    lines: list[bytes] = []
-    for start, end in found.kept:
-        os.lseek(handle, start, os.SEEK_SET)
-        with os.fdopen(handle, "rb", closefd=False) as stream:
-            lines += stream.read(end - start).splitlines()
+    with os.fdopen(handle, "rb", closefd=False) as stream:
+        lines = []
+        for start, length in zip(found.starts, found.lengths, strict=True):
+            stream.seek(start)
+            lines.append(stream.read(length))
     return lines
 
 
@@ -66,7 +64,9 @@ def _stored(said: Path, lines: list[bytes], damaged: int) -> Stored:
     others: list[dict[str, Any]] = []
     for line in lines:
         try:
-            row = json.loads(line, object_pairs_hook=_shared)
+            row = row_of(line)
+            if row is None:
+                raise ValueError
         except ValueError as error:
             raise InputError(f"store={said}: was changed while it was read; try again") from error
         if is_row(row):
@@ -86,11 +86,6 @@ def require_version(said: Path, row: dict[str, Any]) -> None:
     if isinstance(row.get("workload"), str) and type(found) is int and found != VERSION:
         again = "run the sweep again with another --store"
         raise refused("store", said, f"made by an eie-sim of record version {found}, this one has {VERSION}: {again}")
-
-
-def _shared(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A dict whose names all rows have in common: they are most of what a row takes in memory."""
-    return {sys.intern(name): value for name, value in pairs}
 
 
 _COMMON = ("cycles", "time_us", "clock_mhz", "weight_density")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
@@ -11,19 +10,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
+
 from eie_sim.core.errors import require, require_callable, require_type
 from eie_sim.energy.table import EnergyTable, given_lines
-from eie_sim.study.executing import execute, require_workers
+from eie_sim.study.evaluator import line_of
 from eie_sim.study.point import Point
 from eie_sim.study.reading import is_row, require_version
-from eie_sim.study.row import row_text
 from eie_sim.study.showing import FIRST_ROWS, counted, rows_card
 from eie_sim.study.store import Store
 from eie_sim.study.study import Values, bundles_of, densities_of, points_of, read_axes
 from eie_sim.study.subject import Subject, subject_of
-
-HEAVY = 2**24
-"""Weights of a layer from which a single point may take seconds: a pool is started at once."""
+from eie_sim.study.work import execute, require_workers
 
 
 class Tally(NamedTuple):
@@ -42,16 +40,16 @@ Progress = Callable[[Tally], None]
 class Sweep:
     """What came of a sweep. Build one with `run`.
 
-    texts : JSON objects, one for each point, in the order of the study
+    lines : a row of JSON for each point, in the order of the study
     axes : names of the axes that were given
     reused : points taken from the store; failed : points with an error
-    store, aside : paths of the store, and of what was damaged in it, or None; damaged : lines of the store put aside
+    store : its path, or None; damaged : lines of it that are left out
     seed : of whatever was drawn
     energy_table : what the user gave of the energies, as `EnergyTable.trace` has it, or None
     subject : what was swept, where that is known
     """
 
-    texts: tuple[str, ...]
+    lines: tuple[bytes, ...]
     axes: tuple[str, ...]
     reused: int
     failed: int
@@ -59,7 +57,6 @@ class Sweep:
     subject: Subject | None = None
     store: Path | None = None
     damaged: int = 0
-    aside: Path | None = None
     energy_table: dict[str, Any] | None = None
 
     @cached_property
@@ -68,19 +65,19 @@ class Sweep:
 
         Raises InputError for a row of the store that somebody changed so that nobody could show it.
         """
-        return self._read(self.texts)
+        return self._read(self.lines)
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the first rows, and how many there are; all others stay text."""
-        first = self._read(self.texts[:FIRST_ROWS])
+        first = self._read(self.lines[:FIRST_ROWS])
         name = first[0].get("workload", "") if first else "sweep"
-        counts = f"{counted(len(self.texts), 'point')}, {self.reused:,} of them reused, {self.failed:,} failed"
+        counts = f"{counted(len(self.lines), 'point')}, {self.reused:,} of them reused, {self.failed:,} failed"
         lines = [f"{counts}; seed {self.seed}; " + ("no store" if self.store is None else f"rows in {self.store}")]
         lines += given_lines(self.energy_table, swept=True)
-        return rows_card(name, first, self.axes, total=len(self.texts), lines=lines)
+        return rows_card(name, first, self.axes, total=len(self.lines), lines=lines)
 
-    def _read(self, texts: Sequence[str]) -> list[dict[str, Any]]:
-        rows = [json.loads(text) for text in texts]
+    def _read(self, lines: Sequence[bytes]) -> list[dict[str, Any]]:
+        rows = [msgspec.json.decode(line) for line in lines]
         for row in rows if self.reused else ():
             rule = f"row {row['key']} is none of a sweep's; take its line out to have it run again"
             require(is_row(row), "store", self.store, rule)
@@ -139,7 +136,7 @@ def runner_of(stack: ExitStack, subject: Subject, store: Any, *, executor: Any, 
     require_workers(executor, workers)
     kept = None if store is None else stack.enter_context(Store(Path(store)))
     if kept is not None and len(kept):
-        require_version(kept.path, json.loads(kept.line(next(iter(kept)))))
+        require_version(kept.path, msgspec.json.decode(kept.line(next(iter(kept)))))
     return Runner(subject, kept, executor=executor, workers=workers)
 
 
@@ -157,64 +154,54 @@ class Runner:
         self, points: Sequence[Point], *, axes: tuple[str, ...] = (), progress: Progress = lambda tally: None
     ) -> Sweep:
         """Rows of points, each computed or taken from the store."""
-        store, texts = self._store, _Texts(points, progress)
+        store, subject = self._store, self.subject
+        found: dict[str, bytes] = {}
         if store is not None:
-            texts.add([(point.key, store.line(point.key)) for point in points if point.key in store])
-        reused = len(texts.by_key)
-        texts.reused = reused
-        left = [point for point in points if point.key not in texts.by_key]
+            found = {point.key: store.line(point.key) for point in points if point.key in store}
+        reused, failed = len(found), sum(map(_failed, found.values()))
+        left = [point for point in points if point.key not in found]
 
-        def keep(rows: list[tuple[str, str]]) -> None:
+        def take(rows: list[tuple[str, bytes]]) -> None:
+            nonlocal failed
+            found.update(rows)
+            failed += sum(_failed(line) for _, line in rows)
+            progress(Tally(len(points), len(found), reused, failed))
+
+        def keep(rows: list[tuple[str, bytes]]) -> None:
             if store is not None:
                 store.append(rows)
-            texts.add(rows)
+            take(rows)
 
         def fail(faults: list[tuple[Point, str]]) -> None:
-            texts.add([(point.key, row_text(self.subject, point, "", message)) for point, message in faults])
+            take([(point.key, line_of(subject, point, {}, message)) for point, message in faults])
 
-        progress(Tally(len(points), reused, reused, texts.failed))
+        take([])
         if left:
-            self._execute(left, keep, fail)
+            execute(
+                bundles_of(subject, left),
+                subject,
+                subject.token,
+                on_rows=keep,
+                on_faults=fail,
+                executor=self._executor,
+                workers=self._workers,
+            )
         return Sweep(
-            texts=tuple(texts.by_key[point.key] for point in points),
+            lines=tuple(found[point.key] for point in points),
             axes=axes,
             reused=reused,
-            failed=texts.failed,
-            seed=self.subject.seed,
-            subject=self.subject,
+            failed=failed,
+            seed=subject.seed,
+            subject=subject,
             store=None if store is None else store.path,
             damaged=0 if store is None else store.damaged,
-            aside=None if store is None else store.aside,
-            energy_table=None if self.subject.table is None else self.subject.table.trace,
-        )
-
-    def _execute(self, points: Sequence[Point], keep: Callable[..., None], fail: Callable[..., None]) -> None:
-        heavy = max(n_out * n_in for n_out, n_in in self.subject.shapes) > HEAVY and len(points) > 1
-        execute(
-            bundles_of(self.subject, points),
-            self.subject,
-            self.subject.token,
-            on_rows=keep,
-            on_faults=fail,
-            executor=self._executor,
-            workers=self._workers,
-            heavy=heavy,
+            energy_table=None if subject.table is None else subject.table.trace,
         )
 
 
-class _Texts:
-    """Rows as they come, counted."""
-
-    def __init__(self, points: Sequence[Point], progress: Progress) -> None:
-        self.by_key: dict[str, str] = {}
-        self.failed = self.reused = 0
-        self._total, self._progress = len(points), progress
-
-    def add(self, rows: list[tuple[str, str]]) -> None:
-        for key, text in rows:
-            self.by_key[key] = text
-            self.failed += not text.endswith('"error": null}')
-        self._progress(Tally(self._total, len(self.by_key), self.reused, self.failed))
+def _failed(line: bytes) -> bool:
+    """Whether a row has an error, which is its last member."""
+    return not line.endswith(b'"error":null}\n') and msgspec.json.decode(line)["error"] is not None
 
 
 def _axes(studies: Sequence[Values]) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
@@ -84,15 +83,15 @@ def _point_of(subject: Subject, design: Mapping[str, Any]) -> Point:
 
 
 def _counted(batch: Sweep) -> tuple[int, int, int]:
-    return len(batch.texts), batch.reused, batch.failed
+    return len(batch.lines), batch.reused, batch.failed
 
 
 def _together(batches: list[Sweep], rows: list[dict[str, Any]]) -> Sweep:
     """All batches as one sweep, rows in the order in which they were proposed."""
-    texts = {json.loads(text)["key"]: text for batch in batches for text in batch.texts}
+    lines = {row["key"]: line for batch in batches for row, line in zip(batch.rows, batch.lines, strict=True)}
     first = batches[0]
     return Sweep(
-        texts=tuple(texts[row["key"]] for row in rows),
+        lines=tuple(lines[row["key"]] for row in rows),
         axes=first.axes,
         reused=sum(batch.reused for batch in batches),
         failed=sum(batch.failed for batch in batches),
@@ -100,6 +99,5 @@ def _together(batches: list[Sweep], rows: list[dict[str, Any]]) -> Sweep:
         subject=first.subject,
         store=first.store,
         damaged=first.damaged,
-        aside=first.aside,
         energy_table=first.energy_table,
     )

@@ -1,77 +1,162 @@
 """The store of a sweep: finished rows in a file that is only ever appended to, and that one run at a time may have.
 
-A row is a line (`eie_sim.study.lines`), found by its key. What may happen to a store:
+A row is one JSON object on a line that has its key, 32 lower-case hex digits, and its error, null or a text. What may
+happen to a store:
 
 * **The run is killed.** Every row whose `append` came back is with the operating system and stays. Of rows on their way
-  the last may be cut in the middle.
+  the last may be cut in the middle; the next opening drops that piece.
 * **The power is cut.** What was appended since the last sync may be lost as well. The first `append` syncs, then each
   that comes more than SYNC_S seconds after the last sync, and `close`. So it is the rows of the last SYNC_S seconds;
   or, where no append came after them, those that the operating system held back itself, on Linux for about half a
   minute. A call of `sync` ends that wait. What was synced stays, as far as the drive keeps its word.
 * **The disk is full.** Rows that were written whole stay, and the store can be opened again.
-
-Opening a store puts it right. Lines that are no rows go to a file beside it, `PATH.damaged`, byte for byte, and one
-without a line feed gets one; of a row that is there twice one goes. Rows are never changed. Damage at the end is cut
-off in place; where there is some before it, the rows are written to a new file, which is then renamed. An opening that
-is killed on the way leaves all rows, and the next puts the same lines aside again.
+* **Somebody edits it.** Lines that are no rows, and rows whose key another has before them, stay where they are and are
+  left out and counted. A row is never changed.
 """
 
 from __future__ import annotations
 
 import math
 import os
-import sys
+import re
 import time
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Any, NamedTuple, Self
 from weakref import WeakSet
 
-from eie_sim.core.errors import refused, require, require_type
-from eie_sim.core.files import as_path, keep_mode, open_own, place_for, require_own
-from eie_sim.study.lines import MAX_LINE, Found, Run, key_of, scan
-from eie_sim.study.locking import is_at, open_alone, sync_folder
+import msgspec
+
+from eie_sim.core.errors import refused, require
+from eie_sim.core.files import as_path, is_at, open_alone, place_for, sync_folder
 
 SYNC_S = 5.0
 """Seconds after a sync in which no append makes another."""
-BLOCK = 2**20
+MAX_LINE = 2**16
+"""Bytes of a row, its line feed included."""
+MAX_FOREIGN = 2**26
+"""Bytes in which a store must have a row: no larger file is read to its end to learn that it is none."""
+
+KEY = re.compile("[0-9a-f]{32}")
+HEAD = b'{"key":"'
+CHANGED = "was changed, moved or removed while in use; run again"
+
+_decode = msgspec.json.Decoder().decode
+
+
+def row_of(line: bytes) -> dict[str, Any] | None:
+    """The row of a line, its line feed included; None for a line that is none."""
+    try:
+        row = _decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    keyed = isinstance(row, dict) and isinstance(row.get("key"), str) and KEY.fullmatch(row["key"]) is not None
+    ok = keyed and isinstance(row.get("error", 0), str | None) and line.endswith(b"\n") and len(line) <= MAX_LINE
+    return row if ok else None
+
+
+class Found(NamedTuple):
+    """What a file holds.
+
+    rows : place of each row in `starts` and `lengths`, bytes, by key; damaged : lines that are left out
+    end : bytes up to a last line that was cut off, or all; unended : whether the last of these has no line feed
+    is_store : False where there is something in the file but no row, unless a first write, cut off, may have left it
+    """
+
+    rows: dict[str, int]
+    starts: array[int]
+    lengths: array[int]
+    damaged: int
+    end: int
+    unended: bool
+    is_store: bool
+
+
+def scan(handle: int) -> Found:
+    """Read an open file from its beginning, at most MAX_LINE bytes at a time. Raises OSError."""
+    rows: dict[str, int] = {}
+    starts, lengths = array("q"), array("q")
+    damaged = at = 0
+    inside = False
+    last = b""
+    os.lseek(handle, 0, os.SEEK_SET)
+    with os.fdopen(handle, "rb", closefd=False) as stream:
+        while line := stream.readline(MAX_LINE):
+            row = None if inside else row_of(line)
+            if row is not None and row["key"] not in rows:
+                rows[row["key"]] = len(starts)
+                starts.append(at)
+                lengths.append(len(line))
+            elif not inside:
+                damaged += row is None or not _repeats(stream, starts[rows[row["key"]]], line)
+            last, at = line, at + len(line)
+            inside = not line.endswith(b"\n")  # of a line that is too long; what follows in it is no row
+            if not rows and at > MAX_FOREIGN:
+                break
+    first = last[: len(HEAD)].replace(b": ", b":")
+    cut = inside and (HEAD.startswith(first) or not last.strip(b"\0"))  # the beginning of a row, or NULs
+    end = at - len(last) if cut else at
+    return Found(rows, starts, lengths, damaged, end, inside and not cut, bool(rows) or end == 0)
+
+
+def _repeats(stream: IO[bytes], start: int, line: bytes) -> bool:
+    """True where `line` is also at `start`; the stream stays where it is."""
+    here = stream.tell()
+    stream.seek(start)
+    same = stream.read(len(line)) == line
+    stream.seek(here)
+    return same
 
 
 class Store:
     """An open store, for one thread. A context manager; the lock is held until `close`.
 
     path : as given
-    damaged : lines that this opening put aside
-    aside : the file they are in, beside the store itself where `path` is a link; None where there were none
+    damaged : lines that are left out, one that was cut off and dropped among them
 
     A process made by fork has its copy closed, so that the lock ends with the run that took it.
     """
 
     path: Path
     damaged: int
-    aside: Path | None
 
     def __init__(self, path: str | os.PathLike[str]):
-        """Take the store at `path`, made where it is missing, and put it right; links are followed.
+        """Take the store at `path`, made where it is missing; links are followed.
 
         Raises InputError, one line: for what is no path, no ordinary file, or a file that is no store, which stays as
-        it is; where another run has the store; where it cannot be read, repaired or written.
+        it is; where another run has the store; where it cannot be read or written.
         """
         self.path = as_path("store", path)
         self._file = place_for("store", self.path)
-        self._handle: int | None = _opened(self.path, self._file)
-        self._synced_s = -math.inf
-        self._unsynced = True  # a run before us may have been killed
+        with _said(self.path, "cannot be opened"):
+            self._handle: int | None = open_alone(self._file)
         try:
             self._load()
         except BaseException:
             self._release()
             raise
+        self._synced_s = -math.inf
+        self._unsynced = True  # a run before us may have been killed
         _open_stores.add(self)
+
+    def _load(self) -> None:
+        handle = self._held()
+        with _said(self.path, "cannot be read"):
+            found = scan(handle)
+            size = os.fstat(handle).st_size
+        require(found.is_store, "store", self.path, "must be a store of an earlier sweep, or new")
+        self._rows, self._starts, self._lengths, self.damaged = found[:4]
+        self._end = found.end
+        with _said(self.path, "cannot be repaired"):
+            if found.end < size:
+                os.ftruncate(handle, found.end)
+            elif found.unended:  # a line of somebody else's, which stays
+                self._end += os.write(handle, b"\n")
+            if size == 0:
+                sync_folder(self._file.parent)  # the name of a new store
 
     def __enter__(self) -> Self:
         return self
@@ -91,41 +176,53 @@ class Store:
         """Keys, in the order of the file."""
         return iter(self._rows)
 
-    def line(self, key: str) -> str:
-        """The row of a key as JSON text, as it was appended, without its line feed.
+    def line(self, key: str) -> bytes:
+        """The row of a key, as it was appended.
 
-        Raises KeyError for a key that is not there; InputError where the store is closed or cannot be read.
+        Raises KeyError for a key that is not there; InputError where the store is closed, changed or cannot be read.
         """
-        number = self._rows[key]
-        start, end = self._bounds[number : number + 2]
+        place = self._rows[key]
         with _said(self.path, "cannot be read"):
-            line = b"".join(_blocks(self._held(), (start, end)))
-        require(key_of(line) == key, "store", self.path, CHANGED)
-        return line.decode().removesuffix("\n")
+            os.lseek(self._held(), self._starts[place], os.SEEK_SET)
+            line = os.read(self._held(), self._lengths[place])
+        row = row_of(line)
+        require(row is not None and row["key"] == key, "store", self.path, CHANGED)
+        return line
 
-    def append(self, lines: Sequence[tuple[str, str]]) -> None:
-        """Add rows, (key, JSON text) each, in one write. What has a key that is there already is left out.
+    def append(self, rows: Sequence[tuple[str, bytes]]) -> None:
+        """Add rows, (key, JSON with its line feed) each, in one write. What has a key that is there is left out.
 
-        Once it returns, a kill of the process loses none of them. Raises InputError for a text that is no row of its
-        key; where the store is closed, or was changed, moved or removed meanwhile; and where it cannot be written, as
-        on a full disk: then the rows that were written whole count as there.
+        Once it returns, a kill of the process loses none of them. Raises InputError where the store is closed, or was
+        changed, moved or removed meanwhile; and where it cannot be written, as on a full disk: then the rows that were
+        written whole count as there.
         """
         new: dict[str, bytes] = {}
-        for key, text in lines:
-            data = _encoded(key, text)
+        for key, line in rows:
             if key not in self._rows:
-                new.setdefault(key, data)
+                new.setdefault(key, line)
         handle = self._held()
         if not new:
             return
         with _said(self.path, "cannot be written"):
-            unchanged = is_at(self._file, handle) and os.fstat(handle).st_size == self._bounds[-1]
+            unchanged = is_at(self._file, handle) and os.fstat(handle).st_size == self._end
             require(unchanged, "store", self.path, CHANGED)
             self._unsynced = True
             try:
-                _write(handle, b"".join(new.values()))
+                rest = memoryview(b"".join(new.values()))
+                while rest:
+                    rest = rest[os.write(handle, rest) :]
             finally:
-                self._count(handle, new)
+                size = os.fstat(handle).st_size
+                for key, line in new.items():
+                    if self._end + len(line) > size:
+                        break
+                    self._rows[key] = len(self._starts)
+                    self._starts.append(self._end)
+                    self._lengths.append(len(line))
+                    self._end += len(line)
+                if size > self._end:
+                    with suppress(OSError):  # then the next append refuses, and the next opening drops it
+                        os.ftruncate(handle, self._end)
         if time.monotonic() - self._synced_s > SYNC_S:
             self.sync()
 
@@ -144,70 +241,6 @@ class Store:
         finally:
             self._release()
 
-    def _load(self) -> None:
-        handle = self._held()
-        with _said(self.path, "cannot be read"):
-            found = scan(handle)
-        require(found.is_store, "store", self.path, "must be a store of an earlier sweep, or new")
-        self.damaged, self.aside = found.n_damaged, None
-        require_own("store", _beside(self._file))
-        if found.damage:
-            self.aside = self._file.with_name(f"{self._file.name}.damaged")
-            with _said(self.path, f"damaged lines cannot be kept in {self.aside.name}"):
-                _keep(handle, found.damage, self.aside)
-        with _said(self.path, "cannot be repaired"):
-            self._repair(handle, found)
-        self._rows = found.rows
-        self._bounds = array("q", accumulate(found.lengths, initial=0))
-
-    def _repair(self, handle: int, found: Found) -> None:
-        """Make the file its rows and nothing else."""
-        end = sum(found.lengths)
-        if found.kept not in ([], [(0, end)]):
-            self._rewrite(handle, found)
-        elif end < found.size:
-            os.ftruncate(handle, end)
-            os.fsync(handle)
-        if found.size == 0:
-            sync_folder(self._file.parent)  # the name of a new store
-
-    def _rewrite(self, handle: int, found: Found) -> None:
-        """Rename a file of the rows over the store. Nobody else gets it: it is locked before it has the name."""
-        beside = _beside(self._file)
-        beside.unlink(missing_ok=True)  # of a repair that was killed
-        new = open_alone(beside, os.O_EXCL)
-        try:
-            keep_mode(new, os.fstat(handle))
-            _copy(handle, found.kept, new)
-            if sys.platform != "win32":
-                beside.replace(self._file)
-        except BaseException:
-            os.close(new)
-            beside.unlink(missing_ok=True)
-            raise
-        self._release()
-        self._handle = new
-        if sys.platform == "win32":  # it renames no open file, so that another run may be faster
-            self._release()
-            beside.replace(self._file)
-            self._handle = open_alone(self._file)
-            if os.fstat(self._handle).st_size != sum(found.lengths):
-                raise BlockingIOError
-        sync_folder(self._file.parent)
-
-    def _count(self, handle: int, new: dict[str, bytes]) -> None:
-        """Enter the rows that came to be in the file whole, and cut off what is left of one that did not."""
-        size = os.fstat(handle).st_size
-        for key, data in new.items():
-            end = self._bounds[-1] + len(data)
-            if end > size:
-                break
-            self._rows[key] = len(self._rows)
-            self._bounds.append(end)
-        if size > self._bounds[-1]:
-            with suppress(OSError):  # then the next append refuses, and the next opening repairs
-                os.ftruncate(handle, self._bounds[-1])
-
     def _held(self) -> int:
         if self._handle is None:
             raise refused("store", self.path, "is closed")
@@ -218,8 +251,6 @@ class Store:
         if handle is not None:
             os.close(handle)
 
-
-CHANGED = "was changed, moved or removed while in use; run again"
 
 _open_stores: WeakSet[Store] = WeakSet()
 
@@ -233,11 +264,6 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_release_in_child)
 
 
-def _beside(file: Path) -> Path:
-    """Where a store is written that is to be repaired."""
-    return file.with_name(f".{file.name}.repair")
-
-
 @contextmanager
 def _said(path: Path, what: str) -> Iterator[None]:
     """Turn the system's own errors into one line about a store."""
@@ -247,61 +273,3 @@ def _said(path: Path, what: str) -> Iterator[None]:
         raise refused("store", path, "is in use by another run; wait for it, or give another store") from error
     except OSError as error:
         raise refused("store", path, f"{what}: {error.strerror or type(error).__name__}") from error
-
-
-def _opened(path: Path, file: Path) -> int:
-    with _said(path, "cannot be opened"):
-        return open_alone(file)
-
-
-def _encoded(key: str, text: str) -> bytes:
-    require_type("key", key, str)
-    require_type("row", text, str)
-    rule = f"must be one line of JSON that begins with its key, says its error, and has at most {MAX_LINE - 1} bytes"
-    try:
-        data = f"{text}\n".encode()
-    except UnicodeEncodeError as error:  # half a character
-        raise refused("row", key, rule) from error
-    require(key_of(data) == key, "row", key, rule)
-    return data
-
-
-def _write(handle: int, data: bytes) -> None:
-    """Write all of it: the system may take less at a time."""
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(handle, rest) :]
-
-
-def _blocks(handle: int, run: Run) -> Iterator[bytes]:
-    """The bytes of a run, in blocks; fewer where the file ends before it."""
-    start, end = run
-    while start < end:
-        os.lseek(handle, start, os.SEEK_SET)
-        block = os.read(handle, min(BLOCK, end - start))
-        if not block:
-            return
-        yield block
-        start += len(block)
-
-
-def _keep(handle: int, damage: list[Run], aside: Path) -> None:
-    """Append damage to a file, each run on lines of its own."""
-    with os.fdopen(open_own("store", aside, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "ab") as out:
-        for run in damage:
-            block = b""
-            for block in _blocks(handle, run):
-                out.write(block)
-            if not block.endswith(b"\n"):
-                out.write(b"\n")
-        out.flush()
-        os.fsync(out.fileno())
-    sync_folder(aside.parent)
-
-
-def _copy(handle: int, kept: list[Run], new: int) -> None:
-    """Write runs of one file to another, and have them outlive a power cut."""
-    for run in kept:
-        for block in _blocks(handle, run):
-            _write(new, block)
-    os.fsync(new)

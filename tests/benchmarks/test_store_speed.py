@@ -15,7 +15,7 @@ def test_opening_a_store_is_quicker_than_reading_its_json(ratio, tmp_path):
     metrics = {f"metric_{n}": n / 7 for n in range(14)} | {f"count_{n}": 12345 * n for n in range(12)}
     rows = [{"key": f"{n:032x}", "network": "digits-mlp", **metrics, "error": None} for n in range(N_ROW)]
     with Store(path) as store:
-        store.append([(row["key"], json.dumps(row)) for row in rows])
+        store.append([(row["key"], f"{json.dumps(row)}\n".encode()) for row in rows])
 
     def ours():
         with Store(path) as store:

@@ -67,7 +67,7 @@ def test_depths_times_vectors(trace, pool, tmp_path, ratio, note):
     def sweep():
         found = es.sweep.run(trace, grid=grid, executor=pool, store=next(stores))
         assert found.failed == 0
-        assert len(found.texts) == 6400
+        assert len(found.lines) == 6400
 
     sweep()
     seconds = statistics.median(timed(sweep)[0] for _ in range(5))
@@ -95,7 +95,7 @@ def test_all_studies_of_the_paper(tmp_path, note):
             "eie-paper", grid={"spmat_width_bits": "32,64,128,256,512"}, store=tmp_path / "studies.jsonl"
         )
         assert one.failed == other.failed == 0
-        return len(one.texts) + len(other.texts)
+        return len(one.lines) + len(other.lines)
 
     seconds, points = timed(studies)
     note(said("all studies of the paper (limit 60 s, aim 10 s)", seconds, points))
@@ -108,7 +108,7 @@ def test_density_sweep_of_a_4096_square_layer(tmp_path, note):
     seconds, found = timed(
         lambda: es.sweep.run(weights, grid=grid, activation_density=0.35, store=tmp_path / "d.jsonl")
     )
-    note(said("20 densities x 9 PE counts of 4096 x 4096 (limit 20 s, aim 5 s)", seconds, len(found.texts)))
+    note(said("20 densities x 9 PE counts of 4096 x 4096 (limit 20 s, aim 5 s)", seconds, len(found.lines)))
     assert found.failed == 0
 
 
@@ -161,8 +161,8 @@ def test_two_cores_against_one(note):
     grid = {"n_pe": "1..64", "queue_depth": "1..32", "index_bits": "2..5"}
     one, found = timed(lambda: es.sweep.run("digits-mlp", grid=grid, workers=1))
     two, _ = timed(lambda: es.sweep.run("digits-mlp", grid=grid, workers=2))
-    note(said("one core", one, len(found.texts)))
-    note(said("two cores", two, len(found.texts)))
+    note(said("one core", one, len(found.lines)))
+    note(said("two cores", two, len(found.lines)))
     note(f"two cores are {one / two:.2f} times one (limit 1.7)")
 
 

@@ -117,7 +117,7 @@ def test_workers_and_the_nm_unit_take_it_too(ask_json, tmp_path):
         )
         for workers in (1, 2)
     )
-    assert one.texts == two.texts
+    assert one.lines == two.lines
     assert one.energy_table["changed"] == ["spmat_reads", "macs"]
 
 

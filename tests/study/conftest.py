@@ -1,10 +1,12 @@
 import os
 import time
+from contextlib import ExitStack
 
 import pytest
 from toy_subject import Toy
 
-from eie_sim.study.executing import execute
+from eie_sim.study.pool import Pool
+from eie_sim.study.work import execute
 
 
 class Sweep:
@@ -15,14 +17,19 @@ class Sweep:
         self.folder = folder
         self.rows, self.faults, self.batches = [], [], []
 
-    def __call__(self, points, *, bundle=50, on_rows=lambda rows: None, **options):
+    def __call__(self, points, *, bundle=50, on_rows=lambda rows: None, pool=0, **options):
+        """Run the points; pool : on so many worker processes from the first point on."""
+
         def keep(rows):
             self.batches.append(time.perf_counter())
             self.rows += rows
             on_rows(rows)
 
         bundles = [points[at : at + bundle] for at in range(0, len(points), bundle)]
-        execute(bundles, self.toy, "toy", on_rows=keep, on_faults=self.faults.extend, **options)
+        with ExitStack() as stack:
+            if pool:
+                options["executor"] = stack.enter_context(Pool(pool))
+            execute(bundles, self.toy, "toy", on_rows=keep, on_faults=self.faults.extend, **options)
         return self
 
     @property

@@ -10,17 +10,12 @@ ROWS = [row(n) for n in range(4)]
 WHOLE = text(ROWS)
 
 
-def aside_of(path):
-    """Where damaged lines are kept."""
-    return path.with_name(f"{path.name}.damaged")
-
-
 def opened(path):
-    """Damage, the file it is in, and the lines of a store after an opening."""
+    """How many lines are left out of a store, and its rows, after an opening."""
     with Store(path) as opened:
         assert len(opened) == len(list(opened))
         assert all(key in opened for key in opened)
-        return opened.damaged, opened.aside, [opened.line(key) for key in opened]
+        return opened.damaged, [opened.line(key) for key in opened]
 
 
 def refused(path, match, call=Store):

@@ -13,29 +13,30 @@ def key(n):
 
 def row(n, **more):
     fields = {"key": key(n), "design": "64 PEs", "cycles": 17 * n, "energy_nj": n / 7, "tile": [64, n], "error": None}
-    return key(n), json.dumps({**fields, **more})
+    return key(n), f"{json.dumps({**fields, **more})}\n".encode()
 
 
 def text(rows):
     """The file of a store that holds `rows`."""
-    return "".join(f"{line}\n" for _, line in rows).encode()
+    return b"".join(line for _, line in rows)
 
 
-def finite(value):
-    if isinstance(value, (list, dict)):
-        return all(map(finite, value.values() if isinstance(value, dict) else value))
-    return not isinstance(value, float) or math.isfinite(value)
+def finite(text):
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
 
 
 def key_of(line):
     """The key of a row, None for damage."""
-    found = re.fullmatch(rb'\{"key": "([0-9a-f]{32})".*\}\n', line, re.DOTALL)
     try:
-        fields = json.loads(line.decode())
-    except (ValueError, RecursionError):
+        row = json.loads(line.decode(), parse_float=finite, parse_constant=finite)
+        key, error = row["key"], row["error"]
+    except (ValueError, RecursionError, TypeError, KeyError):
         return None
-    fine = found and len(line) <= MAX_LINE and finite(fields) and isinstance(fields.get("error", 1), (str, type(None)))
-    return found[1].decode() if fine else None
+    fine = isinstance(key, str) and re.fullmatch("[0-9a-f]{32}", key) and isinstance(error, str | None)
+    return key if fine and line.endswith(b"\n") and len(line) <= MAX_LINE else None
 
 
 def expected(data):

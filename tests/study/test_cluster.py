@@ -12,7 +12,7 @@ from toy_subject import FAIL, KILL, NOTHING, WAIT, Toy
 
 from eie_sim.core.errors import InputError
 from eie_sim.study.cluster import cluster
-from eie_sim.study.executing import WorkersLostError
+from eie_sim.study.work import WorkersLostError
 
 distributed = pytest.importorskip("distributed")
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # Dask tries out ports and leaves sockets open
@@ -49,15 +49,15 @@ def points(count, kind=NOTHING, seconds=0.0):
 
 
 def test_all_rows_come_once_and_the_subject_goes_to_each_worker_once(sweep, local, joined):
-    assert joined.workers == 2
-    assert sweep(points(1000, WAIT, 0.001), executor=joined.executor).each_once(1000)
+    assert joined.num_workers == 2
+    assert sweep(points(1000, WAIT, 0.001), executor=joined).each_once(1000)
     assert sweep.pids == pids(local)
     assert sweep.came() == 2
 
 
 def test_large_subjects_cause_no_warning(sweep, joined, recwarn):
     sweep.toy = Toy(sweep.toy.folder, os.urandom(40_000_000))
-    assert sweep(points(200, WAIT, 0.001), executor=joined.executor).each_once(200)
+    assert sweep(points(200, WAIT, 0.001), executor=joined).each_once(200)
     assert [str(warning.message) for warning in recwarn if "large" in str(warning.message)] == []
 
 
@@ -69,13 +69,13 @@ def test_a_killed_worker_costs_nothing_but_time(sweep, local, joined):
             victims.append(max(sweep.pids))
             os.kill(victims[0], signal.SIGKILL)
 
-    sweep(points(1500, WAIT, 0.002), executor=joined.executor, on_rows=kill_one)
+    sweep(points(1500, WAIT, 0.002), executor=joined, on_rows=kill_one)
     assert victims and sweep.each_once(1500) and sweep.faults == []
 
 
 def test_the_cluster_runs_on_and_has_forgotten_us(sweep, local):
     with cluster(local.scheduler_address) as joined:
-        sweep(points(10), executor=joined.executor)
+        sweep(points(10), executor=joined)
         assert any(kept(local))
     assert not any(kept(local)) and len(pids(local)) >= 1
 
@@ -92,14 +92,14 @@ def test_the_executor_of_dask_does_too(sweep, local):
 
 def test_what_an_evaluator_raises_is_raised(sweep, joined):
     with pytest.raises(ArithmeticError, match="a mistake"):
-        sweep(points(3, FAIL), executor=joined.executor)
+        sweep(points(3, FAIL), executor=joined)
 
 
 def test_a_scheduler_file(tmp_path, local, sweep):
     path = tmp_path / "scheduler.json"
     path.write_text(f'{{"address": "{local.scheduler_address}"}}')
     with cluster(str(path)) as joined:
-        assert sweep(points(10), executor=joined.executor).each_once(10)
+        assert sweep(points(10), executor=joined).each_once(10)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_without_dask(monkeypatch):
 @pytest.mark.parametrize("workers", [None, 3])
 def test_a_point_that_ends_every_worker_is_given_up(sweep, joined, workers):
     deadly = (KILL, 0.0, 20)
-    sweep([*points(20), deadly, (NOTHING, 0.0, 21)], executor=joined.executor, workers=workers)
+    sweep([*points(20), deadly, (NOTHING, 0.0, 21)], executor=joined, workers=workers)
     assert sorted(int(key) for key, _ in sweep.rows) == [n for n in range(22) if n != 20]
     assert [point for point, _ in sweep.faults] == [deadly]
 
@@ -164,12 +164,12 @@ def test_a_point_that_ends_every_worker_is_given_up(sweep, joined, workers):
 def test_a_scheduler_that_goes_away_ends_the_sweep_in_one_line(sweep):
     local = distributed.LocalCluster(n_workers=1, processes=True, **SMALL)
     with cluster(local.scheduler_address) as joined, pytest.raises(WorkersLostError) as caught:
-        sweep(points(1000, WAIT, 0.01), executor=joined.executor, on_rows=lambda rows: local.close())
+        sweep(points(1000, WAIT, 0.01), executor=joined, on_rows=lambda rows: local.close())
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.slow
 def test_time_between_tasks(sweep, joined):
     began = time.perf_counter()
-    sweep(points(2000, WAIT, 0.005), executor=joined.executor)
+    sweep(points(2000, WAIT, 0.005), executor=joined)
     assert time.perf_counter() - began < 2000 * 0.005 / 2 * 1.5

@@ -7,11 +7,11 @@ import subprocess
 import sys
 import textwrap
 import time
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 
+from eie_sim.study import pool as pool_module
 from eie_sim.study.pool import ONE_THREAD, Pool, WorkerDiedError
 
 HERE = Path(__file__).parent
@@ -21,7 +21,7 @@ import numpy
 signal.signal(signal.SIGINT, signal.default_int_handler)  # tests that run in the background ignore it
 sys.path.insert(0, {here!r})
 from toy_subject import Toy, WAIT
-from eie_sim.study.executing import execute
+from eie_sim.study.work import execute
 
 print("main", flush=True)
 points = [(WAIT, 0.01, number) for number in range({count})]
@@ -35,7 +35,12 @@ def script(tmp_path, count):
     path.write_text(SCRIPT.format(here=str(HERE), count=count))
     environment = {**os.environ, "PYTHONPATH": str(HERE.parents[1])}
     return subprocess.Popen(
-        [sys.executable, str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        [sys.executable, str(path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        start_new_session=True,
     )
 
 
@@ -59,11 +64,12 @@ def end(code):
 
 
 def die_within_the_answer():
-    def half(pipe, message):
-        os.write(pipe.fileno(), bytes(message[: len(message) // 2]))
+    def half(stream, message):
+        stream.write(len(message).to_bytes(pool_module.LENGTH_BYTES, "little") + bytes(message[: len(message) // 2]))
+        stream.flush()
         os.kill(os.getpid(), signal.SIGKILL)
 
-    Connection._send = half
+    pool_module._send = half
 
 
 def unreadable():
@@ -153,13 +159,12 @@ def test_a_killed_parent_leaves_no_workers(tmp_path, ended):
     assert all(ended(pid, 3) for pid in workers)
 
 
-@pytest.mark.parametrize("whom", ["parent", "all"])
-def test_ctrl_c_ends_all_soon_and_says_so_once(tmp_path, ended, whom):
+@pytest.mark.parametrize("kill", [os.kill, os.killpg])
+def test_ctrl_c_ends_all_soon_and_says_so_once(tmp_path, ended, kill):
     running = script(tmp_path, 10**6)
     workers = workers_of(running)
     began = time.perf_counter()
-    for pid in [running.pid, *(workers if whom == "all" else [])]:
-        os.kill(pid, signal.SIGINT)
+    kill(running.pid, signal.SIGINT)  # a terminal sends it to the whole group
     _, error = running.communicate(timeout=10)
     assert time.perf_counter() - began < 2
     assert error.count("Traceback") == 1, "the script's own"
@@ -168,21 +173,26 @@ def test_ctrl_c_ends_all_soon_and_says_so_once(tmp_path, ended, whom):
 
 
 def test_ctrl_c_while_workers_start(tmp_path):
-    program = textwrap.dedent(f"""
-        import os, signal, sys, threading
-        sys.path.insert(0, {str(HERE)!r})
+    program = textwrap.dedent("""
+        import os, signal, threading
         from eie_sim.study.pool import Pool
+        signal.signal(signal.SIGINT, lambda *_: None)
         with Pool(2) as pool:
             futures = [pool.submit(os.getpid) for _ in range(2)]
             for delay in range(20):
                 threading.Event().wait(0.01)
-                for worker in list(pool._workers):
-                    os.kill(worker.process.pid, signal.SIGINT)
-            print(len({{future.result() for future in futures}}))
+                os.killpg(0, signal.SIGINT)
+            print(len({future.result() for future in futures}))
     """)
     environment = {**os.environ, "PYTHONPATH": str(HERE.parents[1])}
     ran = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True, timeout=30
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=True,
+        timeout=30,
+        start_new_session=True,
     )
     assert (ran.stdout, ran.stderr) == ("2\n", "")
 

@@ -24,7 +24,7 @@ FIGURES = {
 
 def row(n, **more):
     fields = {"key": key(n), **FIGURES, "error": None, **more}
-    return fields["key"], json.dumps(fields)
+    return fields["key"], f"{json.dumps(fields)}\n".encode()
 
 
 def refused(path):
@@ -51,7 +51,7 @@ def test_a_store_in_use_is_read_and_stays_as_it_is(tmp_path):
     with Store(path) as store:
         store.append([row(0), row(1)])
         with path.open("ab") as file:
-            file.write(row(2)[1].encode()[:40])  # a row on its way
+            file.write(row(2)[1][:40])  # a row on its way
         before = path.read_bytes()
         found = read_store(path)
         assert [each["key"] for each in found.rows] == [key(0), key(1)]
@@ -60,10 +60,14 @@ def test_a_store_in_use_is_read_and_stays_as_it_is(tmp_path):
     assert [each.name for each in tmp_path.iterdir()] == ["x.jsonl"]
 
 
-@given(st.lists(st.sampled_from([row(0)[1], row(1)[1], row(2, error="no")[1], "{}", "", "x\0", row(0, cycles=1)[1]])))
+@given(
+    st.lists(
+        st.sampled_from([row(0)[1], row(1)[1], row(2, error="no")[1], b"{}\n", b"\n", b"x\0\n", row(0, cycles=1)[1]])
+    )
+)
 def test_damaged_lines_are_counted(tmp_path_factory, lines):
     path = tmp_path_factory.mktemp("store") / "x.jsonl"
-    data = "".join(f"{line}\n" for line in lines).encode()
+    data = b"".join(lines)
     path.write_bytes(data)
     rows, damaged, _ = expected(data)
     if rows:
@@ -104,12 +108,12 @@ def test_what_is_no_store_is_refused_in_one_line(tmp_path, monkeypatch):
         read_store("")
 
 
-@pytest.mark.parametrize("version", ["", '"version": 1, ', '"version": 3, '])
+@pytest.mark.parametrize("version", ["", '"version":1,', '"version":3,'])
 def test_a_store_of_another_version_is_refused_and_stays_as_it_is(version, path):
     es.sweep.run("hand-8x8", grid={"n_pe": [1, 2]}, workers=1, store=path)
-    old = path.read_bytes().replace(b'"version": 2, ', version.encode())
+    old = path.read_bytes().replace(b'"version":2,', version.encode())
     path.write_bytes(old)
-    said = f"store={path}: made by an eie-sim of record version {version[-3:-2] or 1}, this one has 2: "
+    said = f"store={path}: made by an eie-sim of record version {version[-2:-1] or 1}, this one has 2: "
     for ask in (
         lambda: es.sweep.read_store(path),
         lambda: es.sweep.run("hand-8x8", grid={"n_pe": [1, 2]}, workers=1, store=path),

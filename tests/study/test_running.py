@@ -36,7 +36,7 @@ def test_a_second_run_takes_all_rows_from_the_store(tmp_path):
     assert tallies[0] == (60, 0, 0, 0)
     assert tallies[-1] == (60, 60, 0, 0)
     second = es.sweep.run("digits-mlp", grid=GRID, store=store, workers=1)
-    assert (second.texts, second.reused) == (first.texts, 60)
+    assert (second.lines, second.reused) == (first.lines, 60)
     assert store.read_bytes() == kept
     assert [json.loads(line) for line in sorted(kept.splitlines())] == sorted(first.rows, key=lambda row: row["key"])
 
@@ -53,14 +53,14 @@ def test_without_a_store_rows_are_the_same(tmp_path):
     grid = {"n_pe": [4, 16], "queue_depth": [1, 8]}
     kept = es.sweep.run("digits-mlp", grid=grid, store=tmp_path / "s.jsonl", workers=1)
     free = es.sweep.run("digits-mlp", grid=grid, workers=1)
-    assert (free.texts, free.store) == (kept.texts, None)
+    assert (free.lines, free.store) == (kept.lines, None)
 
 
 def test_any_executor_gives_the_same_rows(tmp_path):
     alone = es.sweep.run("digits-mlp", grid=GRID, workers=1)
     with ThreadPoolExecutor(3) as threads:
         together = es.sweep.run("digits-mlp", grid=GRID, executor=threads, store=tmp_path / "s.jsonl")
-    assert together.texts == alone.texts
+    assert together.lines == alone.lines
 
 
 def test_given_arrays_and_networks_are_swept(tmp_path):
@@ -112,7 +112,7 @@ def test_a_search_goes_on_from_its_store(tmp_path):
     short = es.sweep.search("digits-mlp", trials=24, **options)
     longer = es.sweep.search("digits-mlp", trials=40, **options)
     assert (len(short.rows), len(longer.rows), longer.reused) == (24, 40, 24)
-    assert longer.texts[:24] == short.texts
+    assert longer.lines[:24] == short.lines
     assert len(lines(tmp_path / "s.jsonl")) == len({row["key"] for row in longer.rows}) == 40
 
 

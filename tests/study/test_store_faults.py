@@ -5,7 +5,7 @@ import os
 import sys
 
 import pytest
-from opening import ROWS, WHOLE, aside_of, opened, refused
+from opening import ROWS, WHOLE, opened, refused
 from store_rows import row, text
 
 from eie_sim.study import store
@@ -42,7 +42,7 @@ def test_a_sync_that_fails_says_so_and_lets_go(path, monkeypatch):
     refused(path, "cannot be written: Input/output error", lambda _: failing.append(ROWS))
     refused(path, "cannot be written: Input/output error", lambda _: failing.close())
     monkeypatch.undo()
-    assert opened(path) == (0, None, [line for _, line in ROWS])
+    assert opened(path) == (0, [line for _, line in ROWS])
 
 
 @pytest.mark.parametrize("n_byte", [0, 10, len(text(ROWS[:1])), len(text(ROWS[:1])) + 10, len(WHOLE) - 1])
@@ -90,24 +90,12 @@ def test_half_a_row_that_cannot_be_cut_off_is_put_right_by_the_next_opening(path
     assert opened(path)[0] == 1
 
 
-def test_damage_that_cannot_be_kept_aside_stays_where_it_is(path, monkeypatch):
-    path.write_bytes(WHOLE + b"cut")
-    aside_of(path).mkdir()
-    refused(path, "sweep.jsonl.damaged: must be an ordinary file of yours with no other name, or new")
-    aside_of(path).rmdir()
-    monkeypatch.setattr(os, "fsync", fails(errno.ENOSPC))
-    refused(path, "damaged lines cannot be kept in sweep.jsonl.damaged: No space left on device")
-    assert path.read_bytes() == WHOLE + b"cut"
-
-
-def test_a_repair_that_fails_changes_nothing(path, monkeypatch):
-    path.write_bytes(b"cut\n" + WHOLE)
-    monkeypatch.setattr(os, "replace", fails(errno.EACCES))
+def test_a_cut_that_cannot_be_dropped_changes_nothing(path, monkeypatch):
+    path.write_bytes(WHOLE + WHOLE[:30])
+    monkeypatch.setattr(os, "ftruncate", fails(errno.EACCES))
     refused(path, "cannot be repaired: Permission denied")
     monkeypatch.undo()
-    assert path.read_bytes() == b"cut\n" + WHOLE
-    assert sorted(entry.name for entry in path.parent.iterdir()) == [path.name, aside_of(path).name]
-    path.with_name(f".{path.name}.repair").write_bytes(b"of a repair that was killed")
+    assert path.read_bytes() == WHOLE + WHOLE[:30]
     assert opened(path)[0] == 1
     assert path.read_bytes() == WHOLE
 
