@@ -17,7 +17,7 @@ from readme import BLOCK, ROOT, SWEEPS, output_of
 import eie_sim as es
 from eie_sim.cli import main
 from eie_sim.recipe import Recipe
-from eie_sim.study.figures import FIGURES
+from eie_sim.study.showing import FIGURES
 from eie_sim.units import unit_named, unit_of
 
 TEXT = SWEEPS.read_text()

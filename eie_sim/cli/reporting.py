@@ -43,7 +43,7 @@ def report(
         files.require_figures(figures)
     with steps_shown() as progress:
         progress(f"{run}: reading and drawing")
-        page = files.page_of(run)
+        page = files.page_of(run, progress)
         drawn = files.write_page(page, path if out is None else place_for("out", out), figures)
     if json:
         written = {"report": str(path), "figures": [str(one) for one in drawn]}

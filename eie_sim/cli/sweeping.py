@@ -14,7 +14,7 @@ from cyclopts import Parameter
 
 from eie_sim.cli import EXIT_FAILED
 from eie_sim.cli.axes import NO_AXES, AxisOptions, given
-from eie_sim.cli.shell import ARRAYS, Arrays, Energies, Json, Reading, app, console, energies_of, print_json
+from eie_sim.cli.shell import ARRAYS, Arrays, Energies, Json, Reading, app, console, energies_of
 from eie_sim.core.errors import InputError, require
 from eie_sim.core.files import require_own
 from eie_sim.units import unit_named
@@ -194,7 +194,7 @@ def _shown(found: Sweep, source: str, objectives: Any, *, unfit: bool, out: Path
 
         (write_csv if out.suffix.lower() == ".csv" else write_parquet)(found.rows, out)
     if json:
-        print_json(record)
+        report.write_json(record, sys.stdout)
     else:
         report.print_sweep(record, console(), with_front=bool(objectives))
     return EXIT_FAILED if found.failed else 0

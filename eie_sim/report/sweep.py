@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import IO, Any
 
+import numpy as np
 from rich.table import Table
 
 from eie_sim.energy.table import given_lines
@@ -14,6 +17,7 @@ from eie_sim.report.text import Screen, rows
 from eie_sim.study import Sweep, front
 from eie_sim.study.axes import PRUNING, WORKLOAD, known_axes
 from eie_sim.study.showing import axis_cell, counted, row_cells
+from eie_sim.study.table import Rows
 
 SHOWN = 40
 """Most rows of a table; all are in the store."""
@@ -45,11 +49,20 @@ def sweep_record(found: Sweep, *, workload: str, objectives: Sequence[str], unfi
     }
 
 
+def write_json(record: Record, out: IO[str]) -> None:
+    """Write the record as indented JSON, its rows, which are last, one at a time: there may be millions."""
+    out.write(json.dumps({**record, "rows": []}, indent=2, allow_nan=False).removesuffix("]\n}"))
+    for at, row in enumerate(record["rows"]):
+        text = json.dumps(row, indent=2, allow_nan=False).replace("\n", "\n    ")
+        out.write(f"{',' if at else ''}\n    {text}")
+    out.write("\n  ]\n}\n" if record["rows"] else "]\n}\n")
+
+
 def print_sweep(record: Record, console: Screen, *, with_front: bool) -> None:
     """Print all rows of a small sweep, the fastest of a large one, the front where it is wanted, and what failed."""
     found, axes = record["rows"], record["axes"]
     if len(found) <= SHOWN:
-        console.print(sweep_table(found, axes))
+        console.print(sweep_table(found[:], axes))
     else:
         by, fastest = fastest_rows(found, axes)
         title = f"fewest cycles for each {', '.join(by)}, of {len(found):,} points"
@@ -67,32 +80,34 @@ def print_sweep(record: Record, console: Screen, *, with_front: bool) -> None:
         console.print(line, soft_wrap=True)
 
 
-def fastest_rows(found: Sequence[Record], axes: Sequence[str]) -> tuple[list[str], list[Record]]:
+def fastest_rows(found: Rows, axes: Sequence[str]) -> tuple[list[str], list[Record]]:
     """The fastest row of each kind of weights, or of the values of the first axis that has few; and those axes.
 
     Rows that fit come before others, and of rows as fast the one given first.
     """
-    varying = [axis for axis in ["layer", *axes] if len({axis_cell(axis, row).text for row in found}) > 1]
-    varying = list(dict.fromkeys(varying))
+    failed, unfit = found.where("error", lambda error: error is not None), ~found.where("fits", bool)
+    ranks = np.argsort(np.lexsort((found.numbers("cycles"), unfit, failed)))
+    varying = [axis for axis in dict.fromkeys(["layer", *axes]) if len(_texts(found, axis)) > 1]
     weights = [axis for axis in varying if known_axes()[axis].group in (WORKLOAD, PRUNING)]
     for by in (weights, *([axis] for axis in varying)):
-        groups: dict[tuple[str, ...], list[Record]] = {}
-        for row in found:
-            groups.setdefault(tuple(axis_cell(axis, row).text for axis in by), []).append(row)
+        groups = found.groups(by)
         if by and len(groups) <= SHOWN:
-            fastest = [min(group, key=_speed) for group in groups.values()]
+            fastest = found.listed(np.array([own[ranks[own].argmin()] for own in groups]))
             numbers = all(isinstance(row.get(axis), (int, float)) for row in fastest for axis in by)
             return list(by), sorted(fastest, key=lambda row: [row[axis] for axis in by]) if numbers else fastest
-    return [], list(found[:SHOWN])
+    return [], found[:SHOWN]
 
 
-def _speed(row: Record) -> tuple[bool, bool, int]:
-    return row["error"] is not None, not row.get("fits", False), row.get("cycles", 0)
+def _texts(found: Rows, axis: str) -> set[str]:
+    """The values of an axis as they are shown, among them nothing where a row has none."""
+    texts = {axis_cell(axis, value).text for value in found.values(axis)}
+    return texts if found.having(axis).all() else texts | {""}
 
 
 def _distinct(record: Record) -> list[Record]:
     """Rows of the front, the first of those that are equal in all objectives."""
-    by_key = {row["key"]: row for row in record["rows"]}
+    rows, keys = record["rows"], set(record["front"])
+    by_key = {row["key"]: row for row in rows.listed(np.flatnonzero(rows.where("key", keys.__contains__)))}
     kept: dict[tuple[Any, ...], Record] = {}
     for key in record["front"]:
         row = by_key[key]
@@ -100,10 +115,10 @@ def _distinct(record: Record) -> list[Record]:
     return list(kept.values())
 
 
-def default_objectives(found: Sequence[Record]) -> tuple[str, ...]:
+def default_objectives(found: Rows) -> tuple[str, ...]:
     """Cycles and energy, and accuracy where it differs from row to row."""
-    accuracies = {row.get("accuracy") for row in found} - {None}
-    return ("cycles", "energy_nj", "accuracy") if len(accuracies) > 1 else ("cycles", "energy_nj")
+    several = len({*found.values("accuracy")} - {None}) > 1
+    return ("cycles", "energy_nj", "accuracy") if several else ("cycles", "energy_nj")
 
 
 def sweep_table(shown: Sequence[Record], axes: Sequence[str], title: str | None = None) -> Table:
@@ -122,7 +137,7 @@ def sweep_lines(record: Record) -> list[str]:
         f"{record['workload']}: {counted(points, 'point')}, {record['reused']:,} of them reused, {failed:,} failed; "
         f"seed {record['seed']}"
     ]
-    most = max((row.get("n_vector") or 0 for row in record["rows"]), default=0)
+    most = max((value or 0 for value in record["rows"].values("n_vector")), default=0)
     if most > 1:
         lines.append(f"cycles, time and energy are of all {most:,} input vectors together")
     lines += standing_lines(record["rows"])
@@ -137,23 +152,28 @@ def sweep_lines(record: Record) -> list[str]:
     return lines
 
 
-def standing_lines(found: Sequence[Record]) -> list[str]:
+def standing_lines(found: Rows) -> list[str]:
     """What times of the presets were held against, and what their energies leave out."""
-    held = {f"{row['chip']}: {row['held_against']}": None for row in found if row.get("held_against")}
-    lines = (
-        [f"held against {'; '.join(held)}. Not all are equally well tested: no ratio is a measurement"] if held else []
-    )
-    if any(row.get("board_nj") is not None for row in found):
+    firsts = found.groups(("chip", "held_against")) if found.values("held_against") else []
+    shown = (found[int(own[0])] for own in firsts)
+    held = [f"{row['chip']}: {row['held_against']}" for row in shown if row.get("held_against")]
+    tested = "Not all are equally well tested: no ratio is a measurement"
+    lines = [f"held against {'; '.join(held)}. {tested}"] if held else []
+    if any(value is not None for value in found.values("board_nj")):
         lines.append("energy is of modelled parts; board nJ: of the whole board at its power's limit for that time")
     return lines
 
 
-def failure_lines(shown: Sequence[Record]) -> list[str]:
+def error_counts(found: Rows) -> Counter[str]:
+    """How many points have each error."""
+    errors, codes = found.distinct("error")
+    numbers = np.bincount(codes + 1, minlength=len(errors) + 1)[1:].tolist()
+    return Counter({error: number for error, number in zip(errors, numbers, strict=True) if error is not None})
+
+
+def failure_lines(found: Rows) -> list[str]:
     """The first errors, each once, with how many points they are of."""
-    errors: dict[str, int] = {}
-    for row in shown:
-        if row["error"] is not None:
-            errors[row["error"]] = errors.get(row["error"], 0) + 1
+    errors = error_counts(found)
     lines = [f"! {count:,} failed: {error}" for error, count in list(errors.items())[:FAILURES_SHOWN]]
     more = len(errors) - FAILURES_SHOWN
     return lines + ([f"! and {more:,} other errors"] if more > 0 else [])

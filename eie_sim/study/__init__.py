@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from eie_sim.study.export import to_pandas as to_pandas
     from eie_sim.study.export import write_csv as write_csv
     from eie_sim.study.export import write_parquet as write_parquet
-    from eie_sim.study.figures import FIGURES as FIGURES
     from eie_sim.study.file import read_study as read_study
     from eie_sim.study.pareto import front as front
     from eie_sim.study.pareto import hypervolume as hypervolume
@@ -27,10 +26,11 @@ if TYPE_CHECKING:
     from eie_sim.study.running import Tally as Tally
     from eie_sim.study.running import run as run
     from eie_sim.study.searching import search as search
+    from eie_sim.study.showing import FIGURES as FIGURES
 
 _HOME = {
     "AXES": "axes",
-    "FIGURES": "figures",
+    "FIGURES": "showing",
     "Stored": "reading",
     "Sweep": "running",
     "Tally": "running",

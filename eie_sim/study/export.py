@@ -7,27 +7,28 @@ objects become JSON text, `[64, 64]`, in all three.
 from __future__ import annotations
 
 import importlib
-import io
 import json
 import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from eie_sim.core.errors import InputError, any_of, refused, require, require_all
-from eie_sim.core.files import as_path, place_for, write_whole
+import numpy as np
+
+from eie_sim.core.errors import InputError, any_of, refused, require
+from eie_sim.core.files import as_path, place_for, written_whole
 from eie_sim.core.spreadsheet import csv_text
+from eie_sim.study.table import CHUNK, Row, Rows, as_rows
 
 if TYPE_CHECKING:
     import pandas
 
-Rows = Sequence[dict[str, Any]]
 SUFFIXES = (".csv", ".parquet")
 INT64 = range(-(2**63), 2**63)
 EXACT = range(-(2**53), 2**53 + 1)
 """Whole numbers that a float is sure to hold."""
 
 
-def to_pandas(rows: Rows) -> pandas.DataFrame:
+def to_pandas(rows: Sequence[Row]) -> pandas.DataFrame:
     """A frame with a line for each row and an index from 0.
 
     Whole numbers are int64, truth values bool, other numbers float64, the rest text. Where a value is missing whole
@@ -36,11 +37,11 @@ def to_pandas(rows: Rows) -> pandas.DataFrame:
 
     Raises InputError where pandas is not installed, and where `rows` is no list of dicts.
     """
-    frames = _library("pandas", "pandas")
-    return frames.DataFrame({name: _series(frames, values) for name, values in _columns(rows).items()})
+    frames, columns = _library("pandas", "pandas"), as_rows(rows)
+    return frames.DataFrame({_plain("name", name): _series(frames, columns, name) for name in columns.names()})
 
 
-def write_parquet(rows: Rows, path: str | os.PathLike[str]) -> None:
+def write_parquet(rows: Sequence[Row], path: str | os.PathLike[str]) -> None:
     """Write what `to_pandas` gives to a Parquet file, whole or not at all.
 
     Raises InputError where pandas or pyarrow is not installed, for rows as `to_pandas`, and where `path` cannot be
@@ -48,20 +49,18 @@ def write_parquet(rows: Rows, path: str | os.PathLike[str]) -> None:
     """
     _library("pandas", "parquet")
     _library("pyarrow", "parquet")
-    content = io.BytesIO()
-    to_pandas(rows).to_parquet(content, engine="pyarrow", index=False)
-    _write(path, content.getvalue())
+    frame = to_pandas(rows)
+    _write(path, lambda file: frame.to_parquet(file, engine="pyarrow", index=False))
 
 
-def write_csv(rows: Rows, path: str | os.PathLike[str]) -> None:
+def write_csv(rows: Sequence[Row], path: str | os.PathLike[str]) -> None:
     """Write a CSV file with a line of names, UTF-8, whole or not at all; what is missing is empty. Needs no pandas.
 
     Numbers have all their digits; a text that a spreadsheet would run has a quote before it (see `spreadsheet`). Raises
     InputError for rows as `to_pandas`, and for a path as `write_parquet`.
     """
-    columns = _columns(rows)
-    names = [columns] if columns else []
-    _write(path, csv_text([*names, *zip(*columns.values(), strict=True)]).encode())
+    columns = as_rows(rows)
+    _write(path, lambda file: file.writelines(_csv(columns)))
 
 
 def require_table(path: str | os.PathLike[str]) -> None:
@@ -75,11 +74,13 @@ def require_table(path: str | os.PathLike[str]) -> None:
     place_for("out", said)
 
 
-def _columns(rows: Rows) -> dict[str, list[Any]]:
-    """Values by name; None where a row has none, texts and JSON in characters that UTF-8 has."""
-    require_all("rows", rows, dict)
-    names = dict.fromkeys(name for row in rows for name in row)
-    return {_plain("name", name): [_plain(name, row.get(name)) for row in rows] for name in names}
+def _csv(rows: Rows) -> Iterator[bytes]:
+    """A line of names, where there are any, and lines of rows, some thousand at a time."""
+    names = rows.names()
+    yield csv_text([[_plain("name", name) for name in names]] if names else []).encode()
+    for start in range(0, len(rows), CHUNK):
+        cells = ([_plain(name, row.get(name)) for name in names] for row in rows[start : start + CHUNK])
+        yield csv_text(cells if names else []).encode()
 
 
 def _plain(name: str, value: Any) -> Any:
@@ -93,10 +94,19 @@ def _plain(name: str, value: Any) -> Any:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _series(frames: Any, values: list[Any]) -> Any:
-    """Values as a column of the kind that holds them all exactly."""
+def _series(frames: Any, rows: Rows, name: str) -> Any:
+    """A column as one of the kind that holds all its values exactly."""
+    parts = list(rows.parts(name))
+    whole = len(parts) == 1 and len(parts[0][1]) == len(rows)
+    array = parts[0][0].values if whole and parts[0][0].codes is None else None
+    if array is not None and array.dtype != object:
+        return frames.Series(array)
+    values: list[Any] = [None] * len(rows)
+    for column, places in parts:
+        for at, value in zip(places.tolist(), column.listed(np.arange(len(places))), strict=True):
+            values[at] = _plain(name, value)
     there = [value for value in values if value is not None]
-    kinds = {type(value) for value in there}
+    kinds = set(map(type, there))
     missing = len(there) < len(values)
     if kinds == {bool}:
         return frames.Series(values, dtype="boolean" if missing else "bool")
@@ -117,10 +127,11 @@ def _library(name: str, extra: str) -> Any:
         raise InputError(f"{name}: not installed; pip install 'eie-sim[{extra}]'") from None
 
 
-def _write(path: str | os.PathLike[str], content: bytes) -> None:
+def _write(path: str | os.PathLike[str], write: Callable[[BinaryIO], Any]) -> None:
     said = as_path("out", path)
     file = place_for("out", said)
     try:
-        write_whole({file: content})
+        with written_whole(file) as opened:
+            write(opened)
     except OSError as error:
         raise refused("out", said, f"cannot be written: {error.strerror}") from error

@@ -3,81 +3,103 @@
 from __future__ import annotations
 
 import os
-from functools import lru_cache
+from collections.abc import Callable, Iterator
+from functools import lru_cache, partial
+from operator import eq
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
-from eie_sim.core.errors import InputError, is_number, refused, require
-from eie_sim.core.files import BINARY, as_path
+import numpy as np
+from numpy.typing import NDArray
+
+from eie_sim.core.errors import is_number, refused, require
+from eie_sim.core.files import as_path
 from eie_sim.core.record import VERSION
 from eie_sim.study.axes import unit_names
-from eie_sim.study.figures import FIGURES
-from eie_sim.study.store import Found, row_of, scan
+from eie_sim.study.showing import FIGURES
+from eie_sim.study.store import MAX_FOREIGN, MAX_LINE, row_of
+from eie_sim.study.study import MAX_POINTS
+from eie_sim.study.table import CHUNK, Row, Rows
 from eie_sim.units import unit_named
 
-MAX_BYTES = 2**28
-"""Of a store whose rows are all taken into memory, where they take several times as much."""
+LARGEST_FIGURE = 1e150
+"""Products and the margins of a log scale stay finite."""
+
+Bools = NDArray[np.bool_]
+Progress = Callable[[str], None]
+Rule = Callable[[Any], bool]
 
 
 class Stored(NamedTuple):
     """Rows of a store in the order of the file, and how many lines of it are no rows, or not yet."""
 
-    rows: list[dict[str, Any]]
+    rows: Rows
     damaged: int
 
 
-def read_store(path: str | os.PathLike[str]) -> Stored:
+def read_store(path: str | os.PathLike[str], *, progress: Progress = lambda step: None) -> Stored:
     """The rows of a store, which stays as it is; a line that is damaged or cut off is counted and left out.
 
-    Raises InputError, one line: for what is no store, holds no row, is too large, or cannot be read.
+    Of rows with the same key the first is kept; those that differ from it are damage. Raises InputError, one line: for
+    what holds no row of a sweep, or more than MAX_POINTS, and what cannot be read.
     """
     said = as_path("store", path)
     try:
         require(said.exists(), "store", said, "no such file")
         require(said.is_file(), "store", said, "must be the store of a sweep, an ordinary file")
-        size = said.stat().st_size
-        require(size <= MAX_BYTES, "store", said, f"must be at most {MAX_BYTES:,} bytes, has {size:,}")
-        handle = os.open(said, os.O_RDONLY | BINARY)
-        try:
-            found = scan(handle)
-            lines = _lines(handle, found)
-        finally:
-            os.close(handle)
+        with said.open("rb") as file:
+            lines = _Lines(said, file, progress)
+            rows = Rows.of(lines)
     except OSError as error:
         raise refused("store", said, f"cannot be read: {error.strerror or type(error).__name__}") from error
-    require(found.is_store, "store", said, "must be the store of a sweep, as NAME.sweep.jsonl")
-    return _stored(said, lines, found.damaged)
+    kept, repeated = _first(rows)
+    kept &= shown(rows) & rows.where("version", lambda version: version == VERSION)
+    if len(rows) and not kept.any():
+        require_version(said, rows[0])
+    damaged = lines.n_damaged + len(rows) - int(kept.sum()) - repeated
+    rule = f"must be the store of a sweep, as NAME.sweep.jsonl; damaged lines: {damaged:,}"
+    require(bool(kept.any()), "store", said, rule if damaged else "holds no rows of a sweep")
+    return Stored(rows if kept.all() else Rows.of(rows.take(np.flatnonzero(kept))), damaged)
 
 
-def _lines(handle: int, found: Found) -> list[bytes]:
-    """All rows; of a file that was cut meanwhile, as far as it goes."""
-    with os.fdopen(handle, "rb", closefd=False) as stream:
-        lines = []
-        for start, length in zip(found.starts, found.lengths, strict=True):
-            stream.seek(start)
-            lines.append(stream.read(length))
-    return lines
+class _Lines:
+    """The rows of a file, one by one, whatever figures they have; other lines are counted."""
+
+    def __init__(self, said: Path, file: IO[bytes], progress: Progress) -> None:
+        self.n_damaged = 0
+        self._said, self._file, self._progress = said, file, progress
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        n_row = size = 0
+        inside = False  # of a line that is too long; what follows in it is no row
+        while (piece := self._file.readline(MAX_LINE)) and (n_row or size <= MAX_FOREIGN):
+            row = None if inside else row_of(piece)
+            if row is not None:
+                n_row += 1
+                require(n_row <= MAX_POINTS, "store", self._said, f"must have at most {MAX_POINTS:,} rows")
+                if n_row % CHUNK == 0:
+                    self._progress(f"{self._said}: {n_row:,} rows read")
+                yield row
+            elif not inside:
+                self.n_damaged += 1
+            inside = not piece.endswith(b"\n")
+            size += len(piece)
 
 
-def _stored(said: Path, lines: list[bytes], damaged: int) -> Stored:
-    rows: list[dict[str, Any]] = []
-    others: list[dict[str, Any]] = []
-    for line in lines:
-        try:
-            row = row_of(line)
-            if row is None:
-                raise ValueError
-        except ValueError as error:
-            raise InputError(f"store={said}: was changed while it was read; try again") from error
-        if is_row(row):
-            (rows if row.get("version") == VERSION else others).append(row)
-        else:
-            damaged += 1
-    if others and not rows:
-        require_version(said, others[0])
-    damaged += len(others)
-    require(bool(rows), "store", said, f"holds no rows of a sweep; damaged lines: {damaged:,}")
-    return Stored(rows, damaged)
+def _first(rows: Rows) -> tuple[Bools, int]:
+    """Which rows are the first with their key, and how many others are equal to that one."""
+    keys: list[Any] = [None] * len(rows)
+    for column, places in rows.parts("key"):
+        for at, key in zip(places.tolist(), column.listed(np.arange(len(places))), strict=True):
+            keys[at] = key
+    first, repeated = np.ones(len(rows), np.bool_), 0
+    if len(set(keys)) < len(keys):
+        found: dict[str, int] = {}
+        for at, key in enumerate(keys):
+            if found.setdefault(key, at) != at:
+                first[at] = False
+                repeated += rows[at] == rows[found[key]]
+    return first, repeated
 
 
 def require_version(said: Path, row: dict[str, Any]) -> None:
@@ -88,69 +110,77 @@ def require_version(said: Path, row: dict[str, Any]) -> None:
         raise refused("store", said, f"made by an eie-sim of record version {found}, this one has {VERSION}: {again}")
 
 
+def _is_figure(value: Any) -> bool:
+    return value is None or (is_number(value) and 0 <= value < LARGEST_FIGURE)
+
+
+def _is_there(value: Any) -> bool:
+    return value is not None and _is_figure(value)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value > 0
+
+
 _COMMON = ("cycles", "time_us", "clock_mhz", "weight_density")
 """Numbers that a row of any unit has, where it has no error."""
-
-_TEXTS = ("layer", "energy_table", "config_hash", "misfit", "chip", "mma", "tiles", "patterns")
-_COUNTS = ("cycles", "n_pe", "queue_depth")
-_FLAGS = ("fits", "verified")
-
-
-class _Columns(NamedTuple):
-    """Columns by what they hold; each may be missing, or None, where it is not among the first two, by unit.
-
-    numbers, words : that a row of a unit has where it has no error; worded : words; figures : numbers
-    """
-
-    numbers: dict[str, tuple[str, ...]]
-    words: dict[str, tuple[str, ...]]
-    worded: tuple[str, ...]
-    figures: frozenset[str]
+_WORDED = ("workload", "layer", "energy_table", "config_hash", "misfit", "chip", "mma", "tiles", "patterns")
+_DONE: dict[str, Rule] = {
+    "fits": lambda value: isinstance(value, bool),
+    "verified": lambda value: isinstance(value, bool | None),
+    "density": _is_figure,
+    "n_pe": _is_count,
+    "queue_depth": _is_count,
+    "clock_mhz": lambda value: value != 0,  # a number, as it is one of _COMMON
+}
+"""What columns hold where there is no error."""
 
 
 @lru_cache(maxsize=2)
-def _columns(names: tuple[str, ...]) -> _Columns:
-    """Of the units of these names."""
+def _columns(names: tuple[str, ...]) -> tuple[dict[str, Rule], dict[str, dict[str, Rule]]]:
+    """What columns hold in any row, and those that a row without an error has, by its unit. names : of all units"""
     words = {name: unit_named(name).words for name in names}
-    worded = (*_TEXTS, *(column for own in words.values() for column in own.worded))
-    figures = {*FIGURES, *(column for own in words.values() for column in own.columns)} - {*worded, *_FLAGS}
-    return _Columns(
-        numbers={name: (*_COMMON, *own.needed) for name, own in words.items()},
-        words={name: ("config_hash", *own.texts) for name, own in words.items()},
-        worded=worded,
-        figures=frozenset(figures),
-    )
+    figures = {*FIGURES, *(column for own in words.values() for column in own.columns)} - {"fits", "verified"}
+    worded = (*_WORDED, *(column for own in words.values() for column in own.worded))
+    holds: dict[str, Rule] = dict.fromkeys(figures, _is_figure)
+    holds |= dict.fromkeys(worded, _is_text)
+    holds |= {"cycles": lambda value: type(value) is int and _is_figure(value), "unit": lambda value: value in names}
+    needed: dict[str, dict[str, Rule]] = {
+        name: dict.fromkeys((*_COMMON, *own.needed), _is_there) | dict.fromkeys(("config_hash", *own.texts), _is_text)
+        for name, own in words.items()
+    }
+    return holds, needed
 
 
-LARGEST_FIGURE = 1e150
-"""Products and the margins of a log scale stay finite."""
+def shown(rows: Rows) -> Bools:
+    """Which rows have what everybody who shows them relies on, each of its kind, and nothing that is a list."""
+    holds, needed = _columns(unit_names())
+    good = np.zeros(len(rows), np.bool_)
+    for columns, places in rows.alike():
+        if not {"workload", "unit"} <= columns.keys():
+            continue
+        ok = np.ones(len(places), np.bool_)
+        for name, column in columns.items():
+            ok &= column.where(holds.get(name, lambda value: not isinstance(value, dict | list)))
+        done = columns["error"].where(lambda error: error is None) if "error" in columns else ok
+        whole = columns["fits"].where(_DONE["fits"]) if "fits" in columns else np.zeros_like(ok)
+        for name in _DONE.keys() & columns.keys():
+            whole &= columns[name].where(_DONE[name])
+        for unit, rules in needed.items():
+            own = columns["unit"].where(partial(eq, unit))
+            for name, rule in rules.items():
+                whole &= ~own | (columns[name].where(rule) if name in columns else False)
+        good[places] = ok & (whole | ~done)
+    return good
 
 
-def is_row(row: dict[str, Any]) -> bool:
-    """Whether what everybody relies on is there, and of its kind."""
-    if any(isinstance(value, dict | list) for value in row.values()):
-        return False
-    columns = _columns(unit_names())
-    named = isinstance(row.get("workload"), str) and row.get("unit") in columns.numbers
-    texts = all(isinstance(row.get(name, ""), str) for name in columns.worded)
-    figures = all(_is_figure(row.get(one)) for one in columns.figures)
-    if not (named and texts and type(row.get("cycles", 1)) is int and figures):
-        return False
-    if row.get("error") is not None:  # of any design, also one that cannot be
-        return True
-    flags = isinstance(row.get("fits"), bool) and isinstance(row.get("verified"), bool | None)
-    counts = all(type(row.get(name, 1)) is int for name in _COUNTS)
-    positive = all(row.get(name, 1) != 0 for name in ("clock_mhz", "n_pe", "queue_depth"))
-    numbers = all(_is_figure(row.get(name)) for name in ("density", *columns.numbers[row["unit"]]))
-    return flags and counts and positive and numbers and missing_from(row) is None
-
-
-def missing_from(row: dict[str, Any]) -> str | None:
+def missing_from(row: Row) -> str | None:
     """The first column that a row without an error has to have, and has not, or only None; None where all are there."""
-    unit, columns = row.get("unit"), _columns(unit_names())
-    named = (*columns.numbers.get(unit, ()), *columns.words.get(unit, ())) if isinstance(unit, str) else ()
+    _, needed = _columns(unit_names())
+    unit = row.get("unit")
+    named = needed.get(unit, {}) if isinstance(unit, str) else ()
     return next((name for name in ("unit", *named) if row.get(name) is None), None)
-
-
-def _is_figure(value: Any) -> bool:
-    return value is None or (is_number(value) and 0 <= value < LARGEST_FIGURE)

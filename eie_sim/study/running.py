@@ -12,15 +12,16 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from eie_sim.core.errors import require, require_callable, require_type
+from eie_sim.core.errors import refused, require_callable, require_type
 from eie_sim.energy.table import EnergyTable, given_lines
 from eie_sim.study.evaluator import line_of
 from eie_sim.study.point import Point
-from eie_sim.study.reading import is_row, require_version
+from eie_sim.study.reading import require_version, shown
 from eie_sim.study.showing import FIRST_ROWS, counted, rows_card
 from eie_sim.study.store import Store
 from eie_sim.study.study import Values, bundles_of, densities_of, points_of, read_axes
 from eie_sim.study.subject import Subject, subject_of
+from eie_sim.study.table import Rows
 from eie_sim.study.work import execute, require_workers
 
 
@@ -60,7 +61,7 @@ class Sweep:
     energy_table: dict[str, Any] | None = None
 
     @cached_property
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> Rows:
         """A dict for each point: what it is, its figures (see `sweep.figures`), and its error, None for none.
 
         Raises InputError for a row of the store that somebody changed so that nobody could show it.
@@ -76,11 +77,12 @@ class Sweep:
         lines += given_lines(self.energy_table, swept=True)
         return rows_card(name, first, self.axes, total=len(self.lines), lines=lines)
 
-    def _read(self, lines: Sequence[bytes]) -> list[dict[str, Any]]:
-        rows = [msgspec.json.decode(line) for line in lines]
-        for row in rows if self.reused else ():
-            rule = f"row {row['key']} is none of a sweep's; take its line out to have it run again"
-            require(is_row(row), "store", self.store, rule)
+    def _read(self, lines: Sequence[bytes]) -> Rows:
+        rows = Rows.of(lines)
+        if self.reused and not (good := shown(rows)).all():
+            key = rows[int(good.argmin())]["key"]
+            rule = f"row {key} is none of a sweep's; take its line out to have it run again"
+            raise refused("store", self.store, rule)
         return rows
 
 

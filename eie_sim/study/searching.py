@@ -2,22 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+import math
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from eie_sim.core.errors import require, require_callable
+import numpy as np
+
+from eie_sim.core.errors import (
+    InputError,
+    is_number,
+    require,
+    require_all,
+    require_callable,
+    require_int,
+    require_seed,
+    require_type,
+)
 from eie_sim.energy import EnergyTable
-from eie_sim.study.optimize import optimize
+from eie_sim.study.pareto import judged, require_objectives, undominated
 from eie_sim.study.point import Point
 from eie_sim.study.running import Progress, Runner, Sweep, Tally, runner_of
 from eie_sim.study.study import densities_of, points_of, read_axes
 from eie_sim.study.subject import Subject, subject_of
 
+__all__ = ["BATCH", "START", "optimize", "search"]
+
 TRIALS = 200
+BATCH = 8
+START = 20
+"""Designs that are drawn at random before the sampler learns from them."""
+
+MISSING = "needs optuna, which is not installed: pip install 'eie-sim[optuna]'"
+
+Row = dict[str, Any]
+Places = tuple[int, ...]
+"""A design as the place of its value on each axis."""
 
 
 def search(
@@ -63,13 +88,13 @@ def search(
         def opened() -> Runner:
             return runner_of(stack, subject, store, executor=executor, workers=workers)
 
-        def evaluate(designs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        def evaluate(designs: list[Row]) -> list[Row]:
             points = [_point_of(subject, design) for design in designs]
             runner = opened()  # not before: what is refused leaves no store behind
             batches.append(runner.run(points, axes=tuple(studies[0])))
             done, reused, failed = (sum(each) for each in zip(*map(_counted, batches), strict=True))
             progress(Tally(max(trials, done), done, reused, failed))
-            return [{**row, "fits": True} for row in batches[-1].rows] if unfit else batches[-1].rows
+            return [{**row, "fits": True} if unfit else row for row in batches[-1].rows]
 
         rows = optimize(studies[0], evaluate, objectives, trials=trials, seed=seed)
     return _together(batches, rows)
@@ -86,7 +111,7 @@ def _counted(batch: Sweep) -> tuple[int, int, int]:
     return len(batch.lines), batch.reused, batch.failed
 
 
-def _together(batches: list[Sweep], rows: list[dict[str, Any]]) -> Sweep:
+def _together(batches: list[Sweep], rows: list[Row]) -> Sweep:
     """All batches as one sweep, rows in the order in which they were proposed."""
     lines = {row["key"]: line for batch in batches for row, line in zip(batch.rows, batch.lines, strict=True)}
     first = batches[0]
@@ -101,3 +126,198 @@ def _together(batches: list[Sweep], rows: list[dict[str, Any]]) -> Sweep:
         damaged=first.damaged,
         energy_table=first.energy_table,
     )
+
+
+def optimize(
+    space: Mapping[str, Sequence[Any]],
+    evaluate: Callable[[list[Row]], Sequence[Row]],
+    objectives: Sequence[str],
+    *,
+    trials: int,
+    seed: int = 0,
+    batch: int = BATCH,
+    progress: Callable[[str], None] = lambda step: None,
+) -> list[Row]:
+    """Rows of `trials` distinct designs that are chosen to come near the Pareto front, in the order they were run.
+
+    space : the listed values of each axis, numbers, words, tuples or None; an axis of numbers has an order, others have
+        none
+    evaluate : takes up to `batch` designs, each axis to value, and returns a row of each, in order; best from a store,
+        where a row is already, so that a search that was stopped goes on where it was
+    objectives : two or more names of pareto.OBJECTIVES
+    trials : distinct designs to run; all of the space, where it has fewer
+    batch : designs chosen before any of them is run, such as one per worker
+
+    Designs are those that optuna's multivariate TPE for several objectives proposes, the first 20 at random. Where it
+    repeats itself, a random unseen neighbour of the front so far is taken (one step along an axis of numbers, or any
+    other word), and where there is none a random unseen design: 200 trials of 4,860 designs of digits-mlp then found
+    99.9 % of the front's hypervolume in cycles and energy, mean of five seeds, and 97.7 % with random designs in place
+    of neighbours. Rows with an `error`, with `fits` false or without an objective count as trials, but the sampler and
+    the front are not told of them.
+
+    The same space, objectives, seed and batch choose the same designs in the same order (with the same release of
+    optuna), and more trials only add to them. Nothing is kept on disk. Raises InputError for bad input, for rows that
+    do not answer the designs, and where optuna is not installed.
+    """
+    names = require_objectives(objectives)
+    axes = _axes_of(space)
+    require_callable("evaluate", evaluate)
+    require_int("trials", trials, 1)
+    require_seed(seed)
+    require_int("batch", batch, 1)
+    require_callable("progress", progress)
+    trials = min(trials, math.prod(len(axis.values) for axis in axes))
+    rows: list[Row] = []
+    with _quiet_optuna() as optuna:
+        proposals = _Proposals(optuna, axes, names, int(seed))
+        while len(rows) < trials:
+            points = [proposals.next() for _ in range(min(batch, trials - len(rows)))]
+            designs = [{a.name: a.values[at] for a, at in zip(axes, point, strict=True)} for point in points]
+            found = evaluate(designs)
+            require_all("evaluate", found, dict)
+            require(
+                len(found) == len(points),
+                "evaluate",
+                f"{len(found)} rows",
+                f"must be {len(points)}, one for each design",
+            )
+            proposals.learn(points, found)
+            rows += found
+            progress(f"{len(rows)} of {trials} designs, {len(proposals.front)} on the front")
+    return rows
+
+
+class _Axis(NamedTuple):
+    """values : in the sampler's order; ordered : whether two values that stand side by side are near."""
+
+    name: str
+    values: tuple[Any, ...]
+    ordered: bool
+
+
+class _Proposals:
+    """Designs that were not proposed before, and what is known of those that were.
+
+    waiting : optuna's trials of those whose rows are not in yet
+    points, costs : feasible ones in order, and their objectives; front : those that no other beats
+    """
+
+    def __init__(self, optuna: Any, axes: tuple[_Axis, ...], objectives: tuple[str, ...], seed: int) -> None:
+        own, theirs = np.random.SeedSequence(seed).spawn(2)
+        self.rng = np.random.default_rng(own)
+        self.optuna, self.axes, self.objectives = optuna, axes, objectives
+        self.study = _study(optuna, len(objectives), int(theirs.generate_state(1)[0]))
+        self.distributions = {axis.name: _distribution(optuna, axis) for axis in axes}
+        self.seen: set[Places] = set()
+        self.waiting: dict[Places, Any] = {}
+        self.points: list[Places] = []
+        self.costs = np.empty((0, len(objectives)))
+        self.front: list[Places] = []
+
+    def next(self) -> Places:
+        trial = self.study.ask(self.distributions)
+        point = tuple(trial.params[axis.name] for axis in self.axes)
+        if point not in self.seen:
+            self.waiting[point] = trial
+        else:
+            self._forget(trial)
+            point = self._near_front() or self._unseen()
+        self.seen.add(point)
+        return point
+
+    def learn(self, points: Sequence[Places], rows: Sequence[Row]) -> None:
+        """Tell the sampler what proposed points came to."""
+        feasible, found, _ = judged(rows, self.objectives)
+        good = [points[at] for at in feasible]
+        for point, values in zip(good, found.tolist(), strict=True):
+            trial = self.waiting.pop(point, None)
+            if trial is not None:
+                self.study.tell(trial, values)
+            else:
+                params = {axis.name: at for axis, at in zip(self.axes, point, strict=True)}
+                self.study.add_trial(
+                    self.optuna.trial.create_trial(params=params, distributions=self.distributions, values=values)
+                )
+        for trial in self.waiting.values():
+            self._forget(trial)
+        self.waiting.clear()
+        self.points += good
+        self.costs = np.concatenate([self.costs, found])
+        self.front = [self.points[at] for at in np.flatnonzero(undominated(self.costs))]
+
+    def _near_front(self) -> Places | None:
+        """A random one of the unseen neighbours of the front; None where there is none."""
+        near = sorted({other for point in self.front for other in _neighbours(self.axes, point)} - self.seen)
+        return near[self.rng.integers(len(near))] if near else None
+
+    def _unseen(self) -> Places:
+        """A random one of the unseen points."""
+        sizes = [len(axis.values) for axis in self.axes]
+        for _ in range(100):  # most often the first is one
+            point = tuple(self.rng.integers(sizes).tolist())
+            if point not in self.seen:
+                return point
+        left = [point for point in itertools.product(*map(range, sizes)) if point not in self.seen]
+        return left[self.rng.integers(len(left))]
+
+    def _forget(self, trial: Any) -> None:
+        self.study.tell(trial, state=self.optuna.trial.TrialState.FAIL)
+
+
+def _axes_of(space: Any) -> tuple[_Axis, ...]:
+    """The axes, numbers in order. Raises InputError for values that are none, twice, or of another kind."""
+    require_type("space", space, Mapping)
+    require(len(space) > 0, "space", "none", "must have at least one axis")
+    axes = []
+    for name, values in space.items():
+        require_type("space", name, str)
+        field = f"space[{name}]"
+        require_type(field, values, list, tuple, range)
+        require(len(values) > 0, field, "none", "must be at least one value")
+        seen: set[Any] = set()
+        for value in values:
+            ok = (is_number(value) and -math.inf < value < math.inf) or isinstance(value, str | bool | tuple | None)
+            require(ok, field, value, "must be finite numbers, words, tuples or None")
+            require(value not in seen, field, value, "must not be listed twice")
+            seen.add(value)
+        ordered = all(map(is_number, values))
+        axes.append(_Axis(name, tuple(sorted(values) if ordered else values), ordered))
+    return tuple(axes)
+
+
+def _neighbours(axes: tuple[_Axis, ...], point: Places) -> Iterator[Places]:
+    """Points that differ on one axis: by one step where it has an order, by any other word where it has none."""
+    for at, axis in enumerate(axes):
+        here = point[at]
+        for other in (here - 1, here + 1) if axis.ordered else range(len(axis.values)):
+            if other != here and 0 <= other < len(axis.values):
+                yield (*point[:at], other, *point[at + 1 :])
+
+
+def _distribution(optuna: Any, axis: _Axis) -> Any:
+    """Places on an axis, as optuna has them."""
+    if axis.ordered:
+        return optuna.distributions.IntDistribution(0, len(axis.values) - 1)
+    return optuna.distributions.CategoricalDistribution(range(len(axis.values)))
+
+
+def _study(optuna: Any, n_objective: int, seed: int) -> Any:
+    with warnings.catch_warnings():  # optuna 4 calls the first two options experimental; their meaning did not change
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        sampler = optuna.samplers.TPESampler(multivariate=True, constant_liar=True, n_startup_trials=START, seed=seed)
+    return optuna.create_study(directions=["minimize"] * n_objective, sampler=sampler)
+
+
+@contextmanager
+def _quiet_optuna() -> Iterator[Any]:
+    """Optuna, saying nothing meanwhile. Raises InputError where it is not installed."""
+    try:
+        import optuna
+    except ImportError as error:
+        raise InputError(f"optimize: {MISSING}") from error
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        yield optuna
+    finally:
+        optuna.logging.set_verbosity(before)

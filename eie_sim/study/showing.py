@@ -2,32 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from eie_sim.core.errors import is_number
 from eie_sim.core.html import Cell, card, table
 from eie_sim.study.axes import known_axes, text_of
+from eie_sim.study.table import Row, as_rows
 
-Row = Mapping[str, Any]
+FIGURES = {
+    "n_vector": "input vectors run, one after the other or at once, as the unit does",
+    "cycles": "cycles of all vectors and layers of the point",
+    "time_us": "microseconds at the design's clock",
+    "energy_nj": "nanojoules of all vectors and layers",
+    "power_mw": "mean power, milliwatts",
+    "area_mm2": "area of the design, mm2; null of a unit whose area is not known",
+    "bytes": "compressed weights with all that belongs to them, and a bias that is stored",
+    "accuracy": "share of the held-back inputs answered rightly by the compressed network; a labelled chain only",
+    "n_weight": "weights stored, with those of a bias that is stored",
+    "weight_density": "weights kept over all weights, the bias left out of both",
+    "effectual_macs": "MACs that count: of kept weights, and where the unit skips zero inputs of the other inputs only",
+    "dense_macs": "MACs of a dense unit, with the bias where effectual_macs have it",
+    "utilisation": "cycles of useful work over all cycles of all PEs or cores",
+    "load_balance": "mean busy over max busy PE; null of a unit without several",
+    "effective_gops": "2 x effectual MACs over time, GOP/s",
+    "fits": "whether every memory holds the layer in one pass",
+    "passes": "passes the layer would take; cycles contain no cost for them",
+    "misfit": "memories that do not hold it",
+    "verified": "whether stored weights and outputs agree with the golden product; only where that was asked for",
+}
+"""Figures of every row, and what they mean; units have others besides, which their words explain."""
 
 SHARES = ("accuracy", "utilisation", "load_balance", "weight_density")
 """Figures from 0 to 1, shown in percent."""
 
-FIGURES: tuple[tuple[str, str, str], ...] = (
-    ("weight_density", "weights\nkept", ""),
-    ("cycles", "cycles", ",d"),
-    ("time_us", "time\nus", ",.3f"),
-    ("energy_nj", "energy\nnJ", ",.1f"),
-    ("board_nj", "board\nnJ", ",.1f"),
-    ("area_mm2", "area\nmm2", ",.2f"),
-    ("bytes", "weights\nkB", ""),
-    ("accuracy", "accuracy", ""),
-    ("utilisation", "useful\ncycles", ""),
-    ("load_balance", "load\nbalance", ""),
-    ("bound", "bound", "text"),
-)
-"""Column of a row, heading with its unit, and format."""
+USUAL = {
+    "weight_density": ("weights\nkept", ""),
+    "cycles": ("cycles", ",d"),
+    "time_us": ("time\nus", ",.3f"),
+    "energy_nj": ("energy\nnJ", ",.1f"),
+    "board_nj": ("board\nnJ", ",.1f"),
+    "area_mm2": ("area\nmm2", ",.2f"),
+    "bytes": ("weights\nkB", ""),
+    "accuracy": ("accuracy", ""),
+    "utilisation": ("useful\ncycles", ""),
+    "load_balance": ("load\nbalance", ""),
+    "bound": ("bound", ""),
+}
+"""Figures that are shown wherever they are, with heading, its unit, and format."""
 
 FIRST_ROWS = 10
 """Rows that a notebook shows."""
@@ -38,33 +60,30 @@ def row_cells(
 ) -> tuple[list[str], list[list[Cell]]]:
     """Headings and cells: the axes that were given, then figures that any row has, then what is wrong with the row.
 
+    axes : layer and unit come first, where they are among them, or where rows differ in them
     more : figures besides those that are always shown
     """
-    keys = [axis for axis in columns(shown, axes) if any(axis in row for row in shown)]
-    usual = {name for name, _, _ in FIGURES}
-    wanted = [*FIGURES, *((name, name, ",.4g") for name in more if name not in usual)]
-    figures = [one for one in wanted if any(row.get(one[0]) is not None for row in shown)]
-    headings = [*keys, *(heading for _, heading, _ in figures), ""]
-    return headings, [
-        [*(axis_cell(axis, row) for axis in keys), *(_figure(row, *one) for one in figures), mark(row)] for row in shown
+    axes = list(axes)
+    first = [name for name in ("layer", "unit") if name in axes or len({row.get(name) for row in shown}) > 1]
+    keys = [name for name in dict.fromkeys([*first, *axes]) if any(name in row for row in shown)]
+    wanted = USUAL | {name: (name, ",.4g") for name in more if name not in USUAL}
+    figures = [name for name in wanted if any(row.get(name) is not None for row in shown)]
+    return [*keys, *(wanted[name][0] for name in figures), ""], [
+        [*(axis_cell(name, row.get(name)) for name in keys)]
+        + [_figure(name, row.get(name), wanted[name][1]) for name in figures]
+        + [_mark(row)]
+        for row in shown
     ]
 
 
-def columns(shown: Sequence[Row], axes: Iterable[str]) -> list[str]:
-    """Axes as columns are named; layer and unit where there are several, or where they were asked for."""
-    axes = list(axes)
-    several = [name for name in ("layer", "unit") if name in axes or len({row.get(name) for row in shown}) > 1]
-    return [*several, *(axis for axis in axes if axis not in ("layer", "unit"))]
+def varying(rows: Sequence[Row], *without: str) -> list[str]:
+    """Axes of which rows that have them have several values, in the order of help, but for those named."""
+    columns = as_rows(rows)
+    return [name for name in known_axes() if name not in without and len(set(map(_hashable, columns.values(name)))) > 1]
 
 
-def varying(rows: Sequence[Row]) -> list[str]:
-    """Axes that have more than one value in rows, in the order of help."""
-    return [axis for axis in known_axes() if len({_hashable(row[axis]) for row in rows if axis in row}) > 1]
-
-
-def axis_cell(axis: str, row: Row) -> Cell:
+def axis_cell(axis: str, value: Any) -> Cell:
     """The value of an axis."""
-    value = row.get(axis)
     if value is None:
         return Cell("")
     if isinstance(value, str):
@@ -74,15 +93,6 @@ def axis_cell(axis: str, row: Row) -> Cell:
     except (TypeError, ValueError, OverflowError):  # rows of others may hold what no axis takes
         text = str(value)
     return Cell(text, value if is_number(value) else None)
-
-
-def mark(row: Row) -> Cell:
-    """What is wrong with a point, if anything."""
-    if row.get("error") is not None:
-        return Cell(f"failed: {row['error']}", alarming=True)
-    if row.get("verified") is False:
-        return Cell("NOT VERIFIED", alarming=True)
-    return Cell("") if row.get("fits", True) else Cell(f"does not fit: {row.get('misfit', '')}", alarming=True)
 
 
 def rows_card(
@@ -99,12 +109,18 @@ def counted(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
-def _figure(row: Row, name: str, heading: str, form: str) -> Cell:
-    value: Any = row.get(name)
-    if value is None:
-        return Cell("")
-    if form == "text" or not is_number(value):
-        return Cell(str(value))
+def _mark(row: Row) -> Cell:
+    """What is wrong with a point, if anything."""
+    if row.get("error") is not None:
+        return Cell(f"failed: {row['error']}", alarming=True)
+    if row.get("verified") is False:
+        return Cell("NOT VERIFIED", alarming=True)
+    return Cell("") if row.get("fits", True) else Cell(f"does not fit: {row.get('misfit', '')}", alarming=True)
+
+
+def _figure(name: str, value: Any, form: str) -> Cell:
+    if not is_number(value):
+        return Cell("" if value is None else str(value))
     if name in SHARES:
         return Cell(f"{100 * value:.1f} %", value)
     return Cell(f"{value / 1e3:,.1f}" if name == "bytes" else format(value, form), value)

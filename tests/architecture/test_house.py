@@ -51,7 +51,7 @@ ROOMS = {
     "distributed": {"study.cluster"},
     "pandas": {"study"},
     "pyarrow": {"study"},
-    "optuna": {"study.optimize"},
+    "optuna": {"study.searching"},
     "hypothesis": {"units.testing", "units.testing_cases", "cli.checking"},
     "vcd": {"report.trace.waveform"},
     "pickle": set(),

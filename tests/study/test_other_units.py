@@ -18,7 +18,7 @@ from eie_sim.energy import account, total_of
 from eie_sim.pruning.measure import before_pruning
 from eie_sim.report.comparison import comparison_lines, comparison_record, comparison_table
 from eie_sim.study.axes import known_axes
-from eie_sim.study.figures import FIGURES
+from eie_sim.study.showing import FIGURES
 
 HERE = Path(__file__).parent
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from eie_sim.core.errors import InputError
 from eie_sim.study import pareto
 from eie_sim.study.pareto import OBJECTIVES, costs, front, hypervolume, knee
+from eie_sim.study.study import MAX_POINTS
 
 NAMES = ("time_us", "accuracy", "energy_nj", "effective_gops", "area_mm2")
 """Some to be made small and some to be made large."""
@@ -48,12 +49,12 @@ def some_rows(draw):
     return rows_of(draw(st.lists(st.tuples(*[value] * len(names)), max_size=40)), names), names
 
 
-@pytest.mark.parametrize("small", [1, 4, pareto.SMALL])
+@pytest.mark.parametrize("chunk", [1, 4, pareto.CHUNK])
 @given(case=some_rows())
-def test_front_is_its_definition(case, small):
+def test_front_is_its_definition(case, chunk):
     rows, names = case
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pareto, "SMALL", small)
+        patch.setattr(pareto, "CHUNK", chunk)
         found = front(rows, names)
     assert sorted(row["design"] for row in found.rows) == by_definition(rows, names)
     assert found.left_out == {}
@@ -255,10 +256,16 @@ def test_objectives_have_units_and_directions():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("dimensions", "seconds"), [(2, 1), (3, 4), (4, 8)])
-@pytest.mark.parametrize("spread", ["cube", "sphere"])
-def test_a_hundred_thousand_rows_take_seconds(dimensions, seconds, spread):
-    points = np.random.default_rng(0).random((100_000, dimensions))
+@pytest.mark.parametrize(
+    ("n", "dimensions", "spread", "seconds"),
+    [
+        *((100_000, *each) for each in ((2, "cube", 1), (3, "cube", 4), (4, "cube", 8))),
+        *((100_000, *each) for each in ((2, "sphere", 1), (3, "sphere", 4))),
+        (50_000, 4, "sphere", 8),
+    ],
+)
+def test_a_hundred_thousand_rows_take_seconds(n, dimensions, spread, seconds):
+    points = np.random.default_rng(0).random((n, dimensions))
     if spread == "sphere":  # no row beats another, where the objectives are all to be made small
         points = 1 - points / np.linalg.norm(points, axis=1, keepdims=True)
     names = ("time_us", "energy_nj", "area_mm2", "bytes")[:dimensions]
@@ -266,4 +273,13 @@ def test_a_hundred_thousand_rows_take_seconds(dimensions, seconds, spread):
     begin = time.process_time()
     found = front(rows, names)
     assert time.process_time() - begin < seconds
-    assert (len(found.rows) == 100_000) == (spread == "sphere")
+    assert (len(found.rows) == n) == (spread == "sphere")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_as_many_rows_as_a_sweep_may_have_take_seconds(dimensions):
+    points = np.random.default_rng(0).random((MAX_POINTS, dimensions))
+    begin = time.process_time()
+    pareto.undominated(points)
+    assert time.process_time() - begin < 8

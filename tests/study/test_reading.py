@@ -102,8 +102,11 @@ def test_what_is_no_store_is_refused_in_one_line(tmp_path, monkeypatch):
     (tmp_path / "run.json").write_text('{\n  "network": "x"\n}\n')
     assert "must be the store of a sweep" in refused(tmp_path / "run.json")
     (tmp_path / "large.jsonl").write_bytes(text([row(0), row(1)]))
-    monkeypatch.setattr(reading, "MAX_BYTES", 100)
-    assert "must be at most 100 bytes" in refused(tmp_path / "large.jsonl")
+    monkeypatch.setattr(reading, "MAX_POINTS", 1)
+    assert "must have at most 1 rows" in refused(tmp_path / "large.jsonl")
+    (tmp_path / "foreign.jsonl").write_bytes(b"x\n" * 1000 + text([row(0)]))
+    monkeypatch.setattr(reading, "MAX_FOREIGN", 100)
+    assert "must be the store of a sweep" in refused(tmp_path / "foreign.jsonl")
     with pytest.raises(InputError, match="must be a path"):
         read_store("")
 

@@ -6,11 +6,11 @@ import sys
 import pytest
 
 from eie_sim.core.errors import InputError
-from eie_sim.study.optimize import optimize
+from eie_sim.study.searching import optimize
 
 
 def test_importing_loads_no_optuna():
-    program = "import sys\nimport eie_sim.study.pareto, eie_sim.study.optimize\nprint('optuna' in sys.modules)"
+    program = "import sys\nimport eie_sim.study.pareto, eie_sim.study.searching\nprint('optuna' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
 

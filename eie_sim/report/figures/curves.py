@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from eie_sim.core.errors import require_all, require_type, unknown
 from eie_sim.prune.sensitivity import Point
-from eie_sim.report.figures.rows import Row, Series, as_rows, hash_of, series_of, split_units
+from eie_sim.report.figures.rows import MANY, Series, as_rows, hash_of, of_pes, series_of
 from eie_sim.report.figures.style import (
     DARK,
     GREY,
@@ -25,6 +25,7 @@ from eie_sim.report.figures.style import (
     plain_ticks,
     printable,
 )
+from eie_sim.study.table import Rows
 from eie_sim.units import unit_named
 
 if TYPE_CHECKING:
@@ -70,19 +71,21 @@ def sparsity(
     """
     rows = as_rows(found)
     axes = on(axes)
-    curves, lines = split_units([row for row in rows if row["cycles"]])
+    some = rows.take(np.flatnonzero(rows.numbers("cycles")))
+    curves, lines = of_pes(some), some.take(np.flatnonzero(~some.having("n_pe")))
     if not curves:
         return nothing(axes, "no points of units with PEs", title=title)
-    quantity, name = ("time_us", "time, us") if len({row["clock_mhz"] for row in rows}) > 1 else ("cycles", "cycles")
+    several = len(set(rows.values("clock_mhz"))) > 1
+    quantity, name = ("time_us", "time, us") if several else ("cycles", "cycles")
     levels = _levels(axes, lines, quantity)
     crossings = []
     for at, series in enumerate(series_of(curves, "density", by="weight_density")):
-        x, y = _sparsity_of(series.rows), _column(series.rows, quantity)
-        ideal = _column(series.rows, "effectual_macs") / _column(series.rows, "n_pe")
-        ideal = ideal / _column(series.rows, "clock_mhz") if quantity == "time_us" else ideal
+        x, y = 100 * (1 - series.rows.numbers("weight_density")), series.rows.numbers(quantity)
+        ideal = series.rows.numbers("effectual_macs") / series.rows.numbers("n_pe")
+        ideal = ideal / series.rows.numbers("clock_mhz") if quantity == "time_us" else ideal
         style = line_style(at)
         _line(axes, x, y, series, style, f"{unit_named(series.rows[0]['unit']).title}{series.named}")
-        axes.plot(x, ideal, color=style["color"], linestyle=":", linewidth=1.2)
+        _beside(axes, x, ideal, style, linestyle=":", linewidth=1.2)
         crossings += [crossing for level in levels for crossing in _crossings(x, y, *level)]
     axes.plot([], [], color=INK, linestyle=":", linewidth=1.2, label="ideal: effectual MACs / PEs")
     _mark(axes, crossings, levels)
@@ -98,7 +101,7 @@ def sparsity(
     )
 
 
-def _levels(axes: Axes, rows: Sequence[Row], quantity: str) -> list[tuple[float, str]]:
+def _levels(axes: Axes, rows: Rows, quantity: str) -> list[tuple[float, str]]:
     """Draw a level line for each kind of product of other units, one for those as fast; their values and names."""
     names: dict[float, list[str]] = {}
     for series in series_of(rows, "density", "pattern", "n_keep", "m_group", "chip"):
@@ -115,13 +118,10 @@ def _levels(axes: Axes, rows: Sequence[Row], quantity: str) -> list[tuple[float,
 
 def _crossings(x: Floats, y: Floats, level: float, line: str) -> list[Crossing]:
     """Where a curve through points meets a level; straight in between on the log scale that it is drawn on."""
-    found = []
-    log, at = np.log(y), np.log(level)
-    for left, right in zip(range(len(x) - 1), range(1, len(x)), strict=True):
-        if (log[left] - at) * (log[right] - at) < 0:
-            share = (at - log[left]) / (log[right] - log[left])
-            found.append(Crossing(float(x[left] + share * (x[right] - x[left])), level, line))
-    return found
+    above = np.log(y) - np.log(level)
+    left = np.flatnonzero(above[:-1] * above[1:] < 0)
+    share = above[left] / (above[left] - above[left + 1])
+    return [Crossing(float(at), level, line) for at in x[left] + share * (x[left + 1] - x[left])]
 
 
 def _mark(axes: Axes, crossings: Sequence[Crossing], levels: Sequence[tuple[float, str]]) -> None:
@@ -161,18 +161,18 @@ def balance(
     title = f"Load balance against {over}" if title is None else title
     rows = as_rows(found)
     axes = on(axes)
-    curves = _having(rows, *WORKING, "waiting_cycles", "load_balance")
+    curves = of_pes(rows, *WORKING, "waiting_cycles", "load_balance")
     if not curves:
         return nothing(axes, "no points of units with PEs", title=title)
     for at, series in enumerate(series_of(curves, by)):
-        x, style = _column(series.rows, by), line_style(at)
-        working = sum(_column(series.rows, name) for name in WORKING)
-        waiting = _column(series.rows, "waiting_cycles")
+        x, style = series.rows.numbers(by), line_style(at)
+        working = sum(series.rows.numbers(name) for name in WORKING)
+        waiting = series.rows.numbers("waiting_cycles")
         _line(axes, x, 100 * _share(working, working + waiting), series, style, f"not waiting{series.named}")
-        axes.plot(x, 100 * _column(series.rows, "load_balance"), color=style["color"], linestyle="--", linewidth=1)
+        _beside(axes, x, 100 * series.rows.numbers("load_balance"), style, linestyle="--")
     axes.plot([], [], color=INK, linestyle="--", linewidth=1, label="mean over max busy PE")
     axes.set_xscale("log", base=2)
-    plain_ticks(axes.xaxis, [row[by] for row in curves])
+    plain_ticks(axes.xaxis, curves.values(by))
     axes.set_ylim(0, 102)
     axes.grid(alpha=0.25)
     return finish(
@@ -198,26 +198,27 @@ def scaling(
     """
     rows = as_rows(found)
     axes = on(axes)
-    curves = [row for row in _having(rows, "weight_cycles", "padding_cycles", "load_balance") if row["cycles"]]
+    curves = of_pes(rows, "weight_cycles", "padding_cycles", "load_balance")
+    curves = curves.take(np.flatnonzero(curves.numbers("cycles")))
     if not curves:
         return nothing(axes, "no points of units with PEs", title=title)
     second = axes.twinx()
     for at, series in enumerate(series_of(curves, "n_pe")):
-        x, cycles, style = _column(series.rows, "n_pe"), _column(series.rows, "cycles"), line_style(at)
+        x, cycles, style = series.rows.numbers("n_pe"), series.rows.numbers("cycles"), line_style(at)
         _line(axes, x, cycles[0] / cycles, series, style, f"speedup{series.named}")
         axes.plot(x, x / x[0], color=GREY, linestyle=":", linewidth=1)
-        weight, padding = _column(series.rows, "weight_cycles"), _column(series.rows, "padding_cycles")
-        second.plot(x, 100 * _share(padding, padding + weight), color=style["color"], linestyle="-.", linewidth=1)
-        second.plot(x, 100 * _column(series.rows, "load_balance"), color=style["color"], linestyle="--", linewidth=1)
+        weight, padding = series.rows.numbers("weight_cycles"), series.rows.numbers("padding_cycles")
+        _beside(second, x, 100 * _share(padding, padding + weight), style, linestyle="-.")
+        _beside(second, x, 100 * series.rows.numbers("load_balance"), style, linestyle="--")
     for linestyle, label in ((":", "ideal"), ("--", "load balance"), ("-.", "padding")):
         axes.plot([], [], color=INK, linestyle=linestyle, linewidth=1, label=label)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log", base=2)
-    plain_ticks(axes.xaxis, [row["n_pe"] for row in curves])
+    plain_ticks(axes.xaxis, curves.values("n_pe"))
     plain_ticks(axes.yaxis)
     axes.grid(alpha=0.25)
     _second(second, "load balance; padding of entries issued, %", (0, 102))
-    fewest = min(row["n_pe"] for row in curves)
+    fewest = min(curves.values("n_pe"))
     return finish(
         axes,
         title=title,
@@ -274,25 +275,17 @@ def _second(axes: Axes, label: str, limits: tuple[float, float | None]) -> None:
 
 def _line(axes: Axes, x: Floats, y: Floats, series: Series, style: dict[str, Any], label: str) -> None:
     """A curve; points that do not fit the memories are hollow, and the legend says so once."""
-    axes.plot(x, y, label=label, **style)
-    unfit = np.array([row.get("fits") is False for row in series.rows])
+    axes.plot(x, y, label=label, rasterized=len(x) > MANY, **style)
+    unfit = ~series.rows.where("fits", bool)
     if unfit.any():
         noted = UNFIT_NOTE in axes.get_legend_handles_labels()[1]
         hollow = {**style, "markerfacecolor": "white", "linestyle": "none"}
-        axes.plot(x[unfit], y[unfit], label=None if noted else UNFIT_NOTE, **hollow)
+        axes.plot(x[unfit], y[unfit], label=None if noted else UNFIT_NOTE, rasterized=len(x) > MANY, **hollow)
 
 
-def _sparsity_of(rows: Sequence[Row]) -> Floats:
-    return 100 * (1 - _column(rows, "weight_density"))
-
-
-def _having(rows: Sequence[Row], *names: str) -> list[Row]:
-    """Rows of units with PEs that count what is drawn."""
-    return [row for row in split_units(rows)[0] if row.keys() >= set(names)]
-
-
-def _column(rows: Sequence[Row], name: str) -> Floats:
-    return np.array([row[name] for row in rows], dtype=np.float64)
+def _beside(axes: Axes, x: Floats, y: Floats, style: dict[str, Any], *, linestyle: str, linewidth: float = 1) -> None:
+    """A thin line in the colour of a curve."""
+    axes.plot(x, y, color=style["color"], linestyle=linestyle, linewidth=linewidth, rasterized=len(x) > MANY)
 
 
 def _share(part: Floats | float, whole: Floats | float) -> Floats:

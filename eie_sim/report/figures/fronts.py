@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from eie_sim.core.errors import InputError, require_type
 from eie_sim.core.result import SimResult
-from eie_sim.report.figures.rows import as_rows, hash_of, varying, words_for
+from eie_sim.report.figures.rows import MANY, as_rows, hash_of, words_for
 from eie_sim.report.figures.style import (
     BLUE,
     GREY,
@@ -26,10 +27,11 @@ from eie_sim.report.figures.style import (
     on,
     plain_ticks,
 )
-from eie_sim.study import Sweep
+from eie_sim.study import Sweep, table
 from eie_sim.study import front as front_of
 from eie_sim.study import knee as knee_of
 from eie_sim.study.pareto import OBJECTIVES, Front, require_objectives
+from eie_sim.study.showing import varying
 from eie_sim.units import unit_named
 
 if TYPE_CHECKING:
@@ -60,40 +62,43 @@ def pareto(
         objectives = found.objectives
     names = require_objectives(list(objectives))
     rows = as_rows(found.rows if isinstance(found, Front | Sweep) else found)
-    rows = [row for row in rows if all(row.get(name) is not None for name in names)]
+    there = ~np.isnan(np.stack([rows.numbers(name) for name in names])).any(axis=0)
+    rows = rows.take(np.flatnonzero(there))
     title = "Pareto front" if len(names) == 2 else f"Pareto front of {', '.join(names)}"
     axes = on(axes)
     best = front_of(rows, names, all_rows=unfit).rows
     if not best:
         return nothing(axes, "no points" if not rows else "no point fits the memories", title=title)
     x, y = names[:2]
-    fitting, others = ([row for row in rows if row["fits"] is fits] for fits in (True, False))
-    axes.scatter(_values(fitting, x), _values(fitting, y), s=12, color=PALE, label=f"points: {len(fitting):,}")
-    if others:
-        axes.scatter(_values(others, x), _values(others, y), s=12, facecolors="none", edgecolors=PALE, label=UNFIT_NOTE)
-    order = np.argsort(_values(best, x), kind="stable")
+    fits, xs, ys = rows.where("fits", bool), _values(rows, x), _values(rows, y)
+    pixels: dict[str, Any] = {"s": 12, "rasterized": len(rows) > MANY}
+    axes.scatter(xs[fits], ys[fits], color=PALE, label=f"points: {fits.sum():,}", **pixels)
+    if not fits.all():
+        axes.scatter(xs[~fits], ys[~fits], facecolors="none", edgecolors=PALE, label=UNFIT_NOTE, **pixels)
+    best_x, best_y = _values(best, x), _values(best, y)
+    order = np.argsort(best_x, kind="stable")
     line = "-" if len(names) == 2 else "none"
-    shown = [best[at] for at in order]
     axes.plot(
-        _values(shown, x), _values(shown, y), linestyle=line, marker="o", markersize=4.5, color=BLUE,
-        label=f"not beaten: {len(best):,}",
+        best_x[order], best_y[order], linestyle=line, marker="o", markersize=4.5, color=BLUE,
+        label=f"not beaten: {len(best):,}", rasterized=len(best) > MANY,
     )  # fmt: skip
     knee = knee_of(best, names)
-    axes.plot(
-        _values([knee], x), _values([knee], y), marker="*", markersize=13, color=RED, linestyle="none", label="knee"
-    )
-    _name(axes, knee, words_for(knee, varying(rows)), x, y)
-    for axis, set_scale, name in ((axes.xaxis, axes.set_xscale, x), (axes.yaxis, axes.set_yscale, y)):
-        if _takes_log_scale(rows, name):
+    at = float(_values([knee], x)[0]), float(_values([knee], y)[0])
+    axes.plot(*at, marker="*", markersize=13, color=RED, linestyle="none", label="knee")
+    aside = (9, -16 if OBJECTIVES[y].maximise else 9)  # where the front does not go on
+    words = _wrapped(words_for(knee, varying(rows))) or "knee"
+    box = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1}
+    axes.annotate(words, at, xytext=aside, textcoords="offset points", fontsize=SMALL, color=RED, bbox=box)
+    for axis, set_scale, name, values in ((axes.xaxis, axes.set_xscale, x, xs), (axes.yaxis, axes.set_yscale, y, ys)):
+        if name not in SHARES and values.min() > 0 and values.max() > 3 * values.min():
             set_scale("log")
         plain_ticks(axis)
     axes.grid(alpha=0.25)
     return finish(axes, title=title, xlabel=_label(x), ylabel=_label(y), config_hash=hash_of(rows, config_hash))
 
 
-def _values(rows: Sequence[Mapping[str, Any]], name: str) -> Any:
-    scale = 100 if name in SHARES else 1
-    return scale * np.array([row[name] for row in rows], dtype=np.float64)
+def _values(rows: Sequence[Mapping[str, Any]], name: str) -> NDArray[np.float64]:
+    return (100 if name in SHARES else 1) * table.as_rows(rows, (name,)).numbers(name)
 
 
 def _label(name: str) -> str:
@@ -102,25 +107,15 @@ def _label(name: str) -> str:
     return words if unit == words else f"{words}, {unit}"
 
 
-def _takes_log_scale(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
-    """Whether values spread over more than a factor of three."""
-    values = _values(rows, name)
-    return bool(name not in SHARES and values.min() > 0 and values.max() > 3 * values.min())
-
-
-def _name(axes: Axes, knee: Mapping[str, Any], words: str, x: str, y: str) -> None:
-    """Write what the knee is beside it, a few axes a line."""
-    lines, line = [], ""
-    for part in words.split(", ") if words else []:
-        if line and len(line) + len(part) > WRAPPED:
-            lines.append(line)
-            line = ""
-        line = f"{line}, {part}" if line else part
-    text = "\n".join([*lines, line]).strip() or "knee"
-    box = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1}
-    place = float(_values([knee], x)[0]), float(_values([knee], y)[0])
-    aside = (9, -16 if OBJECTIVES[y].maximise else 9)  # where the front does not go on
-    axes.annotate(text, place, xytext=aside, textcoords="offset points", fontsize=SMALL, color=RED, bbox=box)
+def _wrapped(words: str) -> str:
+    """The name of a knee, a few axes a line."""
+    lines = [""]
+    for part in words.split(", "):
+        if lines[-1] and len(lines[-1]) + len(part) > WRAPPED:
+            lines.append(part)
+        else:
+            lines[-1] += f", {part}" if lines[-1] else part
+    return "\n".join(lines)
 
 
 class Roof(NamedTuple):

@@ -10,8 +10,9 @@ import numpy as np
 from eie_sim.core.errors import require_all, require_type
 from eie_sim.core.published import AGREES, VALIDATED, Comparison
 from eie_sim.energy import EnergyTable
-from eie_sim.report.figures.rows import Row, as_rows, hash_of, series_of
+from eie_sim.report.figures.rows import as_rows, hash_of, series_of
 from eie_sim.report.figures.style import GREY, INK, SMALL, finish, line_style, nothing, on, plain_ticks
+from eie_sim.study.table import Row
 from eie_sim.units import unit_named
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from eie_sim.report.page.frame import MARK, Page
 from eie_sim.report.page.run import run_page
 from eie_sim.report.page.sweep import sweep_page
 from eie_sim.report.reading import read_run
-from eie_sim.study import read_store
+from eie_sim.study.reading import Progress, read_store
 
 SUFFIX = ".html"
 HEAD = 500
@@ -30,10 +30,12 @@ def place_of(run: Path) -> Path:
     return run.parent if run.name == RECORD and run.is_file() else run
 
 
-def page_of(run: Path) -> Page:
+def page_of(run: Path, progress: Progress) -> Page:
     """The report of a run folder, or of the store of a sweep. Raises InputError as they are read."""
     with drawing():
-        return run_page(read_run(run)) if run.is_dir() else sweep_page(read_store(run), run.name)
+        if run.is_dir():
+            return run_page(read_run(run))
+        return sweep_page(read_store(run, progress=progress), run.name, progress)
 
 
 def report_path(run: Path, out: Path | None) -> Path:

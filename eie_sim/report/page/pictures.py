@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from eie_sim.report.network import Record
 from eie_sim.study.pareto import Front
 from eie_sim.study.showing import varying
+from eie_sim.study.table import Rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,7 +19,6 @@ WIDTH, HEIGHT, BAR_HEIGHT = 5.8, 3.7, 0.4
 """Inches; of a figure, and of each bar in one."""
 
 MOST_CURVES = 8
-MOST_POINTS = 4000
 MOST_BARS = 40
 
 
@@ -66,16 +68,15 @@ def run_pictures(record: Record) -> dict[str, Picture]:
     }
 
 
-def sweep_pictures(rows: Sequence[Record], best: Front, knee: Record | None, prefix: str = "") -> Iterator[Picture]:
+def sweep_pictures(rows: Rows, best: Front, knee: Record | None, prefix: str = "") -> Iterator[Picture]:
     """Figures of a sweep: its front first, then curves over each of density, queue depth and PEs that varies.
 
     rows : of one workload and layer, without those that failed; prefix : of their names
     """
     from eie_sim.report import figures
 
-    shown, said = _thinned(rows, best)
-    yield _drawn(f"{prefix}pareto", f"Designs that no other beats{said}")(figures.pareto, shown, best.objectives)
-    of_pes = [row for row in rows if "n_pe" in row]
+    yield _drawn(f"{prefix}pareto", "Designs that no other beats")(figures.pareto, rows, best.objectives)
+    of_pes = rows.take(np.flatnonzero(rows.having("n_pe")))
     axes = [axis for axis in varying(of_pes) if axis not in ("chip", "n_keep", "m_group")]
     for axis, name, draw in (
         ("density", "sparsity", figures.sparsity),
@@ -83,10 +84,10 @@ def sweep_pictures(rows: Sequence[Record], best: Front, knee: Record | None, pre
         ("n_pe", "scaling", figures.scaling),
     ):
         if axis in axes:
-            others = [other for other in axes if other != axis]
-            kept, said = _at_the_knee(of_pes, others, knee)
-            lines = [row for row in rows if "n_pe" not in row][:MOST_CURVES] if axis == "density" else []
-            yield _drawn(f"{prefix}{name}", f"{_CAPTIONS[axis]}{said}")(draw, [*kept, *lines])
+            kept, said = _at_the_knee(of_pes, [other for other in axes if other != axis], knee)
+            lines = np.flatnonzero(~rows.having("n_pe"))[: MOST_CURVES if axis == "density" else 0]
+            shown = Rows.of([*kept, *rows.listed(lines)]) if len(lines) else kept
+            yield _drawn(f"{prefix}{name}", f"{_CAPTIONS[axis]}{said}")(draw, shown)
 
 
 _CAPTIONS = {
@@ -108,22 +109,13 @@ def _drawn(name: str, caption: str, height: float = HEIGHT) -> Callable[..., Pic
     return draw
 
 
-def _thinned(rows: Sequence[Record], best: Front) -> tuple[list[Record], str]:
-    """So many rows that a figure can hold, those of the front among them."""
-    if len(rows) <= MOST_POINTS:
-        return list(rows), ""
-    kept = {row["key"] for row in best.rows}
-    kept |= {rows[at * len(rows) // MOST_POINTS]["key"] for at in range(MOST_POINTS)}
-    shown = [row for row in rows if row["key"] in kept]
-    return shown, f"; {len(shown):,} of {len(rows):,} points are drawn, all of the front among them"
-
-
-def _at_the_knee(rows: Sequence[Record], others: Sequence[str], knee: Record | None) -> tuple[list[Record], str]:
+def _at_the_knee(rows: Rows, others: Sequence[str], knee: Record | None) -> tuple[Rows, str]:
     """Rows whose curves a figure can hold: all, or those that agree with the knee in all other axes."""
-    curves = {tuple(str(row.get(other)) for other in others) for row in rows}
+    curves = rows.groups(others)
     if len(curves) <= MOST_CURVES:
-        return list(rows), ""
-    at = next((row for row in rows if knee is not None and row["key"] == knee["key"]), rows[0])
-    kept = [row for row in rows if all(row.get(other) == at.get(other) for other in others)]
-    where = ", ".join(f"{other} {at.get(other)}" for other in others)
-    return kept, f"; one of {len(curves):,} curves, at {where}"
+        return rows, ""
+    at = np.flatnonzero(rows.where("key", lambda key: knee is not None and key == knee["key"]))
+    own = next(curve for curve in curves if (at[0] if len(at) else 0) in curve)
+    first = rows[int(own[0])]
+    where = ", ".join(f"{other} {first.get(other)}" for other in others)
+    return rows.take(own), f"; one of {len(curves):,} curves, at {where}"

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
+
+import numpy as np
 
 import eie_sim
 from eie_sim.core.html import Cell, escape
 from eie_sim.report.network import Record
 from eie_sim.report.page.frame import Fact, Page, document, figures, paragraphs, section, summary, titled
 from eie_sim.report.page.pictures import Picture, sweep_pictures
-from eie_sim.report.sweep import default_objectives, standing_lines
+from eie_sim.report.sweep import default_objectives, error_counts, standing_lines
 from eie_sim.study import front, knee
 from eie_sim.study.axes import known_axes
 from eie_sim.study.pareto import Front
-from eie_sim.study.reading import Stored
+from eie_sim.study.reading import Progress, Stored
 from eie_sim.study.showing import axis_cell, counted, row_cells, varying
+from eie_sim.study.table import Bools, Places, Rows, as_rows
 from eie_sim.workload import drawn_preset
 
 MOST_ROWS = 2000
@@ -37,28 +39,40 @@ class Group(NamedTuple):
     """
 
     name: str
-    rows: list[Record]
     best: Front
     knee: Record | None
     pictures: list[Picture]
 
 
-def sweep_page(stored: Stored, store: str) -> Page:
+def sweep_page(stored: Stored, store: str, progress: Progress = lambda step: None) -> Page:
     """The report of a sweep. stored : its rows; store : the name of the file they are from"""
-    axes = varying(stored.rows)
-    rows = sorted(stored.rows, key=lambda row: [_order(row.get(axis)) for axis in axes])
-    groups = _groups(rows)
-    workloads = list(dict.fromkeys(row["workload"] for row in rows))
-    hashes = {row.get("config_hash") for row in rows}
-    seeds = {row.get("seed") for row in rows}
+    rows, damaged = as_rows(stored.rows), stored.damaged
+    axes = varying(rows)
+    order = _by_axes(rows, axes)
+    groups = _groups(rows, order, progress)
+    workloads = rows.values("workload")
+    workloads = list(dict.fromkeys(workloads))
     about = {
         "workload": workloads[0] if len(workloads) == 1 else workloads,
-        "config_hash": hashes.pop() if len(hashes) == 1 else None,
-        "seed": seeds.pop() if len(seeds) == 1 else None,
+        "config_hash": _one_of(rows, "config_hash"),
+        "seed": _one_of(rows, "seed"),
     }
-    body = _body(Stored(rows, stored.damaged), store, axes, groups)
+    progress(f"{store}: writing the page")
+    body = _body(rows, order, damaged, store, axes, groups)
     pictures = [picture for group in groups for picture in group.pictures]
     return Page(document(f"{', '.join(workloads[:3])}: eie-sim sweep", body), pictures, about, _verified(rows))
+
+
+def _by_axes(rows: Rows, axes: Sequence[str]) -> Places:
+    """Numbers of rows, sorted by axis: numbers, then words, then nothing."""
+    keys = [np.zeros(len(rows))]
+    for axis in reversed(axes):
+        values, codes = rows.distinct(axis)
+        ranks = np.full(len(values) + 1, len(values))  # the last is that of rows without the axis
+        for rank, (at, value) in enumerate(sorted(enumerate(values), key=lambda each: _order(each[1]))):
+            ranks[at] = len(values) if value is None else rank
+        keys.append(ranks[codes])
+    return np.lexsort(keys)
 
 
 def _said(workload: str, seed: Any, layer: Any, table_sha256: str | None) -> str:
@@ -66,37 +80,38 @@ def _said(workload: str, seed: Any, layer: Any, table_sha256: str | None) -> str
     return f"{workload}, layer {layer}, seed {seed}{table}"
 
 
-def _groups(rows: Sequence[Record]) -> list[Group]:
+def _groups(rows: Rows, order: Places, progress: Progress) -> list[Group]:
     """The largest groups of rows without an error, in order."""
-    found: dict[tuple[Any, ...], list[Record]] = {}
-    for row in rows:
-        if row["error"] is None:
-            found.setdefault((row["workload"], row.get("seed"), row.get("layer"), row.get("energy_table")), []).append(
-                row
-            )
-    largest = sorted(found, key=lambda key: -len(found[key]))[:MOST_GROUPS]
-    alone = len(found) == 1
-    return [
-        _group("" if alone else _said(*key), found[key], "" if alone else f"{at}-")
-        for at, key in enumerate((key for key in found if key in largest), start=1)
-    ]
+    done = rows.where("error", lambda error: error is None)
+    ran = rows.take(order[done[order]])
+    found = ran.groups(("workload", "seed", "layer", "energy_table"))
+    largest = sorted(found, key=lambda own: -len(own))[:MOST_GROUPS]
+    least = min(map(len, largest), default=0)
+    groups: list[Group] = []
+    for own in [each for each in found if len(each) >= least][:MOST_GROUPS]:
+        first = ran[int(own[0])]
+        names = (first["workload"], first.get("seed"), first.get("layer"), first.get("energy_table"))
+        name, prefix = ("", "") if len(found) == 1 else (_said(*names), f"{len(groups) + 1}-")
+        progress(f"{name or first['workload']}: drawing {counted(len(own), 'point')}")
+        groups.append(_group(name, ran.take(own), prefix))
+    return groups
 
 
-def _group(name: str, rows: list[Record], prefix: str) -> Group:
+def _group(name: str, rows: Rows, prefix: str) -> Group:
     best = front(rows, default_objectives(rows))
     named = knee(best.rows, best.objectives) if best.rows else None
-    return Group(name, rows, best, named, list(sweep_pictures(rows, best, named, prefix)))
+    return Group(name, best, named, list(sweep_pictures(rows, best, named, prefix)))
 
 
-def _body(stored: Stored, store: str, axes: Sequence[str], groups: Sequence[Group]) -> Iterator[str]:
-    rows = stored.rows
-    workloads = ", ".join(dict.fromkeys(row["workload"] for row in rows))
-    yield f"<h1>{escape(workloads)}</h1>"
-    vectors = max((row.get("n_vector") or 0 for row in rows), default=0)
+def _body(
+    rows: Rows, order: Places, damaged: int, store: str, axes: Sequence[str], groups: Sequence[Group]
+) -> Iterator[str]:
+    yield f"<h1>{escape(', '.join(dict.fromkeys(rows.values('workload'))))}</h1>"
+    vectors = max((value or 0 for value in rows.values("n_vector")), default=0)
     together = f"; cycles, time and energy are of all {vectors:,} input vectors together" if vectors > 1 else ""
     yield paragraphs([f"sweep over {', '.join(axes) or 'a single design'}; rows in {store}{together}"], "quiet")
-    yield paragraphs(_alarms(stored), "alarm")
-    yield summary(_facts(stored))
+    yield paragraphs(_alarms(rows, damaged), "alarm")
+    yield summary(_facts(rows))
     if axes:
         yield titled("Axes", ["axis", "values", "which", "meaning"], [_axis_row(axis, rows) for axis in axes])
     for group in groups:
@@ -105,52 +120,66 @@ def _body(stored: Stored, store: str, axes: Sequence[str], groups: Sequence[Grou
         if len(group.pictures) > 1:
             name = f": {group.name}" if group.name else ""
             yield section(f"What each axis does{name}", figures(group.pictures[1:]))
-    yield _rows_section(rows, store, axes)
+    yield _rows_section(rows, order, store, axes)
     yield _failures_section(rows)
-    yield section("Provenance", *_provenance(stored, store, axes))
+    yield section("Provenance", *_provenance(rows, store, axes))
 
 
-def _alarms(stored: Stored) -> list[str]:
-    wrong = sum(_differs(row) for row in stored.rows)
-    lines = [f"NOT VERIFIED: {counted(wrong, 'point')} of {len(stored.rows):,} differ from the golden product"]
-    damaged = f"{counted(stored.damaged, 'line')} of the store left out: damaged, or not written to the end"
-    return [*(lines if wrong else []), *([damaged] if stored.damaged else [])]
+def _alarms(rows: Rows, damaged: int) -> list[str]:
+    wrong = int(_differing(rows).sum())
+    lines = [f"NOT VERIFIED: {counted(wrong, 'point')} of {len(rows):,} differ from the golden product"]
+    left_out = f"{counted(damaged, 'line')} of the store left out: damaged, or not written to the end"
+    return [*(lines if wrong else []), *([left_out] if damaged else [])]
 
 
-def _facts(stored: Stored) -> Iterator[Fact]:
-    rows = stored.rows
-    failed = sum(row["error"] is not None for row in rows)
-    unfit = sum(row["error"] is None and not row["fits"] for row in rows)
+def _facts(rows: Rows) -> Iterator[Fact]:
+    done = rows.where("error", lambda error: error is None)
+    failed = int((~done).sum())
+    unfit = int((done & ~rows.where("fits", bool)).sum())
     yield Fact("points", f"{len(rows):,}", len(rows))
     yield Fact("failed", f"{failed:,}", failed, "alarm" if failed else "")
     yield Fact("do not fit memories", f"{unfit:,}", unfit, "alarm" if unfit else "")
-    yield Fact("seed", ", ".join(dict.fromkeys(str(row.get("seed")) for row in rows)))
-    if any(drawn_preset(workload) for workload in dict.fromkeys(row["workload"] for row in rows)):
+    yield Fact("seed", ", ".join(dict.fromkeys(map(str, _values(rows, "seed")))))
+    if any(map(drawn_preset, rows.values("workload"))):
         yield Fact("weights", "synthetic")
     verified = _verified(rows)
     word = {True: "verified", False: "NOT VERIFIED", None: "not asked for"}[verified]
     yield Fact("golden product", word, state={True: "good", False: "alarm", None: ""}[verified])
 
 
-def _verified(rows: Sequence[Record]) -> bool | None:
+def _verified(rows: Rows) -> bool | None:
     """False where an output differs; True where all points that ran were compared."""
-    if any(_differs(row) for row in rows):
+    if _differing(rows).any():
         return False
-    compared = [row.get("verified") for row in rows if row["error"] is None]
-    return True if compared and all(compared) else None
+    compared = rows.where("verified", bool)[rows.where("error", lambda error: error is None)]
+    return True if len(compared) and compared.all() else None
 
 
-def _differs(row: Record) -> bool:
-    """A point of a sweep with --verify that differs is a row with an error."""
-    return row.get("verified") is False or _DIFFERS.search(row["error"] or "") is not None
+def _differing(rows: Rows) -> Bools:
+    """Points whose outputs differ; of a sweep with --verify those are rows with an error."""
+    said = rows.where("error", lambda error: _DIFFERS.search(error or "") is not None)
+    return said | rows.where("verified", lambda verified: verified is False)
 
 
-def _axis_row(axis: str, rows: Sequence[Record]) -> list[Any]:
+def _values(rows: Rows, name: str) -> list[Any]:
+    """The values of a column, each once; None among them where a row has none."""
+    found = list(dict.fromkeys(rows.values(name)))
+    return found if None in found or rows.having(name).all() else [*found, None]
+
+
+def _one_of(rows: Rows, name: str) -> Any:
+    """The value that all rows have; None where they differ."""
+    found = _values(rows, name)
+    return found[0] if len(found) == 1 else None
+
+
+def _axis_row(axis: str, rows: Rows) -> list[Any]:
     """An axis, how many values it has, and which; of many the first and the last."""
-    values = sorted({row.get(axis) for row in rows}, key=_order)
-    texts = [axis_cell(axis, {axis: value}).text or "none" for value in values]
-    if len(texts) > MOST_VALUES:
-        texts = [*texts[: MOST_VALUES - 2], "...", texts[-1]]
+    values = sorted(_values(rows, axis), key=_order)
+    shown = [*values[: MOST_VALUES - 2], values[-1]] if len(values) > MOST_VALUES else values
+    texts = [axis_cell(axis, value).text or "none" for value in shown]
+    if len(values) > MOST_VALUES:
+        texts.insert(-1, "...")
     return [axis, Cell(f"{len(values):,}", len(values)), ", ".join(texts), known_axes()[axis].help]
 
 
@@ -160,36 +189,33 @@ def _front_section(group: Group, axes: Sequence[str]) -> str:
         f"{counted(number, 'point')} left out of the front: {_WHY.get(why, f'no {why}')}"
         for why, number in best.left_out.items()
     ]
-    if not best.rows:
+    if group.knee is None:
         return section(f"Front{name}", figures(group.pictures[:1]), paragraphs(left))
     shown = best.rows[:MOST_OF_FRONT]
     cut = [f"the first {len(shown):,} of {len(best.rows):,}"] if len(best.rows) > len(shown) else []
     headings, cells = row_cells(shown, axes)
-    at_knee = [Cell("knee" if row is group.knee else "") for row in shown]
-    title = f"Not beaten in {', '.join(best.objectives)}: {len(best.rows):,}"
-    table = titled(title, ["", *headings], [[mark, *row] for mark, row in zip(at_knee, cells, strict=True)])
+    marked = [
+        [Cell("knee" if row["key"] == group.knee["key"] else ""), *own] for row, own in zip(shown, cells, strict=True)
+    ]
+    table = titled(f"Not beaten in {', '.join(best.objectives)}: {len(best.rows):,}", ["", *headings], marked)
     near = "the knee is the nearest to the best value in every objective, each scaled from best to worst of the front"
     return section(f"Front{name}", figures(group.pictures[:1]), table, paragraphs([near, *cut, *left], "quiet"))
 
 
-def _rows_section(rows: Sequence[Record], store: str, axes: Sequence[str]) -> str:
-    shown = rows[:MOST_ROWS]
-    several = len({row["workload"] for row in rows}) > 1
+def _rows_section(rows: Rows, order: Places, store: str, axes: Sequence[str]) -> str:
+    shown = rows.listed(order[:MOST_ROWS])
     headings, cells = row_cells(shown, axes)
-    if several:
-        headings, cells = (
-            ["workload", *headings],
-            [[Cell(row["workload"]), *own] for row, own in zip(shown, cells, strict=True)],
-        )
-    cut = [f"the first {len(shown):,} of {len(rows):,} rows, by axis; all are in {store}"]
-    cut += standing_lines(rows)
+    if len(set(rows.values("workload"))) > 1:
+        headings = ["workload", *headings]
+        cells = [[Cell(row["workload"]), *own] for row, own in zip(shown, cells, strict=True)]
+    cut = [f"the first {len(shown):,} of {len(rows):,} rows, by axis; all are in {store}", *standing_lines(rows)]
     return section(
         "All points", paragraphs(cut if len(rows) > len(shown) else [], "quiet"), titled("", headings, cells)
     )
 
 
-def _failures_section(rows: Sequence[Record]) -> str:
-    errors = Counter(row["error"] for row in rows if row["error"] is not None)
+def _failures_section(rows: Rows) -> str:
+    errors = error_counts(rows)
     shown = [[error, Cell(f"{number:,}", number)] for error, number in errors.most_common(MOST_ERRORS)]
     more = len(errors) - len(shown)
     if not shown:
@@ -198,26 +224,18 @@ def _failures_section(rows: Sequence[Record]) -> str:
     return section("Failures", titled("", ["error", "points"], shown), paragraphs(cut))
 
 
-def _provenance(stored: Stored, store: str, axes: Sequence[str]) -> Iterator[str]:
+def _provenance(rows: Rows, store: str, axes: Sequence[str]) -> Iterator[str]:
     """What all rows have in common, and what it was read with."""
-    rows = stored.rows
     yield paragraphs([f"{counted(len(rows), 'row')} of {store}, read by eie-sim {eie_sim.__version__}"])
-    common = [name for name in ("workload", "seed", "energy_table", "config_hash", *known_axes()) if name not in axes]
-    shared = [
-        [name, _shared(name, rows), known_axes()[name].help if name in known_axes() else ""]
-        for name in common
-        if _all(name, rows)
+    known = known_axes()
+    names = [name for name in ("workload", "seed", "energy_table", "config_hash", *known) if name not in axes]
+    common = [name for name in names if rows.having(name).all() and len(set(rows.values(name))) == 1]
+    cells = [axis_cell(name, rows[0][name]) if name in known else Cell(str(rows[0][name])) for name in common]
+    shown = [
+        [name, cell if cell.text else "none", known[name].help if name in known else ""]
+        for name, cell in zip(common, cells, strict=True)
     ]
-    yield titled("The same in all rows", ["field", "value", "meaning"], shared)
-
-
-def _all(name: str, rows: Sequence[Record]) -> bool:
-    return all(name in row for row in rows) and len({row[name] for row in rows}) == 1
-
-
-def _shared(name: str, rows: Sequence[Record]) -> Cell:
-    cell = axis_cell(name, rows[0]) if name in known_axes() else Cell(str(rows[0][name]))
-    return cell if cell.text else Cell("none")
+    yield titled("The same in all rows", ["field", "value", "meaning"], shown)
 
 
 def _order(value: Any) -> tuple[int, Any]:
