@@ -17,7 +17,7 @@ import eie_sim as es
 from eie_sim.core.errors import InputError
 from eie_sim.energy import account, area
 from eie_sim.engine import compress
-from eie_sim.study.pareto import costs, front, hypervolume, undominated
+from eie_sim.study.pareto import costs, hypervolume, undominated
 from eie_sim.study.searching import START, optimize
 from eie_sim.units.eie.config import EieConfig
 
@@ -195,13 +195,6 @@ def test_values_are_handed_on_as_they_are_and_numbers_in_any_order_are_neighbour
     assert {row["rounding"] for row in rows} == {"floor"}
 
 
-def test_progress_is_told_after_each_batch():
-    said = []
-    rows = optimize(SMALL, prices, BOTH, trials=20, batch=8, progress=said.append)
-    assert [line.split(",")[0] for line in said] == ["8 of 20 designs", "16 of 20 designs", "20 of 20 designs"]
-    assert said[-1].endswith(f"{len(front(rows, BOTH).rows)} on the front")
-
-
 def test_optuna_says_nothing_and_is_left_as_it_was(capfd, caplog):
     optuna.logging.set_verbosity(optuna.logging.INFO)
     state = np.random.get_state()[1].tolist()  # noqa: NPY002  the global one, which must be left alone
@@ -215,29 +208,10 @@ def test_optuna_says_nothing_and_is_left_as_it_was(capfd, caplog):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"space": {}}, "space=none: must have at least one axis"),
-        ({"space": [1, 2]}, "space=list: must be Mapping"),
-        ({"space": {7: [1]}}, "space=int: must be str"),
-        ({"space": {"n_pe": 4}}, r"space\[n_pe\]=int: must be list, tuple or range"),
-        ({"space": {"n_pe": []}}, r"space\[n_pe\]=none: must be at least one value"),
-        ({"space": {"n_pe": [1, 2, 1.0]}}, r"space\[n_pe\]=1.0: must not be listed twice"),
-        ({"space": {"n_pe": [1, math.nan]}}, r"space\[n_pe\]=nan: must be finite numbers, words, tuples or None"),
-        ({"space": {"n_pe": [[1], [2]]}}, r"space\[n_pe\]=\[1\]: must be finite numbers, words, tuples or None"),
-        ({"evaluate": 3}, "evaluate=int: must be a function"),
         ({"objectives": ["time_us", "energy"]}, "objectives=energy: unknown; did you mean energy_nj"),
         ({"objectives": ["time_us"]}, "objectives=time_us: must be two or more"),
         ({"trials": 0}, "trials=0: must be an integer >= 1"),
         ({"trials": 2.0}, "trials=2.0: must be an integer >= 1"),
-        ({"seed": -1}, "seed=-1: must be an integer >= 0"),
-        ({"batch": 0}, "batch=0: must be an integer >= 1"),
-        ({"progress": None}, "progress=NoneType: must be a function"),
-        ({"evaluate": lambda designs: prices(designs)[1:]}, "evaluate=7 rows: must be 8, one for each design"),
-        ({"evaluate": lambda designs: None}, "evaluate=NoneType: must be list or tuple"),
-        ({"evaluate": lambda designs: [1] * len(designs)}, r"evaluate\[0\]=int: must be dict"),
-        (
-            {"evaluate": lambda designs: [{"time_us": math.nan, "energy_nj": 1}] * len(designs)},
-            "time_us=nan: must be a finite number",
-        ),
     ],
 )
 def test_bad_input_is_refused_in_one_line(changed, message):

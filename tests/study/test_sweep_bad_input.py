@@ -62,6 +62,8 @@ def test_what_is_refused_leaves_no_store(tmp_path, given, said):
         ({"objectives": ["cycles"]}, "objectives=cycles: must be two or more"),
         ({"trials": 0}, "trials=0: must be an integer >= 1"),
         ({"workers": 0}, "workers=0: must be an integer in 1..1024"),
+        ({"grid": {}}, "grid=none: must have at least one axis"),
+        ({"seed": -1}, "seed=-1: must be an integer >= 0"),
         ({"grid": {"layer": "nope"}}, "layer=nope: unknown"),
         ({"grid": {"layer": "each"}}, "grid=2 points: must leave one point for each design"),
     ],

@@ -85,10 +85,9 @@ def _groups(rows: Rows, order: Places, progress: Progress) -> list[Group]:
     done = rows.where("error", lambda error: error is None)
     ran = rows.take(order[done[order]])
     found = ran.groups(("workload", "seed", "layer", "energy_table"))
-    largest = sorted(found, key=lambda own: -len(own))[:MOST_GROUPS]
-    least = min(map(len, largest), default=0)
+    largest = sorted(range(len(found)), key=lambda at: -len(found[at]))[:MOST_GROUPS]
     groups: list[Group] = []
-    for own in [each for each in found if len(each) >= least][:MOST_GROUPS]:
+    for own in [found[at] for at in sorted(largest)]:
         first = ran[int(own[0])]
         names = (first["workload"], first.get("seed"), first.get("layer"), first.get("energy_table"))
         name, prefix = ("", "") if len(found) == 1 else (_said(*names), f"{len(groups) + 1}-")
