@@ -144,7 +144,7 @@ def _asked(source: str, axes: Any, options: dict[str, Any], optimize: str | None
 
 def _first_design(asked: dict[str, Any]) -> Any:
     """A design of the unit that is swept, of the first where there are several: its events are a table's."""
-    from eie_sim.study.study import read_axes, units_of
+    from eie_sim.study.points import read_axes, units_of
 
     unit = unit_named(units_of(read_axes(asked["grid"], asked.get("points"))[0])[0])
     return unit.config.preset(unit.start) if unit.presets else unit.config()

@@ -15,11 +15,11 @@ from eie_sim.core.errors import require, require_callable, require_type
 from eie_sim.energy.table import EnergyTable, given_lines
 from eie_sim.study.executing import execute, require_workers
 from eie_sim.study.point import Point
+from eie_sim.study.points import Values, bundles_of, densities_of, points_of, read_axes
 from eie_sim.study.reading import is_row, require_version
 from eie_sim.study.row import row_text
 from eie_sim.study.showing import FIRST_ROWS, counted, rows_card
 from eie_sim.study.store import Store
-from eie_sim.study.study import Values, bundles_of, densities_of, points_of, read_axes
 from eie_sim.study.subject import Subject, subject_of
 
 HEAVY = 2**24

@@ -14,8 +14,8 @@ from eie_sim.core.errors import require, require_callable
 from eie_sim.energy import EnergyTable
 from eie_sim.study.optimize import optimize
 from eie_sim.study.point import Point
+from eie_sim.study.points import densities_of, points_of, read_axes
 from eie_sim.study.running import Progress, Runner, Sweep, Tally, runner_of
-from eie_sim.study.study import densities_of, points_of, read_axes
 from eie_sim.study.subject import Subject, subject_of
 
 TRIALS = 200
