@@ -94,11 +94,13 @@ def sweep(
         "activation_density": activation_density,
         "seed": seed,
         "verify": verify or None,
+        "energy_table": energy_table,
         "store": store,
     }
     asked = _asked(source, axes, options, optimize, trials)
-    if energy_table is not None:
-        asked["table"] = energies_of(energy_table, _first_design(asked))
+    table = asked.pop("energy_table", None)  # of the options, or of a study
+    if table is not None:
+        asked["table"] = energies_of(Path(table), _first_design(asked))
     objectives = None if pareto is None else _listed("pareto", pareto)
     _require_table(out, asked["store"])
     with ExitStack() as stack:
