@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from functools import lru_cache
-from typing import Any, get_args, get_type_hints
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from eie_sim.core.errors import unknown
 from eie_sim.recipe import CRITERIA, SCHEDULES, SCOPES, Recipe
@@ -99,10 +100,10 @@ def _axes_of(of: Any, group: str, units: tuple[str, ...], words: Mapping[str, tu
     words : values of fields that are words
     """
     said = inspect.cleandoc(of.__doc__ or "").partition("Parameters\n----------\n")[2]
-    helps = {name: " ".join(text.split()) for name, text in re.findall(r"^(\w+)\n((?:(?: .*)?\n?)*)", said, re.M)}
+    helps = {name: " ".join(text.split()) for name, text in re.findall(r"^(\w+)\n((?: .*\n?|\n)*)", said, re.M)}
     hints = get_type_hints(of)
-    for name in (field.name for field in fields(of)):
-        members = frozenset(get_args(hints[name]) or {hints[name]})
+    for name, hint in ((field.name, hints[field.name]) for field in fields(of)):
+        members = frozenset(get_args(hint) if get_origin(hint) in (Union, UnionType) else {hint})
         kind = word_kind(words[name]) if name in words else OF_NAME.get(name, OF_TYPE.get(members - {type(None)}))
         if kind is not None and type(None) in members:
             kind = replace(kind, rule=f"{kind.rule}, or none", words={"none": None, **kind.words})

@@ -76,11 +76,12 @@ class Kind:
             found = self.read(given)
         except (TypeError, ArithmeticError):
             found = None
-        if found is None and self.choices and isinstance(given, str):
+        if found is not None:
+            return found
+        if self.choices and isinstance(given, str):
             raise unknown(axis, given, self.choices)
         recognised = isinstance(given, (str, numbers.Number, tuple, list, type(None)))
-        require(found is not None, axis, given if recognised else type(given).__name__, self.rule)
-        return found
+        raise refused(axis, given if recognised else type(given).__name__, self.rule)
 
 
 def values_in(axis: str, kind: Kind, given: Any) -> tuple[Any, ...]:
@@ -199,10 +200,9 @@ def _continued(axis: str, kind: Kind, before: Sequence[Any], end: Any) -> list[A
         made = [start + at * difference for at in range(1, int(count) + 1)]
     elif ratio != 1:
         over, under = (last / start).as_integer_ratio()  # neither part of a power shrinks from one to the next
-        powers = takewhile(
-            lambda power: power.numerator <= over and power.denominator <= under, accumulate(repeat(ratio), mul)
-        )
-        made = [start * power for power in powers]
+        powers = accumulate(repeat(ratio), mul)
+        within = takewhile(lambda power: power.numerator <= over and power.denominator <= under, powers)
+        made = [start * power for power in within]
     steps = [f"the difference {decimal(difference):.40}"] if difference else []
     steps += [f"the ratio {decimal(ratio):.40}"] if ratio != 1 else []
     rule = f"must reach the value after ... exactly by {' or '.join(steps)}" if steps else NO_STEP
@@ -218,9 +218,8 @@ def decimal(number: Fraction) -> str:
 
 def word_kind(choices: tuple[str, ...]) -> Kind:
     """One of a list of words."""
-    return Kind(
-        rule=f"must be {any_of(choices)}", read=lambda given: given if given in choices else None, choices=choices
-    )
+    rule = f"must be {any_of(choices)}"
+    return Kind(rule=rule, read=lambda given: given if given in choices else None, choices=choices)
 
 
 def _whole(given: Any, low: int = 1 - WHOLE_BELOW) -> int | None:

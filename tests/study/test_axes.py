@@ -1,7 +1,8 @@
 """The axes: every field is one, and values mean what is written."""
 
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from fractions import Fraction
+from typing import Optional
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from refusing import WHOLE, refused
 
 from eie_sim.core.errors import InputError
 from eie_sim.recipe import Recipe
+from eie_sim.study import axes
 from eie_sim.study.axes import AXES, groups, plain, text_of, unit_names, values_of
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.nm.config import PRESETS, TensorCoreConfig
@@ -58,6 +60,19 @@ def test_a_new_field_is_an_axis_with_a_kind_by_its_type():
                 assert type(values[field.name][0]) is int
             if field.type.startswith("float"):
                 assert type(values[field.name][0]) is float
+
+
+def test_fields_of_other_types_are_no_axes():
+    @dataclass(frozen=True, kw_only=True)
+    class Design:
+        sides: tuple[int, int] = (1, 2)
+        names: list[str] | None = None
+        depth: Optional[int] = None  # noqa: UP045  as other packages may write it
+        rate: int | float | str | Fraction = 1
+
+    found = {axis.name: axis.kind for axis in axes._axes_of(Design, "Other", ("other",), {})}
+    assert list(found) == ["depth", "rate"]
+    assert found["depth"].optional and not found["rate"].optional
 
 
 def test_an_unknown_axis_brings_the_nearest():
