@@ -5,6 +5,7 @@ workload = "alex-7"            # a preset, or a file beside this one
 seed = 3
 activations = "frames.npy"     # or activation_density = 0.3
 verify = true
+energy_table = "tables/chip.csv"
 store = "points/alex-7.jsonl"
 
 [grid]                         # all combinations

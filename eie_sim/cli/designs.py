@@ -98,7 +98,7 @@ def _texts(unit: Unit) -> type:
 def _design(unit: Unit, preset: str | None, options: Any) -> Any:
     """The design of a preset, or that which sweeps start from, with the fields that were given. Raises InputError."""
     from eie_sim.study.axes import design_axes
-    from eie_sim.study.listing import values_in
+    from eie_sim.study.values import values_in
 
     axes = design_axes(unit)
     given = {}

@@ -94,11 +94,13 @@ def sweep(
         "activation_density": activation_density,
         "seed": seed,
         "verify": verify or None,
+        "energy_table": energy_table,
         "store": store,
     }
     asked = _asked(source, axes, options, optimize, trials)
-    if energy_table is not None:
-        asked["table"] = energies_of(energy_table, _first_design(asked))
+    table = asked.pop("energy_table", None)  # of the options, or of a study
+    if table is not None:
+        asked["table"] = energies_of(Path(table), _first_design(asked))
     objectives = None if pareto is None else _listed("pareto", pareto)
     _require_table(out, asked["store"])
     with ExitStack() as stack:
@@ -144,7 +146,7 @@ def _asked(source: str, axes: Any, options: dict[str, Any], optimize: str | None
 
 def _first_design(asked: dict[str, Any]) -> Any:
     """A design of the unit that is swept, of the first where there are several: its events are a table's."""
-    from eie_sim.study.study import read_axes, units_of
+    from eie_sim.study.points import read_axes, units_of
 
     unit = unit_named(units_of(read_axes(asked["grid"], asked.get("points"))[0])[0])
     return unit.config.preset(unit.start) if unit.presets else unit.config()

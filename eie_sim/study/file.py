@@ -4,30 +4,22 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from eie_sim.core.errors import (
-    InputError,
-    is_number,
-    refused,
-    require,
-    require_int,
-    require_seed,
-    require_type,
-    unknown,
-)
+from eie_sim.core.arrays import require_fraction
+from eie_sim.core.errors import InputError, refused, require, require_int, require_seed, require_type, unknown
 from eie_sim.study.axes import values_of
 
 MAX_BYTES = 2**20
 MOST_PARTS = 100
 """Of a dotted key; the reader of TOML takes the square of it in time."""
 
-KEYS = ("workload", "seed", "activations", "activation_density", "verify", "store", "grid", "points", "search")
-SEARCH_KEYS = ("objectives", "trials")
+Read = Callable[[str, Any, Path], Any]  # (key, what the file says, the file's folder) -> what the study has
 
 
 def read_study(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -38,6 +30,7 @@ def read_study(path: str | os.PathLike[str]) -> dict[str, Any]:
     activations : path of a file, or None
     activation_density : fraction of drawn inputs that are not zero, or None
     verify : False
+    energy_table : path of a CSV with energies, as --energy-table takes it, or None
     store : path of the file that keeps the points, or None
     grid : values of each axis, all of whose combinations are run; a dict of tuples, {} for none
     points : single points besides; a tuple of dicts from axis to value
@@ -48,45 +41,45 @@ def read_study(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     require_type("study", path, str, os.PathLike)
     file = Path(path)
-    with _about(file):
-        found = _parsed(_text(file))
-        _require_keys(found, KEYS)
-        return _study(found, file.parent)
+    name = file.name if file.name.isprintable() else repr(file.name)
+    with _within(f"{name or file}:"):
+        table = _parsed(_text(file))
+        study = _read({"seed": 0, "verify": False, "grid": {}, "points": [], **table}, _KEYS, file.parent)
+        require("workload" in table, "workload", "missing", "must be a preset or a file")
+        rule = "must be there, or [[points]], to say what to run"
+        require("grid" in table or "points" in table, "grid", "missing", rule)
+        density, alone = study["activation_density"], study["activations"] is None
+        require(alone or density is None, "activation_density", density, "must be left out beside activations")
+    return study
 
 
 @contextmanager
-def _about(path: Path) -> Iterator[None]:
-    """Put the file's name before whatever is wrong with it."""
-    name = path.name if path.name.isprintable() else repr(path.name)
+def _within(place: str) -> Iterator[None]:
+    """Put the name of a file or table before whatever is wrong in it."""
     try:
         yield
     except InputError as error:
-        raise InputError(f"{name or path}: {error}") from None
-    except OSError as error:
-        raise InputError(f"{name or path}: cannot be read ({error.strerror or 'the system refuses'})") from None
+        raise InputError(f"{place} {error}") from None
 
 
-def _text(path: Path) -> str:
+def _text(file: Path) -> str:
     """The text of an ordinary file of at most MAX_BYTES."""
-    _require_ordinary(path)
-    with path.open("rb") as stream:
-        data = stream.read(MAX_BYTES + 1)
+    try:
+        mode = file.stat().st_mode
+    except (OSError, ValueError):  # ValueError for names that no file can have
+        raise refused("study", "missing", "must be an existing file") from None
+    what = "a folder" if stat.S_ISDIR(mode) else "a pipe or device"  # a pipe would never end
+    require(stat.S_ISREG(mode), "study", what, "must be an ordinary file")
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror or 'the system refuses'})") from None
     require(len(data) <= MAX_BYTES, "size", f"more than {MAX_BYTES}", f"must be at most {MAX_BYTES} bytes")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise refused("line", line, "must be UTF-8 text") from None
-
-
-def _require_ordinary(path: Path) -> None:
-    """Before it is opened: a pipe would never end."""
-    try:
-        there, folder, ordinary = path.exists(), path.is_dir(), path.is_file()
-    except (OSError, ValueError):  # names no file can have
-        there = folder = ordinary = False
-    require(there, "study", "missing", "must be an existing file")
-    require(ordinary, "study", "a folder" if folder else "a pipe or device", "must be an ordinary file")
+        raise refused("line", data.count(b"\n", 0, error.start) + 1, "must be UTF-8 text") from None
 
 
 def _parsed(text: str) -> dict[str, Any]:
@@ -104,108 +97,95 @@ def _parsed(text: str) -> dict[str, Any]:
         raise InputError("no TOML that can be read: its numbers or lists are beyond any bounds") from None
 
 
-def _study(found: dict[str, Any], folder: Path) -> dict[str, Any]:
-    require("workload" in found, "workload", "missing", "must be a preset or a file")
-    require("grid" in found or "points" in found, "grid", "missing", "must be there, or [[points]], to say what to run")
-    given = {name: _word(name, found[name]) for name in ("workload", "activations", "store") if name in found}
-    study = {
-        "workload": _workload(given["workload"], folder),
-        "seed": found.get("seed", 0),
-        "activations": _beside(folder, given.get("activations")),
-        "activation_density": found.get("activation_density"),
-        "verify": found.get("verify", False),
-        "store": _within_folder(folder, given.get("store")),
-        "grid": _grid(found.get("grid", {})),
-        "points": _points(found.get("points", [])),
-        "search": _search(found["search"]) if "search" in found else None,
-    }
-    require_seed(study["seed"])
-    require_type("verify", study["verify"], bool)
-    density = study["activation_density"]
-    if density is not None:
-        require(is_number(density) and 0 <= density <= 1, "activation_density", density, "must be in 0..1")
-        require(study["activations"] is None, "activation_density", density, "must be left out beside activations")
-    return study
-
-
-def _workload(named: str, folder: Path) -> str:
-    """A bare word is a preset; what has a suffix or a folder is a file."""
-    path = Path(named)
-    return named if path.name == named and not path.suffix else str(folder / path)
-
-
-def _beside(folder: Path, named: str | None) -> str | None:
-    return None if named is None else str(folder / named)
-
-
-def _within_folder(folder: Path, named: str | None) -> str | None:
-    """Where a study is written to: never elsewhere, whoever wrote the study."""
-    if named is None:
-        return None
-    place = os.path.realpath(folder / named)  # links are followed
-    inside = ".." not in Path(named).parts and Path(place).is_relative_to(os.path.realpath(folder))
-    require(inside, "store", _said(named), "must be within the study's folder; only --store may name another")
-    return str(folder / named)
-
-
-def _word(key: str, value: Any) -> str:
-    ok = isinstance(value, str) and value != "" and value.isprintable()
-    require(ok, key, _said(value), "must be text, not empty, on one line")
-    return str(value)
-
-
-def _grid(table: Any) -> dict[str, tuple[Any, ...]]:
-    _require_table("grid", table)
-    with _within("[grid]"):
-        return {axis: values_of(axis, value) for axis, value in table.items()}
-
-
-def _points(tables: Any) -> tuple[dict[str, Any], ...]:
-    require(isinstance(tables, list), "points", _said(tables), "must be tables, [[points]]")
-    return tuple(_point(at, table) for at, table in enumerate(tables, start=1))
-
-
-def _point(at: int, table: Any) -> dict[str, Any]:
-    _require_table(f"[[points]] {at}", table)
-    with _within(f"[[points]] {at}"):
-        return {axis: _single(axis, value) for axis, value in table.items()}
-
-
-def _single(axis: str, value: Any) -> Any:
-    values = values_of(axis, value)
-    require(len(values) == 1, axis, value, "must be a single value in a point")
-    return values[0]
-
-
-def _search(table: Any) -> dict[str, Any]:
-    _require_table("search", table)
-    with _within("[search]"):
-        _require_keys(table, SEARCH_KEYS)
-        objectives, trials = table.get("objectives", []), table.get("trials")
-        named = isinstance(objectives, list) and all(isinstance(each, str) for each in objectives) and objectives
-        require(bool(named), "objectives", _said(objectives), "must be a list of names")
-        if trials is not None:
-            require_int("trials", trials, 1)
-        return {"objectives": tuple(objectives), "trials": trials}
-
-
-@contextmanager
-def _within(table: str) -> Iterator[None]:
-    try:
-        yield
-    except InputError as error:
-        raise InputError(f"{table} {error}") from None
-
-
-def _require_keys(found: dict[str, Any], known: tuple[str, ...]) -> None:
-    for key in found:
-        if key not in known:
-            raise unknown("key", key, known)
-
-
-def _require_table(name: str, value: Any) -> None:
-    require(isinstance(value, dict), name, _said(value), "must be a table")
+def _read(table: Mapping[str, Any], keys: Mapping[str, Read], folder: Path) -> dict[str, Any]:
+    """What a table says for each key, None where it says nothing."""
+    for key in table:
+        if key not in keys:
+            raise unknown("key", key, keys)
+    return {key: read(key, table[key], folder) if key in table else None for key, read in keys.items()}
 
 
 def _said(value: Any) -> Any:
     return value if isinstance(value, (str, int, float)) else type(value).__name__
+
+
+def _checked(check: Callable[[str, Any], object]) -> Read:
+    """A value as it is, where `check` raises nothing."""
+
+    def read(key: str, value: Any, folder: Path) -> Any:
+        check(key, value)
+        return value
+
+    return read
+
+
+def _path(key: str, value: Any, folder: Path) -> str:
+    ok = isinstance(value, str) and value != "" and value.isprintable()
+    require(ok, key, _said(value), "must be text, not empty, on one line")
+    return str(folder / value)
+
+
+def _workload(key: str, value: Any, folder: Path) -> str:
+    """A bare word is a preset; what has a suffix or a folder is a file."""
+    place = _path(key, value, folder)
+    return str(value) if Path(value).name == value and not Path(value).suffix else place
+
+
+def _store(key: str, value: Any, folder: Path) -> str:
+    """Where a study is written to: never elsewhere, whoever wrote the study."""
+    place = _path(key, value, folder)
+    inside = Path(os.path.realpath(place)).is_relative_to(os.path.realpath(folder))  # links are followed
+    rule = "must be within the study's folder; only --store may name another"
+    require(inside and ".." not in Path(value).parts, key, value, rule)
+    return place
+
+
+@contextmanager
+def _table(key: str, value: Any) -> Iterator[dict[str, Any]]:
+    """A table, and its name before whatever is wrong in it."""
+    require(isinstance(value, dict), key, _said(value), "must be a table")
+    with _within(key if key.startswith("[") else f"[{key}]"):
+        yield value
+
+
+def _grid(key: str, value: Any, folder: Path) -> dict[str, tuple[Any, ...]]:
+    with _table(key, value) as table:
+        return {axis: values_of(axis, given) for axis, given in table.items()}
+
+
+def _points(key: str, value: Any, folder: Path) -> tuple[dict[str, Any], ...]:
+    require(isinstance(value, list), key, _said(value), "must be tables, [[points]]")
+    points = [(table, _grid(f"[[points]] {at}", table, folder)) for at, table in enumerate(value, start=1)]
+    for at, (table, values) in enumerate(points, start=1):
+        for axis, (_, *more) in values.items():
+            require(not more, f"[[points]] {at} {axis}", table[axis], "must be a single value in a point")
+    return tuple({axis: one for axis, (one,) in values.items()} for _, values in points)
+
+
+def _search(key: str, value: Any, folder: Path) -> dict[str, Any]:
+    with _table(key, value) as table:
+        return _read({"objectives": [], **table}, _SEARCH_KEYS, folder)
+
+
+def _objectives(key: str, value: Any, folder: Path) -> tuple[str, ...]:
+    named = isinstance(value, list) and value and all(isinstance(each, str) for each in value)
+    require(bool(named), key, _said(value), "must be a list of names")
+    return tuple(value)
+
+
+_KEYS: dict[str, Read] = {
+    "workload": _workload,
+    "seed": _checked(lambda key, value: require_seed(value)),
+    "activations": _path,
+    "activation_density": _checked(require_fraction),
+    "verify": _checked(lambda key, value: require_type(key, value, bool)),
+    "energy_table": _path,
+    "store": _store,
+    "grid": _grid,
+    "points": _points,
+    "search": _search,
+}
+_SEARCH_KEYS: dict[str, Read] = {
+    "objectives": _objectives,
+    "trials": _checked(lambda key, value: require_int(key, value, 1)),
+}

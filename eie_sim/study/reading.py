@@ -16,9 +16,9 @@ from eie_sim.core.errors import is_number, refused, require
 from eie_sim.core.files import as_path
 from eie_sim.core.record import VERSION
 from eie_sim.study.axes import unit_names
+from eie_sim.study.points import MAX_POINTS
 from eie_sim.study.showing import FIGURES
 from eie_sim.study.store import MAX_FOREIGN, MAX_LINE, row_of
-from eie_sim.study.study import MAX_POINTS
 from eie_sim.study.table import CHUNK, Row, Rows
 from eie_sim.units import unit_named
 

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import eie_sim as es
-from eie_sim.study.study import points_of, read_axes
+from eie_sim.study.points import points_of, read_axes
 from eie_sim.study.subject import subject_of
 from eie_sim.units.eie import fast
 from eie_sim.units.eie.config import EieConfig

@@ -100,6 +100,22 @@ def test_a_sweep_reuses_no_row_of_another_table(ask, ask_json, tmp_path):
         assert f"energy table {record['energy_table']['sha256'][:12]}" in page, "rows of two tables share no picture"
 
 
+def test_a_study_names_its_table_and_the_option_comes_before_it(ask, ask_json, tmp_path):
+    (tmp_path / "studies" / "tables").mkdir(parents=True)
+    (tmp_path / "mine.csv").rename(tmp_path / "studies" / "tables" / "mine.csv")
+    study = 'workload = "digits-mlp"\nenergy_table = "tables/mine.csv"\n[grid]\nqueue_depth = [1, 8]\n'
+    (tmp_path / "studies" / "study.toml").write_text(study)
+    sweep = "sweep", "studies/study.toml", "--workers", "1", "--store", "s.jsonl"
+    of_study, own = ask_json(*sweep), ask_json(*sweep, "--energy-table", "other.csv")
+    for record, macs_pj in ((of_study, 2.5), (own, 2.6)):
+        assert {one["event"]: one["given_pj"] for one in record["energy_table"]["given"]}["macs"] == macs_pj
+    assert (own["points"], own["reused"]) == (2, 0)
+    (tmp_path / "studies" / "tables" / "mine.csv").unlink()
+    code, out, err = ask(*sweep)
+    assert (code, out) == (2, "")
+    assert err == "error: energy_table=studies/tables/mine.csv: No such file or directory\n"
+
+
 def test_workers_and_the_nm_unit_take_it_too(ask_json, tmp_path):
     options = "--chip", "a100-sxm", "--pattern", "2:4", "--energy-table", "chip.csv", "--store", "s.jsonl"
     record = ask_json("sweep", "digits-mlp", *options)

@@ -13,7 +13,7 @@ from reports import Read
 
 from eie_sim.cli import main
 from eie_sim.study import read_store
-from eie_sim.study.study import MAX_POINTS
+from eie_sim.study.points import MAX_POINTS
 
 MOST_BYTES = 10_000_000
 

@@ -1,7 +1,8 @@
 """The axes: every field is one, and values mean what is written."""
 
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from fractions import Fraction
+from typing import Optional
 
 import numpy as np
 import pytest
@@ -44,13 +45,13 @@ def test_an_axis_knows_its_units_and_its_group():
 def test_help_is_what_the_docstring_says(of):
     text = " ".join(of.__doc__.split())
     for name in set(names(of)) - {"seed"}:
-        said = AXES[name].help.removesuffix(axes._MORE_HELP.get(name, ""))
+        said = AXES[name].help
         owner = EieConfig if name in ("clock_mhz", "node_nm") else of
         assert said and (owner is not of or f" {name} {said}" in text)
 
 
 def test_a_new_field_is_an_axis_with_a_kind_by_its_type():
-    values = {name: values_of(name, "1") for name, axis in AXES.items() if axis.kind.numeric}
+    values = {name: values_of(name, "1") for name, axis in AXES.items() if axis.kind.rounded}
     types = {type(value) for (value,) in values.values()}
     assert types == {int, float, Fraction}
     for of in (Recipe, EieConfig, TensorCoreConfig):
@@ -59,6 +60,19 @@ def test_a_new_field_is_an_axis_with_a_kind_by_its_type():
                 assert type(values[field.name][0]) is int
             if field.type.startswith("float"):
                 assert type(values[field.name][0]) is float
+
+
+def test_fields_of_other_types_are_no_axes():
+    @dataclass(frozen=True, kw_only=True)
+    class Design:
+        sides: tuple[int, int] = (1, 2)
+        names: list[str] | None = None
+        depth: Optional[int] = None  # noqa: UP045  as other packages may write it
+        rate: int | float | str | Fraction = 1
+
+    found = {axis.name: axis.kind for axis in axes._axes_of(Design, "Other", ("other",), {})}
+    assert list(found) == ["depth", "rate"]
+    assert found["depth"].optional and not found["rate"].optional
 
 
 def test_an_unknown_axis_brings_the_nearest():

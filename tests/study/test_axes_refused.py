@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from refusing import ONE_LINE, refused
 
 from eie_sim.core.errors import InputError
-from eie_sim.study import listing
+from eie_sim.study import values
 from eie_sim.study.axes import AXES, values_of
 
 
@@ -144,7 +144,7 @@ def test_what_objects_cannot_mean(axis, given):
 def test_any_text_is_values_or_one_line(axis, text):
     try:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(listing, "MAX_VALUES", 1000)
+            patch.setattr(values, "MAX_VALUES", 1000)
             found = values_of(axis, text)
     except InputError as error:
         assert ONE_LINE.fullmatch(str(error)) and str(error).startswith(f"{axis}=")
@@ -186,7 +186,7 @@ def test_too_many_values_are_refused_before_they_are_made(axis, given):
     ],
 )
 def test_as_many_as_there_may_be(monkeypatch, most, more):
-    monkeypatch.setattr(listing, "MAX_VALUES", 10)
+    monkeypatch.setattr(values, "MAX_VALUES", 10)
     assert values_of("n_pe", most)
     assert "values" in refused("n_pe", more)
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from eie_sim.core.errors import InputError
 from eie_sim.study import pareto
 from eie_sim.study.pareto import OBJECTIVES, costs, front, hypervolume, knee
-from eie_sim.study.study import MAX_POINTS
+from eie_sim.study.points import MAX_POINTS
 
 NAMES = ("time_us", "accuracy", "energy_nj", "effective_gops", "area_mm2")
 """Some to be made small and some to be made large."""

@@ -51,6 +51,7 @@ def test_a_study_says_what_to_run(study, tmp_path):
         "activations": str(tmp_path / "frames.npy"),
         "activation_density": None,
         "verify": True,
+        "energy_table": str(tmp_path / "tables/chip.csv"),
         "store": str(tmp_path / "points/alex-7.jsonl"),
         "points": (
             {"n_pe": 64, "queue_depth": 8, "vector": "all"},
@@ -67,6 +68,7 @@ def test_what_is_left_out_has_its_default(study):
         "activations": None,
         "activation_density": None,
         "verify": False,
+        "energy_table": None,
         "store": None,
         "grid": {},
         "points": (),
@@ -135,6 +137,7 @@ def test_files_are_beside_the_study_and_words_are_presets(study, tmp_path, monke
         ("seed = true\n" + LEAST, "seed=True"),
         ("verify = 1\n" + LEAST, "verify=int"),
         ("store = 1\n" + LEAST, "store=1"),
+        ("energy_table = [1]\n" + LEAST, "energy_table=list: must be text"),
         ('store = "a\\nb"\n' + LEAST, "store='a\\nb': must be text, not empty, on one line"),
         *((f'store = "{place}"\n' + LEAST, f"store={place}: must be within") for place in ("/x", "../x", "a/../../x")),
         ("activation_density = 2\n" + LEAST, "activation_density=2: must be in 0..1"),

@@ -41,9 +41,9 @@ class TensorCoreConfig:
     macs_per_cycle
         MACs of the element type that a tensor core does in a cycle.
     mma
-        Shape (mm, mn, mk) of the dense instruction; a sparse one covers mk / f of K in the same time.
+        Shape (mm, mn, mk) of the dense instruction; a sparse one covers mk / f of K in the same time. As 16x8x16.
     tiles
-        Output tiles (bm, bn) to choose from.
+        Output tiles (bm, bn) to choose from. As 64x64, or 256x128+128x256 for two.
     bk
         Length of a step along K; a multiple of every listed group.
     wm
@@ -61,7 +61,7 @@ class TensorCoreConfig:
     store_bytes_per_cycle
         Stores of a core.
     dram_bytes_per_cycle
-        DRAM of the chip; None for no limit.
+        DRAM of the chip; None for no limit. As 24, 936000/1395 or none.
     mma_latency
         Cycles from the last step to complete sums.
     launch
@@ -71,7 +71,7 @@ class TensorCoreConfig:
     out_bytes
         Bytes of an output.
     patterns
-        N:M patterns the unit runs, as (n_keep, m_group); dense always.
+        N:M patterns the unit runs, as (n_keep, m_group); dense always. As 2:4, or 2:4+1:4 for two.
     clock_mhz
         Clock in MHz.
     node_nm

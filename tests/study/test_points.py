@@ -8,7 +8,7 @@ import pytest
 import eie_sim as es
 from eie_sim.recipe import Recipe
 from eie_sim.study.point import Refused
-from eie_sim.study.study import bundles_of, points_of, read_axes
+from eie_sim.study.points import bundles_of, points_of, read_axes
 from eie_sim.study.subject import subject_of
 from eie_sim.units.nm.config import TensorCoreConfig
 
@@ -146,3 +146,13 @@ def test_neighbours_in_a_bundle_share_most():
 def test_single_points_have_single_values():
     with pytest.raises(es.InputError, match=r"points\[1\]: n_pe=1..4: must be a single value"):
         read_axes(None, [{"n_pe": 4}, {"n_pe": "1..4"}])
+
+
+def test_a_sweep_has_so_many_points_at_most(monkeypatch):
+    monkeypatch.setattr("eie_sim.study.points.MAX_POINTS", 6)
+    assert len(points(n_pe="1..3", queue_depth="1..2", singles=[{"n_pe": 3, "queue_depth": 2}])) == 6
+    for singles in ({"n_pe": 4}, {"n_pe": 4, "layer": "each"}):
+        with pytest.raises(es.InputError, match=r"points=[78]: must be at most 6"):
+            points(n_pe="1..3", queue_depth="1..2", singles=[{"n_pe": 5}, singles])
+    with pytest.raises(es.InputError, match="points=8: must be at most 6"):
+        points(n_pe="1..4", queue_depth="1..2")
