@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from eie_sim.cli import streams
 
@@ -17,6 +21,7 @@ EXIT_DIFFERS = 1
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 128 + signal.SIGTERM
 
 MODULES = ("checking", "comparing", "pruning", "reporting", "simulate", "sweeping", "tracing", "validating")
 """Each adds its commands to the app when it is imported."""
@@ -26,14 +31,36 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command.
 
     Exit code 0: done; 1: the result differs from the golden product, its counts contradict each other, or a point of a
-    sweep failed; 2: bad input, a full disk, or workers that keep on ending; 130: interrupted.
+    sweep failed; 2: bad input, a full disk, or workers that keep on ending; 130: interrupted; 143: terminated, which is
+    answered as Ctrl-C is.
     """
+    code = EXIT_INTERRUPTED
+
+    def terminate(number: int, frame: object) -> None:
+        nonlocal code
+        code = EXIT_TERMINATED
+        raise KeyboardInterrupt
+
     try:
-        streams.prepare()
-        return _answered(arguments)
-    except KeyboardInterrupt:
-        streams.say("interrupted")
-        return EXIT_INTERRUPTED
+        with _terminated_by(terminate):
+            streams.prepare()
+            return _answered(arguments)
+    except KeyboardInterrupt as error:
+        streams.say(": ".join(["interrupted", *map(str, error.args)]))
+        return code
+
+
+@contextmanager
+def _terminated_by(handler: Callable[[int, Any], None]) -> Iterator[None]:
+    """Have SIGTERM answered meanwhile, unless somebody else does, or this is not the program's main thread."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def commands() -> App:

@@ -76,7 +76,8 @@ def sweep(
     workers
         Processes; as many as there are cores where left out.
     scheduler
-        Run on the Dask cluster at this address (tcp://host:port), or with this scheduler file.
+        Run on the Dask cluster at this address (tcp://host:port, tls://host:port), or with this scheduler file. Dask
+        pickles both ways: who reaches the scheduler runs code on its workers, and here. Use tls:// on a shared network.
     pareto
         Print the designs that no other beats in these: two or more of cycles, time_us, energy_nj, area_mm2, bytes,
         accuracy, load_balance, effective_gops, utilisation, as cycles,energy_nj.

@@ -90,11 +90,10 @@ def write_whole(contents: dict[Path, bytes]) -> None:
     A new file has the permissions that the umask leaves, another keeps its own; a link is replaced, not followed.
     Raises OSError; whatever was there before then stays, unless one of several files was renamed already.
     """
-    temporary: dict[Path, Path] = {}
+    temporary = {path: _beside(path) for path in contents}
     try:
         for path, content in contents.items():
-            with _new_beside(path) as file:
-                temporary[path] = Path(file.name)
+            with _created(temporary[path], path) as file:
                 file.write(content)
                 _sync(file)
         for path, whole in temporary.items():
@@ -108,10 +107,9 @@ def write_whole(contents: dict[Path, bytes]) -> None:
 @contextmanager
 def written_whole(path: Path) -> Iterator[BinaryIO]:
     """A file to write bit by bit as `write_whole` does; it gets its name when all is written. Raises OSError."""
-    file = _new_beside(path)
-    temporary = Path(file.name)
+    temporary = _beside(path)
     try:
-        with file:
+        with _created(temporary, path) as file:
             yield file
             _sync(file)
         temporary.replace(path)
@@ -120,9 +118,13 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
-def _new_beside(path: Path) -> BinaryIO:
-    """A new file under a temporary name beside `path`, with the permissions that `path` is to have."""
-    temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}"
+def _beside(path: Path) -> Path:
+    """A name that nobody has, known before there is a file, so that whatever ends the writing takes it away."""
+    return path.parent / f".{path.name}.{secrets.token_hex(8)}"
+
+
+def _created(temporary: Path, path: Path) -> BinaryIO:
+    """A new file under a temporary name, with the permissions that `path` is to have."""
     try:
         status = path.lstat()
     except FileNotFoundError:

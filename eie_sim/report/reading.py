@@ -13,7 +13,7 @@ from eie_sim.core.arrays import one_line
 from eie_sim.core.errors import InputError, refused, require
 from eie_sim.core.record import VERSION, Result
 from eie_sim.core.verification import Verification
-from eie_sim.report.folder import RECORD
+from eie_sim.report.folder import LAYERS, RECORD, layers_csv
 from eie_sim.units import unit_named
 from eie_sim.units.unit import Unit
 
@@ -25,7 +25,8 @@ def read_run(folder: Path) -> dict[str, Any]:
     """The record of a run folder, as `folder.write_run` has written it.
 
     Raises InputError, one line: where there is no run; where its record cannot be read, is no JSON, is of another
-    version, or has not all that is relied on.
+    version, has not all that is relied on, or where the table beside it is of another run, as one whose writing was
+    cut off between the two leaves it.
     """
     where = str(refused("run", folder, f"{RECORD} is damaged: "))
     text = _text(folder)
@@ -47,6 +48,11 @@ def read_run(folder: Path) -> dict[str, Any]:
     except InputError as error:
         raise InputError(f"{where}{error}") from error
     _require_consistent(record, unit, where)
+    layers = folder / LAYERS
+    if layers.is_file() and layers.stat().st_size <= MAX_BYTES:
+        same = layers.read_bytes() == layers_csv(msgspec.json.decode(text)).encode()
+        rule = f"of another run than {RECORD}, or changed: run again, or take it away"
+        require(same, "run", layers, rule)
     return record
 
 

@@ -178,7 +178,7 @@ class Runner:
             take([(point.key, line_of(subject, point, {}, message)) for point, message in faults])
 
         take([])
-        if left:
+        try:
             execute(
                 bundles_of(subject, left),
                 subject,
@@ -188,6 +188,11 @@ class Runner:
                 executor=self._executor,
                 workers=self._workers,
             )
+        except KeyboardInterrupt as error:
+            if store is not None:
+                kept = sum(point.key in store for point in points)
+                error.args = (f"{kept:,} rows kept in {store.path}; the same command goes on",)
+            raise
         return Sweep(
             lines=tuple(found[point.key] for point in points),
             axes=axes,

@@ -1,98 +1,70 @@
-"""Readers that go away, full devices, closed streams, interrupts, terminals: how eie-sim ends."""
+"""Commands that are ended from outside: what they say, what they keep, and that nothing temporary stays."""
 
 import os
+import signal
 import subprocess
-from pathlib import Path
+import sys
+import time
 
 import pytest
-from asking import start
+
+from eie_sim.cli import main
+
+LONG = ("sweep", "digits-mlp", "--n-pe", "1..64", "--queue-depth", "1..40", "--index-bits", "2..6", "--workers", "1")
 
 
-@pytest.mark.parametrize(
-    "arguments", [["--help"], ["presets"], ["presets", "--json"], ["energy", "--csv"], ["energy", "--json"]]
-)
-def test_a_reader_that_went_away_is_no_error(arguments):
-    read, write = os.pipe()
-    os.close(read)
-    try:
-        done = start(*arguments, stdout=write, stderr=subprocess.PIPE)
-    finally:
-        os.close(write)
-    assert (done.returncode, done.stderr) == (0, b"")
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-@pytest.mark.parametrize("arguments", [["presets"], ["presets", "--json"]])
-def test_output_that_cannot_be_written_is_one_line_and_exit_code_2(arguments):
-    with Path("/dev/full").open("w") as full:
-        done = start(*arguments, stdout=full, stderr=subprocess.PIPE, text=True)
-    assert done.returncode == 2
-    assert done.stderr == "error: [Errno 28] No space left on device\n"
-
-
-@pytest.mark.parametrize("arguments", [["presets"], ["presets", "--json"], ["--help"], ["run", "nothing"]])
-@pytest.mark.parametrize("closed", [(1,), (2,), (0, 1, 2)])
-def test_closed_streams_are_no_error_of_their_own(arguments, closed, tmp_path):
-    code = start(*arguments, capture_output=True).returncode
-    before = (
-        f"import os, sys; [os.close(fd) for fd in {closed}]; sys.stdout = sys.stdout if 1 not in {closed} else None; "
+def started(folder, *words):
+    program = "import sys\nfrom eie_sim.cli import main\nsys.exit(main(sys.argv[1:]))"
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *words], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    before += f"sys.stderr = sys.stderr if 2 not in {closed} else None; "
-    done = start(*arguments, before=before, capture_output=True)
-    assert done.returncode == code == (2 if "nothing" in arguments else 0)
-    assert b"Traceback" not in done.stderr
-    assert closed != (1,) or code or done.stderr == b""
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_an_error_that_cannot_be_written_keeps_its_exit_code():
-    with Path("/dev/full").open("w") as full:
-        assert start("run", "nothing", stdout=subprocess.PIPE, stderr=full).returncode == 2
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_sweep_that_is_ended_says_what_it_kept(tmp_path, number, code):
+    store = tmp_path / "digits-mlp.sweep.jsonl"
+    running = started(tmp_path, *LONG)
+    while not (store.exists() and store.stat().st_size) and running.poll() is None:
+        time.sleep(0.02)
+    running.send_signal(number)
+    out, said = running.communicate(timeout=30)
+    rows = store.read_bytes().count(b"\n")
+    assert (running.returncode, out) == (code, "")
+    assert said == f"interrupted: {rows:,} rows kept in {store.name}; the same command goes on\n"
+    assert [each.name for each in tmp_path.iterdir()] == [store.name]
 
 
-@pytest.mark.parametrize("module", ["cyclopts", "eie_sim.cli.simulate", "numpy", "numba"])
-def test_an_interrupt_while_modules_load_is_answered_too(module):
-    before = f"""
-import sys
-class Interrupt:
-    def find_spec(name, *_):
-        if name == "{module}":
-            raise KeyboardInterrupt
-sys.meta_path.insert(0, Interrupt)
-"""
-    done = start("run", "digits-mlp", before=before, capture_output=True, text=True)
-    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
+@pytest.mark.parametrize("seconds", [0.0, 0.3, 0.6, 0.9, 1.2])
+def test_a_run_that_is_terminated_leaves_no_temporary_file(tmp_path, seconds):
+    running = started(tmp_path, "run", "digits-mlp", "--out", "run")
+    time.sleep(seconds)
+    running.terminate()
+    _, said = running.communicate(timeout=30)
+    assert running.returncode in (143, -signal.SIGTERM, 0)
+    assert "Traceback" not in said
+    assert {each.name for each in tmp_path.rglob("*")} <= {"run", "run.json", "layers.csv"}
 
 
-def test_an_interrupt_ends_with_exit_code_130(ask, monkeypatch):
-    def interrupted(*_given, **_options):
-        raise KeyboardInterrupt
+def test_a_signal_in_the_middle_of_a_write_leaves_no_temporary_file(tmp_path, monkeypatch, capsys):
+    def ended(handle):
+        os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr("eie_sim.pipeline.run_network", interrupted)
-    assert ask("run", "digits-mlp") == (130, "", "interrupted\n")
-
-
-def test_an_interrupt_while_writing_leaves_nothing_temporary(ask, chain, tmp_path, monkeypatch):
-    def interrupted(_handle):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("os.fsync", interrupted)
-    assert ask("run", chain, "--out", tmp_path / "run") == (130, "", "interrupted\n")
-    assert list((tmp_path / "run").iterdir()) == []
+    monkeypatch.setattr(os, "fsync", ended)
+    assert main(["run", "digits-mlp", "--out", str(tmp_path / "run")]) == 143
+    assert capsys.readouterr().err == "interrupted\n"
+    assert list(tmp_path.rglob("*.*")) == []
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
-def test_progress_goes_to_a_terminal_only(ask, chain, monkeypatch):
-    steps = []
-    monkeypatch.setattr("rich.status.Status.update", lambda _status, step, **_options: steps.append(step))
-    for terminal in (False, True):
-        monkeypatch.setattr("sys.stderr.isatty", lambda terminal=terminal: terminal, raising=False)
-        assert ask("run", chain, "--json")[0] == 0
-        assert bool(steps) == terminal
-    assert str(steps[0]).endswith("chain.npz: loading")
-    assert "fc2: compressing" in map(str, steps)
-
-
-def test_a_narrow_terminal_cuts_no_figure(ask, chain, monkeypatch):
-    wide = ask("run", chain)[1]
-    monkeypatch.setenv("COLUMNS", "40")
-    assert ask("run", chain)[1] == wide
+def test_a_run_folder_of_two_runs_says_so(tmp_path, capsys):
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert main(["run", "hand-8x8", "--out", str(first)]) == main(["run", "digits-mlp", "--out", str(second)]) == 0
+    (second / "layers.csv").replace(first / "layers.csv")
+    capsys.readouterr()
+    assert main(["report", str(first)]) == 2
+    said = capsys.readouterr().err
+    assert (
+        said == f"error: run={first}/layers.csv: of another run than run.json, or changed: run again, or take it away\n"
+    )
+    (first / "layers.csv").unlink()
+    assert main(["report", str(first)]) == 0

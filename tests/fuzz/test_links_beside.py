@@ -30,19 +30,15 @@ class Beside(NamedTuple):
 
     name : of the file, in the folder that the command runs in
     words : the command
-    damage : from the bytes of a store to what is in it when the command starts
     """
 
     name: str
     words: str
-    damage: object = None
 
 
 SWEEP = "sweep net.npz --n-pe 1,2 --workers 1 --activation-density 0.5"
 RUN = "run net.npz --activation-density 0.5 --n-pe 2 --out run"
 FILES = {
-    "the lines put aside": Beside("net.sweep.jsonl.damaged", SWEEP, lambda rows: rows + b"echo owned\n"),
-    "a repaired store": Beside(".net.sweep.jsonl.repair", SWEEP, lambda rows: b"echo owned\n" + rows),
     "a store without --store": Beside("net.sweep.jsonl", SWEEP),
     "a run's record": Beside("run/run.json", RUN),
     "a run's layers": Beside("run/layers.csv", RUN),
@@ -84,10 +80,7 @@ def folder(made, tmp_path, monkeypatch):
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("file", FILES)
 def test_a_name_that_is_taken_is_refused_in_one_line(file, place, folder, capsys):
-    name, words, damage = FILES[file]
-    if damage is not None:
-        store = folder / "net.sweep.jsonl"
-        store.write_bytes(damage(store.read_bytes()))
+    name, words = FILES[file]
     path = folder / name
     path.unlink(missing_ok=True)
     PLACES[place](path, folder.parent / "theirs")
@@ -101,13 +94,10 @@ def test_a_name_that_is_taken_is_refused_in_one_line(file, place, folder, capsys
 
 @pytest.mark.parametrize("file", FILES)
 def test_a_name_that_is_free_is_written(file, folder, capsys):
-    name, words, damage = FILES[file]
-    if damage is not None:
-        store = folder / "net.sweep.jsonl"
-        store.write_bytes(damage(store.read_bytes()))
+    name, words = FILES[file]
     (folder / name).unlink(missing_ok=True)
     assert main(words.split()) == 0
-    assert (folder / name).exists() != name.endswith(".repair"), "a repair has taken its place"
+    assert (folder / name).exists()
     assert (folder.parent / "theirs").read_bytes() == SECRET
 
 
