@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import numbers
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from decimal import Decimal, localcontext
 from fractions import Fraction
@@ -30,7 +30,6 @@ MAX_VALUES = 1_000_000
 WHOLE_BELOW = 10**30
 DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 WHOLE = re.compile(r"[+-]?[0-9]{1,30}")
-QUOTIENT = re.compile(r"[+-]?[0-9]{1,30}/[0-9]{1,30}")
 
 ROOM = f"must be at most {MAX_VALUES} values"
 COUNTED = "must be as 1..256, whole numbers from and to"
@@ -58,17 +57,16 @@ class Kind:
 
     def value(self, axis: str, given: Any) -> Any:
         """The one value that a text or an object means. Raises InputError naming the axis."""
-        if given is None and self.optional:
-            return None
-        if isinstance(given, str) and given.lower() in self.words:
-            return self.words[given.lower()]
+        word = given.lower() if isinstance(given, str) else "none" if given is None else ""
+        if word in self.words:
+            return self.words[word]
         found = self.exact(axis, given)
         return found if self.rounded is None else self.rounded(*found.as_integer_ratio())
 
-    def values(self, exact: Iterable[Any]) -> list[Any]:
-        """Exact numbers, each rounded once."""
+    def values(self, exact: Iterable[tuple[int, int]]) -> list[Any]:
+        """Numbers, as numerator and denominator, each rounded once."""
         assert self.rounded is not None  # only numbers have ranges
-        return [self.rounded(*number.as_integer_ratio()) for number in exact]
+        return [self.rounded(over, under) for over, under in exact]
 
     def exact(self, axis: str, given: Any) -> Any:
         """What `read` gives. Raises InputError naming the axis."""
@@ -138,7 +136,7 @@ def _counted(axis: str, kind: Kind, text: str) -> list[Any]:
     require(len(ends) == 2 and all(WHOLE.fullmatch(end) for end in ends), axis, text, COUNTED)
     first, last = (int(kind.exact(axis, end)) for end in ends)
     require(abs(last - first) < MAX_VALUES, axis, text, ROOM)
-    return kind.values(range(first, last + 1) if first <= last else range(first, last - 1, -1))
+    return kind.values((n, 1) for n in (range(first, last + 1) if first <= last else range(first, last - 1, -1)))
 
 
 def _spaced(axis: str, kind: Kind, text: str) -> list[Any]:
@@ -149,28 +147,34 @@ def _spaced(axis: str, kind: Kind, text: str) -> list[Any]:
     require(gaps >= 1, axis, text, "must ask for 2 values or more")
     require(gaps < MAX_VALUES, axis, text, ROOM)
     whole = kind.rounded is floordiv  # which must have nothing to round
+    require(not how[1:] or min(first, last) > 0, axis, text, "must have both ends above 0 for one ratio")
     if first == last:
-        return kind.values([first])
+        return kind.values([first.as_integer_ratio()])
     if how[1:]:
-        require(first > 0 and last > 0, axis, text, "must have both ends above 0 for one ratio")
         ratio = _root(last / first, gaps)
         if ratio is not None:
-            return kind.values(accumulate(repeat(ratio, gaps), mul, initial=first))
+            return kind.values(map(Fraction.as_integer_ratio, accumulate(repeat(ratio, gaps), mul, initial=first)))
         if not whole:
             with localcontext(prec=50):  # of which a million products leave far more right than a float holds
                 low, high = (Decimal(each.numerator) / each.denominator for each in (first, last))
                 between = accumulate(repeat((high / low) ** (1 / Decimal(gaps)), gaps - 1), mul, initial=low)
-                nearly = [float(first), *(float(each) for each in islice(between, 1, None)), float(last)]
+                nearly = [float(first), *map(float, islice(between, 1, None)), float(last)]
             return [kind.value(axis, each) for each in nearly]
         most = min(gaps, max(first, last).numerator.bit_length())  # a root of more is 1
         fits = [fewer for fewer in range(1, most) if _root(last / first, fewer)]
     else:
         step = (last - first) / gaps
         if not whole or step.denominator == 1:
-            return kind.values(first + at * step for at in range(gaps + 1))
+            return kind.values(_evenly(first, step, range(gaps + 1)))
         span = int(last - first)
         fits = [fewer for fewer in range(1, gaps) if span % fewer == 0]
     raise refused(axis, text, f"must fall on whole numbers; {fits[-1] + 1} values would")
+
+
+def _evenly(first: Fraction, step: Fraction, places: range) -> Iterator[tuple[int, int]]:
+    """Numerator and denominator of `first + at * step`, as they come, for `at` in `places`."""
+    (over, under), (rise, run) = first.as_integer_ratio(), step.as_integer_ratio()
+    return ((over * run + at * rise * under, under * run) for at in places)
 
 
 def _root(power: Fraction, degree: int) -> Fraction | None:
@@ -185,20 +189,20 @@ def _root(power: Fraction, degree: int) -> Fraction | None:
 def _continued(axis: str, kind: Kind, before: Sequence[Any], end: Any) -> list[Any]:
     """The values after those before an ellipsis, up to the one after it."""
     said = ",".join(map(str, (*before, "...")))
-    one = not isinstance(end, str) or not (".." in end or ":" in end)
+    one = end is not ... and not (isinstance(end, str) and (".." in end or ":" in end))
     require(one and len(before) > 1, axis, said, CONTINUED)
-    *known, last = (Fraction(kind.exact(axis, each)) for each in (*before, end))
+    *known, last = (Fraction(str(kind.exact(axis, each))) for each in (*before, end))  # 1/10 for 0.1
     start, pairs = known[-1], list(pairwise(known))
     differences = {b - a for a, b in pairs}
     ratios = {b / a for a, b in pairs} if all(a * b > 0 for a, b in pairs) else set()
     difference = differences.pop() if len(differences) == 1 else Fraction(0)
     ratio = ratios.pop() if len(ratios) == 1 else Fraction(1)
     count = (last - start) / difference if difference else Fraction(0)
-    made: list[Fraction] = []
     if count >= 1 and count.denominator == 1:
         require(count <= MAX_VALUES, axis, f"{said},{end}", ROOM)
-        made = [start + at * difference for at in range(1, int(count) + 1)]
-    elif ratio != 1:
+        return kind.values(_evenly(start, difference, range(1, int(count) + 1)))
+    made: list[Fraction] = []
+    if ratio != 1:
         over, under = (last / start).as_integer_ratio()  # neither part of a power shrinks from one to the next
         powers = accumulate(repeat(ratio), mul)
         within = takewhile(lambda power: power.numerator <= over and power.denominator <= under, powers)
@@ -207,7 +211,7 @@ def _continued(axis: str, kind: Kind, before: Sequence[Any], end: Any) -> list[A
     steps += [f"the ratio {decimal(ratio):.40}"] if ratio != 1 else []
     rule = f"must reach the value after ... exactly by {' or '.join(steps)}" if steps else NO_STEP
     require(made[-1:] == [last], axis, f"{said},{end}", rule)
-    return kind.values(made)
+    return kind.values(map(Fraction.as_integer_ratio, made))
 
 
 def decimal(number: Fraction) -> str:
@@ -228,19 +232,19 @@ def _whole(given: Any, low: int = 1 - WHOLE_BELOW) -> int | None:
     return int(given) if plain and low <= int(given) < WHOLE_BELOW else None
 
 
-def _number(given: Any) -> Fraction | None:
+def _number(given: Any) -> Fraction | float | None:
     """A number that a float can hold: no infinity, and no 1e-400, which would be 0."""
     if not isinstance(given, str):
-        return Fraction(repr(float(given))) if is_number(given) and math.isfinite(given) else None
+        return float(given) if is_number(given) and math.isfinite(given) else None
     number = Fraction(given) if len(given) <= 100 and DECIMAL.fullmatch(given) else None
     return number if not number or float(number) else None  # a float too large raises OverflowError by itself
 
 
 def _rate(given: Any) -> Fraction | None:
-    if isinstance(given, str) and QUOTIENT.fullmatch(given):
+    if isinstance(given, str) and re.fullmatch("[+-]?[0-9]{1,30}/[0-9]{1,30}", given):
         return Fraction(given)
     number = _number(given)
-    return number if number is None or not isinstance(given, numbers.Rational) else Fraction(given)
+    return None if number is None else Fraction(given if isinstance(given, numbers.Rational) else str(number))
 
 
 def _several(given: Any, sign: str, read: Callable[[Any], Any]) -> tuple[Any, ...] | None:
@@ -254,10 +258,6 @@ def _shape(given: Any, count: int = 2) -> tuple[Any, ...] | None:
     """`count` whole numbers above 0, as 64x64."""
     found = _several(given, "x", lambda side: _whole(side, low=1))
     return found if found and len(found) == count else None
-
-
-def _shown(shape: Any) -> str:
-    return "x".join(map(str, shape))
 
 
 def _n_of_m(given: Any) -> tuple[Any, ...] | None:
@@ -302,12 +302,12 @@ OF_NAME = {
     "mma": Kind(
         rule="must be a shape such as 16x8x16, or in Python (16, 8, 16) within a list of values",
         read=lambda given: _shape(given, 3),
-        show=_shown,
+        show=lambda value: "x".join(map(str, value)),
     ),
     "tiles": Kind(
         rule="must be tiles as 64x64 or 256x128+128x256, or in Python ((256, 128), (128, 256)) in a list of values",
         read=lambda given: _several(given, "+", _shape),
-        show=lambda value: "+".join(map(_shown, value)),
+        show=lambda value: "+".join("x".join(map(str, part)) for part in value),
     ),
     "patterns": Kind(
         rule="must be N:M such as 2:4 or 2:4+1:4, dense for none, or in Python ((2, 4), (1, 4)) in a list of values",
