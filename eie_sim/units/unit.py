@@ -130,7 +130,9 @@ class Unit:
     many: Callable[..., Callable[[Any], Figures]] | None = None  # (alike designs, `Swept`) -> (design -> figures)
     alike: Callable[[Any], Alike] = lambda config: (None, None)  # config -> what a sweep can share between designs
     sized: Callable[[int, float, int], tuple[Any, int]] | None = None  # (lanes, MHz, nm) -> (design, how many of it)
-    chip: Callable[..., Chip] | None = None  # (config, energy table or None) -> a chip that others are as large as
+    chip: Callable[..., Chip] | None = (
+        None  # (config, bytes a cycle of a shared DRAM or None) -> its memories, products
+    )
     held_against: Callable[[Any, int], str] = lambda config, number: "nothing"  # what their times were held against
     precision: Callable[[Any], str] = lambda config: ""  # of weights and of what they are multiplied with
     examples: Callable[[Any], tuple[Any, Any, Any]] | None = None  # rng -> a small config, weights, activations
