@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from eie_sim.pipeline import run_network as run_network
     from eie_sim.report import figures as figures
     from eie_sim.report import trace as trace
+    from eie_sim.study import validate as validate
     from eie_sim.study.compare import compare as compare
     from eie_sim.units.eie.activity import Activity as Activity
     from eie_sim.units.eie.activity import activity as activity
@@ -68,7 +69,12 @@ _HOME = {
 }
 _MODULES = {
     name: f"eie_sim.{name}" for name in ("archive", "deep_compression", "energy", "prune", "pruning", "workload")
-} | {"figures": "eie_sim.report.figures", "sweep": "eie_sim.study", "trace": "eie_sim.report.trace"}
+} | {
+    "figures": "eie_sim.report.figures",
+    "sweep": "eie_sim.study",
+    "trace": "eie_sim.report.trace",
+    "validate": "eie_sim.study.validate",
+}
 
 __all__ = ["__version__", *_HOME, *_MODULES]  # noqa: PLE0604  keys of the dict above, all strings
 

@@ -126,7 +126,7 @@ class Unit:
     unpack: Callable[[Any, Any], Any] | None = None  # (the same as attributes, config) -> matrix
     published: Callable[..., list[Comparison]] | None = None  # (draw, *, progress) -> published figures and simulated
     studies: Callable[..., list[Study]] | None = None  # (sweep, *, progress) -> published studies, rerun
-    details: Callable[[], Details] | None = None  # of published figures, where there is more to say than the rows
+    details: Callable[..., Details] | None = None  # (seed, *, progress) -> more to say of published figures than rows
     many: Callable[..., Callable[[Any], Figures]] | None = None  # (alike designs, `Swept`) -> (design -> figures)
     alike: Callable[[Any], Alike] = lambda config: (None, None)  # config -> what a sweep can share between designs
     sized: Callable[[int, float, int], tuple[Any, int]] | None = None  # (lanes, MHz, nm) -> (design, how many of it)
