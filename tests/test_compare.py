@@ -191,7 +191,7 @@ def test_the_fastest_are_named_and_the_figure_is_drawn(tmp_path):
     assert one["any_sram"] == min((f for f in compared.rows if f.batch == 1), key=lambda f: f.time_us).name
     assert five["batch"] == 5
     assert comparison_table(record).row_count == 6
-    assert any(line.startswith("batch 1, SRAM / DRAM: fastest ") for line in comparison_lines(record))
+    assert any(line.startswith("batch 1, SRAM / DRAM: fastest ") for line in comparison_lines(record, compared))
     for suffix in ("png", "svg"):
         draw_comparison(record, tmp_path / f"a.{suffix}")
         assert (tmp_path / f"a.{suffix}").stat().st_size > 5000
@@ -294,7 +294,7 @@ def test_all_are_as_large_as_the_largest_and_have_its_dram():
     small, alike = designs[:2]
     assert small.chip.dram_bytes_per_cycle * 800 * 328 == 936_000, "each chip has an equal share"
     assert (alike.design.clock_mhz, alike.design.node_nm) == (1395.0, 7)
-    energies = [one.table.energy_pj for one in (small, replace(size, table=EnergyTable.for_config(size.far)))]
+    energies = [one.table.energy_pj for one in (small, replace(size, table=EnergyTable.for_config(size.chip.far)))]
     assert energies[0]["dram_bytes"] == energies[1]["dram_bytes"]
 
 
@@ -314,7 +314,7 @@ def test_copies_of_a_chip_share_a_batch(batch):
     near = [of_one(resident(NM), share) for share in shares]
     cycles = [sum(result.cycles for result in results) for results in near]
     assert row.cycles == max(cycles)
-    far = [of_one(copies.far, share) for share in shares]
+    far = [of_one(copies.chip.far, share) for share in shares]
     assert row.cycles_dram == max(sum(result.cycles for result in results) for results in far)
     assert row.dram_bytes == sum(result.stats["events"]["dram_bytes"] for results in far for result in results)
     assert row.time_us == row.cycles / 800
@@ -338,7 +338,7 @@ def test_an_eie_may_set_the_size_and_reads_lpddr4():
     assert (found.size.dram_bytes_per_cycle, found.size.dram_pj_per_byte) == (32, 64)
     assert found.designs[1].chip.dram_bytes_per_cycle == 16
     assert [row.name for row in found.rows[:3]] == ["EIE 25 %", "dense", "2:4"]
-    lines = comparison_lines(comparison_record(found))
+    lines = comparison_lines(comparison_record(found), found)
     assert any("DRAM 32 (LPDDR4) bytes a cycle" in line for line in lines)
 
 
@@ -356,7 +356,7 @@ def test_a_design_that_cannot_hold_the_weights_is_left_out_and_said():
     assert {row.unit for row in found.rows} == {"eie"}
     assert [line.partition("=")[0] for line in found.not_compared] == ["nm-64: weights[0, 0]"]
     record = comparison_record(found)
-    assert any(line.startswith("not compared: nm-64: weights") for line in comparison_lines(record))
+    assert any(line.startswith("not compared: nm-64: weights") for line in comparison_lines(record, found))
     with pytest.raises(InputError, match=r"^nm-64: weights"):
         compare(network, ["nm-64"], **SMALL)
 

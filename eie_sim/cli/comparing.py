@@ -102,13 +102,8 @@ def compare(
     figure
         Draw time per vector over the batch into this file: png, svg or pdf.
     """
-    from eie_sim.report.comparison import (
-        comparison_lines,
-        comparison_record,
-        comparison_table,
-        draw_comparison,
-        require_figure,
-    )
+    from eie_sim.report import comparison as shown
+    from eie_sim.report.figures.style import require_file
     from eie_sim.study.compare import compare as compared
     from eie_sim.study.entrants import entrants
 
@@ -119,7 +114,7 @@ def compare(
     table = energies_of(energy_table, entrants(designs).size.design)
     shapes = [pattern_of("patterns", word) for word in patterns]
     if figure is not None:
-        require_figure(figure)
+        require_file("figure", figure, shown.FIGURE_SUFFIXES)
     with steps_shown() as progress:
         network = on_given(loaded(source, progress, arrays, seed=seed, **asdict(inputs)), inputs)
         found = compared(
@@ -132,14 +127,14 @@ def compare(
             table=table,
             progress=progress,
         )
-    record = comparison_record(found, preset=preset if on is None else None)
+    record = shown.comparison_record(found, preset=preset if on is None else None)
     if figure is not None:
-        draw_comparison(record, figure)
+        shown.draw_comparison(record, figure)
     if json:
         print_json(record)
     else:
-        console().print(comparison_table(record))
-        print_lines(["", *comparison_lines(record)])
+        console().print(shown.comparison_table(record))
+        print_lines(["", *shown.comparison_lines(record, found)])
     return 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.table import Table
@@ -13,7 +13,7 @@ from eie_sim.energy.table import given_lines, hashed
 from eie_sim.pruning.measure import inputs_in_words
 from eie_sim.record import account_of, versions
 from eie_sim.report import figures
-from eie_sim.report.figures.style import drawing, named, require_file, write_figure
+from eie_sim.report.figures.style import drawing, named, write_figure
 from eie_sim.report.network import Record, account_lines, percent
 from eie_sim.report.text import rows
 from eie_sim.study.compare import Compared
@@ -35,7 +35,8 @@ def comparison_record(compared: Compared, *, preset: str | None = None) -> Recor
     """
     size, network, layer = compared.size, compared.network, compared.layer
     others = [one for one in compared.designs if one is not size]
-    design, energies = size.design.to_dict(), table_for(size.far, size.table)
+    near, far = (size.design, size.design) if size.chip is None else (size.chip.near, size.chip.far)
+    design, energies = size.design.to_dict(), table_for(far, size.table)
     title = preset or size.title
     found = [one.to_dict() for one in compared.rows]
     inputs = inputs_in_words(network)  # of the whole network, in which a layer reads what the ones before pass on
@@ -57,8 +58,8 @@ def comparison_record(compared: Compared, *, preset: str | None = None) -> Recor
         "config": design,
         "config_hash": config_hash(size.unit.name, design, *hashed(energies.sha256)),
         "energy_table": energies.trace,
-        "config_sram": size.near.to_dict(),
-        "config_dram": size.far.to_dict(),
+        "config_sram": near.to_dict(),
+        "config_dram": far.to_dict(),
         "dram_bytes_per_cycle": float(size.dram_bytes_per_cycle),
         "beside": [
             {
@@ -156,27 +157,30 @@ def _both(sram: str, dram: str) -> str:
     return sram if sram == dram else f"{sram} | {dram}"
 
 
-def comparison_lines(record: Record) -> list[str]:
-    """What was compared, and which is fastest when."""
+def comparison_lines(record: Record, compared: Compared) -> list[str]:
+    """What was compared, and which is fastest when. record : of what is compared"""
+    designs = [(record["preset"] if one is compared.size else one.title, one) for one in compared.designs]
     layer = "" if record["layer"] is None else f"/{record['layer']}"
     held = "; ".join(f"{name}: {phrase}" for name, phrase in record["held_against"].items())
     lines = [
         f"{record['network']}{layer}: {record['source']}",
         *(f"{name}: weights {source}" for name, source in record["weights"].items()),
         *account_lines(record),
-        *_size_lines(record),
+        *_size_lines(record, designs, listed=compared.listed),
         f"SRAM: all weights where they are used, {record['weights_in']['sram']}. DRAM: {record['weights_in']['dram']}",
         "accuracy: of held-back inputs, with weights, inputs and sums as each unit stores and computes them, pruned by "
         "magnitude and not trained again. Tile and bound: from SRAM | from DRAM where they differ",
         "MACs used: of kept weights, and only of active inputs where a unit skips the others",
-        *_bias_lines(record),
+        *_bias_lines(designs, listed=compared.listed),
         *(f"not compared: {why}" for why in record["not_compared"]),
-        *_board_lines(record),
+        *_board_lines(designs),
         f"held against {held}. They are not equally well tested: a ratio of two is no measurement",
     ]
     if table := given_lines(record["energy_table"]):
-        dram = "the chip's DRAM, as given, and else " if "dram_bytes" not in record["energy_table"]["default"] else ""
-        lines += [f"{record['preset']}: {table[0]}; {_titles(record['beside'])}: {dram}default energies"]
+        given = any(one["event"] == "dram_bytes" for one in record["energy_table"]["given"])
+        dram = "the chip's DRAM, as given, and else " if given else ""
+        others = " and ".join(one["title"] for one in record["beside"])
+        lines += [f"{record['preset']}: {table[0]}" + (f"; {others}: {dram}default energies" if others else "")]
     if any(row["scaled_from"] for row in record["rows"]):
         lines.append("from N: N vectors simulated and scaled, there are no more")
     lines.append("")
@@ -191,76 +195,51 @@ def comparison_lines(record: Record) -> list[str]:
     return lines
 
 
-def _designs(record: Record) -> list[Record]:
-    """The designs of a list; else the chip and those beside it, in the same form."""
-    if "on" in record:
-        return list(record["on"])
-    chip = {"unit": record["unit"], "title": record["preset"], "arrays": 1, "stores_bias": False}
-    return [
-        chip | {"macs_per_cycle": record["macs_per_cycle"], "config": record["config"]},
-        *(
-            one | {"macs_per_cycle": one["arrays"] * one["pes"], "config": record[f"config_{one['unit']}"]}
-            for one in record["beside"]
-        ),
-    ]
+Designs = Sequence[tuple[str, Entrant]]
+"""With what they are called."""
 
 
-def _titles(designs: Iterable[Record]) -> str:
-    return " and ".join(one["title"] for one in designs)
-
-
-def _size_lines(record: Record) -> list[str]:
+def _size_lines(record: Record, designs: Designs, *, listed: bool) -> list[str]:
     """How large the designs are, and the DRAM that they share."""
     own, dram = (record[name].get("dram") for name in ("config", "config_dram"))
-    named_dram = f" ({(dram or 'lpddr4').upper()})" if own != dram or dram is None else ""
-    rate = f"{record['dram_bytes_per_cycle']:,.4g}{named_dram}"
+    added = f" ({(dram or 'lpddr4').upper()})" if own != dram or dram is None else ""
+    rate = f"{record['dram_bytes_per_cycle']:,.4g}{added} bytes"
     end = f"; seed {record['seed']}; config {record['config_hash']}"
-    designs = _designs(record)
-    macs, clocks = [f"{one['macs_per_cycle']:,} MACs a cycle" for one in designs], [_clock(one) for one in designs]
-    if "on" not in record and len({*zip(macs, clocks, strict=True)}) == 1:
+    clocks = [f"{one.design.clock_mhz:g} MHz, {one.design.node_nm} nm" for _, one in designs]
+    macs = [f"{one.macs_per_cycle:,} MACs a cycle" for _, one in designs]
+    if not listed and len({*clocks}) == len({*macs}) == 1:
         beside = "".join(f", and {one['title']} of {one['arrays']} x {one['pes']} PEs" for one in record["beside"])
-        return [f"{record['preset']}{beside}: {macs[0]} each, {clocks[0]}; DRAM {rate} bytes a cycle{end}"]
-    each = zip(designs, macs, clocks, strict=True)
-    sizes = [f"{one['arrays']} x {one['title']}: {size}, {clock}" for one, size, clock in each]
-    share = "each of several chips reads weights of its own, with an equal share of the rate"
-    return [*sizes, f"one DRAM for all: {rate} bytes in a cycle of {record['preset']}; {share}{end}"]
-
-
-def _clock(one: Record) -> str:
-    return f"{one['config']['clock_mhz']:g} MHz, {one['config']['node_nm']} nm"
-
-
-def _board_lines(record: Record) -> list[str]:
-    """Which joules are of modelled parts alone, and which have a board's limit beside them."""
-    boards = [one for one in _designs(record) if one["config"].get("board_watts") is not None]
-    if not boards:
-        return []
-    words = [
-        f"nJ of {one['title']}: from its modelled parts alone to the whole board's "
-        f"{one['arrays'] * one['config']['board_watts']:g} W for that time"
-        for one in boards
+        return [f"{record['preset']}{beside}: {macs[0]} each, {clocks[0]}; DRAM {rate} a cycle{end}"]
+    sizes = [
+        f"{one.number} x {title}: {size}, {clock}"
+        for (title, one), size, clock in zip(designs, macs, clocks, strict=True)
     ]
-    others = [one for one in _designs(record) if one not in boards]
-    alone = f" nJ of {_titles(others)}: modelled parts alone." if others else ""
-    return [f"{'; '.join(words)}.{alone} What no model has: eie-sim validate {boards[0]['unit']}"]
+    share = "each of several chips reads weights of its own, with an equal share of the rate"
+    return [*sizes, f"one DRAM for all: {rate} in a cycle of {record['preset']}; {share}{end}"]
 
 
-def _bias_lines(record: Record) -> list[str]:
+def _board_lines(designs: Designs) -> list[str]:
+    """Which joules are of modelled parts alone, and which have a board's limit beside them."""
+    watts = {title: one.number * one.chip.board_watts for title, one in designs if one.chip and one.chip.board_watts}
+    others = " and ".join(title for title, _ in designs if title not in watts)
+    alone = f" nJ of {others}: modelled parts alone." if others else ""
+    words = (f"nJ of {title}: from its modelled parts alone to the whole board's {w:g} W" for title, w in watts.items())
+    unit = next((one.unit.name for title, one in designs if title in watts), "")
+    said = "; ".join(f"{each} for that time" for each in words)
+    return [f"{said}.{alone} What no model has: eie-sim validate {unit}"] if watts else []
+
+
+def _bias_lines(designs: Designs, *, listed: bool) -> list[str]:
     """Which units have a bias in their figures."""
-    designs = _designs(record)
-    inside = " and ".join(f"{one['title']}'s" for one in designs if one["stores_bias"])
-    others = _titles(one for one in designs if not one["stores_bias"]) if "on" in record else "the chip"
-    outside = f"added outside by {others}, in none of its own" if others else "added outside by none"
-    return [f"bias: among {inside} weights, in their kB, MACs, times and energies; {outside}"] if inside else []
+    inside = " and ".join(f"{title}'s" for title, one in designs if one.unit.takes_bias)
+    outside = " and ".join(title for title, one in designs if not one.unit.takes_bias)
+    outside = "the chip" if not listed and outside == designs[0][0] else outside
+    rest = f"; added outside by {outside}, in none of its own" if outside else ""
+    return [f"bias: among {inside} weights, in their kB, MACs, times and energies{rest}"] if inside else []
 
 
 def _pair(sram: str, dram: str) -> str:
     return f"{sram} / {dram}"
-
-
-def require_figure(path: Path) -> Path:
-    """The path, where a figure can be written. Raises InputError for another suffix or a missing folder."""
-    return require_file("figure", path, FIGURE_SUFFIXES)
 
 
 @drawing()
@@ -276,6 +255,6 @@ def draw_comparison(record: Record, path: Path) -> None:
     right.get_legend().remove()
     layer = "" if record["layer"] is None else f"/{record['layer']}"
     given = named(f"{record['network']}{layer}")
-    words = f"{given}: {record['macs_per_cycle']:,} MACs a cycle, {_titles(_designs(record))}"
+    words = f"{given}: {record['macs_per_cycle']:,} MACs a cycle, {' and '.join(record['held_against'])}"
     drawn.suptitle(words, parse_math=False)
     write_figure(drawn, path)

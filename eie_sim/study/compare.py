@@ -17,7 +17,6 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from eie_sim.core.errors import InputError, require, require_int, require_type
 from eie_sim.core.nm_pattern import DENSE, Pattern, require_pattern, said
@@ -35,9 +34,6 @@ from eie_sim.workload import Network
 
 Progress = Callable[[str], None]
 
-BATCHES = (1, 8, 64, 256)
-DENSITIES = (0.5, 0.25, 0.1)
-PATTERNS = ((2, 4), (1, 4))
 WORD_BYTES = 2
 """Of an input or output that is read from or written to DRAM."""
 
@@ -113,12 +109,19 @@ class Compared(NamedTuple):
 
 
 class _Pruned(NamedTuple):
-    """The layers of a network at one pattern or density, by name, and what they read, float [n_vector, n_in]."""
+    """Layers at one pattern or density, by name, and what they read, float [n_vector, n_in]; see `Row`."""
 
     to: Pattern | float
     weights: Arrays
     biases: Mapping[str, Any]
     inputs: Arrays
+    density: float
+    kept_l1: float
+
+    @property
+    def said(self) -> str:
+        """What they are pruned to, in words."""
+        return said(self.to) if isinstance(self.to, tuple) else f"{100 * self.to:.3g} %"
 
 
 def compare(
@@ -126,9 +129,9 @@ def compare(
     on: Any,
     *,
     layer: str | None = None,
-    patterns: Sequence[Pattern] = PATTERNS,
-    densities: Sequence[float] = DENSITIES,
-    batches: Sequence[int] = BATCHES,
+    patterns: Sequence[Pattern] = ((2, 4), (1, 4)),
+    densities: Sequence[float] = (0.5, 0.25, 0.1),
+    batches: Sequence[int] = (1, 8, 64, 256),
     table: EnergyTable | None = None,
     progress: Progress = lambda step: None,
 ) -> Compared:
@@ -165,8 +168,6 @@ def compare(
     designs, size, not_compared = entrants(on, table)
     part, listed, wanted = _layer_of(network, layer), isinstance(on, (list, tuple)), list(dict.fromkeys(batches))
     alone = sum(one.in_patterns for one in designs) == 1
-    labels = {one.title: one.label(size, listed=listed) for one in designs}
-    labels |= {one.title: "" for one in designs if alone and one.in_patterns and labels[one.title] == one.title}
     found: dict[str, list[Row]] = {one.title: [] for one in designs}
     refused: dict[str, str] = {}
     shapes = dict.fromkeys([DENSE, *((int(n), int(m)) for n, m in patterns)])
@@ -177,17 +178,18 @@ def compare(
             continue
         pruned = _pruned(part, to)
         for one in takers:
-            progress(f"{one.title}, {_said(to)}")
+            progress(f"{one.title}, {pruned.said}")
+            label = one.label(size, listed=listed)
+            label = "" if alone and one.in_patterns and label == one.title else f"{label} "
             try:
-                found[one.title] += _rows(one, network, part, pruned, wanted, labels[one.title])
+                found[one.title] += _rows(one, network, pruned, wanted, label, one.title if listed else None)
             except Exception as error:  # the code of another package may fail in any way
                 refused[one.title] = reason(one, error)
     not_compared += refused.values()
     ran = [one for one in designs if one.title not in refused]
     if not ran:
         raise InputError("; ".join(not_compared))
-    rows = [replace(row, on=one.title if listed else None) for one in ran for row in found[one.title]]
-    rows.sort(key=lambda row: wanted.index(row.batch))
+    rows = sorted((row for one in ran for row in found[one.title]), key=lambda row: wanted.index(row.batch))
     return Compared(rows, ran, size, listed, not_compared, network, layer)
 
 
@@ -214,80 +216,73 @@ def _distinct(network: Network, densities: Sequence[float]) -> list[float]:
     return list(dict.fromkeys(min(float(density), own) for density in densities))
 
 
-def _said(to: Pattern | float) -> str:
-    return said(to) if isinstance(to, tuple) else f"{100 * to:.3g} %"
-
-
 def _pruned(network: Network, to: Pattern | float) -> _Pruned:
     """The weights before pruning, pruned by magnitude; each layer reads what they make of the inputs."""
-    weights, biases = weights_of(network)
+    before, biases = weights_of(network)
     if isinstance(to, tuple):
-        weights = {name: w * pattern.nm(*to).prune(score.l1(w)).mask for name, w in weights.items()}
+        weights = {name: w * pattern.nm(*to).prune(score.l1(w)).mask for name, w in before.items()}
     else:
         sparse, _ = prune_network(network, Recipe(density=to), None)
         weights = {layer.name: dense(layer.weights) for layer in sparse.layers}
-    return _Pruned(to, weights, biases, inputs_of(network, weights, biases))
+    density = sum(map(np.count_nonzero, weights.values())) / sum(w.size for w in before.values())
+    total, kept = (sum(float(np.abs(w).sum(dtype=np.float64)) for w in each.values()) for each in (before, weights))
+    return _Pruned(to, weights, biases, inputs_of(network, weights, biases), density, kept / total if total else 0.0)
 
 
 def _rows(
-    one: Entrant, whole: Network, part: Network, pruned: _Pruned, batches: Sequence[int], label: str
+    one: Entrant, network: Network, pruned: _Pruned, batches: Sequence[int], label: str, on: str | None
 ) -> Iterator[Row]:
-    """A row for each batch. part : the layers of `whole` that are compared; label : of the design, before the name"""
+    """A row for each batch. network : of which the pruned layers are a part; label : of the design, before the name"""
     unit, chip, shape = one.unit, one.chip, pruned.to if isinstance(pruned.to, tuple) else DENSE
-    runs_as = shape if chip is None else chip.runs_as(shape)
-    matrices = {
-        name: unit.compress(w, one.design, bias=pruned.biases[name] if unit.takes_bias else None)
-        if chip is None
-        else chip.packed(w, runs_as, pruned.inputs[name])
-        for name, w in pruned.weights.items()
-    }
-    before, _ = weights_of(part)
-    sums = [sum(float(np.abs(w).sum(dtype=np.float64)) for w in each.values()) for each in (before, pruned.weights)]
-    precision, judged = unit.precision(one.design), held_back(whole)
-    others = [layer.name for layer in whole.layers if layer.name not in pruned.weights]
-    which = f"{', '.join(pruned.weights)} in {precision}, the other layers in floats" if others else f"in {precision}"
+    runs_as, precision, judged = shape, unit.precision(one.design), held_back(network)
+    if chip is None:
+        biases = pruned.biases if unit.takes_bias else dict.fromkeys(pruned.biases)
+        matrices = {name: unit.compress(w, one.design, bias=biases[name]) for name, w in pruned.weights.items()}
+    else:
+        runs_as = chip.runs_as(shape)
+        matrices = {name: chip.packed(w, runs_as, pruned.inputs[name]) for name, w in pruned.weights.items()}
+    some = any(layer.name not in matrices for layer in network.layers)
+    which = f"{', '.join(matrices)} in {precision}, the other layers in floats" if some else f"in {precision}"
     weight_bytes = sum(unit.storage(matrix, one.design).total_bits for matrix in matrices.values()) / 8
-    row: dict[str, Any] = {
-        "unit": "dense" if pruned.to == DENSE else unit.name,
-        "name": f"{label} {_said(pruned.to)}".strip() + ("" if runs_as == shape else f" as {said(runs_as)}"),
-        "precision": precision,
-        "density": sum(map(np.count_nonzero, pruned.weights.values())) / sum(w.size for w in before.values()),
-        "kept_l1": sums[1] / sums[0] if sums[0] else 0.0,
-        "accuracy": None if judged is None else _accuracy(one, whole, judged, pruned, matrices),
-        "accuracy_of": None if judged is None else f"{len(judged)} held-back inputs, {which}",
-        "weight_bytes": weight_bytes,
-    }
+    accuracy = None if judged is None else _accuracy(one, network, judged, matrices)
     for batch in batches:
-        if chip is None:
-            figures = _one_after_the_other(one, pruned, matrices, round(weight_bytes), batch)
-        else:
-            figures = _at_once(one, chip, pruned, matrices, batch)
-        yield Row(**row, batch=batch, **figures)
+        yield Row(
+            unit="dense" if pruned.to == DENSE else unit.name,
+            name=f"{label}{pruned.said}" + ("" if runs_as == shape else f" as {said(runs_as)}"),
+            precision=precision,
+            density=pruned.density,
+            kept_l1=pruned.kept_l1,
+            accuracy=accuracy,
+            accuracy_of=None if judged is None else f"{len(judged)} held-back inputs, {which}",
+            weight_bytes=weight_bytes,
+            batch=batch,
+            on=on,
+            **(
+                _in_turn(one, pruned, matrices, round(weight_bytes), batch)
+                if chip is None
+                else _at_once(one, chip, pruned, matrices, batch)
+            ),
+        )
 
 
-def _accuracy(one: Entrant, whole: Network, judged: Samples, pruned: _Pruned, matrices: Mapping[str, Any]) -> float:
+def _accuracy(one: Entrant, network: Network, judged: Samples, matrices: Mapping[str, Any]) -> float:
     """Of the unit's own arithmetic in the layers that it holds, and of floats in the others."""
-    read = outputs = judged.inputs
-    for layer in before_pruning(whole):
+    unit, read = one.unit, judged.inputs
+    outputs = read
+    for layer in before_pruning(network):
         outside = 0.0 if layer.bias is None else layer.bias
-        if layer.name not in matrices:
+        matrix, design = matrices.get(layer.name), unit.for_inputs(one.design, read)
+        if matrix is None:
             outputs = read @ dense(layer.weights).T + outside
+        elif unit.output_of is None:
+            outputs = np.atleast_2d(unit.simulate(matrix, read, design, engine="fast", timeline=False).real_output)
         else:
-            product = _outputs(one, matrices[layer.name], read)
-            outputs = product if one.unit.takes_bias else product + outside
+            matrix = matrix if unit.opened is None else unit.opened(matrix, read, design)
+            outputs = unit.output_of(matrix, unit.words_of(matrix, read), design)
+        if matrix is not None and not unit.takes_bias:
+            outputs = outputs + outside
         read = np.maximum(outputs, 0)
     return float(np.mean(outputs.argmax(axis=1) == judged.labels))
-
-
-def _outputs(one: Entrant, matrix: Any, read: NDArray[Any]) -> NDArray[Any]:
-    """What a unit makes of inputs [n_vector, n_in], real [n_vector, n_out]."""
-    unit, design = one.unit, one.unit.for_inputs(one.design, read)
-    if unit.output_of is None:
-        done: SimResult = unit.simulate(matrix, read, design, engine="fast", timeline=False)
-        return np.atleast_2d(done.real_output)
-    matrix = matrix if unit.opened is None else unit.opened(matrix, read, design)
-    found: NDArray[Any] = unit.output_of(matrix, unit.words_of(matrix, read), design)
-    return found
 
 
 def _at_once(one: Entrant, chip: Chip, pruned: _Pruned, matrices: Mapping[str, Any], batch: int) -> dict[str, Any]:
@@ -310,17 +305,17 @@ def _at_once(one: Entrant, chip: Chip, pruned: _Pruned, matrices: Mapping[str, A
             f"board_nj{suffix}": board_nj,
             f"tile{suffix}": _each("x".join(map(str, result.named.get("tile", ()))) for result in largest),
             f"bound{suffix}": _each(result.bound or "" for result in largest),
-            "dram_bytes": sum(count * r.stats["events"]["dram_bytes"] for count, own in ran for r in own),
         }
+    moved = sum(count * result.stats["events"]["dram_bytes"] for count, results in ran for result in results)
     macs = batch * sum(np.count_nonzero(w) for w in pruned.weights.values())
-    return found | {"utilisation": macs / (found["cycles"] * one.macs_per_cycle)}
+    return found | {"dram_bytes": moved, "utilisation": macs / (found["cycles"] * one.macs_per_cycle)}
 
 
 def _each(words: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(words))
 
 
-def _one_after_the_other(
+def _in_turn(
     one: Entrant, pruned: _Pruned, matrices: Mapping[str, Any], weight_bytes: int, batch: int
 ) -> dict[str, Any]:
     """Figures of arrays that take the vectors of a batch in turn, scaled where there are fewer vectors.

@@ -41,16 +41,6 @@ class Entrant:
         return self.number * int(self.unit.lanes(self.design))
 
     @property
-    def near(self) -> Any:
-        """The design with all weights where they are used."""
-        return self.design if self.chip is None else self.chip.near
-
-    @property
-    def far(self) -> Any:
-        """The design with DRAM."""
-        return self.design if self.chip is None else self.chip.far
-
-    @property
     def in_patterns(self) -> bool:
         """Whether weights are pruned to patterns for it."""
         return self.unit.patterns(self.design) is not None
