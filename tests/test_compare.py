@@ -18,7 +18,7 @@ from eie_sim.prune import magnitude, pattern, score
 from eie_sim.pruning import Recipe, prune_network
 from eie_sim.pruning.measure import before_pruning, inputs_of
 from eie_sim.report.comparison import comparison_lines, comparison_record, comparison_table, draw_comparison
-from eie_sim.study.entrants import entrants
+from eie_sim.study.instances import equal_size
 from eie_sim.units.nm.compared import resident
 from eie_sim.units.nm.config import PRESETS
 from eie_sim.workload import load
@@ -33,7 +33,7 @@ def by_name(compared):
 
 def beside(config):
     """The only design beside a chip."""
-    (_, arrays), _, _ = entrants(config)
+    (_, arrays), _, _ = equal_size(config)
     return arrays
 
 
@@ -280,7 +280,7 @@ def test_a_list_of_one_chip_has_its_rows_as_they_are_beside_others():
 
 
 def test_all_are_as_large_as_the_largest_and_have_its_dram():
-    designs, size, left_out = entrants(["nm-64", "eie", "rtx3090", EieConfig(n_pe=100)])
+    designs, size, left_out = equal_size(["nm-64", "eie", "rtx3090", EieConfig(n_pe=100)])
     assert (size.title, left_out) == ("rtx3090", [])
     assert [(one.title, one.number, one.macs_per_cycle) for one in designs] == [
         ("nm-64", 328, 20992),

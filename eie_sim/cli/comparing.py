@@ -105,13 +105,13 @@ def compare(
     from eie_sim.report import comparison as shown
     from eie_sim.report.figures.style import require_file
     from eie_sim.study.compare import compare as compared
-    from eie_sim.study.entrants import entrants
+    from eie_sim.study.instances import equal_size
 
     require(on is None or preset is None, "preset", preset, "must be left out with --on")
     require(on is None or elem_bytes is None, "elem_bytes", elem_bytes, "must be left out with --on")
     preset = preset or CHIPS[0].start
     designs = _chip(preset, elem_bytes) if on is None else [name.strip() for name in on.split(",")]
-    table = energies_of(energy_table, entrants(designs).size.design)
+    table = energies_of(energy_table, equal_size(designs).size.design)
     shapes = [pattern_of("patterns", word) for word in patterns]
     if figure is not None:
         require_file("figure", figure, shown.FIGURE_SUFFIXES)

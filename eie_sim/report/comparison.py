@@ -17,7 +17,7 @@ from eie_sim.report.figures.style import drawing, named, write_figure
 from eie_sim.report.network import Record, account_lines, percent
 from eie_sim.report.text import rows
 from eie_sim.study.compare import Compared
-from eie_sim.study.entrants import Entrant
+from eie_sim.study.instances import Instances
 
 FIGURE_SUFFIXES = (".png", ".svg", ".pdf")
 CLOSE = 0.01
@@ -89,7 +89,7 @@ def comparison_record(compared: Compared, *, preset: str | None = None) -> Recor
     return record
 
 
-def _weights_in(designs: Sequence[Entrant]) -> Record:
+def _weights_in(designs: Sequence[Instances]) -> Record:
     """Where weights are in each design, in words."""
     chips = [one.chip for one in designs if one.chip is not None]
     arrays = [one for one in designs if one.chip is None]
@@ -195,7 +195,7 @@ def comparison_lines(record: Record, compared: Compared) -> list[str]:
     return lines
 
 
-Designs = Sequence[tuple[str, Entrant]]
+Designs = Sequence[tuple[str, Instances]]
 """With what they are called."""
 
 

@@ -28,7 +28,7 @@ from eie_sim.prune.mlp import Samples
 from eie_sim.pruning.measure import Arrays, before_pruning, dense, held_back, inputs_of, weights_of
 from eie_sim.pruning.network import prune_network
 from eie_sim.recipe import Recipe
-from eie_sim.study.entrants import Entrant, entrants, reason
+from eie_sim.study.instances import Instances, equal_size, reason
 from eie_sim.units.compared import Chip
 from eie_sim.workload import Network
 
@@ -100,8 +100,8 @@ class Compared(NamedTuple):
     """
 
     rows: list[Row]
-    designs: list[Entrant]
-    size: Entrant
+    designs: list[Instances]
+    size: Instances
     listed: bool
     not_compared: list[str]
     network: Network
@@ -165,7 +165,7 @@ def compare(
     for shape in patterns:
         require(isinstance(shape, (list, tuple)) and len(shape) == 2, "patterns", shape, "must be pairs, N kept of M")
         require_pattern(shape)
-    designs, size, not_compared = entrants(on, table)
+    designs, size, not_compared = equal_size(on, table)
     part, listed, wanted = _layer_of(network, layer), isinstance(on, (list, tuple)), list(dict.fromkeys(batches))
     alone = sum(one.in_patterns for one in designs) == 1
     found: dict[str, list[Row]] = {one.title: [] for one in designs}
@@ -230,7 +230,7 @@ def _pruned(network: Network, to: Pattern | float) -> _Pruned:
 
 
 def _rows(
-    one: Entrant, network: Network, pruned: _Pruned, batches: Sequence[int], label: str, on: str | None
+    one: Instances, network: Network, pruned: _Pruned, batches: Sequence[int], label: str, on: str | None
 ) -> Iterator[Row]:
     """A row for each batch. network : of which the pruned layers are a part; label : of the design, before the name"""
     unit, chip, shape = one.unit, one.chip, pruned.to if isinstance(pruned.to, tuple) else DENSE
@@ -265,7 +265,7 @@ def _rows(
         )
 
 
-def _accuracy(one: Entrant, network: Network, judged: Samples, matrices: Mapping[str, Any]) -> float:
+def _accuracy(one: Instances, network: Network, judged: Samples, matrices: Mapping[str, Any]) -> float:
     """Of the unit's own arithmetic in the layers that it holds, and of floats in the others."""
     unit, read = one.unit, judged.inputs
     outputs = read
@@ -285,7 +285,7 @@ def _accuracy(one: Entrant, network: Network, judged: Samples, matrices: Mapping
     return float(np.mean(outputs.argmax(axis=1) == judged.labels))
 
 
-def _at_once(one: Entrant, chip: Chip, pruned: _Pruned, matrices: Mapping[str, Any], batch: int) -> dict[str, Any]:
+def _at_once(one: Instances, chip: Chip, pruned: _Pruned, matrices: Mapping[str, Any], batch: int) -> dict[str, Any]:
     """Figures of chips of which each multiplies by its share of the vectors at once, timed by shape."""
     (share, more), clock = divmod(batch, one.number), one.design.clock_mhz
     shares = [(count, n) for count, n in ((more, share + 1), (one.number - more, share)) if count and n]
@@ -316,7 +316,7 @@ def _each(words: Iterable[str]) -> str:
 
 
 def _in_turn(
-    one: Entrant, pruned: _Pruned, matrices: Mapping[str, Any], weight_bytes: int, batch: int
+    one: Instances, pruned: _Pruned, matrices: Mapping[str, Any], weight_bytes: int, batch: int
 ) -> dict[str, Any]:
     """Figures of arrays that take the vectors of a batch in turn, scaled where there are fewer vectors.
 

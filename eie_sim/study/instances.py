@@ -17,7 +17,7 @@ from eie_sim.units.unit import Unit
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Entrant:
+class Instances:
     """A design of a unit, `number` of it side by side.
 
     title : name of the preset, or title of the unit
@@ -52,7 +52,7 @@ class Entrant:
         per_lane = sum(table.pe_cycle_pj.values()) + table.leakage_mw * 1e3 / self.design.clock_mhz
         return float(self.unit.lanes(self.design) * per_lane)
 
-    def label(self, size: Entrant, *, listed: bool) -> str:
+    def label(self, size: Instances, *, listed: bool) -> str:
         """How rows call it: with the number in a list, and with MACs a cycle where it is not as large as `size`."""
         equal = self.macs_per_cycle == size.macs_per_cycle
         times = f"{self.number} x " if self.number > 1 and (listed or not equal) else ""
@@ -73,15 +73,15 @@ class Entrant:
         }
 
 
-class Entrants(NamedTuple):
+class EqualSize(NamedTuple):
     """The designs in order, the one of them that sets the size, and why others cannot stand beside it, a line each."""
 
-    designs: list[Entrant]
-    size: Entrant
+    designs: list[Instances]
+    size: Instances
     left_out: list[str]
 
 
-def entrants(on: Any, table: EnergyTable | None = None) -> Entrants:
+def equal_size(on: Any, table: EnergyTable | None = None) -> EqualSize:
     """Designs as large as the largest, see `compare`. table : energies of the one that sets the size
 
     Raises InputError for what is no design and no name of one, and for a design that is there twice.
@@ -110,10 +110,10 @@ def entrants(on: Any, table: EnergyTable | None = None) -> Entrants:
         replace(one, title=f"{one.title} #{at}") if titles.count(one.title) > 1 else one
         for at, one in enumerate(found, 1)
     ]
-    return Entrants(unlike, unlike[found.index(size)], left_out)
+    return EqualSize(unlike, unlike[found.index(size)], left_out)
 
 
-def reason(one: Entrant, error: Exception) -> str:
+def reason(one: Instances, error: Exception) -> str:
     """Why a design is not compared, in a line; what is no fault of its unit is raised again."""
     why = f"{one.title}: {error}" if isinstance(error, InputError) else blamed(error)
     if why is None:
@@ -121,29 +121,29 @@ def reason(one: Entrant, error: Exception) -> str:
     return why
 
 
-def _asked(item: Any) -> Entrant:
+def _asked(item: Any) -> Instances:
     """A design, a preset by its name, or a unit by its name, which has no design yet."""
     if not isinstance(item, str):
         unit = unit_of(item, "on")
         title = next((name for name in unit.presets if unit.config.preset(name) == item), unit.title)
-        return Entrant(unit=unit, design=item, title=title)
+        return Instances(unit=unit, design=item, title=title)
     known = {name: unit for unit in units() for name in unit.presets} | {unit.name: unit for unit in units()}
     if item not in known:
         fault = next((fault for fault in faults() if fault.startswith(f"unit={item}:")), None)
         raise InputError(fault) if fault else unknown("on", item, known)
     unit = known[item]
     if item == unit.name:
-        return Entrant(unit=unit, design=None, title=unit.title)
-    return Entrant(unit=unit, design=unit.config.preset(item), title=item)
+        return Instances(unit=unit, design=None, title=unit.title)
+    return Instances(unit=unit, design=unit.config.preset(item), title=item)
 
 
-def _default(one: Entrant) -> Entrant:
+def _default(one: Instances) -> Instances:
     """The design that a unit starts from."""
     config, start = one.unit.config, one.unit.start
     return replace(one, design=config.preset(start) if start else config(), title=start or one.title)
 
 
-def _with_own_dram(one: Entrant, table: EnergyTable | None) -> Entrant:
+def _with_own_dram(one: Instances, table: EnergyTable | None) -> Instances:
     """The design that sets the size, with its DRAM, LPDDR4 where it has none. table : energies of the user"""
     if one.unit.chip is None:
         table_for(one.design, table)
@@ -155,7 +155,7 @@ def _with_own_dram(one: Entrant, table: EnergyTable | None) -> Entrant:
     )
 
 
-def _beside(one: Entrant, size: Entrant) -> Entrant:
+def _beside(one: Instances, size: Instances) -> Instances:
     """The design as large as `size`, with the same DRAM; each of several chips has an equal share of its rate."""
     unit, (lanes, clock) = one.unit, (size.macs_per_cycle, float(size.design.clock_mhz))
     if one.design is None and unit.sized is not None:
