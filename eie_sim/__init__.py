@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from eie_sim import archive as archive
-    from eie_sim import compare as compare
     from eie_sim import deep_compression as deep_compression
     from eie_sim import energy as energy
     from eie_sim import prune as prune
@@ -32,6 +31,8 @@ if TYPE_CHECKING:
     from eie_sim.pipeline import run_network as run_network
     from eie_sim.report import figures as figures
     from eie_sim.report import trace as trace
+    from eie_sim.study import validate as validate
+    from eie_sim.study.compare import compare as compare
     from eie_sim.units.eie.activity import Activity as Activity
     from eie_sim.units.eie.activity import activity as activity
     from eie_sim.units.eie.config import EieConfig as EieConfig
@@ -55,6 +56,7 @@ _HOME = {
     "SimResult": "eie_sim.core.result",
     "TensorCoreConfig": "eie_sim.units.nm.config",
     "activity": "eie_sim.units.eie.activity",
+    "compare": "eie_sim.study.compare",
     "compare_inputs": "eie_sim.inputs",
     "footprint": "eie_sim.formats",
     "load": "eie_sim.workload",
@@ -66,9 +68,13 @@ _HOME = {
     "simulate_gemms": "eie_sim.units.nm.unit",
 }
 _MODULES = {
-    name: f"eie_sim.{name}"
-    for name in ("archive", "compare", "deep_compression", "energy", "prune", "pruning", "workload")
-} | {"figures": "eie_sim.report.figures", "sweep": "eie_sim.study", "trace": "eie_sim.report.trace"}
+    name: f"eie_sim.{name}" for name in ("archive", "deep_compression", "energy", "prune", "pruning", "workload")
+} | {
+    "figures": "eie_sim.report.figures",
+    "sweep": "eie_sim.study",
+    "trace": "eie_sim.report.trace",
+    "validate": "eie_sim.study.validate",
+}
 
 __all__ = ["__version__", *_HOME, *_MODULES]  # noqa: PLE0604  keys of the dict above, all strings
 

@@ -22,7 +22,7 @@ import eie_sim as es
 
 network = es.load("digits-mlp")
 chip = es.TensorCoreConfig.preset("nm-64")
-rows = [row.to_dict() for row in es.compare.compare(network, chip, layer="fc2", batches=(1, 8, 64))]
+rows = [row.to_dict() for row in es.compare(network, chip, layer="fc2", batches=(1, 8, 64)).rows]
 columns = ["batch", "name", "accuracy", "weight_bytes", "cycles", "energy_nj", "utilisation"]
 pd.DataFrame(rows)[columns].round(3)
 

@@ -22,12 +22,12 @@ from eie_sim.units.nm.published import products
 
 @pytest.fixture(scope="module")
 def alex_7():
-    return published.simulate_layers(["Alex-7"], draw=validate.drawn)
+    return published.simulate_layers(["Alex-7"], draw=validate.Draw())
 
 
 @pytest.fixture(scope="module")
 def all_layers():
-    return published.simulate_layers(draw=validate.drawn)
+    return published.simulate_layers(draw=validate.Draw())
 
 
 def by_row(comparisons):
@@ -114,7 +114,7 @@ def test_worse_balance_is_a_reason_only_where_the_paper_has_worse_balance(all_la
 
 def test_layers_are_the_papers():
     with pytest.raises(InputError, match=r"^layer=Alex-9: unknown; did you mean Alex-"):
-        published.simulate_layers(["Alex-9"], draw=validate.drawn)
+        published.simulate_layers(["Alex-9"], draw=validate.Draw())
     with pytest.raises(InputError, match=r"must include Alex-7$"):
         published.energy_table2({})
 
@@ -237,7 +237,7 @@ def test_sizes_that_are_a_closed_formula_or_a_sum_are_derived():
 
 @pytest.mark.slow
 def test_the_studies_say_what_was_found_from_their_own_rows():
-    found = {study.figure: study for study in validate.studies_of(validate.published_units())}
+    found = {study.figure: study for study in validate.studies_of(validate.publications())}
     assert list(found) == ["8", "9", "11", "12", "13"]
     assert all(len({row["layer"] for row in study.rows}) == 9 for study in found.values())
     assert found["11"].holds and found["12"].holds and found["13"].holds
@@ -323,8 +323,8 @@ def quick(monkeypatch, alex_7):
             "8", "queue_depth", "little is gained", "this is found", False, swept, SHOWN, "balance", "for this reason"
         )
     ]
-    monkeypatch.setattr(validate, "everything", lambda seed, progress: rows)
-    monkeypatch.setattr(validate, "studies_of", lambda units, seed, progress: studies)
+    monkeypatch.setattr(validate, "rows_of", lambda named, seed, progress: rows)
+    monkeypatch.setattr(validate, "studies_of", lambda named, seed, progress: studies)
     return rows
 
 

@@ -28,21 +28,29 @@ from eie_sim.cli.shell import (
     print_lines,
     steps_shown,
 )
-from eie_sim.core.errors import unknown
+from eie_sim.core.errors import require, unknown
 from eie_sim.core.nm_pattern import pattern_of
 from eie_sim.units import units
 
 CHIPS = [unit for unit in units() if unit.chip is not None]
-"""Units that others can be as large as."""
+"""Units of which a preset can be the chip that all others stand beside."""
 
 PRESETS = [name for unit in CHIPS for name in unit.presets]
 BESIDE = " and ".join(unit.title for unit in units() if unit.sized is not None)
+NAMES = ", ".join(name for unit in units() for name in (unit.name, *unit.presets))
 
 Preset = Annotated[
-    str,
+    str | None,
     Parameter(
-        help=f"The chip: {', '.join(PRESETS)}. {BESIDE} beside it: as many PEs as it has MACs in a cycle, at its clock "
-        "and node."
+        help=f"The chip: {', '.join(PRESETS)}; {CHIPS[0].start} where left out. {BESIDE} beside it: as many PEs as it "
+        "has MACs in a cycle, at its clock and node."
+    ),
+]
+On = Annotated[
+    str | None,
+    Parameter(
+        help=f"Only these, with commas between them: {NAMES}. The one with the most MACs a cycle sets the size, and "
+        "the DRAM of all; the others stand as often as it takes to be as large."
     ),
 ]
 
@@ -53,7 +61,8 @@ def compare(
     /,
     *,
     layer: str | None = None,
-    preset: Preset = CHIPS[0].start,
+    preset: Preset = None,
+    on: On = None,
     elem_bytes: int | None = None,
     patterns: Names = ("2:4", "1:4"),
     densities: Several = (0.5, 0.25, 0.1),
@@ -65,7 +74,7 @@ def compare(
     json: Json = False,
     arrays: Arrays = ARRAYS,
 ) -> int:
-    """A chip, dense and in its patterns, and other units as large, on the same weights: time, energy, bytes, accuracy.
+    """Designs of one size on the same weights, dense, in patterns, by density: time, energy, bytes, accuracy.
 
     Accuracy is on the held-back inputs, with weights, inputs and sums as each unit stores and computes them, without
     training after pruning.
@@ -79,7 +88,7 @@ def compare(
     elem_bytes
         Bytes of the chip's elements in place of the preset's: 2 (fp16) or 1 (int8).
     patterns
-        Patterns to prune to for the chip, as 2:4, 2 kept of 4.
+        Patterns to prune to for chips that have some, as 2:4, 2 kept of 4.
     densities
         Densities to prune to by magnitude for the other units.
     batches
@@ -93,25 +102,24 @@ def compare(
     figure
         Draw time per vector over the batch into this file: png, svg or pdf.
     """
-    from eie_sim.compare import compare as compared
-    from eie_sim.report.comparison import (
-        comparison_lines,
-        comparison_record,
-        comparison_table,
-        draw_comparison,
-        require_figure,
-    )
+    from eie_sim.report import comparison as shown
+    from eie_sim.report.figures.style import require_file
+    from eie_sim.study.compare import compare as compared
+    from eie_sim.study.instances import equal_size
 
-    config = _chip(preset, elem_bytes)
-    table = energies_of(energy_table, config)
+    require(on is None or preset is None, "preset", preset, "must be left out with --on")
+    require(on is None or elem_bytes is None, "elem_bytes", elem_bytes, "must be left out with --on")
+    preset = preset or CHIPS[0].start
+    designs = _chip(preset, elem_bytes) if on is None else [name.strip() for name in on.split(",")]
+    table = energies_of(energy_table, equal_size(designs).size.design)
     shapes = [pattern_of("patterns", word) for word in patterns]
     if figure is not None:
-        require_figure(figure)
+        require_file("figure", figure, shown.FIGURE_SUFFIXES)
     with steps_shown() as progress:
         network = on_given(loaded(source, progress, arrays, seed=seed, **asdict(inputs)), inputs)
-        figures = compared(
+        found = compared(
             network,
-            config,
+            designs,
             layer=layer,
             patterns=shapes,
             densities=densities,
@@ -119,14 +127,14 @@ def compare(
             table=table,
             progress=progress,
         )
-    record = comparison_record(figures, network, config, preset=preset, layer=layer, table=table)
+    record = shown.comparison_record(found, preset=preset if on is None else None)
     if figure is not None:
-        draw_comparison(record, figure)
+        shown.draw_comparison(record, figure)
     if json:
         print_json(record)
     else:
-        console().print(comparison_table(record))
-        print_lines(["", *comparison_lines(record)])
+        console().print(shown.comparison_table(record))
+        print_lines(["", *shown.comparison_lines(record, found)])
     return 0
 
 

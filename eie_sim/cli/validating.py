@@ -7,10 +7,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from eie_sim.cli.shell import Json, app, console, print_json, print_lines, steps_shown
+from eie_sim.cli.shell import Json, app, console, print_json, steps_shown
 from eie_sim.core.errors import any_of, require, require_one_of, require_seed
 from eie_sim.units import UNITS
-from eie_sim.units.unit import Unit
 
 ALL, SIZES = "all", "deep-compression"
 """What is asked for beside units: every figure, and sizes, which belong to no unit."""
@@ -51,29 +50,30 @@ def validate(
     figure
         Draw published against simulated, and the studies, into this file: png or svg.
     """
-    from eie_sim import validate as validation
-
-    units = {unit.name: unit for unit in validation.published_units()}
-    require_one_of("paper", paper, (ALL, *units, SIZES))
-    if paper == SIZES or (paper in units and units[paper].details is not None):
-        as_rows = any_of([ALL, *(name for name, unit in units.items() if unit.details is None)])
-        require(not summary and figure is None, "paper", paper, f"must be {as_rows} with --summary or --figure")
-        return _deep_compression(seed, json) if paper == SIZES else _details(units[paper], seed, json)
     from eie_sim.core.result import config_hash
     from eie_sim.report.figures.style import require_file
-    from eie_sim.report.validation import draw_validation, print_validation, validation_record
+    from eie_sim.report.validation import draw_validation, print_details, print_validation, validation_record
+    from eie_sim.study import validate as validation
 
+    known = {one.name: one for one in validation.publications()}
+    require_one_of("paper", paper, (ALL, *known))
+    asked = list(known.values()) if paper == ALL else [known[paper]]
     require_seed(seed)
+    if paper != ALL and (details := asked[0].details) is not None:
+        as_rows = any_of([ALL, *(name for name, one in known.items() if one.details is None)])
+        require(not summary and figure is None, "paper", paper, f"must be {as_rows} with --summary or --figure")
+        with steps_shown() as progress:
+            found = details(seed, progress=progress)
+        if json:
+            print_json(found.record)
+        else:
+            print_details(found, console())
+        return 0
     if figure is not None:
         require_file("figure", figure)
-    asked = list(units.values()) if paper == ALL else [units[paper]]
-    design = asked[0]
-    hashed = config_hash(design.name, design.config().to_dict())
+    hashed = config_hash(asked[0].name, asked[0].config().to_dict())
     with steps_shown() as progress:
-        if paper == ALL:
-            compared = validation.everything(seed, progress=progress)
-        else:
-            compared = validation.rows_of(asked, seed, progress=progress)
+        compared = validation.rows_of(asked, seed, progress=progress)
         studies = validation.studies_of(asked, seed, progress=progress)
         if figure is not None:
             progress("drawing")
@@ -83,31 +83,4 @@ def validate(
         print_json(record)
     else:
         print_validation(record, console(), summary=summary)
-    return 0
-
-
-def _deep_compression(seed: int, json: bool) -> int:
-    from eie_sim.deep_compression import published_record
-    from eie_sim.report.pruning import published_lines, published_table
-
-    with steps_shown() as progress:
-        records = published_record(seed, progress=progress)
-    if json:
-        print_json([record.to_dict() for record in records])
-    else:
-        console().print(published_table(records))
-        print_lines(["", *published_lines(records)])
-    return 0
-
-
-def _details(unit: Unit, seed: int, json: bool) -> int:
-    from eie_sim.report.validation import print_details
-
-    assert unit.details is not None
-    require(seed == 0, "seed", seed, f"must be left out for {unit.name}, where nothing is random")
-    details = unit.details()
-    if json:
-        print_json(details.record)
-    else:
-        print_details(details, console())
     return 0

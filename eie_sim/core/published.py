@@ -158,7 +158,7 @@ class Drawn(NamedTuple):
 
 
 Draw = Callable[[str], Drawn]
-"""Name of a preset -> its layer."""
+"""Name of a preset -> its layer. Its attribute `seed` is that of all that is drawn."""
 
 Sweep = Callable[..., Sequence[dict[str, Any]]]
 """(name of a preset, axis=values) -> rows."""
@@ -168,12 +168,13 @@ Progress = Callable[[str], None]
 
 
 class Table(NamedTuple):
-    """A table as text. text : columns that are words, aligned left."""
+    """A table as text. text : columns that are words, aligned left; bold : rows that are sums"""
 
     headings: Sequence[str]
     cells: Sequence[Sequence[str]]
     text: Sequence[int]
     title: str | None = None
+    bold: Sequence[int] = ()
 
 
 class Rows(NamedTuple):
@@ -192,5 +193,14 @@ class Groups(NamedTuple):
 class Details(NamedTuple):
     """All that a unit has to say of its published figures. record : as JSON; shown : in order, lines or tables."""
 
-    record: dict[str, Any]
+    record: Any
     shown: Sequence[Table | Rows | Groups | Sequence[str]]
+
+
+class Publication(NamedTuple):
+    """Figures published of what belongs to no unit, with the members that a `Unit` has for its own."""
+
+    name: str
+    published: Callable[..., list[Comparison]]
+    details: Callable[..., Details]
+    studies: None = None

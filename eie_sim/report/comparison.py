@@ -4,52 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.table import Table
 
-from eie_sim.compare import Figures, Rival, chip_of, rivals
 from eie_sim.core.result import config_hash
-from eie_sim.energy import EnergyTable
 from eie_sim.energy.report import table_for
 from eie_sim.energy.table import given_lines, hashed
 from eie_sim.pruning.measure import inputs_in_words
 from eie_sim.record import account_of, versions
 from eie_sim.report import figures
-from eie_sim.report.figures.style import drawing, named, require_file, write_figure
+from eie_sim.report.figures.style import drawing, named, write_figure
 from eie_sim.report.network import Record, account_lines, percent
 from eie_sim.report.text import rows
-from eie_sim.units import faults, unit_of, units
-from eie_sim.units.compared import Chip
-from eie_sim.workload import Network
+from eie_sim.study.compare import Compared
+from eie_sim.study.instances import Instances
 
 FIGURE_SUFFIXES = (".png", ".svg", ".pdf")
 CLOSE = 0.01
 """Accuracy that may be lost and still count as kept."""
 
 
-def comparison_record(
-    figures: Sequence[Figures],
-    network: Network,
-    config: Any,
-    *,
-    preset: str,
-    layer: str | None,
-    table: EnergyTable | None = None,
-) -> Record:
+def comparison_record(compared: Compared, *, preset: str | None = None) -> Record:
     """The comparison with its provenance, and the fastest of each batch.
 
-    config : the chip as asked for; config_sram, config_dram : the chips that the figures from SRAM and DRAM are of
-    table : the energies that `compare` took, of which `energy_table` is the trace
+    preset : how the design that sets the size is called, in place of its title
+    config : of that design; config_sram, config_dram : the ones that its figures from SRAM and DRAM are of
 
-    Of each unit beside the chip: NAME_pes of an array, NAME_arrays, config_NAME; and together in `beside`.
+    The others stand in `beside`; without a list also NAME_pes of an array of a unit, NAME_arrays, config_NAME. With a
+    list `on` has all designs, and each row the title of its own.
     """
-    unit, chip, others = unit_of(config), chip_of(config, table), rivals(config)
-    design, energies = config.to_dict(), table_for(chip.far, table)
-    found = [one.to_dict() for one in figures]
+    size, network, layer = compared.size, compared.network, compared.layer
+    others = [one for one in compared.designs if one is not size]
+    near, far = (size.design, size.design) if size.chip is None else (size.chip.near, size.chip.far)
+    design, energies = size.design.to_dict(), table_for(far, size.table)
+    title = preset or size.title
+    found = [one.to_dict() for one in compared.rows]
     inputs = inputs_in_words(network)  # of the whole network, in which a layer reads what the ones before pass on
-    compared = network if layer is None else network.layer(layer)
-    return {
+    part = network if layer is None else network.layer(layer)
+    record = {
         "network": network.name,
         "layer": layer,
         "source": network.source,
@@ -58,58 +50,52 @@ def comparison_record(
             for each in network.dense_layers or network.layers
             if layer in (None, each.name)
         },
-        **account_of(compared, {each.name: inputs[each.name] for each in compared.layers}),
+        **account_of(part, {each.name: inputs[each.name] for each in part.layers}),
         "seed": network.seed,
-        "preset": preset,
-        "macs_per_cycle": unit.lanes(config),
-        "unit": unit.name,
+        "preset": title,
+        "macs_per_cycle": size.macs_per_cycle,
+        "unit": size.unit.name,
         "config": design,
-        "config_hash": config_hash(unit.name, design, *hashed(energies.sha256)),
+        "config_hash": config_hash(size.unit.name, design, *hashed(energies.sha256)),
         "energy_table": energies.trace,
-        "config_sram": chip.near.to_dict(),
-        "config_dram": chip.far.to_dict(),
-        "dram_bytes_per_cycle": float(chip.dram_bytes_per_cycle),
-        **_others(others, chip),
+        "config_sram": near.to_dict(),
+        "config_dram": far.to_dict(),
+        "dram_bytes_per_cycle": float(size.dram_bytes_per_cycle),
+        "beside": [
+            {
+                "unit": one.unit.name,
+                "title": one.title,
+                "arrays": one.number,
+                "pes": one.unit.lanes(one.design),
+                "stores_bias": one.unit.takes_bias,
+            }
+            for one in others
+        ],
+        "weights_in": _weights_in([*others, size]),
         "held_against": {
-            preset: unit.held_against(config, 1),
-            **{each.unit.title: each.held_against for each in others},
+            (title if one is size else one.title): one.unit.held_against(one.design, one.number)
+            for one in [size, *others]
         },
-        "not_compared": [*faults(), *(f"unit={name}: has no design as large as a chip" for name in _unsized())],
+        "not_compared": compared.not_compared,
         "versions": versions(),
         "rows": found,
         "fastest": [_fastest(found, batch) for batch in dict.fromkeys(row["batch"] for row in found)],
     }
+    if compared.listed:
+        return record | {"on": [one.to_dict() for one in compared.designs]}
+    for one in others:
+        name, pes = one.unit.name, one.unit.lanes(one.design)
+        record |= {f"{name}_pes": pes, f"{name}_arrays": one.number, f"config_{name}": one.design.to_dict()}
+    return record
 
 
-def _unsized() -> list[str]:
-    """Units that cannot stand beside a chip, and are none."""
-    return [unit.name for unit in units() if unit.sized is None and unit.chip is None]
-
-
-def _others(others: Sequence[Rival], chip: Chip) -> Record:
-    """The units beside the chip, and where weights are in each of them, in words."""
-    titles = [rival.unit.title for rival in others]
-    found: Record = {
-        "beside": [
-            {
-                "unit": each.unit.name,
-                "title": each.unit.title,
-                "arrays": each.number,
-                "pes": each.unit.lanes(each.design),
-                "stores_bias": each.unit.takes_bias,
-            }
-            for each in others
-        ],
-        "weights_in": {
-            "sram": "in " + "".join(f"{title}'s PEs or " for title in titles) + chip.near_words,
-            "dram": "".join(f"read by {title} once a batch; " for title in titles) + chip.far_words,
-        },
-    }
-    for each in others:
-        name = each.unit.name
-        found |= {f"{name}_pes": each.unit.lanes(each.design), f"{name}_arrays": each.number}
-        found[f"config_{name}"] = each.design.to_dict()
-    return found
+def _weights_in(designs: Sequence[Instances]) -> Record:
+    """Where weights are in each design, in words."""
+    chips = [one.chip for one in designs if one.chip is not None]
+    arrays = [one for one in designs if one.chip is None]
+    near = [f"{one.title}'s {one.unit.words.lane}s" for one in arrays] + [chip.near_words for chip in chips]
+    far = [f"by {one.title} once a batch" for one in arrays] + [chip.far_words for chip in chips]
+    return {"sram": f"in {' or '.join(dict.fromkeys(near))}", "dram": f"read {'; '.join(dict.fromkeys(far))}"}
 
 
 def _fastest(found: Sequence[Record], batch: int) -> Record:
@@ -141,41 +127,21 @@ def _least(own: Sequence[Record], quantity: str, without: str = "") -> str:
 
 def comparison_table(record: Record) -> Table:
     """A row per batch and candidate; times and energies per vector."""
-    headings = [
-        "batch",
-        "unit",
-        "precision",
-        "weights\nkept",
-        "of sum\n|w|",
-        "accuracy",
-        "weights\nkB",
-        "MACs\nused",
-        "us/vector\nSRAM",
-    ]
-    headings += ["us/vector\nDRAM", "nJ/vector\nSRAM", "nJ/vector\nDRAM", "DRAM kB\n/vector", "tile", "bound", ""]
+    headings = ["batch", "unit", "precision", "weights\nkept", "of sum\n|w|", "accuracy", "weights\nkB", "MACs\nused"]
+    headings += [f"{unit}/vector\n{place}" for unit in ("us", "nJ") for place in ("SRAM", "DRAM")]
+    headings += ["DRAM kB\n/vector", "tile", "bound", ""]
     cells, before = [], None
     for row in record["rows"]:
         batch = row["batch"]
-        cells.append(
-            [
-                "" if batch == before else str(batch),
-                row["name"],
-                row["precision"],
-                percent(row["density"]),
-                percent(row["kept_l1"]),
-                "" if row["accuracy"] is None else f"{100 * row['accuracy']:.2f} %",
-                f"{row['weight_bytes'] / 1e3:,.1f}",
-                percent(row["utilisation"]),
-                f"{row['time_us'] / batch:,.3f}",
-                f"{row['time_us_dram'] / batch:,.3f}",
-                _energy(row, "", batch),
-                _energy(row, "_dram", batch),
-                f"{row['dram_bytes'] / batch / 1e3:,.2f}",
-                _both(row["tile"], row["tile_dram"]),
-                _both(row["bound"], row["bound_dram"]),
-                "" if row["scaled_from"] is None else f"from {row['scaled_from']}",
-            ]
-        )
+        own = ["" if batch == before else str(batch), row["name"], row["precision"]]
+        own += [percent(row["density"]), percent(row["kept_l1"])]
+        own += ["" if row["accuracy"] is None else f"{100 * row['accuracy']:.2f} %"]
+        own += [f"{row['weight_bytes'] / 1e3:,.1f}", percent(row["utilisation"])]
+        own += [f"{row[time] / batch:,.3f}" for time in ("time_us", "time_us_dram")]
+        own += [_energy(row, where, batch) for where in ("", "_dram")]
+        own += [f"{row['dram_bytes'] / batch / 1e3:,.2f}"]
+        own += [_both(row[what], row[f"{what}_dram"]) for what in ("tile", "bound")]
+        cells.append([*own, "" if row["scaled_from"] is None else f"from {row['scaled_from']}"])
         before = batch
     return rows(headings, cells, text={1, 2, 13, 14, 15})
 
@@ -191,69 +157,89 @@ def _both(sram: str, dram: str) -> str:
     return sram if sram == dram else f"{sram} | {dram}"
 
 
-def comparison_lines(record: Record) -> list[str]:
-    """What was compared, and which is fastest when."""
-    config, beside = record["config"], record["beside"]
-    before, after = (record[name].get("dram") for name in ("config", "config_dram"))
-    dram = f"{record['dram_bytes_per_cycle']:,.4g}" + ("" if before == after else f" ({after.upper()})")
+def comparison_lines(record: Record, compared: Compared) -> list[str]:
+    """What was compared, and which is fastest when. record : of what is compared"""
+    designs = [(record["preset"] if one is compared.size else one.title, one) for one in compared.designs]
     layer = "" if record["layer"] is None else f"/{record['layer']}"
-    titles = _titles(record)
-    sizes = "".join(f", and {one['title']} of {one['arrays']} x {one['pes']} PEs" for one in beside)
+    held = "; ".join(f"{name}: {phrase}" for name, phrase in record["held_against"].items())
     lines = [
         f"{record['network']}{layer}: {record['source']}",
         *(f"{name}: weights {source}" for name, source in record["weights"].items()),
         *account_lines(record),
-        f"{record['preset']}{sizes}: {record['macs_per_cycle']:,} MACs a cycle each, {config['clock_mhz']:g} MHz, "
-        f"{config['node_nm']} nm; DRAM {dram} bytes a cycle; seed {record['seed']}; config {record['config_hash']}",
+        *_size_lines(record, designs, listed=compared.listed),
         f"SRAM: all weights where they are used, {record['weights_in']['sram']}. DRAM: {record['weights_in']['dram']}",
         "accuracy: of held-back inputs, with weights, inputs and sums as each unit stores and computes them, pruned by "
         "magnitude and not trained again. Tile and bound: from SRAM | from DRAM where they differ",
         "MACs used: of kept weights, and only of active inputs where a unit skips the others",
-        *_bias_lines(record),
+        *_bias_lines(designs, listed=compared.listed),
         *(f"not compared: {why}" for why in record["not_compared"]),
+        *_board_lines(designs),
+        f"held against {held}. They are not equally well tested: a ratio of two is no measurement",
     ]
-    if config.get("board_watts") is not None:
-        watts = f"{config['board_watts']:g} W"
-        lines.append(
-            f"nJ of {record['preset']}: from its modelled parts alone to the whole board's {watts} for that time. "
-            f"nJ of {titles}: modelled parts alone. What no model has: eie-sim validate {record['unit']}"
-        )
-    held = "; ".join(f"{name}: {phrase}" for name, phrase in record["held_against"].items())
-    lines.append(f"held against {held}. They are not equally well tested: a ratio of two is no measurement")
     if table := given_lines(record["energy_table"]):
-        dram = "the chip's DRAM, as given, and else " if "dram_bytes" not in record["energy_table"]["default"] else ""
-        lines += [f"{record['preset']}: {table[0]}; {titles}: {dram}default energies"]
+        given = any(one["event"] == "dram_bytes" for one in record["energy_table"]["given"])
+        dram = "the chip's DRAM, as given, and else " if given else ""
+        others = " and ".join(one["title"] for one in record["beside"])
+        lines += [f"{record['preset']}: {table[0]}" + (f"; {others}: {dram}default energies" if others else "")]
     if any(row["scaled_from"] for row in record["rows"]):
         lines.append("from N: N vectors simulated and scaled, there are no more")
     lines.append("")
+    on_board = any(row["board_nj"] is not None for row in record["rows"])
     for one in record["fastest"]:
         close = one["accuracy_kept_sram"], one["accuracy_kept_dram"]
         kept = f"; within {100 * CLOSE:g} point of dense accuracy {_pair(*close)}" if close[0] is not None else ""
         lines.append(f"batch {one['batch']}, SRAM / DRAM: fastest {_pair(one['any_sram'], one['any_dram'])}{kept}")
         energy, bound = (_pair(one[f"{word}_sram"], one[f"{word}_dram"]) for word in ("energy", "bound"))
-        board = f"; with the board's power {bound}" if config.get("board_watts") is not None and bound != energy else ""
+        board = f"; with the board's power {bound}" if on_board and bound != energy else ""
         lines.append(f"batch {one['batch']}, SRAM / DRAM: least energy {energy}{board}")
     return lines
 
 
-def _titles(record: Record) -> str:
-    return " and ".join(one["title"] for one in record["beside"])
+Designs = Sequence[tuple[str, Instances]]
+"""With what they are called."""
 
 
-def _bias_lines(record: Record) -> list[str]:
+def _size_lines(record: Record, designs: Designs, *, listed: bool) -> list[str]:
+    """How large the designs are, and the DRAM that they share."""
+    own, dram = (record[name].get("dram") for name in ("config", "config_dram"))
+    added = f" ({(dram or 'lpddr4').upper()})" if own != dram or dram is None else ""
+    rate = f"{record['dram_bytes_per_cycle']:,.4g}{added} bytes"
+    end = f"; seed {record['seed']}; config {record['config_hash']}"
+    clocks = [f"{one.design.clock_mhz:g} MHz, {one.design.node_nm} nm" for _, one in designs]
+    macs = [f"{one.macs_per_cycle:,} MACs a cycle" for _, one in designs]
+    if not listed and len({*clocks}) == len({*macs}) == 1:
+        beside = "".join(f", and {one['title']} of {one['arrays']} x {one['pes']} PEs" for one in record["beside"])
+        return [f"{record['preset']}{beside}: {macs[0]} each, {clocks[0]}; DRAM {rate} a cycle{end}"]
+    sizes = [
+        f"{one.number} x {title}: {size}, {clock}"
+        for (title, one), size, clock in zip(designs, macs, clocks, strict=True)
+    ]
+    share = "each of several chips reads weights of its own, with an equal share of the rate"
+    return [*sizes, f"one DRAM for all: {rate} in a cycle of {record['preset']}; {share}{end}"]
+
+
+def _board_lines(designs: Designs) -> list[str]:
+    """Which joules are of modelled parts alone, and which have a board's limit beside them."""
+    watts = {title: one.number * one.chip.board_watts for title, one in designs if one.chip and one.chip.board_watts}
+    others = " and ".join(title for title, _ in designs if title not in watts)
+    alone = f" nJ of {others}: modelled parts alone." if others else ""
+    words = (f"nJ of {title}: from its modelled parts alone to the whole board's {w:g} W" for title, w in watts.items())
+    unit = next((one.unit.name for title, one in designs if title in watts), "")
+    said = "; ".join(f"{each} for that time" for each in words)
+    return [f"{said}.{alone} What no model has: eie-sim validate {unit}"] if watts else []
+
+
+def _bias_lines(designs: Designs, *, listed: bool) -> list[str]:
     """Which units have a bias in their figures."""
-    inside = " and ".join(f"{one['title']}'s" for one in record["beside"] if one["stores_bias"])
-    outside = "added outside by the chip, in none of its own"
-    return [f"bias: among {inside} weights, in their kB, MACs, times and energies; {outside}"] if inside else []
+    inside = " and ".join(f"{title}'s" for title, one in designs if one.unit.takes_bias)
+    outside = " and ".join(title for title, one in designs if not one.unit.takes_bias)
+    outside = "the chip" if not listed and outside == designs[0][0] else outside
+    rest = f"; added outside by {outside}, in none of its own" if outside else ""
+    return [f"bias: among {inside} weights, in their kB, MACs, times and energies{rest}"] if inside else []
 
 
 def _pair(sram: str, dram: str) -> str:
     return f"{sram} / {dram}"
-
-
-def require_figure(path: Path) -> Path:
-    """The path, where a figure can be written. Raises InputError for another suffix or a missing folder."""
-    return require_file("figure", path, FIGURE_SUFFIXES)
 
 
 @drawing()
@@ -269,6 +255,6 @@ def draw_comparison(record: Record, path: Path) -> None:
     right.get_legend().remove()
     layer = "" if record["layer"] is None else f"/{record['layer']}"
     given = named(f"{record['network']}{layer}")
-    words = f"{given}: {record['macs_per_cycle']:,} MACs a cycle, {record['preset']} and {_titles(record)}"
+    words = f"{given}: {record['macs_per_cycle']:,} MACs a cycle, {' and '.join(record['held_against'])}"
     drawn.suptitle(words, parse_math=False)
     write_figure(drawn, path)

@@ -10,8 +10,7 @@ from rich.table import Table
 
 from eie_sim.core.errors import few
 from eie_sim.core.result import config_hash
-from eie_sim.deep_compression import CompressionRecord, Sizes
-from eie_sim.deep_compression.record import LABELS, TOTAL
+from eie_sim.deep_compression import Sizes
 from eie_sim.pipeline import Run, outputs_off
 from eie_sim.prune import Selection
 from eie_sim.prune.accuracy_table import AccuracyRecord
@@ -312,48 +311,6 @@ def accuracies_table(record: Record) -> Table:
         for one in record["records"]
     ]
     return rows([*headings, "accuracy\ntrained", "cycles/\nvector"], cells, text={0, 1, 2})
-
-
-def published_table(records: Sequence[CompressionRecord]) -> Table:
-    """Deep Compression's published rates, % of 32-bit dense, beside the closed formula and the encoder."""
-    headings = [
-        "network",
-        "layer",
-        "weights",
-        "kept",
-        "published",
-        "formula",
-        "differs",
-        "encoder",
-        "differs",
-        "fillers",
-    ]
-    headings += ["published\nHuffman", "formula\nHuffman", "encoder\nHuffman", "differs"]
-    cells = [
-        [
-            one.network,
-            one.layer,
-            f"{one.n_position:,}",
-            f"{100 * one.n_kept / one.n_position:.1f} %",
-            *(f"{one.published_pct:.2f}", f"{one.formula_pct:.2f}", f"{one.differences['formula']:+.2f}"),
-            *(f"{one.encoder_pct:.2f}", f"{one.differences['encoder']:+.2f}", f"{100 * one.filler_share:.1f} %"),
-            *(f"{one.published_huffman_pct:.2f}", f"{one.formula_huffman_pct:.2f}", f"{one.encoder_huffman_pct:.2f}"),
-            f"{one.differences['encoder_huffman']:+.2f}",
-        ]
-        for one in records
-    ]
-    shown = rows(headings, cells, text={0, 1})
-    for at, one in enumerate(records):
-        shown.rows[at].style = "bold" if one.layer == TOTAL else ""
-    return shown
-
-
-def published_lines(records: Sequence[CompressionRecord]) -> list[str]:
-    """What each figure of the published table is, and what cannot be computed."""
-    rates = (
-        "rates in percent of the dense layer at 32 bits a weight; differences are computed minus published, in points"
-    )
-    return [rates, *(f"{name}: {meaning}" for name, meaning in LABELS.items()), f"masks: {records[0].mask}"]
 
 
 def _of(network: Network, config: Any) -> Record:

@@ -67,8 +67,10 @@ def print_details(details: Details, console: Screen) -> None:
                 tables = validation_tables(record)
             case Groups(record, title):
                 tables = [groups_table(record, title)]
-            case PlainTable(headings, cells, text, title):
+            case PlainTable(headings, cells, text, title, bold):
                 tables = [rows(headings, cells, text=set(text), title=title)]
+                for at in bold:
+                    tables[0].rows[at].style = "bold"
             case lines:
                 tables = []
                 for line in lines:

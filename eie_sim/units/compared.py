@@ -1,43 +1,40 @@
-"""What units say where they are compared: of a chip that others are as large as, of layers as they hold them."""
+"""What a chip says of itself in a comparison: its memories, and products of its size."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 from numpy.typing import NDArray
 
-Arrays = dict[str, NDArray[Any]]
+from eie_sim.core.nm_pattern import Pattern
+from eie_sim.core.result import SimResult
+from eie_sim.units.energy import constants
+
+LPDDR4_BYTES_PER_CYCLE = 32
+"""Of a design without DRAM, for the figures with it: 25.6 GB/s at 800 MHz, what LPDDR4 gives on 64 bits."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Held:
-    """Pruned layers as a unit holds them.
-
-    name : of the pattern, and what it runs as where that is another
-    weight_bytes : of the weights with all that belongs to them
-    outputs : (layer, inputs float [n_vector, n_in]) -> what the unit makes of them, in real values [n_vector, n_out],
-        with the bias
-    figures : batch -> fields of `eie_sim.compare.Figures` by name, but for the batch and the candidate
-    """
-
-    name: str
-    weight_bytes: float
-    outputs: Callable[[str, NDArray[Any]], NDArray[Any]]
-    figures: Callable[[int], dict[str, Any]]
+def lpddr4_pj_per_byte() -> float:
+    """Energy of a byte from or to it."""
+    return constants("nm_energy_45nm")["lpddr4"].energy_pj(8)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Chip:
-    """A chip with weights where they are used, and with DRAM.
+    """A chip that multiplies by all vectors of a batch at once, with weights where they are used, and with DRAM.
 
-    near, far : its designs
-    near_words, far_words : where weights are then, and how they are read, in words
-    dram_bytes_per_cycle, dram_pj_per_byte : of its DRAM
-    held : (pruned weights, biases, inputs float [n_vector, n_in], all by layer, pattern) -> the layers as it holds
-        them, with products that were checked. Raises InputError where one is wrong
+    near, far : its designs; of the second, `dram_bytes` of a result's events are all bytes that its DRAM moves
+    near_words, far_words : where weights are then, and by whom they are read, in words
+    dram_bytes_per_cycle : of its DRAM
+    copies : events of `near` that take no energy, since nothing is copied
+    board_watts : power limit of its board; None of a design that is no board
+    runs_as : the pattern that it runs for another
+    packed : (weights [n_out, n_in], pattern, inputs float [n_vector, n_in]) -> matrix as it stores it, its product
+        checked on these inputs. Raises InvariantError where that is wrong
+    timed : (matrix, vectors, near or far) -> result of their product, without data
     """
 
     near: Any
@@ -45,5 +42,8 @@ class Chip:
     near_words: str
     far_words: str
     dram_bytes_per_cycle: Fraction
-    dram_pj_per_byte: float
-    held: Callable[[Arrays, Mapping[str, Any], Arrays, tuple[int, int]], Held]
+    copies: tuple[str, ...]
+    board_watts: float | None
+    runs_as: Callable[[Pattern], Pattern]
+    packed: Callable[[NDArray[Any], Pattern, NDArray[Any]], Any]
+    timed: Callable[[Any, int, Any], SimResult]

@@ -126,11 +126,13 @@ class Unit:
     unpack: Callable[[Any, Any], Any] | None = None  # (the same as attributes, config) -> matrix
     published: Callable[..., list[Comparison]] | None = None  # (draw, *, progress) -> published figures and simulated
     studies: Callable[..., list[Study]] | None = None  # (sweep, *, progress) -> published studies, rerun
-    details: Callable[[], Details] | None = None  # of published figures, where there is more to say than the rows
+    details: Callable[..., Details] | None = None  # (seed, *, progress) -> more to say of published figures than rows
     many: Callable[..., Callable[[Any], Figures]] | None = None  # (alike designs, `Swept`) -> (design -> figures)
     alike: Callable[[Any], Alike] = lambda config: (None, None)  # config -> what a sweep can share between designs
     sized: Callable[[int, float, int], tuple[Any, int]] | None = None  # (lanes, MHz, nm) -> (design, how many of it)
-    chip: Callable[..., Chip] | None = None  # (config, energy table or None) -> a chip that others are as large as
+    chip: Callable[..., Chip] | None = (
+        None  # (config, bytes a cycle of a shared DRAM or None) -> its memories, products
+    )
     held_against: Callable[[Any, int], str] = lambda config, number: "nothing"  # what their times were held against
     precision: Callable[[Any], str] = lambda config: ""  # of weights and of what they are multiplied with
     examples: Callable[[Any], tuple[Any, Any, Any]] | None = None  # rng -> a small config, weights, activations

@@ -22,7 +22,6 @@ ROWS = ["cli", "report", "study", "train", "pipeline", "prune", "network", "unit
 APART = {("network", "units"), ("report", "train"), ("study", "train")}
 """Rows of which the upper one does not import the lower one all the same."""
 TODAY = {
-    "study": ["compare", "validate"],
     "pipeline": ["inputs", "tracing", "cost", "record"],
     "prune": ["pruning", "recipe", "deep_compression"],
     "network": ["workload", "archive"],
@@ -58,7 +57,7 @@ ROOMS = {
     "urllib": set(),
     "requests": set(),
 }
-OPENS_FILES = {"workload", "archive", "study", "report", "validate", "cli", "core.files", "core.jit", "tables"}
+OPENS_FILES = {"workload", "archive", "study", "report", "cli", "core.files", "core.jit", "tables"}
 FILE_CALLS = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "load", "memmap", "fromfile", "tofile"}
 SIZE_LIMIT = 60
 FILE_LIMIT = 450

@@ -42,6 +42,40 @@ def test_a_design_that_is_no_board_has_no_bound(ask):
     assert "held against nm-64: ours, held against nothing; EIE: the nine layers of its paper. They are not" in out
 
 
+def test_a_list_of_units_and_presets(ask, ask_json, tmp_path):
+    given = "compare", "digits-mlp", *QUICK, "--on", "rtx3090, eie,nm-64"
+    record = ask_json(*given)
+    told = [(one["title"], one["unit"], one["preset"], one["arrays"], one["macs_per_cycle"]) for one in record["on"]]
+    assert told == [
+        ("rtx3090", "nm", "rtx3090", 1, 20992),
+        ("EIE", "eie", None, 82, 20992),
+        ("nm-64", "nm", "nm-64", 328, 20992),
+    ]
+    assert all({"config", "config_hash"} <= one.keys() for one in record["on"])
+    names = ["rtx3090 dense", "rtx3090 2:4", "82 x EIE 25 %", "328 x nm-64 dense", "328 x nm-64 2:4"]
+    assert [row["name"] for row in record["rows"]] == 2 * names
+    assert [row["on"] for row in record["rows"][:5]] == ["rtx3090", "rtx3090", "EIE", "nm-64", "nm-64"]
+    chip = ask_json("compare", "digits-mlp", *QUICK, "--preset", "rtx3090")
+    assert record["rows"][0] == chip["rows"][0] | {"name": "rtx3090 dense", "on": "rtx3090"}
+    assert record.keys() - {"on"} == chip.keys() - {"eie_pes", "eie_arrays", "config_eie"}
+    code, out, err = ask(*given, "--figure", tmp_path / "a.svg")
+    assert (code, err) == (0, "")
+    assert "\n328 x nm-64: 20,992 MACs a cycle, 800 MHz, 45 nm\n" in out
+    assert "\none DRAM for all: 671 bytes in a cycle of rtx3090; each of several chips reads weights of its own" in out
+    assert "nJ of EIE and nm-64: modelled parts alone" in out
+
+
+def test_energies_of_a_list_are_those_of_the_largest(ask_json, tmp_path):
+    (tmp_path / "t.csv").write_text("event,energy_pj,source\ndram_bytes,100,mine\ndram_metadata_bytes,100,mine\n")
+    given = "compare", "digits-mlp", *QUICK, "--on", "nm-64,stc-1024,eie"
+    plain, own = ask_json(*given), ask_json(*given, "--energy-table", tmp_path / "t.csv")
+    assert own["preset"] == "stc-1024"
+    for before, after in zip(plain["rows"], own["rows"], strict=True):
+        dearer = (100 - 64) * after["dram_bytes"] / 1e3
+        assert after["energy_nj_dram"] - before["energy_nj_dram"] == pytest.approx(dearer)
+        assert after["energy_nj"] == pytest.approx(before["energy_nj"], rel=1e-12), "to the rounding"
+
+
 def test_as_json(ask):
     code, out, _ = ask("compare", "digits-mlp", *QUICK, "--json")
     assert code == 0
@@ -85,6 +119,11 @@ def test_its_chips_give_its_cycles(ask_json):
     ("words", "message"),
     [
         (["--preset", "rtx3091"], "preset=rtx3091: unknown; did you mean rtx3090?"),
+        (["--on", "rtx3091,eie"], "on=rtx3091: unknown; did you mean rtx3090?"),
+        (["--on", "eie,"], "on=: unknown; must be one of"),
+        (["--on", "eie,eie"], "on=EIE: must not be there twice"),
+        (["--on", "eie", "--preset", "nm-64"], "preset=nm-64: must be left out with --on"),
+        (["--on", "eie", "--elem-bytes", "1"], "elem_bytes=1: must be left out with --on"),
         (["--elem-bytes", "3"], "elem_bytes=3: must be"),
         (["--patterns", "2/4"], "patterns=2/4: must be N:M, N kept of each M, as 2:4"),
         (["--patterns", "5:4"], "patterns=5:4: must be N:M, N kept of each M, as 2:4"),

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import eie_sim as es
-from eie_sim.compare import compare
 from eie_sim.core.errors import InputError
 from eie_sim.core.result import config_hash
 from eie_sim.energy import EnergyTable, account, total_of
@@ -148,7 +147,7 @@ def test_a_table_of_another_unit_is_refused():
     for call, unit in (
         (lambda: account(nm_result({}), MACS), "nm"),
         (lambda: MACS.at(NM), "nm"),
-        (lambda: compare(es.load("digits-mlp"), NM, table=MACS), "nm"),
+        (lambda: es.compare(es.load("digits-mlp"), NM, table=MACS), "nm"),
         (lambda: es.sweep.run("hand-8x8", grid={"chip": ["nm-64"]}, table=MACS), "nm"),
         (lambda: account(result_with({}), EnergyTable.for_config(NM)), "eie"),
     ):

@@ -13,7 +13,6 @@ from tiny_unit import UNIT, TinyConfig, TinyMatrix, simulate
 
 import eie_sim as es
 from eie_sim import units
-from eie_sim.compare import compare
 from eie_sim.energy import account, total_of
 from eie_sim.pruning.measure import before_pruning
 from eie_sim.report.comparison import comparison_lines, comparison_record, comparison_table
@@ -142,25 +141,25 @@ def test_verified_rows_are_those_of_layers_that_were_compared(tiny, monkeypatch)
 
 def test_one_that_can_be_as_large_as_a_chip_is_compared(tiny):
     net, chip = es.load("digits-mlp"), es.TensorCoreConfig.preset("nm-64")
-    found = compare(net, chip, patterns=[(2, 4)], densities=[0.5], batches=[4])
-    assert [one.candidate.name for one in found] == ["dense", "2:4", "EIE 50 %", "Tiny 50 %"]
-    row, n_weight = found[-1], sum(layer.weights.size for layer in net.layers)
+    found = es.compare(net, chip, patterns=[(2, 4)], densities=[0.5], batches=[4])
+    assert [row.name for row in found.rows] == ["dense", "2:4", "EIE 50 %", "Tiny 50 %"]
+    row, n_weight = found.rows[-1], sum(layer.weights.size for layer in net.layers)
     kept = [round(0.5 * layer.weights.size) for layer in net.layers]
     assert row.cycles == 4 * sum(-(-each // 64) for each in kept)
-    assert (row.candidate.weight_bytes, row.candidate.precision) == (4 * n_weight, "float64")
+    assert (row.weight_bytes, row.precision) == (4 * n_weight, "float64")
     read = net.test_inputs
     for layer in before_pruning(net):
         mask = es.prune.magnitude(layer.weights, density=0.5).mask
         outputs = read @ (layer.weights * mask).T + layer.bias
         read = np.maximum(outputs, 0)
-    assert row.candidate.accuracy == (outputs.argmax(axis=1) == net.test_labels).mean()
-    record = comparison_record(found, net, chip, preset="nm-64", layer=None)
+    assert row.accuracy == (outputs.argmax(axis=1) == net.test_labels).mean()
+    record = comparison_record(found)
     json.dumps(record, allow_nan=False)
     assert (record["tiny_pes"], record["tiny_arrays"]) == (64, 1)
     assert record["config_tiny"] == TinyConfig(n_lane=64, clock_mhz=800.0).to_dict()
     assert record["held_against"]["Tiny"] == "nothing"
     sizes = "nm-64, and EIE of 1 x 64 PEs, and Tiny of 1 x 64 PEs: 64 MACs a cycle each"
-    assert any(line.startswith(sizes) for line in comparison_lines(record))
+    assert any(line.startswith(sizes) for line in comparison_lines(record, found))
     assert comparison_table(record).row_count == 4
 
 

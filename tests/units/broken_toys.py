@@ -17,6 +17,9 @@ from eie_sim.core.verification import verify_floats
 from eie_sim.units.energy import LEAKAGE
 from eie_sim.units.unit import Unit, Word
 
+PLAIN = replace(UNIT, sized=None, precision=lambda config: "", published=None)
+"""Nothing wrong, and nothing that a unit may leave out."""
+
 
 class Broken(NamedTuple):
     unit: Unit

@@ -109,8 +109,40 @@ def test_it_is_swept_and_compared(config):
     assert found.failed == 0
     assert all(row["verified"] for row in found.rows)
     chip = es.TensorCoreConfig.preset("nm-64")
-    rows = es.compare.compare(es.load("digits-mlp"), chip, patterns=[(2, 4)], densities=[0.1], batches=[8])
-    assert [row.candidate.name for row in rows] == ["dense", "2:4", "EIE 10 %", "Toy 10 %"]
+    found = es.compare(es.load("digits-mlp"), chip, patterns=[(2, 4)], densities=[0.1], batches=[8])
+    assert [row.name for row in found.rows] == ["dense", "2:4", "EIE 10 %", "Toy 10 %"]
+
+
+@pytest.mark.parametrize(("sizes", "title"), [(True, "Toy"), (False, "16 x Toy")])
+def test_it_stands_among_designs_of_others(installed, sizes, title):
+    """With a design of each size, and without any of what a unit may leave out."""
+    installed(toy="toy:UNIT" if sizes else "broken_toys:PLAIN")
+    on = ["nm-64", "eie", "toy"]
+    found = es.compare(es.load("digits-mlp"), on, patterns=[(2, 4)], densities=[0.1], batches=[8])
+    assert [one.macs_per_cycle for one in found.designs] == [64, 64, 64]
+    assert [row.name for row in found.rows] == ["dense", "2:4", "EIE 10 %", f"{title} 10 %"]
+    row, one = found.rows[-1], found.designs[-1]
+    assert (row.on, one.design.clock_mhz) == ("Toy", 800.0 if sizes else 500.0)
+    per_vector = [simulated(layer.weights, one.design).cycles for layer in pruned_to(0.1).layers]
+    assert row.cycles == sum(per_vector) * (8 if sizes else 1)
+
+
+def pruned_to(density):
+    recipe = es.pruning.Recipe(density=density)
+    return es.pruning.prune_network(es.load("digits-mlp"), recipe, None)[0]
+
+
+def simulated(weights, config):
+    return es.simulate(compress(weights, config), np.ones(weights.shape[1]), config)
+
+
+def test_a_unit_whose_code_fails_is_not_compared(installed):
+    installed(toy="broken_toys:AN_ERROR")
+    found = es.compare(es.load("digits-mlp"), ["eie", "toy"], densities=[0.1], batches=[1])
+    assert [row.name for row in found.rows] == ["EIE 10 %"]
+    assert found.not_compared == ["unit=toy: its own code fails, AssertionError: too many"]
+    with pytest.raises(es.InputError, match=r"^unit=toy: its own code fails, AssertionError: too many$"):
+        es.compare(es.load("digits-mlp"), ["toy"], densities=[0.1], batches=[1])
 
 
 COMMANDS = {
@@ -122,6 +154,7 @@ COMMANDS = {
     "energy --unit toy": "mac_array",
     "sweep digits-mlp --unit toy --n-lane 1,2 --workers 1": "2 points",
     "compare digits-mlp --batches 8": "Toy 10 %",
+    "compare digits-mlp --batches 8 --on toy,nm-64": "1 x Toy: 64 MACs a cycle, 800 MHz, 45 nm",
     "validate toy": "toy times",
     "sensitivity digits-mlp --unit toy --densities 0.1": "fc3",
     "run --unit toy --help": "--start-cycles",

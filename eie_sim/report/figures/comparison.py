@@ -28,7 +28,9 @@ def batches(
 ) -> Axes:
     """Time per vector over the batch, a line per candidate: dense grey, each unit a colour; the sparser the darker.
 
-    rows : to_dict() of what `es.compare.compare` returns, or the rows of `eie-sim compare --json`
+    Where designs were listed, each has a colour, with its dense row.
+
+    rows : to_dict() of the rows that `es.compare` returns, or the rows of `eie-sim compare --json`
     key : time_us (weights in SRAM) or time_us_dram
     """
     require_type("rows", rows, list, tuple)
@@ -38,10 +40,10 @@ def batches(
     if not rows:
         return nothing(axes, "no candidates", title=PLACES[key])
     seen: dict[str, int] = {}
-    units = [unit for unit in dict.fromkeys(row["unit"] for row in rows) if unit != "dense"]
+    units = [unit for unit in dict.fromkeys(row.get("on", row["unit"]) for row in rows) if unit != "dense"]
     for name in dict.fromkeys(row["name"] for row in rows):
         own = [row for row in rows if row["name"] == name]
-        unit = own[0]["unit"]
+        unit = own[0].get("on", own[0]["unit"])
         at = 0 if unit == "dense" else units.index(unit) % len(SHADES)
         shades, marker = (DENSE, "s") if unit == "dense" else (SHADES[at], MARKERS[at])
         shade = shades[min(seen.get(unit, 0), len(shades) - 1)]

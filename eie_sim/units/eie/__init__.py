@@ -39,7 +39,7 @@ UNIT = Unit(
     examples=late("eie_sim.units.eie.examples:example"),
     many=late("eie_sim.units.eie.many:many"),
     alike=alike,
-    sized=late("eie_sim.units.eie.compared:sized"),
-    held_against=late("eie_sim.units.eie.compared:held_against"),
-    precision=late("eie_sim.units.eie.compared:precision"),
+    sized=late("eie_sim.units.eie.unit:sized"),
+    held_against=late("eie_sim.units.eie.unit:held_against"),
+    precision=lambda config: f"{config.weight_bits}-bit codes, 16-bit words",
 )

@@ -24,6 +24,9 @@ Run = Callable[[EieMatrix, NDArray[np.int16], EieConfig], EieRun]
 
 FIXED_BY_MATRIX = ("n_pe", "index_bits", "weight_bits")
 
+MOST_PES = 256
+"""Of one array, the largest the paper studies (section VII)."""
+
 
 class _Batch(NamedTuple):
     """Runs of several vectors, summed but for output, int16 or int32 [n_vector, n_out], and cycles [n_vector]."""
@@ -232,3 +235,17 @@ def unpack(stored: Any, config: EieConfig) -> EieMatrix:
         index_bits=config.index_bits,
         scales=stored.scales,
     )
+
+
+def sized(lanes: int, clock_mhz: float, node_nm: int) -> tuple[EieConfig, int]:
+    """A design of the largest equal arrays of `lanes` PEs together, and how many there are."""
+    n_pe = next(n for n in range(min(MOST_PES, lanes), 0, -1) if lanes % n == 0)
+    return EieConfig(n_pe=n_pe, clock_mhz=clock_mhz, node_nm=node_nm), lanes // n_pe
+
+
+def held_against(design: EieConfig, number: int) -> str:
+    """What times were held against: the paper's design, of which any other is an extrapolation."""
+    paper = EieConfig()
+    if (design, number) == (paper, 1):
+        return "the nine layers of its paper"
+    return f"its paper at {paper.n_pe} PEs and {paper.clock_mhz:g} MHz alone, another design"

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import eie_sim
-from eie_sim.core.published import Comparison, Details, Groups, Rows, Table, notes_of, rows_record
+from eie_sim.core.errors import require
+from eie_sim.core.published import Comparison, Details, Groups, Progress, Rows, Table, notes_of, rows_record
 from eie_sim.units.nm.measured import (
     PRESET,
     GemmComparison,
@@ -23,8 +24,9 @@ from eie_sim.units.nm.published import BEFORE, LEFT_OUT, ChipPower, chips, power
 Record = dict[str, Any]
 
 
-def details() -> Details:
-    """What `eie-sim validate nm` says."""
+def details(seed: int, *, progress: Progress) -> Details:
+    """What `eie-sim validate nm` says. Raises InputError for another seed than 0."""
+    require(seed == 0, "seed", seed, "must be left out for nm, where nothing is random")
     record = gemm_record(gemm_times())
     found = record["chips"] = chips_record(chips(), chips(BEFORE), power())
     shown: list[Table | Rows | Groups | list[str]] = [

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from eie_sim.core.errors import InputError, as_array, require, require_int, require_type
+from eie_sim.core.errors import InputError, as_array, hold, require, require_int, require_type
 from eie_sim.core.nm_pattern import DENSE, Pattern, kept_of, require_pattern, said, whole_groups
 from eie_sim.core.result import SimResult, config_hash
 from eie_sim.core.sparse import is_sparse
@@ -59,13 +59,13 @@ def stored(weights: NDArray[Any], config: TensorCoreConfig) -> NDArray[Any]:
     return (matrix.decode() * matrix.weight_scale).astype(weights.dtype)
 
 
-def require_product(name: str, matrix: NmMatrix, vectors: NDArray[Any]) -> None:
-    """Raise InputError where the product with float [n_vector, n_in] is not exact (int8), or beyond its bound."""
+def check_product(matrix: NmMatrix, vectors: NDArray[Any]) -> None:
+    """Raise InvariantError where the product with float [n_vector, n_in] is not exact (int8), or beyond its bound."""
     from eie_sim.units.nm.functional import wrong_outputs
 
     matrix = matrix.opened(vectors)
     wrong = wrong_outputs(matrix, matrix.words(vectors).T)
-    require(not wrong, f"layer {name}: outputs", wrong, "differ from the dense product")
+    hold(not wrong, "outputs", wrong, "must not differ from the dense product")
 
 
 def simulate_gemm(

@@ -1,0 +1,355 @@
+"""One network on several designs, as many MACs in a cycle each: time, energy, bytes and accuracy over the batch.
+
+import eie_sim as es
+
+found = es.compare(es.load("digits-mlp"), ["rtx3090", "a100-sxm"], batches=[1, 64])
+[row.to_dict() for row in found.rows]
+
+All start from the same trained weights. Each figure is given twice: with all weights where they are used, and with
+weights, inputs and outputs read from DRAM and written to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from eie_sim.core.errors import InputError, require, require_int, require_type
+from eie_sim.core.nm_pattern import DENSE, Pattern, require_pattern, said
+from eie_sim.core.result import SimResult
+from eie_sim.energy import EnergyTable, account, total_of
+from eie_sim.prune import pattern, score
+from eie_sim.prune.counts import fraction
+from eie_sim.prune.mlp import Samples
+from eie_sim.pruning.measure import Arrays, before_pruning, dense, held_back, inputs_of, weights_of
+from eie_sim.pruning.network import prune_network
+from eie_sim.recipe import Recipe
+from eie_sim.study.instances import Instances, equal_size, reason
+from eie_sim.units.compared import Chip
+from eie_sim.workload import Network
+
+Progress = Callable[[str], None]
+
+WORD_BYTES = 2
+"""Of an input or output that is read from or written to DRAM."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A pruned network on one of the designs at one batch; cycles, times and energies of the batch and all layers.
+
+    unit : its name, or dense; name : with its pattern, what that runs as where it is another, or its density
+    precision : of weights and of what they are multiplied with, in words
+    density : weights kept over all weights; kept_l1 : their share of the sum of magnitudes
+    accuracy : on the held-back inputs, without training after pruning; weights, inputs and sums are those that the unit
+        stores and computes with; None without labels
+    accuracy_of : on how many inputs, and which layers are in which precision, in words
+    weight_bytes : of the weights as they are stored, with the bias where the unit stores it
+    cycles, time_us, energy_nj : with all weights where they are used; *_dram : with them read from DRAM
+    dram_bytes : read and written then
+    utilisation : MACs that count (of kept weights; where a unit skips zero inputs, of the others; of a bias that it
+        stores too) over what the MACs could do in `cycles`
+    board_nj, board_nj_dram : the power limit of a chip's board over the time, a bound on the energy, of which
+        energy_nj is the modelled parts; None of a design that is no board
+    tile, bound, tile_dram, bound_dram : of the layers, in order; empty where a unit has none
+    scaled_from : vectors simulated, where the network has fewer than the batch; else None
+    on : title of the design in a list; else None, and `to_dict` leaves it out
+    """
+
+    unit: str
+    name: str
+    precision: str
+    density: float
+    kept_l1: float
+    accuracy: float | None
+    accuracy_of: str | None
+    weight_bytes: float
+    batch: int
+    cycles: int
+    time_us: float
+    energy_nj: float
+    cycles_dram: int
+    time_us_dram: float
+    energy_nj_dram: float
+    dram_bytes: int
+    utilisation: float
+    board_nj: float | None = None
+    board_nj_dram: float | None = None
+    tile: str = ""
+    bound: str = ""
+    tile_dram: str = ""
+    bound_dram: str = ""
+    scaled_from: int | None = None
+    on: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {name: value for name, value in asdict(self).items() if name != "on" or value is not None}
+
+
+class Compared(NamedTuple):
+    """What `compare` found.
+
+    rows : by batch, in the order of the designs; designs : those that have rows; size : the one that sets the size
+    listed : whether a list was given; not_compared : why units have no rows, a line each
+    network, layer : as they were given
+    """
+
+    rows: list[Row]
+    designs: list[Instances]
+    size: Instances
+    listed: bool
+    not_compared: list[str]
+    network: Network
+    layer: str | None
+
+
+class _Pruned(NamedTuple):
+    """Layers at one pattern or density, by name, and what they read, float [n_vector, n_in]; see `Row`."""
+
+    to: Pattern | float
+    weights: Arrays
+    biases: Mapping[str, Any]
+    inputs: Arrays
+    density: float
+    kept_l1: float
+
+    @property
+    def said(self) -> str:
+        """What they are pruned to, in words."""
+        return said(self.to) if isinstance(self.to, tuple) else f"{100 * self.to:.3g} %"
+
+
+def compare(
+    network: Network,
+    on: Any,
+    *,
+    layer: str | None = None,
+    patterns: Sequence[Pattern] = ((2, 4), (1, 4)),
+    densities: Sequence[float] = (0.5, 0.25, 0.1),
+    batches: Sequence[int] = (1, 8, 64, 256),
+    table: EnergyTable | None = None,
+    progress: Progress = lambda step: None,
+) -> Compared:
+    """Run the same weights on designs of one size: dense and in patterns where a unit has some, else by density.
+
+    on : a list of designs, names of presets and names of units; or just one, and every other unit stands beside it
+    layer : compare only this one, on what the layers before it pass on; accuracy is that of the network all the same
+    patterns : N:M to prune to, N kept; inputs that a group does not divide are padded with zeros, and a pattern that
+        a unit does not list runs as another, which the name says
+    densities : to prune to by magnitude; those above the weights' own make one row of that
+    batches : vectors multiplied at once
+    table : energies of the design that sets the size, as `energy.account` takes them; what the user gave of its DRAM
+        holds for the others too, whose other energies are the default ones
+
+    The design with the most MACs a cycle sets the size. A unit that is named takes its design of that size, at the same
+    clock and node, or else its default one. Each stands as often as it takes, to the nearest whole number. A chip that
+    multiplies by a batch at once takes its share of the vectors, other arrays take theirs one after the other, and the
+    one with most decides the time. All have the DRAM of the design that sets the size, LPDDR4 where it has none: arrays
+    read the weights once a batch, and each of several chips reads its own, with an equal share of the rate.
+
+    Raises InputError for a network without inputs, for values out of range, and where no design can run the network.
+    """
+    require_type("network", network, Network)
+    for field, values in (("patterns", patterns), ("densities", densities), ("batches", batches)):
+        require(isinstance(values, (list, tuple)), field, type(values).__name__, "must be a list")
+        require(len(values) > 0, field, "none", "must be at least one")
+    for batch in batches:
+        require_int("batches", batch, 1, 2**20)
+    for density in densities:
+        fraction("densities", density)
+    for shape in patterns:
+        require(isinstance(shape, (list, tuple)) and len(shape) == 2, "patterns", shape, "must be pairs, N kept of M")
+        require_pattern(shape)
+    designs, size, not_compared = equal_size(on, table)
+    part, listed, wanted = _layer_of(network, layer), isinstance(on, (list, tuple)), list(dict.fromkeys(batches))
+    alone = sum(one.in_patterns for one in designs) == 1
+    found: dict[str, list[Row]] = {one.title: [] for one in designs}
+    refused: dict[str, str] = {}
+    shapes = dict.fromkeys([DENSE, *((int(n), int(m)) for n, m in patterns)])
+    kinds: list[Pattern | float] = [*shapes, *_distinct(part, densities)]
+    for to in kinds:
+        takers = [one for one in designs if one.in_patterns is isinstance(to, tuple) and one.title not in refused]
+        if not takers:
+            continue
+        pruned = _pruned(part, to)
+        for one in takers:
+            progress(f"{one.title}, {pruned.said}")
+            label = one.label(size, listed=listed)
+            label = "" if alone and one.in_patterns and label == one.title else f"{label} "
+            try:
+                found[one.title] += _rows(one, network, pruned, wanted, label, one.title if listed else None)
+            except Exception as error:  # the code of another package may fail in any way
+                refused[one.title] = reason(one, error)
+    not_compared += refused.values()
+    ran = [one for one in designs if one.title not in refused]
+    if not ran:
+        raise InputError("; ".join(not_compared))
+    rows = sorted((row for one in ran for row in found[one.title]), key=lambda row: wanted.index(row.batch))
+    return Compared(rows, ran, size, listed, not_compared, network, layer)
+
+
+def _layer_of(network: Network, name: str | None) -> Network:
+    """The network, or just one of its layers with what the layers before pass on. Raises InputError: did you mean."""
+    if name is None:
+        return network
+    before, biases = weights_of(network)
+    one = network.layer(name)
+    if not network.chained:
+        return one
+    try:
+        read = inputs_of(network, before, biases)[name]
+    except InputError:
+        return one
+    label = f"{len(read)} vectors passed on by the layers before, in floats"
+    return replace(one, layers=(replace(one.layers[0], activations=read, activations_source=label),))
+
+
+def _distinct(network: Network, densities: Sequence[float]) -> list[float]:
+    """Densities, those above what the weights have anyway as one."""
+    before, _ = weights_of(network)
+    own = float(sum(np.count_nonzero(w) for w in before.values()) / sum(w.size for w in before.values()))
+    return list(dict.fromkeys(min(float(density), own) for density in densities))
+
+
+def _pruned(network: Network, to: Pattern | float) -> _Pruned:
+    """The weights before pruning, pruned by magnitude; each layer reads what they make of the inputs."""
+    before, biases = weights_of(network)
+    if isinstance(to, tuple):
+        weights = {name: w * pattern.nm(*to).prune(score.l1(w)).mask for name, w in before.items()}
+    else:
+        sparse, _ = prune_network(network, Recipe(density=to), None)
+        weights = {layer.name: dense(layer.weights) for layer in sparse.layers}
+    density = sum(map(np.count_nonzero, weights.values())) / sum(w.size for w in before.values())
+    total, kept = (sum(float(np.abs(w).sum(dtype=np.float64)) for w in each.values()) for each in (before, weights))
+    return _Pruned(to, weights, biases, inputs_of(network, weights, biases), density, kept / total if total else 0.0)
+
+
+def _rows(
+    one: Instances, network: Network, pruned: _Pruned, batches: Sequence[int], label: str, on: str | None
+) -> Iterator[Row]:
+    """A row for each batch. network : of which the pruned layers are a part; label : of the design, before the name"""
+    unit, chip, shape = one.unit, one.chip, pruned.to if isinstance(pruned.to, tuple) else DENSE
+    runs_as, precision, judged = shape, unit.precision(one.design), held_back(network)
+    if chip is None:
+        biases = pruned.biases if unit.takes_bias else dict.fromkeys(pruned.biases)
+        matrices = {name: unit.compress(w, one.design, bias=biases[name]) for name, w in pruned.weights.items()}
+    else:
+        runs_as = chip.runs_as(shape)
+        matrices = {name: chip.packed(w, runs_as, pruned.inputs[name]) for name, w in pruned.weights.items()}
+    some = any(layer.name not in matrices for layer in network.layers)
+    which = f"{', '.join(matrices)} in {precision}, the other layers in floats" if some else f"in {precision}"
+    weight_bytes = sum(unit.storage(matrix, one.design).total_bits for matrix in matrices.values()) / 8
+    accuracy = None if judged is None else _accuracy(one, network, judged, matrices)
+    for batch in batches:
+        yield Row(
+            unit="dense" if pruned.to == DENSE else unit.name,
+            name=f"{label}{pruned.said}" + ("" if runs_as == shape else f" as {said(runs_as)}"),
+            precision=precision,
+            density=pruned.density,
+            kept_l1=pruned.kept_l1,
+            accuracy=accuracy,
+            accuracy_of=None if judged is None else f"{len(judged)} held-back inputs, {which}",
+            weight_bytes=weight_bytes,
+            batch=batch,
+            on=on,
+            **(
+                _in_turn(one, pruned, matrices, round(weight_bytes), batch)
+                if chip is None
+                else _at_once(one, chip, pruned, matrices, batch)
+            ),
+        )
+
+
+def _accuracy(one: Instances, network: Network, judged: Samples, matrices: Mapping[str, Any]) -> float:
+    """Of the unit's own arithmetic in the layers that it holds, and of floats in the others."""
+    unit, read = one.unit, judged.inputs
+    outputs = read
+    for layer in before_pruning(network):
+        outside = 0.0 if layer.bias is None else layer.bias
+        matrix, design = matrices.get(layer.name), unit.for_inputs(one.design, read)
+        if matrix is None:
+            outputs = read @ dense(layer.weights).T + outside
+        elif unit.output_of is None:
+            outputs = np.atleast_2d(unit.simulate(matrix, read, design, engine="fast", timeline=False).real_output)
+        else:
+            matrix = matrix if unit.opened is None else unit.opened(matrix, read, design)
+            outputs = unit.output_of(matrix, unit.words_of(matrix, read), design)
+        if matrix is not None and not unit.takes_bias:
+            outputs = outputs + outside
+        read = np.maximum(outputs, 0)
+    return float(np.mean(outputs.argmax(axis=1) == judged.labels))
+
+
+def _at_once(one: Instances, chip: Chip, pruned: _Pruned, matrices: Mapping[str, Any], batch: int) -> dict[str, Any]:
+    """Figures of chips of which each multiplies by its share of the vectors at once, timed by shape."""
+    (share, more), clock = divmod(batch, one.number), one.design.clock_mhz
+    shares = [(count, n) for count, n in ((more, share + 1), (one.number - more, share)) if count and n]
+    found: dict[str, Any] = {}
+    for suffix, design, left_out in (("", chip.near, chip.copies), ("_dram", chip.far, ())):
+        ran = [(count, [chip.timed(matrix, n, design) for matrix in matrices.values()]) for count, n in shares]
+        cycles = max(sum(result.cycles for result in results) for _, results in ran)
+        idle = one.number * cycles - sum(count * result.cycles for count, results in ran for result in results)
+        reports = [(count, account(result, one.table)) for count, results in ran for result in results]
+        working_pj = sum(n * (each.total_pj - sum(map(each.by_event.__getitem__, left_out))) for n, each in reports)
+        board_nj = None if chip.board_watts is None else 1e3 * chip.board_watts * one.number * cycles / clock
+        _, largest = ran[0]
+        found |= {
+            f"cycles{suffix}": cycles,
+            f"time_us{suffix}": cycles / clock,
+            f"energy_nj{suffix}": (working_pj + idle * one.idle_pj) / 1e3,
+            f"board_nj{suffix}": board_nj,
+            f"tile{suffix}": _each("x".join(map(str, result.named.get("tile", ()))) for result in largest),
+            f"bound{suffix}": _each(result.bound or "" for result in largest),
+        }
+    moved = sum(count * result.stats["events"]["dram_bytes"] for count, results in ran for result in results)
+    macs = batch * sum(np.count_nonzero(w) for w in pruned.weights.values())
+    return found | {"dram_bytes": moved, "utilisation": macs / (found["cycles"] * one.macs_per_cycle)}
+
+
+def _each(words: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(words))
+
+
+def _in_turn(
+    one: Instances, pruned: _Pruned, matrices: Mapping[str, Any], weight_bytes: int, batch: int
+) -> dict[str, Any]:
+    """Figures of arrays that take the vectors of a batch in turn, scaled where there are fewer vectors.
+
+    From DRAM the compressed weights once, inputs and outputs stream while the arrays work: the slower of both counts.
+    Arrays that wait burn clock and leakage.
+    """
+    unit, design, number = one.unit, one.design, one.number
+    results: list[SimResult] = [
+        unit.simulate(matrices[name], read[:batch], unit.for_inputs(design, read), engine="fast", timeline=False)
+        for name, read in pruned.inputs.items()
+    ]
+    simulated = results[0].n_vector
+    scale = Fraction(batch, simulated)
+    per_vector = np.sum([result.cycles_per_vector for result in results], axis=0)
+    if len(per_vector) == batch:
+        cycles = max(int(per_vector[at::number].sum()) for at in range(min(number, batch)))
+    else:  # mean vectors, where there are too few
+        cycles = round(Fraction(int(per_vector.sum()), simulated) * -(-batch // number))
+    moved = weight_bytes + batch * sum(sum(w.shape) for w in pruned.weights.values()) * WORD_BYTES
+    rate = one.dram_bytes_per_cycle
+    cycles_dram = max(cycles, -(-moved * rate.denominator // rate.numerator))
+    worked = sum(result.cycles for result in results) * scale
+    working_pj = total_of([account(result, one.table) for result in results]).total_pj * float(scale)
+    waiting_pj = [float(number * each - worked) * one.idle_pj for each in (cycles, cycles_dram)]
+    macs = float(sum(result.effectual_macs for result in results) * scale)
+    return {
+        "cycles": cycles,
+        "time_us": cycles / design.clock_mhz,
+        "energy_nj": (working_pj + waiting_pj[0]) / 1e3,
+        "cycles_dram": cycles_dram,
+        "time_us_dram": cycles_dram / design.clock_mhz,
+        "energy_nj_dram": (working_pj + waiting_pj[1] + moved * one.dram_pj_per_byte) / 1e3,
+        "dram_bytes": moved,
+        "utilisation": macs / (cycles * one.macs_per_cycle) if cycles else 0.0,
+        "scaled_from": None if simulated == batch else simulated,
+    }
