@@ -14,7 +14,7 @@ import eie_sim as es
 from eie_sim.core.storage import Footprint
 from eie_sim.pipeline import run_network
 from eie_sim.prune import locally, pattern
-from eie_sim.study.running import Sweep
+from eie_sim.study.sweep import Sweep
 from eie_sim.workload import Network
 
 NAME = "<script>alert('fc')</script>"

@@ -22,24 +22,24 @@ if TYPE_CHECKING:
     from eie_sim.study.pareto import knee as knee
     from eie_sim.study.reading import Stored as Stored
     from eie_sim.study.reading import read_store as read_store
-    from eie_sim.study.running import Sweep as Sweep
-    from eie_sim.study.running import Tally as Tally
-    from eie_sim.study.running import run as run
     from eie_sim.study.searching import search as search
     from eie_sim.study.showing import FIGURES as FIGURES
+    from eie_sim.study.sweep import Sweep as Sweep
+    from eie_sim.study.sweep import Tally as Tally
+    from eie_sim.study.sweep import run as run
 
 _HOME = {
     "AXES": "axes",
     "FIGURES": "showing",
     "Stored": "reading",
-    "Sweep": "running",
-    "Tally": "running",
+    "Sweep": "sweep",
+    "Tally": "sweep",
     "front": "pareto",
     "hypervolume": "pareto",
     "knee": "pareto",
     "read_store": "reading",
     "read_study": "file",
-    "run": "running",
+    "run": "sweep",
     "search": "searching",
     "to_pandas": "export",
     "write_csv": "export",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from itertools import groupby
 from math import isfinite
@@ -12,17 +13,20 @@ from typing import Any
 import msgspec
 
 from eie_sim.core.errors import InputError
-from eie_sim.core.record import VERSION
+from eie_sim.core.record import VERSION, LayerResult
 from eie_sim.core.result import config_hash
+from eie_sim.energy import area
 from eie_sim.energy.table import hashed
+from eie_sim.pipeline import run
 from eie_sim.recipe import Recipe
+from eie_sim.record import total_of_layers
 from eie_sim.study.axes import plain, text_of
-from eie_sim.study.looping import looped
-from eie_sim.study.point import Point, Refused
-from eie_sim.study.stages import Stages
+from eie_sim.study.points import Point, Refused, shared_by
+from eie_sim.study.stages import Stages, require_verified
 from eie_sim.study.subject import Subject
 from eie_sim.units import blamed, unit_of
 from eie_sim.units.swept import Kept
+from eie_sim.workload import Network
 
 GROUP = 256
 """Most points between two looks at the clock."""
@@ -95,12 +99,65 @@ class Evaluator:
         return both
 
 
-def shared_by(point: Point) -> tuple[Hashable, Hashable]:
-    """What a point has in common with others: what is counted once, and what is run once; None for nothing."""
-    if isinstance(point.design, Refused):
-        return None, None
-    counted, run = unit_of(point.design).alike(point.design)
-    return counted, None if run is None else (point.layer, point.vector, point.recipe, run)
+def looped(stages: Stages, point: Point) -> dict[str, Any]:
+    """Columns of the row of a point. Raises InputError for what the unit cannot run, and where outputs are wrong.
+
+    Layers of a chain read the outputs of those before. Accuracy is that of their last outputs, and None of one vector.
+    """
+    design, names, unit = point.design, stages.names(point), unit_of(point.design)
+    network = stages.network_of(names, point.recipe, design)
+    given = stages.subject.table
+    done = run(
+        network if point.vector is None else _of_vector(network, point.vector),
+        design,
+        table=None if given is None else given.at(design),
+    )
+    require_verified(done)
+    layers = [layer for layer in done.layers if layer.layer.name in names]
+    total, rows = total_of_layers(layers), [row for row in done.rows if row.name in names]
+    unfit = [memory.memory for row in rows for memory in row.memories if not memory.fits]
+    return {
+        "n_vector": total.n_vector,
+        "cycles": total.cycles,
+        "time_us": total.time_us,
+        "energy_nj": total.energy.total_pj / 1e3,
+        "power_mw": total.energy.power_mw,
+        "area_mm2": None if unit.area is None else area(design).total_mm2,
+        "bytes": total.storage.total_bits / 8,
+        "accuracy": None if done.accuracy is None else done.accuracy.compressed,
+        "n_weight": total.n_weight,
+        "weight_density": sum(row.weight_density * row.n_out * row.n_in for row in rows)
+        / sum(row.n_out * row.n_in for row in rows),
+        "effectual_macs": total.effectual_macs,
+        "dense_macs": total.dense_macs,
+        "utilisation": total.utilisation,
+        "load_balance": total.load_balance,
+        "effective_gops": total.effective_gops,
+        "fits": total.fits,
+        "passes": total.passes,
+        "misfit": ", ".join(dict.fromkeys(unfit)),
+        "verified": True,
+        **{column: next(_own(column, rows, total.stats), None) for column in unit.words.columns},
+    }
+
+
+def _of_vector(network: Network, at: int) -> Network:
+    """The network with one of its input vectors, which nobody labels."""
+    layers = tuple(
+        layer if layer.activations is None else replace(layer, activations=layer.activations[at : at + 1])
+        for layer in network.layers
+    )
+    inputs = None if network.test_inputs is None else network.test_inputs[at : at + 1]
+    return replace(network, layers=layers, test_inputs=inputs, test_labels=None)
+
+
+def _own(column: str, rows: Sequence[LayerResult], stats: dict[str, dict[str, int]]) -> Iterator[Any]:
+    """A column that other units do not have: words joined with +, counts of events, cycles of a class."""
+    words = [str(row.named[column]) for row in rows if column in row.named]
+    if words:
+        yield "+".join(dict.fromkeys(words))
+    yield from (totals[column] for totals in stats.values() if column in totals)
+    yield from (count for name, count in stats["classes"].items() if column == f"{name}_cycles")
 
 
 def line_of(subject: Subject, point: Point, figures: Row, error: str | None) -> bytes:

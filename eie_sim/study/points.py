@@ -5,28 +5,87 @@ A sweep has at most 2,000,000 points (`MAX_POINTS`).
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from itertools import product
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 from eie_sim.core.errors import InputError, refused, require, require_type, unknown
 from eie_sim.core.nm_pattern import meant
 from eie_sim.recipe import Recipe
 from eie_sim.study.axes import PRUNING, WORKLOAD, known_axes, plain, text_of, unit_names, values_of
-from eie_sim.study.evaluator import shared_by
-from eie_sim.study.point import Point, Refused, key_of, unit_name
-from eie_sim.study.subject import Subject
-from eie_sim.units import unit_named
+from eie_sim.study.subject import Subject, digest_of
+from eie_sim.units import unit_named, unit_of
 from eie_sim.units.unit import Unit
 
 MAX_POINTS = 2_000_000
 """Of a sweep, and rows of a report of one; a row takes about a kilobyte."""
 
+KEY_BYTES = 16
 ALL, EACH = "all", "each"
 
 Values = dict[str, tuple[Any, ...]]
+
+
+class Refused(NamedTuple):
+    """A combination of values that is no design, or no recipe: the unit, values by axis, and the rule they break."""
+
+    unit: str
+    values: tuple[tuple[str, Any], ...]
+    message: str
+
+
+class Point(NamedTuple):
+    """What is run.
+
+    key : 32 hex digits
+    layer : one layer, or None for all of them
+    vector : one input vector, or None for all of them
+    recipe : how it is pruned, or None for the weights as they are
+    design : of any unit, or a Refused
+    """
+
+    key: str
+    layer: str | None
+    vector: int | None
+    recipe: Recipe | None
+    design: Any
+
+
+def unit_name(design: Any) -> str:
+    """The name of the unit of a design, or of a Refused."""
+    return design.unit if isinstance(design, Refused) else unit_of(design).name
+
+
+def key_of(study: bytes, layer: str | None, vector: int | None, recipe: Recipe | None, design: Any) -> str:
+    """The key of a point. study : digest of the version, the workload and what is asked of every point."""
+    digest = hashlib.blake2b(study, digest_size=KEY_BYTES)
+    digest.update(_of_weights(layer, recipe))
+    digest.update(_of_design(design))
+    digest.update(b"all" if vector is None else str(vector).encode())
+    return digest.hexdigest()
+
+
+@lru_cache(maxsize=2**16)
+def _of_weights(layer: str | None, recipe: Recipe | None) -> bytes:
+    return digest_of([layer, None if recipe is None else recipe.to_dict()])
+
+
+@lru_cache(maxsize=2**16)
+def _of_design(design: Any) -> bytes:
+    if isinstance(design, Refused):
+        return digest_of([*design])
+    return digest_of([type(design).__name__, design.to_dict()])
+
+
+def shared_by(point: Point) -> tuple[Hashable, Hashable]:
+    """What a point has in common with others: what is counted once, and what is run once; None for nothing."""
+    if isinstance(point.design, Refused):
+        return None, None
+    counted, run = unit_of(point.design).alike(point.design)
+    return counted, None if run is None else (point.layer, point.vector, point.recipe, run)
 
 
 def read_axes(grid: Mapping[str, Any] | None, points: Sequence[Mapping[str, Any]] | None) -> list[Values]:

@@ -23,10 +23,9 @@ from eie_sim.core.errors import (
 )
 from eie_sim.energy import EnergyTable
 from eie_sim.study.pareto import judged, require_objectives, undominated
-from eie_sim.study.point import Point
-from eie_sim.study.points import densities_of, points_of, read_axes
-from eie_sim.study.running import Progress, Runner, Sweep, Tally, runner_of
+from eie_sim.study.points import Point, densities_of, points_of, read_axes
 from eie_sim.study.subject import Subject, subject_of
+from eie_sim.study.sweep import Progress, Runner, Sweep, Tally, runner_of
 
 __all__ = ["BATCH", "START", "optimize", "search"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,8 +18,12 @@ from eie_sim.core.sparse import is_sparse
 from eie_sim.energy import EnergyTable
 from eie_sim.energy.table import hashed
 from eie_sim.pipeline import input_words
-from eie_sim.study.point import digest_of
 from eie_sim.workload import Layer, Network, batch_for, drawn_preset, load, synthetic
+
+
+def digest_of(value: Any) -> bytes:
+    """32 bytes that identify plain data."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).digest()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -7,8 +7,7 @@ import pytest
 
 import eie_sim as es
 from eie_sim.recipe import Recipe
-from eie_sim.study.point import Refused
-from eie_sim.study.points import bundles_of, points_of, read_axes
+from eie_sim.study.points import Refused, bundles_of, points_of, read_axes
 from eie_sim.study.subject import subject_of
 from eie_sim.units.nm.config import TensorCoreConfig
 

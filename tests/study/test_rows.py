@@ -17,8 +17,8 @@ from eie_sim.pruning import prune_network
 from eie_sim.recipe import Recipe
 from eie_sim.study.evaluator import Evaluator
 from eie_sim.study.points import points_of, read_axes
-from eie_sim.study.running import run
 from eie_sim.study.subject import subject_of
+from eie_sim.study.sweep import run
 from eie_sim.units.eie.matrix import encoded
 from eie_sim.units.nm.unit import packed
 from eie_sim.workload import Layer, Network, load

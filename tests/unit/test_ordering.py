@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from eie_sim.core.errors import InputError
 from eie_sim.prune import magnitude
-from eie_sim.study.ordering import ordering
+from eie_sim.prune.ordering import ordering
 
 
 @st.composite
