@@ -202,9 +202,9 @@ class Rows(Sequence[dict[str, Any]]):
 
     def parts(self, name: str) -> Iterator[tuple[Column, Places]]:
         """A column where rows have it, and the numbers of those rows."""
-        for group in self._groups:
-            if name in group.names:
-                yield group.columns[group.names.index(name)], group.places
+        for columns, places in self.alike():
+            if name in columns:
+                yield columns[name], places
 
     def alike(self) -> Iterator[tuple[dict[str, Column], Places]]:
         """Columns by name of rows that have the same names, and the numbers of those rows."""
