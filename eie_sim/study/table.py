@@ -154,8 +154,8 @@ class Rows(Sequence[dict[str, Any]]):
     def __getitem__(self, at: slice) -> list[dict[str, Any]]: ...
     def __getitem__(self, at: int | slice) -> Any:
         if isinstance(at, slice):
-            return self.listed(np.arange(len(self))[at])
-        return self.listed(np.arange(len(self))[index(at)].reshape(1))[0]
+            return self.listed(np.arange(*at.indices(len(self))))
+        return self.listed(np.array([range(len(self))[index(at)]]))[0]
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         for start in range(0, len(self), CHUNK):
