@@ -86,19 +86,14 @@ def judged(
     """Numbers of the rows that take part in a front, their `costs`, and how many do not, as `Front.left_out` has it."""
     names = require_objectives(objectives)
     columns = as_rows(rows, ("error", "fits", *names))
-    reasons = {"error": columns.where("error", lambda error: error is not None)}
-    if not all_rows:
-        reasons["fits"] = columns.where("fits", lambda fits: fits is not None and not fits)
-    left = np.arange(len(columns))
-    left_out: dict[str, int] = {}
-    for reason, found in reasons.items():
-        left_out[reason] = int(found[left].sum())
-        left = left[~found[left]]
+    failed = columns.where("error", lambda error: error is not None)
+    unfit = ~failed & (not all_rows) & columns.where("fits", lambda fits: fits is not None and not fits)
+    left = np.flatnonzero(~failed & ~unfit)
+    left_out = {"error": int(failed.sum()), "fits": int(unfit.sum())}
     points = _points(columns.take(left), names)
     for at, name in enumerate(names):
-        there = ~np.isnan(points[:, at])
-        left_out[name] = int((~there).sum())
-        left, points = left[there], points[there]
+        missing = np.isnan(points[:, at])
+        left, points, left_out[name] = left[~missing], points[~missing], int(missing.sum())
     return left, points, {reason: number for reason, number in left_out.items() if number}
 
 
@@ -189,17 +184,15 @@ def undominated(points: Floats) -> Bools:
     ordered = points[order]
     new = np.ones(len(points), dtype=np.bool_)
     new[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
-    rest = ordered[new, 1:] if points.shape[1] > 1 else ordered[new]
-    uncovered = {1: _uncovered_line, 2: _uncovered_plane}.get(rest.shape[1], _uncovered)(rest)
+    rest = ordered[new][:, -max(points.shape[1] - 1, 1) :]
+    if rest.shape[1] == 1:
+        lowest = np.minimum.accumulate(np.concatenate([[np.inf], rest[:, 0]]))
+        uncovered = rest[:, 0] < lowest[:-1]
+    else:
+        uncovered = (_uncovered_plane if rest.shape[1] == 2 else _uncovered)(rest)
     good = np.empty(len(points), dtype=np.bool_)
     good[order] = uncovered[np.cumsum(new) - 1]
     return good
-
-
-def _uncovered_line(points: Floats) -> Bools:
-    """Which points, [n, 1], are below all before them."""
-    lowest = np.minimum.accumulate(points[:, 0])
-    return np.concatenate([np.ones(min(len(points), 1), np.bool_), points[1:, 0] < lowest[:-1]])
 
 
 def _uncovered_plane(points: Floats) -> Bools:

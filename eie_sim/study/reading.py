@@ -59,7 +59,7 @@ def read_store(path: str | os.PathLike[str], *, progress: Progress = lambda step
     damaged = lines.n_damaged + len(rows) - int(kept.sum()) - repeated
     rule = f"must be the store of a sweep, as NAME.sweep.jsonl; damaged lines: {damaged:,}"
     require(bool(kept.any()), "store", said, rule if damaged else "holds no rows of a sweep")
-    return Stored(rows if kept.all() else Rows.of(rows.take(np.flatnonzero(kept))), damaged)
+    return Stored(rows.take(np.flatnonzero(kept)), damaged)
 
 
 class _Lines:
@@ -92,14 +92,14 @@ def _first(rows: Rows) -> tuple[Bools, int]:
     for column, places in rows.parts("key"):
         for at, key in zip(places.tolist(), column.listed(np.arange(len(places))), strict=True):
             keys[at] = key
-    first, repeated = np.ones(len(rows), np.bool_), 0
-    if len(set(keys)) < len(keys):
-        found: dict[str, int] = {}
-        for at, key in enumerate(keys):
-            if found.setdefault(key, at) != at:
-                first[at] = False
-                repeated += rows[at] == rows[found[key]]
-    return first, repeated
+    first = np.ones(len(rows), np.bool_)
+    if len(set(keys)) == len(keys):
+        return first, 0
+    known: dict[str, int] = {}
+    pairs = np.array([(at, known[key]) for at, key in enumerate(keys) if known.setdefault(key, at) != at])
+    first[pairs[:, 0]] = False
+    chunks = np.split(pairs, range(CHUNK, len(pairs), CHUNK))
+    return first, sum(sum(map(eq, *map(rows.listed, chunk.T))) for chunk in chunks)
 
 
 def require_version(said: Path, row: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -89,12 +90,14 @@ def search(
             points = [_point_of(subject, design) for design in designs]
             runner = opened()  # not before: what is refused leaves no store behind
             batches.append(runner.run(points, axes=tuple(studies[0])))
-            done, reused, failed = (sum(each) for each in zip(*map(_counted, batches), strict=True))
+            done, reused, failed = _counted(batches)
             progress(Tally(max(trials, done), done, reused, failed))
             return [{**row, "fits": True} if unfit else row for row in batches[-1].rows]
 
         rows = optimize(studies[0], evaluate, objectives, trials=trials, seed=seed)
-    return _together(batches, rows)
+    lines = {row["key"]: line for batch in batches for row, line in zip(batch.rows, batch.lines, strict=True)}
+    _, reused, failed = _counted(batches)
+    return replace(batches[0], lines=tuple(lines[row["key"]] for row in rows), reused=reused, failed=failed)
 
 
 def _point_of(subject: Subject, design: Mapping[str, Any]) -> Point:
@@ -104,25 +107,9 @@ def _point_of(subject: Subject, design: Mapping[str, Any]) -> Point:
     return points[0]
 
 
-def _counted(batch: Sweep) -> tuple[int, int, int]:
-    return len(batch.lines), batch.reused, batch.failed
-
-
-def _together(batches: list[Sweep], rows: list[Row]) -> Sweep:
-    """All batches as one sweep, rows in the order in which they were proposed."""
-    lines = {row["key"]: line for batch in batches for row, line in zip(batch.rows, batch.lines, strict=True)}
-    first = batches[0]
-    return Sweep(
-        lines=tuple(lines[row["key"]] for row in rows),
-        axes=first.axes,
-        reused=sum(batch.reused for batch in batches),
-        failed=sum(batch.failed for batch in batches),
-        seed=first.seed,
-        subject=first.subject,
-        store=first.store,
-        damaged=first.damaged,
-        energy_table=first.energy_table,
-    )
+def _counted(batches: Sequence[Sweep]) -> tuple[int, int, int]:
+    """Points of all batches, those of them reused, and failed."""
+    return sum(len(each.lines) for each in batches), sum(e.reused for e in batches), sum(e.failed for e in batches)
 
 
 def optimize(
@@ -192,8 +179,17 @@ class _Proposals:
         own, theirs = np.random.SeedSequence(seed).spawn(2)
         self.rng = np.random.default_rng(own)
         self.optuna, self.axes, self.objectives = optuna, axes, objectives
-        self.study = _study(optuna, len(objectives), int(theirs.generate_state(1)[0]))
-        self.distributions = {axis.name: _distribution(optuna, axis) for axis in axes}
+        with warnings.catch_warnings():  # optuna calls the first two options experimental; their meaning did not change
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            sampler = optuna.samplers.TPESampler(
+                multivariate=True, constant_liar=True, n_startup_trials=START, seed=int(theirs.generate_state(1)[0])
+            )
+        self.study = optuna.create_study(directions=["minimize"] * len(objectives), sampler=sampler)
+        whole, words = optuna.distributions.IntDistribution, optuna.distributions.CategoricalDistribution
+        self.distributions = {
+            axis.name: whole(0, len(axis.values) - 1) if axis.ordered else words(range(len(axis.values)))
+            for axis in axes
+        }
         self.seen: set[Places] = set()
         self.waiting: dict[Places, Any] = {}
         self.points: list[Places] = []
@@ -257,20 +253,6 @@ def _neighbours(axes: tuple[_Axis, ...], point: Places) -> Iterator[Places]:
         for other in (here - 1, here + 1) if axis.ordered else range(len(axis.values)):
             if other != here and 0 <= other < len(axis.values):
                 yield (*point[:at], other, *point[at + 1 :])
-
-
-def _distribution(optuna: Any, axis: _Axis) -> Any:
-    """Places on an axis, as optuna has them."""
-    if axis.ordered:
-        return optuna.distributions.IntDistribution(0, len(axis.values) - 1)
-    return optuna.distributions.CategoricalDistribution(range(len(axis.values)))
-
-
-def _study(optuna: Any, n_objective: int, seed: int) -> Any:
-    with warnings.catch_warnings():  # optuna 4 calls the first two options experimental; their meaning did not change
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        sampler = optuna.samplers.TPESampler(multivariate=True, constant_liar=True, n_startup_trials=START, seed=seed)
-    return optuna.create_study(directions=["minimize"] * n_objective, sampler=sampler)
 
 
 @contextmanager

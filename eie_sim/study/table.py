@@ -154,8 +154,8 @@ class Rows(Sequence[dict[str, Any]]):
     def __getitem__(self, at: slice) -> list[dict[str, Any]]: ...
     def __getitem__(self, at: int | slice) -> Any:
         if isinstance(at, slice):
-            return self.listed(np.arange(len(self))[at])
-        return self.listed(np.arange(len(self))[index(at)].reshape(1))[0]
+            return self.listed(np.arange(*at.indices(len(self))))
+        return self.listed(np.array([range(len(self))[index(at)]]))[0]
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         for start in range(0, len(self), CHUNK):
@@ -202,9 +202,9 @@ class Rows(Sequence[dict[str, Any]]):
 
     def parts(self, name: str) -> Iterator[tuple[Column, Places]]:
         """A column where rows have it, and the numbers of those rows."""
-        for group in self._groups:
-            if name in group.names:
-                yield group.columns[group.names.index(name)], group.places
+        for columns, places in self.alike():
+            if name in columns:
+                yield columns[name], places
 
     def alike(self) -> Iterator[tuple[dict[str, Column], Places]]:
         """Columns by name of rows that have the same names, and the numbers of those rows."""

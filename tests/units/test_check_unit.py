@@ -66,7 +66,11 @@ def test_a_package_that_ends_the_program_is_named_and_the_others_work(tmp_path):
     for arguments, code, said in (
         (["run", "hand-8x8", "--n-pe", "4"], 0, ""),
         (["compare", "hand-8x8", "--batches", "1", "--json"], 0, ""),
-        (["compare", "hand-8x8", "--on", "eie,ends"], 2, "error: unit=ends: package ends fails to load, SystemExit: 3\n"),
+        (
+            ["compare", "hand-8x8", "--on", "eie,ends"],
+            2,
+            "error: unit=ends: package ends fails to load, SystemExit: 3\n",
+        ),
         (["check-unit", "ends"], 2, "error: unit=ends: package ends fails to load, SystemExit: 3\n"),
     ):
         done = subprocess.run(
