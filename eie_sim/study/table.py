@@ -59,7 +59,10 @@ class Column(NamedTuple):
 
     def take(self, places: Places) -> Column:
         """The values at some places."""
-        return Column(self.values[places]) if self.codes is None else _coded(self.values, self.codes[places])
+        if self.codes is None:
+            return Column(self.values[places])
+        used, codes = np.unique(self.codes[places], return_inverse=True)  # what no row has any more is not asked about
+        return _coded([self.values[at] for at in used], codes)
 
     def listed(self, places: Places) -> list[Any]:
         """The values at some places, as they were given."""

@@ -113,3 +113,9 @@ def test_many_rows_take_little_memory_and_time(monkeypatch):
         column.values.nbytes if column.codes is None else column.codes.base.nbytes for column in columns.values()
     )
     assert held < 10 * len(rows)
+
+
+def test_rows_that_are_left_out_leave_no_value_behind():
+    rows = Rows.of([{"n_pe": 2}, {"n_pe": "x"}, {"n_pe": 4}]).take(np.array([0, 2]))
+    assert rows.numbers("n_pe").tolist() == [2.0, 4.0]
+    assert rows.values("n_pe") == [2, 4]
