@@ -183,7 +183,8 @@ class Plan:
         self.left += len(sent.points) - answers
         if sent.deaths is None:
             in_time = answers * SLICE_S / max(done.seconds, 1e-6)
-            stream.size = int(min(max(in_time, 1), stream.size * GROWTH, MOST_POINTS))
+            size = 2 * in_time  # so that time ends the next task, between groups that share work, and not its points
+            stream.size = int(min(max(size, 1), stream.size * GROWTH, MOST_POINTS))
         self._idle.append(stream)
 
     def died(self, sent: _Sent) -> tuple[Any, ...]:

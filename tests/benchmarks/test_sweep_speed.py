@@ -157,13 +157,38 @@ def resident_of(pid):
     return sum(pages.get(each, 0) for each in family) * os.sysconf("SC_PAGESIZE")
 
 
+SPIN = "import time\nbegan = time.perf_counter()\nfor _ in range(60_000_000): pass\nprint(time.perf_counter() - began)"
+
+
+def spun(count):
+    """Mean seconds of so many bare loops at the same time, each a process of its own."""
+    loops = [subprocess.Popen([sys.executable, "-c", SPIN], stdout=subprocess.PIPE) for _ in range(count)]
+    return statistics.mean(float(loop.communicate()[0]) for loop in loops)
+
+
 def test_two_cores_against_one(note):
+    """Of a sweep of more than ten seconds; bare loops beside it tell what two cores are worth now."""
     grid = {"n_pe": "1..64", "queue_depth": "1..32", "index_bits": "2..5"}
+    alone, together = spun(1), spun(2)
     one, found = timed(lambda: es.sweep.run("digits-mlp", grid=grid, workers=1))
     two, _ = timed(lambda: es.sweep.run("digits-mlp", grid=grid, workers=2))
     note(said("one core", one, len(found.lines)))
     note(said("two cores", two, len(found.lines)))
-    note(f"two cores are {one / two:.2f} times one (limit 1.7)")
+    note(f"two cores are {one / two:.2f} times one (limit 1.7); bare loops {2 * alone / together:.2f} times")
+
+
+def test_two_points_of_a_new_file(tmp_path, note):
+    """In a process of its own, as a user has it: imports, kernels that were compiled before, no workers."""
+    np.savez(tmp_path / "new.npz", fc=np.random.default_rng(0).standard_normal((1024, 1024)))
+    program = "import sys\nfrom eie_sim.cli import main\nsys.exit(main(sys.argv[1:]))"
+    words = ["sweep", "new.npz", "--n-pe", "16,64", "--density", "0.1", "--activation-density", "0.4", "--json"]
+    for label in ("first", "again"):
+        command = [sys.executable, "-c", program, *words, "--store", f"{label}.jsonl"]
+        seconds, done = timed(
+            lambda command=command: subprocess.run(command, check=False, cwd=tmp_path, capture_output=True)
+        )
+        assert done.returncode == 0
+        note(said(f"two points of a new file, {label} (limit 2 s)", seconds, 2))
 
 
 def test_overhead_of_pool_and_store(trace, pool, tmp_path, note):
