@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import signal
 import sys
 import threading
@@ -23,6 +24,11 @@ EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 128 + signal.SIGTERM
 
+INTERRUPTS = {EXIT_INTERRUPTED: signal.SIGINT, EXIT_TERMINATED: signal.SIGTERM}
+
+AGAIN_S = 0.01
+"""Seconds until an interrupt that was dropped is raised again."""
+
 MODULES = ("checking", "comparing", "pruning", "reporting", "simulate", "sweeping", "tracing", "validating")
 """Each adds its commands to the app when it is imported."""
 
@@ -42,12 +48,22 @@ def main(arguments: list[str] | None = None) -> int:
         raise KeyboardInterrupt
 
     try:
-        with _terminated_by(terminate):
+        with _terminated_by(terminate), _interrupts_kept(lambda: INTERRUPTS[code]):
             streams.prepare()
             return _answered(arguments)
-    except KeyboardInterrupt as error:
-        streams.say(": ".join(["interrupted", *map(str, error.args)]))
+    except BaseException as error:
+        interrupt = _interrupt_in(error)
+        if interrupt is None:
+            raise
+        streams.say(": ".join(["interrupted", *map(str, interrupt.args)]))
         return code
+
+
+def _interrupt_in(error: BaseException | None) -> KeyboardInterrupt | None:
+    """The interrupt that an error is, or came of: Python makes another error of one while a class is made."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 @contextmanager
@@ -61,6 +77,26 @@ def _terminated_by(handler: Callable[[int, Any], None]) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@contextmanager
+def _interrupts_kept(number: Callable[[], int]) -> Iterator[None]:
+    """Have an interrupt raised again that came while an object was deleted or C called back, as LLVM does while kernels
+    are loaded: there Python would print it and go on. number : which signal it was
+    """
+    before = sys.unraisablehook
+
+    def again(lost: Any) -> None:
+        if lost.exc_type is KeyboardInterrupt:  # by another thread, when the call that dropped it is over
+            threading.Timer(AGAIN_S, _thread.interrupt_main, [number()]).start()
+        else:
+            before(lost)
+
+    sys.unraisablehook = again
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 def commands() -> App:
@@ -78,12 +114,14 @@ def _answered(arguments: list[str] | None) -> int:
     from eie_sim.cli.words import said
     from eie_sim.core.errors import InputError, InvariantError
 
+    code: int = 0
+    line: str | None = None
     try:
         app, words = commands(), sys.argv[1:] if arguments is None else arguments
         from eie_sim.cli.designs import options_for
 
         with options_for(words):
-            code: int = app(words, exit_on_error=False, print_error=False, result_action="return_value") or 0
+            code = app(words, exit_on_error=False, print_error=False, result_action="return_value") or 0
         sys.stdout.flush()  # so that a reader that went away is noticed here, and not when Python ends
     except (CycloptsError, InputError) as error:
         return _fail(said(error))
@@ -91,7 +129,7 @@ def _answered(arguments: list[str] | None) -> int:
         streams.say(f"error: {error}")
         return EXIT_DIFFERS
     except MemoryError:
-        return _fail("memory: not enough for this workload and design; run one layer, or fewer vectors")
+        line = "memory: not enough for this workload and design; run one layer, or fewer vectors"
     except (BrokenPipeError, SystemExit) as error:
         gone = isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError)
         streams.drop(sys.stdout)  # the reader of our output went away, as `| head` does; rich exits then
@@ -106,8 +144,7 @@ def _answered(arguments: list[str] | None) -> int:
         line = blamed(error)
         if line is None:
             raise
-        code = _fail(line)
-    return code
+    return code if line is None else _fail(line)  # where the frames of the error, and what they hold, are gone
 
 
 def _fail(message: str) -> int:

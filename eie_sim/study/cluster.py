@@ -139,6 +139,8 @@ def cluster(address: str) -> Iterator[ClusterExecutor]:
 
     Raises InputError where Dask is not installed, nothing answers, there are no workers, or theirs is another eie_sim.
     """
+    with suppress(ImportError):  # `_connected` says so
+        import distributed  # noqa: F401  sets the level itself when it is imported
     log = logging.getLogger("distributed.client")
     level = log.level
     log.setLevel(logging.CRITICAL)  # tasks and connections that are lost are outcomes of our tasks

@@ -118,8 +118,9 @@ class Pool(Executor):
         with self._lock:
             if self._ended:
                 raise EOFError
+            folders = [each for each in sys.path if isinstance(each, str)]  # Python passes over what else is in it
             process = subprocess.Popen(
-                [sys.executable, "-c", START, json.dumps(sys.path)],
+                [sys.executable, "-c", START, json.dumps(folders)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 env={**os.environ, **dict.fromkeys(ONE_THREAD, "1")},

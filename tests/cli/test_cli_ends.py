@@ -5,10 +5,12 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 
 import pytest
 
-from eie_sim.cli import main
+from eie_sim import cli
+from eie_sim.cli import main, streams
 
 LONG = ("sweep", "digits-mlp", "--n-pe", "1..64", "--queue-depth", "1..40", "--index-bits", "2..6", "--workers", "1")
 
@@ -54,6 +56,60 @@ def test_a_signal_in_the_middle_of_a_write_leaves_no_temporary_file(tmp_path, mo
     assert capsys.readouterr().err == "interrupted\n"
     assert list(tmp_path.rglob("*.*")) == []
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+class Dropped:
+    """Ends the command in a place whose errors Python drops."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def __del__(self):
+        os.kill(os.getpid(), self.number)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_that_python_would_drop_ends_the_command(monkeypatch, capsys, number, code):
+    def prepare():
+        Dropped(number)
+        time.sleep(5)
+
+    monkeypatch.setattr(streams, "prepare", prepare)
+    before, hook = signal.signal(signal.SIGINT, signal.default_int_handler), sys.unraisablehook
+    try:
+        assert main(["--version"]) == code
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert (capsys.readouterr().err, sys.unraisablehook) == ("interrupted\n", hook)
+
+
+def test_an_error_that_python_makes_of_a_signal_is_no_traceback(monkeypatch, capsys):
+    def prepare():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except KeyboardInterrupt as error:
+            raise RuntimeError("Error calling __set_name__") from error
+
+    monkeypatch.setattr(streams, "prepare", prepare)
+    assert main(["--version"]) == 143
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_a_lack_of_memory_is_said_when_what_filled_it_is_free(monkeypatch):
+    class Large:
+        pass
+
+    kept, alive = [], []
+
+    def commands():
+        large = Large()
+        kept.append(weakref.ref(large))
+        raise MemoryError
+
+    monkeypatch.setattr(cli, "commands", commands)
+    monkeypatch.setattr(streams, "say", lambda line: alive.append(kept[0]()))
+    assert main([]) == 2
+    assert alive == [None]
 
 
 def test_a_run_folder_of_two_runs_says_so(tmp_path, capsys):

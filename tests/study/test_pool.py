@@ -225,3 +225,12 @@ def test_a_program_that_a_broken_pipe_ends_outlives_its_workers():
         [sys.executable, "-c", program], capture_output=True, text=True, env=environment, timeout=60, check=False
     )
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "5\n", "")
+
+
+def test_a_path_that_python_passes_over_is_no_error(monkeypatch):
+    monkeypatch.setattr(sys, "path", [Path("no text"), *sys.path])
+    pool = Pool(1)
+    try:
+        assert pool.submit(os.getpid).result(30) != os.getpid()
+    finally:
+        pool.shutdown()
