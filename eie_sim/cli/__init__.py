@@ -53,9 +53,9 @@ def main(arguments: list[str] | None = None) -> int:
             return _answered(arguments)
     except BaseException as error:
         interrupt = _interrupt_in(error)
-        if interrupt is None:
+        if interrupt is None and code != EXIT_TERMINATED:  # C code may make an error that does not say what it came of
             raise
-        streams.say(": ".join(["interrupted", *map(str, interrupt.args)]))
+        streams.say(": ".join(["interrupted", *map(str, interrupt.args if interrupt else ())]))
         return code
 
 

@@ -83,12 +83,17 @@ def test_a_signal_that_python_would_drop_ends_the_command(monkeypatch, capsys, n
     assert (capsys.readouterr().err, sys.unraisablehook) == ("interrupted\n", hook)
 
 
-def test_an_error_that_python_makes_of_a_signal_is_no_traceback(monkeypatch, capsys):
+@pytest.mark.parametrize("chained", [True, False])
+def test_an_error_that_is_made_of_a_signal_is_no_traceback(monkeypatch, capsys, chained):
     def prepare():
         try:
             os.kill(os.getpid(), signal.SIGTERM)
         except KeyboardInterrupt as error:
-            raise RuntimeError("Error calling __set_name__") from error
+            made = RuntimeError("Error calling __set_name__")
+            made.__cause__ = error if chained else None
+        if not chained:
+            made = ImportError("failed to import")
+        raise made
 
     monkeypatch.setattr(streams, "prepare", prepare)
     assert main(["--version"]) == 143
