@@ -61,6 +61,7 @@ class Evaluator:
                 try:
                     rows += self._lines(some)
                 except MemoryError:
+                    self._stages, self._kept = Stages(self._subject), {}  # so that the next points have room
                     first = len(rows) + len(faults)
                     faults += [(first + at, "not enough memory") for at in range(len(some))]
                 if time.perf_counter() > deadline:

@@ -36,7 +36,7 @@ HERE_S = 0.3
 """Seconds that a sweep runs in this process before it starts workers."""
 
 START_S = 1.0
-"""Seconds until a worker is up and has made what points share: workers must save more than that."""
+"""Seconds until a worker is up and has made what points share: each must have more than that to do."""
 
 TURN_S = 0.05
 """Seconds between two looks at whether workers are up."""
@@ -272,9 +272,8 @@ class _Run:
                 done = Done(False, rows, faults, perf_counter() - turn)
                 self.keep(sent, done)
                 point_s = done.seconds / (len(rows) + len(faults))
-                most = min(workers, self.plan.left)
-                saved_s = self.plan.left * point_s * (1 - 1 / max(most, 1))
-                if pool is None and perf_counter() - began > HERE_S and saved_s > START_S:
+                most = min(workers, self.plan.left, int(self.plan.left * point_s / START_S))
+                if pool is None and most > 1 and perf_counter() - began > HERE_S:
                     pool = Pool(most)
                     task = Task(self.token, self.subject, ())
                     up = [pool.submit(work, task._replace(serial=next(self._serial))) for _ in range(most)]
