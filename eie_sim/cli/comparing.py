@@ -13,7 +13,6 @@ from eie_sim.cli.shell import (
     INPUTS,
     Arrays,
     Counts,
-    Energies,
     Inputs,
     Json,
     Names,
@@ -67,7 +66,7 @@ def compare(
     patterns: Names = ("2:4", "1:4"),
     densities: Several = (0.5, 0.25, 0.1),
     batches: Counts = (1, 8, 64, 256),
-    energy_table: Energies = None,
+    energy_table: Path | None = None,
     inputs: Inputs = INPUTS,
     seed: int = 0,
     figure: Path | None = None,
@@ -94,9 +93,9 @@ def compare(
     batches
         Vectors at once; each array of another unit takes its share one after the other.
     energy_table
-        CSV with the columns event, energy_pj, source that replaces energies of the chip, as macs, smem_bytes or
-        dram_bytes. They are taken as given at its node; the others, and other units' but for DRAM, stay default ones,
-        scaled.
+        CSV with the columns event, energy_pj, source that replaces energies of the design that sets the size, as
+        macs or dram_bytes. They are taken as given at its node; all others, but for other designs' DRAM, stay default
+        ones, scaled.
     seed
         Of whatever is drawn.
     figure
@@ -111,7 +110,8 @@ def compare(
     require(on is None or elem_bytes is None, "elem_bytes", elem_bytes, "must be left out with --on")
     preset = preset or CHIPS[0].start
     designs = _chip(preset, elem_bytes) if on is None else [name.strip() for name in on.split(",")]
-    table = energies_of(energy_table, equal_size(designs).size.design)
+    _, size, _ = equal_size(designs)
+    table = energies_of(energy_table, size.design)
     shapes = [pattern_of("patterns", word) for word in patterns]
     if figure is not None:
         require_file("figure", figure, shown.FIGURE_SUFFIXES)

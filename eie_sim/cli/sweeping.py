@@ -27,9 +27,6 @@ STUDY_SUFFIX = ".toml"
 Study = Annotated[
     str, Parameter(help="A preset (see eie-sim presets), a file or archive with weights, or a study (TOML).")
 ]
-Objectives = Annotated[
-    str | None, Parameter(help="Two or more of cycles, time_us, energy_nj, area_mm2, bytes, accuracy.")
-]
 
 
 @app.command
@@ -74,7 +71,7 @@ def sweep(
     store
         File that keeps the rows, one JSON object a line; NAME.sweep.jsonl where left out.
     workers
-        Processes; as many as there are cores where left out.
+        Most worker processes, as many as there are cores where left out; they start where they save time.
     scheduler
         Run on the Dask cluster at this address (tcp://host:port, tls://host:port), or with this scheduler file. Dask
         pickles both ways: who reaches the scheduler runs code on its workers, and here. Use tls:// on a shared network.

@@ -1,7 +1,7 @@
 """Paths, where files may be written, and files that are whole or not there.
 
-A file that the user names may be a link, which is followed. A name that we choose, such as `STORE.damaged` beside a
-store, is taken from nobody: whoever made the folder may have put a link, a second name of some file, or a pipe there.
+A file that the user names may be a link, which is followed. A name that we choose, such as `report.html` in a
+run folder, is taken from nobody: whoever made the folder may have put a link, a second name of a file or a pipe there.
 """
 
 from __future__ import annotations

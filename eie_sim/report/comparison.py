@@ -40,16 +40,12 @@ def comparison_record(compared: Compared, *, preset: str | None = None) -> Recor
     title = preset or size.title
     found = [one.to_dict() for one in compared.rows]
     inputs = inputs_in_words(network)  # of the whole network, in which a layer reads what the ones before pass on
-    part = network if layer is None else network.layer(layer)
+    part, before = network if layer is None else network.layer(layer), network.dense_layers or network.layers
     record = {
         "network": network.name,
         "layer": layer,
         "source": network.source,
-        "weights": {
-            each.name: each.weights_source
-            for each in network.dense_layers or network.layers
-            if layer in (None, each.name)
-        },
+        "weights": {one.name: one.weights_source for one in before if layer in (None, one.name)},
         **account_of(part, {each.name: inputs[each.name] for each in part.layers}),
         "seed": network.seed,
         "preset": title,
@@ -62,13 +58,8 @@ def comparison_record(compared: Compared, *, preset: str | None = None) -> Recor
         "config_dram": far.to_dict(),
         "dram_bytes_per_cycle": float(size.dram_bytes_per_cycle),
         "beside": [
-            {
-                "unit": one.unit.name,
-                "title": one.title,
-                "arrays": one.number,
-                "pes": one.unit.lanes(one.design),
-                "stores_bias": one.unit.takes_bias,
-            }
+            {"unit": one.unit.name, "title": one.title, "arrays": one.number, "pes": one.unit.lanes(one.design)}
+            | {"stores_bias": one.unit.takes_bias}
             for one in others
         ],
         "weights_in": _weights_in([*others, size]),
@@ -140,7 +131,8 @@ def comparison_table(record: Record) -> Table:
         own += [f"{row[time] / batch:,.3f}" for time in ("time_us", "time_us_dram")]
         own += [_energy(row, where, batch) for where in ("", "_dram")]
         own += [f"{row['dram_bytes'] / batch / 1e3:,.2f}"]
-        own += [_both(row[what], row[f"{what}_dram"]) for what in ("tile", "bound")]
+        both = ((row[what], row[f"{what}_dram"]) for what in ("tile", "bound"))
+        own += [sram if sram == dram else f"{sram} | {dram}" for sram, dram in both]
         cells.append([*own, "" if row["scaled_from"] is None else f"from {row['scaled_from']}"])
         before = batch
     return rows(headings, cells, text={1, 2, 13, 14, 15})
@@ -150,11 +142,6 @@ def _energy(row: Record, where: str, batch: int) -> str:
     """Of a vector: modelled parts, up to the board's bound where there is one."""
     parts, bound = row[f"energy_nj{where}"], row[f"board_nj{where}"]
     return f"{parts / batch:,.1f}" + ("" if bound is None else f" to {bound / batch:,.0f}")
-
-
-def _both(sram: str, dram: str) -> str:
-    """What is so from SRAM, and from DRAM where that differs."""
-    return sram if sram == dram else f"{sram} | {dram}"
 
 
 def comparison_lines(record: Record, compared: Compared) -> list[str]:

@@ -54,10 +54,7 @@ def write_run(folder: Path, record: dict[str, Any]) -> list[Path]:
         convert(record, Result)
     except ValidationError as error:  # a unit of another package can count what nothing can be
         raise InvariantError(f"broken invariant: record: {error}; please report this to who wrote the unit") from error
-    texts = {
-        folder / LAYERS: layers_csv(record),
-        folder / RECORD: json.dumps(record, indent=2, allow_nan=False) + "\n",
-    }
+    texts = {folder / LAYERS: layers_csv(record), folder / RECORD: json.dumps(record, indent=2, allow_nan=False) + "\n"}
     trace = record["energy_table"]
     if trace is not None:
         entries = ((one["event"], one["given_pj"], one["source"]) for one in trace["given"])

@@ -149,11 +149,13 @@ def fidelity(record: Record) -> list[str]:
 
 def misfits(record: Record) -> list[str]:
     """Layers that do not fit the PEs, and why."""
-    return [
-        f"{layer['name']} does not fit: {_misfits(layer)}; {layer['passes']} passes, whose cost no cycle contains"
-        for layer in record["layers"]
-        if not layer["fits"]
-    ]
+    lines = []
+    for layer in (layer for layer in record["layers"] if not layer["fits"]):
+        unfit = [one for one in layer["memories"] if not one["fits"]]
+        needs = [f"{one['memory']} needs {one['needed']:,} of {one['available']:,} {one['unit']}" for one in unfit]
+        passes = f"{layer['passes']} passes, whose cost no cycle contains"
+        lines.append(f"{layer['name']} does not fit: {', '.join(needs)}; {passes}")
+    return lines
 
 
 def accuracy(record: Record) -> str:
@@ -259,36 +261,23 @@ def _needed(memory: list[int]) -> str:
     return f"{needed:,}/{available:,}" + ("" if needed <= available else " !")
 
 
-def _misfits(layer: Record) -> str:
-    return ", ".join(
-        f"{one['memory']} needs {one['needed']:,} of {one['available']:,} {one['unit']}"
-        for one in layer["memories"]
-        if not one["fits"]
-    )
-
-
-def _share(part: str) -> Column:
-    return Column(f"{part}\n%", lambda r: r["storage"]["percent"][part], "{:.1f}".format)
-
-
 def storage(record: Record) -> Section:
     """A column per part of the unit's format, and how the whole compares with dense weights."""
     bias = "bias included, in dense too" if unit_named(record["unit"]).takes_bias else "the bias in neither"
+
+    def share(part: str) -> Column:
+        return Column(f"{part}\n%", lambda r: r["storage"]["percent"][part], "{:.1f}".format)
+
+    def smaller(bits: int) -> Column:
+        heading = f"times smaller\nthan {bits}-bit dense"
+        return Column(heading, lambda r: r["storage"][f"compression_vs_dense{bits}"], "{:.2f}".format)
+
+    total = Column("total\nbits", lambda r: r["storage"]["total_bits"], "{:,}".format)
     return Section(
         f"Storage of the compressed weights (shares add to 100 %; {bias})",
-        [
-            Column("total\nbits", lambda r: r["storage"]["total_bits"], "{:,}".format),
-            *map(_share, record["total"]["storage"]["bits"]),
-            _smaller(32),
-            _smaller(16),
-        ],
+        [total, *map(share, record["total"]["storage"]["bits"]), smaller(32), smaller(16)],
         True,
     )
-
-
-def _smaller(bits: int) -> Column:
-    heading = f"times smaller\nthan {bits}-bit dense"
-    return Column(heading, lambda r: r["storage"][f"compression_vs_dense{bits}"], "{:.2f}".format)
 
 
 def verification(scales: str) -> list[Column]:

@@ -108,22 +108,13 @@ def accuracy_lines(accuracy: Mapping[str, Any]) -> list[str]:
 def compressed_record(run: Run, streams: Mapping[str, Sizes]) -> Record:
     """A compressed network: its unit's format by part, and Deep Compression's single stream of the same layers."""
     record = run.to_dict()
-    layers = [
-        {
-            "name": layer["name"],
-            "fits": layer["fits"],
-            "n_vector": layer["n_vector"],
-            "weights": layer["weights"],
-            "inputs": layer["inputs"],
-            "n_weight": layer["n_weight"],
-            "storage": layer["storage"],
-            "deep_compression": streams[layer["name"]].to_dict(),
-        }
-        for layer in record["layers"]
-    ]
+    shown = ("name", "fits", "n_vector", "weights", "inputs", "n_weight", "storage")
     return {
         **_provenance(record),
-        "layers": layers,
+        "layers": [
+            {name: layer[name] for name in shown} | {"deep_compression": streams[layer["name"]].to_dict()}
+            for layer in record["layers"]
+        ],
         "total": {"storage": record["total"]["storage"], "deep_compression": _summed(list(streams.values()))},
         **{name: record[name] for name in ("accuracy", "end_to_end_error", "warnings", "differs", "verified")},
     }
@@ -209,13 +200,7 @@ def heading_of(quantity: str) -> str:
 
 
 def choices_record(
-    choices: Sequence[Choice],
-    runs: Sequence[Run],
-    network: Network,
-    *,
-    budget: float,
-    quantity: str,
-    quality: str,
+    choices: Sequence[Choice], runs: Sequence[Run], network: Network, *, budget: float, quantity: str, quality: str
 ) -> Record:
     """Networks pruned for one budget, each simulated as a whole."""
     records = [run.to_dict() for run in runs]
@@ -255,14 +240,8 @@ def choices_table(record: Record) -> Table:
     """A row per choice: densities, what was budgeted, and what the whole network takes when it is simulated."""
     layers = list(record["choices"][0]["densities"])
     headings = ["choice", *(f"{layer}\ndensity" for layer in layers), f"budgeted\n{heading_of(record['quantity'])}"]
-    headings += [record["quality"]]
-    headings += [
-        "weights\nand biases",
-        "cycles/\nvector",
-        "energy\nnJ/vector",
-        "accuracy\nfloat",
-        "accuracy\nsimulated",
-    ]
+    headings += [record["quality"], "weights\nand biases", "cycles/\nvector", "energy\nnJ/vector"]
+    headings += ["accuracy\nfloat", "accuracy\nsimulated"]
     cells = [
         [
             choice["name"],
@@ -286,11 +265,7 @@ def accuracies_record(
     records: Sequence[AccuracyRecord], left_out: Sequence[str], network: Network, config: Any
 ) -> Record:
     """Accuracy and cycles against density."""
-    return {
-        **_of(network, config),
-        "left_out": list(left_out),
-        "records": [record.to_dict() for record in records],
-    }
+    return {**_of(network, config), "left_out": list(left_out), "records": [record.to_dict() for record in records]}
 
 
 def accuracies_table(record: Record) -> Table:

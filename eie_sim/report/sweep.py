@@ -137,19 +137,24 @@ def sweep_lines(record: Record) -> list[str]:
         f"{record['workload']}: {counted(points, 'point')}, {record['reused']:,} of them reused, {failed:,} failed; "
         f"seed {record['seed']}"
     ]
-    most = max((value or 0 for value in record["rows"].values("n_vector")), default=0)
-    if most > 1:
-        lines.append(f"cycles, time and energy are of all {most:,} input vectors together")
-    lines += standing_lines(record["rows"])
+    lines += [*together_lines(record["rows"]), *standing_lines(record["rows"])]
     lines += given_lines(record["energy_table"], swept=True)
     lines += account_lines(record)
-    if record["damaged"]:
-        lines.append(
-            f"! {counted(record['damaged'], 'line')} of the store left out: damaged, or not written to the end"
-        )
+    lines += [f"! {line}" for line in damaged_lines(record["damaged"])]
     if record["store"] is not None:
         lines.append(f"rows in {record['store']}; the same command goes on from there")
     return lines
+
+
+def together_lines(found: Rows) -> list[str]:
+    """That figures are of several input vectors, where they are."""
+    most = max((value or 0 for value in found.values("n_vector")), default=0)
+    return [f"cycles, time and energy are of all {most:,} input vectors together"] if most > 1 else []
+
+
+def damaged_lines(number: int) -> list[str]:
+    """That lines of a store are left out, where some are."""
+    return [f"{counted(number, 'line')} of the store left out: damaged, or not written to the end"] if number else []
 
 
 def standing_lines(found: Rows) -> list[str]:

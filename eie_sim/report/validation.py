@@ -113,25 +113,12 @@ def _rows(own: Iterable[Record], number: Mapping[str, int], title: str | None = 
 
 def groups_table(record: Record, title: str | None = None) -> Table:
     """Errors of each group, validated, calibrated and derived rows apart."""
-    headings = [
-        "group",
-        "kind",
-        "rows",
-        f"within\n{100 * record['agrees_within']:g} %",
-        "mean\nerror",
-        "worst\nerror",
-        "worst row",
-    ]
+    within = f"within\n{100 * record['agrees_within']:g} %"
+    headings = ["group", "kind", "rows", within, "mean\nerror", "worst\nerror", "worst row"]
     cells = [
-        [
-            one["group"],
-            one["kind"],
-            str(one["n_row"]),
-            str(one["n_agree"]),
-            f"{100 * one['mean_error']:.1f} %",
-            f"{100 * one['worst_error']:.1f} %",
-            one["worst_row"],
-        ]
+        [one["group"], one["kind"], str(one["n_row"]), str(one["n_agree"])]
+        + [f"{100 * one[error]:.1f} %" for error in ("mean_error", "worst_error")]
+        + [one["worst_row"]]
         for one in record["groups"]
     ]
     return rows(headings, cells, text={0, 1, 6}, title=title)

@@ -28,23 +28,17 @@ if TYPE_CHECKING:
     from eie_sim.study.sweep import Tally as Tally
     from eie_sim.study.sweep import run as run
 
-_HOME = {
-    "AXES": "axes",
-    "FIGURES": "showing",
-    "Stored": "reading",
-    "Sweep": "sweep",
-    "Tally": "sweep",
-    "front": "pareto",
-    "hypervolume": "pareto",
-    "knee": "pareto",
-    "read_store": "reading",
-    "read_study": "file",
-    "run": "sweep",
-    "search": "searching",
-    "to_pandas": "export",
-    "write_csv": "export",
-    "write_parquet": "export",
+_NAMES = {
+    "axes": ["AXES"],
+    "export": ["to_pandas", "write_csv", "write_parquet"],
+    "file": ["read_study"],
+    "pareto": ["front", "hypervolume", "knee"],
+    "reading": ["Stored", "read_store"],
+    "searching": ["search"],
+    "showing": ["FIGURES"],
+    "sweep": ["Sweep", "Tally", "run"],
 }
+_HOME = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = [*_HOME]  # noqa: PLE0604  keys of the dict above, all strings
 

@@ -118,9 +118,9 @@ def _axes(names: tuple[str, ...]) -> dict[str, Axis]:
     presets = tuple(preset for unit in known for preset in unit.presets)
     with_presets = tuple(unit.name for unit in known if unit.presets)
     of_workload = (
-        ("layer", NAMES, names, "Layers by name; all at once where left out; each, one by one."),
-        ("vector", FRAMES, names, "Frames of a trace from 0; all at once where left out; each, one by one."),
-        ("unit", word_kind(names), names, f"{' or '.join(names)}."),
+        ("layer", NAMES, names, "Layers by name, all at once, or each; left out, all of a chain, else each."),
+        ("vector", FRAMES, names, "Frames of a trace from 0, all at once, or each; all where left out."),
+        ("unit", word_kind(names), names, f"{' or '.join(names)}; left out, that of the other axes, else the first."),
         ("chip", word_kind(presets), with_presets, f"Design to start from: {', '.join(presets)}."),
     )
     every = [Axis(name=name, kind=kind, units=of, group=WORKLOAD, help=text) for name, kind, of, text in of_workload]

@@ -158,21 +158,17 @@ def cluster(address: str) -> Iterator[ClusterExecutor]:
 
 
 def _connected(address: str) -> Any:
-    """A client of the scheduler. Raises InputError where there is none, before Dask sees what is no address at all: a
-    client that failed for that reason stays behind half alive.
-    """
+    """A client of the scheduler. Raises InputError where there is none."""
     try:
         from distributed import Client
         from distributed.comm.addressing import get_address_host_port
     except ImportError as error:
         raise InputError(f"scheduler={address}: needs Dask: pip install 'eie-sim[dask]'") from error
-    made: Any = Client
-    parsed: Any = get_address_host_port
     where = _address_in(address) if address.endswith(".json") else address
     require("://" in where, "scheduler", address, "must be tcp://host:port, or the path of a scheduler file, .json")
     try:
-        parsed(where)
-        return made(where, timeout=CONNECT_S, set_as_default=False, name="eie-sim")
+        get_address_host_port(where)  # a client of what is no address at all would stay behind half alive
+        return Client(where, timeout=CONNECT_S, set_as_default=False, name="eie-sim")  # type: ignore[no-untyped-call]
     except Exception as error:  # as many kinds as Dask has transports
         raise InputError(f"scheduler={address}: cannot be reached: {_line(error)}") from error
 

@@ -43,19 +43,15 @@ class Row:
     """A pruned network on one of the designs at one batch; cycles, times and energies of the batch and all layers.
 
     unit : its name, or dense; name : with its pattern, what that runs as where it is another, or its density
-    precision : of weights and of what they are multiplied with, in words
     density : weights kept over all weights; kept_l1 : their share of the sum of magnitudes
-    accuracy : on the held-back inputs, without training after pruning; weights, inputs and sums are those that the unit
-        stores and computes with; None without labels
-    accuracy_of : on how many inputs, and which layers are in which precision, in words
-    weight_bytes : of the weights as they are stored, with the bias where the unit stores it
-    cycles, time_us, energy_nj : with all weights where they are used; *_dram : with them read from DRAM
-    dram_bytes : read and written then
-    utilisation : MACs that count (of kept weights; where a unit skips zero inputs, of the others; of a bias that it
-        stores too) over what the MACs could do in `cycles`
-    board_nj, board_nj_dram : the power limit of a chip's board over the time, a bound on the energy, of which
-        energy_nj is the modelled parts; None of a design that is no board
-    tile, bound, tile_dram, bound_dram : of the layers, in order; empty where a unit has none
+    accuracy : on the held-back inputs, without training after pruning, with weights, inputs and sums as the unit stores
+        and computes them; None without labels; accuracy_of : on how many inputs, with which layers in which precision
+    weight_bytes : with the bias where the unit stores it
+    *_dram : with weights read from DRAM, else they are where they are used; dram_bytes : read and written then
+    utilisation : MACs that count (of kept weights and stored biases, zero inputs left out where the unit skips them)
+        over what the MACs could do in `cycles`
+    board_nj : the power limit of a chip's board over the time, a bound on the energy; None of a design that is no board
+    tile, bound : of the layers, in order; empty where a unit has none
     scaled_from : vectors simulated, where the network has fewer than the batch; else None
     on : title of the design in a list; else None, and `to_dict` leaves it out
     """
@@ -96,7 +92,6 @@ class Compared(NamedTuple):
 
     rows : by batch, in the order of the designs; designs : those that have rows; size : the one that sets the size
     listed : whether a list was given; not_compared : why units have no rows, a line each
-    network, layer : as they were given
     """
 
     rows: list[Row]

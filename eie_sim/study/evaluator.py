@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import lru_cache
 from itertools import groupby
 from math import isfinite
+from operator import or_
 from typing import Any
 
 import msgspec
@@ -92,12 +93,7 @@ class Evaluator:
             return lambda point: looped(self._stages, point)
         kept = self._kept.setdefault(unit.name, Kept())
         figures_of = unit.many([point.design for point in group], self._stages.swept(first, kept))
-
-        def both(point: Point) -> Row:
-            own, shared = figures_of(point.design)
-            return own | shared
-
-        return both
+        return lambda point: or_(*figures_of(point.design))
 
 
 def looped(stages: Stages, point: Point) -> dict[str, Any]:
@@ -181,17 +177,6 @@ def line_of(subject: Subject, point: Point, figures: Row, error: str | None) -> 
     return _encode(row) + b"\n"
 
 
-def chip_of(design: Any) -> str:
-    """The preset that differs from a design in the fewest fields, the first of those."""
-    unit, wanted = unit_of(design), design.to_dict()
-
-    def differences(name: str) -> int:
-        given = unit.config.preset(name).to_dict()
-        return sum(given[field] != value for field, value in wanted.items())
-
-    return min(unit.presets, key=differences)
-
-
 @lru_cache(maxsize=2**12)
 def _weights(workload: str, seed: int, layer: str | None, recipe: Recipe | None) -> Row:
     """The workload, and how it is pruned: all fields but the seed, which is the study's."""
@@ -204,14 +189,19 @@ def _weights(workload: str, seed: int, layer: str | None, recipe: Recipe | None)
 
 @lru_cache(maxsize=2**14)
 def _design(design: Any, table_sha256: str | None) -> Row:
-    """All fields of a design, the hash of a user's energy table, and the config's."""
+    """All fields of a design with the preset that it is nearest to, the hash of a user's energy table, and its own."""
     if isinstance(design, Refused):
         return {"unit": design.unit, **{name: _flat(name, value) for name, value in design.values}}
     unit = unit_of(design)
     given = design.to_dict()
+
+    def differences(preset: str) -> int:
+        its = unit.config.preset(preset).to_dict()
+        return sum(its[field] != value for field, value in given.items())
+
     return {
         "unit": unit.name,
-        **({"chip": chip_of(design)} if unit.presets else {}),
+        **({"chip": min(unit.presets, key=differences)} if unit.presets else {}),
         **{name: _flat(name, value) for name, value in given.items()},
         **({} if table_sha256 is None else {"energy_table": table_sha256}),
         "config_hash": config_hash(unit.name, given, *hashed(table_sha256)),

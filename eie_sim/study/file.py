@@ -23,18 +23,14 @@ Read = Callable[[str, Any, Path], Any]  # (key, what the file says, the file's f
 
 
 def read_study(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """A study from a TOML file, every key there, with its default where the file leaves it out.
+    """A study from a TOML file, as a dict that has every key; what the file leaves out is None but where said.
 
     workload : a preset's name, or the path of a file
-    seed : 0
-    activations : path of a file, or None
-    activation_density : fraction of drawn inputs that are not zero, or None
-    verify : False
-    energy_table : path of a CSV with energies, as --energy-table takes it, or None
-    store : path of the file that keeps the points, or None
-    grid : values of each axis, all of whose combinations are run; a dict of tuples, {} for none
-    points : single points besides; a tuple of dicts from axis to value
-    search : objectives (a tuple of names) and trials (a number, or None), or None for no search
+    activations, energy_table, store : paths of files
+    seed, activation_density, verify : as `run` takes them; 0, None and False where left out
+    grid : values of each axis, all of whose combinations are run; a dict of tuples, {} where left out
+    points : single points besides; a tuple of dicts from axis to value, () where left out
+    search : objectives, a tuple of names, and trials, a number or None
 
     Paths in the file are relative to its folder. Raises InputError with the file's name for a file that is missing,
     damaged (with the line) or none, and for keys and values that are wrong.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any
 
 from eie_sim.core.errors import InputError, require, unknown
 from eie_sim.core.result import config_hash
@@ -18,22 +18,16 @@ from eie_sim.units.unit import Unit
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Instances:
-    """A design of a unit, `number` of it side by side.
-
-    title : name of the preset, or title of the unit
-    chip : its memories, of a unit that has some
-    dram_bytes_per_cycle, dram_pj_per_byte : of the DRAM that all of them share, in cycles of this design
-    table : energies that are not the default ones of the design
-    """
+    """A design of a unit, `number` of it side by side, with the DRAM that all of them share."""
 
     unit: Unit
     design: Any
-    title: str
+    title: str  # name of the preset, or title of the unit
     number: int = 1
-    chip: Chip | None = None
-    dram_bytes_per_cycle: Fraction = Fraction(LPDDR4_BYTES_PER_CYCLE)
+    chip: Chip | None = None  # its memories, of a unit that has some
+    dram_bytes_per_cycle: Fraction = Fraction(LPDDR4_BYTES_PER_CYCLE)  # in cycles of this design
     dram_pj_per_byte: float = 0.0
-    table: EnergyTable | None = None
+    table: EnergyTable | None = None  # energies that are not the default ones of the design
 
     @property
     def macs_per_cycle(self) -> int:
@@ -73,17 +67,10 @@ class Instances:
         }
 
 
-class EqualSize(NamedTuple):
-    """The designs in order, the one of them that sets the size, and why others cannot stand beside it, a line each."""
-
-    designs: list[Instances]
-    size: Instances
-    left_out: list[str]
-
-
-def equal_size(on: Any, table: EnergyTable | None = None) -> EqualSize:
+def equal_size(on: Any, table: EnergyTable | None = None) -> tuple[list[Instances], Instances, list[str]]:
     """Designs as large as the largest, see `compare`. table : energies of the one that sets the size
 
+    Returns the designs in order, the one that sets the size, and why others cannot stand beside it, a line each.
     Raises InputError for what is no design and no name of one, and for a design that is there twice.
     """
     listed = isinstance(on, (list, tuple))
@@ -110,7 +97,7 @@ def equal_size(on: Any, table: EnergyTable | None = None) -> EqualSize:
         replace(one, title=f"{one.title} #{at}") if titles.count(one.title) > 1 else one
         for at, one in enumerate(found, 1)
     ]
-    return EqualSize(unlike, unlike[found.index(size)], left_out)
+    return unlike, unlike[found.index(size)], left_out
 
 
 def reason(one: Instances, error: Exception) -> str:

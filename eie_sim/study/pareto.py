@@ -14,8 +14,6 @@ from eie_sim.core.errors import as_floats, require, require_type, unknown
 from eie_sim.study.showing import FIRST_ROWS, counted, rows_card, varying
 from eie_sim.study.table import Bools, Floats, Places, Row, Rows, as_rows
 
-__all__ = ["OBJECTIVES", "Front", "Objective", "costs", "front", "hypervolume", "knee", "require_objectives"]
-
 CHUNK = 1024
 """Points that are compared with as many others at once."""
 
@@ -43,7 +41,7 @@ OBJECTIVES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Front:
-    """Rows that no other row beats.
+    """Rows that no other row beats, as `front` finds them.
 
     rows : as they were given, by the first objective, best first, then by the next; equal ones in the order given
     objectives : names, in order

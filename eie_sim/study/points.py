@@ -30,7 +30,7 @@ Values = dict[str, tuple[Any, ...]]
 
 
 class Refused(NamedTuple):
-    """A combination of values that is no design, or no recipe: the unit, values by axis, and the rule they break."""
+    """A combination of values by axis that is no design, or no recipe, and the rule that they break."""
 
     unit: str
     values: tuple[tuple[str, Any], ...]
@@ -38,25 +38,13 @@ class Refused(NamedTuple):
 
 
 class Point(NamedTuple):
-    """What is run.
+    """What is run."""
 
-    key : 32 hex digits
-    layer : one layer, or None for all of them
-    vector : one input vector, or None for all of them
-    recipe : how it is pruned, or None for the weights as they are
-    design : of any unit, or a Refused
-    """
-
-    key: str
-    layer: str | None
-    vector: int | None
-    recipe: Recipe | None
-    design: Any
-
-
-def unit_name(design: Any) -> str:
-    """The name of the unit of a design, or of a Refused."""
-    return design.unit if isinstance(design, Refused) else unit_of(design).name
+    key: str  # 32 hex digits
+    layer: str | None  # None for all of them
+    vector: int | None  # from 0; None for all of them
+    recipe: Recipe | None  # None for the weights as they are
+    design: Any  # of any unit, or a Refused
 
 
 def key_of(study: bytes, layer: str | None, vector: int | None, recipe: Recipe | None, design: Any) -> str:
@@ -178,13 +166,13 @@ def _expanded(subject: Subject, study: Values, keep_refused: bool) -> Iterator[P
     for layer, recipe, design, vector in product(layers, recipes, designs, vectors):
         weights, on = recipe, design
         if isinstance(recipe, Refused):  # no weights, whatever the design is
-            values = design.values if isinstance(design, Refused) else _kept(design.to_dict())
-            weights, on = None, Refused(unit_name(design), (*recipe.values, *values), recipe.message)
+            of = design[:2] if isinstance(design, Refused) else (unit_of(design).name, _kept(design.to_dict()))
+            weights, on = None, Refused(of[0], (*recipe.values, *of[1]), recipe.message)
         yield Point(key_of(subject.study, layer, vector, weights, on), layer, vector, weights, on)
 
 
 def _layers(subject: Subject, given: Iterable[str]) -> list[str | None]:
-    """Layers in the order in which they are asked for, None for all at once."""
+    """Layers in the order asked for, None for all at once."""
     found: dict[str | None, None] = {}
     for name in given:
         if name not in (ALL, EACH, *subject.layers):

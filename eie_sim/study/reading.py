@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from eie_sim.core.errors import is_number, refused, require
 from eie_sim.core.files import as_path
@@ -19,13 +18,12 @@ from eie_sim.study.axes import unit_names
 from eie_sim.study.points import MAX_POINTS
 from eie_sim.study.showing import FIGURES
 from eie_sim.study.store import MAX_FOREIGN, MAX_LINE, row_of
-from eie_sim.study.table import CHUNK, Row, Rows
+from eie_sim.study.table import CHUNK, Bools, Row, Rows
 from eie_sim.units import unit_named
 
 LARGEST_FIGURE = 1e150
 """Products and the margins of a log scale stay finite."""
 
-Bools = NDArray[np.bool_]
 Progress = Callable[[str], None]
 Rule = Callable[[Any], bool]
 
@@ -63,7 +61,7 @@ def read_store(path: str | os.PathLike[str], *, progress: Progress = lambda step
 
 
 class _Lines:
-    """The rows of a file, one by one, whatever figures they have; other lines are counted."""
+    """The rows of a file, one by one, whatever their figures; other lines are counted."""
 
     def __init__(self, said: Path, file: IO[bytes], progress: Progress) -> None:
         self.n_damaged = 0
@@ -110,12 +108,12 @@ def require_version(said: Path, row: dict[str, Any]) -> None:
         raise refused("store", said, f"made by an eie-sim of record version {found}, this one has {VERSION}: {again}")
 
 
-def _is_figure(value: Any) -> bool:
-    return value is None or (is_number(value) and 0 <= value < LARGEST_FIGURE)
-
-
 def _is_there(value: Any) -> bool:
-    return value is not None and _is_figure(value)
+    return is_number(value) and bool(0 <= value < LARGEST_FIGURE)
+
+
+def _is_figure(value: Any) -> bool:
+    return value is None or _is_there(value)
 
 
 def _is_text(value: Any) -> bool:
@@ -126,8 +124,7 @@ def _is_count(value: Any) -> bool:
     return type(value) is int and value > 0
 
 
-_COMMON = ("cycles", "time_us", "clock_mhz", "weight_density")
-"""Numbers that a row of any unit has, where it has no error."""
+_COMMON = "cycles", "time_us", "clock_mhz", "weight_density"  # numbers of every row that has no error
 _WORDED = ("workload", "layer", "energy_table", "config_hash", "misfit", "chip", "mma", "tiles", "patterns")
 _DONE: dict[str, Rule] = {
     "fits": lambda value: isinstance(value, bool),

@@ -15,27 +15,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from eie_sim.core.errors import (
-    InputError,
-    is_number,
-    require,
-    require_callable,
-    require_int,
-)
+from eie_sim.core.errors import InputError, is_number, require, require_callable, require_int
 from eie_sim.energy import EnergyTable
 from eie_sim.study.pareto import judged, require_objectives, undominated
 from eie_sim.study.points import Point, densities_of, points_of, read_axes
 from eie_sim.study.subject import Subject, subject_of
 from eie_sim.study.sweep import Progress, Runner, Sweep, Tally, runner_of
 
-__all__ = ["BATCH", "START", "optimize", "search"]
-
 TRIALS = 200
 BATCH = 8
 START = 20
 """Designs that are drawn at random before the sampler learns from them."""
-
-MISSING = "needs optuna, which is not installed: pip install 'eie-sim[optuna]'"
 
 Row = dict[str, Any]
 Places = tuple[int, ...]
@@ -124,11 +114,10 @@ def optimize(
     """Rows of `trials` distinct designs that are chosen to come near the Pareto front, in the order they were run.
 
     space : the values of each axis, each once; an axis of numbers has an order, one of words or tuples has none
-    evaluate : takes up to `batch` designs, each axis to value, and returns a row of each, in order; best from a store,
-        where a row is already, so that a search that was stopped goes on where it was
+    evaluate : takes up to `batch` designs, each axis to value, and returns a row of each, in order
     objectives : two or more names of pareto.OBJECTIVES
     trials : distinct designs to run; all of the space where it has fewer
-    batch : designs chosen before any of them is run, such as one per worker
+    batch : designs chosen before any of them is run
 
     Designs are those that optuna's multivariate TPE for several objectives proposes, the first 20 at random. Where it
     repeats itself, a random unseen neighbour of the front so far is taken (one step along an axis of numbers, or any
@@ -137,9 +126,8 @@ def optimize(
     of neighbours. Rows with an `error`, with `fits` false or without an objective count as trials, but the sampler and
     the front are not told of them.
 
-    The same space, objectives, seed and batch choose the same designs in the same order (with the same release of
-    optuna), and more trials only add to them. Nothing is kept on disk. Raises InputError for unknown objectives, for
-    fewer than one trial, and where optuna is not installed.
+    The same space, objectives, seed, batch and release of optuna choose the same designs in the same order, and more
+    trials only add to them. Raises InputError for unknown objectives, no trial, and where optuna is not installed.
     """
     names = require_objectives(objectives)
     require_int("trials", trials, 1)
@@ -169,11 +157,7 @@ class _Axis(NamedTuple):
 
 
 class _Proposals:
-    """Designs that were not proposed before, and what is known of those that were.
-
-    waiting : optuna's trials of those whose rows are not in yet
-    points, costs : feasible ones in order, and their objectives; front : those that no other beats
-    """
+    """Designs that were not proposed before, and what is known of those that were."""
 
     def __init__(self, optuna: Any, axes: tuple[_Axis, ...], objectives: tuple[str, ...], seed: int) -> None:
         own, theirs = np.random.SeedSequence(seed).spawn(2)
@@ -191,10 +175,10 @@ class _Proposals:
             for axis in axes
         }
         self.seen: set[Places] = set()
-        self.waiting: dict[Places, Any] = {}
-        self.points: list[Places] = []
+        self.waiting: dict[Places, Any] = {}  # optuna's trials of those whose rows are not in yet
+        self.points: list[Places] = []  # feasible ones in order, with their objectives
         self.costs = np.empty((0, len(objectives)))
-        self.front: list[Places] = []
+        self.front: list[Places] = []  # those that no other beats
 
     def next(self) -> Places:
         trial = self.study.ask(self.distributions)
@@ -229,8 +213,16 @@ class _Proposals:
 
     def _near_front(self) -> Places | None:
         """A random one of the unseen neighbours of the front; None where there is none."""
-        near = sorted({other for point in self.front for other in _neighbours(self.axes, point)} - self.seen)
+        near = sorted({other for point in self.front for other in self._neighbours(point)} - self.seen)
         return near[self.rng.integers(len(near))] if near else None
+
+    def _neighbours(self, point: Places) -> Iterator[Places]:
+        """Points that differ on one axis: by one step where it has an order, by any other word where it has none."""
+        for at, axis in enumerate(self.axes):
+            here = point[at]
+            for other in (here - 1, here + 1) if axis.ordered else range(len(axis.values)):
+                if other != here and 0 <= other < len(axis.values):
+                    yield (*point[:at], other, *point[at + 1 :])
 
     def _unseen(self) -> Places:
         """A random one of the unseen points."""
@@ -246,22 +238,13 @@ class _Proposals:
         self.study.tell(trial, state=self.optuna.trial.TrialState.FAIL)
 
 
-def _neighbours(axes: tuple[_Axis, ...], point: Places) -> Iterator[Places]:
-    """Points that differ on one axis: by one step where it has an order, by any other word where it has none."""
-    for at, axis in enumerate(axes):
-        here = point[at]
-        for other in (here - 1, here + 1) if axis.ordered else range(len(axis.values)):
-            if other != here and 0 <= other < len(axis.values):
-                yield (*point[:at], other, *point[at + 1 :])
-
-
 @contextmanager
 def _quiet_optuna() -> Iterator[Any]:
     """Optuna, saying nothing meanwhile. Raises InputError where it is not installed."""
     try:
         import optuna
     except ImportError as error:
-        raise InputError(f"optimize: {MISSING}") from error
+        raise InputError("optimize: needs optuna, which is not installed: pip install 'eie-sim[optuna]'") from error
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:

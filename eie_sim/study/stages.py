@@ -80,10 +80,16 @@ class Stages:
         """A pruned layer with its weights."""
         if recipe is None:
             return self._layer(layer, before_pruning=False)
-        if self.subject.chained or recipe.scope == "global" or self._is_drawn_by_place(recipe):
+        by_place = recipe.criterion == "random" and self.subject.network is not None  # its masks depend on the place
+        if self.subject.chained or recipe.scope == "global" or by_place:
             return self.network(recipe, config).layer(layer).layers[0]
-        key = layer, self._pruned_by(recipe, config)
-        return self._kept.get("network", key, lambda: self._prune_one(layer, recipe, config), most=2).layers[0]
+
+        def alone() -> Network:
+            one, name, seed = self._layer(layer, before_pruning=True), self.subject.name, self.subject.seed
+            network = Network(name=layer, layers=(one,), chained=False, source=name, seed=seed)
+            return prune_network(network, recipe, config)[0]
+
+        return self._kept.get("network", (layer, self._pruned_by(recipe, config)), alone, most=2).layers[0]
 
     def network(self, recipe: Recipe | None, config: Any) -> Network:
         """All layers of a network that is there as a whole, pruned."""
@@ -98,15 +104,6 @@ class Stages:
     def _pruned_by(self, recipe: Recipe | None, config: Any) -> Hashable:
         """What the pruned weights depend on; only balanced masks depend on the design."""
         return recipe, getattr(config, "n_pe", None) if recipe is not None and recipe.pattern == "balanced" else None
-
-    def _is_drawn_by_place(self, recipe: Recipe) -> bool:
-        """True where random masks depend on which layer of a network it is; those of drawn presets are one by one."""
-        return recipe.criterion == "random" and self.subject.network is not None
-
-    def _prune_one(self, layer: str, recipe: Recipe, config: Any) -> Network:
-        one = self._layer(layer, before_pruning=True)
-        network = Network(name=layer, layers=(one,), chained=False, source=self.subject.name, seed=self.subject.seed)
-        return prune_network(network, recipe, config)[0]
 
     def _shape(self, at: int, recipe: Recipe | None, config: Any) -> tuple[int, int]:
         """(n_out, n_in) of a pruned layer, smaller where neurons were removed."""

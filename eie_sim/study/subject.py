@@ -28,32 +28,20 @@ def digest_of(value: Any) -> bytes:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Subject:
-    """A workload, and what is asked of every point.
-
-    name : of the preset or network
-    network : the network itself; None for a drawn preset, which is drawn layer by layer where it is needed
-    activations : of a drawn preset: given ones, float [n_vector, n_in], a density for others than its own, or None
-    seed : of whatever is drawn
-    layers : names in order; shapes : (n_out, n_in) of each
-    n_vectors : input vectors of each layer
-    content : sha256 in hex of what is simulated: arrays, or, of what is drawn, what it is drawn from
-    densities : all that the study prunes to by magnitude, so that one ordering serves them
-    verify : whether every layer is encoded, multiplied and compared with the golden product
-    table : energies that the user gave for every design; None for the default ones
-    """
+    """A workload, and what is asked of every point."""
 
     name: str
-    network: Network | None
-    activations: Any
+    network: Network | None  # None for a drawn preset, which is drawn layer by layer where it is needed
+    activations: Any  # of a drawn preset: float [n_vector, n_in], a density for others than its own, or None
     seed: int
-    layers: tuple[str, ...]
-    shapes: tuple[tuple[int, int], ...]
+    layers: tuple[str, ...]  # names, in order
+    shapes: tuple[tuple[int, int], ...]  # (n_out, n_in) of each
     chained: bool
-    n_vectors: tuple[int, ...]
-    content: str
-    densities: tuple[float, ...] = ()
-    verify: bool = False
-    table: EnergyTable | None = None
+    n_vectors: tuple[int, ...]  # input vectors of each
+    content: str  # sha256 in hex of what is simulated: arrays, or, of what is drawn, what it is drawn from
+    densities: tuple[float, ...] = ()  # all that the study prunes to by magnitude, so that one ordering serves them
+    verify: bool = False  # whether every layer is encoded, multiplied and compared with the golden product
+    table: EnergyTable | None = None  # energies that the user gave for every design
 
     @property
     def n_vector(self) -> int:
@@ -134,6 +122,7 @@ def subject_of(
     inputs = network.test_inputs if network.test_inputs is not None else network.layers[0].activations
     if inputs is None:
         raise InputError(f"activations=none: layer {network.layers[0].name} needs some")
+    named = [[layer.name for layer in network.layers], network.chained, network.dense_layers is not None]
     return Subject(
         name=network.name,
         network=network,
@@ -141,8 +130,11 @@ def subject_of(
         layers=tuple(layer.name for layer in network.layers),
         shapes=tuple((layer.n_out, layer.n_in) for layer in network.layers),
         chained=network.chained,
-        n_vectors=tuple(_n_vector(layer, inputs, network.chained) for layer in network.layers),
-        content=_content_of(network),
+        n_vectors=tuple(
+            len(inputs) if network.chained or layer.activations is None else len(layer.activations)
+            for layer in network.layers
+        ),
+        content=digest_of([named, _digest_arrays(_arrays_of(network))]).hex(),
         **common,
     )
 
@@ -173,17 +165,6 @@ def _of_drawn(preset: Any, activations: Any, activation_density: float | None, *
         content=digest_of([preset.to_dict(), said, f"numpy {drawn_with}"]).hex(),
         **common,
     )
-
-
-def _n_vector(layer: Layer, inputs: Any, chained: bool) -> int:
-    """Vectors of one layer: in a chain as many as go in; layers by themselves each have their own."""
-    return len(inputs) if chained or layer.activations is None else len(layer.activations)
-
-
-def _content_of(network: Network) -> str:
-    """sha256 in hex of all arrays of a network, with its names and order."""
-    names = [[layer.name for layer in network.layers], network.chained, network.dense_layers is not None]
-    return digest_of([names, _digest_arrays(_arrays_of(network))]).hex()
 
 
 def _arrays_of(network: Network) -> Iterator[Any]:

@@ -61,7 +61,7 @@ class Sweep:
 
     @cached_property
     def rows(self) -> Rows:
-        """A dict for each point: what it is, its figures (see `sweep.figures`), and its error, None for none.
+        """A dict for each point: what it is, its figures (see `FIGURES`), and its error, None for none.
 
         Raises InputError for a row of the store that somebody changed so that nobody could show it.
         """

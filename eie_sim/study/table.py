@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice, repeat
 from operator import index
 from typing import Any, NamedTuple, Self, overload
@@ -25,16 +23,13 @@ CHUNK = 8192
 FEW = 256
 """Distinct values of a chunk up to which words are codes."""
 
-HALF = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
-"""Half of a pair of UTF-16, which stands for a byte of a file name where it is alone."""
-
 _decode = msgspec.json.Decoder().decode
 
 
 class Column(NamedTuple):
     """A value for each of some rows.
 
-    values : int64, float64 or object array with a value for each row; where there are `codes`, the distinct values
+    values : int64, float64 or object array with a value for each row; where there are `codes`, each value that occurs
     codes : for each row the place of its value in `values`; all of one value share one code in memory
     """
 
@@ -44,12 +39,11 @@ class Column(NamedTuple):
     @classmethod
     def of(cls, values: Sequence[Any]) -> Column:
         """Values of any kind, which come back as they are: 1, 1.0 and True differ, and so do 0.0 and -0.0."""
-        kinds = set(map(type, values))
-        array = _numbers(values) if kinds in ({int}, {float}) else None
+        array = _numbers(values)
         if array is not None:
             bits = array.view(np.int64)
             return cls(array) if (bits != bits[0]).any() else _coded(values[:1], np.zeros(len(values), np.uint8))
-        if kinds in ({str}, {bool}, {type(None)}) and values.count(values[0]) == len(values):
+        if set(map(type, values)) in ({str}, {bool}, {type(None)}) and values.count(values[0]) == len(values):
             return _coded(values[:1], np.zeros(len(values), np.uint8))
         places: dict[Any, int] = {}
         codes = np.array([places.setdefault(_told(value), len(places)) for value in values], np.intp)
@@ -74,15 +68,12 @@ class Column(NamedTuple):
 
     def distinct(self) -> tuple[list[Any], NDArray[Any]]:
         """The values that there are, each once, and for each row the place of its own among them."""
-        if self.codes is None and self.values.dtype != object:
-            values, codes = np.unique(self.values, return_inverse=True)
-            return values.tolist(), codes
-        if self.codes is None:
-            return _recoded([Column(self.values.tolist(), np.arange(len(self.values)))])
-        if len(self.values) == 1:
+        if self.codes is not None:
             return list(self.values), self.codes
-        used, codes = np.unique(self.codes, return_inverse=True)
-        return [self.values[at] for at in used], codes
+        if self.values.dtype == object:
+            return _recoded([Column(self.values.tolist(), np.arange(len(self.values)))])
+        values, codes = np.unique(self.values, return_inverse=True)
+        return values.tolist(), codes
 
     def where(self, rule: Callable[[Any], bool]) -> Bools:
         """For each row whether its value keeps a rule; of numbers a rule that holds in an interval."""
@@ -130,10 +121,10 @@ class Rows(Sequence[dict[str, Any]]):
 
     @classmethod
     def of(cls, rows: Iterable[bytes | Row]) -> Self:
-        """Rows given as JSON objects, or as dicts, in one pass. Raises ValueError for what is neither."""
+        """Rows given as lines of a store, or as dicts, in one pass."""
         given, n = iter(rows), 0
         found: dict[tuple[str, ...], tuple[list[Places], list[tuple[Column, ...]]]] = {}
-        while chunk := [decoded(row) if isinstance(row, bytes) else row for row in islice(given, CHUNK)]:
+        while chunk := [_decode(row) if isinstance(row, bytes) else row for row in islice(given, CHUNK)]:
             alike: dict[tuple[str, ...], list[int]] = {}
             for at, row in enumerate(chunk):
                 alike.setdefault(tuple(row), []).append(at)
@@ -177,26 +168,29 @@ class Rows(Sequence[dict[str, Any]]):
     def listed(self, places: Places) -> list[dict[str, Any]]:
         """The rows with these numbers, as dicts."""
         found: list[Any] = [None] * len(places)
-        for number, group in enumerate(self._groups):
-            here = np.flatnonzero(self._group[places] == number)
-            if len(here):
-                at = self._at[places[here]]
-                values = zip(*(column.listed(at) for column in group.columns), strict=True)
-                for place, row in zip(here.tolist(), values if group.columns else repeat(()), strict=False):
-                    found[place] = dict(zip(group.names, row, strict=True))
+        for group, here, at in self._split(places):
+            values = zip(*(column.listed(at) for column in group.columns), strict=True)
+            for place, row in zip(here.tolist(), values if group.columns else repeat(()), strict=False):
+                found[place] = dict(zip(group.names, row, strict=True))
         return found
 
     def take(self, places: Places) -> Rows:
         """The rows with these numbers, in that order."""
         if len(places) == len(self) and (np.diff(places) == 1).all():
             return self
-        groups = []
+        return Rows(
+            [
+                _Group(group.names, tuple(column.take(at) for column in group.columns), here)
+                for group, here, at in self._split(places)
+            ]
+        )
+
+    def _split(self, places: Places) -> Iterator[tuple[_Group, Places, Places]]:
+        """Each group that has some of these rows, where they stand in `places`, and where in the group."""
         for number, group in enumerate(self._groups):
             here = np.flatnonzero(self._group[places] == number)
             if len(here):
-                at = self._at[places[here]]
-                groups.append(_Group(group.names, tuple(column.take(at) for column in group.columns), here))
-        return Rows(groups)
+                yield group, here, self._at[places[here]]
 
     def names(self) -> tuple[str, ...]:
         """All columns, in the order in which they first come up."""
@@ -264,7 +258,7 @@ class Rows(Sequence[dict[str, Any]]):
         return sorted(np.split(order, bounds), key=lambda group: int(group[0])) if len(self) else []
 
 
-def as_rows(given: Any, names: Iterable[str] | None = None) -> Rows:
+def as_rows(given: Any, names: Collection[str] | None = None) -> Rows:
     """Rows, or a list of dicts as rows with these columns only. Raises InputError for anything else."""
     if isinstance(given, Rows):
         return given
@@ -272,19 +266,7 @@ def as_rows(given: Any, names: Iterable[str] | None = None) -> Rows:
     for at, row in enumerate(given):
         if not isinstance(row, Mapping):  # the message is made only where it is needed: there are many rows
             require_type(f"rows[{at}]", row, dict)
-    wanted = None if names is None else tuple(names)
-    return Rows.of(given if wanted is None else ({name: row[name] for name in wanted if name in row} for row in given))
-
-
-def decoded(line: bytes) -> Any:
-    """The value of a line of JSON, also with halves of characters, as odd file names have. Raises ValueError."""
-    try:
-        return _decode(line)
-    except (msgspec.DecodeError, RecursionError) as error:
-        if HALF.search(line) is None:
-            raise ValueError(f"no JSON: {error}") from error
-    decoded(HALF.sub(b"", line))  # json lets pass what is no JSON
-    return json.loads(line)
+    return Rows.of(given if names is None else ({name: row[name] for name in names if name in row} for row in given))
 
 
 def _told(value: Any) -> Any:
@@ -293,9 +275,10 @@ def _told(value: Any) -> Any:
 
 
 def _numbers(values: Sequence[Any]) -> NDArray[Any] | None:
-    """Numbers of one kind as an array; None for whole ones that 64 bits do not hold."""
+    """Numbers of one kind as an array; None for all else, and for whole ones that 64 bits do not hold."""
+    kinds = set(map(type, values))
     try:
-        return np.array(values, np.float64 if type(values[0]) is float else np.int64)
+        return np.array(values, np.float64 if kinds == {float} else np.int64) if kinds in ({int}, {float}) else None
     except OverflowError:
         return None
 
@@ -327,17 +310,13 @@ def _joined(parts: Sequence[Column]) -> Column:
     """Columns one after the other."""
     if all(part.codes is not None for part in parts):
         return _coded(*_recoded(parts))
-    arrays = [part.values if part.codes is None else _numbers_or_objects(part) for part in parts]
+    arrays = []
+    for values, codes in parts:
+        numbers = None if codes is None else _numbers(values)
+        arrays.append(values if codes is None else (_objects(values) if numbers is None else numbers)[codes])
     if len({array.dtype for array in arrays}) == 1:
         return Column(np.concatenate(arrays))
     return Column(_objects([value for array in arrays for value in array.tolist()]))
-
-
-def _numbers_or_objects(part: Column) -> NDArray[Any]:
-    """The values of a column with codes as an array, of numbers where all are of one kind."""
-    kinds = set(map(type, part.values))
-    array = _numbers(part.values) if kinds in ({int}, {float}) else None
-    return (_objects(part.values) if array is None else array)[part.codes]
 
 
 def _finite(name: str, value: Any) -> float:

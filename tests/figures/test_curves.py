@@ -62,11 +62,11 @@ def test_designs_of_several_clocks_are_drawn_in_time(axes):
 @given(st.lists(st.floats(1, 1e6), min_size=2, max_size=8), st.floats(1, 1e6))
 def test_crossings_are_where_the_drawn_curve_meets_the_level(values, level):
     x, y = np.arange(len(values), dtype=float), np.array(values)
-    found = _crossings(x, y, level, "dense")
+    found = _crossings(x, y, level)
     signs = np.sign(y - level)
     assert len(found) == np.count_nonzero(signs[:-1] * signs[1:] < 0)
     for crossing in found:
-        assert np.exp(np.interp(crossing.sparsity, x, np.log(y))) == pytest.approx(level, rel=1e-9)
+        assert np.exp(np.interp(crossing, x, np.log(y))) == pytest.approx(level, rel=1e-9)
 
 
 def test_a_crossing_is_named(axes, designs):

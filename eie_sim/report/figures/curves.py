@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,20 +49,8 @@ WORKING = ("weight_cycles", "padding_cycles", "empty_cycles")
 """Columns of the PE-cycles that are not lost."""
 
 
-class Crossing(NamedTuple):
-    """Where the curve of a unit with PEs meets the line of another: sparsity in percent, and what both take there."""
-
-    sparsity: float
-    value: float
-    line: str
-
-
 def sparsity(
-    found: Any,
-    axes: Axes | None = None,
-    *,
-    config_hash: str | None = None,
-    title: str = "Cycles against sparsity",
+    found: Any, axes: Axes | None = None, *, config_hash: str | None = None, title: str = "Cycles against sparsity"
 ) -> Axes:
     """Cycles against sparsity of the weights, the ideal beside them, and where other units are crossed.
 
@@ -86,9 +74,14 @@ def sparsity(
         style = line_style(at)
         _line(axes, x, y, series, style, f"{unit_named(series.rows[0]['unit']).title}{series.named}")
         _beside(axes, x, ideal, style, linestyle=":", linewidth=1.2)
-        crossings += [crossing for level in levels for crossing in _crossings(x, y, *level)]
+        crossings += [(meets, *level) for level in levels for meets in _crossings(x, y, level[0])]
     axes.plot([], [], color=INK, linestyle=":", linewidth=1.2, label="ideal: effectual MACs / PEs")
-    _mark(axes, crossings, levels)
+    for at, (meets, level, line) in enumerate(crossings):
+        axes.plot(meets, level, marker="o", markersize=8, fillstyle="none", color=INK)
+        if len(crossings) <= len(BESIDE):
+            place, side = BESIDE[at]
+            words = f"as fast as {line}\nat {meets:.0f} %"
+            axes.annotate(words, (meets, level), xytext=place, textcoords="offset points", ha=side, fontsize=SMALL)
     axes.set_yscale("log")
     plain_ticks(axes.yaxis)
     axes.grid(alpha=0.25)
@@ -116,27 +109,12 @@ def _levels(axes: Axes, rows: Rows, quantity: str) -> list[tuple[float, str]]:
     return levels
 
 
-def _crossings(x: Floats, y: Floats, level: float, line: str) -> list[Crossing]:
+def _crossings(x: Floats, y: Floats, level: float) -> list[float]:
     """Where a curve through points meets a level; straight in between on the log scale that it is drawn on."""
     above = np.log(y) - np.log(level)
     left = np.flatnonzero(above[:-1] * above[1:] < 0)
     share = above[left] / (above[left] - above[left + 1])
-    return [Crossing(float(at), level, line) for at in x[left] + share * (x[left + 1] - x[left])]
-
-
-def _mark(axes: Axes, crossings: Sequence[Crossing], levels: Sequence[tuple[float, str]]) -> None:
-    for at, crossing in enumerate(crossings):
-        axes.plot(crossing.sparsity, crossing.value, marker="o", markersize=8, fillstyle="none", color=INK)
-        if len(crossings) <= len(BESIDE):
-            place, side = BESIDE[at]
-            axes.annotate(
-                f"as fast as {crossing.line}\nat {crossing.sparsity:.0f} %",
-                (crossing.sparsity, crossing.value),
-                xytext=place,
-                textcoords="offset points",
-                ha=side,
-                fontsize=SMALL,
-            )
+    return (x[left] + share * (x[left + 1] - x[left])).tolist()  # type: ignore[no-any-return]  # of an array of floats
 
 
 def balance(
@@ -176,20 +154,12 @@ def balance(
     axes.set_ylim(0, 102)
     axes.grid(alpha=0.25)
     return finish(
-        axes,
-        title=title,
-        xlabel=unit,
-        ylabel="share of PE-cycles, %",
-        config_hash=hash_of(rows, config_hash),
+        axes, title=title, xlabel=unit, ylabel="share of PE-cycles, %", config_hash=hash_of(rows, config_hash)
     )
 
 
 def scaling(
-    found: Any,
-    axes: Axes | None = None,
-    *,
-    config_hash: str | None = None,
-    title: str = "Scaling with PEs",
+    found: Any, axes: Axes | None = None, *, config_hash: str | None = None, title: str = "Scaling with PEs"
 ) -> Axes:
     """Speedup against the number of PEs beside the ideal, with padding and load balance on the second axis.
 

@@ -31,13 +31,12 @@ from eie_sim.study import Sweep, table
 from eie_sim.study import front as front_of
 from eie_sim.study import knee as knee_of
 from eie_sim.study.pareto import OBJECTIVES, Front, require_objectives
-from eie_sim.study.showing import varying
+from eie_sim.study.showing import SHARES, varying
 from eie_sim.units import unit_named
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SHARES = ("accuracy", "load_balance", "utilisation")
 MARGIN = 2
 """Times that a roofline goes on to either side of its points and of the roof's edge."""
 
@@ -119,20 +118,15 @@ def _wrapped(words: str) -> str:
 
 
 class Roof(NamedTuple):
-    """What a design can do, and what a layer made of it.
+    """What a design can do, and what a layer made of it."""
 
-    peak_gops : every MAC unit in every cycle, dense; bytes_per_us : of the memory that the weights come from, `memory`
-    ops_per_byte : 2 x effectual MACs over the bytes read from it
-    gops : of effectual MACs; dense_gops, dense_peak_gops : of dense MACs, reached and reachable
-    """
-
-    peak_gops: float
-    bytes_per_us: float
-    memory: str
-    ops_per_byte: float
-    gops: float
-    dense_gops: float
-    dense_peak_gops: float
+    peak_gops: float  # every MAC unit in every cycle, dense
+    bytes_per_us: float  # of `memory`
+    memory: str  # that the weights come from
+    ops_per_byte: float  # 2 x effectual MACs over the bytes read from it
+    gops: float  # of effectual MACs
+    dense_gops: float  # of dense MACs
+    dense_peak_gops: float  # of dense MACs, reachable
     config_hash: str
 
 

@@ -67,11 +67,7 @@ def spy(matrix: Any, axes: Axes | None = None, *, window: int = 128, config_hash
         axes.set_yticks(range(n_out), [f"{row}  PE {placed.owner[row, 0]}" for row in range(n_out)])
     kept = matrix.density
     return finish(
-        axes,
-        title=f"{title}; {100 * kept:.1f} % kept",
-        xlabel="column (input)",
-        ylabel=ylabel,
-        config_hash=config_hash,
+        axes, title=f"{title}; {100 * kept:.1f} % kept", xlabel="column (input)", ylabel=ylabel, config_hash=config_hash
     )
 
 

@@ -44,7 +44,10 @@ def report_path(run: Path, out: Path | None) -> Path:
     Raises InputError, before anything is drawn, for another suffix, a missing folder, or what would be overwritten: the
     run itself, or, where no `out` was given, a file that is no report.
     """
-    chosen = _default(run) if out is None else out
+    chosen = out
+    if chosen is None:
+        name = run.name.removesuffix(".jsonl").removesuffix(".sweep") + SUFFIX
+        chosen = run / REPORT if run.is_dir() else run.with_name(name)
     try:
         require(chosen.suffix.lower() == SUFFIX, "out", chosen, f"must end in {SUFFIX}")
         if out is None:
@@ -96,9 +99,3 @@ def _write_figures(page: Page, folder: Path) -> list[Path]:
 def _figures_in(folder: Path, page: Page) -> dict[Path, Any]:
     """The Axes that each file of a folder of figures is drawn from."""
     return {folder / f"{one.name}{suffix}": one.axes for one in page.pictures for suffix in (".png", ".svg")}
-
-
-def _default(run: Path) -> Path:
-    if run.is_dir():
-        return run / REPORT
-    return run.with_name(run.name.removesuffix(".jsonl").removesuffix(".sweep") + SUFFIX)

@@ -29,16 +29,12 @@ class Fact(NamedTuple):
 
 
 class Page(NamedTuple):
-    """A report: its HTML, and what is said of it.
-
-    pictures : all that are in it; about : what it is of, for a program
-    verified : False where an output differs from the golden product, None where that was not asked for
-    """
+    """A report: its HTML, and what is said of it."""
 
     html: str
-    pictures: Sequence[Picture]
-    about: dict[str, Any]
-    verified: bool | None
+    pictures: Sequence[Picture]  # all that are in it
+    about: dict[str, Any]  # what it is of, for a program
+    verified: bool | None  # False where an output differs from the golden product, None where that was not asked for
 
 
 def document(title: str, body: Iterable[str]) -> str:

@@ -44,7 +44,7 @@ def run_pictures(record: Record) -> dict[str, Picture]:
     more = len(record["layers"]) - len(layers)
     cut = f"; the first {len(layers)} layers of {len(record['layers'])}" if more else ""
     unfit = {name for name, layer in layers.items() if not layer["fits"]}
-    given: dict[str, Any] = {"config_hash": record["config_hash"]}
+    of_bars: dict[str, Any] = {"unfit": unfit, "height": 1.5 + BAR_HEIGHT * len(layers)}
     per_vector = {name: max(layer["n_vector"], 1) for name, layer in layers.items()}
     energies = {
         name: {part: pj / per_vector[name] for part, pj in layer["energy"]["by_component_pj"].items()}
@@ -53,18 +53,14 @@ def run_pictures(record: Record) -> dict[str, Picture]:
     cycles = {name: layer["stats"]["classes"] for name, layer in layers.items()}
     bits = {name: layer["storage"]["bits"] for name, layer in layers.items()}
     roofs = {name: {**layer, "unit": record["unit"], "config": record["config"]} for name, layer in layers.items()}
-    bars = 1.5 + BAR_HEIGHT * len(layers)
     return {
-        "classes": _drawn("classes", f"What PEs spend their cycles on{cut}", bars)(
-            figures.classes, cycles, unfit=unfit, **given
-        ),
-        "energy": _drawn("energy", f"Where energy goes{cut}", bars)(
-            figures.energy, energies, unfit=unfit, label="energy per vector", **given
-        ),
-        "roofline": _drawn("roofline", f"What limits each layer{cut}")(figures.roofline, roofs, **given),
-        "storage": _drawn("storage", f"What the compressed weights consist of{cut}", bars)(
-            figures.storage, bits, unfit=unfit, **given
-        ),
+        name: _drawn(name, f"{caption}{cut}", draw, shown, **options, config_hash=record["config_hash"])
+        for name, caption, draw, shown, options in (
+            ("classes", "What PEs spend their cycles on", figures.classes, cycles, of_bars),
+            ("energy", "Where energy goes", figures.energy, energies, of_bars | {"label": "energy per vector"}),
+            ("roofline", "What limits each layer", figures.roofline, roofs, {}),
+            ("storage", "What the compressed weights consist of", figures.storage, bits, of_bars),
+        )
     }
 
 
@@ -75,38 +71,29 @@ def sweep_pictures(rows: Rows, best: Front, knee: Record | None, prefix: str = "
     """
     from eie_sim.report import figures
 
-    yield _drawn(f"{prefix}pareto", "Designs that no other beats")(figures.pareto, rows, best.objectives)
+    yield _drawn(f"{prefix}pareto", "Designs that no other beats", figures.pareto, rows, best.objectives)
     of_pes = rows.take(np.flatnonzero(rows.having("n_pe")))
     axes = [axis for axis in varying(of_pes) if axis not in ("chip", "n_keep", "m_group")]
-    for axis, name, draw in (
-        ("density", "sparsity", figures.sparsity),
-        ("queue_depth", "balance", figures.balance),
-        ("n_pe", "scaling", figures.scaling),
+    for axis, name, caption, draw in (
+        ("density", "sparsity", "Cycles as weights are pruned", figures.sparsity),
+        ("queue_depth", "balance", "What deeper queues gain", figures.balance),
+        ("n_pe", "scaling", "What more PEs gain", figures.scaling),
     ):
         if axis in axes:
             kept, said = _at_the_knee(of_pes, [other for other in axes if other != axis], knee)
             lines = np.flatnonzero(~rows.having("n_pe"))[: MOST_CURVES if axis == "density" else 0]
             shown = Rows.of([*kept, *rows.listed(lines)]) if len(lines) else kept
-            yield _drawn(f"{prefix}{name}", f"{_CAPTIONS[axis]}{said}")(draw, shown)
+            yield _drawn(f"{prefix}{name}", f"{caption}{said}", draw, shown)
 
 
-_CAPTIONS = {
-    "density": "Cycles as weights are pruned",
-    "queue_depth": "What deeper queues gain",
-    "n_pe": "What more PEs gain",
-}
-
-
-def _drawn(name: str, caption: str, height: float = HEIGHT) -> Callable[..., Picture]:
-    """What draws on an Axes of its own, that no display knows of."""
+def _drawn(
+    name: str, caption: str, draw: Callable[..., Axes], *given: Any, height: float = HEIGHT, **options: Any
+) -> Picture:
+    """Draw on an Axes of its own, that no display knows of."""
     from matplotlib.figure import Figure
 
     axes = Figure(figsize=(WIDTH, min(height, 24.0)), layout="constrained").subplots()
-
-    def draw(function: Callable[..., Any], *given: Any, **options: Any) -> Picture:
-        return Picture(name, caption, function(*given, axes=axes, **options))
-
-    return draw
+    return Picture(name, caption, draw(*given, axes=axes, **options))
 
 
 def _at_the_knee(rows: Rows, others: Sequence[str], knee: Record | None) -> tuple[Rows, str]:

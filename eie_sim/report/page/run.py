@@ -39,7 +39,9 @@ def _body(record: Record, pictures: dict[str, Picture]) -> Iterator[str]:
     tables = {name: _layers_table(record, one) for name, one in sections(record).items()}
     yield f"<h1>{escape(record['network'])}</h1>"
     yield paragraphs([record["source"], *opening(record)[1:3]], "quiet")
-    yield paragraphs(_alarms(record), "alarm")
+    wrong = [] if record["verified"] else ["NOT VERIFIED", *(f"differs: {text}" for text in record["differs"])]
+    warnings = [f"warning: {text}" for text in record["warnings"]]
+    yield paragraphs([*wrong, *warnings, *misfits(record)], "alarm")
     yield summary(_facts(record))
     shown = [tables[name] for name in ("cycles", "named", "throughput", "verification", "fidelity") if name in tables]
     yield section("Layers", *shown)
@@ -52,12 +54,6 @@ def _body(record: Record, pictures: dict[str, Picture]) -> Iterator[str]:
     )
     yield section("Storage", figures([pictures["storage"]]), tables["storage"], tables.get("memories", ""))
     yield section("Provenance", *_provenance(record))
-
-
-def _alarms(record: Record) -> list[str]:
-    differs = [f"differs: {text}" for text in record["differs"]]
-    warnings = [f"warning: {text}" for text in record["warnings"]]
-    return [*([] if record["verified"] else ["NOT VERIFIED", *differs]), *warnings, *misfits(record)]
 
 
 def _facts(record: Record) -> Iterator[Fact]:

@@ -13,7 +13,7 @@ from eie_sim.core.html import Cell, escape
 from eie_sim.report.network import Record
 from eie_sim.report.page.frame import Fact, Page, document, figures, paragraphs, section, summary, titled
 from eie_sim.report.page.pictures import Picture, sweep_pictures
-from eie_sim.report.sweep import default_objectives, error_counts, standing_lines
+from eie_sim.report.sweep import damaged_lines, default_objectives, error_counts, standing_lines, together_lines
 from eie_sim.study import front, knee
 from eie_sim.study.axes import known_axes
 from eie_sim.study.pareto import Front
@@ -33,15 +33,12 @@ _DIFFERS = re.compile("outputs.*: differ from the (golden|dense) product")
 
 
 class Group(NamedTuple):
-    """Rows that may be compared: of one workload, seed and layer.
+    """Rows that may be compared: of one workload, seed and layer."""
 
-    name : empty where there is no other; pictures : of the front first
-    """
-
-    name: str
+    name: str  # empty where there is no other
     best: Front
     knee: Record | None
-    pictures: list[Picture]
+    pictures: list[Picture]  # of the front first
 
 
 def sweep_page(stored: Stored, store: str, progress: Progress = lambda step: None) -> Page:
@@ -50,8 +47,7 @@ def sweep_page(stored: Stored, store: str, progress: Progress = lambda step: Non
     axes = varying(rows)
     order = _by_axes(rows, axes)
     groups = _groups(rows, order, progress)
-    workloads = rows.values("workload")
-    workloads = list(dict.fromkeys(workloads))
+    workloads = _values(rows, "workload")
     about = {
         "workload": workloads[0] if len(workloads) == 1 else workloads,
         "config_hash": _one_of(rows, "config_hash"),
@@ -75,11 +71,6 @@ def _by_axes(rows: Rows, axes: Sequence[str]) -> Places:
     return np.lexsort(keys)
 
 
-def _said(workload: str, seed: Any, layer: Any, table_sha256: str | None) -> str:
-    table = "" if table_sha256 is None else f", energy table {table_sha256[:12]}"
-    return f"{workload}, layer {layer}, seed {seed}{table}"
-
-
 def _groups(rows: Rows, order: Places, progress: Progress) -> list[Group]:
     """The largest groups of rows without an error, in order."""
     done = rows.where("error", lambda error: error is None)
@@ -88,28 +79,29 @@ def _groups(rows: Rows, order: Places, progress: Progress) -> list[Group]:
     largest = sorted(range(len(found)), key=lambda at: -len(found[at]))[:MOST_GROUPS]
     groups: list[Group] = []
     for own in [found[at] for at in sorted(largest)]:
-        first = ran[int(own[0])]
-        names = (first["workload"], first.get("seed"), first.get("layer"), first.get("energy_table"))
-        name, prefix = ("", "") if len(found) == 1 else (_said(*names), f"{len(groups) + 1}-")
+        first, name, prefix = ran[int(own[0])], "", ""
+        if len(found) > 1:
+            table = first.get("energy_table")
+            name = f"{first['workload']}, layer {first.get('layer')}, seed {first.get('seed')}"
+            name += "" if table is None else f", energy table {table[:12]}"
+            prefix = f"{len(groups) + 1}-"
         progress(f"{name or first['workload']}: drawing {counted(len(own), 'point')}")
-        groups.append(_group(name, ran.take(own), prefix))
+        members = ran.take(own)
+        best = front(members, default_objectives(members))
+        named = knee(best.rows, best.objectives) if best.rows else None
+        groups.append(Group(name, best, named, list(sweep_pictures(members, best, named, prefix))))
     return groups
-
-
-def _group(name: str, rows: Rows, prefix: str) -> Group:
-    best = front(rows, default_objectives(rows))
-    named = knee(best.rows, best.objectives) if best.rows else None
-    return Group(name, best, named, list(sweep_pictures(rows, best, named, prefix)))
 
 
 def _body(
     rows: Rows, order: Places, damaged: int, store: str, axes: Sequence[str], groups: Sequence[Group]
 ) -> Iterator[str]:
     yield f"<h1>{escape(', '.join(dict.fromkeys(rows.values('workload'))))}</h1>"
-    vectors = max((value or 0 for value in rows.values("n_vector")), default=0)
-    together = f"; cycles, time and energy are of all {vectors:,} input vectors together" if vectors > 1 else ""
-    yield paragraphs([f"sweep over {', '.join(axes) or 'a single design'}; rows in {store}{together}"], "quiet")
-    yield paragraphs(_alarms(rows, damaged), "alarm")
+    swept = f"sweep over {', '.join(axes) or 'a single design'}"
+    yield paragraphs(["; ".join([swept, f"rows in {store}", *together_lines(rows)])], "quiet")
+    wrong = int(_differing(rows).sum())
+    alarm = f"NOT VERIFIED: {counted(wrong, 'point')} of {len(rows):,} differ from the golden product"
+    yield paragraphs([alarm] * bool(wrong) + damaged_lines(damaged), "alarm")
     yield summary(_facts(rows))
     if axes:
         yield titled("Axes", ["axis", "values", "which", "meaning"], [_axis_row(axis, rows) for axis in axes])
@@ -122,13 +114,6 @@ def _body(
     yield _rows_section(rows, order, store, axes)
     yield _failures_section(rows)
     yield section("Provenance", *_provenance(rows, store, axes))
-
-
-def _alarms(rows: Rows, damaged: int) -> list[str]:
-    wrong = int(_differing(rows).sum())
-    lines = [f"NOT VERIFIED: {counted(wrong, 'point')} of {len(rows):,} differ from the golden product"]
-    left_out = f"{counted(damaged, 'line')} of the store left out: damaged, or not written to the end"
-    return [*(lines if wrong else []), *([left_out] if damaged else [])]
 
 
 def _facts(rows: Rows) -> Iterator[Fact]:
