@@ -24,6 +24,8 @@ def report(
 ) -> int:
     """Show a run or a sweep as one HTML file that needs no network: summary, tables that sort, figures, provenance.
 
+    A sweep may have 2,000,000 rows, as many as it may have points: the page of so many takes minutes and is small.
+
     Example: eie-sim report digits, after eie-sim run digits-mlp --out digits
 
     Parameters

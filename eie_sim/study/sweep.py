@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -138,7 +138,15 @@ def runner_of(stack: ExitStack, subject: Subject, store: Any, *, executor: Any, 
     kept = None if store is None else stack.enter_context(Store(Path(store)))
     if kept is not None and len(kept):
         require_version(kept.path, msgspec.json.decode(kept.line(next(iter(kept)))))
+    if kept is not None:
+        stack.push(partial(_say_what_is_kept, kept))
     return Runner(subject, kept, executor=executor, workers=workers)
+
+
+def _say_what_is_kept(store: Store, kind: Any, error: BaseException | None, trace: Any) -> None:
+    """Have an interrupt say how many rows are in the store."""
+    if isinstance(error, KeyboardInterrupt):
+        error.args = (f"{len(store):,} rows kept in {store.path}; the same command goes on",)
 
 
 class Runner:
@@ -177,21 +185,15 @@ class Runner:
             take([(point.key, line_of(subject, point, {}, message)) for point, message in faults])
 
         take([])
-        try:
-            execute(
-                bundles_of(subject, left),
-                subject,
-                subject.token,
-                on_rows=keep,
-                on_faults=fail,
-                executor=self._executor,
-                workers=self._workers,
-            )
-        except KeyboardInterrupt as error:
-            if store is not None:
-                kept = sum(point.key in store for point in points)
-                error.args = (f"{kept:,} rows kept in {store.path}; the same command goes on",)
-            raise
+        execute(
+            bundles_of(subject, left),
+            subject,
+            subject.token,
+            on_rows=keep,
+            on_faults=fail,
+            executor=self._executor,
+            workers=self._workers,
+        )
         return Sweep(
             lines=tuple(found[point.key] for point in points),
             axes=axes,

@@ -36,6 +36,19 @@ def test_a_sweep_that_is_ended_says_what_it_kept(tmp_path, number, code):
     assert [each.name for each in tmp_path.iterdir()] == [store.name]
 
 
+def test_a_search_that_is_ended_says_what_all_its_batches_kept(tmp_path):
+    pytest.importorskip("optuna")
+    store = tmp_path / "digits-mlp.sweep.jsonl"
+    running = started(tmp_path, *LONG, "--optimize", "cycles,energy_nj", "--trials", "2000")
+    while not (store.exists() and store.read_bytes().count(b"\n") > 20) and running.poll() is None:
+        time.sleep(0.02)
+    running.terminate()
+    _, said = running.communicate(timeout=30)
+    rows = store.read_bytes().count(b"\n")
+    assert running.returncode == 143
+    assert said == f"interrupted: {rows:,} rows kept in {store.name}; the same command goes on\n"
+
+
 @pytest.mark.parametrize("seconds", [0.0, 0.3, 0.6, 0.9, 1.2])
 def test_a_run_that_is_terminated_leaves_no_temporary_file(tmp_path, seconds):
     running = started(tmp_path, "run", "digits-mlp", "--out", "run")
