@@ -1,0 +1,251 @@
+"""The operators, an entry each: what kind a node is, how it becomes products, its MACs, and what its weights' axes are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from eie_sim.network.contraction import (
+    einsum_letters,
+    is_linear,
+    lower_einsum,
+    lower_gemm,
+    lower_matmul,
+    weight_place,
+)
+from eie_sim.network.convolution import is_depthwise, kind_of_conv, lower_conv, lower_conv_transpose
+from eie_sim.network.graph import Array, Graph, Node
+from eie_sim.network.products import Form, Style
+
+Labels = dict[int, tuple[str, ...]]
+NOT_YET = "is not computed yet"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operator:
+    """What is known of an operator.
+
+    kind : of nodes one of whose `sides` is constant
+    sides : inputs that are multiplied with each other
+    lower : (graph, node, style) -> products
+    labels : (graph, node) -> what each axis of an input is, where that input is trained
+    macs : (graph, node) -> multiplications, each with an addition, as the operator says them
+    forward : (node, arrays) -> output; for networks that came without a framework
+    reason : why it is host work although it multiplies with weights
+    """
+
+    kind: str = "host"
+    sides: tuple[int, ...] = ()
+    lower: Callable[[Graph, Node, Style], Form] | None = None
+    labels: Callable[[Graph, Node], Labels] = lambda graph, node: {}
+    macs: Callable[[Graph, Node], int] = lambda graph, node: 0
+    forward: Callable[..., Array] | None = None
+    reason: str = ""
+
+
+def operator_of(node: Node) -> Operator:
+    """The entry of a node's operator; an empty one where there is none."""
+    return OPERATORS.get(f"{node.domain}.{node.op}" if node.domain else node.op, Operator())
+
+
+def classified(graph: Graph) -> Graph:
+    """Return the graph with the kind of each node, moves left as they are."""
+    return replace(graph, nodes=tuple(node if node.kind == "move" else _classified(graph, node) for node in graph.nodes))
+
+
+def _classified(graph: Graph, node: Node) -> Node:
+    operator = operator_of(node)
+    constant = [graph.is_constant(node.reading(place)) for place in operator.sides]
+    if operator.lower is None:
+        kind = operator.kind if operator.kind != "lookup" or graph.is_constant(node.inputs[0]) else "host"
+        return replace(node, kind=kind, reason=operator.reason)
+    if node.op == "Einsum" and not is_linear(graph, node):
+        return replace(node, kind="host", reason="not a linear map of one input")
+    if not any(constant) or (node.op in ("Conv", "ConvTranspose") and not constant[1]):
+        return replace(node, kind="two_activations")
+    if any(graph.values[name].size == 0 for name in (*node.inputs[:2], node.outputs[0])):
+        return replace(node, kind="host", reason="it has no elements")
+    return replace(node, kind=operator.kind)
+
+
+def kind_words(graph: Graph, node: Node) -> str:
+    """Words of a table for nodes that multiply, such as "1x1 conv2d" or "two activations matmul"."""
+    words = {"Gemm": "gemm", "MatMul": "matmul", "Einsum": "einsum"}.get(node.op)
+    if node.kind == "two_activations":
+        return f"two activations {words or node.op}"
+    if node.op in ("Conv", "ConvTranspose"):
+        return kind_of_conv(graph, node)
+    return "weights matmul" if node.op == "MatMul" else words or node.op
+
+
+def macs(graph: Graph, node: Node) -> int:
+    """MACs of a node that its products or operator say; 0 of what multiplies nothing with weights."""
+    operator = operator_of(node)
+    if node.op == "ConvTranspose" and operator.lower is not None and node.kind == "conv_transpose":
+        form = operator.lower(graph, node, Style())
+        return sum(part.n_weight * part.positions for part in form.parts)
+    return operator.macs(graph, node)
+
+
+def _shape(graph: Graph, node: Node, place: int) -> tuple[int, ...]:
+    return graph.values[node.inputs[place]].shape
+
+
+def _out(graph: Graph, node: Node) -> tuple[int, ...]:
+    return graph.values[next(name for name in node.outputs if name)].shape
+
+
+def _conv_macs(place: int) -> Callable[[Graph, Node], int]:
+    return lambda graph, node: prod(_out(graph, node)) * prod(_shape(graph, node, place)[1:])
+
+
+def _matmul_macs(graph: Graph, node: Node) -> int:
+    return prod(_out(graph, node)) * _shape(graph, node, 0)[-1]
+
+
+def _gemm_macs(graph: Graph, node: Node) -> int:
+    return prod(_out(graph, node)) * _shape(graph, node, 0)[0 if node.attributes.get("transA") else 1]
+
+
+def _transpose_macs(graph: Graph, node: Node) -> int:
+    return prod(_shape(graph, node, 0)) * prod(_shape(graph, node, 1)[1:])
+
+
+def _einsum_macs(graph: Graph, node: Node) -> int:
+    letters = einsum_letters(graph, node)
+    if letters is None:
+        return 0
+    sizes = {
+        one: n
+        for place, side in enumerate(letters[0])
+        for one, n in zip(side, _shape(graph, node, place), strict=False)
+    }
+    return prod(sizes.values())
+
+
+def _recurrent_macs(graph: Graph, node: Node) -> int:
+    """Of W over all steps and of R step by step, for each direction; weights [direction, gates * H, .] or turned."""
+    x, w, r = (_shape(graph, node, place) for place in range(3))
+    return x[0] * x[1] * (prod(w) + prod(r))
+
+
+def _kernel(*first: str) -> Callable[[Graph, Node], Labels]:
+    def labels(graph: Graph, node: Node) -> Labels:
+        kernel = (f"kernel{axis}" for axis in range(len(_shape(graph, node, 1)) - 2))
+        return {1: (*first, *kernel), 2: ("out",)}
+
+    return labels
+
+
+def _gemm_labels(graph: Graph, node: Node) -> Labels:
+    sides = {0: ("in", "out") if node.attributes.get("transA") else ("out", "in")}
+    sides[1] = ("out", "in") if node.attributes.get("transB") else ("in", "out")
+    at = weight_place(graph, node)
+    bias = ("",) * (len(_shape(graph, node, 2)) - 1) + ("out",) if node.reading(2) and _shape(graph, node, 2) else ()
+    return {at: sides[at], 2: bias}
+
+
+def _matmul_labels(graph: Graph, node: Node) -> Labels:
+    at = weight_place(graph, node)
+    rank = len(_shape(graph, node, at))
+    last = ("in",) if rank == 1 else ("in", "out") if at else ("out", "in")
+    return {at: ("group",) * (rank - 2) + last}
+
+
+def _einsum_labels(graph: Graph, node: Node) -> Labels:
+    letters = einsum_letters(graph, node)
+    if letters is None:
+        return {}
+    at = weight_place(graph, node)
+    sides, y = letters
+    return {at: tuple(("in" if o not in y else "group" if o in sides[1 - at] else "out") for o in sides[at])}
+
+
+def _same(label: str, *places: int) -> Callable[[Graph, Node], Labels]:
+    """All axes of some inputs are of one kind."""
+    return lambda graph, node: {
+        place: (label,) * len(_shape(graph, node, place)) for place in places if node.reading(place)
+    }
+
+
+def _along_one(label: str) -> Callable[[Graph, Node], Labels]:
+    """A constant that is broadcast along all axes but one is a bias or a gain."""
+
+    def labels(graph: Graph, node: Node) -> Labels:
+        return {
+            place: tuple(label if side > 1 else "" for side in _shape(graph, node, place))
+            for place in range(len(node.inputs))
+            if sum(side > 1 for side in _shape(graph, node, place)) == 1
+        }
+
+    return labels
+
+
+def _of_recurrent(graph: Graph, node: Node) -> Labels:
+    return {1: ("group", "gate_out", "in"), 2: ("group", "gate_out", "hidden"), 3: ("group", "gate_out")}
+
+
+def _gemm(node: Node, a: Array, b: Array, c: Array | None = None) -> Array:
+    given = node.attributes
+    product = (a.T if given.get("transA") else a) @ (b.T if given.get("transB") else b)
+    product = product * np.float32(given.get("alpha", 1.0))
+    return product if c is None else product + np.float32(given.get("beta", 1.0)) * c
+
+
+def _relu(node: Node, x: Array) -> Array:
+    return np.maximum(x, 0)
+
+
+def _later(macs: Callable[[Graph, Node], int], **more: Any) -> Operator:
+    return Operator(macs=macs, reason=NOT_YET, **more)
+
+
+OPERATORS: Mapping[str, Operator] = {
+    "Gemm": Operator(
+        kind="gemm", sides=(0, 1), lower=lower_gemm, labels=_gemm_labels, macs=_gemm_macs, forward=_gemm
+    ),
+    "MatMul": Operator(kind="matmul", sides=(0, 1), lower=lower_matmul, labels=_matmul_labels, macs=_matmul_macs),
+    "Einsum": Operator(kind="einsum", sides=(0, 1), lower=lower_einsum, labels=_einsum_labels, macs=_einsum_macs),
+    "Conv": Operator(kind="conv", sides=(0, 1), lower=lower_conv, labels=_kernel("out", "in"), macs=_conv_macs(1)),
+    "ConvTranspose": Operator(
+        kind="conv_transpose",
+        sides=(0, 1),
+        lower=lower_conv_transpose,
+        labels=_kernel("in", "out"),
+        macs=_transpose_macs,
+    ),
+    "GRU": _later(_recurrent_macs, labels=_of_recurrent),
+    "LSTM": _later(_recurrent_macs, labels=_of_recurrent),
+    "RNN": _later(_recurrent_macs, labels=_of_recurrent),
+    "MatMulInteger": _later(_matmul_macs),
+    "QLinearMatMul": _later(_matmul_macs),
+    "ConvInteger": _later(_conv_macs(1)),
+    "QLinearConv": _later(_conv_macs(3)),
+    "com.microsoft.DynamicQuantizeLSTM": _later(_recurrent_macs),
+    "com.microsoft.DynamicQuantizeMatMul": _later(_matmul_macs),
+    "com.microsoft.MatMulIntegerToFloat": _later(_matmul_macs),
+    "com.microsoft.FusedMatMul": _later(_matmul_macs),
+    "com.microsoft.FusedConv": _later(_conv_macs(1)),
+    "Gather": Operator(kind="lookup", labels=lambda graph, node: {0: ("row", *_rest(graph, node))}),
+    "BatchNormalization": Operator(labels=_same("norm", 1, 2, 3, 4)),
+    "InstanceNormalization": Operator(labels=_same("norm", 1, 2)),
+    "GroupNormalization": Operator(labels=_same("norm", 1, 2)),
+    "LayerNormalization": Operator(labels=_same("norm", 1, 2)),
+    "RMSNormalization": Operator(labels=_same("norm", 1)),
+    "com.microsoft.SkipLayerNormalization": Operator(labels=_same("norm", 2, 3)),
+    "Add": Operator(labels=_along_one("out"), forward=lambda node, a, b: a + b),
+    "Mul": Operator(labels=_along_one("norm"), forward=lambda node, a, b: a * b),
+    "Relu": Operator(forward=_relu),
+}
+"""By name; `domain.name` of those that are not ONNX's own."""
+
+INSIDE = {name.rpartition(".")[2] for name, operator in OPERATORS.items() if operator.lower or operator.reason}
+"""Operators that must not stand inside a loop or a branch that depends on data."""
+
+
+def _rest(graph: Graph, node: Node) -> tuple[str, ...]:
+    return ("out",) * (len(_shape(graph, node, 0)) - 1)
