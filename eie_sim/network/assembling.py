@@ -56,8 +56,7 @@ def assembled(found: Found, **rest: Any) -> Graph:
     for node in found.nodes:
         for name in node.reads:
             if name in everything.constants:
-                trained = name in labels[node.name] and operator_of(node).kind != "host" or name in labels[node.name]
-                _sort(found, into, name, trained)
+                _sort(found, into, name, name in labels[node.name])
     for name in rest["outputs"]:
         if name in everything.constants and name not in into.parameters:
             into.constants[name] = everything.constants[name]
@@ -96,7 +95,9 @@ def _sort(found: Found, into: Sorted, name: str, trained: bool) -> bool:
             into.moves[maker.name] = replace(maker, kind="move")
             return True
     elif trained or name in found.named:
-        into.parameters[name] = Parameter(name=name, array=array, axes=("",) * array.ndim, derived=name not in found.roots)
+        into.parameters[name] = Parameter(
+            name=name, array=array, axes=("",) * array.ndim, derived=name not in found.roots
+        )
         return True
     into.constants[name] = array
     return False
@@ -110,7 +111,8 @@ def _labelled(graph: Graph, labels: Mapping[str, Mapping[str, tuple[str, ...]]])
             if name in parameters:
                 parameters[name] = _named(parameters[name], axes)
             elif name in graph.makers and graph.makers[name].kind == "move":
-                for owner, moved in _through_moves(graph, name, axes):
+                known = replace(graph, parameters=parameters)
+                for owner, moved in _through_moves(known, name, axes):
                     parameters[owner] = _named(parameters[owner], moved)
     return replace(graph, parameters=parameters)
 
@@ -122,15 +124,16 @@ def _named(parameter: Parameter, axes: tuple[str, ...]) -> Parameter:
 
 def _through_moves(graph: Graph, name: str, axes: tuple[str, ...]) -> list[tuple[str, tuple[str, ...]]]:
     """Parameters that are in a moved array, and their axes: an axis is the one along which its coordinate changes."""
+    owners = [owner for owner in graph.origins(name) if not any(graph.parameters[owner].axes)]
+    numbers = graph.elements(name) if owners else np.empty(0)
     found = []
-    numbers = graph.elements(name)
-    for owner, inside, _ in graph.numbered(numbers):
+    for owner in owners:
         shape = graph.parameters[owner].array.shape
+        inside, _ = graph.owned(numbers, owner)
         start = np.unravel_index(np.argmax(inside), numbers.shape)
         moved = [""] * len(shape)
         for axis, label in enumerate(axes[: numbers.ndim]):
-            line = numbers[(*start[:axis], slice(None), *start[axis + 1 :])] - graph.offsets[owner]
-            line = line[(line >= 0) & (line < graph.parameters[owner].array.size)]
+            _, line = graph.owned(numbers[(*start[:axis], slice(None), *start[axis + 1 :])], owner)
             for place, coordinate in enumerate(np.unravel_index(line, shape)):
                 if np.ptp(coordinate) > 0 and not moved[place]:
                     moved[place] = label

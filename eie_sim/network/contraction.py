@@ -55,10 +55,15 @@ def einsum_letters(graph: Graph, node: Node) -> tuple[list[str], str] | None:
     if not arrow:
         once = (one for one in sorted(set(left) - set(",.")) if left.count(one) == 1)
         y = ("..." if "..." in left else "") + "".join(once)
-    ranks = [len(graph.values[name].shape) - len(side.replace("...", "")) for name, side in zip(node.inputs, sides, strict=True)]
+    ranks = [
+        len(graph.values[name].shape) - len(side.replace("...", ""))
+        for name, side in zip(node.inputs, sides, strict=True)
+    ]
     wide = max(rank if "..." in side else 0 for rank, side in zip(ranks, sides, strict=True))
     free = "".join(one for one in ascii_letters if one not in equation)[:wide]
-    spelled = [side.replace("...", free[len(free) - rank :] if rank else "") for rank, side in zip(ranks, sides, strict=True)]
+    spelled = [
+        side.replace("...", free[len(free) - rank :] if rank else "") for rank, side in zip(ranks, sides, strict=True)
+    ]
     return spelled, y.replace("...", free)
 
 

@@ -42,7 +42,9 @@ def lower_conv(graph: Graph, node: Node, style: Style) -> Form:
     x, w, y = _shapes(graph, node)
     strides, dilations, pads = conv_geometry(node, x[2:], w[2:], y[2:])
     along = [
-        Along(side=x[a + 2], first=-pads[a], step=strides[a], gap=dilations[a], positions=y[a + 2], taps=tuple(range(k)))
+        Along(
+            side=x[a + 2], first=-pads[a], step=strides[a], gap=dilations[a], positions=y[a + 2], taps=tuple(range(k))
+        )
         for a, k in enumerate(w[2:])
     ]
 
@@ -60,7 +62,15 @@ def lower_conv_transpose(graph: Graph, node: Node, style: Style) -> Form:
     phases = {}
     for phase in every(*map(range, strides)):
         along = [
-            _phase(phase[a], side=x[a + 2], stride=strides[a], dilation=dilations[a], pad=pads[a], n=y[a + 2], kernel=w[a + 2])
+            _phase(
+                phase[a],
+                side=x[a + 2],
+                stride=strides[a],
+                dilation=dilations[a],
+                pad=pads[a],
+                n=y[a + 2],
+                kernel=w[a + 2],
+            )
             for a in range(len(strides))
         ]
         if all(one is not None for one in along):
@@ -104,7 +114,8 @@ def _form(
         for g in range(n_group):
             parts.append(
                 Part(
-                    suffix=(f".{'_'.join(map(str, phase))}" if prod(strides) > 1 else "") + (f".{g}" if n_group > 1 else ""),
+                    suffix=(f".{'_'.join(map(str, phase))}" if prod(strides) > 1 else "")
+                    + (f".{g}" if n_group > 1 else ""),
                     n_in=n_in,
                     n_weight=n_of * m * c * taps,
                     channels=np.arange(g * m, (g + n_of) * m),
@@ -226,7 +237,7 @@ def transpose_geometry(
     extra = node.attributes.get("output_padding") or [0] * len(kernel)
     if auto in ("SAME_UPPER", "SAME_LOWER") or node.attributes.get("output_shape"):
         for a, k in enumerate(kernel):
-            total = strides[a] * (inputs[a] - 1) + extra[a] + (k - 1) * dilations[a] + 1 - outputs[a]
+            total = max(0, strides[a] * (inputs[a] - 1) + extra[a] + (k - 1) * dilations[a] + 1 - outputs[a])
             pads[a] = total // 2 if auto == "SAME_UPPER" else total - total // 2
     return strides, dilations, pads
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -181,12 +181,19 @@ class Graph:
         shapes = [self.values[one].shape if one else () for one in node.outputs]
         return MOVES[node.op](sources, node.attributes, shapes)[node.outputs.index(name)]
 
-    def numbered(self, numbers: Array) -> Iterator[tuple[str, Array, Array]]:
-        """Each parameter that element numbers point into: its name, where `numbers` do so, and flat indices there."""
-        for name, first in self.offsets.items():
-            inside = (numbers >= first) & (numbers < first + self.parameters[name].array.size)
-            if inside.any():
-                yield name, inside, numbers[inside] - first
+    def origins(self, name: str) -> tuple[str, ...]:
+        """Names of the parameters that are in `array(name)`."""
+        if name in self.parameters or name in self.constants:
+            return (name,) if name in self.parameters else ()
+        node = self.makers[name]
+        data = [one for place, one in enumerate(node.inputs) if one and moves_data(node.op, place)]
+        return tuple(dict.fromkeys(owner for one in data for owner in self.origins(one)))
+
+    def owned(self, numbers: Array, name: str) -> tuple[Array, Array]:
+        """Where element numbers are of a parameter, and which of its elements, flat, those are."""
+        first = self.offsets[name]
+        inside = (numbers >= first) & (numbers < first + self.parameters[name].array.size)
+        return inside, numbers[inside] - first
 
     def with_parameters(
         self,

@@ -27,9 +27,12 @@ def steps_of(graph: Graph, style: Style = Style()) -> tuple[Step, ...]:
     """Return the nodes that are computed, in order. Raise InputError where no node is."""
     found = tuple(_step(graph, node, style) for node in graph.nodes if host_reason(graph, node, style) is None)
     if not found:
-        later = dict.fromkeys(f"{node.op} {node.reason}" for node in graph.nodes if node.reason)
+        work = [node for node in graph.nodes if macs(graph, node)]
+        later = dict.fromkeys(f"{node.op} ({host_reason(graph, node, style)})" for node in work)
         ops = ", ".join(sorted({node.op for node in graph.nodes if node.kind != "move"})) or "none"
-        raise InputError(f"{graph.source}: nothing to compute: {', '.join(later) or 'no weights'}; its operators: {ops}")
+        raise InputError(
+            f"{graph.source}: nothing to compute: {', '.join(later) or 'no weights'}; its operators: {ops}"
+        )
     return found
 
 
@@ -163,7 +166,9 @@ def _with_norm(graph: Graph, form: Form, nodes: list[Node], affine: Affine) -> A
     if reader is None or reader.op != "BatchNormalization" or reader.domain or nodes[0].kind == "matmul":
         return affine
     fits = form.out_axes == (1,) and not form.group_axes and reader.inputs[0] == nodes[-1].outputs[0]
-    still = not reader.attributes.get("training_mode") and reader.attributes.get("spatial", 1) and len(reader.makes) == 1
+    still = (
+        not reader.attributes.get("training_mode") and reader.attributes.get("spatial", 1) and len(reader.makes) == 1
+    )
     if not (fits and still and all(graph.is_constant(name) for name in reader.inputs[1:])):
         return affine
     gain, beta, mean, var = (graph.array(name).astype(np.float64) for name in reader.inputs[1:])
@@ -175,8 +180,10 @@ def _with_norm(graph: Graph, form: Form, nodes: list[Node], affine: Affine) -> A
 
 def _product(graph: Graph, node: Node, form: Form, part: Part, affine: Affine) -> Product:
     def weight() -> Array:
-        rows = part.arrange(graph.array(form.weight), 0).astype(np.float64) * form.alpha
-        return np.ascontiguousarray(affine.scaled(rows, part.channels), dtype=np.float32)
+        rows = part.arrange(graph.array(form.weight), 0)
+        if form.alpha != 1 or affine.gain is not None:
+            rows = affine.scaled(rows.astype(np.float64) * form.alpha, part.channels)
+        return np.ascontiguousarray(rows, dtype=np.float32)
 
     def elements() -> Array:
         return part.arrange(graph.elements(form.weight), -1)
@@ -190,6 +197,7 @@ def _product(graph: Graph, node: Node, form: Form, part: Part, affine: Affine) -
         positions=part.positions,
         blocks=part.blocks,
         launch=node.name,
+        parameters=graph.origins(form.weight),
         bias=None if affine.bias is None else affine.bias[part.channels].astype(np.float32),
         make_weight=weight,
         make_elements=elements,

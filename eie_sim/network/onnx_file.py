@@ -110,7 +110,10 @@ def _contents(model: Any, source: str, folder: Path | None) -> Contents:
 
 
 def _opsets(onnx: Any, model: Any) -> dict[str, int]:
-    opsets = {one.domain.replace("ai.onnx", "") if one.domain == "ai.onnx" else one.domain: one.version for one in model.opset_import}
+    opsets = {
+        one.domain.replace("ai.onnx", "") if one.domain == "ai.onnx" else one.domain: one.version
+        for one in model.opset_import
+    }
     version, newest = opsets.get("", 0), onnx.defs.onnx_opset_version()
     require(len(model.graph.node) > 0, "graph", "empty", "must have nodes")
     if "" in opsets or any(node.domain in ("", "ai.onnx") for node in model.graph.node):
@@ -197,7 +200,12 @@ def _external(onnx: Any, tensor: Any, folder: Path | None) -> Array:
     top = folder.resolve()
     file = top / location
     inside = not Path(location).is_absolute() and ".." not in Path(location).parts and file.resolve() == file
-    require(inside and file.is_file(), "array", name, f"external data {shown(location)}: must be a file in the model's folder")
+    require(
+        inside and file.is_file(),
+        "array",
+        name,
+        f"external data {shown(location)}: must be a file in the model's folder",
+    )
     numbers = {key: said.get(key, "0") for key in ("offset", "length")}
     require(all(text.isdecimal() for text in numbers.values()), "array", name, "offset and length must be numbers")
     offset, size = int(numbers["offset"]), prod(tensor.dims) * _item_bytes(onnx, tensor)
@@ -205,12 +213,18 @@ def _external(onnx: Any, tensor: Any, folder: Path | None) -> Array:
     require(fits, "array", name, f"{size:,} bytes at {offset:,}: must be within its file {shown(location)}")
     dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type))
     require(dtype.kind in "fiub" or dtype.name == "bfloat16", "array", name, f"type {dtype} cannot be external data")
-    return np.fromfile(file, dtype=dtype.newbyteorder("<"), count=prod(tensor.dims), offset=offset).reshape(tuple(tensor.dims))
+    return np.fromfile(file, dtype=dtype.newbyteorder("<"), count=prod(tensor.dims), offset=offset).reshape(
+        tuple(tensor.dims)
+    )
 
 
 def _make_single(onnx: Any, node: Any, folder: Path | None, narrowed: set[str]) -> None:
     """Make every float type that a node names float32, in the graphs within it too."""
-    types = {onnx.TensorProto.FLOAT16: "float16", onnx.TensorProto.BFLOAT16: "bfloat16", onnx.TensorProto.DOUBLE: "float64"}
+    types = {
+        onnx.TensorProto.FLOAT16: "float16",
+        onnx.TensorProto.BFLOAT16: "bfloat16",
+        onnx.TensorProto.DOUBLE: "float64",
+    }
     for attribute in node.attribute:
         if attribute.name in TYPED and attribute.i in types:
             narrowed.add(types[attribute.i])
@@ -265,5 +279,7 @@ def captured(node: Any) -> list[str]:
     for graph in graphs_of(node):
         inner = {*(one.name for one in (*graph.initializer, *graph.input)), *(o for n in graph.node for o in n.output)}
         reads = (name for n in graph.node for name in (*n.input, *captured(n)))
-        found.update((name, None) for name in (*reads, *(one.name for one in graph.output)) if name and name not in inner)
+        found.update(
+            (name, None) for name in (*reads, *(one.name for one in graph.output)) if name and name not in inner
+        )
     return list(found)

@@ -15,6 +15,7 @@ from eie_sim.core.errors import InputError, as_array, require, require_seed, unk
 from eie_sim.network.assembling import Found, assembled
 from eie_sim.network.floatrun import value_of
 from eie_sim.network.graph import Array, Framework, Graph, Node, Value
+from eie_sim.network.moves import MOVES
 from eie_sim.network.onnx_file import Contents, captured, graphs_of, read_contents
 from eie_sim.network.onnx_runtime import framework, libraries
 from eie_sim.network.operators import INSIDE
@@ -166,15 +167,27 @@ class Reading:
         if not self.pending:
             return
         made = self.framework.run(
-            self.pending, {**self.roots, **self.fixed, **self.held}, [name for node in self.pending for name in node.makes]
+            self.pending,
+            {**self.roots, **self.fixed, **self.held},
+            [name for node in self.pending for name in node.makes],
         )
         for name, array in made.items():
             self.values[name] = value_of(name, array)
             (self.held if name in self.depends else self.fixed)[name] = array
+        for node in self.pending:
+            self._share(node)
         self.uses.subtract(name for node in self.pending for name in dict.fromkeys(node.reads))
         for name in [name for name in self.held if self.uses[name] <= 0]:
             del self.held[name]
         self.pending.clear()
+
+    def _share(self, node: Node) -> None:
+        """Keep constants that a node only moves as views of what it moves."""
+        if node.op in MOVES and not node.domain and node.outputs[0] in self.fixed:
+            known = {**self.roots, **self.fixed}
+            shapes = [self.values[name].shape if name else () for name in node.outputs]
+            views = MOVES[node.op]([known[name] if name else None for name in node.inputs], node.attributes, shapes)
+            self.fixed.update((name, view) for name, view in zip(node.outputs, views, strict=False) if name)
 
     def _branch(self, proto: Any) -> list[Any]:
         """Nodes of the branch that an If takes, its values renamed where their names are in use."""
@@ -254,7 +267,9 @@ def _node(proto: Any, name: str) -> Node:
             value = onnx.numpy_helper.to_array(value)
         elif isinstance(value, bytes):
             value = value.decode()
-        elif attribute.type not in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.TYPE_PROTO) and not np.isscalar(value):
+        elif attribute.type not in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.TYPE_PROTO) and not np.isscalar(
+            value
+        ):
             value = [one.decode() if isinstance(one, bytes) else one for one in value]
         attributes[attribute.name] = value
     return Node(
@@ -347,14 +362,20 @@ def _fitting(name: str, given: Any, dtype: np.dtype[Any], sides: list[tuple[int 
 
 
 def _drawn(
-    name: str, dtype: np.dtype[Any], sides: list[tuple[int | None, str]], asked: Sequence[int] | None, rng: np.random.Generator
+    name: str,
+    dtype: np.dtype[Any],
+    sides: list[tuple[int | None, str]],
+    asked: Sequence[int] | None,
+    rng: np.random.Generator,
 ) -> Array:
     """A drawn input: normal numbers, or ones where it is of whole numbers."""
     shape = tuple(n or 1 for n, _ in sides) if asked is None else tuple(asked)
     whole = all(isinstance(side, (int, np.integer)) and side > 0 for side in shape)
     require(whole, f"shape of {name}", shape, "must be whole numbers above 0")
     fits = len(shape) == len(sides) and all(n in (None, side) for (n, _), side in zip(sides, shape, strict=True))
-    require(fits, f"shape of {name}", shape, f"must be ({', '.join(str(s or 'any' if n is None else n) for n, s in sides)})")
+    require(
+        fits, f"shape of {name}", shape, f"must be ({', '.join(str(s or 'any' if n is None else n) for n, s in sides)})"
+    )
     count = int(np.prod(shape, dtype=object))
     require(count <= MOST_DRAWN, f"input {shown(name)}", f"{count:,} elements", "must be given: too many to draw")
     if dtype.kind == "f":

@@ -60,7 +60,9 @@ def run_nodes(
     onnx, runtime = libraries()
     made = {name for node in nodes for name in node.makes}
     given = {name: values[name] for node in nodes for name in node.reads if name not in made}
-    written = {name: array for name, array in given.items() if array.nbytes <= SMALL_BYTES or array.dtype.kind not in "fiub"}
+    written = {
+        name: array for name, array in given.items() if array.nbytes <= SMALL_BYTES or array.dtype.kind not in "fiub"
+    }
     fed = {name: np.ascontiguousarray(array) for name, array in given.items() if name not in written}
     options = runtime.SessionOptions()
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -74,7 +76,9 @@ def run_nodes(
     except InputError:
         raise
     except Exception as error:  # onnxruntime's errors have no common type
-        what = f"node {nodes[0].name}: {nodes[0].op}" if len(nodes) == 1 else f"nodes {nodes[0].name} to {nodes[-1].name}"
+        what = (
+            f"node {nodes[0].name}: {nodes[0].op}" if len(nodes) == 1 else f"nodes {nodes[0].name} to {nodes[-1].name}"
+        )
         raise InputError(f"{what}: onnxruntime cannot run it: {one_line(error)}") from error
     for name, array in found.items():
         if not isinstance(array, np.ndarray):
@@ -86,7 +90,9 @@ def model_of(graph: Graph, opsets: Mapping[str, int]) -> Any:
     """The graph as an ONNX model for inputs of its shapes."""
     onnx, _ = libraries()
     arrays = {**{name: one.array for name, one in graph.parameters.items()}, **graph.constants}
-    outputs = [_info(onnx, graph.values[name].shape, np.dtype(graph.values[name].dtype), name) for name in graph.outputs]
+    outputs = [
+        _info(onnx, graph.values[name].shape, np.dtype(graph.values[name].dtype), name) for name in graph.outputs
+    ]
     return _model(graph.nodes, arrays, _infos(dict(graph.examples)), outputs, opsets)
 
 

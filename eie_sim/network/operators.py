@@ -54,7 +54,9 @@ def operator_of(node: Node) -> Operator:
 
 def classified(graph: Graph) -> Graph:
     """Return the graph with the kind of each node, moves left as they are."""
-    return replace(graph, nodes=tuple(node if node.kind == "move" else _classified(graph, node) for node in graph.nodes))
+    return replace(
+        graph, nodes=tuple(node if node.kind == "move" else _classified(graph, node) for node in graph.nodes)
+    )
 
 
 def _classified(graph: Graph, node: Node) -> Node:
@@ -205,9 +207,7 @@ def _later(macs: Callable[[Graph, Node], int], **more: Any) -> Operator:
 
 
 OPERATORS: Mapping[str, Operator] = {
-    "Gemm": Operator(
-        kind="gemm", sides=(0, 1), lower=lower_gemm, labels=_gemm_labels, macs=_gemm_macs, forward=_gemm
-    ),
+    "Gemm": Operator(kind="gemm", sides=(0, 1), lower=lower_gemm, labels=_gemm_labels, macs=_gemm_macs, forward=_gemm),
     "MatMul": Operator(kind="matmul", sides=(0, 1), lower=lower_matmul, labels=_matmul_labels, macs=_matmul_macs),
     "Einsum": Operator(kind="einsum", sides=(0, 1), lower=lower_einsum, labels=_einsum_labels, macs=_einsum_macs),
     "Conv": Operator(kind="conv", sides=(0, 1), lower=lower_conv, labels=_kernel("out", "in"), macs=_conv_macs(1)),

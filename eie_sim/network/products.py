@@ -86,6 +86,7 @@ class Product:
     n_weight : how many elements are weights, the others being padding and what stands outside of blocks
     positions : vectors; blocks : groups on the diagonal of the weights
     launch : products that share it depend on none of each other and are one batched launch
+    parameters : names of those that the weights are made of
     depends_on : names of products of the same node that come before
     bias : float32 [n_out], or None; a bias that is all zero is one
     make_weight, make_elements, make_vectors : what `weight`, `elements` and `vectors` call
@@ -99,6 +100,7 @@ class Product:
     positions: int
     blocks: int
     launch: str
+    parameters: tuple[str, ...]
     bias: NDArray[np.float32] | None
     make_weight: Callable[[], NDArray[np.float32]]
     make_elements: Callable[[], NDArray[np.int64]]
@@ -112,7 +114,7 @@ class Product:
 
     @property
     def elements(self) -> NDArray[np.int64]:
-        """Number of the parameter's element that each weight is (`Graph.numbered`); -1 where it is none."""
+        """Number of the parameter's element that each weight is (`Graph.owned`); -1 where it is none."""
         return self.make_elements()
 
     @property
