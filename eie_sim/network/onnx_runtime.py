@@ -63,7 +63,7 @@ def run_nodes(
     written = {
         name: array for name, array in given.items() if array.nbytes <= SMALL_BYTES or array.dtype.kind not in "fiub"
     }
-    fed = {name: np.ascontiguousarray(array) for name, array in given.items() if name not in written}
+    fed = {name: np.asarray(array, order="C") for name, array in given.items() if name not in written}
     options = runtime.SessionOptions()
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = options.inter_op_num_threads = 1

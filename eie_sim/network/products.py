@@ -160,7 +160,7 @@ class Step:
         outputs : [positions, n_out] of each product, in order, bias included
         values : what the node reads, by name: a bias that is left to the host is one of them
         """
-        return np.ascontiguousarray(self.join(outputs, values), dtype=np.float32)
+        return np.asarray(self.join(outputs, values), dtype=np.float32, order="C")
 
 
 def blocks_of(shape: tuple[int, ...], most: int) -> Iterator[tuple[slice, ...]]:
