@@ -94,7 +94,7 @@ def _sort(found: Found, into: Sorted, name: str, trained: bool) -> bool:
                     into.constants[one] = found.roots[one] if one in found.roots else found.fixed[one]
             into.moves[maker.name] = replace(maker, kind="move")
             return True
-    elif trained or name in found.named:
+    elif (trained and (name in found.roots or array.any())) or name in found.named:
         into.parameters[name] = Parameter(
             name=name, array=array, axes=("",) * array.ndim, derived=name not in found.roots
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -88,6 +88,8 @@ def _step(graph: Graph, node: Node, style: Style) -> Step:
     form = operator.lower(graph, node, style)
     shape = graph.values[node.outputs[0]].shape
     nodes = [node]
+    if form.bias in graph.constants and not graph.constants[form.bias].any():
+        form = replace(form, bias="")  # not in the file: exporters compute zeros where a module has no bias
     affine = Affine(bias=_per_channel(graph, form.bias, shape, form))
     left = form.bias if form.bias and affine.bias is None else ""
     if affine.bias is not None:

@@ -153,7 +153,8 @@ class Reading:
         inner = sorted(set(_ops_inside(proto)) & INSIDE)
         if inner:
             raise InputError(f"node {node.name}: {node.op} with {', '.join(inner)} inside is not supported")
-        depends = node.op not in ("Shape", "Size") and any(name in self.depends for name in node.reads)
+        by_value = {"Shape": (), "Size": (), "CastLike": node.inputs[:1]}.get(node.op, node.reads)
+        depends = any(name in self.depends for name in by_value)
         (self.nodes if depends else self.constant_nodes).append(node)
         if depends:
             self.depends.update(node.makes)
