@@ -49,17 +49,23 @@ def run(
     held: dict[str, Array] = dict(graph.examples if inputs is None else inputs)
     values = ChainMap(held, Constants(graph))  # type: ignore[arg-type]  # written to the first only
     uses = Counter(name for node in graph.nodes for name in dict.fromkeys(node.reads)) + Counter(graph.outputs)
+
+    def drop(nodes: Sequence[Node]) -> None:
+        read = Counter(name for node in nodes for name in dict.fromkeys(node.reads))
+        uses.subtract(read)
+        for name in read:
+            if uses[name] <= 0:
+                held.pop(name, None)
+
     for nodes, step in segments(graph, steps):
         inside = Counter(name for node in nodes for name in dict.fromkeys(node.reads))
         wanted = [name for name in dict.fromkeys(n for node in nodes for n in node.makes) if uses[name] > inside[name]]
         held.update(graph.framework.run(nodes, values, wanted) if wanted else {})
+        drop(nodes)
         if step is not None:
             _require_finite(step.node, step.reads, values[step.reads])
             held[step.makes] = compute(step, values)
-            inside.update(name for node in step.nodes for name in dict.fromkeys(node.reads))
-        uses.subtract(inside)
-        for name in [name for name in inside if uses[name] <= 0 and name in held]:
-            del held[name]
+            drop(step.nodes)
     return {name: np.asarray(values[name]) for name in graph.outputs}
 
 

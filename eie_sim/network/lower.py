@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eie_sim.core.errors import InputError
+from eie_sim.core.sparse import is_sparse
 from eie_sim.network.convolution import is_depthwise
 from eie_sim.network.graph import COMPUTED, Array, Graph, Node
 from eie_sim.network.operators import kind_words, macs, operator_of
@@ -182,7 +183,10 @@ def _with_norm(graph: Graph, form: Form, nodes: list[Node], affine: Affine) -> A
 
 def _product(graph: Graph, node: Node, form: Form, part: Part, affine: Affine) -> Product:
     def weight() -> Array:
-        rows = part.arrange(graph.array(form.weight), 0)
+        array = graph.array(form.weight)
+        if is_sparse(array):  # of layers, which are as they are multiplied
+            return array
+        rows = part.arrange(array, 0)
         if form.alpha != 1 or affine.gain is not None:
             rows = affine.scaled(rows.astype(np.float64) * form.alpha, part.channels)
         return np.ascontiguousarray(rows, dtype=np.float32)

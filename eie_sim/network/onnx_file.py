@@ -125,7 +125,6 @@ def _opsets(onnx: Any, model: Any) -> dict[str, int]:
 def _inlined(onnx: Any, model: Any) -> Any:
     """The model without functions of its own. Raise InputError where they are damaged."""
     try:
-        onnx.checker.check_model(model)
         return onnx.inliner.inline_local_functions(model)
     except Exception as error:  # errors of the compiled part have no common type
         raise InputError(f"functions of the model cannot be inlined: {one_line(error)}") from error

@@ -26,7 +26,8 @@ def libraries() -> tuple[Any, Any]:
     """Return onnx and onnxruntime. Raise InputError, which says what to install, where one is missing."""
     try:
         onnx, runtime = import_module("onnx"), import_module("onnxruntime")
-        import_module("onnx.numpy_helper")
+        for part in ("checker", "helper", "inliner", "numpy_helper", "shape_inference"):
+            import_module(f"onnx.{part}")
     except ImportError as error:
         raise InputError('onnx and onnxruntime are not installed: pip install "eie-sim[onnx]"') from error
     runtime.set_default_logger_severity(4)  # what fails is raised, not printed
