@@ -130,6 +130,8 @@ def _through_moves(graph: Graph, name: str, axes: tuple[str, ...]) -> list[tuple
     for owner in owners:
         shape = graph.parameters[owner].array.shape
         inside, _ = graph.owned(numbers, owner)
+        if not inside.any():
+            continue
         start = np.unravel_index(np.argmax(inside), numbers.shape)
         moved = [""] * len(shape)
         for axis, label in enumerate(axes[: numbers.ndim]):

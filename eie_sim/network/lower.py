@@ -175,7 +175,10 @@ def _with_norm(graph: Graph, form: Form, nodes: list[Node], affine: Affine) -> A
     if not (fits and still and all(graph.is_constant(name) for name in reader.inputs[1:])):
         return affine
     gain, beta, mean, var = (graph.array(name).astype(np.float64) for name in reader.inputs[1:])
-    root = np.sqrt(var + reader.attributes.get("epsilon", 1e-5))
+    squared = var + reader.attributes.get("epsilon", 1e-5)
+    if not (squared > 0).all():
+        return affine
+    root = np.sqrt(squared)
     before = np.zeros_like(mean) if affine.bias is None else affine.bias
     nodes.append(reader)
     return Affine(gain=gain, root=root, bias=(before - mean) * gain / root + beta)

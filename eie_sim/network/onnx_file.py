@@ -104,7 +104,7 @@ def _contents(model: Any, source: str, folder: Path | None) -> Contents:
         inputs=list(model.graph.input),
         outputs=outputs,
         arrays=arrays,
-        opsets=opsets,
+        opsets={domain: number for domain, number in opsets.items() if domain in KNOWN_DOMAINS},
         narrowed=narrowed,
     )
 
@@ -119,7 +119,7 @@ def _opsets(onnx: Any, model: Any) -> dict[str, int]:
     if "" in opsets or any(node.domain in ("", "ai.onnx") for node in model.graph.node):
         rule = f"must be {LOWEST_OPSET} to {newest}, which the installed onnx knows"
         require(LOWEST_OPSET <= version <= newest, "opset", version, rule)
-    return {domain: number for domain, number in opsets.items() if domain in KNOWN_DOMAINS}
+    return opsets
 
 
 def _inlined(onnx: Any, model: Any) -> Any:
@@ -165,10 +165,15 @@ def _declared_bytes(onnx: Any, tensor: Any) -> int:
 def _item_bytes(onnx: Any, tensor: Any) -> int:
     if tensor.data_type == onnx.TensorProto.STRING:
         return 1
+    return max(1, dtype_of(onnx, tensor.data_type, f"array {shown(tensor.name or 'of a node')}").itemsize)
+
+
+def dtype_of(onnx: Any, number: int, field_name: str) -> np.dtype[Any]:
+    """The type that ONNX numbers so. Raise InputError for a number without one."""
     try:
-        return max(1, np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)).itemsize)
+        return np.dtype(onnx.helper.tensor_dtype_to_np_dtype(number))
     except (KeyError, TypeError) as error:
-        raise refused("array", shown(tensor.name or "a constant"), f"type {tensor.data_type} is unknown") from error
+        raise refused(field_name, f"type {number}", "is unknown") from error
 
 
 def _array(onnx: Any, tensor: Any, folder: Path | None, narrowed: set[str]) -> Array:

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from eie_sim.core.arrays import shown
+from eie_sim.core.arrays import one_line, shown
 from eie_sim.core.errors import InputError, as_array, require, require_seed, unknown
 from eie_sim.network.assembling import Found, assembled
 from eie_sim.network.floatrun import value_of
 from eie_sim.network.graph import Array, Framework, Graph, Node, Value
 from eie_sim.network.moves import MOVES
-from eie_sim.network.onnx_file import Contents, captured, graphs_of, read_contents
+from eie_sim.network.onnx_file import Contents, captured, dtype_of, graphs_of, read_contents
 from eie_sim.network.onnx_runtime import framework, libraries
 from eie_sim.network.operators import INSIDE
 
@@ -107,6 +107,8 @@ class Reading:
         while waiting:
             proto = waiting.popleft()
             self._require_defined(proto)
+            if proto.op_type == "If":
+                require(len(proto.input) == 1, f"node {_name(proto)}", "If", "must have one input")
             if proto.op_type == "If" and proto.input[0] not in self.depends:
                 self._run()
                 taken = self._branch(proto)
@@ -135,15 +137,10 @@ class Reading:
         """Take the array of a Constant node."""
         if proto.op_type != "Constant" or proto.domain:
             return False
-        onnx, _ = libraries()
-        attribute = proto.attribute[0]
-        value = onnx.helper.get_attribute_value(attribute)
-        if attribute.name == "value":
-            array = onnx.numpy_helper.to_array(value)
-        elif attribute.name.startswith("value_string"):
-            array = np.array(value, dtype=object)
-        else:
-            array = np.array(value, dtype=np.float32 if "float" in attribute.name else np.int64)
+        name, value = next(iter(_attributes(proto).items()), ("value", None))
+        require(name.startswith("value") and value is not None, f"node {_name(proto)}", name, "must be its value")
+        array = value if isinstance(value, np.ndarray) else np.array(value, object if "string" in name else None)
+        array = array.astype(np.float32) if name.startswith("value_float") else array
         self.roots[proto.output[0]] = array
         self.values[proto.output[0]] = value_of(proto.output[0], array)
         return True
@@ -167,11 +164,13 @@ class Reading:
         """Run the nodes that wait, and forget what no later node reads."""
         if not self.pending:
             return
-        made = self.framework.run(
-            self.pending,
-            {**self.roots, **self.fixed, **self.held},
-            [name for node in self.pending for name in node.makes],
-        )
+        known = {**self.roots, **self.fixed, **self.held}
+        try:
+            made = self.framework.run(self.pending, known, [name for node in self.pending for name in node.makes])
+        except InputError:
+            for node in self.pending:  # one by one, to name the one that fails
+                known.update(self.framework.run([node], known, node.makes))
+            raise
         for name, array in made.items():
             self.values[name] = value_of(name, array)
             (self.held if name in self.depends else self.fixed)[name] = array
@@ -196,7 +195,10 @@ class Reading:
         condition = self.roots.get(proto.input[0], self.fixed.get(proto.input[0]))
         assert condition is not None
         wanted = "then_branch" if bool(np.all(condition)) else "else_branch"
-        graph = next(one.g for one in proto.attribute if one.name == wanted)
+        graph = next((one.g for one in proto.attribute if one.name == wanted), None)
+        fits = graph is not None and len(graph.output) == len(proto.output)
+        require(fits, f"node {_name(proto)}: {wanted}", "missing", f"must give {len(proto.output)} values")
+        assert graph is not None
         taken = [onnx.helper.make_node("Constant", [], [one.name], value=one) for one in graph.initializer]
         taken += graph.node
         made = {name for node in taken for name in node.output}
@@ -259,20 +261,26 @@ def _ops_inside(proto: Any) -> list[str]:
     return [op for graph in graphs_of(proto) for node in graph.node for op in (node.op_type, *_ops_inside(node))]
 
 
-def _node(proto: Any, name: str) -> Node:
+def _attributes(proto: Any) -> dict[str, Any]:
+    """Attributes as plain values and arrays. Raise InputError for damaged ones."""
     onnx, _ = libraries()
-    attributes = {}
-    for attribute in proto.attribute:
-        value = onnx.helper.get_attribute_value(attribute)
-        if isinstance(value, onnx.TensorProto):
-            value = onnx.numpy_helper.to_array(value)
-        elif isinstance(value, bytes):
-            value = value.decode()
-        elif attribute.type not in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.TYPE_PROTO) and not np.isscalar(
-            value
-        ):
-            value = [one.decode() if isinstance(one, bytes) else one for one in value]
-        attributes[attribute.name] = value
+    found: dict[str, Any] = {}
+    try:
+        for one in proto.attribute:
+            value = onnx.helper.get_attribute_value(one)
+            if isinstance(value, onnx.TensorProto):
+                value = onnx.numpy_helper.to_array(value)
+            elif isinstance(value, bytes):
+                value = value.decode()
+            elif one.type in (onnx.AttributeProto.INTS, onnx.AttributeProto.FLOATS, onnx.AttributeProto.STRINGS):
+                value = [item.decode() if isinstance(item, bytes) else item for item in value]
+            found[one.name] = value
+    except (ValueError, TypeError) as error:
+        raise InputError(f"node {_name(proto)}: attribute {shown(one.name)} is damaged: {one_line(error)}") from error
+    return found
+
+
+def _node(proto: Any, name: str) -> Node:
     return Node(
         name=name,
         op=proto.op_type,
@@ -280,7 +288,7 @@ def _node(proto: Any, name: str) -> Node:
         kind="host",
         inputs=tuple(proto.input),
         outputs=tuple(proto.output),
-        attributes=attributes,
+        attributes=_attributes(proto),
         captured=tuple(captured(proto)),
     )
 
@@ -342,7 +350,7 @@ def _declared(info: Any, narrowed: set[str]) -> tuple[np.dtype[Any], list[tuple[
     plain = info.type.WhichOneof("value") == "tensor_type"
     require(plain, field_name, info.type.WhichOneof("value"), "must be an array")
     require(kind.elem_type != onnx.TensorProto.STRING, field_name, "texts", "must be numbers")
-    dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type))
+    dtype = dtype_of(onnx, kind.elem_type, field_name)
     if dtype.name in ("float16", "bfloat16", "float64"):
         narrowed.add(dtype.name)
         dtype = np.dtype(np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import import_module
@@ -32,6 +33,9 @@ def libraries() -> tuple[Any, Any]:
         raise InputError('onnx and onnxruntime are not installed: pip install "eie-sim[onnx]"') from error
     runtime.set_default_logger_severity(4)  # what fails is raised, not printed
     return onnx, runtime
+
+
+MOST_LOOP_SECONDS = 60.0
 
 
 def framework(opsets: Mapping[str, int]) -> Framework:
@@ -73,7 +77,7 @@ def run_nodes(
         model = _model(nodes, written, _infos(fed), [onnx.ValueInfoProto(name=name) for name in wanted], opsets)
         _require_room(onnx, model, nodes)
         session = runtime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        found = dict(zip(wanted, session.run(list(wanted), fed), strict=True))
+        found = dict(zip(wanted, _outputs(runtime, session, wanted, fed, nodes), strict=True))
     except InputError:
         raise
     except Exception as error:  # onnxruntime's errors have no common type
@@ -85,6 +89,23 @@ def run_nodes(
         if not isinstance(array, np.ndarray):
             raise InputError(f"value {name}: is a {type(array).__name__}: only arrays are supported")
     return found
+
+
+def _outputs(
+    runtime: Any, session: Any, wanted: Sequence[str], fed: Mapping[str, Array], nodes: Sequence[Node]
+) -> list[Array]:
+    """What a session makes. A loop that takes longer than MOST_LOOP_SECONDS is ended, for which InputError is raised."""
+    options = runtime.RunOptions()
+    loops = [node for node in nodes if node.op in ("Loop", "Scan")]
+    watch = threading.Timer(MOST_LOOP_SECONDS, setattr, (options, "terminate", True))
+    if loops:
+        watch.start()
+    try:
+        return list(session.run(list(wanted), fed, options))
+    finally:
+        watch.cancel()
+        if options.terminate:
+            raise InputError(f"node {loops[0].name}: {loops[0].op} took more than {MOST_LOOP_SECONDS} s: was ended")
 
 
 def model_of(graph: Graph, opsets: Mapping[str, int]) -> Any:

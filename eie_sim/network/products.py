@@ -130,8 +130,9 @@ class Product:
     def multiply(self, x: Array) -> Array:
         """The float product with its bias, [positions, n_out], float32."""
         weight = self.weight.T
-        y = np.concatenate([chunk @ weight for chunk in self.vectors(x)])
-        return y if self.bias is None else y + self.bias
+        with np.errstate(over="ignore", invalid="ignore"):  # found where the value is compared
+            y = np.concatenate([chunk @ weight for chunk in self.vectors(x)])
+            return y if self.bias is None else y + self.bias
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
