@@ -82,7 +82,7 @@ def _sort(found: Found, into: Sorted, name: str, trained: bool) -> bool:
     if name in into.parameters or any(name in node.makes for node in into.moves.values()):
         return True
     array = found.roots[name] if name in found.roots else found.fixed[name]
-    if array.dtype.kind != "f" or array.size < 2 and not trained:
+    if array.dtype.kind != "f" or (array.size < 2 and not trained):
         into.constants[name] = array
         return False
     maker = found.constant_nodes.get(name)

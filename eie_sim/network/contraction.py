@@ -23,14 +23,16 @@ def lower_gemm(graph: Graph, node: Node, style: Style) -> Form:
 
 def lower_matmul(graph: Graph, node: Node, style: Style) -> Form:
     """Matrices in the last two axes, the axes before them broadcast; either side is constant."""
-    shapes = [graph.values[name].shape for name in node.inputs]
-    batch = ascii_letters[: max(*map(len, shapes), 2) - 2]
-    row, inner, column = ascii_letters[-3:]
-    sides = [batch[len(batch) + 2 - len(shape) :] if len(shape) > 2 else "" for shape in shapes]
-    sides[0] += (row if len(shapes[0]) > 1 else "") + inner
-    sides[1] += inner + (column if len(shapes[1]) > 1 else "")
-    y = batch + (row if len(shapes[0]) > 1 else "") + (column if len(shapes[1]) > 1 else "")
-    return _form(graph, node, sides, y, batch, kind="weights matmul")
+    return _form(graph, node, *matmul_letters(graph, node), kind="weights matmul")
+
+
+def matmul_letters(graph: Graph, node: Node) -> tuple[list[str], str, str]:
+    """The letters of both sides and of the output, and those of axes that are broadcast."""
+    ranks = [len(graph.values[name].shape) for name in node.inputs]
+    batch = ascii_letters[: max(*ranks, 2) - 2]
+    row, column = ("R" if ranks[0] > 1 else ""), ("C" if ranks[1] > 1 else "")
+    outer = [batch[max(0, len(batch) + 2 - rank) :] for rank in ranks]
+    return [f"{outer[0]}{row}K", f"{outer[1]}K{column}"], batch + row + column, batch
 
 
 def lower_einsum(graph: Graph, node: Node, style: Style) -> Form:

@@ -39,7 +39,9 @@ def graph_of_layers(
         require(weights.ndim == 2, f"layer {layer}: weights", f"shape {weights.shape}", "must be [n_out, n_in]")
         n_out, n_in = weights.shape
         require(n_in == width, f"layer {layer}: n_in", n_in, f"must be {width}, the outputs of what is before it")
-        arrays = {f"{layer}.weight": (weights, ("out", "in"))} | ({} if bias is None else {f"{layer}.bias": (bias, ("out",))})
+        arrays = {f"{layer}.weight": (weights, ("out", "in"))} | (
+            {} if bias is None else {f"{layer}.bias": (bias, ("out",))}
+        )
         for key, (array, axes) in arrays.items():
             parameters[key] = Parameter(name=key, array=array.astype(np.float32), axes=axes)
             values[key] = Value(key, array.shape, "float32")

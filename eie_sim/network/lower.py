@@ -113,7 +113,7 @@ def _step(graph: Graph, node: Node, style: Style) -> Step:
 def _joined(
     form: Form, bias: Array | None, left: str, graph: Graph, outputs: Sequence[Array], values: Mapping[str, Array]
 ) -> Array:
-    """left : name of a bias that is not one value for each output, "" if there is none"""
+    """Left : name of a bias that is not one value for each output, "" if there is none"""
     y = form.join(outputs, bias)
     if not left:
         return y

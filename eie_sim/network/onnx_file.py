@@ -93,7 +93,7 @@ def _contents(model: Any, source: str, folder: Path | None) -> Contents:
     if model.functions:
         model = _inlined(onnx, model)
     outputs = [output.name for output in model.graph.output]
-    nodes = live(list(model.graph.node), outputs)
+    nodes = [_copy(node) for node in live(list(model.graph.node), outputs)]
     _require_known(onnx, nodes, opsets)
     for node in nodes:
         _make_single(onnx, node, folder, narrowed)
@@ -101,12 +101,19 @@ def _contents(model: Any, source: str, folder: Path | None) -> Contents:
         name=shown(model.graph.name) or "network",
         source=source,
         nodes=nodes,
-        inputs=list(model.graph.input),
+        inputs=[_copy(info) for info in model.graph.input],
         outputs=outputs,
         arrays=arrays,
         opsets={domain: number for domain, number in opsets.items() if domain in KNOWN_DOMAINS},
         narrowed=narrowed,
     )
+
+
+def _copy(message: Any) -> Any:
+    """The same apart from its model, whose arrays could not be freed otherwise."""
+    copy = type(message)()
+    copy.CopyFrom(message)
+    return copy
 
 
 def _opsets(onnx: Any, model: Any) -> dict[str, int]:

@@ -20,9 +20,9 @@ from eie_sim.network.onnx_file import Contents, captured, dtype_of, graphs_of, r
 from eie_sim.network.onnx_runtime import framework, libraries
 from eie_sim.network.operators import INSIDE
 
-HELD_BYTES = 2**28
+PENDING_BYTES = 2**25
 MOST_NODES = 32
-"""Nodes are run at most so many at once, and fewer where values are large: every value is looked at."""
+"""Nodes are run so many at once, or fewer where they read more than PENDING_BYTES: every value is looked at."""
 MOST_DRAWN = 2**25
 """Most elements of an input that is drawn."""
 
@@ -72,7 +72,7 @@ class Reading:
     """A file on its way to a graph.
 
     held : values that later nodes read; constants : all that depend on no input; depends : names of those that do
-    pending : nodes yet to be run; uses : how many nodes read a value from here on
+    pending, pending_bytes : nodes yet to be run, and what they read; uses : how many nodes read a value from here on
     """
 
     contents: Contents
@@ -86,6 +86,7 @@ class Reading:
     nodes: list[Node] = field(default_factory=list)
     constant_nodes: list[Node] = field(default_factory=list)
     pending: list[Node] = field(default_factory=list)
+    pending_bytes: int = 0
     uses: Counter[str] = field(default_factory=Counter)
     defined: set[str] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
@@ -156,8 +157,9 @@ class Reading:
         if depends:
             self.depends.update(node.makes)
         self.pending.append(node)
-        largest = max((array.nbytes for array in self.held.values()), default=0)
-        if len(self.pending) >= min(MOST_NODES, max(1, HELD_BYTES // max(1, largest))):
+        arrays = (one.get(name) for name in node.reads for one in (self.roots, self.fixed, self.held))
+        self.pending_bytes += sum(array.nbytes for array in arrays if array is not None)
+        if len(self.pending) >= MOST_NODES or self.pending_bytes >= PENDING_BYTES:
             self._run()
 
     def _run(self) -> None:
@@ -180,6 +182,7 @@ class Reading:
         for name in [name for name in self.held if self.uses[name] <= 0]:
             del self.held[name]
         self.pending.clear()
+        self.pending_bytes = 0
 
     def _share(self, node: Node) -> None:
         """Keep constants that a node only moves as views of what it moves."""

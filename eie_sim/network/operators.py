@@ -1,14 +1,15 @@
-"""The operators, an entry each: what kind a node is, how it becomes products, its MACs, and what its weights' axes are."""
+"""The operators, an entry each: their kind, products, MACs, the axes of their weights, and which axes go together."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
 import numpy as np
 
+from eie_sim.network import axes
 from eie_sim.network.contraction import (
     einsum_letters,
     is_linear,
@@ -17,7 +18,7 @@ from eie_sim.network.contraction import (
     lower_matmul,
     weight_place,
 )
-from eie_sim.network.convolution import is_depthwise, kind_of_conv, lower_conv, lower_conv_transpose
+from eie_sim.network.convolution import kind_of_conv, lower_conv, lower_conv_transpose
 from eie_sim.network.graph import Array, Graph, Node
 from eie_sim.network.products import Form, Style
 
@@ -33,6 +34,7 @@ class Operator:
     sides : inputs that are multiplied with each other
     lower : (graph, node, style) -> products
     labels : (graph, node) -> what each axis of an input is, where that input is trained
+    axes : (graph, node) -> which axis goes with which
     macs : (graph, node) -> multiplications, each with an addition, as the operator says them
     forward : (node, arrays) -> output; for networks that came without a framework
     reason : why it is host work although it multiplies with weights
@@ -42,6 +44,7 @@ class Operator:
     sides: tuple[int, ...] = ()
     lower: Callable[[Graph, Node, Style], Form] | None = None
     labels: Callable[[Graph, Node], Labels] = lambda graph, node: {}
+    axes: axes.Rule = axes.pinned("op {op} is not known")
     macs: Callable[[Graph, Node], int] = lambda graph, node: 0
     forward: Callable[..., Array] | None = None
     reason: str = ""
@@ -187,8 +190,12 @@ def _along_one(label: str) -> Callable[[Graph, Node], Labels]:
     return labels
 
 
-def _of_recurrent(graph: Graph, node: Node) -> Labels:
+def _recurrent_labels(graph: Graph, node: Node) -> Labels:
     return {1: ("group", "gate_out", "in"), 2: ("group", "gate_out", "hidden"), 3: ("group", "gate_out")}
+
+
+def _table_labels(graph: Graph, node: Node) -> Labels:
+    return {0: ("row",) + ("out",) * (len(_shape(graph, node, 0)) - 1)}
 
 
 def _gemm(node: Node, a: Array, b: Array, c: Array | None = None) -> Array:
@@ -198,8 +205,7 @@ def _gemm(node: Node, a: Array, b: Array, c: Array | None = None) -> Array:
     return product if c is None else product + np.float32(given.get("beta", 1.0)) * c
 
 
-def _relu(node: Node, x: Array) -> Array:
-    return np.maximum(x, 0)
+_MATMULS = "DynamicQuantizeMatMul MatMulIntegerToFloat FusedMatMul"
 
 
 def _later(macs: Callable[[Graph, Node], int], **more: Any) -> Operator:
@@ -207,39 +213,55 @@ def _later(macs: Callable[[Graph, Node], int], **more: Any) -> Operator:
 
 
 OPERATORS: Mapping[str, Operator] = {
-    "Gemm": Operator(kind="gemm", sides=(0, 1), lower=lower_gemm, labels=_gemm_labels, macs=_gemm_macs, forward=_gemm),
-    "MatMul": Operator(kind="matmul", sides=(0, 1), lower=lower_matmul, labels=_matmul_labels, macs=_matmul_macs),
-    "Einsum": Operator(kind="einsum", sides=(0, 1), lower=lower_einsum, labels=_einsum_labels, macs=_einsum_macs),
-    "Conv": Operator(kind="conv", sides=(0, 1), lower=lower_conv, labels=_kernel("out", "in"), macs=_conv_macs(1)),
+    **{op: Operator(axes=rule) for op, rule in axes.RULES.items()},
+    "Gemm": Operator(
+        kind="gemm",
+        sides=(0, 1),
+        lower=lower_gemm,
+        labels=_gemm_labels,
+        macs=_gemm_macs,
+        axes=axes.lettered,
+        forward=_gemm,
+    ),
+    "MatMul": Operator(
+        kind="matmul", sides=(0, 1), lower=lower_matmul, labels=_matmul_labels, macs=_matmul_macs, axes=axes.lettered
+    ),
+    "Einsum": Operator(
+        kind="einsum", sides=(0, 1), lower=lower_einsum, labels=_einsum_labels, macs=_einsum_macs, axes=axes.lettered
+    ),
+    "Conv": Operator(
+        kind="conv",
+        sides=(0, 1),
+        lower=lower_conv,
+        labels=_kernel("out", "in"),
+        macs=_conv_macs(1),
+        axes=axes.convolved,
+    ),
     "ConvTranspose": Operator(
         kind="conv_transpose",
         sides=(0, 1),
         lower=lower_conv_transpose,
         labels=_kernel("in", "out"),
         macs=_transpose_macs,
+        axes=axes.convolved,
     ),
-    "GRU": _later(_recurrent_macs, labels=_of_recurrent),
-    "LSTM": _later(_recurrent_macs, labels=_of_recurrent),
-    "RNN": _later(_recurrent_macs, labels=_of_recurrent),
-    "MatMulInteger": _later(_matmul_macs),
-    "QLinearMatMul": _later(_matmul_macs),
-    "ConvInteger": _later(_conv_macs(1)),
+    **dict.fromkeys(("GRU", "LSTM", "RNN"), _later(_recurrent_macs, labels=_recurrent_labels, axes=axes.recurrent)),
+    **dict.fromkeys(
+        ("MatMulInteger", "QLinearMatMul", *(f"com.microsoft.{op}" for op in _MATMULS.split())), _later(_matmul_macs)
+    ),
+    **dict.fromkeys(("ConvInteger", "com.microsoft.FusedConv"), _later(_conv_macs(1))),
     "QLinearConv": _later(_conv_macs(3)),
     "com.microsoft.DynamicQuantizeLSTM": _later(_recurrent_macs),
-    "com.microsoft.DynamicQuantizeMatMul": _later(_matmul_macs),
-    "com.microsoft.MatMulIntegerToFloat": _later(_matmul_macs),
-    "com.microsoft.FusedMatMul": _later(_matmul_macs),
-    "com.microsoft.FusedConv": _later(_conv_macs(1)),
-    "Gather": Operator(kind="lookup", labels=lambda graph, node: {0: ("row", *_rest(graph, node))}),
-    "BatchNormalization": Operator(labels=_same("norm", 1, 2, 3, 4)),
-    "InstanceNormalization": Operator(labels=_same("norm", 1, 2)),
-    "GroupNormalization": Operator(labels=_same("norm", 1, 2)),
-    "LayerNormalization": Operator(labels=_same("norm", 1, 2)),
-    "RMSNormalization": Operator(labels=_same("norm", 1)),
+    "Gather": Operator(kind="lookup", labels=_table_labels, axes=axes.gathered),
+    "BatchNormalization": Operator(labels=_same("norm", 1, 2, 3, 4), axes=axes.channel_norm),
+    "InstanceNormalization": Operator(labels=_same("norm", 1, 2), axes=axes.channel_norm),
+    "GroupNormalization": Operator(labels=_same("norm", 1, 2), axes=axes.channel_norm),
+    "LayerNormalization": Operator(labels=_same("norm", 1, 2), axes=axes.last_norm),
+    "RMSNormalization": Operator(labels=_same("norm", 1), axes=axes.last_norm),
     "com.microsoft.SkipLayerNormalization": Operator(labels=_same("norm", 2, 3)),
-    "Add": Operator(labels=_along_one("out"), forward=lambda node, a, b: a + b),
-    "Mul": Operator(labels=_along_one("norm"), forward=lambda node, a, b: a * b),
-    "Relu": Operator(forward=_relu),
+    "Add": Operator(labels=_along_one("out"), axes=axes.aligned, forward=lambda node, a, b: a + b),
+    "Mul": Operator(labels=_along_one("norm"), axes=axes.aligned, forward=lambda node, a, b: a * b),
+    "Relu": Operator(axes=axes.aligned, forward=lambda node, x: np.maximum(x, 0)),
 }
 """By name; `domain.name` of those that are not ONNX's own."""
 
@@ -247,5 +269,10 @@ INSIDE = {name.rpartition(".")[2] for name, operator in OPERATORS.items() if ope
 """Operators that must not stand inside a loop or a branch that depends on data."""
 
 
-def _rest(graph: Graph, node: Node) -> tuple[str, ...]:
-    return ("out",) * (len(_shape(graph, node, 0)) - 1)
+def relations(graph: Graph) -> Iterator[tuple[str, axes.Relation]]:
+    """Yield how axes go with each other, with the name of the node that says so; inputs and outputs are pinned."""
+    for reason, names in (("network input", graph.inputs), ("network output", graph.outputs)):
+        for name in names:
+            yield from ((name, axes.Pinned(axis, reason)) for axis in axes.axes_of(graph, name))
+    for node in graph.nodes:
+        yield from ((node.name, relation) for relation in operator_of(node).axes(graph, node))

@@ -41,7 +41,9 @@ def from_torch(module: Any, example: Any) -> Graph:
         raise refused("module", type(module).__name__, f"torch cannot export it: {one_line(_cause(error))}") from error
     contents = contents_of(model, source)
     names = [info.name for info in contents.inputs if info.name not in contents.arrays]
-    require(len(names) == len(tensors), "example", f"{len(tensors)} tensors", f"must be {len(names)}: {', '.join(names)}")
+    require(
+        len(names) == len(tensors), "example", f"{len(tensors)} tensors", f"must be {len(names)}: {', '.join(names)}"
+    )
     return graph_of(contents, dict(zip(names, tensors, strict=True)))
 
 

@@ -10,7 +10,6 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from models import drawn, model, node, run_products
 from onnx import TensorProto, helper
 from test_reader import constant, graph_with, loop
 
@@ -18,6 +17,7 @@ from eie_sim.core.errors import InputError
 from eie_sim.network import onnx_runtime
 from eie_sim.network.lower import coverage
 from eie_sim.network.onnx_reader import read_onnx
+from models import drawn, model, node, run_products
 
 MOST_RESIDENT_BYTES = 600 * 2**20
 
@@ -30,18 +30,34 @@ def valid():
                 {"w": drawn(3, 4), "c": drawn(3), "u": drawn(3, 2)})  # fmt: skip
     yield model([node("Conv", "x w", "h", group=2, pads=[1, 1, 1, 1]), node("BatchNormalization", "h g b m v", "y")], image,
                 {"w": drawn(6, 2, 3, 3)} | norms)  # fmt: skip
-    yield model([node("ConvTranspose", "x w", "y", strides=[2, 2], auto_pad="SAME_LOWER")], image, {"w": drawn(4, 3, 3, 3)})
+    yield model(
+        [node("ConvTranspose", "x w", "y", strides=[2, 2], auto_pad="SAME_LOWER")], image, {"w": drawn(4, 3, 3, 3)}
+    )
     moved = [node("Slice", "w a b", "s"), node("Transpose", "s", "t"), node("Einsum", "x t", "y", equation="bi,io->bo")]
     yield model(moved, x, {"w": drawn(5, 4), "a": np.array([1]), "b": np.array([4])})
-    yield model([node("MatMul", "x w", "h"), loop([node("Add", "a x", "b")])], x, {"w": drawn(4, 4), "trips": np.array(3)})
+    yield model(
+        [node("MatMul", "x w", "h"), loop([node("Add", "a x", "b")])], x, {"w": drawn(4, 4), "trips": np.array(3)}
+    )
     choice = helper.make_node("If", ["c"], ["y"])
     for name in ("then_branch", "else_branch"):
-        choice.attribute.append(helper.make_attribute(name, graph_with([constant("w", drawn(4, 3)), node("MatMul", "x w", "o")], "o")))
-    yield model([node("Shape", "x", "n"), node("ReduceProd", "n", "p", keepdims=0), node("Equal", "p e", "c"), choice], x, {"e": np.array(8)})
-    function = helper.make_function("own", "layer", ["a", "w"], ["b"], [node("MatMul", "a w", "b")], [helper.make_opsetid("", 17)])
+        choice.attribute.append(
+            helper.make_attribute(name, graph_with([constant("w", drawn(4, 3)), node("MatMul", "x w", "o")], "o"))
+        )
+    yield model(
+        [node("Shape", "x", "n"), node("ReduceProd", "n", "p", keepdims=0), node("Equal", "p e", "c"), choice],
+        x,
+        {"e": np.array(8)},
+    )
+    function = helper.make_function(
+        "own", "layer", ["a", "w"], ["b"], [node("MatMul", "a w", "b")], [helper.make_opsetid("", 17)]
+    )
     call = helper.make_node("layer", ["x", "w"], ["y"], domain="own")
     yield model([call], x, {"w": drawn(4, 3)}, domains=["own"], functions=[function])
-    half = model([node("Cast", "x", "h", to=TensorProto.FLOAT16), node("MatMul", "h w", "y")], x, {"w": drawn(4, 3).astype(np.float16)})
+    half = model(
+        [node("Cast", "x", "h", to=TensorProto.FLOAT16), node("MatMul", "h w", "y")],
+        x,
+        {"w": drawn(4, 3).astype(np.float16)},
+    )
     yield half
 
 

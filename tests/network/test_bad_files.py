@@ -3,13 +3,13 @@
 import numpy as np
 import onnx
 import pytest
-from models import drawn, model, node, read, run_products
 from onnx import TensorProto, helper, numpy_helper
 
 from eie_sim.core.errors import InputError
 from eie_sim.network import onnx_file, onnx_reader
 from eie_sim.network.lower import steps_of
 from eie_sim.network.onnx_reader import read_onnx
+from models import drawn, model, node, read, run_products
 
 X = {"x": drawn(2, 4)}
 
@@ -168,8 +168,12 @@ def test_a_free_side_where_one_fails_is_named():
 
 
 def test_damaged_graphs():
-    refused("reads h, which is made by no node before it", read, model([node("MatMul", "h w", "y")], X, {"w": drawn(4, 3)}))
-    refused("output y: is made by no node", read, model([node("MatMul", "x w", "z")], X, {"w": drawn(4, 3)}, outputs="y"))
+    refused(
+        "reads h, which is made by no node before it", read, model([node("MatMul", "h w", "y")], X, {"w": drawn(4, 3)})
+    )
+    refused(
+        "output y: is made by no node", read, model([node("MatMul", "x w", "z")], X, {"w": drawn(4, 3)}, outputs="y")
+    )
     proto = small()
     proto.graph.initializer.append(numpy_helper.from_array(drawn(4, 3), "w"))
     refused("must not be there twice", read, proto)
@@ -179,7 +183,12 @@ def test_damaged_graphs():
 
 
 def test_a_value_that_would_fill_the_memory_is_refused():
-    nodes = [node("ConstantOfShape", "n", "big"), node("ReduceSum", "big", "s"), node("MatMul", "x w", "h"), node("Add", "h s", "y")]
+    nodes = [
+        node("ConstantOfShape", "n", "big"),
+        node("ReduceSum", "big", "s"),
+        node("MatMul", "x w", "h"),
+        node("Add", "h s", "y"),
+    ]
     arrays = {"w": drawn(4, 3), "n": np.array([2**20, 2**20])}
     refused("too many to run", read, model(nodes, X, arrays))
 

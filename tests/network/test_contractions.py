@@ -4,14 +4,22 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from models import STYLES, agree, drawn, model, node, read
 
 from eie_sim.network.lower import coverage, lower, steps_of
+from models import STYLES, agree, drawn, model, node, read
 
 sides = st.integers(1, 5)
 
 
-@given(sides, sides, sides, st.booleans(), st.booleans(), st.booleans(), st.sampled_from(["", "n", "1n", "1", "", "mn", "m1"]))
+@given(
+    sides,
+    sides,
+    sides,
+    st.booleans(),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from(["", "n", "1n", "1", "", "mn", "m1"]),
+)
 def test_any_gemm_is_its_product(m, k, n, trans_a, trans_b, left, bias):
     a, b = drawn(*((k, m) if trans_a else (m, k))), drawn(*((n, k) if trans_b else (k, n)))
     arrays = {"b": a if left else b}
@@ -58,7 +66,9 @@ def test_a_constant_on_the_left_has_a_position_for_each_column():
     graph = agree(model([node("MatMul", "w x", "y")], inputs, {"w": w}), inputs)
     (product,) = lower(graph)
     assert np.array_equal(product.weight, w) and product.positions == 10
-    assert np.array_equal(np.concatenate(list(product.vectors(inputs["x"]))), inputs["x"].transpose(0, 2, 1).reshape(10, 4))
+    assert np.array_equal(
+        np.concatenate(list(product.vectors(inputs["x"]))), inputs["x"].transpose(0, 2, 1).reshape(10, 4)
+    )
     assert graph.parameters["w"].axes == ("out", "in")
 
 
@@ -90,7 +100,8 @@ def test_a_linear_einsum_is_its_products(equation, x, w, n, constant_left):
 
 
 @pytest.mark.parametrize(
-    ("equation", "x", "w"), [("bij,jk->b", (2, 3, 4), (4, 5)), ("bii,ik->bk", (2, 3, 3), (3, 4)), ("bi,i->b", (2, 1), (3,))]
+    ("equation", "x", "w"),
+    [("bij,jk->b", (2, 3, 4), (4, 5)), ("bii,ik->bk", (2, 3, 3), (3, 4)), ("bi,i->b", (2, 1), (3,))],
 )
 def test_another_einsum_is_host_work(equation, x, w):
     inputs = {"x": drawn(*x)}
@@ -153,7 +164,9 @@ def test_a_bias_read_elsewhere_or_given_out_stays():
 @pytest.mark.parametrize("op", ["Conv", "ConvTranspose", "Gemm"])
 @pytest.mark.parametrize("with_bias", ["", "own", "Add"])
 def test_batchnorm_is_folded_unless_it_is_not_to_be(op, with_bias):
-    arrays = {name: drawn(6, seed=n) for n, name in enumerate(["gamma", "beta", "mean"])} | {"var": np.abs(drawn(6)) + 0.1}
+    arrays = {name: drawn(6, seed=n) for n, name in enumerate(["gamma", "beta", "mean"])} | {
+        "var": np.abs(drawn(6)) + 0.1
+    }
     w = {"Conv": drawn(6, 2, 3, 3), "ConvTranspose": drawn(4, 3, 3, 3), "Gemm": drawn(4, 6)}[op]
     inputs = {"x": drawn(2, 4) if op == "Gemm" else drawn(2, 4, 5, 5)}
     given = {} if op == "Gemm" else {"group": 2}

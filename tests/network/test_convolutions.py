@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from models import STYLES, agree, drawn, expected, model, node, read
 
 from eie_sim.network.lower import lower, steps_of
 from eie_sim.network.products import Style
+from models import STYLES, agree, drawn, expected, model, node, read
 
 
 @st.composite
@@ -27,7 +27,9 @@ def convolutions(draw, transposed=False):
     elif padding != "none":
         attributes["auto_pad"] = padding
     if transposed and draw(st.booleans()):
-        attributes["output_padding"] = [draw(st.integers(0, max(s, d) - 1)) for s, d in zip(strides, dilations, strict=True)]
+        attributes["output_padding"] = [
+            draw(st.integers(0, max(s, d) - 1)) for s, d in zip(strides, dilations, strict=True)
+        ]
     x = [draw(st.integers(1, 2)), group * c, *side]
     w = [group * c, m, *kernel] if transposed else [group * m, c, *kernel]
     return attributes, x, w, group * m, draw(st.booleans())
@@ -56,7 +58,14 @@ def test_any_convolution_is_its_products(op, data):
     agree(proto, inputs, STYLES)
 
 
-@given(st.integers(1, 3), st.integers(2, 5), st.integers(1, 3), st.integers(1, 4), st.sampled_from(["SAME_UPPER", "SAME_LOWER", "NOTSET"]), st.integers(-1, 2))
+@given(
+    st.integers(1, 3),
+    st.integers(2, 5),
+    st.integers(1, 3),
+    st.integers(1, 4),
+    st.sampled_from(["SAME_UPPER", "SAME_LOWER", "NOTSET"]),
+    st.integers(-1, 2),
+)
 def test_output_shapes_of_transposed_convolutions(side, kernel, stride, extra, auto_pad, less):
     n = stride * (side - 1) + kernel - less
     assume(n > 0)

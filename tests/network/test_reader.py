@@ -5,7 +5,6 @@ import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from models import agree, drawn, expected, model, node, read, run_products
 from onnx import TensorProto, helper, numpy_helper
 
 from eie_sim.core.errors import InputError
@@ -13,6 +12,7 @@ from eie_sim.network.floatrun import run
 from eie_sim.network.layers import graph_of_layers
 from eie_sim.network.lower import coverage, lower, steps_of
 from eie_sim.network.onnx_reader import read_onnx
+from models import agree, drawn, expected, model, node, read, run_products
 
 
 def constant(name, array):
@@ -27,7 +27,12 @@ def graph_with(nodes, outputs, arrays=None):
 
 def test_weights_in_constant_nodes_behind_identities_are_parameters():
     inputs, w = {"x": drawn(2, 4)}, drawn(4, 3)
-    nodes = [constant("w", w), node("Identity", "w", "v"), node("Transpose", "v", "t"), node("Gemm", "x t", "y", transB=1)]
+    nodes = [
+        constant("w", w),
+        node("Identity", "w", "v"),
+        node("Transpose", "v", "t"),
+        node("Gemm", "x t", "y", transB=1),
+    ]
     graph = agree(model(nodes, inputs), inputs)
     assert list(graph.parameters) == ["w"] and graph.parameters["w"].axes == ("in", "out")
     (product,) = lower(graph)
@@ -68,7 +73,9 @@ def chains_of_moves(draw):
     nodes, arrays, name, shape = [], {}, "w", (4, 3, 6)
     for step in range(draw(st.integers(1, 4))):
         out = f"m{step}"
-        op = draw(st.sampled_from(["Transpose", "Reshape", "Slice", "Gather", "Split", "Concat", "Unsqueeze", "Flatten"]))
+        op = draw(
+            st.sampled_from(["Transpose", "Reshape", "Slice", "Gather", "Split", "Concat", "Unsqueeze", "Flatten"])
+        )
         axis = draw(st.integers(0, len(shape) - 1))
         side = shape[axis]
         if op == "Transpose":
@@ -143,7 +150,10 @@ def test_a_branch_on_a_constant_is_inlined(taken):
     deep.attribute.append(helper.make_attribute("else_branch", graph_with([node("Relu", "h", "o")], "o")))
     yes = graph_with([constant("w", drawn(4, 4)), node("MatMul", "x w", "h"), deep], "out")
     no = graph_with([node("MatMul", "x w", "h"), node("Relu", "h", "out")], "out", {"w": drawn(4, 4, seed=2)})
-    again = [graph_with([node("MatMul", "first w", "h")], "h", {"w": drawn(4, 3)}), graph_with([node("Relu", "first", "h")], "h")]
+    again = [
+        graph_with([node("MatMul", "first w", "h")], "h", {"w": drawn(4, 3)}),
+        graph_with([node("Relu", "first", "h")], "h"),
+    ]
     nodes = [node("Shape", "x", "shape"), node("Gather", "shape last", "side"), node("Equal", "side four", "same")]
     for name, branches in (("first", (yes, no)), ("y", (again[0], again[0]))):
         one = helper.make_node("If", ["same"], [name], name=f"if_{name}")
@@ -192,7 +202,10 @@ def test_functions_are_inlined():
     inputs = {"x": drawn(2, 4)}
     body = [node("MatMul", "a w", "h"), node("Relu", "h", "b")]
     function = helper.make_function("own", "layer", ["a", "w"], ["b"], body, [helper.make_opsetid("", 17)])
-    nodes = [helper.make_node("layer", ["x", "v"], ["h"], domain="own"), helper.make_node("layer", ["h", "u"], ["y"], domain="own")]
+    nodes = [
+        helper.make_node("layer", ["x", "v"], ["h"], domain="own"),
+        helper.make_node("layer", ["h", "u"], ["y"], domain="own"),
+    ]
     proto = model(nodes, inputs, {"v": drawn(4, 4), "u": drawn(4, 3)}, domains=["own"], functions=[function])
     graph = agree(proto, inputs)
     assert len(steps_of(graph)) == 2 and set(graph.parameters) == {"u", "v"}
@@ -285,7 +298,9 @@ def test_one_mlp_as_layers_and_as_onnx_gives_the_same_bytes(tmp_path):
     other = read_onnx(tmp_path / "mlp.onnx", x)
     for mine, theirs in zip(lower(chain), lower(other), strict=True):
         assert (mine.name, mine.weight.tobytes()) == (theirs.name, theirs.weight.tobytes())
-        assert (None if mine.bias is None else mine.bias.tobytes()) == (None if theirs.bias is None else theirs.bias.tobytes())
+        assert (None if mine.bias is None else mine.bias.tobytes()) == (
+            None if theirs.bias is None else theirs.bias.tobytes()
+        )
     (mine,), (theirs,) = run_products(chain).values(), run_products(other).values()
     assert mine.tobytes() == theirs.tobytes()
     (wanted,) = expected(onnx.load(tmp_path / "mlp.onnx"), {"input": x}).values()
@@ -305,7 +320,12 @@ def test_sparse_layers_stay_sparse():
 def test_a_pruned_network_is_written_and_gives_the_masked_output(tmp_path):
     inputs = {"x": drawn(2, 3, 6, 6)}
     arrays = {"w": drawn(4, 3, 3, 3), "b": drawn(4), "v": drawn(4, 5), "flat": np.array([2, -1]), "u": drawn(64, 5)}
-    nodes = [node("Conv", "x w b", "h"), node("Relu", "h", "r"), node("Reshape", "r flat", "f"), node("MatMul", "f u", "y")]
+    nodes = [
+        node("Conv", "x w b", "h"),
+        node("Relu", "h", "r"),
+        node("Reshape", "r flat", "f"),
+        node("MatMul", "f u", "y"),
+    ]
     graph = read(model(nodes, inputs, arrays), inputs)
     masked = {name: arrays[name] * (np.abs(arrays[name]) > 0.5) for name in ("w", "u")}
     pruned = graph.with_parameters(masked)
@@ -322,7 +342,12 @@ def test_a_pruned_network_is_written_and_gives_the_masked_output(tmp_path):
 def test_parameters_may_shrink_together():
     inputs = {"x": drawn(2, 3, 6, 6)}
     arrays = {"w": drawn(4, 3, 3, 3), "b": drawn(4), "flat": np.array([2, 64]), "u": drawn(64, 5)}
-    nodes = [node("Conv", "x w b", "h"), node("Relu", "h", "r"), node("Reshape", "r flat", "f"), node("MatMul", "f u", "y")]
+    nodes = [
+        node("Conv", "x w b", "h"),
+        node("Relu", "h", "r"),
+        node("Reshape", "r flat", "f"),
+        node("MatMul", "f u", "y"),
+    ]
     graph = read(model(nodes, inputs, arrays), inputs)
     less = {"w": arrays["w"][1:], "b": arrays["b"][1:], "u": arrays["u"][16:]}
     smaller = graph.with_parameters(less, constants={"flat": np.array([2, 48])})
@@ -330,7 +355,11 @@ def test_parameters_may_shrink_together():
     (found,) = run_products(smaller).values()
     assert np.abs(found - wanted).max() <= 1e-5 * np.abs(wanted).max()
     assert lower(smaller)[0].n_out == 3
-    for bad, rule in (({"q": 1}, "parameter=q: unknown"), ({"b": less["w"]}, "must be of 1 axes"), ({"w": less["w"]}, "node")):
+    for bad, rule in (
+        ({"q": 1}, "parameter=q: unknown"),
+        ({"b": less["w"]}, "must be of 1 axes"),
+        ({"w": less["w"]}, "node"),
+    ):
         with pytest.raises(InputError, match=rule):
             graph.with_parameters(bad)
 

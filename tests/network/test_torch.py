@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from models import run_products
 
 from eie_sim.core.errors import InputError
 from eie_sim.network.lower import steps_of
 from eie_sim.network.torch_reader import from_torch
+from models import run_products
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("onnxscript", reason="onnxscript is not installed")
@@ -88,7 +88,9 @@ class Odd(nn.Module):
         return x if x.sum() > 0 else -x
 
 
-@pytest.mark.parametrize(("module", "rule"), [(3, "must be a torch.nn.Module"), (Odd().eval(), "torch cannot export it")])
+@pytest.mark.parametrize(
+    ("module", "rule"), [(3, "must be a torch.nn.Module"), (Odd().eval(), "torch cannot export it")]
+)
 def test_what_is_no_module_or_cannot_be_exported(module, rule):
     with pytest.raises(InputError, match=rule) as caught:
         from_torch(module, torch.randn(2, 2))
