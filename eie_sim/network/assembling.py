@@ -88,7 +88,8 @@ def _sort(found: Found, into: Sorted, name: str, trained: bool) -> bool:
     maker = found.constant_nodes.get(name)
     if maker is not None and maker.op in MOVES and not maker.domain:
         data = [one for place, one in enumerate(maker.inputs) if one and moves_data(maker.op, place)]
-        if any([_sort(found, into, one, trained) for one in data]):
+        inside = [_sort(found, into, one, trained) for one in data]
+        if any(inside):
             for place, one in enumerate(maker.inputs):
                 if one and not moves_data(maker.op, place):
                     into.constants[one] = found.roots[one] if one in found.roots else found.fixed[one]
@@ -135,7 +136,7 @@ def _through_moves(graph: Graph, name: str, axes: tuple[str, ...]) -> list[tuple
         start = np.unravel_index(np.argmax(inside), numbers.shape)
         moved = [""] * len(shape)
         for axis, label in enumerate(axes[: numbers.ndim]):
-            _, line = graph.owned(numbers[(*start[:axis], slice(None), *start[axis + 1 :])], owner)
+            _, line = graph.owned(np.moveaxis(numbers, axis, -1)[start[:axis] + start[axis + 1 :]], owner)
             for place, coordinate in enumerate(np.unravel_index(line, shape)):
                 if np.ptp(coordinate) > 0 and not moved[place]:
                     moved[place] = label

@@ -262,6 +262,7 @@ def recurrent(graph: Graph, node: Node) -> Iterator[Relation]:
         Regrouped((r[1],), (gates, hidden)),
     )
     yield from (Pinned(axis, "directions") for axis in (w[0], r[0]))
+    yield from (Pinned(axis, reason) for axis, reason in zip(x, ("sequence", "batch"), strict=False))
     if node.reading(3):
         both = Axis(f"{node.name}:biases", 0, 2)
         yield from (
@@ -274,12 +275,14 @@ def recurrent(graph: Graph, node: Node) -> Iterator[Relation]:
 
 
 POOLS = ("AveragePool", "MaxPool", "LpPool", "GlobalAveragePool", "GlobalMaxPool")
-_UNARY = (
-    "Abs Cast CastLike Ceil Clip Cos Dropout Elu Erf Exp Floor Gelu HardSigmoid HardSwish Identity LeakyRelu Log Mish Neg Not "
-    "Reciprocal Relu Round Selu Sigmoid Sign Sin Softplus Softsign Sqrt Swish Tanh ThresholdedRelu"
-)
+_UNARY = """
+    Abs Cast CastLike Ceil Clip Cos Dropout Elu Erf Exp Floor Gelu HardSigmoid HardSwish Identity LeakyRelu Log Mish Neg
+    Not Reciprocal Relu Round Selu Sigmoid Sign Sin Softplus Softsign Sqrt Swish Tanh ThresholdedRelu
+"""
 _ELEMENTWISE = "Add And Div Equal Greater Less Max Mean Min Mod Mul Or PRelu Pow Sub Sum Where Xor"
-_REDUCE = "ArgMax ArgMin ReduceL1 ReduceL2 ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare"
+_REDUCE = """
+    ArgMax ArgMin ReduceL1 ReduceL2 ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare
+"""
 
 RULES: dict[str, Rule] = {
     **dict.fromkeys(_UNARY.split(), aligned),

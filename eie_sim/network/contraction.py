@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from math import prod
 from string import ascii_letters
@@ -18,7 +19,8 @@ def lower_gemm(graph: Graph, node: Node, style: Style) -> Form:
     a = "kp" if node.attributes.get("transA") else "pk"
     b = "mk" if node.attributes.get("transB") else "km"
     alpha, beta = node.attributes.get("alpha", 1.0), node.attributes.get("beta", 1.0)
-    return _form(graph, node, [a, b], "pm", kind="gemm", bias=node.reading(2), alpha=alpha, beta=beta)
+    form = _form(graph, node, [a, b], "pm", kind="gemm")
+    return replace(form, bias=node.reading(2), alpha=alpha, beta=beta)
 
 
 def lower_matmul(graph: Graph, node: Node, style: Style) -> Form:
@@ -84,18 +86,7 @@ def is_linear(graph: Graph, node: Node) -> bool:
     return once and all(one in y or (one in sides[0] and one in sides[1]) for one in sizes) and set(y) <= set(sizes)
 
 
-def _form(
-    graph: Graph,
-    node: Node,
-    letters: Sequence[str],
-    y: str,
-    batch: str = "",
-    *,
-    kind: str,
-    bias: str = "",
-    alpha: float = 1.0,
-    beta: float = 1.0,
-) -> Form:
+def _form(graph: Graph, node: Node, letters: Sequence[str], y: str, batch: str = "", *, kind: str) -> Form:
     """The products of a node, one for each index along axes of the weights that are axes of the output too.
 
     letters : axes of the two inputs; y : of the output; batch : those that may be missing in an input, or broadcast
@@ -118,7 +109,8 @@ def _form(
 
     def arrange(index: tuple[int, ...], weights: Array, fill: object) -> Array:
         turned = weights.reshape(shape(w)).transpose([w.index(one) for one in group + out + inner])
-        return turned[index].reshape(n_out, n_in)
+        mine: Array = turned[index].reshape(n_out, n_in)
+        return mine
 
     def vectors(index: tuple[int, ...], value: Array, most: int) -> Iterator[Array]:
         order = group + position + inner
@@ -151,7 +143,4 @@ def _form(
         group_axes=tuple(y.index(one) for one in group),
         out_axes=tuple(y.index(one) for one in out),
         join=join,
-        bias=bias,
-        alpha=alpha,
-        beta=beta,
     )

@@ -61,18 +61,8 @@ def lower_conv_transpose(graph: Graph, node: Node, style: Style) -> Form:
     group = node.attributes.get("group", 1)
     phases = {}
     for phase in every(*map(range, strides)):
-        along = [
-            _phase(
-                phase[a],
-                side=x[a + 2],
-                stride=strides[a],
-                dilation=dilations[a],
-                pad=pads[a],
-                n=y[a + 2],
-                kernel=w[a + 2],
-            )
-            for a in range(len(strides))
-        ]
+        of_axes = zip(phase, x[2:], strides, dilations, pads, y[2:], w[2:], strict=True)
+        along = [_phase(*of_axis) for of_axis in of_axes]
         if all(one is not None for one in along):
             phases[phase] = along
 
@@ -83,7 +73,7 @@ def lower_conv_transpose(graph: Graph, node: Node, style: Style) -> Form:
     return _form(graph, node, style, by_output, phases, tuple(strides))
 
 
-def _phase(phase: int, *, side: int, stride: int, dilation: int, pad: int, n: int, kernel: int) -> Along | None:
+def _phase(phase: int, side: int, stride: int, dilation: int, pad: int, n: int, kernel: int) -> Along | None:
     """The outputs o of one axis with o mod stride = phase: which taps make them, and of what. None without any."""
     taps = tuple(tap for tap in range(kernel) if (phase + pad - tap * dilation) % stride == 0)
     positions = len(range(phase, n, stride))
@@ -102,29 +92,26 @@ def _form(
     phases: dict[tuple[int, ...], Any],
     strides: tuple[int, ...],
 ) -> Form:
-    """by_output : weights as the node has them -> [n_out, channels of a group, kernel ..]"""
-    x, w, y = _shapes(graph, node)
+    """By_output : weights as the node has them -> [n_out, channels of a group, kernel ..]."""
+    x, _, y = _shapes(graph, node)
     group = node.attributes.get("group", 1)
     n_group, n_of = (group, 1) if style.batched else (1, group)
     c, m = x[1] // group, y[1] // group
-    parts = []
-    for phase, along in phases.items():
+
+    def part(phase: tuple[int, ...], along: Sequence[Along], g: int) -> Part:
         taps = prod(len(one.taps) for one in along)
         n_in = taps * -(-c * n_of // style.m_group) * style.m_group
-        for g in range(n_group):
-            parts.append(
-                Part(
-                    suffix=(f".{'_'.join(map(str, phase))}" if prod(strides) > 1 else "")
-                    + (f".{g}" if n_group > 1 else ""),
-                    n_in=n_in,
-                    n_weight=n_of * m * c * taps,
-                    channels=np.arange(g * m, (g + n_of) * m),
-                    positions=x[0] * prod(one.positions for one in along),
-                    arrange=partial(_arranged, by_output, along, g, n_of, c, m, n_in),
-                    vectors=partial(_windows, along, slice(g * c, (g + n_of) * c), n_in),
-                    blocks=n_of,
-                )
-            )
+        of_phase = "." + "_".join(map(str, phase)) if prod(strides) > 1 else ""
+        return Part(
+            suffix=of_phase + (f".{g}" if n_group > 1 else ""),
+            n_in=n_in,
+            n_weight=n_of * m * c * taps,
+            channels=np.arange(g * m, (g + n_of) * m),
+            positions=x[0] * prod(one.positions for one in along),
+            arrange=partial(_arranged, by_output, along, g, n_of, c, m, n_in),
+            vectors=partial(_windows, along, slice(g * c, (g + n_of) * c), n_in),
+            blocks=n_of,
+        )
 
     def join(outputs: Sequence[Array], bias: Array | None) -> Array:
         made = np.zeros(y, dtype=np.float32)
@@ -142,7 +129,7 @@ def _form(
         kind=kind_of_conv(graph, node),
         reads=node.inputs[0],
         weight=node.inputs[1],
-        parts=tuple(parts),
+        parts=tuple(part(phase, along, g) for phase, along in phases.items() for g in range(n_group)),
         group_axes=(),
         out_axes=(1,),
         join=join,
@@ -155,7 +142,9 @@ def _arranged(
     weights: Array, fill: Any,
 ) -> Array:  # fmt: skip
     """Weights of groups g .. g + n_of - 1 on the diagonal of [n_of * m, taps, channels, padded], as a matrix."""
-    rows = by_output(weights)[g * m : (g + n_of) * m][(..., *np.ix_(*(one.taps for one in along)))]
+    rows = by_output(weights)[g * m : (g + n_of) * m]
+    for axis, one in enumerate(along):
+        rows = rows.take(one.taps, axis + 2)
     blocks = np.moveaxis(rows.reshape(n_of, m, c, -1), 2, 3)
     taps = blocks.shape[2]
     matrix = np.full((n_of, m, taps, n_in // taps), fill, dtype=weights.dtype)
@@ -199,7 +188,7 @@ def _shapes(graph: Graph, node: Node) -> tuple[tuple[int, ...], tuple[int, ...],
 
 def kind_of_conv(graph: Graph, node: Node) -> str:
     """Words for a convolution, such as "depthwise conv2d"."""
-    x, w, y = _shapes(graph, node)
+    _, w, _ = _shapes(graph, node)
     group = node.attributes.get("group", 1)
     name = f"conv{len(w) - 2}d"
     if node.op == "ConvTranspose":

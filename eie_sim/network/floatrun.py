@@ -1,4 +1,4 @@
-"""Running a graph: computed nodes by whoever is asked, all else by its framework, values dropped after their last use."""
+"""Running a graph: computed nodes by whoever is asked, the rest by its framework; values go after their last use."""
 
 from __future__ import annotations
 
@@ -19,22 +19,16 @@ LOWERED_TOLERANCE = 1e-4
 """Largest difference between a product and the framework's value, of the largest output."""
 
 
-class Constants(Mapping[str, Array]):
+class Constants(dict[str, Array]):
     """Arrays of a graph that depend on no input, made when they are asked for."""
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
 
-    def __getitem__(self, name: str) -> Array:
+    def __missing__(self, name: str) -> Array:
         if not self._graph.is_constant(name):
             raise KeyError(name)
         return self._graph.array(name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter([*self._graph.parameters, *self._graph.constants])
-
-    def __len__(self) -> int:
-        return len(self._graph.parameters) + len(self._graph.constants)
 
 
 def run(
@@ -47,7 +41,7 @@ def run(
     Raise InputError where the framework fails, or an input of a step is NaN or infinite.
     """
     held: dict[str, Array] = dict(graph.examples if inputs is None else inputs)
-    values = ChainMap(held, Constants(graph))  # type: ignore[arg-type]  # written to the first only
+    values = ChainMap(held, Constants(graph))
     uses = Counter(name for node in graph.nodes for name in dict.fromkeys(node.reads)) + Counter(graph.outputs)
 
     def drop(nodes: Sequence[Node]) -> None:

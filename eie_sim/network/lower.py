@@ -17,14 +17,15 @@ from eie_sim.network.operators import kind_words, macs, operator_of
 from eie_sim.network.products import Form, Part, Product, Step, Style
 
 Doubles = NDArray[np.float64]
+PLAIN = Style()
 
 
-def lower(graph: Graph, style: Style = Style()) -> list[Product]:
+def lower(graph: Graph, style: Style = PLAIN) -> list[Product]:
     """Return all products of a graph in order."""
     return [product for step in steps_of(graph, style) for product in step.products]
 
 
-def steps_of(graph: Graph, style: Style = Style()) -> tuple[Step, ...]:
+def steps_of(graph: Graph, style: Style = PLAIN) -> tuple[Step, ...]:
     """Return the nodes that are computed, in order. Raise InputError where no node is."""
     found = tuple(_step(graph, node, style) for node in graph.nodes if host_reason(graph, node, style) is None)
     if not found:
@@ -56,7 +57,7 @@ class Share:
     macs: int
 
 
-def coverage(graph: Graph, style: Style = Style()) -> tuple[Share, ...]:
+def coverage(graph: Graph, style: Style = PLAIN) -> tuple[Share, ...]:
     """Return the MACs of every kind, the largest first. What depends on no input is not computed by anybody."""
     found: dict[tuple[str, str], list[int]] = {}
     for node in graph.nodes:

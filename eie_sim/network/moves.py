@@ -41,10 +41,11 @@ def _slice(arrays: Arrays, attributes: Attributes, shapes: Shapes) -> list[Array
     given = [*arrays[1:], None, None, None, None][:4]
     names = ("starts", "ends", "axes", "steps")
     found = [attributes.get(name) if one is None else one.tolist() for name, one in zip(names, given, strict=True)]
-    starts, ends = found[0], found[1]
-    axes, steps = found[2] or range(len(starts)), found[3] or [1] * len(starts)
+    starts, ends, axes, steps = (one or [] for one in found)
     cuts = [slice(None)] * array.ndim
-    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+    for start, end, axis, step in zip(
+        starts, ends, axes or range(len(starts)), steps or [1] * len(starts), strict=True
+    ):
         side = array.shape[axis]
         stop = None if step < 0 and end < -side else end  # numpy would count a bound before the first from the end
         cuts[axis] = slice(max(start, -side) if step > 0 else start, stop, step)

@@ -166,7 +166,7 @@ def _declared_bytes(onnx: Any, tensor: Any) -> int:
     """Bytes that an array says it has. Raise InputError for negative sides, texts and unknown types."""
     name = shown(tensor.name or "a constant")
     require(all(side >= 0 for side in tensor.dims), "array", name, f"shape {list(tensor.dims)}: must not be negative")
-    return prod(tensor.dims) * _item_bytes(onnx, tensor)
+    return int(prod(tensor.dims)) * _item_bytes(onnx, tensor)
 
 
 def _item_bytes(onnx: Any, tensor: Any) -> int:
@@ -178,9 +178,10 @@ def _item_bytes(onnx: Any, tensor: Any) -> int:
 def dtype_of(onnx: Any, number: int, field_name: str) -> np.dtype[Any]:
     """The type that ONNX numbers so. Raise InputError for a number without one."""
     try:
-        return np.dtype(onnx.helper.tensor_dtype_to_np_dtype(number))
+        dtype: np.dtype[Any] = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(number))
     except (KeyError, TypeError) as error:
         raise refused(field_name, f"type {number}", "is unknown") from error
+    return dtype
 
 
 def _array(onnx: Any, tensor: Any, folder: Path | None, narrowed: set[str]) -> Array:
@@ -261,10 +262,8 @@ def _require_known(onnx: Any, nodes: list[Any], opsets: Mapping[str, int]) -> No
         name = shown(node.name or next(iter(node.output), ""))
         known = [one or "ai.onnx" for one in KNOWN_DOMAINS if one != "ai.onnx"]
         if domain not in KNOWN_DOMAINS or (domain and domain not in opsets):
-            raise InputError(
-                f"node {name}: operator {shown(node.op_type)} of domain {shown(domain)}, version {opsets.get(domain, 0)}, is "
-                f"not known: must be of {few(known)}"
-            )
+            what = f"{shown(node.op_type)} of domain {shown(domain)}, version {opsets.get(domain, 0)}"
+            raise InputError(f"node {name}: operator {what}, is not known: must be of {few(known)}")
         for graph in graphs_of(node):
             _require_known(onnx, list(graph.node), opsets)
         if not any(graphs_of(node)):

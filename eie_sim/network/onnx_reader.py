@@ -147,7 +147,7 @@ class Reading:
         return True
 
     def _take(self, proto: Any) -> None:
-        node = _node(proto, self._unique(_name(proto)))
+        node = _node(proto, _fresh(_name(proto), self.names))
         inner = sorted(set(_ops_inside(proto)) & INSIDE)
         if inner:
             raise InputError(f"node {node.name}: {node.op} with {', '.join(inner)} inside is not supported")
@@ -208,25 +208,10 @@ class Reading:
         outputs = dict(zip((one.name for one in graph.output), proto.output, strict=True))
         names = {old: new for old, new in outputs.items() if old in made}
         for old in made - names.keys():
-            names[old] = self._unused(old)
+            names[old] = _fresh(old, self.defined)
         taken = [_renamed(onnx, node, names) for node in taken]
         moved = [(names.get(one.name, one.name), new) for one, new in zip(graph.output, proto.output, strict=True)]
         return taken + [onnx.helper.make_node("Identity", [old], [new]) for old, new in moved if old != new]
-
-    def _unused(self, name: str) -> str:
-        number = 1
-        while f"{name}.{number}" in self.defined and name in self.defined:
-            number += 1
-        fresh = f"{name}.{number}" if name in self.defined else name
-        self.defined.add(fresh)
-        return fresh
-
-    def _unique(self, name: str) -> str:
-        number = 1
-        while (f"{name}.{number}" if number > 1 else name) in self.names:
-            number += 1
-        self.names.add(f"{name}.{number}" if number > 1 else name)
-        return f"{name}.{number}" if number > 1 else name
 
     def graph(self, examples: Mapping[str, Array], drawn: Sequence[str], notes: Sequence[str]) -> Graph:
         """The graph of what was read."""
@@ -250,6 +235,16 @@ class Reading:
             drawn=tuple(drawn),
             notes=(*notes, *(f"{kind} is computed as float32" for kind in kinds)),
         )
+
+
+def _fresh(name: str, taken: set[str]) -> str:
+    """The name, numbered if it is taken; it is from now on."""
+    number, fresh = 1, name
+    while fresh in taken:
+        number += 1
+        fresh = f"{name}.{number}"
+    taken.add(fresh)
+    return fresh
 
 
 def _name(proto: Any) -> str:

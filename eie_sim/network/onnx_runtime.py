@@ -94,7 +94,7 @@ def run_nodes(
 def _outputs(
     runtime: Any, session: Any, wanted: Sequence[str], fed: Mapping[str, Array], nodes: Sequence[Node]
 ) -> list[Array]:
-    """What a session makes. A loop that takes longer than MOST_LOOP_SECONDS is ended, for which InputError is raised."""
+    """What a session makes. Raise InputError for a loop that takes longer than MOST_LOOP_SECONDS; it is ended."""
     options = runtime.RunOptions()
     loops = [node for node in nodes if node.op in ("Loop", "Scan")]
     watch = threading.Timer(MOST_LOOP_SECONDS, setattr, (options, "terminate", True))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from eie_sim.network import axes
+from eie_sim.network import axes as together
 from eie_sim.network.contraction import (
     einsum_letters,
     is_linear,
@@ -24,6 +24,7 @@ from eie_sim.network.products import Form, Style
 
 Labels = dict[int, tuple[str, ...]]
 NOT_YET = "is not computed yet"
+NOT_KNOWN = together.pinned("op {op} is not known")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,7 @@ class Operator:
     sides: tuple[int, ...] = ()
     lower: Callable[[Graph, Node, Style], Form] | None = None
     labels: Callable[[Graph, Node], Labels] = lambda graph, node: {}
-    axes: axes.Rule = axes.pinned("op {op} is not known")
+    axes: together.Rule = NOT_KNOWN
     macs: Callable[[Graph, Node], int] = lambda graph, node: 0
     forward: Callable[..., Array] | None = None
     reason: str = ""
@@ -213,21 +214,31 @@ def _later(macs: Callable[[Graph, Node], int], **more: Any) -> Operator:
 
 
 OPERATORS: Mapping[str, Operator] = {
-    **{op: Operator(axes=rule) for op, rule in axes.RULES.items()},
+    **{op: Operator(axes=rule) for op, rule in together.RULES.items()},
     "Gemm": Operator(
         kind="gemm",
         sides=(0, 1),
         lower=lower_gemm,
         labels=_gemm_labels,
         macs=_gemm_macs,
-        axes=axes.lettered,
+        axes=together.lettered,
         forward=_gemm,
     ),
     "MatMul": Operator(
-        kind="matmul", sides=(0, 1), lower=lower_matmul, labels=_matmul_labels, macs=_matmul_macs, axes=axes.lettered
+        kind="matmul",
+        sides=(0, 1),
+        lower=lower_matmul,
+        labels=_matmul_labels,
+        macs=_matmul_macs,
+        axes=together.lettered,
     ),
     "Einsum": Operator(
-        kind="einsum", sides=(0, 1), lower=lower_einsum, labels=_einsum_labels, macs=_einsum_macs, axes=axes.lettered
+        kind="einsum",
+        sides=(0, 1),
+        lower=lower_einsum,
+        labels=_einsum_labels,
+        macs=_einsum_macs,
+        axes=together.lettered,
     ),
     "Conv": Operator(
         kind="conv",
@@ -235,7 +246,7 @@ OPERATORS: Mapping[str, Operator] = {
         lower=lower_conv,
         labels=_kernel("out", "in"),
         macs=_conv_macs(1),
-        axes=axes.convolved,
+        axes=together.convolved,
     ),
     "ConvTranspose": Operator(
         kind="conv_transpose",
@@ -243,25 +254,25 @@ OPERATORS: Mapping[str, Operator] = {
         lower=lower_conv_transpose,
         labels=_kernel("in", "out"),
         macs=_transpose_macs,
-        axes=axes.convolved,
+        axes=together.convolved,
     ),
-    **dict.fromkeys(("GRU", "LSTM", "RNN"), _later(_recurrent_macs, labels=_recurrent_labels, axes=axes.recurrent)),
+    **dict.fromkeys(("GRU", "LSTM", "RNN"), _later(_recurrent_macs, labels=_recurrent_labels, axes=together.recurrent)),
     **dict.fromkeys(
         ("MatMulInteger", "QLinearMatMul", *(f"com.microsoft.{op}" for op in _MATMULS.split())), _later(_matmul_macs)
     ),
     **dict.fromkeys(("ConvInteger", "com.microsoft.FusedConv"), _later(_conv_macs(1))),
     "QLinearConv": _later(_conv_macs(3)),
     "com.microsoft.DynamicQuantizeLSTM": _later(_recurrent_macs),
-    "Gather": Operator(kind="lookup", labels=_table_labels, axes=axes.gathered),
-    "BatchNormalization": Operator(labels=_same("norm", 1, 2, 3, 4), axes=axes.channel_norm),
-    "InstanceNormalization": Operator(labels=_same("norm", 1, 2), axes=axes.channel_norm),
-    "GroupNormalization": Operator(labels=_same("norm", 1, 2), axes=axes.channel_norm),
-    "LayerNormalization": Operator(labels=_same("norm", 1, 2), axes=axes.last_norm),
-    "RMSNormalization": Operator(labels=_same("norm", 1), axes=axes.last_norm),
+    "Gather": Operator(kind="lookup", labels=_table_labels, axes=together.gathered),
+    "BatchNormalization": Operator(labels=_same("norm", 1, 2, 3, 4), axes=together.channel_norm),
+    "InstanceNormalization": Operator(labels=_same("norm", 1, 2), axes=together.channel_norm),
+    "GroupNormalization": Operator(labels=_same("norm", 1, 2), axes=together.channel_norm),
+    "LayerNormalization": Operator(labels=_same("norm", 1, 2), axes=together.last_norm),
+    "RMSNormalization": Operator(labels=_same("norm", 1), axes=together.last_norm),
     "com.microsoft.SkipLayerNormalization": Operator(labels=_same("norm", 2, 3)),
-    "Add": Operator(labels=_along_one("out"), axes=axes.aligned, forward=lambda node, a, b: a + b),
-    "Mul": Operator(labels=_along_one("norm"), axes=axes.aligned, forward=lambda node, a, b: a * b),
-    "Relu": Operator(axes=axes.aligned, forward=lambda node, x: np.maximum(x, 0)),
+    "Add": Operator(labels=_along_one("out"), axes=together.aligned, forward=lambda node, a, b: a + b),
+    "Mul": Operator(labels=_along_one("norm"), axes=together.aligned, forward=lambda node, a, b: a * b),
+    "Relu": Operator(axes=together.aligned, forward=lambda node, x: np.maximum(x, 0)),
 }
 """By name; `domain.name` of those that are not ONNX's own."""
 
@@ -269,10 +280,10 @@ INSIDE = {name.rpartition(".")[2] for name, operator in OPERATORS.items() if ope
 """Operators that must not stand inside a loop or a branch that depends on data."""
 
 
-def relations(graph: Graph) -> Iterator[tuple[str, axes.Relation]]:
+def relations(graph: Graph) -> Iterator[tuple[str, together.Relation]]:
     """Yield how axes go with each other, with the name of the node that says so; inputs and outputs are pinned."""
     for reason, names in (("network input", graph.inputs), ("network output", graph.outputs)):
         for name in names:
-            yield from ((name, axes.Pinned(axis, reason)) for axis in axes.axes_of(graph, name))
+            yield from ((name, together.Pinned(axis, reason)) for axis in together.axes_of(graph, name))
     for node in graph.nodes:
         yield from ((node.name, relation) for relation in operator_of(node).axes(graph, node))

@@ -22,7 +22,7 @@ class Style:
 
     batched : True for one product for each group of a convolution, False for one whose weights are block-diagonal
     depthwise : False where a convolution of one channel a group is left to the host
-    m_group : channels per tap are padded with zeros to a multiple of it, so that no group of N:M spans two taps
+    m_group : channels per tap are padded with zeros to a multiple of it, so that no group of pruned ones spans two taps
     fold : False where a BatchNorm is left to the host
     """
 
@@ -123,7 +123,7 @@ class Product:
         return self.n_weight * self.positions
 
     def vectors(self, x: Array, most_bytes: int = CHUNK_BYTES) -> Iterator[Array]:
-        """Yield all vectors that `x`, the value that the step reads, holds: chunks [n, n_in] of at most `most_bytes`."""
+        """Yield all vectors of `x`, the value that the step reads: chunks [n, n_in] of at most `most_bytes`."""
         most = max(1, most_bytes // max(1, self.n_in * x.itemsize))
         return self.make_vectors(x, most)
 

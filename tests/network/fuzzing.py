@@ -1,7 +1,7 @@
-"""Reads damaged ONNX files: `python tests/network/fuzzing.py FIRST COUNT`; prints a line for each that is not refused well.
+"""Reads damaged ONNX files: `python tests/network/fuzzing.py FIRST COUNT` prints a line for each that goes wrong.
 
-A file is read, lowered and run. It may be refused in one line; anything else is a finding. Runs in a process of its own,
-since what onnxruntime does with a damaged model may end the process: the number of the file is printed before it is read.
+A file is read, lowered and run. It may be refused in one line; anything else is a finding. It has a process of its own,
+since onnxruntime may end it over a damaged model: the number of each file is printed before it is read.
 """
 
 import resource
@@ -28,8 +28,8 @@ def valid():
     norms = {name: np.abs(drawn(6, seed=n)) + 0.1 for n, name in enumerate(["g", "b", "m", "v"])}
     yield model([node("Gemm", "x w c", "h", transB=1), node("Relu", "h", "r"), node("MatMul", "r u", "y")], x,
                 {"w": drawn(3, 4), "c": drawn(3), "u": drawn(3, 2)})  # fmt: skip
-    yield model([node("Conv", "x w", "h", group=2, pads=[1, 1, 1, 1]), node("BatchNormalization", "h g b m v", "y")], image,
-                {"w": drawn(6, 2, 3, 3)} | norms)  # fmt: skip
+    conv = [node("Conv", "x w", "h", group=2, pads=[1, 1, 1, 1]), node("BatchNormalization", "h g b m v", "y")]
+    yield model(conv, image, {"w": drawn(6, 2, 3, 3)} | norms)
     yield model(
         [node("ConvTranspose", "x w", "y", strides=[2, 2], auto_pad="SAME_LOWER")], image, {"w": drawn(4, 3, 3, 3)}
     )

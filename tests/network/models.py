@@ -53,7 +53,7 @@ def read(proto, inputs=None, **more):
     return graph_of(contents_of(copy, "test"), inputs, **more)
 
 
-def run_products(graph, style=Style(), inputs=None):
+def run_products(graph, style=STYLES[0], inputs=None):
     """Outputs of a graph whose computed nodes are products all the way; each is held against onnxruntime's node."""
 
     def compute(step, values):

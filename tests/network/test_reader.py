@@ -125,12 +125,12 @@ def onnx_slice(side, start, end, by):
     start = start + side if start < 0 else start
     end = end + side if end < 0 else end
     low, high = (0, side) if by > 0 else (-1, side - 1)
-    return len(range(min(max(start, max(low, 0)), high), min(max(end, low), high if by < 0 else side), by))
+    return len(range(min(max(start, low, 0), high), min(max(end, low), high if by < 0 else side), by))
 
 
 @given(chains_of_moves())
 def test_moves_are_what_onnxruntime_does(chain):
-    nodes, arrays, name, shape = chain
+    nodes, arrays, name, _ = chain
     w = drawn(4, 3, 6)
     inputs = {"x": drawn(2, 1)}
     arrays |= {"w": w, "flat": np.array([1, -1])}

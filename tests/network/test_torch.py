@@ -79,7 +79,7 @@ def test_attention_and_recurrence():
 def test_training_mode_is_refused_by_name():
     module = residual()
     module[0].bn1.train()
-    with pytest.raises(InputError, match="module=0.bn1: is in training mode"):
+    with pytest.raises(InputError, match=r"module=0\.bn1: is in training mode"):
         from_torch(module, torch.randn(1, 3, 8, 8))
 
 
