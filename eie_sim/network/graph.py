@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -125,10 +124,6 @@ class Graph:
     drawn: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
-    def __post_init__(self) -> None:
-        for name in ("values", "parameters", "constants", "examples"):
-            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
-
     @cached_property
     def readers(self) -> dict[str, tuple[Node, ...]]:
         """Nodes that read a value, by its name."""
@@ -199,8 +194,8 @@ class Graph:
         self,
         arrays: Mapping[str, Any],
         *,
-        constants: Mapping[str, Any] = MappingProxyType({}),
-        attributes: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+        constants: Mapping[str, Any] | None = None,
+        attributes: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> Graph:
         """Return the same graph with other arrays, by name of parameter; shapes may change together.
 
@@ -208,6 +203,7 @@ class Graph:
         attributes : other attributes by name of node
         Raise InputError for an unknown name, an array of another rank, NaN or infinity, and shapes that do not fit.
         """
+        constants, attributes = constants or {}, attributes or {}
         _require_known("parameter", arrays, self.parameters)
         _require_known("constant", constants, self.constants)
         _require_known("node", attributes, [node.name for node in self.nodes])

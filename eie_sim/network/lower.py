@@ -100,7 +100,7 @@ def _step(graph: Graph, node: Node, style: Style) -> Step:
         affine = _with_add(graph, form, nodes, affine)
         affine = _with_norm(graph, form, nodes, affine) if style.fold else affine
     products = tuple(_product(graph, node, form, part, affine) for part in form.parts)
-    bias = None if affine.bias is None else affine.bias.astype(np.float32)
+    bias = None if affine.bias is None else _single(affine.bias)
     return Step(
         node=node,
         nodes=tuple(nodes),
@@ -175,7 +175,10 @@ def _with_norm(graph: Graph, form: Form, nodes: list[Node], affine: Affine) -> A
     )
     if not (fits and still and all(graph.is_constant(name) for name in reader.inputs[1:])):
         return affine
-    gain, beta, mean, var = (graph.array(name).astype(np.float64) for name in reader.inputs[1:])
+    arrays = [graph.array(name) for name in reader.inputs[1:]]
+    if not all(np.isfinite(array).all() for array in arrays):
+        return affine
+    gain, beta, mean, var = (array.astype(np.float64) for array in arrays)
     squared = var + reader.attributes.get("epsilon", 1e-5)
     if not (squared > 0).all():
         return affine
@@ -183,6 +186,11 @@ def _with_norm(graph: Graph, form: Form, nodes: list[Node], affine: Affine) -> A
     before = np.zeros_like(mean) if affine.bias is None else affine.bias
     nodes.append(reader)
     return Affine(gain=gain, root=root, bias=(before - mean) * gain / root + beta)
+
+
+def _single(array: Array) -> NDArray[np.float32]:
+    with np.errstate(over="ignore"):  # found where products are held against the framework
+        return array.astype(np.float32, copy=False)
 
 
 def _product(graph: Graph, node: Node, form: Form, part: Part, affine: Affine) -> Product:
@@ -193,7 +201,7 @@ def _product(graph: Graph, node: Node, form: Form, part: Part, affine: Affine) -
         rows = part.arrange(array, 0)
         if form.alpha != 1 or affine.gain is not None:
             rows = affine.scaled(rows.astype(np.float64) * form.alpha, part.channels)
-        return np.ascontiguousarray(rows, dtype=np.float32)
+        return np.ascontiguousarray(_single(rows))
 
     def elements() -> Array:
         return part.arrange(graph.elements(form.weight), -1)
@@ -208,7 +216,7 @@ def _product(graph: Graph, node: Node, form: Form, part: Part, affine: Affine) -
         blocks=part.blocks,
         launch=node.name,
         parameters=graph.origins(form.weight),
-        bias=None if affine.bias is None else affine.bias[part.channels].astype(np.float32),
+        bias=None if affine.bias is None else _single(affine.bias[part.channels]),
         make_weight=weight,
         make_elements=elements,
         make_vectors=part.vectors,

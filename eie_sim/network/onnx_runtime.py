@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 
 from eie_sim.core.arrays import one_line
 from eie_sim.core.errors import InputError
+from eie_sim.core.files import write_whole
 from eie_sim.network.graph import Array, Framework, Graph, Node
 
 SMALL_BYTES = 1024
@@ -40,23 +41,19 @@ MOST_LOOP_SECONDS = 60.0
 
 def framework(opsets: Mapping[str, int]) -> Framework:
     """What runs and writes the nodes of one file. opsets : version of the operators, by domain"""
+    return Framework(run=partial(run_nodes, opsets=opsets), save=partial(save_graph, opsets=opsets))
 
-    def run(nodes: Sequence[Node], values: Mapping[str, Array], wanted: Sequence[str]) -> dict[str, Array]:
-        return run_nodes(nodes, values, wanted, opsets)
 
-    def save(graph: Graph, file: Path) -> None:
-        from eie_sim.core.files import write_whole
-
-        try:
-            write_whole({file: model_of(graph, opsets).SerializeToString()})
-        except OSError as error:
-            raise InputError(f"file={file}: cannot be written: {error.strerror}") from error
-
-    return Framework(run=run, save=save)
+def save_graph(graph: Graph, file: Path, *, opsets: Mapping[str, int]) -> None:
+    """Write a graph as an ONNX file, whole or not at all."""
+    try:
+        write_whole({file: model_of(graph, opsets).SerializeToString()})
+    except OSError as error:
+        raise InputError(f"file={file}: cannot be written: {error.strerror}") from error
 
 
 def run_nodes(
-    nodes: Sequence[Node], values: Mapping[str, Array], wanted: Sequence[str], opsets: Mapping[str, int]
+    nodes: Sequence[Node], values: Mapping[str, Array], wanted: Sequence[str], *, opsets: Mapping[str, int]
 ) -> dict[str, Array]:
     """Return values that nodes make, as onnxruntime computes them without optimisation on one thread.
 

@@ -10,14 +10,13 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from onnx import TensorProto, helper
+from onnx_models import TensorProto, drawn, helper, model, node, run_products
 from test_reader import constant, graph_with, loop
 
 from eie_sim.core.errors import InputError
 from eie_sim.network import onnx_runtime
 from eie_sim.network.lower import coverage
 from eie_sim.network.onnx_reader import read_onnx
-from models import drawn, model, node, run_products
 
 MOST_RESIDENT_BYTES = 600 * 2**20
 

@@ -1,15 +1,13 @@
 """Files and inputs that cannot be used are refused in one line."""
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx_models import TensorProto, drawn, helper, model, node, numpy_helper, onnx, read, run_products
 
 from eie_sim.core.errors import InputError
 from eie_sim.network import onnx_file, onnx_reader
 from eie_sim.network.lower import steps_of
 from eie_sim.network.onnx_reader import read_onnx
-from models import drawn, model, node, read, run_products
 
 X = {"x": drawn(2, 4)}
 

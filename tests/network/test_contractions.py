@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from onnx_models import STYLES, agree, drawn, model, node, read
 
 from eie_sim.network.lower import coverage, lower, steps_of
-from models import STYLES, agree, drawn, model, node, read
 
 sides = st.integers(1, 5)
 

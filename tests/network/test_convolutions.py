@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from onnx_models import STYLES, agree, drawn, expected, model, node, read
 
 from eie_sim.network.lower import lower, steps_of
 from eie_sim.network.products import Style
-from models import STYLES, agree, drawn, expected, model, node, read
 
 
 @st.composite

@@ -1,18 +1,18 @@
 """What ONNX files hold in odd places: weights behind moves, layers inside branches, narrow types, defaults."""
 
+import pickle
+
 import numpy as np
-import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from onnx import TensorProto, helper, numpy_helper
+from onnx_models import TensorProto, agree, drawn, expected, helper, model, node, numpy_helper, onnx, read, run_products
 
 from eie_sim.core.errors import InputError
 from eie_sim.network.floatrun import run
 from eie_sim.network.layers import graph_of_layers
 from eie_sim.network.lower import coverage, lower, steps_of
 from eie_sim.network.onnx_reader import read_onnx
-from models import agree, drawn, expected, model, node, read, run_products
 
 
 def constant(name, array):
@@ -177,11 +177,24 @@ def loop(body_nodes, trips="trips"):
     return helper.make_node("Loop", [trips, "", "h"], ["y"], name="loop", body=body)
 
 
-def test_a_loop_without_weights_is_host_work_and_reads_what_it_captures():
+def test_a_loop_without_weights_is_host_work_and_reads_what_it_captures(tmp_path):
     inputs = {"x": drawn(2, 4)}
     nodes = [node("MatMul", "x w", "h"), node("Relu", "x", "r"), loop([node("Add", "a r", "b")])]
     graph = agree(model(nodes, inputs, {"w": drawn(4, 4), "trips": np.array(3)}), inputs)
     assert graph.nodes[-1].captured == ("r",)
+    graph.save(tmp_path / "loop.onnx")
+    (wanted,), (found,) = (run_products(one).values() for one in (graph, read_onnx(tmp_path / "loop.onnx", inputs)))
+    assert np.array_equal(wanted, found)
+
+
+def test_a_branch_on_data_without_weights_is_host_work():
+    inputs = {"x": drawn(2, 4)}
+    one = helper.make_node("If", ["c"], ["y"], name="choice")
+    one.attribute.append(helper.make_attribute("then_branch", graph_with([node("Add", "h x", "o")], "o")))
+    one.attribute.append(helper.make_attribute("else_branch", graph_with([node("Relu", "h", "o")], "o")))
+    nodes = [node("MatMul", "x w", "h"), node("ReduceSum", "h", "s", keepdims=0), node("Greater", "s zero", "c"), one]
+    graph = agree(model(nodes, inputs, {"w": drawn(4, 4), "zero": np.float32(0)}), inputs)
+    assert [one.kind for one in graph.nodes if one.op == "If"] == ["host"]
 
 
 def test_a_loop_or_branch_on_data_with_weights_is_refused():
@@ -362,6 +375,15 @@ def test_parameters_may_shrink_together():
     ):
         with pytest.raises(InputError, match=rule):
             graph.with_parameters(bad)
+
+
+def test_a_graph_can_be_sent_to_another_process():
+    inputs = {"x": drawn(2, 4)}
+    graph = read(model([node("Gemm", "x w", "h"), node("Relu", "h", "y")], inputs, {"w": drawn(4, 4)}), inputs)
+    (wanted,), (found,) = (run_products(one).values() for one in (graph, pickle.loads(pickle.dumps(graph))))
+    assert np.array_equal(wanted, found)
+    chain = graph_of_layers("mlp", *mlp())
+    assert len(lower(pickle.loads(pickle.dumps(chain)))) == 3
 
 
 def test_values_are_dropped_after_their_last_use():

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from onnx_models import run_products
 
 from eie_sim.core.errors import InputError
 from eie_sim.network.lower import steps_of
 from eie_sim.network.torch_reader import from_torch
-from models import run_products
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("onnxscript", reason="onnxscript is not installed")

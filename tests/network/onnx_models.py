@@ -1,15 +1,17 @@
 """Small ONNX models, and what onnxruntime makes of them by itself."""
 
 import numpy as np
-import onnx
-import onnxruntime
-from onnx import TensorProto, helper, numpy_helper
+import pytest
 
 from eie_sim.network.floatrun import float_value, framework_value, require_lowered, run
 from eie_sim.network.lower import steps_of
 from eie_sim.network.onnx_file import contents_of
 from eie_sim.network.onnx_reader import graph_of
 from eie_sim.network.products import Style
+
+onnx = pytest.importorskip("onnx", reason="onnx is not installed")
+onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+helper, numpy_helper, TensorProto = onnx.helper, onnx.numpy_helper, onnx.TensorProto
 
 STYLES = (Style(), Style(batched=True), Style(fold=False), Style(batched=True, m_group=4), Style(m_group=2))
 

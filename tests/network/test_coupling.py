@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-from onnx import helper
+from onnx_models import drawn, expected, helper, model, node, read
 
 from eie_sim.network.axes import Axis, Joined, Picked, Pinned, Regrouped, Same
 from eie_sim.network.operators import relations
-from models import drawn, expected, model, node, read
 
 X4 = drawn(2, 6, 5, 4)
 CASES = [
