@@ -201,7 +201,7 @@ def _product(graph: Graph, node: Node, form: Form, part: Part, affine: Affine) -
         rows = part.arrange(array, 0)
         if form.alpha != 1 or affine.gain is not None:
             rows = affine.scaled(rows.astype(np.float64) * form.alpha, part.channels)
-        return np.ascontiguousarray(_single(rows))
+        return _single(rows)
 
     def elements() -> Array:
         return part.arrange(graph.elements(form.weight), -1)

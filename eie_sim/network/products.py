@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from eie_sim.core.sparse import is_sparse
 from eie_sim.network.graph import Array, Node
 
 CHUNK_BYTES = 2**26
@@ -109,8 +110,12 @@ class Product:
 
     @property
     def weight(self) -> NDArray[np.float32]:
-        """float32 [n_out, n_in], made anew each time. Columns of a convolution: taps outside, channels inside."""
-        return self.make_weight()
+        """float32 [n_out, n_in]; of a convolution, taps are outside and channels inside. Made when it is asked for.
+
+        A numpy array in C order, which may be the parameter itself; a csc_array where a layer's weights are one.
+        """
+        weight = self.make_weight()
+        return weight if is_sparse(weight) else np.ascontiguousarray(weight)
 
     @property
     def elements(self) -> NDArray[np.int64]:
@@ -129,7 +134,7 @@ class Product:
 
     def multiply(self, x: Array) -> Array:
         """The float product with its bias, [positions, n_out], float32."""
-        weight = self.weight.T
+        weight = self.make_weight().T
         with np.errstate(over="ignore", invalid="ignore"):  # found where the value is compared
             y = np.concatenate([chunk @ weight for chunk in self.vectors(x)])
             return y if self.bias is None else y + self.bias
