@@ -141,10 +141,14 @@ def shapes_of(graph: Graph) -> dict[str, Value]:
     held: dict[str, Array] = dict(graph.examples)
     known = {**{name: parameter.array for name, parameter in graph.parameters.items()}, **graph.constants}
     values = {name: value_of(name, array) for name, array in {**known, **held}.items()}
+    last = {name: node for node in graph.nodes for name in node.reads}
     for node in graph.nodes:
         made = graph.framework.run([node], ChainMap(held, known), node.makes)
         held.update(made)
         values.update((name, value_of(name, array)) for name, array in made.items())
+        for name in node.reads:
+            if last[name] is node:
+                held.pop(name, None)
     return values
 
 

@@ -18,6 +18,8 @@ from eie_sim.network.products import Form, Part, Product, Step, Style
 
 Doubles = NDArray[np.float64]
 PLAIN = Style()
+FOLDED = ("conv", "conv_transpose", "gemm")
+"""Kinds that a BatchNorm right after them is folded into."""
 
 
 def lower(graph: Graph, style: Style = PLAIN) -> list[Product]:
@@ -167,7 +169,7 @@ def _with_add(graph: Graph, form: Form, nodes: list[Node], affine: Affine) -> Af
 def _with_norm(graph: Graph, form: Form, nodes: list[Node], affine: Affine) -> Affine:
     """The gain and bias of a BatchNorm of the channels, right after Conv, ConvTranspose or Gemm."""
     reader = _only_reader(graph, nodes[-1])
-    if reader is None or reader.op != "BatchNormalization" or reader.domain or nodes[0].kind == "matmul":
+    if reader is None or reader.op != "BatchNormalization" or reader.domain or nodes[0].kind not in FOLDED:
         return affine
     fits = form.out_axes == (1,) and not form.group_axes and reader.inputs[0] == nodes[-1].outputs[0]
     still = (

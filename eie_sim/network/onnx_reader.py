@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import ChainMap, Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from eie_sim.core.arrays import one_line, shown
+from eie_sim.core.arrays import MAX_NAME, one_line, shown
 from eie_sim.core.errors import InputError, as_array, require, require_seed, unknown
 from eie_sim.network.assembling import Found, assembled
 from eie_sim.network.floatrun import value_of
 from eie_sim.network.graph import Array, Framework, Graph, Node, Value
 from eie_sim.network.moves import MOVES
-from eie_sim.network.onnx_file import Contents, captured, dtype_of, graphs_of, read_contents
+from eie_sim.network.onnx_file import NARROWED, Contents, captured, dtype_of, graphs_of, read_contents
 from eie_sim.network.onnx_runtime import framework, libraries
 from eie_sim.network.operators import INSIDE
 
@@ -25,6 +25,9 @@ MOST_NODES = 32
 """Nodes are run so many at once, or fewer where they read more than PENDING_BYTES: every value is looked at."""
 MOST_DRAWN = 2**25
 """Most elements of an input that is drawn."""
+
+Sides = list[tuple[int | None, str]]
+"""Sides of an input as a file says them: a number or None, and a name."""
 
 
 def read_onnx(
@@ -71,8 +74,10 @@ def graph_of(
 class Reading:
     """A file on its way to a graph.
 
-    held : values that later nodes read; constants : all that depend on no input; depends : names of those that do
+    roots : arrays that were there, of which some are named; fixed : those made of them alone
+    held : values that later nodes read; depends : names of all that depend on an input
     pending, pending_bytes : nodes yet to be run, and what they read; uses : how many nodes read a value from here on
+    made : values that are there now; defined, names : names of values and nodes that are taken
     """
 
     contents: Contents
@@ -88,6 +93,7 @@ class Reading:
     pending: list[Node] = field(default_factory=list)
     pending_bytes: int = 0
     uses: Counter[str] = field(default_factory=Counter)
+    made: set[str] = field(default_factory=set)
     defined: set[str] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
 
@@ -99,6 +105,7 @@ class Reading:
         self.roots.update({name: array for name, array in examples.items() if name not in self.depends})
         self.held.update({name: examples[name] for name in self.depends})
         self.values.update({name: value_of(name, array) for name, array in {**self.roots, **self.held}.items()})
+        self.made.update(self.values)
         self.defined.update(self.values, (name for node in self.contents.nodes for name in node.output))
 
     def read(self) -> None:
@@ -107,7 +114,9 @@ class Reading:
         self.uses.update(name for node in waiting for name in _reads(node))
         while waiting:
             proto = waiting.popleft()
-            self._require_defined(proto)
+            missing = [shown(name) for name in _reads(proto) if name not in self.made]
+            if missing:
+                raise InputError(f"node {_name(proto)}: reads {missing[0]}, which is made by no node before it")
             if proto.op_type == "If":
                 require(len(proto.input) == 1, f"node {_name(proto)}", "If", "must have one input")
             if proto.op_type == "If" and proto.input[0] not in self.depends:
@@ -120,19 +129,7 @@ class Reading:
                 self._take(proto)
         self._run()
         for name in self.contents.outputs:
-            if name not in self.depends:
-                self._require_output(name)
-
-    def _require_output(self, name: str) -> None:
-        if name not in self.roots and name not in self.fixed:
-            raise InputError(f"output {shown(name)}: is made by no node")
-
-    def _require_defined(self, proto: Any) -> None:
-        known = self.depends | self.roots.keys() | self.fixed.keys()
-        pending = {name for node in self.pending for name in node.makes}
-        for name in _reads(proto):
-            if name not in known and name not in pending:
-                raise InputError(f"node {_name(proto)}: reads {shown(name)}, which is made by no node before it")
+            require(name in self.made, "output", shown(name), "is made by no node")
 
     def _is_array(self, proto: Any) -> bool:
         """Take the array of a Constant node."""
@@ -142,6 +139,7 @@ class Reading:
         require(name.startswith("value") and value is not None, f"node {_name(proto)}", name, "must be its value")
         array = value if isinstance(value, np.ndarray) else np.array(value, object if "string" in name else None)
         array = array.astype(np.float32) if name.startswith("value_float") else array
+        self.made.add(proto.output[0])
         self.roots[proto.output[0]] = array
         self.values[proto.output[0]] = value_of(proto.output[0], array)
         return True
@@ -156,6 +154,7 @@ class Reading:
         (self.nodes if depends else self.constant_nodes).append(node)
         if depends:
             self.depends.update(node.makes)
+        self.made.update(node.makes)
         self.pending.append(node)
         arrays = (one.get(name) for name in node.reads for one in (self.roots, self.fixed, self.held))
         self.pending_bytes += sum(array.nbytes for array in arrays if array is not None)
@@ -166,7 +165,7 @@ class Reading:
         """Run the nodes that wait, and forget what no later node reads."""
         if not self.pending:
             return
-        known = {**self.roots, **self.fixed, **self.held}
+        known = ChainMap({}, self.held, self.fixed, self.roots)
         try:
             made = self.framework.run(self.pending, known, [name for node in self.pending for name in node.makes])
         except InputError:
@@ -187,7 +186,7 @@ class Reading:
     def _share(self, node: Node) -> None:
         """Keep constants that a node only moves as views of what it moves."""
         if node.op in MOVES and not node.domain and node.outputs[0] in self.fixed:
-            known = {**self.roots, **self.fixed}
+            known = ChainMap(self.fixed, self.roots)
             shapes = [self.values[name].shape if name else () for name in node.outputs]
             views = MOVES[node.op]([known[name] if name else None for name in node.inputs], node.attributes, shapes)
             self.fixed.update((name, view) for name, view in zip(node.outputs, views, strict=False) if name)
@@ -248,7 +247,7 @@ def _fresh(name: str, taken: set[str]) -> str:
 
 
 def _name(proto: Any) -> str:
-    return shown(proto.name or next((name for name in proto.output if name), proto.op_type))
+    return shown(proto.name or next((name for name in proto.output if name), proto.op_type), MAX_NAME - 3)
 
 
 def _reads(proto: Any) -> list[str]:
@@ -341,7 +340,7 @@ def _examples(
     return examples, drawn, notes
 
 
-def _declared(info: Any, narrowed: set[str]) -> tuple[np.dtype[Any], list[tuple[int | None, str]]]:
+def _declared(info: Any, narrowed: set[str]) -> tuple[np.dtype[Any], Sides]:
     """Type and sides of an input, each a number or None and a name."""
     onnx, _ = libraries()
     field_name, kind = f"input {shown(info.name)}", info.type.tensor_type
@@ -349,29 +348,33 @@ def _declared(info: Any, narrowed: set[str]) -> tuple[np.dtype[Any], list[tuple[
     require(plain, field_name, info.type.WhichOneof("value"), "must be an array")
     require(kind.elem_type != onnx.TensorProto.STRING, field_name, "texts", "must be numbers")
     dtype = dtype_of(onnx, kind.elem_type, field_name)
-    if dtype.name in ("float16", "bfloat16", "float64"):
+    if dtype.name in NARROWED:
         narrowed.add(dtype.name)
         dtype = np.dtype(np.float32)
     require(dtype.kind in "fiub", field_name, dtype, "must be numbers")
     return dtype, [(d.dim_value if d.dim_value > 0 else None, d.dim_param) for d in kind.shape.dim]
 
 
-def _fitting(name: str, given: Any, dtype: np.dtype[Any], sides: list[tuple[int | None, str]]) -> Array:
+def _fitting(name: str, given: Any, dtype: np.dtype[Any], sides: Sides) -> Array:
     """An array that was given, as the input wants it."""
     array = as_array(f"inputs {name}", given)
-    shape = tuple(said or "any" if n is None else n for n, said in sides)
-    fits = array.ndim == len(sides) and all(n in (None, side) for (n, _), side in zip(sides, array.shape, strict=True))
-    require(fits or not sides, f"inputs {name}", f"shape {array.shape}", f"must be ({', '.join(map(str, shape))})")
+    _require_sides(f"inputs {name}", f"shape {array.shape}", array.shape, sides)
     same = array.dtype.kind == dtype.kind or (array.dtype.kind in "iu" and dtype.kind in "iu")
     require(same, f"inputs {name}", f"dtype {array.dtype}", f"must be {dtype}")
     require(array.size > 0, f"inputs {name}", f"shape {array.shape}", "must not be empty")
     return array.astype(dtype)
 
 
+def _require_sides(field_name: str, value: object, shape: Sequence[int], sides: Sides) -> None:
+    fits = len(shape) == len(sides) and all(n in (None, side) for (n, _), side in zip(sides, shape, strict=True))
+    wanted = ", ".join(str(said or "any" if n is None else n) for n, said in sides)
+    require(fits, field_name, value, f"must be ({wanted})")
+
+
 def _drawn(
     name: str,
     dtype: np.dtype[Any],
-    sides: list[tuple[int | None, str]],
+    sides: Sides,
     asked: Sequence[int] | None,
     rng: np.random.Generator,
 ) -> Array:
@@ -379,10 +382,7 @@ def _drawn(
     shape = tuple(n or 1 for n, _ in sides) if asked is None else tuple(asked)
     whole = all(isinstance(side, (int, np.integer)) and side > 0 for side in shape)
     require(whole, f"shape of {name}", shape, "must be whole numbers above 0")
-    fits = len(shape) == len(sides) and all(n in (None, side) for (n, _), side in zip(sides, shape, strict=True))
-    require(
-        fits, f"shape of {name}", shape, f"must be ({', '.join(str(s or 'any' if n is None else n) for n, s in sides)})"
-    )
+    _require_sides(f"shape of {name}", shape, shape, sides)
     count = int(np.prod(shape, dtype=object))
     require(count <= MOST_DRAWN, f"input {shown(name)}", f"{count:,} elements", "must be given: too many to draw")
     if dtype.kind == "f":

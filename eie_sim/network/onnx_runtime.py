@@ -6,6 +6,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from importlib import import_module
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from eie_sim.network.graph import Array, Framework, Graph, Node
 SMALL_BYTES = 1024
 """Up to so many bytes a constant is written into the model that is run: some operators want to see shapes and axes."""
 IR_VERSION = 10
+MOST_LOOP_SECONDS = 60.0
 MOST_VALUE_BYTES = 2**31
-"""Most bytes that the values made by nodes which are run at once may have."""
+"""Most bytes of a value that is made, where its shape can be told before."""
 
 
 @cache
@@ -34,9 +36,6 @@ def libraries() -> tuple[Any, Any]:
         raise InputError('onnx and onnxruntime are not installed: pip install "eie-sim[onnx]"') from error
     runtime.set_default_logger_severity(4)  # what fails is raised, not printed
     return onnx, runtime
-
-
-MOST_LOOP_SECONDS = 60.0
 
 
 def framework(opsets: Mapping[str, int]) -> Framework:
@@ -78,10 +77,8 @@ def run_nodes(
     except InputError:
         raise
     except Exception as error:  # onnxruntime's errors have no common type
-        what = (
-            f"node {nodes[0].name}: {nodes[0].op}" if len(nodes) == 1 else f"nodes {nodes[0].name} to {nodes[-1].name}"
-        )
-        raise InputError(f"{what}: onnxruntime cannot run it: {one_line(error)}") from error
+        last = f" to {nodes[-1].name}" if len(nodes) > 1 else f": {nodes[0].op}"
+        raise InputError(f"node {nodes[0].name}{last}: onnxruntime cannot run it: {one_line(error)}") from error
     for name, array in found.items():
         if not isinstance(array, np.ndarray):
             raise InputError(f"value {name}: is a {type(array).__name__}: only arrays are supported")
@@ -150,9 +147,6 @@ def _require_room(onnx: Any, model: Any, nodes: Sequence[Node]) -> None:
     except Exception:  # whatever is wrong, onnxruntime says it better
         return
     for info in (*inferred.graph.value_info, *inferred.graph.output):
-        kind = info.type.tensor_type
-        size = 1
-        for dim in kind.shape.dim:
-            size *= max(0, dim.dim_value)
+        size = prod(max(0, dim.dim_value) for dim in info.type.tensor_type.shape.dim)
         if size * 4 > MOST_VALUE_BYTES:
             raise InputError(f"node {nodes[0].name}: value {info.name} has {size:,} elements: too many to run")

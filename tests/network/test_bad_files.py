@@ -170,7 +170,7 @@ def test_damaged_graphs():
         "reads h, which is made by no node before it", read, model([node("MatMul", "h w", "y")], X, {"w": drawn(4, 3)})
     )
     refused(
-        "output y: is made by no node", read, model([node("MatMul", "x w", "z")], X, {"w": drawn(4, 3)}, outputs="y")
+        "output=y: is made by no node", read, model([node("MatMul", "x w", "z")], X, {"w": drawn(4, 3)}, outputs="y")
     )
     proto = small()
     proto.graph.initializer.append(numpy_helper.from_array(drawn(4, 3), "w"))

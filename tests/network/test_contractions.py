@@ -113,6 +113,16 @@ def test_another_einsum_is_host_work(equation, x, w):
     assert next(share for share in coverage(graph) if share.kind == "einsum").reason == "not a linear map of one input"
 
 
+def test_shares_are_the_products_macs():
+    inputs = {"x": drawn(1, 4, 6, 5)}
+    nodes = [node("Conv", "x w", "h", group=2, pads=[1, 0, 0, 2]), node("ConvTranspose", "h v", "g", strides=[2, 3])]
+    nodes += [node("Reshape", "g n", "f"), node("Gemm", "f u", "y", transA=1)]
+    arrays = {"w": drawn(6, 2, 3, 2), "v": drawn(6, 2, 3, 2), "n": np.array([2, -1]), "u": drawn(2, 7)}
+    graph = agree(model(nodes, inputs, arrays), inputs)
+    for style in STYLES:
+        assert sum(step.macs for step in steps_of(graph, style)) == sum(share.macs for share in coverage(graph, style))
+
+
 def test_two_activations_are_counted_and_left_to_the_host():
     inputs = {"x": drawn(2, 3, 4)}
     nodes = [node("MatMul", "x w", "q"), node("Transpose", "x", "k", perm=[0, 2, 1]), node("MatMul", "q k", "y")]

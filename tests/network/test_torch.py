@@ -5,7 +5,8 @@ import pytest
 from onnx_models import run_products
 
 from eie_sim.core.errors import InputError
-from eie_sim.network.lower import steps_of
+from eie_sim.network.layers import graph_of_layers
+from eie_sim.network.lower import lower, steps_of
 from eie_sim.network.torch_reader import from_torch
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
@@ -74,6 +75,22 @@ def test_attention_and_recurrence():
     assert set(graph.parameters) == set(module.state_dict())
     assert graph.parameters["layer.self_attn.in_proj_weight"].axes == ("out", "in")
     assert graph.parameters["gru.weight_hh_l0"].axes == ("gate_out", "hidden")
+
+
+def test_one_mlp_as_a_module_and_as_layers_gives_the_same_bytes():
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3, bias=False)).eval()
+    x = torch.randn(4, 6)
+    state = {name: array.numpy() for name, array in module.state_dict().items()}
+    chain = graph_of_layers(
+        "mlp", [("0", state["0.weight"], state["0.bias"]), ("2", state["2.weight"], None)], x.numpy()
+    )
+    graph = from_torch(module, x)
+    for mine, theirs in zip(lower(graph), lower(chain), strict=True):
+        assert mine.weight.tobytes() == theirs.weight.tobytes()
+        assert (mine.bias is None) == (theirs.bias is None)
+    (mine,), (theirs,) = run_products(graph).values(), run_products(chain).values()
+    assert mine.tobytes() == theirs.tobytes()
 
 
 def test_training_mode_is_refused_by_name():
