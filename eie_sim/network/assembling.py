@@ -13,6 +13,11 @@ from eie_sim.network.graph import COMPUTED, Array, Graph, Node, Parameter, Value
 from eie_sim.network.moves import MOVES, moves_data
 from eie_sim.network.operators import classified, operator_of
 
+SIZES = ("Clip", "Pad", "Resize", "Upsample")
+"""Operators whose constants are sizes and bounds, never trained."""
+ELEMENTWISE = ("Add", "Mul")
+"""Operators that may have a bias or gain, or an anchor that was computed: only what stands in the file is trained."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
@@ -55,8 +60,11 @@ def assembled(found: Found, **rest: Any) -> Graph:
     }
     for node in found.nodes:
         for name in node.reads:
-            if name in everything.constants:
-                _sort(found, into, name, name in labels[node.name])
+            if name in everything.constants and node.op in SIZES:
+                into.constants[name] = everything.constants[name]
+            elif name in everything.constants:
+                trained = name in labels[node.name]
+                _sort(found, into, name, trained, derived=trained and node.op not in ELEMENTWISE)
     for name in rest["outputs"]:
         if name in everything.constants and name not in into.parameters:
             into.constants[name] = everything.constants[name]
@@ -74,10 +82,10 @@ def assembled(found: Found, **rest: Any) -> Graph:
     return graph
 
 
-def _sort(found: Found, into: Sorted, name: str, trained: bool) -> bool:
+def _sort(found: Found, into: Sorted, name: str, trained: bool, derived: bool) -> bool:
     """Put an array that a node reads where it belongs. Return True where parameters are in it.
 
-    trained : the node says that this input is
+    trained : the node says that this input is; derived : even if it comes from arithmetic
     """
     if name in into.parameters or any(name in node.makes for node in into.moves.values()):
         return True
@@ -88,14 +96,14 @@ def _sort(found: Found, into: Sorted, name: str, trained: bool) -> bool:
     maker = found.constant_nodes.get(name)
     if maker is not None and maker.op in MOVES and not maker.domain:
         data = [one for place, one in enumerate(maker.inputs) if one and moves_data(maker.op, place)]
-        inside = [_sort(found, into, one, trained) for one in data]
+        inside = [_sort(found, into, one, trained, derived) for one in data]
         if any(inside):
             for place, one in enumerate(maker.inputs):
                 if one and not moves_data(maker.op, place):
                     into.constants[one] = found.roots[one] if one in found.roots else found.fixed[one]
             into.moves[maker.name] = replace(maker, kind="move")
             return True
-    elif (trained and (name in found.roots or array.any())) or name in found.named:
+    elif (trained and (name in found.roots or (derived and array.any()))) or name in found.named:
         into.parameters[name] = Parameter(
             name=name, array=array, axes=("",) * array.ndim, derived=name not in found.roots
         )

@@ -67,6 +67,15 @@ def test_weights_made_by_arithmetic_are_parameters_of_their_own():
     assert [one.op for one in graph.nodes] == ["MatMul"]
 
 
+def test_sizes_and_computed_anchors_are_no_parameters():
+    inputs = {"x": drawn(1, 3, 4, 4)}
+    arrays = {"w": drawn(2, 3, 1, 1), "s": np.array([1, 1, 2, 2], np.float32), "a": drawn(8), "low": np.float32(-1)}
+    nodes = [node("Conv", "x w", "h"), helper.make_node("Resize", ["h", "", "s"], ["r"], name="Resize_r")]
+    nodes += [node("Mul", "a a", "b"), node("Add", "r b", "i"), node("Clip", "i low", "y")]
+    graph = agree(model(nodes, inputs, arrays), inputs)
+    assert list(graph.parameters) == ["w"] and set(graph.constants) == {"s", "b", "low"}
+
+
 @st.composite
 def chains_of_moves(draw):
     """Nodes that move a weight of three axes, the arrays that they read, and the name of what they make."""
@@ -263,6 +272,23 @@ def test_a_weight_that_two_nodes_read_is_one_parameter():
     nodes = [node("MatMul", "x w", "h"), node("Relu", "h", "r"), node("MatMul", "r w", "y")]
     graph = agree(model(nodes, inputs, {"w": drawn(4, 4)}), inputs)
     assert list(graph.parameters) == ["w"] and len(lower(graph)) == 2
+
+
+def test_an_old_opset_has_bounds_and_axes_as_attributes():
+    inputs = {"x": drawn(2, 4, 5, 5)}
+    norms = {name: np.abs(drawn(4, seed=n)) + 0.1 for n, name in enumerate(["g", "b", "m", "v"])}
+    nodes = [
+        node("Slice", "w", "s", starts=[1, 0], ends=[5, 99], axes=[0, -1]),
+        node("Split", "s", "p q", axis=1, split=[4, 1]),
+        node("Unsqueeze", "p", "u", axes=[0]),
+        node("Squeeze", "u", "t", axes=[0]),
+        node("Conv", "x t", "h"),
+        node("BatchNormalization", "h g b m v", "y"),
+    ]
+    graph = agree(model(nodes, inputs, {"w": drawn(6, 5, 2, 2)} | norms, opset=8), inputs)
+    (step,) = steps_of(graph)
+    assert step.makes == "y" and step.products[0].parameters == ("w",)
+    assert graph.parameters["w"].axes == ("out", "in", "kernel0", "kernel1")
 
 
 def test_free_sides_are_one_or_as_asked():
