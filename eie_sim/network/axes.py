@@ -84,7 +84,7 @@ def pinned(reason: str) -> Rule:
 def aligned(graph: Graph, node: Node) -> Iterator[Relation]:
     """Elementwise: axes align from the right; those of 1 are broadcast."""
     out = axes_of(graph, node.outputs[0])
-    for name in dict.fromkeys(node.reads):
+    for name in dict.fromkeys(node.reads[:1] if node.op == "Expand" else node.reads):
         for mine, made in zip(axes_of(graph, name)[::-1], out[::-1], strict=False):
             if mine.size == made.size:
                 yield Same(mine, made)
@@ -276,8 +276,8 @@ def recurrent(graph: Graph, node: Node) -> Iterator[Relation]:
 
 POOLS = ("AveragePool", "MaxPool", "LpPool", "GlobalAveragePool", "GlobalMaxPool")
 _UNARY = """
-    Abs Cast CastLike Ceil Clip Cos Dropout Elu Erf Exp Floor Gelu HardSigmoid HardSwish Identity LeakyRelu Log Mish Neg
-    Not Reciprocal Relu Round Selu Sigmoid Sign Sin Softplus Softsign Sqrt Swish Tanh ThresholdedRelu
+    Abs Cast CastLike Ceil Clip Cos Dropout Elu Erf Exp Expand Floor Gelu HardSigmoid HardSwish Identity LeakyRelu
+    Log Mish Neg Not Reciprocal Relu Round Selu Sigmoid Sign Sin Softplus Softsign Sqrt Swish Tanh ThresholdedRelu
 """
 _ELEMENTWISE = "Add And Div Equal Greater Less Max Mean Min Mod Mul Or PRelu Pow Sub Sum Where Xor"
 _REDUCE = """
@@ -289,7 +289,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(_ELEMENTWISE.split(), aligned),
     **dict.fromkeys(_REDUCE.split(), reduced),
     **dict.fromkeys(POOLS, kept),
-    **dict.fromkeys(("Resize", "Upsample", "Pad", "Expand"), kept),
+    **dict.fromkeys(("Resize", "Upsample", "Pad"), kept),
     **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), regrouped),
     **dict.fromkeys(("Concat", "Split"), joined),
     "Softmax": along_axis(-1, "softmax"),

@@ -53,6 +53,7 @@ CASES = [
         {"w": drawn(1, 9, 5), "r": drawn(1, 9, 3), "b": drawn(1, 18)},
     ),
     ([node("Hardmax", "x", "y")], X4, {}),
+    ([node("Expand", "x n", "y")], drawn(2, 1, 5), {"n": np.array([4, 1, 3, 5])}),
 ]
 CASES[29][0][0].input[:] = ["x", "", "s"]
 
