@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,7 +28,7 @@ class Value(NamedTuple):
     @property
     def size(self) -> int:
         """Elements."""
-        return int(np.prod(self.shape, dtype=object))
+        return prod(self.shape)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -154,14 +155,14 @@ class Graph:
     @cached_property
     def offsets(self) -> dict[str, int]:
         """The number of the first element of each parameter. All elements of all parameters are numbered in order."""
-        sizes = [parameter.array.size for parameter in self.parameters.values()]
+        sizes = [prod(parameter.array.shape) for parameter in self.parameters.values()]
         return dict(zip(self.parameters, np.cumsum([0, *sizes]).tolist(), strict=False))
 
     def elements(self, name: str) -> Array:
         """Which element of which parameter each element of `array(name)` is: its number, int64; -1 where it is none."""
         if name in self.parameters:
-            array = self.parameters[name].array
-            return self.offsets[name] + np.arange(array.size).reshape(array.shape)
+            shape = self.parameters[name].array.shape
+            return self.offsets[name] + np.arange(prod(shape)).reshape(shape)
         if name in self.constants:
             return np.full(self.constants[name].shape, -1, dtype=np.int64)
         return self._moved(name, self.elements)
@@ -187,7 +188,7 @@ class Graph:
     def owned(self, numbers: Array, name: str) -> tuple[Array, Array]:
         """Where element numbers are of a parameter, and which of its elements, flat, those are."""
         first = self.offsets[name]
-        inside = (numbers >= first) & (numbers < first + self.parameters[name].array.size)
+        inside = (numbers >= first) & (numbers < first + prod(self.parameters[name].array.shape))
         return inside, numbers[inside] - first
 
     def with_parameters(

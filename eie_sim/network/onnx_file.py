@@ -17,6 +17,7 @@ from eie_sim.network.graph import Array
 from eie_sim.network.onnx_runtime import IR_VERSION, libraries
 
 MAX_BYTES = 2**31
+MOST_NODES = 100_000
 LOWEST_OPSET = 7
 KNOWN_DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
 PICKLED = (".pt", ".pth", ".jit", ".ckpt", ".pkl", ".pickle", ".h5", ".keras")
@@ -117,10 +118,7 @@ def _copy(message: Any) -> Any:
 
 
 def _opsets(onnx: Any, model: Any) -> dict[str, int]:
-    opsets = {
-        one.domain.replace("ai.onnx", "") if one.domain == "ai.onnx" else one.domain: one.version
-        for one in model.opset_import
-    }
+    opsets = {"" if one.domain == "ai.onnx" else one.domain: one.version for one in model.opset_import}
     version, newest = opsets.get("", 0), onnx.defs.onnx_opset_version()
     require(len(model.graph.node) > 0, "graph", "empty", "must have nodes")
     if "" in opsets or any(node.domain in ("", "ai.onnx") for node in model.graph.node):
@@ -131,6 +129,19 @@ def _opsets(onnx: Any, model: Any) -> dict[str, int]:
 
 def _inlined(onnx: Any, model: Any) -> Any:
     """The model without functions of its own. Raise InputError where they are damaged."""
+    bodies = {(one.domain, one.name): one.node for one in model.functions}
+    sizes: dict[tuple[str, str], int] = {}
+
+    def size(key: tuple[str, str], inside: tuple[tuple[str, str], ...]) -> int:
+        """Nodes that a call becomes: a few functions that call each other twice would become billions."""
+        require(key not in inside, "function", shown(key[1]), "must not call itself")
+        if key not in sizes:
+            calls = [(node.domain, node.op_type) for node in bodies[key]]
+            sizes[key] = sum(size(call, (*inside, key)) if call in bodies else 1 for call in calls)
+        return sizes[key]
+
+    count = sum(size(key, ()) for key in ((node.domain, node.op_type) for node in model.graph.node) if key in bodies)
+    require(count <= MOST_NODES, "functions", f"{count:,} nodes", f"must become at most {MOST_NODES:,}")
     try:
         return onnx.inliner.inline_local_functions(model)
     except Exception as error:  # errors of the compiled part have no common type

@@ -113,6 +113,31 @@ def test_operators_that_nobody_knows():
     read(model([unused, node("MatMul", "x w", "y")], X, {"w": drawn(4, 3)}, domains=["org.own"]))
 
 
+def functions(*calls):
+    """f0, f1, .., each of which calls what is said as often as it is said."""
+    imports = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
+    made = []
+    for number, called in enumerate(calls):
+        names = ["a", *(f"h{step}" for step in range(len(called) - 1)), "b"]
+        body = [
+            helper.make_node(name, [x], [y], domain="own" if name.startswith("f") else "")
+            for name, x, y in zip(called, names[:-1], names[1:], strict=True)
+        ]
+        made.append(helper.make_function("own", f"f{number}", ["a"], ["b"], body, imports))
+    nodes = [helper.make_node("f0", ["x"], ["h"], domain="own"), node("MatMul", "h w", "y")]
+    return model(nodes, X, {"w": drawn(4, 3)}, domains=["own"], functions=made)
+
+
+def test_functions_that_call_each_other():
+    assert len(steps_of(read(functions(["f1", "f1"], ["Relu", "Relu"])))) == 1
+    refused(
+        "1,099,511,627,776 nodes: must become at most",
+        read,
+        functions(*([f"f{n + 1}"] * 2 for n in range(39)), ["Relu"] * 2),
+    )
+    refused("function=f0: must not call itself", read, functions(["f1"], ["f0"]))
+
+
 def test_nothing_to_compute_lists_what_there_is():
     graph = read(model([node("Relu", "x", "h"), node("Exp", "h", "y")], X))
     refused("nothing to compute: no weights; its operators: Exp, Relu", steps_of, graph)

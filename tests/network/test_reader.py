@@ -353,6 +353,9 @@ def test_sparse_layers_stay_sparse():
     dense = graph_of_layers("mlp", layers, x)
     sparse = graph_of_layers("mlp", [(name, csc_array(w), b) for name, w, b in layers], x)
     assert lower(sparse)[0].weight.format == "csc"
+    assert all(
+        np.array_equal(*pair) for pair in zip(*([p.elements for p in lower(g)] for g in (dense, sparse)), strict=True)
+    )
     assert np.allclose(*(next(iter(run_products(graph).values())) for graph in (dense, sparse)), atol=1e-6)
 
 
