@@ -31,7 +31,7 @@ def steps_of(graph: Graph, style: Style = PLAIN) -> tuple[Step, ...]:
     """Return the nodes that are computed, in order. Raise InputError where no node is."""
     found = tuple(_step(graph, node, style) for node in graph.nodes if host_reason(graph, node, style) is None)
     if not found:
-        work = [node for node in graph.nodes if macs(graph, node)]
+        work = [node for node in graph.nodes if macs(graph, node) or node.reason]
         later = dict.fromkeys(f"{node.op} ({host_reason(graph, node, style)})" for node in work)
         ops = ", ".join(sorted({node.op for node in graph.nodes if node.kind != "move"})) or "none"
         raise InputError(
@@ -64,7 +64,7 @@ def coverage(graph: Graph, style: Style = PLAIN) -> tuple[Share, ...]:
     found: dict[tuple[str, str], list[int]] = {}
     for node in graph.nodes:
         count = macs(graph, node)
-        if count:
+        if count or node.reason:
             found.setdefault((kind_words(graph, node), host_reason(graph, node, style) or ""), []).append(count)
     shares = [Share(kind=kind, reason=why, nodes=len(n), macs=sum(n)) for (kind, why), n in found.items()]
     return tuple(sorted(shares, key=lambda share: -share.macs))

@@ -161,6 +161,17 @@ def test_an_add_of_one_value_for_each_output_is_the_bias(op, shapes, bias, insid
     assert all((product.bias is not None) is inside for product in step.products)
 
 
+@pytest.mark.parametrize("op", ["Gemm", "Conv"])
+def test_a_bias_that_depends_on_data_is_added_by_the_host(op):
+    x, w = (drawn(2, 4), drawn(4, 3)) if op == "Gemm" else (drawn(2, 4, 5, 5), drawn(3, 4, 2, 2))
+    inputs = {"x": x, "z": drawn(3)}
+    norms = {name: np.abs(drawn(3, seed=n)) + 0.1 for n, name in enumerate(["g", "b", "m", "v"])}
+    nodes = [node("Exp", "z", "c"), node(op, "x w c", "h"), node("BatchNormalization", "h g b m v", "y")]
+    graph = agree(model(nodes, inputs, {"w": w} | norms), inputs)
+    (step,) = steps_of(graph)
+    assert step.makes == "h" and step.products[0].bias is None
+
+
 def test_a_bias_read_elsewhere_or_given_out_stays():
     inputs = {"x": drawn(2, 4)}
     nodes = [node("MatMul", "x w", "h"), node("Add", "h b", "y")]
