@@ -36,7 +36,7 @@ def _split(arrays: Arrays, attributes: Attributes, shapes: Shapes) -> list[Array
 
 
 def _slice(arrays: Arrays, attributes: Attributes, shapes: Shapes) -> list[Array]:
-    """Bounds are attributes up to opset 9, inputs since; ends beyond the array are cut as numpy cuts them."""
+    """Bounds are attributes up to opset 9, inputs since; those beyond the array are cut as ONNX says, unlike numpy."""
     array = _first(arrays)
     given = [*arrays[1:], None, None, None, None][:4]
     names = ("starts", "ends", "axes", "steps")
@@ -47,8 +47,10 @@ def _slice(arrays: Arrays, attributes: Attributes, shapes: Shapes) -> list[Array
         starts, ends, axes or range(len(starts)), steps or [1] * len(starts), strict=True
     ):
         side = array.shape[axis]
-        stop = None if step < 0 and end < -side else end  # numpy would count a bound before the first from the end
-        cuts[axis] = slice(max(start, -side) if step > 0 else start, stop, step)
+        low, high = (0, side) if step > 0 else (-1, side - 1)
+        first = min(max(start + side if start < 0 else start, 0), high)
+        last = min(max(end + side if end < 0 else end, low), high)
+        cuts[axis] = slice(first, None if last < 0 else last, step)  # -1 would be the last element
     return [array[tuple(cuts)]]
 
 
