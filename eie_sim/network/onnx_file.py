@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from eie_sim.core.arrays import one_line, shown
+from eie_sim.core.arrays import MAX_NAME, one_line, shown
 from eie_sim.core.errors import InputError, few, refused, require
 from eie_sim.core.files import as_path
 from eie_sim.network.graph import Array
@@ -69,13 +70,22 @@ def read_contents(path: str | Path) -> Contents:
 
 def contents_of(model: Any, source: str, folder: Path | None = None) -> Contents:
     """Return the contents of a model, whose arrays are taken out of it. folder : where external data may lie"""
+    with naming(source):
+        try:
+            return _contents(model, source, folder)
+        except (ValueError, TypeError, KeyError, IndexError, OverflowError, AttributeError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"is damaged: {one_line(error)}") from error
+
+
+@contextmanager
+def naming(source: str) -> Iterator[None]:
+    """Put the file before what an InputError says."""
     try:
-        return _contents(model, source, folder)
+        yield
     except InputError as error:
-        said = str(error)
-        raise error if said.startswith("file=") else InputError(f"file={shown(source)}: {said}") from error
-    except (ValueError, TypeError, KeyError, IndexError, OverflowError, UnicodeError, AttributeError) as error:
-        raise refused("file", source, f"is damaged: {one_line(error)}") from error
+        raise InputError(f"file={shown(source, MAX_NAME)}: {error}") from error
 
 
 def _contents(model: Any, source: str, folder: Path | None) -> Contents:

@@ -16,7 +16,7 @@ from eie_sim.network.assembling import Found, assembled
 from eie_sim.network.floatrun import value_of
 from eie_sim.network.graph import Array, Framework, Graph, Node, Value
 from eie_sim.network.moves import MOVES
-from eie_sim.network.onnx_file import NARROWED, Contents, captured, dtype_of, graphs_of, read_contents
+from eie_sim.network.onnx_file import NARROWED, Contents, captured, dtype_of, graphs_of, naming, read_contents
 from eie_sim.network.onnx_runtime import framework, libraries
 from eie_sim.network.operators import INSIDE
 
@@ -55,7 +55,7 @@ def graph_of(
 ) -> Graph:
     """Return the graph of what a file holds; see `read_onnx`."""
     require_seed(seed)
-    try:
+    with naming(contents.source):
         examples, drawn, notes = _examples(contents, inputs, dict(shapes or {}), np.random.default_rng(seed))
         reading = Reading(contents=contents, framework=framework(contents.opsets))
         reading.start(examples)
@@ -65,9 +65,6 @@ def graph_of(
             opened = [note for note in notes if " is 1" in note]
             raise InputError(f"{error}; {', '.join(opened)}: give shapes or inputs") if opened else error from None
         return reading.graph(examples, drawn, notes)
-    except InputError as error:
-        said = str(error)
-        raise error if said.startswith("file=") else InputError(f"file={shown(contents.source)}: {said}") from error
 
 
 @dataclass(kw_only=True)
