@@ -1,5 +1,9 @@
 """Files and inputs that cannot be used are refused in one line."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from onnx_models import TensorProto, drawn, helper, model, node, numpy_helper, onnx, read, run_products
@@ -214,6 +218,28 @@ def test_a_value_that_would_fill_the_memory_is_refused():
     ]
     arrays = {"w": drawn(4, 3), "n": np.array([2**20, 2**20])}
     refused("too many to run", read, model(nodes, X, arrays))
+
+
+GROWTH = """
+import sys
+from fuzzing import most_resident_bytes
+from eie_sim.network.onnx_reader import read_onnx
+read_onnx(sys.argv[1])
+before = most_resident_bytes()
+read_onnx(sys.argv[2])
+print(most_resident_bytes() - before)
+"""
+
+
+def test_a_file_is_read_in_memory_of_its_own_size(tmp_path):
+    """At most twice the file and 200 MB, beside libraries that a small file has loaded."""
+    sides = 4096
+    wide = model([node("MatMul", "x w", "y")], {"x": drawn(1, sides)}, {"w": np.ones((sides, sides), np.float32)})
+    files = put(tmp_path, small(), "small.onnx"), put(tmp_path, wide, "wide.onnx")
+    run = subprocess.run(
+        [sys.executable, "-c", GROWTH, *files], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+    )
+    assert 0 <= int(run.stdout) <= 2 * files[1].stat().st_size + 200e6
 
 
 def test_what_is_missing_is_said_with_how_to_install_it(monkeypatch):
