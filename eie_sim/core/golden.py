@@ -195,27 +195,31 @@ def row_after_row(stored: NonZeros, given: Terms) -> Golden:
 def side_by_side(stored: NonZeros, given: Terms) -> Golden:
     """All vectors of many rows at once: the next product of each row, a sum, and a clamp where one leaves the range.
 
-    In float64, of which numpy multiplies and floors several at a time. It is exact here: a product of words and half a
-    unit are multiples of 2**-shift, at most 2**(30 - shift) + 1 together, which takes 33 bits of 53; sums are integers
-    below 2**32.
+    In int32 where all that is between fits: products of words are up to 2**30, half a unit of 30 bits is 2**29, and
+    accumulators of 24 bits and a product are below 2**31. The range is looked at only once sums could have left it.
     """
-    word, x = (given.word / 2.0**given.shift)[stored.values], np.ascontiguousarray(given.x_raw.T, dtype=np.float64)
-    half, limit = given.half / 2.0**given.shift, given.limit
+    limit, kind = given.limit, np.int32 if given.limit < 2**30 and given.shift <= 30 else np.int64
+    word, x = given.word.astype(kind)[stored.values], np.ascontiguousarray(given.x_raw.T, dtype=kind)
+    largest = (int(np.abs(given.word).max()) * int(np.abs(x).max(initial=0)) >> given.shift) + 1
     n_vector, n_out = len(given.x), stored.shape[0]
     output, saturated = np.zeros((n_vector, n_out), np.int64), np.zeros((n_vector, n_out), np.bool_)
     for rows, steps in _longest_first(stored, n_vector):
-        sums, clamped = np.zeros((len(rows), n_vector)), np.zeros((len(rows), n_vector), np.bool_)
-        space = np.empty(sums.shape)
+        sums, clamped = np.zeros((len(rows), n_vector), kind), np.zeros((len(rows), n_vector), np.bool_)
+        space, room = np.empty_like(sums), limit - 1
         for at in steps:
             total, products = sums[: len(at)], space[: len(at)]
             np.take(x, stored.columns[at], axis=0, out=products, mode="clip")  # "raise" would copy; all are inside
             products *= word[at, None]
             if given.shift:
-                np.floor(np.add(products, half, out=products), out=products)
+                products += kind(given.half)
+                products >>= given.shift
             total += products
-            if total.max() >= limit or total.min() < -limit:
-                clamped[: len(at)] |= (total >= limit) | (total < -limit)
-                np.clip(total, -limit, limit - 1, out=total)
+            room -= largest
+            if room < 0:
+                if total.max() >= limit or total.min() < -limit:
+                    clamped[: len(at)] |= (total >= limit) | (total < -limit)
+                    np.clip(total, -limit, limit - 1, out=total)
+                room = limit - 1 - max(int(total.max()), -int(total.min()))
         output[:, rows], saturated[:, rows] = sums.T, clamped.T
     real = _float_sums(stored, [(given.codebook[stored.values], given.x)])
     bound = _float_sums(stored, [(of_code[stored.values], x) for of_code, x in given.errors])
