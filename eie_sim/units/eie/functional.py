@@ -58,16 +58,17 @@ def _add_watching(driven, starts, rows, codes, codebook, half, shift, bits, prod
     """Plain sums of each vector; within[v] stays False where a column has taken one out of the accumulator's range."""
     offset = np.int32(1 << (bits - 1))
     for v in range(len(driven)):
-        seen = np.int32(0)
+        mine, seen = sums[v], np.int32(0)
         for j in range(driven.shape[1]):
-            if driven[v, j] == 0 or (seen >> bits) != 0:
+            value = np.int64(driven[v, j])
+            if value == 0 or (seen >> bits) != 0:
                 continue
             for code in range(len(codebook)):
-                products[code] = product(codebook[code], driven[v, j], half, shift)
+                products[code] = product(codebook[code], value, half, shift)
             for at in range(starts[j], starts[j + 1]):
                 row = rows[at]
-                total = np.int32(sums[v, row] + products[codes[at]])
-                sums[v, row] = total
+                total = np.int32(mine[row] + products[codes[at]])
+                mine[row] = total
                 seen |= np.int32(total + offset)  # bits at and above `bits` are set by a sum out of range only
         within[v] = (seen >> bits) == 0
 
@@ -77,10 +78,11 @@ def _add_clamping(driven, starts, rows, codes, codebook, half, shift, low, high,
     """Saturating sums of each vector, entry by entry."""
     for v in range(len(driven)):
         for j in range(driven.shape[1]):
-            if driven[v, j] == 0:
+            value = np.int64(driven[v, j])
+            if value == 0:
                 continue
             for code in range(len(codebook)):
-                products[code] = product(codebook[code], driven[v, j], half, shift)
+                products[code] = product(codebook[code], value, half, shift)
             for at in range(starts[j], starts[j + 1]):
                 row = rows[at]
                 accumulators[v, row] = saturating_add(accumulators[v, row], products[codes[at]], low, high)
