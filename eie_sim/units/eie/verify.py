@@ -16,7 +16,7 @@ from eie_sim.units.eie.matrix import EieMatrix
 GOLDEN_VECTORS = 512
 """Most vectors the oracle takes at once."""
 
-GOLDEN_NUMBERS = 2**21
+GOLDEN_NUMBERS = 2**19
 """Most inputs or outputs the oracle takes at once, where a single vector has no more; bounds its memory."""
 
 
