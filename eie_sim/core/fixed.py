@@ -33,7 +33,7 @@ def one(fractional_bits: int) -> int:
 def n_saturated(values: ArrayLike, fractional_bits: int) -> int:
     """How many floats are too large for a word, where `to_fixed` saturates."""
     rounded = np.rint(np.asarray(values, dtype=np.float64) * 2.0**fractional_bits)
-    return int(np.count_nonzero(rounded != to_fixed(values, fractional_bits)))
+    return int(np.count_nonzero((rounded < WORD_MIN) | (rounded > WORD_MAX)))
 
 
 def from_fixed(raw: ArrayLike, fractional_bits: int) -> NDArray[np.float64]:

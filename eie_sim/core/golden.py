@@ -15,6 +15,14 @@ from numpy.typing import ArrayLike, NDArray
 AT_ONCE = 2**15
 """Products, or weights, taken at once, so that they stay in the cache; more where a single row has more."""
 
+MANY = 16
+"""Vectors from which on they are taken side by side."""
+
+SPARSE = 32
+"""Where fewer than one weight in so many is not 0, sums over those are faster than a product of matrices."""
+
+DENSE = 2**20
+"""Most weights that are held dense at once, where a row has no more."""
 
 Products = Callable[[NDArray[np.uint8], NDArray[np.int32]], NDArray[np.int64]]
 """Raw products int64[n_vector, n] of codes and columns."""
@@ -40,12 +48,34 @@ class Golden(NamedTuple):
     saturated : bool[n_vector, n_out], True where an accumulator was clamped on the way
     real : float64[n_vector, n_out], the product in floats
     bound : float64[n_vector, n_out]; where nothing was clamped, the value of the output is within it of `real`
+    x : float64[n_vector, n_column], the inputs as real values: 0 where one takes no part, 1.0 for a bias
     """
 
     output: NDArray[np.int64]
     saturated: NDArray[np.bool_]
     real: NDArray[np.float64]
     bound: NDArray[np.float64]
+    x: NDArray[np.float64]
+
+
+class Terms(NamedTuple):
+    """What outputs are sums of: products of the value of a code and that of an input.
+
+    word : int64[n_code]; x_raw : int64[n_vector, n_column]; (word * x_raw + half) >> shift is added to an accumulator
+        of -limit..limit - 1
+    codebook : float64[n_code]; x : float64[n_vector, n_column]; the same as real values
+    errors : ((float64[n_code], float64[n_vector, n_column]), ...); how far one product may be from the other is the sum
+        of their products
+    """
+
+    word: NDArray[np.int64]
+    x_raw: NDArray[np.int64]
+    half: int
+    shift: int
+    limit: int
+    codebook: NDArray[np.float64]
+    x: NDArray[np.float64]
+    errors: tuple[tuple[NDArray[np.float64], NDArray[np.float64]], ...]
 
 
 class Arithmetic(NamedTuple):
@@ -133,43 +163,138 @@ def matmul(stored: NonZeros, codebook: NDArray[np.float64], activations: ArrayLi
 
     The bound adds, item by item, w x - w' x' = (w - w') x + w' (x - x'), each with the error it really has, and
     one unit of the accumulator for every product that is shifted (half of one when rounding to nearest).
+
+    Few vectors are taken row after row, many of them side by side; both repeat the same rules, each in its own way.
     """
-    x_raw, x = _inputs(np.atleast_2d(np.asarray(activations)), rules, n_column=stored.shape[1])
-    word = _words(codebook, rules.weight)
-    word_value = word / 2.0**rules.weight
-    shift = rules.weight + rules.activation - rules.accumulator
-    shift = min(shift, 62)  # products are below 2**31, so more bits leave the same, and half a unit fits an int64
-    half = 2 ** (shift - 1) if rules.rounding == "nearest" and shift > 0 else 0
-    unit = 0.0 if shift == 0 else (0.5 if rules.rounding == "nearest" else 1.0) / 2.0**rules.accumulator
-    limit = 2 ** (rules.accumulator_bits - 1)
+    given = terms(stored, codebook, activations, rules)
+    return (row_after_row if len(given.x) < MANY else side_by_side)(stored, given)
+
+
+def row_after_row(stored: NonZeros, given: Terms) -> Golden:
+    """Each output by itself: running sums of its products in int64, and clamps only where one leaves the range."""
+    n_vector, limit = len(given.x), given.limit
 
     def products(code: NDArray[np.uint8], columns: NDArray[np.int32]) -> NDArray[np.int64]:
-        shifted: NDArray[np.int64] = (word[code] * x_raw[:, columns] + half) >> shift
+        shifted: NDArray[np.int64] = (given.word[code] * given.x_raw[:, columns] + given.half) >> given.shift
         return shifted
 
-    magnitude, rounded = np.abs(x), np.abs(x - x_raw / 2.0**rules.activation)
-    floored = np.where(x_raw != 0, unit, 0.0)
-    of_magnitude = np.abs(codebook - word_value) + _float_error(stored.shape[1]) * np.abs(codebook)
-    output, saturated = np.zeros((len(x), stored.shape[0]), np.int64), np.zeros((len(x), stored.shape[0]), np.bool_)
+    output, saturated = np.zeros((n_vector, stored.shape[0]), np.int64), np.zeros((n_vector, stored.shape[0]), np.bool_)
     real, bound = np.zeros(output.shape), np.zeros(output.shape)
-    driven = _driven(stored, x)
-    for rows, first, columns, code in _parts(driven, len(x)):
+    driven = _driven(stored, given.x)
+    for rows, first, columns, code in _parts(driven, n_vector):
         output[:, rows], saturated[:, rows] = _sums(products(code, columns), first, limit)
-        real[:, rows] = np.add.reduceat(codebook[code] * x[:, columns], first, axis=1)
-        error = of_magnitude[code] * magnitude[:, columns] + np.abs(word_value)[code] * rounded[:, columns]
+        real[:, rows] = np.add.reduceat(given.codebook[code] * given.x[:, columns], first, axis=1)
+        (of_magnitude, magnitude), (of_rounded, rounded), (_, floored) = given.errors
+        error = of_magnitude[code] * magnitude[:, columns] + of_rounded[code] * rounded[:, columns]
         bound[:, rows] = np.add.reduceat(error + floored[:, columns], first, axis=1)
     clamped = np.flatnonzero(saturated.any(axis=0))
-    output[:, clamped] = _clamped_sums(driven, clamped, products, len(x), limit)
-    return Golden(output, saturated, real, bound)
+    output[:, clamped] = _clamped_sums(driven, clamped, products, n_vector, limit)
+    return Golden(output, saturated, real, bound, given.x)
 
 
-def product(weights: NonZeros, activations: ArrayLike, rules: Arithmetic) -> NDArray[np.float64]:
-    """The product in floats [n_vector, n_out] of weights in numbers, and of the inputs that `rules` let take part."""
-    x = _inputs(np.atleast_2d(np.asarray(activations)), rules, n_column=weights.shape[1])[1]
+def side_by_side(stored: NonZeros, given: Terms) -> Golden:
+    """All vectors of many rows at once: the next product of each row, a sum, and a clamp where one leaves the range.
+
+    In int32 where all that is between fits: products of words are up to 2**30, half a unit of 30 bits is 2**29, and
+    accumulators of 24 bits and a product are below 2**31. The range is looked at only once sums could have left it.
+    """
+    limit, kind = given.limit, np.int32 if given.limit < 2**30 and given.shift <= 30 else np.int64
+    word, x = given.word.astype(kind)[stored.values], np.ascontiguousarray(given.x_raw.T, dtype=kind)
+    largest = (int(np.abs(given.word).max()) * int(np.abs(x).max(initial=0)) >> given.shift) + 1
+    n_vector, n_out = len(given.x), stored.shape[0]
+    output, saturated = np.zeros((n_vector, n_out), np.int64), np.zeros((n_vector, n_out), np.bool_)
+    for rows, steps in _longest_first(stored, n_vector):
+        sums, clamped = np.zeros((len(rows), n_vector), kind), np.zeros((len(rows), n_vector), np.bool_)
+        space, room = np.empty_like(sums), limit - 1
+        for at in steps:
+            total, products = sums[: len(at)], space[: len(at)]
+            np.take(x, stored.columns[at], axis=0, out=products, mode="clip")  # "raise" would copy; all are inside
+            products *= word[at, None]
+            if given.shift:
+                products += kind(given.half)
+                products >>= given.shift
+            total += products
+            room -= largest
+            if room < 0:
+                if total.max() >= limit or total.min() < -limit:
+                    clamped[: len(at)] |= (total >= limit) | (total < -limit)
+                    np.clip(total, -limit, limit - 1, out=total)
+                room = limit - 1 - max(int(total.max()), -int(total.min()))
+        output[:, rows], saturated[:, rows] = sums.T, clamped.T
+    real = _float_sums(stored, [(given.codebook[stored.values], given.x)])
+    bound = _float_sums(stored, [(of_code[stored.values], x) for of_code, x in given.errors])
+    return Golden(output, saturated, real, bound, given.x)
+
+
+def product(weights: NonZeros, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The product in floats [n_vector, n_out] of weights in numbers and inputs float64[n_vector, n_column]."""
+    if len(x) >= MANY:
+        return _float_sums(weights, [(weights.values, x)])
     real = np.zeros((len(x), weights.shape[0]))
     for rows, first, columns, value in _parts(_driven(weights, x), len(x)):
         real[:, rows] = np.add.reduceat(value * x[:, columns], first, axis=1)
     return real
+
+
+def terms(stored: NonZeros, codebook: NDArray[np.float64], activations: ArrayLike, rules: Arithmetic) -> Terms:
+    """What `matmul` sums, of the same arguments."""
+    x_raw, x = _inputs(np.atleast_2d(np.asarray(activations)), rules, n_column=stored.shape[1])
+    word = _words(codebook, rules.weight)
+    word_value = word / 2.0**rules.weight
+    shift = rules.weight + rules.activation - rules.accumulator
+    shift = min(shift, 32)  # products are up to 2**30, so more bits leave the same: 0, or -1 below 0 when flooring
+    half = 2 ** (shift - 1) if rules.rounding == "nearest" and shift > 0 else 0
+    unit = 0.0 if shift == 0 else (0.5 if rules.rounding == "nearest" else 1.0) / 2.0**rules.accumulator
+    of_magnitude = np.abs(codebook - word_value) + _float_error(stored.shape[1]) * np.abs(codebook)
+    errors = (
+        (of_magnitude, np.abs(x)),
+        (np.abs(word_value), np.abs(x - x_raw / 2.0**rules.activation)),
+        (np.ones(len(codebook)), np.where(x_raw != 0, unit, 0.0)),
+    )
+    return Terms(word, x_raw, half, shift, 2 ** (rules.accumulator_bits - 1), codebook, x, errors)
+
+
+def _float_sums(held: NonZeros, factors: list[tuple[NDArray[Any], NDArray[np.float64]]]) -> NDArray[np.float64]:
+    """Sums [n_vector, n_out] over entries and factors of (value of each entry) * (x of its column).
+
+    factors : (floats [n], x float64[n_vector, n_column]). As products of matrices where enough of them is not 0.
+    """
+    n_vector, n_column = factors[0][1].shape
+    sums = np.zeros((n_vector, held.shape[0]))
+    factors = [(value, x) for value, x in factors if x.any()]
+    if len(held.columns) * SPARSE < held.shape[0] * n_column:
+        turned = [(value, np.ascontiguousarray(x.T)) for value, x in factors]
+        for rows, steps in _longest_first(held, n_vector):
+            total = np.zeros((len(rows), n_vector))
+            for at in steps:
+                for value, x in turned:
+                    total[: len(at)] += value[at, None] * x[held.columns[at]]
+            sums[:, rows] = total.T
+        return sums
+    height = max(1, DENSE // max(1, n_column))
+    for top in range(0, held.shape[0], height):
+        starts = held.starts[top : top + height + 1]
+        entries, n_row = slice(starts[0], starts[-1]), len(starts) - 1
+        places = np.repeat(np.arange(n_row) * n_column, np.diff(starts)) + held.columns[entries]
+        for value, x in factors:
+            dense = np.zeros(n_row * n_column)
+            dense[places] = value[entries]
+            sums[:, top : top + n_row] += x @ dense.reshape(n_row, n_column).T
+    return sums
+
+
+def _longest_first(held: NonZeros, n_vector: int) -> Iterator[tuple[NDArray[np.intp], Iterator[NDArray[np.int64]]]]:
+    """Rows that are not empty, some at a time, longest first: (rows, entries of each step).
+
+    Step k has entry k of each of the rows that have one, which are the first ones.
+    """
+    count = np.diff(held.starts)
+    order = np.argsort(-count, kind="stable")
+    height = max(1, AT_ONCE // n_vector)
+    for top in range(0, np.count_nonzero(count), height):
+        rows = order[top : top + height]
+        first, shorter = held.starts[rows], -count[rows]
+        yield rows, (first[: np.searchsorted(shorter, -step)] + step for step in range(-shorter[0]))
 
 
 def _driven(held: NonZeros, x: NDArray[np.float64]) -> NonZeros:
@@ -290,12 +415,12 @@ def _far_from_nearest(
 
 def _inputs(given: NDArray[Any], rules: Arithmetic, *, n_column: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Raw and real inputs [n_vector, n_column]: zero where an input takes no part, 1.0 for a bias."""
+    given = np.maximum(given, 0) if rules.active == "positive" else given
     if given.dtype.kind == "f":
-        raw, real = _words(given, rules.activation), given.astype(np.float64)
+        real = given.astype(np.float64)
+        raw = _words(real, rules.activation)
     else:
         raw, real = given.astype(np.int64), given / 2.0**rules.activation
-    takes_part = real > 0 if rules.active == "positive" else real != 0
-    raw, real = np.where(takes_part, raw, 0), np.where(takes_part, real, 0.0)
     bias = n_column - given.shape[1]
     if bias:
         raw = np.concatenate([raw, np.full((len(raw), bias), 2**rules.activation)], axis=1)
@@ -305,7 +430,9 @@ def _inputs(given: NDArray[Any], rules: Arithmetic, *, n_column: int) -> tuple[N
 
 def _words(values: NDArray[Any], bits: int) -> NDArray[np.int64]:
     """Nearest 16-bit words, ties to even, saturating."""
-    return np.minimum(np.maximum(np.round(values.astype(np.float64) * 2.0**bits), -32768), 32767).astype(np.int64)
+    scaled = values.astype(np.float64) * 2.0**bits
+    np.round(scaled, out=scaled)
+    return np.clip(scaled, -32768, 32767, out=scaled).astype(np.int64)
 
 
 def _float_error(n_term: int) -> float:

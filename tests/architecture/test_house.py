@@ -51,13 +51,17 @@ ROOMS = {
     "pandas": {"study"},
     "pyarrow": {"study"},
     "optuna": {"study.searching"},
+    "onnx": {"network"},
+    "onnxruntime": {"network"},
+    "onnxscript": {"network"},
+    "torch": {"network", "train"},
     "hypothesis": {"units.testing", "units.testing_cases", "cli.checking"},
     "vcd": {"report.trace.waveform"},
     "pickle": set(),
     "urllib": set(),
     "requests": set(),
 }
-OPENS_FILES = {"workload", "archive", "study", "report", "cli", "core.files", "core.jit", "tables"}
+OPENS_FILES = {"network", "workload", "archive", "study", "report", "cli", "core.files", "core.jit", "tables"}
 FILE_CALLS = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "load", "memmap", "fromfile", "tofile"}
 SIZE_LIMIT = 60
 FILE_LIMIT = 450

@@ -15,6 +15,7 @@ from eie_sim.core import golden
 from eie_sim.core.golden import Arithmetic
 from eie_sim.units.eie.matrix import EieMatrix
 
+WAYS = (golden.row_after_row, golden.side_by_side)
 EXACT = Arithmetic(0, 0, 0, accumulator_bits=16, rounding="floor", active="positive")
 
 
@@ -91,11 +92,17 @@ def products(draw):
     return codes, codebook, inputs, asked
 
 
-@given(products(), st.sampled_from([1, 7, golden.AT_ONCE]))
-def test_every_output_is_that_of_plain_integers_taken_entry_by_entry(case, at_once):
+def taken(way, codes, codebook, inputs, asked, **sizes):
+    """The product taken in one of both ways, and with other sizes of what is taken at once."""
+    stored = golden.nonzeros(codes)
+    with mock.patch.multiple(golden, **{"MANY": golden.MANY, **sizes}):
+        return way(stored, golden.terms(stored, codebook, inputs, asked))
+
+
+@given(products(), st.sampled_from(WAYS), st.sampled_from([1, 7, golden.AT_ONCE]))
+def test_every_output_is_that_of_plain_integers_taken_entry_by_entry(case, way, at_once):
     codes, codebook, inputs, asked = case
-    with mock.patch.object(golden, "AT_ONCE", at_once):
-        oracle = golden.matmul(golden.nonzeros(codes), codebook, inputs, asked)
+    oracle = taken(way, codes, codebook, inputs, asked, AT_ONCE=at_once)
     expected = [by_hand(codes, codebook, vector, asked) for vector in inputs]
     shape = (len(inputs), len(codes))
     assert oracle.output.shape == oracle.saturated.shape == oracle.real.shape == oracle.bound.shape == shape
@@ -103,15 +110,76 @@ def test_every_output_is_that_of_plain_integers_taken_entry_by_entry(case, at_on
     assert oracle.saturated.tolist() == [[one.saturated for one in vector] for vector in expected]
 
 
-@given(products())
-def test_unclamped_outputs_are_within_the_bound_of_the_exact_product(case):
+@given(products(), st.sampled_from(WAYS), st.sampled_from([0, 2**62]))
+def test_unclamped_outputs_are_within_the_bound_of_the_exact_product(case, way, sparse):
     codes, codebook, inputs, asked = case
-    oracle = golden.matmul(golden.nonzeros(codes), codebook, inputs, asked)
+    oracle = taken(way, codes, codebook, inputs, asked, SPARSE=sparse)
     for at, vector in enumerate(inputs):
         for row, one in enumerate(by_hand(codes, codebook, vector, asked)):
             value, bound = one.raw / Fraction(2) ** asked.accumulator, Fraction(oracle.bound[at, row])
             assert one.saturated or abs(value - one.exact) <= bound
             assert abs(Fraction(oracle.real[at, row]) - one.exact) <= bound
+
+
+@st.composite
+def batches(draw):
+    """(codes, codebook, activations, rules) of batches and codebooks of all sizes; many saturate, some a little."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    n_out, n_in, n_vector = draw(st.integers(0, 20)), draw(st.integers(0, 200)), draw(st.integers(1, 40))
+    n_code, bias = draw(st.integers(2, 256)), int(draw(st.booleans()))
+    codes = rng.integers(1, n_code, (n_out, n_in + bias)).astype(np.uint8)
+    codes[rng.random(codes.shape) >= draw(st.sampled_from([0.01, 0.3, 1.0]))] = 0
+    weight, activation = draw(st.integers(0, 15)), draw(st.integers(0, 14))
+    codebook = np.concatenate([[0.0], rng.normal(size=n_code - 1) * draw(st.sampled_from([0.1, 1.0, 1e4]))])
+    inputs = rng.normal(size=(n_vector, n_in)) * draw(st.sampled_from([0.1, 1.0, 1e4]))
+    inputs[rng.random(inputs.shape) < 0.5] = 0
+    if draw(st.booleans()):
+        inputs = np.clip(inputs * 2.0**activation, -32768, 32767).astype(np.int16)
+    bits, rounding = draw(st.sampled_from([16, 24, 32])), draw(st.sampled_from(["floor", "nearest"]))
+    shift, active = draw(st.integers(0, weight + activation + 3)), draw(st.sampled_from(["positive", "nonzero"]))
+    return codes, codebook, inputs, Arithmetic(weight, activation, weight + activation - shift, bits, rounding, active)
+
+
+@given(batches(), st.sampled_from([1, 100, golden.AT_ONCE]), st.sampled_from([0, 2**62]), st.sampled_from([1, 2**20]))
+def test_both_ways_give_the_same(case, at_once, sparse, dense):
+    plain = taken(golden.row_after_row, *case)
+    most = (np.abs(plain.x) @ np.abs(case[1][case[0]]).T).max(initial=0)
+    found = taken(golden.side_by_side, *case, AT_ONCE=at_once, SPARSE=sparse, DENSE=dense)
+    np.testing.assert_array_equal(found.output, plain.output)
+    np.testing.assert_array_equal(found.saturated, plain.saturated)
+    np.testing.assert_array_equal(found.x, plain.x)
+    np.testing.assert_allclose(found.real, plain.real, rtol=0, atol=1e-13 * most)
+    np.testing.assert_allclose(found.bound, plain.bound, rtol=1e-12)
+
+
+@pytest.mark.parametrize("bits", [16, 24, 32])
+def test_some_batches_saturate_in_part(bits):
+    """The cases above are no proof where none of them saturates, or all do."""
+
+    def part(case):
+        return case[3].accumulator_bits == bits and 0.05 < taken(golden.row_after_row, *case).saturated.mean() < 0.5
+
+    search = settings(max_examples=3000, database=None, phases=[Phase.generate])
+    find(batches().filter(lambda case: case[0].size and case[2].size), part, settings=search)
+
+
+@pytest.mark.parametrize(("n_vector", "way"), [(golden.MANY - 1, "row_after_row"), (golden.MANY, "side_by_side")])
+def test_the_way_depends_on_the_number_of_vectors(n_vector, way):
+    with mock.patch.object(golden, way, return_value="taken"):
+        codes = golden.nonzeros(np.eye(2, dtype=np.uint8))
+        assert golden.matmul(codes, np.array([0.0, 1.0]), np.ones((n_vector, 2)), EXACT) == "taken"
+
+
+@given(batches(), st.sampled_from([0, 2**62]))
+def test_products_in_floats_are_those_of_dense_matrices(case, sparse):
+    codes, codebook, inputs, asked = case
+    x = golden.terms(golden.nonzeros(codes), codebook, inputs, asked).x
+    weights = codebook[codes]
+    with mock.patch.object(golden, "SPARSE", sparse):
+        found = golden.product(golden.nonzeros(weights), x)
+    np.testing.assert_allclose(
+        found, x @ weights.T, rtol=0, atol=1e-12 * (np.abs(x) @ np.abs(weights.T)).max(initial=0)
+    )
 
 
 def ratio(case):

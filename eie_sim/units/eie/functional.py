@@ -18,53 +18,71 @@ MAX_PRODUCT_BITS = 31
 
 
 def accumulate(matrix: EieMatrix, activations: NDArray[np.int16], config: EieConfig) -> NDArray[np.int64]:
-    """Raw accumulators int64[n_out] after all items, for raw activations int16[n_in].
+    """Raw accumulators int64[n_out] after all items, for raw activations int16[n_in]; see `accumulate_all`."""
+    sums: NDArray[np.int64] = accumulate_all(matrix, activations[None], config)[0].astype(np.int64)
+    return sums
+
+
+def accumulate_all(matrix: EieMatrix, batch: NDArray[np.int16], config: EieConfig) -> NDArray[np.integer]:
+    """Raw accumulators int32 or int64 [n_vector, n_out] after all items, for raw activations int16[n_vector, n_in].
 
     The matrix's scales must be complete. Most layers never saturate, so the sums are first taken without clamping
-    while watching the range; only where one left it, all are taken again with a clamp at every entry.
+    while watching the range; only where one left it, all of that vector are taken again with a clamp at every entry.
     """
-    items = matrix.items(activations, config.active)
     assert matrix.scales.activation is not None
-    driven = np.append(activations.astype(np.int64), one(matrix.scales.activation))
+    driven = np.maximum(batch, 0) if config.active == "positive" else batch
+    if matrix.has_bias:
+        driven = np.pad(driven, ((0, 0), (0, 1)), constant_values=one(matrix.scales.activation))
     half, shift = half_and_shift(config.rounding, matrix.scales.shift)
     low, high = accumulator_range(config.accumulator_bits)
     columns = matrix.weights
     rows = columns.rows.view(np.uint32)  # never negative; saves the kernel numba's check for negative indices
-    arrays = (items, driven[items], columns.starts, rows, columns.values, matrix.codebook_raw)
-    if config.accumulator_bits < MAX_PRODUCT_BITS:
-        sums = np.zeros(matrix.n_out, dtype=np.int32)
+    entries = columns.starts, rows, columns.values, matrix.codebook_raw
+    narrow = config.accumulator_bits < MAX_PRODUCT_BITS
+    sums = np.zeros((len(batch), matrix.n_out), dtype=np.int32 if narrow else np.int64)
+    within = np.zeros(len(batch), dtype=np.bool_)
+    if narrow:
         products = np.zeros(len(matrix.codebook), dtype=np.int32)
-        if _add_watching(*arrays, half, shift, config.accumulator_bits, products, sums):
-            return sums.astype(np.int64)
-    accumulators = np.zeros(matrix.n_out, dtype=np.int64)
-    _add_clamping(*arrays, half, shift, low, high, np.zeros(len(matrix.codebook), dtype=np.int64), accumulators)
-    return accumulators
+        _add_watching(driven, *entries, half, shift, config.accumulator_bits, products, sums, within)
+    again = np.flatnonzero(~within)
+    if len(again):
+        clamped = np.zeros((len(again), matrix.n_out), dtype=np.int64)
+        products = np.zeros(len(matrix.codebook), dtype=np.int64)
+        _add_clamping(driven[again], *entries, half, shift, low, high, products, clamped)
+        sums[again] = clamped
+    return sums
 
 
 @kernel
-def _add_watching(items, values, starts, rows, codes, codebook, half, shift, bits, products, sums):
-    """Plain sums; returns False as soon as a column has taken one out of the accumulator's range."""
+def _add_watching(driven, starts, rows, codes, codebook, half, shift, bits, products, sums, within):
+    """Plain sums of each vector; within[v] stays False where a column has taken one out of the accumulator's range."""
     offset = np.int32(1 << (bits - 1))
-    for k in range(len(items)):
-        for code in range(len(codebook)):
-            products[code] = product(codebook[code], values[k], half, shift)
-        seen = np.int32(0)
-        for at in range(starts[items[k]], starts[items[k] + 1]):
-            row = rows[at]
-            total = np.int32(sums[row] + products[codes[at]])
-            sums[row] = total
-            seen |= np.int32(total + offset)  # bits at and above `bits` are set by a sum out of range only
-        if (seen >> bits) != 0:
-            return False
-    return True
+    for v in range(len(driven)):
+        mine, seen = sums[v], np.int32(0)
+        for j in range(driven.shape[1]):
+            value = np.int64(driven[v, j])
+            if value == 0 or (seen >> bits) != 0:
+                continue
+            for code in range(len(codebook)):
+                products[code] = product(codebook[code], value, half, shift)
+            for at in range(starts[j], starts[j + 1]):
+                row = rows[at]
+                total = np.int32(mine[row] + products[codes[at]])
+                mine[row] = total
+                seen |= np.int32(total + offset)  # bits at and above `bits` are set by a sum out of range only
+        within[v] = (seen >> bits) == 0
 
 
 @kernel
-def _add_clamping(items, values, starts, rows, codes, codebook, half, shift, low, high, products, accumulators):
-    """Saturating sums, entry by entry."""
-    for k in range(len(items)):
-        for code in range(len(codebook)):
-            products[code] = product(codebook[code], values[k], half, shift)
-        for at in range(starts[items[k]], starts[items[k] + 1]):
-            row = rows[at]
-            accumulators[row] = saturating_add(accumulators[row], products[codes[at]], low, high)
+def _add_clamping(driven, starts, rows, codes, codebook, half, shift, low, high, products, accumulators):
+    """Saturating sums of each vector, entry by entry."""
+    for v in range(len(driven)):
+        for j in range(driven.shape[1]):
+            value = np.int64(driven[v, j])
+            if value == 0:
+                continue
+            for code in range(len(codebook)):
+                products[code] = product(codebook[code], value, half, shift)
+            for at in range(starts[j], starts[j + 1]):
+                row = rows[at]
+                accumulators[v, row] = saturating_add(accumulators[v, row], products[codes[at]], low, high)

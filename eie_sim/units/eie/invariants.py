@@ -133,14 +133,13 @@ def broadcasts_to_last_issue(matrix: EieCounts, activations: NDArray[np.int16], 
     if key not in matrix.prepared:
         matrix.prepared[key] = (matrix.pointers[1:] > matrix.pointers[:-1]).any(axis=1)
     used: NDArray[np.bool_] = matrix.prepared[key]
-    found = np.zeros(len(activations), dtype=np.int64)
-    for at, vector in enumerate(activations):
-        active = vector != 0 if config.active == "nonzero" else vector > 0
-        issuing = np.flatnonzero(active & used[: matrix.n_in])
-        if matrix.has_bias and used[-1]:
-            found[at] = np.count_nonzero(active) + 1
-        elif len(issuing):
-            found[at] = np.count_nonzero(active[: issuing[-1] + 1])
+    active = activations != 0 if config.active == "nonzero" else activations > 0
+    if matrix.has_bias and used[-1]:
+        everything: Counts = np.count_nonzero(active, axis=1) + 1
+        return everything
+    place = np.arange(1, matrix.n_in + 1, dtype=np.int32)
+    last = np.max((active & used[: matrix.n_in]) * place, axis=1, initial=0)
+    found: Counts = np.count_nonzero(active & (place <= last[:, None]), axis=1)
     return found
 
 

@@ -148,10 +148,7 @@ def _run_all(matrix: EieMatrix, batch: NDArray[np.int16], config: EieConfig, eng
 def outputs(matrix: EieMatrix, batch: NDArray[np.int16], config: EieConfig) -> NDArray[np.integer]:
     """Raw accumulators int16 or int32 [n_vector, n_out], for raw activations int16[n_vector, n_in], and no timing."""
     dtype = np.int16 if config.accumulator_bits == 16 else np.int32
-    output = np.zeros((len(batch), matrix.n_out), dtype=dtype)
-    for at, vector in enumerate(batch):
-        output[at] = functional.accumulate(matrix, vector, config)
-    return output
+    return functional.accumulate_all(matrix, batch, config).astype(dtype, copy=False)
 
 
 def _run_with_timeline(matrix: EieMatrix, raw: NDArray[np.int16], config: EieConfig) -> EieRun:

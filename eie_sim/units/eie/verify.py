@@ -13,10 +13,10 @@ from eie_sim.core.result import SimResult
 from eie_sim.core.verification import Verification, relative
 from eie_sim.units.eie.matrix import EieMatrix
 
-GOLDEN_VECTORS = 64
+GOLDEN_VECTORS = 512
 """Most vectors the oracle takes at once."""
 
-GOLDEN_NUMBERS = 2**23
+GOLDEN_NUMBERS = 2**19
 """Most inputs or outputs the oracle takes at once, where a single vector has no more; bounds its memory."""
 
 
@@ -41,20 +41,16 @@ def verify(
     )
     stored = golden.decoded(matrix.codes, matrix.gaps, matrix.pe_starts, matrix.pointers, matrix.n_out)
     own, wrong_weights = _own_weights(layer, matrix, stored)
-    batch, outputs = np.atleast_2d(activations), np.atleast_2d(result.output).astype(np.int64)
+    batch, outputs = np.atleast_2d(activations), np.atleast_2d(result.output)
     wrong = saturated = beyond = zeroed = 0
     error = bound = 0.0
     squares = np.zeros(4)
-    was = batch if batch.dtype.kind == "f" else from_fixed(batch, rules.activation)
-    if before is not None:
-        given = np.atleast_2d(before.output)
-        was = from_fixed(np.maximum(given, 0) if relu else given, before.scales["accumulator"])
-    lost, saturated_inputs = _lost_and_saturated(was, rules)
     at_once = max(1, min(GOLDEN_VECTORS, GOLDEN_NUMBERS // max(stored.shape)))
-    for at in range(0, len(batch), at_once):
-        part = slice(at, at + at_once)
+    parts = [slice(at, at + at_once) for at in range(0, len(batch), at_once)]
+    lost, saturated_inputs = _lost_and_saturated(batch, before, relu, rules, parts)
+    for part in parts:
         oracle = golden.matmul(stored, matrix.codebook, batch[part], rules)
-        simulated, real = from_fixed(outputs[part], scales["accumulator"]), golden.product(own, batch[part], rules)
+        simulated, real = from_fixed(outputs[part], scales["accumulator"]), golden.product(own, oracle.x)
         wrong += int(np.count_nonzero(oracle.output != outputs[part]))
         saturated += int(np.count_nonzero(oracle.saturated))
         distance = np.abs(simulated - oracle.real)
@@ -104,8 +100,19 @@ def _wrong_inputs(activations: NDArray[Any], before: SimResult, result: SimResul
     return int(np.count_nonzero(activations != expected))
 
 
-def _lost_and_saturated(real: NDArray[np.floating], rules: golden.Arithmetic) -> tuple[int, int]:
-    """Vectors with inputs that take part, where no word does; inputs too large for one. real : as floats"""
-    words = to_fixed(real, rules.activation)
-    had, has = ((of > 0 if rules.active == "positive" else of != 0).any(axis=1) for of in (real, words))
-    return int(np.count_nonzero(had & ~has)), n_saturated(real, rules.activation)
+def _lost_and_saturated(
+    batch: NDArray[Any], before: SimResult | None, relu: bool, rules: golden.Arithmetic, parts: list[slice]
+) -> tuple[int, int]:
+    """Vectors with inputs that take part, where no word does; inputs too large for one."""
+    given, bits = batch, rules.activation
+    if before is not None:
+        given, bits = np.atleast_2d(before.output), before.scales["accumulator"]
+        given = np.maximum(given, 0) if relu else given
+    lost = saturated = 0
+    for part in parts:
+        real = given[part] if given.dtype.kind == "f" else from_fixed(given[part], bits)
+        words = to_fixed(real, rules.activation)
+        had, has = ((of > 0 if rules.active == "positive" else of != 0).any(axis=1) for of in (real, words))
+        lost += int(np.count_nonzero(had & ~has))
+        saturated += n_saturated(real, rules.activation)
+    return lost, saturated

@@ -36,9 +36,8 @@ def verify(
     bias = np.zeros(len(weights)) if layer.bias is None else layer.bias.astype(np.float64)
     step, scale = matrix.activation_scale or 1.0, result.output_scale
     batch, outputs = np.atleast_2d(activations), np.atleast_2d(result.output)
-    real = batch.astype(np.float64) * (1.0 if batch.dtype.kind == "f" else step)
-    words = np.clip(np.rint(real / step), -INT8_MAX, INT8_MAX) if exact and batch.dtype.kind == "f" else real / step
-    wrong = wrong_weights = zeroed = 0
+    floats = batch.dtype.kind == "f"
+    wrong = wrong_weights = zeroed = lost = saturated_inputs = 0
     error = bound = 0.0
     squares = np.zeros(4)
     height = max(1, NUMBERS // max(1, matrix.n_in))
@@ -49,14 +48,18 @@ def verify(
         wrong_weights += int(np.count_nonzero(decoded != expected))
     for at in range(0, len(batch), VECTORS):
         part = slice(at, at + VECTORS)
+        real = batch[part].astype(np.float64) * (1.0 if floats else step)
+        words = np.clip(np.rint(real / step), -INT8_MAX, INT8_MAX) if exact and floats else real / step
+        lost += int(np.count_nonzero(real.any(axis=1) & ~words.any(axis=1)))
+        saturated_inputs += int(np.count_nonzero(np.abs(real) > (INT8_MAX + 0.5) * step)) if exact else 0
         allowed = np.zeros((1, matrix.n_out)) if exact else error_bound(matrix, batch[part].T).T
         bound = max(bound, scale * float(allowed.max(initial=0.0)))
         for rows in blocks:
             own, decoded, found = weights[rows].astype(np.float64), held[rows].astype(np.float64), outputs[part, rows]
-            distance = np.abs(found - words[part] @ decoded.T)
+            distance = np.abs(found - words @ decoded.T)
             wrong += int(np.count_nonzero(~(distance <= allowed[:, rows])))
             error = max(error, scale * float(distance.max(initial=0.0)))
-            product, coded = real[part] @ own.T, real[part] @ decoded.T * matrix.weight_scale
+            product, coded = real @ own.T, real @ decoded.T * matrix.weight_scale
             simulated = found * scale
             zeroed += int(np.count_nonzero((found == 0) & (product != 0)))
             parts = (product + bias[rows], simulated - product, coded - product, simulated - coded)
@@ -75,7 +78,7 @@ def verify(
         zeroed=zeroed,
         silent=not outputs.any(),
         vectors=len(batch),
-        lost_vectors=int(np.count_nonzero(real.any(axis=1) & ~words.any(axis=1))),
+        lost_vectors=lost,
         inputs=batch.size,
-        saturated_inputs=int(np.count_nonzero(np.abs(real) > (INT8_MAX + 0.5) * step)) if exact else 0,
+        saturated_inputs=saturated_inputs,
     )

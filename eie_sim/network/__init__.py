@@ -1,0 +1,1 @@
+"""Networks as graphs of operators: readers, and how they become products that a unit multiplies."""

@@ -1,0 +1,301 @@
+"""Which axis of a value or parameter goes with which: what structured pruning reads, operator by operator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from eie_sim.network.contraction import einsum_letters, matmul_letters
+from eie_sim.network.graph import Graph, Node
+
+
+class Axis(NamedTuple):
+    """An axis of a value, or one that has no value of its own, such as the groups of a convolution: `NODE:groups`."""
+
+    value: str
+    axis: int
+    size: int
+
+
+class Same(NamedTuple):
+    """Two axes that are one: what leaves the one leaves the other."""
+
+    first: Axis
+    second: Axis
+
+
+class Joined(NamedTuple):
+    """An axis that is several one after the other; a number stands for elements that nobody reads."""
+
+    whole: Axis
+    parts: tuple[Axis | int, ...]
+
+
+class Regrouped(NamedTuple):
+    """Axes that number the same elements row by row, as a reshape has them."""
+
+    before: tuple[Axis, ...]
+    after: tuple[Axis, ...]
+
+
+class Picked(NamedTuple):
+    """An axis whose elements are those of another at `indices`."""
+
+    whole: Axis
+    part: Axis
+    indices: tuple[int, ...]
+
+
+class Pinned(NamedTuple):
+    """An axis of which nothing can leave; normalised is True where it can, though its values depend on all of it."""
+
+    axis: Axis
+    reason: str
+    normalised: bool = False
+
+
+Relation = Same | Joined | Regrouped | Picked | Pinned
+Rule = Callable[[Graph, Node], Iterator[Relation]]
+
+
+def axis_of(graph: Graph, name: str, axis: int) -> Axis:
+    """An axis of a value; negative ones count from the last."""
+    shape = graph.values[name].shape
+    axis = axis % len(shape)
+    return Axis(name, axis, shape[axis])
+
+
+def axes_of(graph: Graph, name: str) -> tuple[Axis, ...]:
+    """All axes of a value."""
+    return tuple(Axis(name, axis, size) for axis, size in enumerate(graph.values[name].shape))
+
+
+def pinned(reason: str) -> Rule:
+    """Every axis that the node touches is pinned."""
+
+    def rule(graph: Graph, node: Node) -> Iterator[Relation]:
+        for name in (*node.reads, *node.makes):
+            for axis in axes_of(graph, name):
+                yield Pinned(axis, reason.format(op=node.op))
+
+    return rule
+
+
+def aligned(graph: Graph, node: Node) -> Iterator[Relation]:
+    """Elementwise: axes align from the right; those of 1 are broadcast."""
+    out = axes_of(graph, node.outputs[0])
+    for name in dict.fromkeys(node.reads[:1] if node.op == "Expand" else node.reads):
+        for mine, made in zip(axes_of(graph, name)[::-1], out[::-1], strict=False):
+            if mine.size == made.size:
+                yield Same(mine, made)
+
+
+def kept(graph: Graph, node: Node) -> Iterator[Relation]:
+    """An axis of the same size is the same; another one, which is spatial, is pinned."""
+    for mine, made in zip(axes_of(graph, node.inputs[0]), axes_of(graph, node.outputs[0]), strict=False):
+        if mine.size == made.size and (mine.axis < 2 or node.op not in POOLS):
+            yield Same(mine, made)
+        else:
+            yield from (Pinned(mine, "spatial"), Pinned(made, "spatial"))
+
+
+def along_axis(default: int, reason: str) -> Rule:
+    """An axis on which values depend on each other is pinned; all axes stay."""
+
+    def rule(graph: Graph, node: Node) -> Iterator[Relation]:
+        yield Pinned(axis_of(graph, node.inputs[0], node.attributes.get("axis", default)), reason)
+        yield from map(Same, axes_of(graph, node.inputs[0]), axes_of(graph, node.outputs[0]))
+
+    return rule
+
+
+def reduced(graph: Graph, node: Node) -> Iterator[Relation]:
+    """Reduced axes are pinned, the others stay."""
+    x, y = axes_of(graph, node.inputs[0]), list(axes_of(graph, node.outputs[0]))
+    said = graph.array(node.inputs[1]).tolist() if node.reading(1) else node.attributes.get("axes")
+    gone = {axis % len(x) for axis in (said or range(len(x)))}
+    if node.op in ("ArgMax", "ArgMin"):
+        gone = {node.attributes.get("axis", 0) % len(x)}
+    left = [axis for axis in x if axis.axis not in gone]
+    yield from (Pinned(axis, "reduced") for axis in x if axis.axis in gone)
+    yield from map(Same, left, [y[axis.axis] for axis in left] if len(y) == len(x) else y)
+
+
+def lettered(graph: Graph, node: Node) -> Iterator[Relation]:
+    """Gemm, MatMul and Einsum: axes of the same letter are one, unless they are broadcast."""
+    if node.op == "Gemm":
+        sides = ["kp" if node.attributes.get("transA") else "pk", "mk" if node.attributes.get("transB") else "km"]
+        letters: tuple[list[str], str] | None = (sides, "pm")
+    else:
+        letters = matmul_letters(graph, node)[:2] if node.op == "MatMul" else einsum_letters(graph, node)
+    if letters is None:
+        yield from pinned("op {op} is not known")(graph, node)
+        return
+    first: dict[str, Axis] = {}
+    for name, side in zip((node.outputs[0], *node.inputs), (letters[1], *letters[0]), strict=False):
+        for axis, letter in zip(axes_of(graph, name), side, strict=True):
+            known = first.setdefault(letter, axis)
+            if known is not axis and known.size == axis.size:
+                yield Same(known, axis)
+    if node.op == "Gemm" and node.reading(2):
+        for mine, made in zip(
+            axes_of(graph, node.inputs[2])[::-1], axes_of(graph, node.outputs[0])[::-1], strict=False
+        ):
+            if mine.size == made.size:
+                yield Same(mine, made)
+
+
+def convolved(graph: Graph, node: Node) -> Iterator[Relation]:
+    """Channels of input and output are axes of the weights, group by group; kernel and space are pinned."""
+    x, w, y = (axes_of(graph, name) for name in (*node.inputs[:2], node.outputs[0]))
+    group = node.attributes.get("group", 1)
+    turned = node.op == "ConvTranspose"
+    yield Same(x[0], y[0])
+    yield from (Pinned(axis, "kernel") for axis in w[2:])
+    yield from (Pinned(axis, "spatial") for axis in (*x[2:], *y[2:]))
+    mine, other = (x[1], y[1]) if turned else (y[1], x[1])
+    yield Same(w[0], mine)  # in of a transposed one, out of another
+    if group == 1:
+        yield Same(w[1], other)
+    else:
+        groups = Axis(f"{node.name}:groups", 0, group)
+        yield Regrouped((other,), (groups, w[1]))
+        yield Regrouped((w[0],), (groups, Axis(f"{node.name}:in a group", 0, w[0].size // group)))
+    if node.reading(2):
+        yield Same(axis_of(graph, node.inputs[2], 0), y[1])
+
+
+def channel_norm(graph: Graph, node: Node) -> Iterator[Relation]:
+    """Of axis 1, whose parameters are one for each channel."""
+    yield from map(Same, axes_of(graph, node.inputs[0]), axes_of(graph, node.outputs[0]))
+    for name in node.inputs[1:]:
+        yield Same(axis_of(graph, node.inputs[0], 1), axis_of(graph, name, 0))
+    if node.op == "GroupNormalization":
+        groups = Axis(f"{node.name}:groups", 0, node.attributes["num_groups"])
+        inside = Axis(f"{node.name}:in a group", 0, graph.values[node.inputs[0]].shape[1] // groups.size)
+        yield Regrouped((axis_of(graph, node.inputs[0], 1),), (groups, inside))
+        yield from (Pinned(groups, "groups of a norm"), Pinned(inside, "normalised", normalised=True))
+
+
+def last_norm(graph: Graph, node: Node) -> Iterator[Relation]:
+    """Of the last axes, which the parameters have too."""
+    x = axes_of(graph, node.inputs[0])
+    yield from map(Same, x, axes_of(graph, node.outputs[0]))
+    for axis in x[node.attributes.get("axis", -1) % len(x) :]:
+        yield Pinned(axis, "normalised", normalised=True)
+    for name in node.inputs[1:]:
+        if name:
+            yield from (
+                Same(*pair)
+                for pair in zip(x[::-1], axes_of(graph, name)[::-1], strict=False)
+                if pair[0].size == pair[1].size
+            )
+
+
+def regrouped(graph: Graph, node: Node) -> Iterator[Relation]:
+    """Reshape and its kin."""
+    yield Regrouped(axes_of(graph, node.inputs[0]), axes_of(graph, node.outputs[0]))
+
+
+def transposed(graph: Graph, node: Node) -> Iterator[Relation]:
+    """Axes in another order."""
+    x = axes_of(graph, node.inputs[0])
+    order = node.attributes.get("perm") or range(len(x))[::-1]
+    yield from map(Same, [x[axis] for axis in order], axes_of(graph, node.outputs[0]))
+
+
+def joined(graph: Graph, node: Node) -> Iterator[Relation]:
+    """Concat and Split: one axis is the others one after the other."""
+    whole, parts = (node.outputs[:1], node.inputs) if node.op == "Concat" else (node.inputs[:1], node.makes)
+    axis = node.attributes.get("axis", 0) % len(graph.values[whole[0]].shape)
+    yield Joined(axis_of(graph, whole[0], axis), tuple(axis_of(graph, name, axis) for name in parts))
+    for name in parts:
+        pairs = zip(axes_of(graph, whole[0]), axes_of(graph, name), strict=True)
+        yield from (Same(*pair) for pair in pairs if pair[0].axis != axis)
+
+
+def sliced(graph: Graph, node: Node) -> Iterator[Relation]:
+    """Each axis is picked from; a slice without steps is a part of it."""
+    x, y = axes_of(graph, node.inputs[0]), axes_of(graph, node.outputs[0])
+    for mine, made in zip(x, y, strict=True):
+        if mine.size == made.size:
+            yield Same(mine, made)
+            continue
+        given = [graph.array(name).tolist() for name in node.inputs[1:] if name and graph.is_constant(name)]
+        starts, axes = (
+            given[0] if given else node.attributes["starts"],
+            given[2] if len(given) > 2 else node.attributes.get("axes"),
+        )
+        at = [axis % len(x) for axis in (axes or range(len(starts)))].index(mine.axis)
+        steps = given[3] if len(given) > 3 else [1] * len(starts)
+        first = range(mine.size)[max(-mine.size, min(starts[at], mine.size - 1))]
+        indices = tuple(range(first, first + made.size * steps[at], steps[at]))
+        yield (
+            Joined(mine, tuple(part for part in (first, made, mine.size - first - made.size) if part))
+            if steps[at] == 1
+            else Picked(mine, made, indices)
+        )
+
+
+def gathered(graph: Graph, node: Node) -> Iterator[Relation]:
+    """Rows of a table that data choose are pinned; constant indices pick."""
+    x, y = axes_of(graph, node.inputs[0]), axes_of(graph, node.outputs[0])
+    axis = node.attributes.get("axis", 0) % len(x)
+    more = len(y) - len(x)
+    yield from (Same(one, y[one.axis + (more if one.axis > axis else 0)]) for one in x if one.axis != axis)
+    if graph.is_constant(node.inputs[1]) and more == 0:
+        indices = tuple(int(one) % x[axis].size for one in graph.array(node.inputs[1]))
+        yield Picked(x[axis], y[axis], indices)
+    else:
+        yield Pinned(x[axis], "vocabulary" if node.kind == "lookup" else "chosen by data")
+
+
+def recurrent(graph: Graph, node: Node) -> Iterator[Relation]:
+    """Rows of the weights are gates of hidden units; the hidden axis is the output's and that of R."""
+    x, w, r = (axes_of(graph, name) for name in node.inputs[:3])
+    gates = Axis(f"{node.name}:gates", 0, r[1].size // r[2].size)
+    hidden = r[2]
+    yield from (
+        Pinned(gates, "gates"),
+        Same(x[2], w[2]),
+        Regrouped((w[1],), (gates, hidden)),
+        Regrouped((r[1],), (gates, hidden)),
+    )
+    yield from (Pinned(axis, "directions") for axis in (w[0], r[0]))
+    yield from (Pinned(axis, reason) for axis, reason in zip(x, ("sequence", "batch"), strict=False))
+    if node.reading(3):
+        both = Axis(f"{node.name}:biases", 0, 2)
+        yield from (
+            Regrouped((axis_of(graph, node.inputs[3], 1),), (both, gates, hidden)),
+            Pinned(both, "biases of W and R"),
+        )
+    for name in (*node.makes, *node.inputs[5:7]):
+        if name:
+            yield Same(axis_of(graph, name, -1), hidden)
+
+
+POOLS = ("AveragePool", "MaxPool", "LpPool", "GlobalAveragePool", "GlobalMaxPool")
+_UNARY = """
+    Abs Cast CastLike Ceil Clip Cos Dropout Elu Erf Exp Expand Floor Gelu HardSigmoid HardSwish Identity LeakyRelu
+    Log Mish Neg Not Reciprocal Relu Round Selu Sigmoid Sign Sin Softplus Softsign Sqrt Swish Tanh ThresholdedRelu
+"""
+_ELEMENTWISE = "Add And Div Equal Greater Less Max Mean Min Mod Mul Or PRelu Pow Sub Sum Where Xor"
+_REDUCE = """
+    ArgMax ArgMin ReduceL1 ReduceL2 ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare
+"""
+
+RULES: dict[str, Rule] = {
+    **dict.fromkeys(_UNARY.split(), aligned),
+    **dict.fromkeys(_ELEMENTWISE.split(), aligned),
+    **dict.fromkeys(_REDUCE.split(), reduced),
+    **dict.fromkeys(POOLS, kept),
+    **dict.fromkeys(("Resize", "Upsample", "Pad"), kept),
+    **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), regrouped),
+    **dict.fromkeys(("Concat", "Split"), joined),
+    "Softmax": along_axis(-1, "softmax"),
+    "LogSoftmax": along_axis(-1, "softmax"),
+    "CumSum": pinned("running sum"),
+    "Slice": sliced,
+    "Transpose": transposed,
+}
+"""Of operators that are host work and have no weights."""

@@ -1,0 +1,243 @@
+"""A network as a graph of operators, whatever it was read from: values, parameters, constants and nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from math import prod
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eie_sim.core.errors import as_array, require, unknown
+from eie_sim.network.moves import MOVES, moves_data
+
+Array = NDArray[Any]
+
+
+class Value(NamedTuple):
+    """An array that a node reads or makes. dtype : as numpy names it"""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def size(self) -> int:
+        """Elements."""
+        return prod(self.shape)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Parameter:
+    """An array that was trained: what is pruned.
+
+    name : as in the file or the state_dict
+    axes : what each axis is: out, in, group, kernel0, kernel1, .., gate_out, hidden, row or norm; "" if unknown
+    derived : True for the result of arithmetic on constants, such as a dequantised weight
+    """
+
+    name: str
+    array: Array
+    axes: tuple[str, ...]
+    derived: bool = False
+
+
+COMPUTED = ("gemm", "matmul", "einsum", "conv", "conv_transpose")
+"""Kinds of nodes that become products."""
+KINDS = (*COMPUTED, "two_activations", "lookup", "move", "host")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Node:
+    """An operator with its inputs and outputs, by name of value.
+
+    op, domain : the operator as ONNX names it
+    kind : one of KINDS; all but the computed ones are run by the framework, moves of parameters by numpy
+    inputs : "" stands for one that is left out
+    attributes : by name: numbers, texts, lists of them, arrays; subgraphs as the framework has them
+    captured : values that its subgraphs read from outside
+    reason : why a node that multiplies with weights is host work
+    """
+
+    name: str
+    op: str
+    kind: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    domain: str = ""
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    captured: tuple[str, ...] = ()
+    reason: str = ""
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Names of all values that it reads."""
+        return tuple(name for name in (*self.inputs, *self.captured) if name)
+
+    @property
+    def makes(self) -> tuple[str, ...]:
+        """Names of all values that it makes."""
+        return tuple(name for name in self.outputs if name)
+
+    def reading(self, place: int) -> str:
+        """Name of an input, or "" where it is left out."""
+        return self.inputs[place] if place < len(self.inputs) else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Framework:
+    """What runs nodes that are not computed here.
+
+    run : (nodes in order, values by name, names) -> the named values that the nodes make
+    save : (graph, file) -> None
+    """
+
+    run: Callable[[Sequence[Node], Mapping[str, Array], Sequence[str]], dict[str, Array]]
+    save: Callable[[Graph, Path], None]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Graph:
+    """A network for inputs of one shape.
+
+    inputs, outputs : names of values
+    values : every value that nodes read or make
+    nodes : in an order in which they can be run; moves of parameters among them
+    parameters, constants : arrays that depend on no input
+    examples : an array for each input; drawn : which of them were drawn, not given
+    notes : what was assumed, such as a free axis that is 1
+    """
+
+    name: str
+    source: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    values: Mapping[str, Value]
+    nodes: tuple[Node, ...]
+    parameters: Mapping[str, Parameter]
+    constants: Mapping[str, Array]
+    examples: Mapping[str, Array]
+    framework: Framework
+    drawn: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def readers(self) -> dict[str, tuple[Node, ...]]:
+        """Nodes that read a value, by its name."""
+        found: dict[str, tuple[Node, ...]] = {}
+        for node in self.nodes:
+            for name in dict.fromkeys(node.reads):
+                found[name] = (*found.get(name, ()), node)
+        return found
+
+    @cached_property
+    def makers(self) -> dict[str, Node]:
+        """The node that makes a value, by its name."""
+        return {name: node for node in self.nodes for name in node.makes}
+
+    def is_constant(self, name: str) -> bool:
+        """True for a parameter, a constant, and what is moved from them."""
+        maker = self.makers.get(name)
+        return name in self.parameters or name in self.constants or (maker is not None and maker.kind == "move")
+
+    def array(self, name: str) -> Array:
+        """The array of a parameter, of a constant, or of what moves make of them."""
+        if name in self.parameters:
+            return self.parameters[name].array
+        if name in self.constants:
+            return self.constants[name]
+        return self._moved(name, self.array)
+
+    @cached_property
+    def offsets(self) -> dict[str, int]:
+        """The number of the first element of each parameter. All elements of all parameters are numbered in order."""
+        sizes = [prod(parameter.array.shape) for parameter in self.parameters.values()]
+        return dict(zip(self.parameters, np.cumsum([0, *sizes]).tolist(), strict=False))
+
+    def elements(self, name: str) -> Array:
+        """Which element of which parameter each element of `array(name)` is: its number, int64; -1 where it is none."""
+        if name in self.parameters:
+            shape = self.parameters[name].array.shape
+            return self.offsets[name] + np.arange(prod(shape)).reshape(shape)
+        if name in self.constants:
+            return np.full(self.constants[name].shape, -1, dtype=np.int64)
+        return self._moved(name, self.elements)
+
+    def _moved(self, name: str, given: Callable[[str], Array]) -> Array:
+        """A value that a move makes of the `given` arrays; what says whereto is a constant."""
+        node = self.makers[name]
+        sources = [
+            (given if moves_data(node.op, place) else self.array)(one) if one else None
+            for place, one in enumerate(node.inputs)
+        ]
+        shapes = [self.values[one].shape if one else () for one in node.outputs]
+        return MOVES[node.op](sources, node.attributes, shapes)[node.outputs.index(name)]
+
+    def origins(self, name: str) -> tuple[str, ...]:
+        """Names of the parameters that are in `array(name)`."""
+        if name in self.parameters or name in self.constants:
+            return (name,) if name in self.parameters else ()
+        node = self.makers[name]
+        data = [one for place, one in enumerate(node.inputs) if one and moves_data(node.op, place)]
+        return tuple(dict.fromkeys(owner for one in data for owner in self.origins(one)))
+
+    def owned(self, numbers: Array, name: str) -> tuple[Array, Array]:
+        """Where element numbers are of a parameter, and which of its elements, flat, those are."""
+        first = self.offsets[name]
+        inside = (numbers >= first) & (numbers < first + prod(self.parameters[name].array.shape))
+        return inside, numbers[inside] - first
+
+    def with_parameters(
+        self,
+        arrays: Mapping[str, Any],
+        *,
+        constants: Mapping[str, Any] | None = None,
+        attributes: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> Graph:
+        """Return the same graph with other arrays, by name of parameter; shapes may change together.
+
+        constants : other constants by name, such as targets of reshapes
+        attributes : other attributes by name of node
+        Raise InputError for an unknown name, an array of another rank, NaN or infinity, and shapes that do not fit.
+        """
+        constants, attributes = constants or {}, attributes or {}
+        _require_known("parameter", arrays, self.parameters)
+        _require_known("constant", constants, self.constants)
+        _require_known("node", attributes, [node.name for node in self.nodes])
+        parameters = dict(self.parameters)
+        for name, given in arrays.items():
+            old, array = parameters[name].array, as_array(f"parameter {name}", given)
+            rule = f"must be of {old.ndim} axes, as it was"
+            require(array.ndim == old.ndim, f"parameter {name}", f"shape {array.shape}", rule)
+            require(bool(np.isfinite(array).all()), f"parameter {name}", "not finite", "must be finite numbers")
+            parameters[name] = replace(parameters[name], array=array.astype(old.dtype))
+        plain = {name: as_array(name, array).astype(self.constants[name].dtype) for name, array in constants.items()}
+        nodes = tuple(
+            replace(node, attributes={**node.attributes, **attributes[node.name]}) if node.name in attributes else node
+            for node in self.nodes
+        )
+        graph = replace(self, parameters=parameters, constants={**self.constants, **plain}, nodes=nodes)
+        same = all(parameter.array.shape == self.parameters[name].array.shape for name, parameter in parameters.items())
+        return graph if same and not plain and not attributes else graph.reshaped()
+
+    def reshaped(self) -> Graph:
+        """Return the graph with the shapes of all values as its framework finds them. Raise InputError if it fails."""
+        from eie_sim.network.floatrun import shapes_of
+
+        return replace(self, values=shapes_of(self))
+
+    def save(self, file: str | Path) -> None:
+        """Write an ONNX file: the same nodes, names of parameters and outputs, for inputs of these shapes."""
+        from eie_sim.core.files import as_path, place_for
+
+        self.framework.save(self, place_for("file", as_path("file", file)))
+
+
+def _require_known(field: str, given: Mapping[str, Any], known: Any) -> None:
+    for name in given:
+        if name not in known:
+            raise unknown(field, name, known)

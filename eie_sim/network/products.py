@@ -1,0 +1,182 @@
+"""Products: what a unit is handed of a network. One is Y[p, m] = sum over k of X[p, k] * W[m, k] + bias[m]."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eie_sim.core.sparse import is_sparse
+from eie_sim.network.graph import Array, Node
+
+CHUNK_BYTES = 2**26
+"""Most bytes of the vectors that are made at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Style:
+    """How a unit wants its products.
+
+    batched : True for one product for each group of a convolution, False for one whose weights are block-diagonal
+    depthwise : False where a convolution of one channel a group is left to the host
+    m_group : channels per tap are padded with zeros to a multiple of it, so that no group of pruned ones spans two taps
+    fold : False where a BatchNorm is left to the host
+    """
+
+    batched: bool = False
+    depthwise: bool = True
+    m_group: int = 1
+    fold: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Part:
+    """One product of a node, before its weights are there.
+
+    suffix : what its name ends in; "" for the only one
+    n_in : columns of its weights; n_weight : how many of its elements are weights, neither padding nor between blocks
+    channels : int64 [n_out], the channel of the node's output that each row makes
+    blocks : groups on the diagonal of its weights
+    arrange : (the node's weights or their element numbers, what stands elsewhere) -> [n_out, n_in]
+    vectors : (the node's input, most rows) -> chunks [rows, n_in] in order of positions, `positions` rows in all
+    """
+
+    suffix: str
+    n_in: int
+    n_weight: int
+    channels: NDArray[np.int64]
+    positions: int
+    arrange: Callable[[Array, Any], Array]
+    vectors: Callable[[Array, int], Iterator[Array]]
+    blocks: int = 1
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Form:
+    """A node as products.
+
+    reads, weight, bias : names of its input, of its weights, and of what is added to its outputs, "" if nothing is
+    alpha, beta : what weights and bias are multiplied with
+    group_axes, out_axes : axes of the output that its channels stand on, outermost first
+    join : (outputs [positions, n_out] of the parts, bias of the channels or None) -> the node's output
+    """
+
+    kind: str
+    reads: str
+    weight: str
+    parts: tuple[Part, ...]
+    group_axes: tuple[int, ...]
+    out_axes: tuple[int, ...]
+    join: Callable[[Sequence[Array], Array | None], Array]
+    bias: str = ""
+    alpha: float = 1.0
+    beta: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Product:
+    """Weights that meet vectors.
+
+    name : of its node and what tells it from others of that node
+    kind : in words fit for a table, such as "kxk conv2d"
+    n_out, n_in : rows and columns of its weights
+    n_weight : how many elements are weights, the others being padding and what stands outside of blocks
+    positions : vectors; blocks : groups on the diagonal of the weights
+    launch : products that share it depend on none of each other and are one batched launch
+    parameters : names of those that the weights are made of
+    depends_on : names of products of the same node that come before
+    bias : float32 [n_out], or None; a bias that is all zero is one
+    make_weight, make_elements, make_vectors : what `weight`, `elements` and `vectors` call
+    """
+
+    name: str
+    kind: str
+    n_out: int
+    n_in: int
+    n_weight: int
+    positions: int
+    blocks: int
+    launch: str
+    parameters: tuple[str, ...]
+    bias: NDArray[np.float32] | None
+    make_weight: Callable[[], NDArray[np.float32]]
+    make_elements: Callable[[], NDArray[np.int64]]
+    make_vectors: Callable[[Array, int], Iterator[Array]]
+    depends_on: tuple[str, ...] = ()
+
+    @property
+    def weight(self) -> NDArray[np.float32]:
+        """float32 [n_out, n_in]; of a convolution, taps are outside and channels inside. Made when it is asked for.
+
+        A numpy array in C order, which may be the parameter itself; a csc_array where a layer's weights are one.
+        """
+        weight = self.make_weight()
+        return weight if is_sparse(weight) else np.ascontiguousarray(weight)
+
+    @property
+    def elements(self) -> NDArray[np.int64]:
+        """Number of the parameter's element that each weight is (`Graph.owned`); -1 where it is none."""
+        return self.make_elements()
+
+    @property
+    def macs(self) -> int:
+        """Weights times positions."""
+        return self.n_weight * self.positions
+
+    def vectors(self, x: Array, most_bytes: int = CHUNK_BYTES) -> Iterator[Array]:
+        """Yield all vectors of `x`, the value that the step reads: chunks [n, n_in] of at most `most_bytes`."""
+        most = max(1, most_bytes // max(1, self.n_in * x.itemsize))
+        return self.make_vectors(x, most)
+
+    def multiply(self, x: Array) -> Array:
+        """The float product with its bias, [positions, n_out], float32."""
+        weight = self.make_weight().T
+        with np.errstate(over="ignore", invalid="ignore"):  # found where the value is compared
+            y = np.concatenate([chunk @ weight for chunk in self.vectors(x)])
+            return y if self.bias is None else y + self.bias
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Step:
+    """A node that is computed, and those right after it that are in its weights and bias.
+
+    node : what is lowered; nodes : the same and the bias or BatchNorm that went into it
+    reads : the value that vectors are made of; makes : the value that comes out
+    """
+
+    node: Node
+    nodes: tuple[Node, ...]
+    reads: str
+    makes: str
+    products: tuple[Product, ...]
+    join: Callable[[Sequence[Array], Mapping[str, Array]], Array]
+
+    @property
+    def macs(self) -> int:
+        """Of all its products."""
+        return sum(product.macs for product in self.products)
+
+    def assemble(self, outputs: Sequence[Array], values: Mapping[str, Array]) -> Array:
+        """Return the value that the step makes, float32.
+
+        outputs : [positions, n_out] of each product, in order, bias included
+        values : what the node reads, by name: a bias that is left to the host is one of them
+        """
+        return np.asarray(self.join(outputs, values), dtype=np.float32, order="C")
+
+
+def blocks_of(shape: tuple[int, ...], most: int) -> Iterator[tuple[slice, ...]]:
+    """Cut an array of positions into blocks of at most `most`, each whole along all inner axes but one, in C order."""
+    if not shape:
+        yield ()
+        return
+    inner = [prod(shape[axis + 1 :]) for axis in range(len(shape))]
+    axis = next(axis for axis, size in enumerate(inner) if size <= most)
+    step = most // max(1, inner[axis])
+    for outer in np.ndindex(shape[:axis]):
+        for start in range(0, shape[axis], step):
+            yield (*(slice(at, at + 1) for at in outer), slice(start, start + step))

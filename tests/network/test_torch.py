@@ -1,0 +1,114 @@
+"""torch modules as graphs: names of the state_dict stay, BatchNorm stays, outputs agree."""
+
+import numpy as np
+import pytest
+from onnx_models import run_products
+
+from eie_sim.core.errors import InputError
+from eie_sim.network.layers import graph_of_layers
+from eie_sim.network.lower import lower, steps_of
+from eie_sim.network.torch_reader import from_torch
+
+torch = pytest.importorskip("torch", reason="torch is not installed")
+pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+nn = torch.nn
+
+
+class Block(nn.Module):
+    def __init__(self, c, m, stride):
+        super().__init__()
+        self.conv1 = nn.Conv2d(c, m, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(m)
+        self.conv2 = nn.Conv2d(m, m, 3, 1, 1, groups=2)
+        self.down = nn.Conv2d(c, m, 1, stride)
+
+    def forward(self, x):
+        return torch.relu(self.conv2(torch.relu(self.bn1(self.conv1(x)))) + self.down(x))
+
+
+class Attention(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Embedding(20, 16)
+        self.layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+        self.gru = nn.GRU(16, 8, batch_first=True, bidirectional=True)
+        self.head = nn.Linear(16, 20, bias=False)
+
+    def forward(self, tokens):
+        return self.head(self.gru(self.layer(self.embed(tokens)))[0])
+
+
+def residual():
+    torch.manual_seed(0)
+    module = nn.Sequential(Block(3, 8, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5))
+    norm = module[0].bn1
+    norm.running_mean.normal_(), norm.running_var.uniform_(0.5, 2.0), norm.weight.data.normal_()
+    return module.eval()
+
+
+def agrees(module, example):
+    graph = from_torch(module, example)
+    (found,) = run_products(graph).values()
+    with torch.no_grad():
+        wanted = module(example).numpy()
+    assert np.abs(found - wanted).max() <= 1e-5 * np.abs(wanted).max()
+    return graph
+
+
+def test_a_residual_network_keeps_names_and_batchnorm():
+    module = residual()
+    graph = agrees(module, torch.randn(2, 3, 10, 10))
+    names = {name for name in module.state_dict() if "num_batches" not in name}
+    assert set(graph.parameters) == names
+    for name in names:
+        assert np.array_equal(graph.parameters[name].array, module.state_dict()[name].numpy())
+    assert graph.parameters["0.conv1.weight"].axes == ("out", "in", "kernel0", "kernel1")
+    steps = steps_of(graph)
+    assert [[node.op for node in step.nodes] for step in steps][:1] == [["Conv", "BatchNormalization"]]
+    assert not graph.drawn
+
+
+def test_attention_and_recurrence():
+    torch.manual_seed(0)
+    module = Attention().eval()
+    graph = agrees(module, torch.randint(0, 20, (2, 5)))
+    assert set(graph.parameters) == set(module.state_dict())
+    assert graph.parameters["layer.self_attn.in_proj_weight"].axes == ("out", "in")
+    assert graph.parameters["gru.weight_hh_l0"].axes == ("gate_out", "hidden")
+
+
+def test_one_mlp_as_a_module_and_as_layers_gives_the_same_bytes():
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3, bias=False)).eval()
+    x = torch.randn(4, 6)
+    state = {name: array.numpy() for name, array in module.state_dict().items()}
+    chain = graph_of_layers(
+        "mlp", [("0", state["0.weight"], state["0.bias"]), ("2", state["2.weight"], None)], x.numpy()
+    )
+    graph = from_torch(module, x)
+    for mine, theirs in zip(lower(graph), lower(chain), strict=True):
+        assert mine.weight.tobytes() == theirs.weight.tobytes()
+        assert (mine.bias is None) == (theirs.bias is None)
+    (mine,), (theirs,) = run_products(graph).values(), run_products(chain).values()
+    assert mine.tobytes() == theirs.tobytes()
+
+
+def test_training_mode_is_refused_by_name():
+    module = residual()
+    module[0].bn1.train()
+    with pytest.raises(InputError, match=r"module=0\.bn1: is in training mode"):
+        from_torch(module, torch.randn(1, 3, 8, 8))
+
+
+class Odd(nn.Module):
+    def forward(self, x):
+        return x if x.sum() > 0 else -x
+
+
+@pytest.mark.parametrize(
+    ("module", "rule"), [(3, "must be a torch.nn.Module"), (Odd().eval(), "torch cannot export it")]
+)
+def test_what_is_no_module_or_cannot_be_exported(module, rule):
+    with pytest.raises(InputError, match=rule) as caught:
+        from_torch(module, torch.randn(2, 2))
+    assert "\n" not in str(caught.value)
