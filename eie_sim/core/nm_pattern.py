@@ -6,6 +6,10 @@ Inputs that M does not divide are padded with zeros: the last group, of r < M re
 from __future__ import annotations
 
 import re
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from eie_sim.core.errors import refused, require, require_int
 
@@ -66,3 +70,10 @@ def kept_of(size: int, pattern: Pattern) -> int:
     """Weights kept of `size` inputs; of a last group with r of them, min(N, r)."""
     n_keep, m_group = pattern
     return size // m_group * n_keep + min(size % m_group, n_keep)
+
+
+def meets(weights: NDArray[Any], pattern: Pattern) -> bool:
+    """Whether weights [n_out, n_in] have at most as many non-zeros as the pattern keeps in every group along n_in."""
+    kept, group = pattern
+    filled = np.pad(weights != 0, ((0, 0), (0, -weights.shape[1] % group)))
+    return bool((np.count_nonzero(filled.reshape(-1, group), axis=1) <= kept).all())

@@ -22,6 +22,7 @@ UNIT = Unit(
     energies=late("eie_sim.units.nm.energy:rows"),
     energy_counts=late("eie_sim.units.nm.energy:counts"),
     words=WORDS,
+    style=lambda config: {"batched": True, "depthwise": False},
     verify=late("eie_sim.units.nm.verify:verify"),
     advice=advice,
     describe=late("eie_sim.units.nm.unit:describe"),

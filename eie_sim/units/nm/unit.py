@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from eie_sim.core.errors import InputError, as_array, hold, require, require_int, require_type
-from eie_sim.core.nm_pattern import DENSE, Pattern, kept_of, require_pattern, said, whole_groups
+from eie_sim.core.nm_pattern import DENSE, Pattern, kept_of, meets, require_pattern, said, whole_groups
 from eie_sim.core.result import SimResult, config_hash
 from eie_sim.core.sparse import is_sparse
 from eie_sim.units.nm import fast, invariants
@@ -269,8 +269,5 @@ def _activations(matrix: NmMatrix, activations: ArrayLike) -> NDArray[Any]:
 
 def sparsest(weights: NDArray[Any], config: TensorCoreConfig) -> Pattern:
     """The listed pattern of the smallest a/b whose groups of b all have at most a non-zeros, first on a tie."""
-    for kept, group in sorted(config.patterns, key=lambda each: each[0] / each[1]):
-        filled = np.pad(weights != 0, ((0, 0), (0, -weights.shape[1] % group)))
-        if (np.count_nonzero(filled.reshape(-1, group), axis=1) <= kept).all():
-            return kept, group
-    return DENSE
+    in_order = sorted(config.patterns, key=lambda each: each[0] / each[1])
+    return next((pattern for pattern in in_order if meets(weights, pattern)), DENSE)
