@@ -16,7 +16,9 @@ from eie_sim.core.arrays import shown
 from eie_sim.core.errors import InputError
 from eie_sim.core.nm_pattern import meets
 from eie_sim.core.record import Coverage, GraphRun, MacShare, OutputError
-from eie_sim.core.verification import relative_error
+from eie_sim.core.sparse import block_diagonal
+from eie_sim.core.storage import Format
+from eie_sim.core.verification import relative_error, together
 from eie_sim.energy import EnergyTable, account
 from eie_sim.engine import compress, simulate
 from eie_sim.network import floatrun
@@ -112,7 +114,8 @@ def run_graph(
         x = values[step.reads]
         where = _where(masked, step.reads)
         done = [_run_product(product, prepared.pop(product.name), x, where, engine, table) for product in step.products]
-        runs.extend(done)
+        at_once = len(done) > 1 and unit_of(config).launch is not None
+        runs.extend([_launched(step, done, x, table)] if at_once else done)
         return step.assemble([one.real_output for one in done], values)
 
     floats = floatrun.run(masked, steps, calibrate)
@@ -183,6 +186,60 @@ def _run_product(
         )
     except InputError as error:
         raise InputError(f"node {product.name}: {error}") from None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Launched:
+    """Compressed matrices of products that run at once."""
+
+    matrices: tuple[Any, ...]
+    n_out: int
+    n_in: int
+
+    @property
+    def n_weight(self) -> int:
+        """Weights that are kept."""
+        return sum(matrix.n_weight for matrix in self.matrices)
+
+    @property
+    def density(self) -> float:
+        """Of the matrix that has all of them on its diagonal."""
+        return self.n_weight / (self.n_out * self.n_in)
+
+
+def _launched(step: Step, runs: list[LayerRun], x: NDArray[Any], table: EnergyTable) -> LayerRun:
+    """All products of a step, none of which depends on another, as the one launch that they are.
+
+    The layer has their weights on its diagonal. runs : of each alone
+    """
+    first, config = runs[0], runs[0].result.config
+    launch = unit_of(config).launch
+    assert launch is not None
+    biases = [one.layer.bias for one in runs if one.layer.bias is not None]
+    layer = replace(
+        first.layer,
+        name=step.node.name,
+        weights=block_diagonal([one.layer.weights for one in runs]),
+        bias=np.concatenate(biases) if biases else None,
+    )
+    matrices = tuple(one.matrix for one in runs)
+    result = launch([(one.matrix, one.result) for one in runs], config, engine=first.result.engine)
+    squares = [float(np.square(product.multiply(x), dtype=np.float64).sum()) for product in step.products]
+    return replace(
+        first,
+        layer=layer,
+        matrix=Launched(matrices=matrices, n_out=layer.n_out, n_in=layer.n_in),
+        result=result,
+        energy=account(result, table),
+        storage=Format(
+            name=first.storage.name,
+            parts={part: sum(one.storage.parts[part] for one in runs) for part in first.storage.parts},
+            dense_bits=sum(one.storage.dense_bits for one in runs),
+            note=first.storage.note,
+        ),
+        verification=together([one.verification for one in runs], squares),
+        n_weight=sum(one.n_weight or 0 for one in runs),
+    )
 
 
 def _where(graph: Graph, name: str) -> str:

@@ -48,8 +48,7 @@ MISTAKEN = (
 """First bytes of what people hand in by mistake."""
 
 TORCH = (
-    "a file of PyTorch, which may hold a pickle and is never read; export the network, "
-    "torch.onnx.export(model, (example,), 'model.onnx', dynamo=True, optimize=False), "
+    "a file of PyTorch, maybe a pickle, never read; torch.onnx.export(model, (x,), 'net.onnx', dynamo=True), "
     "or save its state_dict as safetensors: "
     "import torch, safetensors.torch as st; "
     "d = torch.load(PATH, weights_only=True, map_location='cpu'); "

@@ -97,6 +97,37 @@ def test_a_small_network_runs_on_tensor_cores(batch):
     assert [one.name for one in run.record.not_simulated if "depthwise" in one.reason] == ["Conv_f"]
 
 
+def test_groups_are_one_launch_on_tensor_cores():
+    config = es.TensorCoreConfig.preset("nm-64")
+    for given in ({"pattern": "2:4"}, {"density": 0.4}):
+        run = es.run(small(2), config, **given)
+        assert [row.name for row in run.rows] == ["Conv_a", "Conv_d", "Gemm_y"]
+        row = run.rows[1]
+        assert (row.n_out, row.n_in, row.n_vector) == (8, 72, 40)
+        pattern = (2, 4) if "pattern" in given else (1, 1)
+        alone = es.simulate_gemms([(4, 36, 40)] * 2, config, n_keep=pattern[0], m_group=pattern[1])
+        assert row.cycles == alone.cycles
+        assert row.verification.outputs == 8 * 40
+        assert row.verification.weights == 2 * 4 * 36
+        assert row.weight_density == pytest.approx(0.5 if "pattern" in given else 0.4, abs=0.01)
+        assert run.verified
+        assert run.distance < 2e-3
+
+
+def test_phases_of_a_transposed_convolution_are_one_launch():
+    arrays, x = layers(w=drawn(4, 6, 3, 3)), drawn(1, 4, 5, 5)
+    proto = model([node("ConvTranspose", "x w", "y", strides=[2, 2], pads=[1, 1, 1, 1])], {"x": x}, arrays)
+    graph = read(proto, {"x": x})
+    tensor = es.run(graph, es.TensorCoreConfig.preset("nm-64"))
+    assert [(row.kind, row.n_in) for row in tensor.rows] == [("transposed conv2d", 4 * 9)]
+    assert tensor.verified
+    assert tensor.distance < 2e-3
+    other = es.run(graph, es.EieConfig(n_pe=2, **WIDE))
+    assert sorted(row.n_in for row in other.rows) == [4, 8, 8, 16]
+    assert other.verified
+    assert other.distance < 0.05
+
+
 def test_density_is_of_each_parameter_and_of_weights_alone():
     graph = small()
     run = es.run(graph, es.EieConfig(n_pe=4), density=0.25)

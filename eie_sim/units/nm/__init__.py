@@ -23,6 +23,7 @@ UNIT = Unit(
     energy_counts=late("eie_sim.units.nm.energy:counts"),
     words=WORDS,
     style=lambda config: {"batched": True, "depthwise": False},
+    launch=late("eie_sim.units.nm.unit:launch"),
     verify=late("eie_sim.units.nm.verify:verify"),
     advice=advice,
     describe=late("eie_sim.units.nm.unit:describe"),

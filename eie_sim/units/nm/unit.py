@@ -154,6 +154,24 @@ def simulate(
     )
 
 
+def launch(parts: Sequence[tuple[NmMatrix, SimResult]], config: TensorCoreConfig, *, engine: str = "fast") -> SimResult:
+    """Time products of one launch, each of which has run alone: one sequence of waves, one pattern that all A meet.
+
+    `scales` of the result are the largest of theirs.
+    """
+    matrices, results = [matrix for matrix, _ in parts], [result for _, result in parts]
+    shapes = [(matrix.n_out, matrix.n_in, result.n_vector) for matrix, result in parts]
+    found = {matrix.pattern for matrix in matrices}
+    pattern = found.pop()
+    if found:
+        weights = [matrix.decode() for matrix in matrices]
+        in_order = sorted(config.patterns, key=lambda each: each[0] / each[1])
+        pattern = next((each for each in in_order if all(meets(one, each) for one in weights)), DENSE)
+    done = _result(shapes, pattern, config, engine, f"given, {_said(shapes)}")
+    scales = {name: max(one.scales[name] for one in results) for name in results[0].scales}
+    return replace(done, scales=scales, active_inputs=sum(one.active_inputs or 0 for one in results))
+
+
 def output_of(matrix: NmMatrix, activations: NDArray[Any], config: TensorCoreConfig) -> NDArray[np.float64]:
     """Outputs in real values float64[n_vector, n_out] alone: nothing is timed."""
     scale = matrix.weight_scale * (matrix.activation_scale or 1.0)
