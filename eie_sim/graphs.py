@@ -12,7 +12,7 @@ import numpy as np
 from msgspec import to_builtins
 from numpy.typing import NDArray
 
-from eie_sim.core.arrays import shown
+from eie_sim.core.arrays import MAX_NAME, shown
 from eie_sim.core.errors import InputError
 from eie_sim.core.nm_pattern import meets
 from eie_sim.core.record import Coverage, GraphRun, MacShare, OutputError
@@ -147,12 +147,17 @@ def vectors_of(product: Product, x: NDArray[Any]) -> NDArray[Any]:
     return chunks[0] if len(chunks) == 1 else np.concatenate(chunks)
 
 
+def fitting(name: str) -> str:
+    """A name of at most as many characters as tables take; its end tells products of a node from each other."""
+    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 19]}...{name[-16:]}"
+
+
 def _prepared(product: Product, inputs: NDArray[Any], config: Any, said: str) -> Prepared:
     """Compress a product's weights for `inputs`, float [positions, n_in], those of the calibration."""
     unit = unit_of(config)
     try:
         layer = Layer(
-            name=product.name,
+            name=fitting(product.name),
             weights=product.weight,
             bias=product.bias,
             weights_source=f"{', '.join(map(shown, product.parameters)) or 'constant'}{said}",
@@ -253,7 +258,7 @@ def _network(graph: Graph, steps: tuple[Step, ...], style: Style, runs: list[Lay
     """What the record of a run asks of a network."""
     computed = {node.name for step in steps for node in step.nodes}
     left = [
-        (shown(node.name), f"{node.op}, {host_reason(graph, node, style)}")
+        (fitting(node.name), f"{node.op}, {host_reason(graph, node, style)}")
         for node in graph.nodes
         if node.name not in computed and (macs(graph, node) or node.reason)
     ]

@@ -6,12 +6,12 @@ Inputs that M does not divide are padded with zeros: the last group, of r < M re
 from __future__ import annotations
 
 import re
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from eie_sim.core.errors import refused, require, require_int
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Pattern = tuple[int, int]
 """(N, M)."""
@@ -74,6 +74,8 @@ def kept_of(size: int, pattern: Pattern) -> int:
 
 def meets(weights: NDArray[Any], pattern: Pattern) -> bool:
     """Whether weights [n_out, n_in] have at most as many non-zeros as the pattern keeps in every group along n_in."""
+    import numpy as np
+
     kept, group = pattern
     filled = np.pad(weights != 0, ((0, 0), (0, -weights.shape[1] % group)))
     return bool((np.count_nonzero(filled.reshape(-1, group), axis=1) <= kept).all())
