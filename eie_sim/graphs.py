@@ -70,10 +70,18 @@ def steps_for(graph: Graph, config: Any) -> tuple[Step, ...]:
 
     def chosen(at: int, plain: Step) -> Step:
         best, fewest = plain, sum(one.n_in for one in plain.products)
+        made: dict[tuple[int, ...], list[NDArray[Any]]] = {}
+
+        def weights_of(step: Step) -> list[NDArray[Any]]:
+            sides = tuple(one.n_in for one in step.products)  # padded alike where they are equal
+            if sides not in made:
+                made[sides] = [one.weight for one in step.products]
+            return made[sides]
+
         for kept, group in sorted(patterns, key=itemgetter(1)):
             step = padded[group][at]
             count = sum(one.n_in // group * kept for one in step.products)
-            if count < fewest and all(meets(one.weight, (kept, group)) for one in step.products):
+            if count < fewest and all(meets(one, (kept, group)) for one in weights_of(step)):
                 best, fewest = step, count
         return best
 
