@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from eie_sim.core.result import SimResult as SimResult
     from eie_sim.engine import simulate as simulate
     from eie_sim.formats import footprint as footprint
+    from eie_sim.graphs import lower as lower
     from eie_sim.inputs import compare_inputs as compare_inputs
+    from eie_sim.network.loading import load as load
+    from eie_sim.network.torch_reader import from_torch as from_torch
     from eie_sim.pipeline import run as run
     from eie_sim.pipeline import run_network as run_network
     from eie_sim.report import figures as figures
@@ -41,7 +44,6 @@ if TYPE_CHECKING:
     from eie_sim.units.nm.matrix import NmMatrix as NmMatrix
     from eie_sim.units.nm.unit import simulate_gemm as simulate_gemm
     from eie_sim.units.nm.unit import simulate_gemms as simulate_gemms
-    from eie_sim.workload import load as load
     from eie_sim.workload import presets as presets
 
 __version__ = "0.1.0"
@@ -59,7 +61,9 @@ _HOME = {
     "compare": "eie_sim.study.compare",
     "compare_inputs": "eie_sim.inputs",
     "footprint": "eie_sim.formats",
-    "load": "eie_sim.workload",
+    "from_torch": "eie_sim.network.torch_reader",
+    "load": "eie_sim.network.loading",
+    "lower": "eie_sim.graphs",
     "presets": "eie_sim.workload",
     "run": "eie_sim.pipeline",
     "run_network": "eie_sim.pipeline",

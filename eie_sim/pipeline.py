@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from eie_sim.archive import matrix_of
 from eie_sim.core.errors import InputError, require, require_type
 from eie_sim.core.html import Cell, Row, card, table
-from eie_sim.core.record import Accuracy, Figures, LayerResult, Result
+from eie_sim.core.record import Accuracy, Coverage, Figures, GraphRun, LayerResult, Result
 from eie_sim.core.result import SimResult, config_hash
 from eie_sim.core.storage import Format
 from eie_sim.core.verification import MOST_ERROR, Verification, relative_error
@@ -23,6 +23,7 @@ from eie_sim.energy import EnergyReport, EnergyTable, account
 from eie_sim.energy.report import table_for
 from eie_sim.energy.table import given_lines, hashed
 from eie_sim.engine import compress, simulate
+from eie_sim.network.graph import Graph
 from eie_sim.record import record_of
 from eie_sim.units import unit_of
 from eie_sim.units.unit import Unit, require_engine
@@ -36,6 +37,7 @@ class LayerRun:
     """One layer with its arrays: where it came from, the compressed weights, the result and what follows from it.
 
     inputs : what the activations were, in words
+    kind : of operation; n_weight : elements of the matrix that are weights, None for all of them
     """
 
     layer: Layer
@@ -45,6 +47,8 @@ class LayerRun:
     energy: EnergyReport
     storage: Format
     verification: Verification
+    kind: str = "fc"
+    n_weight: int | None = None
 
     @property
     def n_vector(self) -> int:
@@ -60,11 +64,12 @@ class LayerRun:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Run:
-    """All layers of a network, run one after the other on the same design.
+    """All layers of a network, or products of a graph, run one after the other on the same design.
 
     table : energies of the design
     end_to_end_error : of a chain's outputs from those of the float chain of the network's own weights, root mean
         squares relative to the float chain's; None without a chain, or where the float outputs are all 0
+    graph, covered, outputs : of a graph of operators: its record, what of it is simulated, its outputs by name
     """
 
     network: Network
@@ -73,6 +78,9 @@ class Run:
     layers: tuple[LayerRun, ...]
     accuracy: Accuracy | None
     end_to_end_error: float | None = None
+    graph: GraphRun | None = None
+    covered: Coverage | None = None
+    outputs: Mapping[str, NDArray[Any]] | None = None
 
     @cached_property
     def record(self) -> Result:
@@ -102,9 +110,14 @@ class Run:
         return counted
 
     @property
-    def output(self) -> NDArray[np.float64]:
-        """Outputs of the last layer in real values [n_vector, n_out], the bias included."""
-        return self.layers[-1].real_output
+    def output(self) -> Any:
+        """Outputs of the last layer in real values float64 [n_vector, n_out], the bias included.
+
+        Of a graph its output, or a dict of its outputs by name where it has several.
+        """
+        if self.outputs is None:
+            return self.layers[-1].real_output
+        return next(iter(self.outputs.values())) if len(self.outputs) == 1 else dict(self.outputs)
 
     @property
     def distance(self) -> float | None:
@@ -182,15 +195,16 @@ def _costs(figures: Figures) -> Row:
 
 
 def run(
-    network: Network,
+    network: Network | Graph,
     config: Any,
     *,
     density: float | None = None,
+    pattern: str | None = None,
     engine: str = "fast",
     table: EnergyTable | None = None,
     progress: Progress = lambda step: None,
 ) -> Run:
-    """Compress every layer of a network for the design's unit, run it and check it.
+    """Compress every layer of a network, or product of a graph, for the design's unit, run it and check it.
 
     Layers of a chained network take their recorded activations where they have some, else the outputs of the one
     before, after what stands between, as the unit writes them back; layers of any other take their own activations. A
@@ -198,19 +212,27 @@ def run(
     and only default energies are scaled to the node; `table.trace` says which is which.
 
     config : a design of any unit
-    density : prune each layer by magnitude to this density first
+    density, pattern : prune each layer, or parameter of a graph, by magnitude first: to a density, or to N:M as 2:4
 
     Raises InputError for what the unit cannot run, and for a table of another unit, node or clock.
     """
-    require_type("network", network, Network)
+    require_type("network", network, Network, Graph)
     require_engine(engine)
     table = table_for(config, table)
     require(callable(progress), "progress", type(progress).__name__, "must be a function of the step's name")
-    if density is not None:
+    require(density is None or pattern is None, "density", density, f"must be left out, {pattern} has its own")
+    if isinstance(network, Graph):
+        from eie_sim.graphs import run_graph
+
+        return run_graph(
+            network, config, density=density, pattern=pattern, engine=engine, table=table, progress=progress
+        )
+    if density is not None or pattern is not None:
         from eie_sim.pruning import prune_network
         from eie_sim.recipe import Recipe
 
-        network, _ = prune_network(network, Recipe(density=density), config)
+        recipe = Recipe(density=density) if pattern is None else Recipe(pattern=pattern)
+        network, _ = prune_network(network, recipe, config)
     matrices = []
     for layer in network.layers:
         progress(f"{layer.name}: compressing")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from msgspec import convert, to_builtins
+from msgspec import UNSET, convert, to_builtins
 
 import eie_sim
 from eie_sim.core.record import (
@@ -55,7 +55,8 @@ def record_of(run: Run) -> Result:
         end_to_end_error=run.end_to_end_error,
         inputs=account.inputs,
         not_simulated=account.not_simulated,
-        coverage=account.coverage,
+        coverage=account.coverage if run.covered is None else run.covered,
+        graph=UNSET if run.graph is None else run.graph,
         verified=run.verified,
         differs=[f"{one.layer.name}: {one.verification.differs()}" for one in run.layers if not one.verification.ok],
         warnings=list(run.warnings),
@@ -96,18 +97,19 @@ def _layer(run: LayerRun) -> LayerResult:
     result, matrix, each = run.result, run.matrix, run.result.cycles_per_vector
     vectors, apart = result.n_vector, len(run.result.cycles_per_vector) == result.n_vector
     inputs = vectors * run.layer.n_in
+    density = matrix.density * (1.0 if run.n_weight is None else run.layer.n_out * run.layer.n_in / run.n_weight)
     return LayerResult(
         **_shared([run], vectors),
         name=run.layer.name,
-        kind="fc",
+        kind=run.kind,
         n_out=run.layer.n_out,
         n_in=run.layer.n_in,
         bias=run.layer.bias is not None,
         weights=run.layer.weights_source,
         inputs=run.inputs,
         synthetic=run.layer.synthetic,
-        weight_density=matrix.density,
-        weight_sparsity=1.0 - matrix.density,
+        weight_density=density,
+        weight_sparsity=1.0 - density,
         activation_density=(result.active_inputs or 0) / inputs if inputs else 0.0,
         cycles_per_vector=PerVector(
             mean=result.cycles / max(vectors, 1),

@@ -44,7 +44,7 @@ OF_EACH = (
     "trace {} --n-pe 16 --queue-depth 2 --out trace.json",
 )
 """Run for each workload that they take; what a command refuses is not kept."""
-ONCE = (
+ONCE = (  # describe wants an ONNX file, which only some installations read: that it refuses arrays is kept
     "presets",
     "energy --n-pe 16",
     "energy --unit nm --preset rtx3090",
@@ -62,6 +62,7 @@ ONCE = (
     "run hand-8x8 --out hand",
     "report hand",
     "report digits-mlp.sweep.jsonl",
+    "describe chain.npz",
 )
 
 

@@ -14,7 +14,7 @@ from cyclopts import App, CoercionError, Group, Parameter, Token, convert
 
 import eie_sim
 from eie_sim.cli.streams import plain
-from eie_sim.core.errors import refused, require
+from eie_sim.core.errors import InputError, refused, require
 from eie_sim.core.files import as_path
 from eie_sim.core.nm_pattern import pattern_of
 from eie_sim.units import UNITS
@@ -23,6 +23,7 @@ from eie_sim.units.unit import Unit, found_at
 if TYPE_CHECKING:
     from eie_sim.archive import Archive
     from eie_sim.energy import EnergyTable
+    from eie_sim.network.graph import Graph
     from eie_sim.pipeline import Progress
     from eie_sim.report.text import Screen
     from eie_sim.workload import Network
@@ -53,7 +54,8 @@ app = App(
 Source = Annotated[
     str,
     Parameter(
-        help="A preset (see eie-sim presets); a file: npz, npy, safetensors, mtx, smtx, mtx.gz, smtx.gz; the folder or "
+        help="A preset (see eie-sim presets); a file: npz, npy, safetensors, mtx, smtx, mtx.gz, smtx.gz, for run and "
+        "describe onnx; the folder or "
         "safetensors.index.json of shards; or an archive of --out. Weights are (out, in)."
     ),
 ]
@@ -109,7 +111,24 @@ class Reading:
     layout: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class OfModel:
+    """The inputs that a graph of operators is for.
+
+    Parameters
+    ----------
+    inputs
+        File npz with an array for each input by its name, or npy of the only one; what is not given is drawn.
+    shape
+        Of an input that is drawn, as name=1x3x224x224; a side that neither this nor the file says is 1.
+    """
+
+    inputs: Path | None = None
+    shape: tuple[str, ...] = ()
+
+
 Arrays = Annotated[Reading, Parameter(name="*", group=Group("Arrays of a file", sort_key=3))]
+Model = Annotated[OfModel, Parameter(name="*", group=Group("Inputs of an ONNX file", sort_key=4))]
 Inputs = Annotated[Given, Parameter(name="*")]
 Engine = Annotated[
     Literal["fast", "reference"],
@@ -120,6 +139,7 @@ UNIT: Unit = found_at(next(iter(UNITS.values())))
 
 INPUTS = Given()
 ARRAYS = Reading()
+MODEL = OfModel()
 """The defaults of every command; frozen, so they share them."""
 
 
@@ -167,6 +187,25 @@ def loaded_from(
         progress(f"{source}: pruning to {pattern}")
         network, _ = prune_network(network, Recipe(pattern=pattern), UNIT.config())
     return network, archive
+
+
+def graph_at(source: str, model: OfModel, progress: Progress, arrays: Reading, **given: Any) -> Graph:
+    """The graph of an ONNX file. given : of layers, which must be left out, and `seed`"""
+    from eie_sim.network.loading import load
+    from eie_sim.workload import Network
+
+    shapes: dict[str, tuple[int, ...]] = {}
+    for text in model.shape:
+        name, _, sides = text.rpartition("=")
+        whole = bool(name) and all(side.isdecimal() for side in sides.split("x"))
+        require(whole, "shape", text, "must be name=1x3x224x224")
+        shapes[name] = tuple(int(side) for side in sides.split("x"))
+    progress(f"{source}: loading")
+    changed = {name: value for name, value in asdict(arrays).items() if value != getattr(ARRAYS, name)}
+    found = load(source, inputs=model.inputs, shapes=shapes or None, **given, **changed)
+    if isinstance(found, Network):
+        raise InputError(f"file={source}: must be an ONNX file")
+    return found
 
 
 def on_given(network: Network, inputs: Given) -> Network:

@@ -12,21 +12,24 @@ from eie_sim.cli.designs import designed
 from eie_sim.cli.shell import (
     ARRAYS,
     INPUTS,
+    MODEL,
     Arrays,
     Energies,
     Engine,
     Inputs,
     Json,
+    Model,
     Source,
     app,
     console,
     energies_of,
+    graph_at,
     loaded,
     print_json,
     print_lines,
     steps_shown,
 )
-from eie_sim.core.errors import InputError
+from eie_sim.core.errors import InputError, require
 from eie_sim.core.nm_pattern import pattern_of
 from eie_sim.units import unit_of
 
@@ -46,12 +49,13 @@ def run(
     out: Path | None = None,
     json: Json = False,
     arrays: Arrays = ARRAYS,
+    model: Model = MODEL,
     design: Any,
 ) -> int:
     """Simulate a network or layer on a unit: cycles, energy, memory, verified against the golden product.
 
-    Example: eie-sim run alex-7 --queue-depth 16, eie-sim run weights.npz --chain fc1,fc2,fc3, and
-    eie-sim run digits-mlp --pattern 2:4 --unit nm --preset rtx3090
+    Example: eie-sim run alex-7 --queue-depth 16, eie-sim run weights.npz --chain fc1,fc2,fc3,
+    eie-sim run model.onnx --density 0.3, and eie-sim run digits-mlp --pattern 2:4 --unit nm --preset rtx3090
 
     Parameters
     ----------
@@ -66,6 +70,7 @@ def run(
     out
         Keep the run in this folder: run.json, layers.csv, and the energies of --energy-table as energy_table.csv.
     """
+    from eie_sim.network.loading import is_graph
     from eie_sim.pipeline import run_network
     from eie_sim.report.folder import require_run_folder, write_run
     from eie_sim.report.text import print_network
@@ -74,9 +79,14 @@ def run(
         require_run_folder(out)
     table = energies_of(energy_table, design)
     with steps_shown() as progress:
-        given = {"layer": layer, "pattern": pattern, "density": density, "seed": seed, **asdict(inputs)}
-        network = loaded(source, progress, arrays, **given)
-        done = run_network(network, design, engine=engine, table=table, progress=progress)
+        given = {"layer": layer, "seed": seed, **asdict(inputs)}
+        prune: dict[str, Any] = {"pattern": pattern, "density": density}
+        if is_graph(source):
+            network: Any = graph_at(source, model, progress, arrays, **given)
+        else:
+            require(model == MODEL, "inputs", model.inputs or model.shape, "must be left out: they are of an ONNX file")
+            network, prune = loaded(source, progress, arrays, **given, **prune), {}
+        done = run_network(network, design, **prune, engine=engine, table=table, progress=progress)
     record = done.to_dict()
     if out is not None:
         write_run(out, record)
@@ -85,6 +95,32 @@ def run(
     else:
         print_network(record, console())
     return 0 if done.verified else EXIT_DIFFERS
+
+
+@designed
+def describe(source: Path, /, *, model: Model = MODEL, seed: int = 0, json: Json = False, design: Any) -> int:
+    """Say what a graph of operators is: nodes, parameters, MACs by kind, and what of them a unit covers.
+
+    Example: eie-sim describe model.onnx --shape input=1x3x224x224
+
+    Parameters
+    ----------
+    source
+        An ONNX file. Nothing of it is simulated.
+    seed
+        Of inputs that are drawn.
+    """
+    from eie_sim.graphs import description
+    from eie_sim.report.text import description_tables
+
+    with steps_shown() as progress:
+        record = description(graph_at(str(source), model, progress, ARRAYS, seed=seed), design)
+    if json:
+        print_json(record)
+    else:
+        for one in description_tables(record):
+            console().print(one, soft_wrap=isinstance(one, str))
+    return 0
 
 
 @app.command

@@ -6,14 +6,21 @@ Inputs that M does not divide are padded with zeros: the last group, of r < M re
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING, Any
 
 from eie_sim.core.errors import refused, require, require_int
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Pattern = tuple[int, int]
 """(N, M)."""
 
 DENSE: Pattern = (1, 1)
 """The pattern that keeps everything and has no metadata."""
+
+FEW_ROWS = 16
+"""Looked at first: of weights that do not meet a pattern these hardly ever do."""
 
 MAX_GROUP = 256
 """Of M: positions in a group are bytes."""
@@ -66,3 +73,16 @@ def kept_of(size: int, pattern: Pattern) -> int:
     """Weights kept of `size` inputs; of a last group with r of them, min(N, r)."""
     n_keep, m_group = pattern
     return size // m_group * n_keep + min(size % m_group, n_keep)
+
+
+def meets(weights: NDArray[Any], pattern: Pattern) -> bool:
+    """Whether weights [n_out, n_in] have at most as many non-zeros as the pattern keeps in every group along n_in."""
+    import numpy as np
+
+    kept, group = pattern
+
+    def part_meets(part: NDArray[Any]) -> bool:
+        filled = np.pad(part != 0, ((0, 0), (0, -part.shape[1] % group)))
+        return bool((np.count_nonzero(filled.reshape(-1, group), axis=1) <= kept).all())
+
+    return part_meets(weights[:FEW_ROWS]) and part_meets(weights[FEW_ROWS:])

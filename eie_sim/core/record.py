@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct, to_builtins
+from msgspec import UNSET, Meta, Struct, UnsetType, to_builtins
 
 from eie_sim.core.verification import Amount, Count, Verification
 
@@ -151,6 +151,44 @@ class NotSimulated(Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class MacShare(Struct, frozen=True, kw_only=True):
+    """MACs of the nodes of one kind. reason : why they are left to the host, "" where they are simulated"""
+
+    kind: str
+    reason: str
+    nodes: Count
+    macs: Count
+
+
+class OutputError(Struct, frozen=True, kw_only=True):
+    """How far an output of a graph is from floats: root mean squares relative to the floats, None where those are 0.
+
+    error : from the float run of the masked network; original_error : from that before pruning, None without one
+    largest_difference : from the masked network, in real values
+    top1_agreement : share of rows of an output [n, classes] whose largest is at the same place; None of other outputs
+    """
+
+    name: str
+    error: Amount | None
+    original_error: Amount | None
+    largest_difference: Amount
+    top1_agreement: Amount | None
+
+
+class GraphRun(Struct, frozen=True, kw_only=True):
+    """What only a graph of operators has.
+
+    lowered_error : largest difference of a node from its products in floats, of the node's largest output, and where
+    notes : what was assumed of the inputs
+    """
+
+    lowered_error: Amount
+    lowered_node: str
+    outputs: list[OutputError]
+    macs: list[MacShare]
+    notes: list[str]
+
+
 class GivenEnergy(Struct, frozen=True, kw_only=True):
     """An energy that the user gave."""
 
@@ -183,6 +221,7 @@ class Result(Account, frozen=True, kw_only=True):
     """A network on one design of one unit.
 
     design : in a line
+    graph : of a graph of operators; not there for layers
     end_to_end_error : of a chain's outputs from those of the float chain of the network's own weights, root mean
         squares relative to the float chain's; None without a chain, or where the float outputs are all 0
     """
@@ -207,6 +246,7 @@ class Result(Account, frozen=True, kw_only=True):
     verified: bool
     differs: list[str]
     warnings: list[str]
+    graph: GraphRun | UnsetType = UNSET
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as JSON has it: what something is stands before its figures."""
@@ -218,4 +258,4 @@ class Result(Account, frozen=True, kw_only=True):
 def _own_first(struct: Struct) -> dict[str, Any]:
     """Fields of a struct itself before those of what it is made upon."""
     plain = to_builtins(struct)
-    return {**{name: plain[name] for name in type(struct).__annotations__}, **plain}
+    return {**{name: plain[name] for name in type(struct).__annotations__ if name in plain}, **plain}

@@ -6,7 +6,7 @@ Anyone may write to the arrays of a scipy matrix, and its compiled conversions f
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from typing import Any
@@ -140,3 +140,10 @@ def _values(field: str, data: Any) -> NDArray[Any]:
     values = as_array(field, data)
     require(values.dtype.kind in "fiub", field, f"dtype {values.dtype}", "must hold real numbers")
     return values.astype(np.float32) if values.dtype == np.float16 else values
+
+
+def block_diagonal(blocks: Sequence[Any]) -> Any:
+    """A csc_array that has arrays [n_out, n_in] one after the other on its diagonal."""
+    from scipy.sparse import block_diag, csc_array
+
+    return csc_array(block_diag(blocks, format="csc"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -142,6 +143,23 @@ def verify_floats(
         vectors=len(batch),
         inputs=batch.size,
     )
+
+
+def together(parts: Sequence[Verification], squares: Sequence[float]) -> Verification:
+    """Several products as one. squares : of the float outputs of each, which its relative errors are relative to"""
+    names = [name for name in Verification.__struct_fields__ if name not in ("ok", "silent")]
+    merged: dict[str, Any] = {"silent": all(part.silent for part in parts)}
+    for name in names:
+        values = [getattr(part, name) for part in parts]
+        if name in ("error", "bound"):
+            merged[name] = max(values)
+        elif name.endswith("_error"):
+            whole = sum(squares)
+            sums = sum((value or 0.0) ** 2 * of for value, of in zip(values, squares, strict=True))
+            merged[name] = float(np.sqrt(sums / whole)) if whole else None
+        else:
+            merged[name] = sum(values)
+    return Verification.of(**merged)
 
 
 def relative_error(simulated: NDArray[np.floating], floats: NDArray[np.floating]) -> float | None:

@@ -70,7 +70,9 @@ def not_simulated(record: Record) -> list[str]:
     if not others:
         return []
     said = [f"{len(others)} array{'s' if len(others) > 1 else ''}"]
-    if counts is not None:
+    if "graph" in record:
+        said = [f"{percent(counts['share_of_macs_not_simulated'])} of MACs"]
+    elif counts is not None:
         unknown, looked_up = counts["arrays_not_counted"], counts["numbers_looked_up"]
         said.append(f"{'at least ' if unknown else ''}{percent(counts['share_not_simulated'], 2)} of the weights")
         said += ["of MACs an unknown share"] if counts["share_of_macs_not_simulated"] is None else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence, Set
+from math import prod
 from typing import Any
 
 from rich.cells import cell_len
@@ -10,6 +11,8 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
+from eie_sim.energy.table import given_lines
+from eie_sim.report import graph
 from eie_sim.report.network import (
     Column,
     Record,
@@ -55,6 +58,9 @@ class Screen(Console):
 
 def print_network(record: Record, console: Screen) -> None:
     """Print a whole run: what it was, its tables, accuracy, and whether it is verified."""
+    if "graph" in record:
+        _print_graph(record, console)
+        return
     for line in opening(record):
         console.print(line, soft_wrap=True)
     for section in sections(record).values():
@@ -66,17 +72,70 @@ def print_network(record: Record, console: Screen) -> None:
         console.print(line, soft_wrap=True)
 
 
+def _print_graph(record: Record, console: Screen) -> None:
+    """Print a run of a graph: distances first, then its products, kinds and what is left to the host."""
+    for line in (*opening(record)[:3], *given_lines(record["energy_table"])):
+        console.print(line, soft_wrap=True)
+    for line in (*graph.distances(record), *graph.advice(record), *graph.provenance(record)):
+        console.print(line, soft_wrap=True)
+    layers, more = graph.largest(record["layers"])
+    console.print()
+    console.print(_table(graph.products(record), layers, record["total"], "network"))
+    if more:
+        console.print(more, soft_wrap=True)
+    console.print()
+    console.print(rows(graph.KINDS, graph.kinds(record), text={0}, title="By kind, shares of the whole"))
+    console.print()
+    for line in closing({**record, "end_to_end_error": None}):
+        console.print(line, soft_wrap=True)
+
+
 def table(section: Section, record: Record) -> Table:
     """One row per layer, and one for the network where the layers add up."""
-    title, columns, with_total = section
-    cells = [[_marked(layer), *(column.cell(layer) for column in columns)] for layer in record["layers"]]
-    total = with_total and has_total(record)
-    if total:
-        cells.append([total_name(record), *(_or_blank(column, record["total"]) for column in columns)])
+    total = record["total"] if section.with_total and has_total(record) else None
+    return _table(section, record["layers"], total, total_name(record))
+
+
+def _table(section: Section, layers: Sequence[Record], total: Record | None, name: str) -> Table:
+    title, columns, _ = section
+    cells = [[_marked(layer), *(column.cell(layer) for column in columns)] for layer in layers]
+    if total is not None:
+        cells.append([name, *(_or_blank(column, total) for column in columns)])
     shown = rows(["layer", *(column.heading for column in columns)], cells, text={0}, title=title)
-    if total:
+    if total is not None:
         shown.rows[-1].style = "bold"
     return shown
+
+
+def description_tables(record: Record) -> list[Table | str]:
+    """What a graph is: its inputs, its operators, and MACs by kind."""
+    sides = [
+        f"{kind} {one['name']}: {' x '.join(map(str, one['shape'])) or 'one number'}"
+        for kind in ("input", "output")
+        for one in record[f"{kind}s"]
+    ]
+    total = max(1, sum(one["macs"] for one in record["macs"]))
+    cells = [
+        [
+            one["kind"],
+            f"{one['nodes']}",
+            f"{one['macs']:,}",
+            percent(one["macs"] / total),
+            one["reason"] or record["unit"],
+        ]
+        for one in record["macs"]
+    ]
+    counts, found = record["coverage"], ", ".join(f"{count} {op}" for op, count in record["operators"].items())
+    numbers, computed = sum(prod(one["shape"]) for one in record["parameters"]), counts["weights_simulated"]
+    return [
+        f"{record['network']}: {record['source']}",
+        *sides,
+        *record["notes"],
+        f"operators: {found}",
+        f"parameters: {len(record['parameters'])} arrays, {numbers:,} numbers; {computed:,} in products",
+        rows(["kind", "nodes", "MACs", "share", "computed by"], cells, text={0, 4}, title="MACs by kind"),
+        f"covers {percent(1 - counts['share_of_macs_not_simulated'])} of {total:,} MACs",
+    ]
 
 
 def storage_table(record: Record) -> Table:

@@ -117,6 +117,8 @@ class Unit:
     timeline: Callable[..., Activity] | None = None  # (matrix, inputs, result, *, label) -> what happened when
     for_inputs: Callable[[Any, Any], Any] = lambda config, inputs: config  # a design that drops none of these inputs
     patterns: Callable[[Any], tuple[Pattern, ...] | None] = lambda config: None  # N:M; None: any weight may go
+    style: Callable[[Any], Mapping[str, Any]] = lambda config: {}  # fields of `network.Style` that differ from its own
+    launch: Callable[..., SimResult] | None = None  # ([(matrix, its result)], config, *, engine) -> all at once, as one
     presets: tuple[str, ...] = ()  # names of designs, of which `config.preset(name)` makes one
     start: str = ""  # the preset that a sweep starts from
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # values of fields that are words, by field

@@ -48,7 +48,8 @@ MISTAKEN = (
 """First bytes of what people hand in by mistake."""
 
 TORCH = (
-    "a file of PyTorch, which may hold a pickle and is never read; save its state_dict as safetensors: "
+    "a file of PyTorch, maybe a pickle, never read; torch.onnx.export(model, (x,), 'net.onnx', dynamo=True), "
+    "or save its state_dict as safetensors: "
     "import torch, safetensors.torch as st; "
     "d = torch.load(PATH, weights_only=True, map_location='cpu'); "
     "st.save_file({k: v.clone().contiguous() for k, v in d.get('state_dict', d).items()}, 'weights.safetensors')"
@@ -62,8 +63,9 @@ EXPORTS = {
     **dict.fromkeys((".h5", ".hdf5", ".keras"), KERAS),
     **dict.fromkeys((".pkl", ".pickle"), "a pickle, which is never read; save its arrays with numpy.savez"),
     ".onnx": (
-        "a file of ONNX, not read; save its weights: import numpy, onnx.numpy_helper; numpy.savez('weights.npz', "
-        "**{t.name: onnx.numpy_helper.to_array(t) for t in onnx.load(PATH).graph.initializer})"
+        "a graph of operators, which run and describe take, not layers; to have these save its weights: import numpy, "
+        "onnx.numpy_helper; numpy.savez('weights.npz', **{t.name: onnx.numpy_helper.to_array(t) for t in "
+        "onnx.load(PATH).graph.initializer})"
     ),
 }
 """What files of other tools are, by their suffix, and the line of Python that makes one that is read."""

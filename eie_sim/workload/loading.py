@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from eie_sim.core.arrays import Floats, require_fraction, shown
 from eie_sim.core.errors import InputError, as_array, is_tensor, require, require_seed, require_type, unknown
 from eie_sim.core.sparse import is_sparse, of_tensor
+from eie_sim.network.graph import Graph
 from eie_sim.prune import keep_count, magnitude
 from eie_sim.workload import synthetic
 from eie_sim.workload.chain import asked_chain, in_order
@@ -200,6 +201,7 @@ def _open(source: Any, layer: str | None, seed: int, before_pruning: bool, readi
         return _open_file(source, layer, seed, reading)
     if isinstance(source, Mapping) and not is_sparse(source):  # scipy's dok_array is a dict
         return network_from_arrays(source, "arrays", layer=layer, seed=seed, **reading._asdict())
+    require(not isinstance(source, Graph), "workload", "Graph", "must be layers: run takes a graph of operators")
     if callable(getattr(source, "state_dict", None)):
         raise InputError(f"workload={type(source).__name__}: must be arrays by name, as its state_dict() gives them")
     matrix = of_tensor(source)

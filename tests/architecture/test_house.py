@@ -22,7 +22,7 @@ ROWS = ["cli", "report", "study", "train", "pipeline", "prune", "network", "unit
 APART = {("network", "units"), ("report", "train"), ("study", "train")}
 """Rows of which the upper one does not import the lower one all the same."""
 TODAY = {
-    "pipeline": ["inputs", "tracing", "cost", "record"],
+    "pipeline": ["inputs", "tracing", "cost", "record", "graphs"],
     "prune": ["pruning", "recipe", "deep_compression"],
     "network": ["workload", "archive"],
     "units": ["engine", "energy", "tables", "formats"],

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from onnx_models import run_products
 
+import eie_sim as es
 from eie_sim.core.errors import InputError
 from eie_sim.network.layers import graph_of_layers
 from eie_sim.network.lower import lower, steps_of
@@ -112,3 +113,10 @@ def test_what_is_no_module_or_cannot_be_exported(module, rule):
     with pytest.raises(InputError, match=rule) as caught:
         from_torch(module, torch.randn(2, 2))
     assert "\n" not in str(caught.value)
+
+
+def test_a_torch_module_runs_on_a_unit():
+    run = es.run(es.from_torch(residual(), torch.rand(2, 3, 8, 8)), es.EieConfig(n_pe=4, weight_bits=8), density=0.5)
+    assert run.verified
+    assert run.distance < 0.05
+    assert {row.weights.partition(";")[0] for row in run.rows} >= {"0.conv1.weight", "0.down.weight", "3.weight"}

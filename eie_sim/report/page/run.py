@@ -8,6 +8,7 @@ from typing import Any
 
 from eie_sim.core.html import Cell, escape
 from eie_sim.energy.table import given_lines
+from eie_sim.report import graph
 from eie_sim.report.network import (
     Column,
     Record,
@@ -30,13 +31,16 @@ def run_page(record: Record) -> Page:
     """The report of a run. record : as `reading.read_run` gives it"""
     pictures, title = run_pictures(record), record["network"]
     told = ("config_hash", "seed", "inputs", "not_simulated", "coverage")
-    about = {"network": title, **{name: record[name] for name in told}}
+    about = {"network": title, **{name: record[name] for name in (*told, "graph") if name in record}}
     shown = document(f"{title}: eie-sim", _body(record, pictures))
     return Page(shown, list(pictures.values()), about, record["verified"])
 
 
 def _body(record: Record, pictures: dict[str, Picture]) -> Iterator[str]:
     tables = {name: _layers_table(record, one) for name, one in sections(record).items()}
+    if "graph" in record:
+        kinds = titled("By kind, shares of the whole", graph.KINDS, graph.kinds(record))
+        tables["cycles"] = _layers_table(record, graph.products(record), total=True) + kinds
     yield f"<h1>{escape(record['network'])}</h1>"
     yield paragraphs([record["source"], *opening(record)[1:3]], "quiet")
     wrong = [] if record["verified"] else ["NOT VERIFIED", *(f"differs: {text}" for text in record["differs"])]
@@ -81,11 +85,11 @@ def _facts(record: Record) -> Iterator[Fact]:
     yield Fact("golden product", said, state="good" if said == "verified" else "alarm")
 
 
-def _layers_table(record: Record, shown: Section) -> str:
+def _layers_table(record: Record, shown: Section, *, total: bool | None = None) -> str:
     """A row per layer, and a last one for the network where the layers add up."""
     rows = [[_name(layer), *(_cell(column, layer) for column in shown.columns)] for layer in record["layers"]]
     foot = [total_name(record), *(_cell(column, record["total"]) for column in shown.columns)]
-    total = shown.with_total and has_total(record)
+    total = shown.with_total and has_total(record) if total is None else total
     return titled(shown.title, ["layer", *(c.heading for c in shown.columns)], rows, foot=foot if total else ())
 
 
@@ -125,8 +129,8 @@ def _provenance(record: Record) -> Iterator[str]:
             f"engine {record['engine']}; seed {record['seed']}; config {record['config_hash']}; "
             f"energy table {energy['table']}, {energy['node_nm']} nm",
             *given_lines(record["energy_table"]),
-            *fidelity(record),
-            *not_simulated(record),
+            *(graph.distances(record) if "graph" in record else fidelity(record)),
+            *(graph.provenance(record) if "graph" in record else not_simulated(record)),
         ]
     )
     sources = [[_name(layer), layer["weights"], layer["inputs"], _kind(layer)] for layer in record["layers"]]

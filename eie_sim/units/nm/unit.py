@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from eie_sim.core.errors import InputError, as_array, hold, require, require_int, require_type
-from eie_sim.core.nm_pattern import DENSE, Pattern, kept_of, require_pattern, said, whole_groups
+from eie_sim.core.nm_pattern import DENSE, Pattern, kept_of, meets, require_pattern, said, whole_groups
 from eie_sim.core.result import SimResult, config_hash
 from eie_sim.core.sparse import is_sparse
 from eie_sim.units.nm import fast, invariants
@@ -154,6 +154,24 @@ def simulate(
     )
 
 
+def launch(parts: Sequence[tuple[NmMatrix, SimResult]], config: TensorCoreConfig, *, engine: str = "fast") -> SimResult:
+    """Time products of one launch, each of which has run alone: one sequence of waves, one pattern that all A meet.
+
+    `scales` of the result are the largest of theirs.
+    """
+    matrices, results = [matrix for matrix, _ in parts], [result for _, result in parts]
+    shapes = [(matrix.n_out, matrix.n_in, result.n_vector) for matrix, result in parts]
+    found = {matrix.pattern for matrix in matrices}
+    pattern = found.pop()
+    if found:
+        weights = [matrix.decode() for matrix in matrices]
+        in_order = sorted(config.patterns, key=lambda each: each[0] / each[1])
+        pattern = next((each for each in in_order if all(meets(one, each) for one in weights)), DENSE)
+    done = _result(shapes, pattern, config, engine, f"given, {_said(shapes)}")
+    scales = {name: max(one.scales[name] for one in results) for name in results[0].scales}
+    return replace(done, scales=scales, active_inputs=sum(one.active_inputs or 0 for one in results))
+
+
 def output_of(matrix: NmMatrix, activations: NDArray[Any], config: TensorCoreConfig) -> NDArray[np.float64]:
     """Outputs in real values float64[n_vector, n_out] alone: nothing is timed."""
     scale = matrix.weight_scale * (matrix.activation_scale or 1.0)
@@ -269,8 +287,5 @@ def _activations(matrix: NmMatrix, activations: ArrayLike) -> NDArray[Any]:
 
 def sparsest(weights: NDArray[Any], config: TensorCoreConfig) -> Pattern:
     """The listed pattern of the smallest a/b whose groups of b all have at most a non-zeros, first on a tie."""
-    for kept, group in sorted(config.patterns, key=lambda each: each[0] / each[1]):
-        filled = np.pad(weights != 0, ((0, 0), (0, -weights.shape[1] % group)))
-        if (np.count_nonzero(filled.reshape(-1, group), axis=1) <= kept).all():
-            return kept, group
-    return DENSE
+    in_order = sorted(config.patterns, key=lambda each: each[0] / each[1])
+    return next((pattern for pattern in in_order if meets(weights, pattern)), DENSE)

@@ -1,0 +1,113 @@
+"""A run of a graph of operators in words and columns: products, kinds, coverage, distances."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from eie_sim.core.errors import few
+from eie_sim.report.network import MOST_NAMES, Column, Record, Section, decibels, percent
+
+MOST_ROWS = 40
+LARGEST = 20
+"""Rows of the text table where there are more than MOST_ROWS products; JSON and CSV have all."""
+WHOLE = 0.99
+"""Share of MACs below which the total says what it covers."""
+FAR = 0.1
+"""Relative distance above which more bits of the weights are named."""
+
+
+def covers(record: Record) -> str:
+    """What part of the MACs the totals are of, where that is not nearly all."""
+    left = record["coverage"]["share_of_macs_not_simulated"]
+    return f", covers {percent(1 - left)} of MACs" if 1 - left < WHOLE else ""
+
+
+def products(record: Record) -> Section:
+    """A row for each product, figures of all its vectors together."""
+    columns = [
+        Column("kind", lambda r: r["kind"]),
+        Column("out x in", lambda r: [r["n_out"], r["n_in"]], lambda sides: "{}x{}".format(*sides)),
+        Column("vectors", lambda r: r["n_vector"] if "name" in r else "", _count),
+        Column("weights\nnon-zero", lambda r: r["weight_density"], percent),
+        Column("inputs\nactive", lambda r: r["activation_density"], percent),
+        Column("cycles", lambda r: r["cycles"], _count),
+        Column("utilisation", lambda r: r["utilisation"], percent),
+        Column("load\nbalance", lambda r: r["load_balance"], percent),
+        Column("time us", lambda r: r["time_us"], "{:,.1f}".format),
+        Column("energy\nuJ", lambda r: r["energy"]["total_pj"] / 1e6, "{:,.3f}".format),
+        Column("fits", lambda r: "yes" if r["fits"] else f"no: {r['passes']}"),
+        Column("", lambda r: "verified" if r["verification"]["ok"] else "DIFFERS"),
+    ]
+    return Section("Products, all vectors together, one after the other" + covers(record), columns, True)
+
+
+def _count(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else value
+
+
+def largest(layers: Sequence[Record]) -> tuple[list[Record], str]:
+    """The rows of a text table, in order, and a line about the others; all of them where they are few."""
+    if len(layers) <= MOST_ROWS:
+        return list(layers), ""
+    shown = sorted(sorted(range(len(layers)), key=lambda at: -layers[at]["cycles"])[:LARGEST])
+    return [layers[at] for at in shown], f"the {LARGEST} largest, and {len(layers) - LARGEST} more (--json has all)"
+
+
+def kinds(record: Record) -> list[list[str]]:
+    """Kind, products, share of MACs, of cycles, of energy, bytes of the weights; then what is left to the host."""
+    total, macs = record["total"], record["graph"]["macs"]
+    all_macs = max(1, sum(one["macs"] for one in macs))
+    rows = []
+    for name in dict.fromkeys(layer["kind"] for layer in record["layers"]):
+        layers = [layer for layer in record["layers"] if layer["kind"] == name]
+        share = sum(one["macs"] for one in macs if one["kind"] == name and not one["reason"]) / all_macs
+        cycles = sum(layer["cycles"] for layer in layers) / max(1, total["cycles"])
+        energy = sum(layer["energy"]["total_pj"] for layer in layers) / max(1e-30, total["energy"]["total_pj"])
+        stored = sum(layer["storage"]["total_bits"] for layer in layers) // 8
+        rows.append([name, f"{len(layers)}", percent(share), percent(cycles), percent(energy), f"{stored:,}"])
+    for one in macs:
+        if one["reason"]:
+            left = [f"{one['kind']} (host: {one['reason']})", f"{one['nodes']}", percent(one["macs"] / all_macs)]
+            rows.append([*left, "", "", ""])
+    return rows
+
+
+KINDS = ["kind", "products", "MACs", "cycles", "energy", "bytes of\nweights"]
+
+
+def distances(record: Record) -> list[str]:
+    """End to end, said first: how far outputs are from floats, and what would bring them nearer."""
+    lines = []
+    for one in record["graph"]["outputs"]:
+        if one["error"] is None:
+            continue
+        noise = f"signal to noise {decibels(one['error'])} dB, largest difference {one['largest_difference']:.3g}"
+        parts = [f"{percent(one['error'], 2)} off those of the float network ({noise})"]
+        if one["original_error"] is not None:
+            parts.append(f"{percent(one['original_error'], 2)} off those before pruning")
+        if one["top1_agreement"] is not None:
+            parts.append(f"top-1 agrees in {percent(one['top1_agreement'])}")
+        lines.append(f"end to end, {one['name']}: {'; '.join(parts)}")
+    return lines
+
+
+def advice(record: Record) -> list[str]:
+    """What would bring outputs nearer to floats where they are far: wider codes, where the design has narrow ones."""
+    far = max((one["error"] or 0.0 for one in record["graph"]["outputs"]), default=0.0) > FAR
+    return ["--weight-bits 8 brings outputs nearer"] if far and record["config"].get("weight_bits", 8) < 8 else []
+
+
+def provenance(record: Record) -> list[str]:
+    """What the inputs were, that products are what the framework computes, and what is left to the host."""
+    graph, coverage = record["graph"], record["coverage"]
+    lines = list(graph["notes"])
+    lines.append(
+        f"lowered: products differ from the framework by at most {graph['lowered_error']:.1e} of a node's largest "
+        f"output, at {graph['lowered_node']}"
+    )
+    left = [f"{one['name']} ({one['reason']})" for one in record["not_simulated"]]
+    share = percent(1 - coverage["share_of_macs_not_simulated"])
+    host = few(left, MOST_NAMES, " (--json has all)") if left else "none"
+    lines.append(f"covers {share} of MACs; on the host, without cycles or energy: {host}")
+    return lines

@@ -1,0 +1,315 @@
+"""Graphs on units: every product simulated on the outputs of those before, and what is said of the whole."""
+
+import importlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from msgspec import convert
+from onnx_models import drawn, model, node, onnx, read
+
+import eie_sim as es
+from eie_sim import graphs
+from eie_sim.cli import main
+from eie_sim.core.record import Result
+from eie_sim.prune.of_graph import pruned
+
+WIDE = {"weight_bits": 8}
+
+
+def layers(**weights):
+    return {name: array.astype(np.float32) for name, array in weights.items()}
+
+
+def small(batch=1):
+    """A 3x3 convolution with BatchNorm, one of two groups and stride 2, a depthwise one, an addition, a classifier."""
+    arrays = layers(
+        stem=drawn(8, 3, 3, 3) / 5,
+        gain=1 + drawn(8, seed=1) / 9,
+        shift=drawn(8, seed=2) / 9,
+        mean=drawn(8, seed=3) / 9,
+        var=1 + drawn(8, seed=4) ** 2,
+        grouped=drawn(8, 4, 3, 3) / 6,
+        depthwise=drawn(8, 1, 3, 3) / 3,
+        last=drawn(5, 8) / 3,
+        bias=drawn(5, seed=5),
+    )
+    nodes = [
+        node("Conv", "x stem", "a", pads=[1, 1, 1, 1]),
+        node("BatchNormalization", "a gain shift mean var", "b"),
+        node("Relu", "b", "c"),
+        node("Conv", "c grouped", "d", group=2, strides=[2, 2], pads=[1, 1, 1, 1]),
+        node("Relu", "d", "e"),
+        node("Conv", "e depthwise", "f", group=8, pads=[1, 1, 1, 1]),
+        node("Add", "e f", "g"),
+        node("Relu", "g", "h"),
+        node("GlobalAveragePool", "h", "i"),
+        node("Flatten", "i", "j"),
+        node("Gemm", "j last bias", "y", transB=1),
+    ]
+    x = drawn(batch, 3, 9, 8)
+    return read(model(nodes, {"x": x}, arrays), {"x": x})
+
+
+def mlp():
+    """The weights of a chain of two layers, inputs, and the same as ONNX."""
+    arrays = layers(w1=drawn(24, 16), b1=drawn(24), w2=drawn(10, 24, seed=1), b2=drawn(10, seed=1))
+    x = np.maximum(drawn(4, 16, seed=2), 0)
+    nodes = [
+        node("Gemm", "x w1 b1", "a", transB=1),
+        node("Relu", "a", "b"),
+        node("Gemm", "b w2 b2", "y", transB=1),
+    ]
+    proto = model(nodes, {"x": x}, arrays)
+    chain = {"1.weight": arrays["w1"], "1.bias": arrays["b1"], "2.weight": arrays["w2"], "2.bias": arrays["b2"]}
+    return chain, x, read(proto, {"x": x}), proto
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_small_network_runs_verified_near_its_floats(batch):
+    run = es.run(small(batch), es.EieConfig(n_pe=4, **WIDE), density=0.5)
+    assert run.verified
+    assert [(row.kind, row.n_out, row.n_in, row.n_vector) for row in run.rows] == [
+        ("kxk conv2d", 8, 27, 72 * batch),
+        ("kxk conv2d, 2 groups", 8, 72, 20 * batch),
+        ("depthwise conv2d", 8, 72, 20 * batch),
+        ("gemm", 5, 8, batch),
+    ]
+    assert run.output.shape == (batch, 5)
+    assert run.distance < 0.05
+    assert run.coverage["share_of_macs_not_simulated"] == 0
+    assert run.by_kind["gemm"]["layers"] == 1
+    assert run.record.graph.lowered_error < 1e-5
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_small_network_runs_on_tensor_cores(batch):
+    run = es.run(small(batch), es.TensorCoreConfig.preset("nm-64"), pattern="2:4")
+    assert run.verified
+    assert run.distance < 2e-3
+    assert run.rows[0].n_in == 9 * 4  # 3 channels padded to a group
+    assert {row.named["runs_as"] for row in run.rows[:1]} == {"2:4"}
+    depthwise = [share for share in run.record.graph.macs if share.reason]
+    assert [(share.reason, share.macs) for share in depthwise] == [("depthwise", 8 * 9 * 20 * batch)]
+    total = sum(share.macs for share in run.record.graph.macs)
+    assert run.coverage["share_of_macs_not_simulated"] == depthwise[0].macs / total
+    assert [one.name for one in run.record.not_simulated if "depthwise" in one.reason] == ["Conv_f"]
+
+
+def test_groups_are_one_launch_on_tensor_cores():
+    config = es.TensorCoreConfig.preset("nm-64")
+    for given in ({"pattern": "2:4"}, {"density": 0.4}):
+        run = es.run(small(2), config, **given)
+        assert [row.name for row in run.rows] == ["Conv_a", "Conv_d", "Gemm_y"]
+        row = run.rows[1]
+        assert (row.n_out, row.n_in, row.n_vector) == (8, 72, 40)
+        pattern = (2, 4) if "pattern" in given else (1, 1)
+        alone = es.simulate_gemms([(4, 36, 40)] * 2, config, n_keep=pattern[0], m_group=pattern[1])
+        assert row.cycles == alone.cycles
+        assert row.verification.outputs == 8 * 40
+        assert row.verification.weights == 2 * 4 * 36
+        assert row.weight_density == pytest.approx(0.5 if "pattern" in given else 0.4, abs=0.01)
+        assert run.verified
+        assert run.distance < 2e-3
+
+
+def test_phases_of_a_transposed_convolution_are_one_launch():
+    arrays, x = layers(w=drawn(4, 6, 3, 3)), drawn(1, 4, 5, 5)
+    proto = model([node("ConvTranspose", "x w", "y", strides=[2, 2], pads=[1, 1, 1, 1])], {"x": x}, arrays)
+    graph = read(proto, {"x": x})
+    tensor = es.run(graph, es.TensorCoreConfig.preset("nm-64"))
+    assert [(row.kind, row.n_in) for row in tensor.rows] == [("transposed conv2d", 4 * 9)]
+    assert tensor.verified
+    assert tensor.distance < 2e-3
+    other = es.run(graph, es.EieConfig(n_pe=2, **WIDE))
+    assert sorted(row.n_in for row in other.rows) == [4, 8, 8, 16]
+    assert other.verified
+    assert other.distance < 0.05
+
+
+def test_density_is_of_each_parameter_and_of_weights_alone():
+    graph = small()
+    run = es.run(graph, es.EieConfig(n_pe=4), density=0.25)
+    assert run.rows[1].weight_density == pytest.approx(0.25)  # of blocks, half of the matrix
+    masked = pruned(graph, density=0.25)
+    for name in ("stem", "grouped", "depthwise", "last"):
+        before, after = graph.parameters[name].array.ravel(), masked.parameters[name].array.ravel()
+        kept = np.flatnonzero(after)
+        assert len(kept) == round(0.25 * before.size)
+        assert set(kept) == set(np.argsort(np.abs(before), kind="stable")[before.size - len(kept) :])
+    for name in ("bias", "gain", "shift"):
+        assert (masked.parameters[name].array == graph.parameters[name].array).all()
+
+
+def test_a_pattern_is_of_channels_at_one_tap():
+    masked = pruned(small(), pattern="2:4").parameters
+    grouped = masked["grouped"].array  # 4 channels a group
+    assert (np.count_nonzero(grouped, axis=1) == 2).all()
+    assert (np.count_nonzero(masked["stem"].array, axis=1) == 2).all()
+    assert masked["depthwise"].array.all()
+
+
+def test_one_mlp_as_arrays_and_as_onnx_gives_the_same():
+    chain, x, graph, _ = mlp()
+    for config in (es.EieConfig(n_pe=4), es.EieConfig(n_pe=4, weight_bits=8, accumulator_bits=24)):
+        for density in (None, 0.5):
+            mine = es.run(graph, config, density=density)
+            theirs = es.run(es.load(chain, chain="1,2", activations=x), config, density=density)
+            assert [row.cycles for row in mine.rows] == [row.cycles for row in theirs.rows]
+            for one, other in zip(mine.layers, theirs.layers, strict=True):
+                assert one.result.output.tobytes() == other.result.output.tobytes()
+                assert one.result.scales == other.result.scales
+            assert mine.output.tobytes() == theirs.output.astype(np.float32).tobytes()
+
+
+def test_a_network_like_a_resnet_reads_simulated_outputs_on_both_sides_of_an_addition():
+    graph, config = small(), es.EieConfig(n_pe=2)
+    run = es.run(graph, config)
+    inputs = {one.layer.name: one.result for one in run.layers}
+    e = np.maximum(np.moveaxis(inputs["Conv_d"].real_output.reshape(1, 5, 4, 8), -1, 1), 0)
+    f = np.moveaxis(inputs["Conv_f"].real_output.reshape(1, 5, 4, 8), -1, 1)
+    pooled = np.maximum(e + f, 0).mean(axis=(2, 3))
+    scales = inputs["Gemm_y"].scales
+    weights = run.layers[-1].matrix.decode()
+    assert inputs["Gemm_y"].active_inputs == np.count_nonzero(np.rint(pooled * 2.0 ** scales["activation"]))
+    assert weights.shape[0] == 5
+
+
+@pytest.fixture
+def toy_unit(tmp_path, monkeypatch):
+    """The unit of another package, installed for one test."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "units")
+    registering = importlib.import_module("registering")
+    registering.install(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    registering.forget()
+    yield importlib.import_module("toy").UNIT
+    monkeypatch.undo()
+    registering.forget()
+
+
+def test_the_toy_unit_runs_a_graph(toy_unit):
+    run = es.run(small(), toy_unit.config(n_lane=2), density=0.5)
+    assert run.verified
+    assert run.distance < 1e-5
+    assert run.coverage["share_of_macs_not_simulated"] == 0
+
+
+def test_a_tampered_weight_is_not_verified(monkeypatch):
+    config = es.EieConfig(n_pe=4)
+    honest = graphs.compress
+
+    def tampered(weights, config, *, bias=None):
+        changed = weights.copy()
+        changed.flat[np.abs(changed).argmax()] *= -1
+        return honest(changed, config, bias=bias)
+
+    monkeypatch.setattr(graphs, "compress", tampered)
+    run = es.run(small(), config)
+    assert not run.verified
+    assert len(run.record.differs) == len(run.rows)
+
+
+def test_negative_inputs_take_part_where_there_are_some():
+    run = es.run(small(), es.EieConfig(n_pe=4))
+    active = [one.result.config.active for one in run.layers]
+    assert active == ["nonzero", "positive", "positive", "positive"]
+    assert run.rows[0].inputs == "given: x; negative ones take part (active nonzero)"
+    assert run.rows[1].inputs == "simulated: outputs of the nodes before"
+
+
+def test_the_end_is_held_against_the_masked_network_and_the_original():
+    graph = small(2)
+    plain, run = es.run(graph, es.EieConfig(n_pe=4, **WIDE)), es.run(graph, es.EieConfig(n_pe=4, **WIDE), density=0.3)
+    (error,) = run.record.graph.outputs
+    assert plain.record.graph.outputs[0].original_error is None
+    assert error.error == pytest.approx(run.distance)
+    assert error.original_error > error.error
+    assert 0 <= error.top1_agreement <= 1
+
+
+def test_lower_lists_the_products_of_a_unit():
+    graph = small()
+    assert [one.name for one in es.lower(graph)] == ["Conv_a", "Conv_d", "Conv_f", "Gemm_y"]
+    names = [one.name for one in es.lower(graph, es.TensorCoreConfig.preset("nm-64"))]
+    assert names == ["Conv_a", "Conv_d.0", "Conv_d.1", "Gemm_y"]
+
+
+@pytest.fixture
+def saved(tmp_path):
+    path, _, (_, x, _, proto) = tmp_path / "model.onnx", None, mlp()
+    onnx.save(proto, path)
+    np.savez(tmp_path / "x.npz", x=x)
+    return path
+
+
+def test_the_command_prints_distances_first_and_keeps_a_run(saved, tmp_path, capsys):
+    words = ["run", str(saved), "--inputs", str(tmp_path / "x.npz"), "--density", "0.5", "--n-pe", "4"]
+    assert main([*words, "--out", str(tmp_path / "run")]) == 0
+    printed = capsys.readouterr().out
+    assert printed.index("end to end, y:") < printed.index("covers 100.0 % of MACs") < printed.index("Products")
+    assert "synthetic" not in printed
+    assert printed.rstrip().endswith("verified")
+    assert main([*words, "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert convert(record, Result).to_dict() == record
+    assert json.loads((tmp_path / "run" / "run.json").read_text()) == record
+    assert main(["report", str(tmp_path / "run")]) == 0
+    assert "end to end, y:" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_inputs_that_are_drawn_are_said(saved, capsys):
+    assert main(["run", str(saved), "--shape", "x=4x16", "--n-pe", "4"]) == 0
+    assert "synthetic inputs: x" in capsys.readouterr().out
+
+
+def test_describe_simulates_nothing(saved, capsys, monkeypatch):
+    monkeypatch.setattr(graphs, "simulate", None)
+    assert main(["describe", str(saved)]) == 0
+    assert "covers 100.0 % of 2,496 MACs" in capsys.readouterr().out
+    assert main(["describe", str(saved), "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["operators"] == {"Gemm": 2, "Relu": 1}
+    assert record["macs"] == [{"kind": "gemm", "reason": "", "nodes": 2, "macs": 2496}]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run", "{model}", "--layer", "fc1"], "layer=fc1: must be left out"),
+        (["run", "{model}", "--shape", "z=4x16"], "shapes=z: unknown"),
+        (["run", "{model}", "--shape", "x"], "shape=x: must be name=1x3x224x224"),
+        (["run", "{model}", "--density", "2"], "density=2.0: must be in 0..1"),
+        (["run", "{model}", "--pattern", "2:4", "--density", "0.5"], "density=0.5: must be left out"),
+        (["run", "{model}", "--inputs", "{folder}/none.npz"], "none.npz: file=missing"),
+        (["run", "digits-mlp", "--shape", "x=4x16"], "must be left out"),
+        (["describe", "digits-mlp"], "must be an ONNX file"),
+        (["compare", "{model}"], "run and describe take"),
+        (["prune", "{model}"], "run and describe take"),
+        (["footprint", "{model}"], "run and describe take"),
+        (["trace", "{model}", "--out", "{folder}/t.json"], "run and describe take"),
+        (["sweep", "{model}", "--n-pe", "1,2"], "run and describe take"),
+    ],
+)
+def test_bad_input_is_one_line(words, said, saved, capsys):
+    places = {"model": saved, "folder": saved.parent}
+    assert main([word.format(**places) for word in words]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+
+
+def test_a_torch_file_is_refused_with_the_line_that_exports(tmp_path):
+    (tmp_path / "model.pt").write_bytes(b"\x80\x02")
+    with pytest.raises(es.InputError, match=r"torch\.onnx\.export"):
+        es.load(tmp_path / "model.pt")
+
+
+def test_layers_take_no_graph(saved):
+    graph = es.load(saved)
+    assert es.load(graph) is graph
+    with pytest.raises(es.InputError, match="run takes a graph"):
+        es.workload.load(graph)
+    with pytest.raises(es.InputError, match="inputs"):
+        es.load("digits-mlp", inputs=np.ones((1, 64)))
