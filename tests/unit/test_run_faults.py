@@ -163,8 +163,8 @@ def test_what_is_wrong_with_weights_names_their_layer():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"network": None}, "network=NoneType: must be Network"),
-        ({"network": np.eye(2)}, "network=ndarray: must be Network"),
+        ({"network": None}, "network=NoneType: must be Network or Graph"),
+        ({"network": np.eye(2)}, "network=ndarray: must be Network or Graph"),
         ({"config": None}, "config=NoneType: must be EieConfig or TensorCoreConfig"),
         ({"config": {"n_pe": 4}}, "config=dict: must be EieConfig or TensorCoreConfig"),
         ({"engine": None}, "engine=None: unknown; must be one of fast, reference"),
