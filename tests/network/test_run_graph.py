@@ -229,6 +229,13 @@ def test_the_end_is_held_against_the_masked_network_and_the_original():
     assert 0 <= error.top1_agreement <= 1
 
 
+def test_layers_are_pruned_to_a_pattern_as_well():
+    chain, x, *_ = mlp()
+    run = es.run(es.load(chain, chain="1,2", activations=x), es.TensorCoreConfig.preset("nm-64"), pattern="2:4")
+    assert run.verified
+    assert [row.named["runs_as"] for row in run.rows] == ["2:4", "2:4"]
+
+
 def test_lower_lists_the_products_of_a_unit():
     graph = small()
     assert [one.name for one in es.lower(graph)] == ["Conv_a", "Conv_d", "Conv_f", "Gemm_y"]
