@@ -38,6 +38,7 @@ class LayerRun:
 
     inputs : what the activations were, in words
     kind : of operation; n_weight : elements of the matrix that are weights, None for all of them
+    again : its weights are those of a layer before, and are stored once
     """
 
     layer: Layer
@@ -49,6 +50,7 @@ class LayerRun:
     verification: Verification
     kind: str = "fc"
     n_weight: int | None = None
+    again: bool = False
 
     @property
     def n_vector(self) -> int:
@@ -94,10 +96,14 @@ class Run:
 
     @property
     def by_kind(self) -> dict[str, dict[str, float]]:
-        """Sums over the layers of each kind of operation: layers, dense_macs, cycles, energy_pj, stored_bits."""
+        """Sums over the layers of each kind of operation: layers, dense_macs, cycles, energy_pj, stored_bits.
+
+        Weights of several layers are stored once.
+        """
         kinds: dict[str, dict[str, float]] = {}
         for row in self.rows:
-            found = (1, row.dense_macs, row.cycles, row.energy.total_pj, row.storage.total_bits)
+            bits = 0 if row.again else row.storage.total_bits
+            found = (1, row.dense_macs, row.cycles, row.energy.total_pj, bits)
             sums = kinds.setdefault(row.kind, {})
             for name, value in zip(("layers", "dense_macs", "cycles", "energy_pj", "stored_bits"), found, strict=True):
                 sums[name] = sums.get(name, 0) + value

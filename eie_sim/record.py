@@ -102,6 +102,7 @@ def _layer(run: LayerRun) -> LayerResult:
         **_shared([run], vectors),
         name=run.layer.name,
         kind=run.kind,
+        again=True if run.again else UNSET,
         n_out=run.layer.n_out,
         n_in=run.layer.n_in,
         bias=run.layer.bias is not None,
@@ -132,7 +133,7 @@ def total_of_layers(runs: Sequence[LayerRun]) -> Figures:
 
 def _shared(runs: Sequence[LayerRun], vectors: int) -> dict[str, Any]:
     """Figures of a layer, or of all together."""
-    results = [run.result for run in runs]
+    results, stored = [run.result for run in runs], [run for run in runs if not run.again] or runs
     cycles, time_us = sum(one.cycles for one in results), sum(one.time_us for one in results)
     macs, dense_macs = sum(one.effectual_macs for one in results), sum(one.dense_macs for one in results)
     stats: dict[str, dict[str, int]] = {}
@@ -145,7 +146,7 @@ def _shared(runs: Sequence[LayerRun], vectors: int) -> dict[str, Any]:
     most, all_cycles = sum(int(each.max()) for each in busy), sum(one.cycles * one.n_unit for one in results)
     return {
         "n_vector": vectors,
-        "n_weight": sum(run.matrix.n_weight for run in runs),
+        "n_weight": sum(run.matrix.n_weight for run in stored),
         "cycles": cycles,
         "time_us": time_us,
         "time_us_per_vector": time_us / max(vectors, 1),
@@ -158,7 +159,7 @@ def _shared(runs: Sequence[LayerRun], vectors: int) -> dict[str, Any]:
         "effective_gops": 2 * macs / (time_us * 1e3) if time_us else 0.0,
         "dense_equivalent_gops": 2 * dense_macs / (time_us * 1e3) if time_us else 0.0,
         "energy": _energy(total_of([run.energy for run in runs]), vectors),
-        "storage": _storage([run.storage for run in runs]),
+        "storage": _storage([run.storage for run in stored]),
         "fits": all(one.fits for one in results),
         "passes": max(one.passes for one in results),
     }

@@ -5,7 +5,7 @@ Written and checked by msgspec. A figure of a layer is of all its vectors togeth
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, to_builtins
 
@@ -102,6 +102,7 @@ class LayerResult(Figures, frozen=True, kw_only=True):
     weights, inputs : what they are, in words
     scales : what words are in real values, as the unit counts it
     named : choices and findings of the unit, such as what bounds the layer
+    again : there where its weights are those of a layer before; the total counts them once
     """
 
     name: str
@@ -119,6 +120,7 @@ class LayerResult(Figures, frozen=True, kw_only=True):
     named: dict[str, Any]
     memories: list[Memory]
     verification: Verification
+    again: Literal[True] | UnsetType = UNSET
 
 
 class Accuracy(Struct, frozen=True, kw_only=True):

@@ -64,7 +64,7 @@ def kinds(record: Record) -> list[list[str]]:
         share = sum(one["macs"] for one in macs if one["kind"] == name and not one["reason"]) / all_macs
         cycles = sum(layer["cycles"] for layer in layers) / max(1, total["cycles"])
         energy = sum(layer["energy"]["total_pj"] for layer in layers) / max(1e-30, total["energy"]["total_pj"])
-        stored = sum(layer["storage"]["total_bits"] for layer in layers) // 8
+        stored = sum(layer["storage"]["total_bits"] for layer in layers if not layer.get("again")) // 8
         rows.append([name, f"{len(layers)}", percent(share), percent(cycles), percent(energy), f"{stored:,}"])
     for one in macs:
         if one["reason"]:

@@ -320,3 +320,22 @@ def test_layers_take_no_graph(saved):
         es.workload.load(graph)
     with pytest.raises(es.InputError, match="inputs"):
         es.load("digits-mlp", inputs=np.ones((1, 64)))
+
+
+@pytest.mark.parametrize("config", [es.EieConfig(n_pe=4, **WIDE), es.TensorCoreConfig.preset("nm-64")])
+def test_weights_of_two_nodes_are_stored_once(config):
+    arrays = layers(w=drawn(8, 8), last=drawn(3, 8))
+    nodes = [
+        *(node("Gemm", "x w", "a", transB=1), node("Relu", "a", "b"), node("Gemm", "b w", "c", transB=1)),
+        *(node("Relu", "c", "d"), node("Gemm", "d last", "y", transB=1)),
+    ]
+    x = np.maximum(drawn(4, 8), 0)
+    run = es.run(read(model(nodes, {"x": x}, arrays), {"x": x}), config)
+    first, second, last = run.rows
+    assert run.record.total.storage.total_bits == first.storage.total_bits + last.storage.total_bits
+    assert run.record.total.n_weight == first.n_weight + last.n_weight
+    assert run.by_kind["gemm"]["stored_bits"] == run.record.total.storage.total_bits
+    assert run.record.total.cycles == first.cycles + second.cycles + last.cycles
+    plain = run.to_dict()
+    assert [layer.get("again") for layer in plain["layers"]] == [None, True, None]
+    assert convert(plain, Result) == run.record
