@@ -168,7 +168,7 @@ def spun(count):
 
 def test_two_cores_against_one(note):
     """Of a sweep of more than ten seconds; bare loops beside it tell what two cores are worth now."""
-    grid = {"n_pe": "1..64", "queue_depth": "1..32", "index_bits": "2..5"}
+    grid = {"n_pe": "1..128", "queue_depth": "1..32", "index_bits": "2..5"}
     alone, together = spun(1), spun(2)
     one, found = timed(lambda: es.sweep.run("digits-mlp", grid=grid, workers=1))
     two, _ = timed(lambda: es.sweep.run("digits-mlp", grid=grid, workers=2))
