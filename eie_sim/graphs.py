@@ -126,9 +126,7 @@ def run_graph(
         done = [_run_product(product, prepared.pop(product.name), x, where, engine, table) for product in step.products]
         at_once = len(done) > 1 and unit_of(config).launch is not None
         for one in [_launched(step, done, x, table)] if at_once else done:
-            weights = one.layer.weights
-            parts = (weights.indptr, weights.indices, weights.data) if is_sparse(weights) else (weights, one.layer.bias)
-            held = sha256(b"".join(np.ascontiguousarray(part).tobytes() for part in parts if part is not None)).digest()
+            held = _digest(one.layer)
             runs.append(replace(one, again=held in stored))  # as in the steps of a sequence
             stored.add(held)
         return step.assemble([one.real_output for one in done], values)
@@ -154,6 +152,14 @@ def run_graph(
         covered=covered(masked, style_of(config)),
         outputs=outputs,
     )
+
+
+def _digest(layer: Layer) -> bytes:
+    """What tells the weights and the bias of a layer from others."""
+    weights = layer.weights
+    parts = (weights.indptr, weights.indices, weights.data) if is_sparse(weights) else (weights,)
+    arrays = [np.ascontiguousarray(part) for part in (*parts, layer.bias) if part is not None]
+    return sha256(b"".join(array.tobytes() for array in arrays)).digest()
 
 
 def vectors_of(product: Product, x: NDArray[Any]) -> NDArray[Any]:

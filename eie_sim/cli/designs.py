@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, make_dataclass
+from dataclasses import fields, make_dataclass, replace
 from inspect import Parameter as Argument
 from inspect import signature
 from itertools import pairwise
@@ -13,15 +13,18 @@ from typing import Annotated, Any, get_type_hints
 from cyclopts import Group, Parameter
 
 from eie_sim.cli.shell import UNIT, app
-from eie_sim.core.errors import require, unknown
-from eie_sim.units import UNITS, unit_named
+from eie_sim.core.errors import InputError, require, unknown
+from eie_sim.units import UNITS, faults, unit_named, units
 from eie_sim.units.unit import Unit
 
 Command = Callable[..., int]
 
 _COMMANDS: dict[str, Command] = {}
 _DESIGN = Group("Design", sort_key=2)
-_HELP = f"{' or '.join(UNITS)}; another than {UNIT.name} has other options: try --unit {[*UNITS][-1]} --help."
+_HELP = (
+    f"{' or '.join(UNITS)}, or a preset of one; another than {UNIT.name} has other options: try --unit "
+    f"{[*UNITS][-1]} --help."
+)
 
 
 def designed(command: Command) -> Command:
@@ -40,7 +43,7 @@ def options_for(arguments: Sequence[str]) -> Iterator[None]:
     if command is None or not named or named[-1] == UNIT.name:
         yield
         return
-    unit = unit_named(named[-1])
+    unit = _asked(named[-1])
     try:
         del app[command.__name__]
         app.command(_with_options(command, unit))
@@ -48,6 +51,20 @@ def options_for(arguments: Sequence[str]) -> Iterator[None]:
     finally:
         del app[command.__name__]
         app.command(_with_options(command, UNIT))
+
+
+def _asked(name: str) -> Unit:
+    """A unit by its name, or by that of one of its presets, the only one that it has then. Raises InputError."""
+    named = next((unit for unit in units() if name in unit.presets), None)
+    if named is not None:
+        return replace(named, start=name, presets=())
+    try:
+        return unit_named(name)
+    except InputError as error:
+        if str(error) in faults():
+            raise
+        known = [each for unit in units() for each in (unit.name, *unit.presets)]
+        raise unknown("unit", name, known) from None
 
 
 def _with_options(command: Command, unit: Unit) -> Command:
@@ -108,9 +125,7 @@ def _design(unit: Unit, preset: str | None, options: Any) -> Any:
             values = values_in(field.name, axes[field.name].kind, text)
             require(len(values) == 1, field.name, text, "must be one value")
             given[field.name] = values[0]
-    preset = preset or unit.start
-    if not preset:
-        return unit.config(**given)
-    if preset not in unit.presets:
+    if preset is not None and preset not in unit.presets:
         raise unknown("preset", preset, unit.presets)
-    return unit.config.preset(preset, **given)
+    start = preset or unit.start
+    return unit.config.preset(start, **given) if start else unit.config(**given)

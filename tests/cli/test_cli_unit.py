@@ -57,7 +57,9 @@ def test_help_shows_the_units_options(ask):
     ("given", "line"),
     [
         (("--unit", "nn"), "unit=nn: unknown; did you mean nm?"),
-        (("--unit", "tpu"), "unit=tpu: unknown; must be one of eie, nm"),
+        (("--unit", "tpu"), "unit=tpu: unknown; must be one of a100-sxm, eie, h100-sxm, nm, nm-64, rtx3090"),
+        (("--unit", "rtx309"), "unit=rtx309: unknown; did you mean rtx3090"),
+        (("--unit", "rtx3090", "--preset", "nm-64"), "Unknown option: --preset"),
         ((*NM, "--preset", "rtx309"), "preset=rtx309: unknown; did you mean rtx3090"),
         ((*NM, "--n-core", "x"), "n_core=x: must be a whole number"),
         ((*NM, "--n-core", "1,2"), "n_core=1,2: must be one value"),
@@ -142,3 +144,9 @@ print([name for name in ("numpy", "numba", "msgspec", "matplotlib") if name in s
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_preset_names_its_unit(ask):
+    by_preset = ask("run", "hand-8x8", "--unit", "rtx3090", "--n-core", "4", "--json")
+    assert by_preset == ask("run", "hand-8x8", "--unit", "nm", "--preset", "rtx3090", "--n-core", "4", "--json")
+    assert by_preset[0] == 0
