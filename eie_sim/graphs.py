@@ -117,7 +117,6 @@ def run_graph(
         return value
 
     runs: list[LayerRun] = []
-    stored: set[bytes] = set()
 
     def simulated(step: Step, values: Arrays) -> NDArray[Any]:
         progress(f"{step.node.name}: simulating and verifying")
@@ -125,21 +124,19 @@ def run_graph(
         where = _where(masked, step.reads)
         done = [_run_product(product, prepared.pop(product.name), x, where, engine, table) for product in step.products]
         at_once = len(done) > 1 and unit_of(config).launch is not None
-        for one in [_launched(step, done, x, table)] if at_once else done:
-            held = _digest(one.layer)
-            runs.append(replace(one, again=held in stored))  # as in the steps of a sequence
-            stored.add(held)
+        runs.extend([_launched(step, done, x, table)] if at_once else done)
         return step.assemble([one.real_output for one in done], values)
 
     floats = floatrun.run(masked, steps, calibrate)
     outputs = floatrun.run(masked, steps, simulated)
     original = None if masked is graph else floatrun.run(graph, (), calibrate)
     node = max(errors, key=lambda name: errors[name])
+    held = [_digest(one.layer) for one in runs]  # the steps of a sequence have the same
     return Run(
         network=_network(masked, steps, style_of(config), runs),
         config=config,
         table=table,
-        layers=tuple(runs),
+        layers=tuple(replace(one, again=held.index(held[at]) < at) for at, one in enumerate(runs)),
         accuracy=None,
         end_to_end_error=_whole_error(outputs, floats),
         graph=GraphRun(
