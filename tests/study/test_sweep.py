@@ -131,7 +131,7 @@ def test_killed_at_any_moment_it_ends_as_if_it_had_not_been(tmp_path):
     for _ in range(40):
         process = subprocess.Popen([sys.executable, "-c", SWEEP, str(store)], stdout=subprocess.DEVNULL)
         try:
-            process.wait(timeout=chosen.uniform(0.3, 3.0 + kills))
+            process.wait(timeout=chosen.uniform(0.3, 1.2 + 0.1 * kills))
             break
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
