@@ -58,7 +58,7 @@ class ClusterExecutor(Executor):
                 self._threads = self._client.sync(self._client.scheduler.ncores, callback_timeout=AWAY_S)
             except TimeoutError as error:
                 raise BrokenExecutor(f"the scheduler has not answered for {AWAY_S} s") from error
-            except Exception:
+            except Exception:  # of many kinds, of a scheduler that is away: its tasks say whether it is gone
                 pass
             for theirs, worker in list(self._in_flight.values()):
                 if worker is not None and worker not in self._threads:

@@ -17,7 +17,7 @@ from eie_sim.core.record import VERSION
 from eie_sim.study.axes import unit_names
 from eie_sim.study.points import MAX_POINTS
 from eie_sim.study.showing import FIGURES
-from eie_sim.study.store import MAX_FOREIGN, MAX_LINE, row_of
+from eie_sim.study.store import MAX_FOREIGN, pieces
 from eie_sim.study.table import CHUNK, Bools, Row, Rows
 from eie_sim.units import unit_named
 
@@ -69,9 +69,7 @@ class _Lines:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         n_row = size = 0
-        inside = False  # of a line that is too long; what follows in it is no row
-        while (piece := self._file.readline(MAX_LINE)) and (n_row or size <= MAX_FOREIGN):
-            row = None if inside else row_of(piece)
+        for piece, row, inside in pieces(self._file):
             if row is not None:
                 n_row += 1
                 require(n_row <= MAX_POINTS, "store", self._said, f"must have at most {MAX_POINTS:,} rows")
@@ -80,8 +78,9 @@ class _Lines:
                 yield row
             elif not inside:
                 self.n_damaged += 1
-            inside = not piece.endswith(b"\n")
             size += len(piece)
+            if not n_row and size > MAX_FOREIGN:
+                return
 
 
 def _first(rows: Rows) -> tuple[Bools, int]:

@@ -58,6 +58,17 @@ def row_of(line: bytes) -> dict[str, Any] | None:
     return row if ok else None
 
 
+def pieces(stream: IO[bytes]) -> Iterator[tuple[bytes, dict[str, Any] | None, bool]]:
+    """The lines of a file, at most MAX_LINE bytes at a time: each with its row, and whether it is inside a line.
+
+    What goes on in a line that is too long is no row.
+    """
+    inside = False
+    while line := stream.readline(MAX_LINE):
+        yield line, None if inside else row_of(line), inside
+        inside = not line.endswith(b"\n")
+
+
 class Found(NamedTuple):
     """What a file holds.
 
@@ -80,12 +91,10 @@ def scan(handle: int) -> Found:
     rows: dict[str, int] = {}
     starts, lengths = array("q"), array("q")
     damaged = at = 0
-    inside = False
     last = b""
     os.lseek(handle, 0, os.SEEK_SET)
     with os.fdopen(handle, "rb", closefd=False) as stream:
-        while line := stream.readline(MAX_LINE):
-            row = None if inside else row_of(line)
+        for line, row, inside in pieces(stream):
             if row is not None and row["key"] not in rows:
                 rows[row["key"]] = len(starts)
                 starts.append(at)
@@ -93,13 +102,13 @@ def scan(handle: int) -> Found:
             elif not inside:
                 damaged += row is None or not _repeats(stream, starts[rows[row["key"]]], line)
             last, at = line, at + len(line)
-            inside = not line.endswith(b"\n")  # of a line that is too long; what follows in it is no row
             if not rows and at > MAX_FOREIGN:
                 break
     first = last[: len(HEAD)].replace(b": ", b":")
-    cut = inside and (HEAD.startswith(first) or not last.strip(b"\0"))  # the beginning of a row, or NULs
+    unended = last != b"" and not last.endswith(b"\n")
+    cut = unended and (HEAD.startswith(first) or not last.strip(b"\0"))  # the beginning of a row, or NULs
     end = at - len(last) if cut else at
-    return Found(rows, starts, lengths, damaged, end, inside and not cut, bool(rows) or end == 0)
+    return Found(rows, starts, lengths, damaged, end, unended and not cut, bool(rows) or end == 0)
 
 
 def _repeats(stream: IO[bytes], start: int, line: bytes) -> bool:

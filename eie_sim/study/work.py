@@ -292,8 +292,8 @@ class _Run:
         """
         try:
             while self.plan.left or self.in_flight:
-                width = _width(executor)  # asked each time: a cluster sees then which workers have left
-                width = width if workers is None else workers
+                stated = _width(executor)  # asked each time: a cluster sees then which workers have left
+                width = stated if workers is None else workers
                 while len(self.in_flight) < width and (sent := self.plan.take(width)):
                     self.send(executor, sent)
                 try:
