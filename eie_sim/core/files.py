@@ -63,22 +63,6 @@ def require_own(field: str, path: Path) -> None:
         return
     except OSError as error:
         raise refused(field, path, f"cannot be written: {error.strerror}") from error
-    _require_plain(field, path, status)
-
-
-def open_own(field: str, path: Path, flags: int) -> int:
-    """Open a file under a name that we chose, no other file through it. Raises as `require_own`, and OSError."""
-    require_own(field, path)
-    handle = os.open(path, flags | UNFOLLOWED, 0o666)
-    try:
-        _require_plain(field, path, os.fstat(handle))  # of what was opened, whatever the name is now
-    except BaseException:
-        os.close(handle)
-        raise
-    return handle
-
-
-def _require_plain(field: str, path: Path, status: os.stat_result) -> None:
     ours = not hasattr(os, "geteuid") or status.st_uid == os.geteuid()
     ok = stat.S_ISREG(status.st_mode) and status.st_nlink <= 1 and ours
     require(ok, field, path, "must be an ordinary file of yours with no other name, or new")

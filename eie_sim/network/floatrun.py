@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import ChainMap, Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -109,31 +108,6 @@ def require_lowered(step: Step, value: Array, expected: Array) -> float:
             f"must be at most {LOWERED_TOLERANCE:.0e}"
         )
     return error
-
-
-@dataclass(frozen=True, kw_only=True)
-class Range:
-    """What is known of the inputs and outputs of a step. zeros, negatives : shares of the elements of its input"""
-
-    low: float
-    high: float
-    zeros: float
-    negatives: float
-    low_out: float
-    high_out: float
-
-
-def range_of(x: Array, y: Array) -> Range:
-    """The range of what a step reads and makes."""
-    n = max(1, x.size)
-    return Range(
-        low=float(x.min(initial=np.inf)),
-        high=float(x.max(initial=-np.inf)),
-        zeros=1 - np.count_nonzero(x) / n,
-        negatives=np.count_nonzero(x < 0) / n,
-        low_out=float(y.min(initial=np.inf)),
-        high_out=float(y.max(initial=-np.inf)),
-    )
 
 
 def shapes_of(graph: Graph) -> dict[str, Value]:

@@ -10,7 +10,7 @@ import pytest
 
 from eie_sim.cli import main
 from eie_sim.core.errors import InputError
-from eie_sim.core.files import open_own, require_own
+from eie_sim.core.files import require_own
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="links and pipes as POSIX has them")
 
@@ -99,19 +99,6 @@ def test_a_name_that_is_free_is_written(file, folder, capsys):
     assert main(words.split()) == 0
     assert (folder / name).exists()
     assert (folder.parent / "theirs").read_bytes() == SECRET
-
-
-def test_a_name_that_becomes_a_link_after_it_was_looked_at(folder, monkeypatch):
-    path = folder / "aside"
-    monkeypatch.setattr("eie_sim.core.files.require_own", lambda field, path: path.symlink_to("../theirs"))
-    with pytest.raises(OSError, match="symbolic links"):
-        open_own("store", path, os.O_WRONLY | os.O_CREAT)
-    path.unlink()
-    monkeypatch.setattr(
-        "eie_sim.core.files.require_own", lambda field, path: path.hardlink_to(folder.parent / "theirs")
-    )
-    with pytest.raises(InputError, match="no other name"):
-        open_own("store", path, os.O_WRONLY | os.O_CREAT)
 
 
 def test_a_name_that_is_too_long_is_one_line(folder, capsys):

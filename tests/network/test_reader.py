@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from onnx_models import TensorProto, agree, drawn, expected, helper, model, node, numpy_helper, onnx, read, run_products
 
 from eie_sim.core.errors import InputError
-from eie_sim.network.floatrun import range_of, run
+from eie_sim.network.floatrun import run
 from eie_sim.network.layers import graph_of_layers
 from eie_sim.network.lower import coverage, lower, steps_of
 from eie_sim.network.onnx_reader import read_onnx
@@ -331,12 +331,6 @@ def test_what_multiplies_and_is_not_counted_is_named():
     shares = coverage(agree(model(nodes, inputs, arrays, opset=19), inputs))
     assert [(share.kind, share.macs) for share in shares] == [("1x1 conv2d", 81), ("DeformConv", 0)]
     assert shares[1].reason == "is not computed yet, its MACs are not counted"
-
-
-def test_what_is_known_of_inputs_and_outputs():
-    found = range_of(np.array([[0, -1], [2, 0]], np.float32), np.array([5, -3], np.float32))
-    assert (found.low, found.high, found.zeros, found.negatives) == (-1, 2, 0.5, 0.25)
-    assert (found.low_out, found.high_out) == (-3, 5)
 
 
 def mlp():
