@@ -17,10 +17,9 @@ if TYPE_CHECKING:
     from eie_sim import archive as archive
     from eie_sim import deep_compression as deep_compression
     from eie_sim import energy as energy
+    from eie_sim import network as network
     from eie_sim import prune as prune
-    from eie_sim import pruning as pruning
     from eie_sim import study as sweep  # noqa: F401  a public name, as those around it
-    from eie_sim import workload as workload
     from eie_sim.core.errors import InputError as InputError
     from eie_sim.core.quantize import Scales as Scales
     from eie_sim.core.result import SimResult as SimResult
@@ -29,7 +28,8 @@ if TYPE_CHECKING:
     from eie_sim.graphs import lower as lower
     from eie_sim.inputs import compare_inputs as compare_inputs
     from eie_sim.network.loading import load as load
-    from eie_sim.network.torch_reader import from_torch as from_torch
+    from eie_sim.network.presets import presets as presets
+    from eie_sim.network.readers.torch_reader import from_torch as from_torch
     from eie_sim.pipeline import run as run
     from eie_sim.pipeline import run_network as run_network
     from eie_sim.report import figures as figures
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from eie_sim.units.nm.matrix import NmMatrix as NmMatrix
     from eie_sim.units.nm.unit import simulate_gemm as simulate_gemm
     from eie_sim.units.nm.unit import simulate_gemms as simulate_gemms
-    from eie_sim.workload import presets as presets
 
 __version__ = "0.1.0"
 
@@ -61,19 +60,17 @@ _HOME = {
     "compare": "eie_sim.study.compare",
     "compare_inputs": "eie_sim.inputs",
     "footprint": "eie_sim.formats",
-    "from_torch": "eie_sim.network.torch_reader",
+    "from_torch": "eie_sim.network.readers.torch_reader",
     "load": "eie_sim.network.loading",
     "lower": "eie_sim.graphs",
-    "presets": "eie_sim.workload",
+    "presets": "eie_sim.network",
     "run": "eie_sim.pipeline",
     "run_network": "eie_sim.pipeline",
     "simulate": "eie_sim.engine",
     "simulate_gemm": "eie_sim.units.nm.unit",
     "simulate_gemms": "eie_sim.units.nm.unit",
 }
-_MODULES = {
-    name: f"eie_sim.{name}" for name in ("archive", "deep_compression", "energy", "prune", "pruning", "workload")
-} | {
+_MODULES = {name: f"eie_sim.{name}" for name in ("archive", "deep_compression", "energy", "network", "prune")} | {
     "figures": "eie_sim.report.figures",
     "sweep": "eie_sim.study",
     "trace": "eie_sim.report.trace",

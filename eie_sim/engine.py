@@ -47,7 +47,7 @@ def simulate(
     inputs = None
     if is_number(activations):
         require(0 <= activations <= 1, "activation_density", activations, "must be in 0..1")
-        from eie_sim.workload import synthetic_activations
+        from eie_sim.network import synthetic_activations
 
         activations, inputs = synthetic_activations(matrix.n_in, float(activations), seed=seed)
     return unit.simulate(matrix, activations, config, engine=engine, timeline=timeline, inputs=inputs)

@@ -22,7 +22,7 @@ from eie_sim.core.storage import Format
 from eie_sim.core.verification import relative_error, together
 from eie_sim.energy import EnergyTable, account
 from eie_sim.engine import compress, simulate
-from eie_sim.network import floatrun
+from eie_sim.network import Layer, Network, floatrun
 from eie_sim.network.graph import Graph
 from eie_sim.network.lower import coverage, host_reason, steps_of
 from eie_sim.network.operators import macs, operator_of
@@ -30,7 +30,6 @@ from eie_sim.network.products import Product, Step, Style
 from eie_sim.pipeline import LayerRun, Progress, Run
 from eie_sim.prune.of_graph import pruned
 from eie_sim.units import unit_of
-from eie_sim.workload import Layer, Network
 
 if TYPE_CHECKING:
     from eie_sim.core.result import SimResult

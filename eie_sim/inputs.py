@@ -11,9 +11,9 @@ import numpy as np
 from eie_sim.core.arrays import Floats
 from eie_sim.core.errors import InputError, require_type
 from eie_sim.engine import simulate
+from eie_sim.network import Network, independent, independent_by_column
 from eie_sim.pipeline import matrix_for
 from eie_sim.units import unit_of
-from eie_sim.workload import Network, independent, independent_by_column
 
 INPUTS: MappingProxyType[str, Callable[[Floats, int], Floats]] = MappingProxyType(
     {
@@ -45,7 +45,7 @@ class InputCost(NamedTuple):
 
 
 def compare_inputs(network: Network, config: Any, *, seed: int = 0) -> list[InputCost]:
-    """Run each layer with its own activations, and with independent ones drawn from them (see `workload.independent`).
+    """Run each layer with its own activations, and with independent ones drawn from them (see `network.independent`).
 
     seed : of the drawn ones
 

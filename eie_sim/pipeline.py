@@ -23,11 +23,11 @@ from eie_sim.energy import EnergyReport, EnergyTable, account
 from eie_sim.energy.report import table_for
 from eie_sim.energy.table import given_lines, hashed
 from eie_sim.engine import compress, simulate
+from eie_sim.network import RELU, Layer, Network
 from eie_sim.network.graph import Graph
 from eie_sim.record import record_of
 from eie_sim.units import unit_of
 from eie_sim.units.unit import Unit, require_engine
-from eie_sim.workload import RELU, Layer, Network
 
 Progress = Callable[[str], None]
 
@@ -234,8 +234,8 @@ def run(
             network, config, density=density, pattern=pattern, engine=engine, table=table, progress=progress
         )
     if density is not None or pattern is not None:
-        from eie_sim.pruning import prune_network
-        from eie_sim.recipe import Recipe
+        from eie_sim.prune import prune_network
+        from eie_sim.prune.recipe import Recipe
 
         recipe = Recipe(density=density) if pattern is None else Recipe(pattern=pattern)
         network, _ = prune_network(network, recipe, config)

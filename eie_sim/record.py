@@ -25,8 +25,8 @@ from eie_sim.core.record import (
 )
 from eie_sim.core.storage import Format
 from eie_sim.energy import EnergyReport, total_of
+from eie_sim.network import Network
 from eie_sim.units import unit_of
-from eie_sim.workload import Network
 
 if TYPE_CHECKING:
     from eie_sim.pipeline import LayerRun, Run

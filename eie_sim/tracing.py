@@ -12,10 +12,10 @@ from eie_sim.core.errors import InputError, require_int, require_type
 from eie_sim.core.result import SimResult
 from eie_sim.core.verification import Verification
 from eie_sim.engine import simulate
+from eie_sim.network import RELU, Layer, Network
 from eie_sim.pipeline import Progress, chained, given_inputs, input_words, matrix_for
 from eie_sim.units import unit_of
 from eie_sim.units.unit import require_engine
-from eie_sim.workload import RELU, Layer, Network
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,7 +58,7 @@ def trace(
 ) -> Traced:
     """Run one vector through a layer, the first where none is named, with the inputs that `run_network` gives it.
 
-    network : as `workload.load_for_layer` gives it
+    network : as `network.load_for_layer` gives it
 
     Raises InputError for a layer or a vector that is not there, and for what the unit cannot run.
     """

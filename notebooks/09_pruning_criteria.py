@@ -43,9 +43,9 @@ lines = frame.set_index("cycles").groupby("criterion")["accuracy"].plot(ax=right
 # behind.
 
 # %%
-recipes = {name: es.pruning.Recipe(criterion=name, pattern="per_row") for name in ("l1", "wanda", "obd")}
-recipes |= {f"{name}, balanced": es.pruning.Recipe(criterion=name, pattern="balanced") for name in ("l1", "obd")}
-costs = es.pruning.at_equal_cost(es.load("digits-mlp"), recipes, [450], "cycles", es.EieConfig(n_pe=16))
+recipes = {name: es.prune.Recipe(criterion=name, pattern="per_row") for name in ("l1", "wanda", "obd")}
+recipes |= {f"{name}, balanced": es.prune.Recipe(criterion=name, pattern="balanced") for name in ("l1", "obd")}
+costs = es.prune.at_equal_cost(es.load("digits-mlp"), recipes, [450], "cycles", es.EieConfig(n_pe=16))
 rows = pd.DataFrame(costs).drop(columns=["criterion", "pattern", "density"]).rename(columns={"quality": "accuracy"})
 rows.sort_values("accuracy").round(3)
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from eie_sim.archive import Archive, archive_of
 from eie_sim.core.quantize import Scales
+from eie_sim.network import Layer, Left, Network
 from eie_sim.units.eie.matrix import EieMatrix
-from eie_sim.workload import Layer, Left, Network
 
 NAMES = ("fc1", "a/b", "codes", 'quote"s', "é", "fc1.bias", "mask/fc1", "x" * 200)
 RECIPE = {"criterion": "magnitude", "density": 0.25, "steps": [0.5, 0.25], "pattern": None, "größe": {"n": 2}}

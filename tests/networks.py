@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from eie_sim.workload import Layer, Network, mnist
+from eie_sim.network import Layer, Network, mnist
 
 needs_mnist = pytest.mark.skipif(mnist.images_file() is None, reason=mnist.INSTALL)
 

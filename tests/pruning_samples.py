@@ -4,7 +4,7 @@ import numpy as np
 from networks import outputs
 
 from eie_sim import EieConfig
-from eie_sim.workload import load
+from eie_sim.network import load
 
 DESIGN = EieConfig(n_pe=4)
 DIGITS = load("digits-mlp")

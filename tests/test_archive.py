@@ -18,10 +18,10 @@ from safetensors.numpy import save as save_tensors
 
 import eie_sim
 from eie_sim import EieConfig, InputError, archive, simulate
+from eie_sim.network import Layer, Network, SharedWeights, load, load_preset, pruned, shared
 from eie_sim.units.eie.matrix import EieMatrix
 from eie_sim.units.nm.config import TensorCoreConfig
 from eie_sim.units.nm.matrix import NmMatrix
-from eie_sim.workload import Layer, Network, SharedWeights, load, load_preset, pruned, shared
 
 HERE = Path(__file__).parent
 

@@ -11,17 +11,16 @@ from networks import chain
 from eie_sim import EieConfig, InputError, TensorCoreConfig, compare, simulate, simulate_gemm
 from eie_sim.core import golden
 from eie_sim.core.errors import InvariantError
-from eie_sim.cost import cost
 from eie_sim.energy import EnergyTable, account
 from eie_sim.engine import compress
-from eie_sim.prune import magnitude, pattern, score
-from eie_sim.pruning import Recipe, prune_network
-from eie_sim.pruning.measure import before_pruning, inputs_of
+from eie_sim.network import load
+from eie_sim.prune import Recipe, magnitude, pattern, prune_network, score
+from eie_sim.prune.cost import cost
+from eie_sim.prune.measure import before_pruning, inputs_of
 from eie_sim.report.comparison import comparison_lines, comparison_record, comparison_table, draw_comparison
 from eie_sim.study.instances import equal_size
 from eie_sim.units.nm.compared import resident
 from eie_sim.units.nm.config import PRESETS
-from eie_sim.workload import load
 
 NM = TensorCoreConfig.preset("nm-64")
 SMALL = {"patterns": [(2, 4)], "densities": [0.25], "batches": [1, 5]}

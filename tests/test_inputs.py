@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from eie_sim import EieConfig, InputError, compare_inputs, load
-from eie_sim.cost import cost
-from eie_sim.workload import Layer, Network, independent, independent_by_column
+from eie_sim.network import Layer, Network, independent, independent_by_column
+from eie_sim.prune.cost import cost
 
 DESIGN = EieConfig(n_pe=4)
 DRAWS = {

@@ -12,10 +12,10 @@ from networks import chain
 
 import eie_sim as es
 from eie_sim.core.storage import Footprint
+from eie_sim.network import Network
 from eie_sim.pipeline import run_network
 from eie_sim.prune import locally, pattern
 from eie_sim.study.sweep import Sweep
-from eie_sim.workload import Network
 
 NAME = "<script>alert('fc')</script>"
 

@@ -16,7 +16,7 @@ from readme import BLOCK, ROOT, SWEEPS, output_of
 
 import eie_sim as es
 from eie_sim.cli import main
-from eie_sim.recipe import Recipe
+from eie_sim.prune.recipe import Recipe
 from eie_sim.study.showing import FIGURES
 from eie_sim.units import unit_named, unit_of
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from eie_sim import __version__
 from eie_sim.core.errors import InputError, require, require_type
+from eie_sim.network import Layer, Network, SharedWeights
 from eie_sim.units import unit_of
-from eie_sim.workload import Layer, Network, SharedWeights
 
 HASH = re.compile("[0-9a-f]{64}")
 ROWS_HASHED = 256

@@ -19,9 +19,9 @@ from eie_sim.core.arrays import MAX_BYTES, Unread, shown
 from eie_sim.core.errors import InputError, require, require_type
 from eie_sim.core.files import as_path, write_whole
 from eie_sim.core.quantize import Scales
-from eie_sim.workload import Layer, Left, Network, SharedWeights
-from eie_sim.workload.files import about, is_file
-from eie_sim.workload.safetensors_file import LENGTH_BYTES, MANIFEST, MAX_HEADER, metadata_of, tensors_of
+from eie_sim.network import Layer, Left, Network, SharedWeights
+from eie_sim.network.readers.files import about, is_file
+from eie_sim.network.readers.safetensors_file import LENGTH_BYTES, MANIFEST, MAX_HEADER, metadata_of, tensors_of
 
 SHA256 = "eie_sim.sha256"
 SUFFIX = ".safetensors"
@@ -79,7 +79,7 @@ def load(path: str | os.PathLike[str]) -> Archive:
 
 
 def opened(source: Any) -> Any:
-    """The network of an archive where `source` is the path of one; anything else as it is, for `workload.load`.
+    """The network of an archive where `source` is the path of one; anything else as it is, for `network.load`.
 
     Raises InputError for a damaged archive.
     """

@@ -10,7 +10,7 @@ from typing import Any
 from eie_sim.archive.content import Archive
 from eie_sim.core.arrays import MAX_NUMBERS, one_line, require_matrix_shape, require_name, shown
 from eie_sim.core.errors import InputError, require, require_int, require_one_of
-from eie_sim.workload import BETWEEN, RELU, Layer, Left
+from eie_sim.network import BETWEEN, RELU, Layer, Left
 
 VERSION = 1
 

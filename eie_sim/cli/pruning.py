@@ -29,7 +29,7 @@ from eie_sim.cli.shell import (
     steps_shown,
 )
 from eie_sim.core.errors import InputError, require
-from eie_sim.recipe import Recipe
+from eie_sim.prune.recipe import Recipe
 from eie_sim.units import unit_of
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def prune(
         Keep the pruned and compressed network in this file.
     """
     from eie_sim.pipeline import run_network
-    from eie_sim.pruning import prune_network, unpruned
+    from eie_sim.prune import prune_network, unpruned
     from eie_sim.report.pruning import pruned_lines, pruned_record, pruned_table
 
     densities = _densities_of_layers(layer_density)
@@ -114,7 +114,7 @@ def compress(
     """
     from eie_sim.deep_compression import compress_layer
     from eie_sim.pipeline import run_network
-    from eie_sim.pruning import with_trained_codebooks
+    from eie_sim.prune import with_trained_codebooks
     from eie_sim.report.network import closing, not_simulated
     from eie_sim.report.pruning import compressed_record, source_lines, streams_table
     from eie_sim.report.text import storage_table
@@ -177,8 +177,8 @@ def sensitivity(
     figure
         Draw quality and cost against sparsity into this file: png or svg.
     """
-    from eie_sim.pruning import default_quality, scan_network
-    from eie_sim.pruning.budget import densities_of
+    from eie_sim.prune import default_quality, scan_network
+    from eie_sim.prune.budget import densities_of
     from eie_sim.report.figures.style import require_file
     from eie_sim.report.pruning import draw_points, measured_lines, points_record, points_table
 
@@ -240,8 +240,8 @@ def allocate(
         Keep the network of the chosen densities, compressed, in this file.
     """
     from eie_sim.pipeline import run_network
-    from eie_sim.pruning import allocate_network, default_quality
-    from eie_sim.pruning.budget import DENSITIES, densities_of
+    from eie_sim.prune import allocate_network, default_quality
+    from eie_sim.prune.budget import DENSITIES, densities_of
     from eie_sim.report.pruning import choices_lines, choices_record, choices_table
 
     _require_archive(out, design)
@@ -303,7 +303,7 @@ def accuracy(
     epochs
         Epochs of training in all steps together, a multiple of 5; 20 when left out.
     """
-    from eie_sim.pruning import table_of
+    from eie_sim.prune import table_of
     from eie_sim.report.network import account_lines
     from eie_sim.report.pruning import accuracies_record, accuracies_table
 

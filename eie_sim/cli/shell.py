@@ -23,10 +23,10 @@ from eie_sim.units.unit import Unit, found_at
 if TYPE_CHECKING:
     from eie_sim.archive import Archive
     from eie_sim.energy import EnergyTable
+    from eie_sim.network import Network
     from eie_sim.network.graph import Graph
     from eie_sim.pipeline import Progress
     from eie_sim.report.text import Screen
-    from eie_sim.workload import Network
 
 MAX_TEXT = 2**20
 """Most bytes of a text file; tables of energies have a few hundred."""
@@ -76,7 +76,7 @@ Json = Annotated[bool, Parameter(help="Print the result as JSON.")]
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
-    """The inputs that a network is given, as `workload.load` takes them.
+    """The inputs that a network is given, as `network.load` takes them.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ class Given:
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """What the arrays of a file are read as, as `workload.load` takes it.
+    """What the arrays of a file are read as, as `network.load` takes it.
 
     Parameters
     ----------
@@ -157,19 +157,19 @@ def steps_shown() -> Iterator[Progress]:
 
 
 def loaded(source: str, progress: Progress, arrays: Reading, **given: Any) -> Network:
-    """The network of a preset, file or archive. given : as for `workload.load`."""
+    """The network of a preset, file or archive. given : as for `network.load`."""
     return loaded_from(source, progress, arrays, **given)[0]
 
 
 def loaded_from(
     source: str, progress: Progress, arrays: Reading, *, pattern: str | None = None, **given: Any
 ) -> tuple[Network, Archive | None]:
-    """The network, and the archive that it was read from, if it was one. given : as for `workload.load`.
+    """The network, and the archive that it was read from, if it was one. given : as for `network.load`.
 
     pattern : prune each layer by magnitude to N:M, as 2:4, from the weights before pruning where there are some
     """
     from eie_sim.archive import archive_at
-    from eie_sim.workload import load
+    from eie_sim.network import load
 
     if pattern is not None:
         pattern_of("pattern", pattern)
@@ -181,8 +181,8 @@ def loaded_from(
     given |= {**asdict(arrays), "before_pruning": pattern is not None}
     network = load(source if archive is None else archive.network, **given)
     if pattern is not None:
-        from eie_sim.pruning import prune_network
-        from eie_sim.recipe import Recipe
+        from eie_sim.prune import prune_network
+        from eie_sim.prune.recipe import Recipe
 
         progress(f"{source}: pruning to {pattern}")
         network, _ = prune_network(network, Recipe(pattern=pattern), UNIT.config())
@@ -191,8 +191,8 @@ def loaded_from(
 
 def graph_at(source: str, model: OfModel, progress: Progress, arrays: Reading, **given: Any) -> Graph:
     """The graph of an ONNX file. given : of layers, which must be left out, and `seed`"""
+    from eie_sim.network import Network
     from eie_sim.network.loading import load
-    from eie_sim.workload import Network
 
     shapes: dict[str, tuple[int, ...]] = {}
     for text in model.shape:

@@ -129,8 +129,8 @@ def presets(*, json: Json = False) -> int:
 
     Example: eie-sim presets
     """
+    from eie_sim.network import presets as known
     from eie_sim.report.text import presets_table
-    from eie_sim.workload import presets as known
 
     records = [preset.to_dict() for preset in known()]
     if json:

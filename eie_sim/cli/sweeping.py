@@ -173,8 +173,8 @@ def _require_table(path: Path | None, store: str | Path) -> None:
 def _found(asked: dict[str, Any], arrays: Reading) -> Sweep:
     """Run all points, or search among them."""
     from eie_sim.archive import opened
+    from eie_sim.network import load
     from eie_sim.study import run, search
-    from eie_sim.workload import load
 
     source = opened(asked["source"])
     if arrays != ARRAYS:

@@ -78,8 +78,8 @@ def trace(
         With --text on a terminal, wait for Enter before each further cycle.
     """
     from eie_sim import archive, tracing
+    from eie_sim.network import load_for_layer
     from eie_sim.report import trace as report
-    from eie_sim.workload import load_for_layer
 
     _require_agreement(text=text, step=step, json=json)
     if out is not None:

@@ -11,10 +11,10 @@ import numpy as np
 
 from eie_sim.core.arrays import shown
 from eie_sim.core.errors import InputError, require
+from eie_sim.network import layer_loading
 from eie_sim.network.graph import Array, Graph
-from eie_sim.workload import loading
-from eie_sim.workload.files import read_arrays
-from eie_sim.workload.network import Network
+from eie_sim.network.layers import Network
+from eie_sim.network.readers.files import read_arrays
 
 SUFFIX = ".onnx"
 
@@ -36,26 +36,26 @@ def load(
 ) -> Network | Graph:
     """Return a network to simulate: a Graph of an ONNX file, else layers with their activations.
 
-    source : the path of an ONNX file, or what `workload.load` takes
+    source : the path of an ONNX file, or what `network.load` takes
     inputs : of an ONNX file: arrays by name, one array where there is one input, or the path of an npz or npy file with
         them; those not given are drawn, and the graph says so
     shapes : sides of inputs that are drawn, by name; a side that neither they nor the file say is 1
     seed : of whatever is drawn
-    given : for layers, as `workload.load` takes it: layer, activations, activation_density, density, chain and others
+    given : for layers, as `network.load` takes it: layer, activations, activation_density, density, chain and others
 
     Raises InputError for an unknown name, a bad file, or values out of range.
     """
     if not is_graph(source):
         for name, value in (("inputs", inputs), ("shapes", shapes)):
             require(value is None, name, type(value).__name__, "must be left out: they are of an ONNX file")
-        return loading.load(source, seed=seed, **given)
+        return layer_loading.load(source, seed=seed, **given)
     for name, value in given.items():
         if value is not None:
             raise InputError(f"{name}={shown(value)}: must be left out, a graph of operators has none")
     if isinstance(source, Graph):
         require(inputs is None and shapes is None, "inputs", "given", "must be left out: the graph has its own")
         return source
-    from eie_sim.network.onnx_reader import read_onnx
+    from eie_sim.network.readers.onnx_reader import read_onnx
 
     return read_onnx(source, arrays_at(inputs), shapes=shapes, seed=seed)
 

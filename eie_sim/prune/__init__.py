@@ -1,4 +1,4 @@
-"""What to remove from a network: arrays in, arrays out.
+"""What to remove from a network: scores, patterns, schedules of arrays; recipes and budgets of networks.
 
 A score is an array, a pattern turns scores into a mask, a schedule turns a step into a density:
 
@@ -11,36 +11,80 @@ A score is an array, a pattern turns scores into a mask, a schedule turns a step
     locally({"fc1": scores, "fc2": others}, 0.1).achieved       # or globally, with one threshold
     schedule.cubic(0.1, steps=5).densities                      # what to prune to, step by step
 
+`prune_network` does it to a network as a `Recipe` says, `allocate_network` for a budget of cycles, energy or bytes.
+
 Counts are exact and order is (score, index), stable: of equal scores the lower index is pruned first.
 """
 
-from eie_sim.prune import counts, normalise, pattern, schedule, score
-from eie_sim.prune.counts import keep_count, prune_count
-from eie_sim.prune.kinds import Grouped, Pattern, Quota
-from eie_sim.prune.layout import Layout
-from eie_sim.prune.pattern import check_nm, is_nm
-from eie_sim.prune.result import PruneResult, Selection
-from eie_sim.prune.schedule import Schedule
-from eie_sim.prune.select import globally, locally, magnitude
+from __future__ import annotations
 
-__all__ = [
-    "Grouped",
-    "Layout",
-    "Pattern",
-    "PruneResult",
-    "Quota",
-    "Schedule",
-    "Selection",
-    "check_nm",
-    "counts",
-    "globally",
-    "is_nm",
-    "keep_count",
-    "locally",
-    "magnitude",
-    "normalise",
-    "pattern",
-    "prune_count",
-    "schedule",
-    "score",
-]
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from eie_sim.prune import counts as counts
+    from eie_sim.prune import normalise as normalise
+    from eie_sim.prune import pattern as pattern
+    from eie_sim.prune import schedule as schedule
+    from eie_sim.prune import score as score
+    from eie_sim.prune.budget import Choice as Choice
+    from eie_sim.prune.budget import allocate_network as allocate_network
+    from eie_sim.prune.budget import scan_network as scan_network
+    from eie_sim.prune.counts import keep_count as keep_count
+    from eie_sim.prune.counts import prune_count as prune_count
+    from eie_sim.prune.equal_cost import AtCost as AtCost
+    from eie_sim.prune.equal_cost import at_equal_cost as at_equal_cost
+    from eie_sim.prune.kinds import Grouped as Grouped
+    from eie_sim.prune.kinds import Pattern as Pattern
+    from eie_sim.prune.kinds import Quota as Quota
+    from eie_sim.prune.layout import Layout as Layout
+    from eie_sim.prune.measure import QUALITIES as QUALITIES
+    from eie_sim.prune.measure import costed_on as costed_on
+    from eie_sim.prune.measure import default_quality as default_quality
+    from eie_sim.prune.measure import measured_on as measured_on
+    from eie_sim.prune.measure import training as training
+    from eie_sim.prune.network import prune_network as prune_network
+    from eie_sim.prune.network import unpruned as unpruned
+    from eie_sim.prune.pattern import check_nm as check_nm
+    from eie_sim.prune.pattern import is_nm as is_nm
+    from eie_sim.prune.recipe import Recipe as Recipe
+    from eie_sim.prune.result import PruneResult as PruneResult
+    from eie_sim.prune.result import Selection as Selection
+    from eie_sim.prune.schedule import Schedule as Schedule
+    from eie_sim.prune.select import globally as globally
+    from eie_sim.prune.select import locally as locally
+    from eie_sim.prune.select import magnitude as magnitude
+    from eie_sim.prune.shared import with_trained_codebooks as with_trained_codebooks
+    from eie_sim.prune.smaller import without_dead as without_dead
+    from eie_sim.prune.table import table_of as table_of
+
+_MODULES = ("counts", "normalise", "pattern", "schedule", "score")
+_HOME = {
+    "budget": ("Choice", "allocate_network", "scan_network"),
+    "counts": ("keep_count", "prune_count"),
+    "equal_cost": ("AtCost", "at_equal_cost"),
+    "kinds": ("Grouped", "Pattern", "Quota"),
+    "layout": ("Layout",),
+    "measure": ("QUALITIES", "costed_on", "default_quality", "measured_on", "training"),
+    "network": ("prune_network", "unpruned"),
+    "pattern": ("check_nm", "is_nm"),
+    "recipe": ("Recipe",),
+    "result": ("PruneResult", "Selection"),
+    "schedule": ("Schedule",),
+    "select": ("globally", "locally", "magnitude"),
+    "shared": ("with_trained_codebooks",),
+    "smaller": ("without_dead",),
+    "table": ("table_of",),
+}
+_OF = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = [*_MODULES, *_OF]  # noqa: PLE0604  all strings
+
+
+def __getattr__(name: str) -> Any:
+    """Load a name when it is first used: a recipe needs no numpy, masks of arrays need no network."""
+    if name in _MODULES:
+        return importlib.import_module(f"eie_sim.prune.{name}")
+    if name in _OF:
+        return getattr(importlib.import_module(f"eie_sim.prune.{_OF[name]}"), name)
+    raise AttributeError(f"module 'eie_sim.prune' has no attribute '{name}'")

@@ -10,7 +10,7 @@ from rich.table import Table
 from eie_sim.core.result import config_hash
 from eie_sim.energy.report import table_for
 from eie_sim.energy.table import given_lines, hashed
-from eie_sim.pruning.measure import inputs_in_words
+from eie_sim.prune.measure import inputs_in_words
 from eie_sim.record import account_of, versions
 from eie_sim.report import figures
 from eie_sim.report.figures.style import drawing, named, write_figure

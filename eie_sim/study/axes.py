@@ -15,7 +15,7 @@ from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from eie_sim.core.errors import unknown
-from eie_sim.recipe import CRITERIA, SCHEDULES, SCOPES, Recipe
+from eie_sim.prune.recipe import CRITERIA, SCHEDULES, SCOPES, Recipe
 from eie_sim.study.values import FRAMES, NAMES, OF_NAME, OF_TYPE, Kind, values_in, word_kind
 from eie_sim.units import unit_named, units
 from eie_sim.units.unit import Unit

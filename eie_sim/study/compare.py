@@ -22,15 +22,15 @@ from eie_sim.core.errors import InputError, require, require_int, require_type
 from eie_sim.core.nm_pattern import DENSE, Pattern, require_pattern, said
 from eie_sim.core.result import SimResult
 from eie_sim.energy import EnergyTable, account, total_of
+from eie_sim.network import Network
 from eie_sim.prune import pattern, score
 from eie_sim.prune.counts import fraction
+from eie_sim.prune.measure import Arrays, before_pruning, dense, held_back, inputs_of, weights_of
 from eie_sim.prune.mlp import Samples
-from eie_sim.pruning.measure import Arrays, before_pruning, dense, held_back, inputs_of, weights_of
-from eie_sim.pruning.network import prune_network
-from eie_sim.recipe import Recipe
+from eie_sim.prune.network import prune_network
+from eie_sim.prune.recipe import Recipe
 from eie_sim.study.instances import Instances, equal_size, reason
 from eie_sim.units.compared import Chip
-from eie_sim.workload import Network
 
 Progress = Callable[[str], None]
 

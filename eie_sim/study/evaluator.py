@@ -18,8 +18,9 @@ from eie_sim.core.record import VERSION, LayerResult
 from eie_sim.core.result import config_hash
 from eie_sim.energy import area
 from eie_sim.energy.table import hashed
+from eie_sim.network import Network
 from eie_sim.pipeline import run
-from eie_sim.recipe import Recipe
+from eie_sim.prune.recipe import Recipe
 from eie_sim.record import total_of_layers
 from eie_sim.study.axes import plain, text_of
 from eie_sim.study.points import Point, Refused, shared_by
@@ -27,7 +28,6 @@ from eie_sim.study.stages import Stages, require_verified
 from eie_sim.study.subject import Subject
 from eie_sim.units import blamed, unit_of
 from eie_sim.units.swept import Kept
-from eie_sim.workload import Network
 
 GROUP = 256
 """Most points between two looks at the clock."""

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from eie_sim.core.errors import InputError, refused, require, require_type, unknown
 from eie_sim.core.nm_pattern import meant
-from eie_sim.recipe import Recipe
+from eie_sim.prune.recipe import Recipe
 from eie_sim.study.axes import PRUNING, WORKLOAD, known_axes, plain, text_of, unit_names, values_of
 from eie_sim.study.subject import Subject, digest_of
 from eie_sim.units import unit_named, unit_of

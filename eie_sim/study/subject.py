@@ -17,8 +17,8 @@ from eie_sim.core.errors import InputError, require, require_seed, require_type
 from eie_sim.core.sparse import is_sparse
 from eie_sim.energy import EnergyTable
 from eie_sim.energy.table import hashed
+from eie_sim.network import Layer, Network, batch_for, drawn_preset, load, synthetic
 from eie_sim.pipeline import input_words
-from eie_sim.workload import Layer, Network, batch_for, drawn_preset, load, synthetic
 
 
 def digest_of(value: Any) -> bytes:
@@ -107,7 +107,7 @@ def subject_of(
     verify: bool = False,
     table: EnergyTable | None = None,
 ) -> Subject:
-    """The subject of a source, as `workload.load` takes it, with the activations it takes.
+    """The subject of a source, as `network.load` takes it, with the activations it takes.
 
     Raises InputError as `load` does, and where there is nothing to run on.
     """

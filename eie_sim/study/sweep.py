@@ -102,7 +102,7 @@ def run(
 ) -> Sweep:
     """Sweep a workload over axes of pruning and hardware.
 
-    source, activations, activation_density, seed : as `workload.load` takes them
+    source, activations, activation_density, seed : as `network.load` takes them
     grid : values by axis, all of whose combinations are run: lists, ranges, arrays, or text such as "0.02:0.5:20"
     points : single combinations besides, a value by axis each
     verify : encode every layer, multiply, and compare with the golden product; else entries are only counted

@@ -24,8 +24,8 @@ class Draw(NamedTuple):
 
     def __call__(self, preset: str) -> Drawn:
         """Raise InputError for a name that is no preset."""
-        from eie_sim.workload import load
-        from eie_sim.workload.published import drawn
+        from eie_sim.network import load
+        from eie_sim.network.published import drawn
 
         layer = load(preset, seed=self.seed).layers[0]
         (row, *_) = drawn()[preset].rows

@@ -24,7 +24,7 @@ from typing import Any
 
 from eie_sim.core.errors import any_of, is_number, refused, require, unknown
 from eie_sim.core.nm_pattern import meant, pattern_of
-from eie_sim.recipe import PATTERNS
+from eie_sim.prune.recipe import PATTERNS
 
 MAX_VALUES = 1_000_000
 WHOLE_BELOW = 10**30

@@ -12,8 +12,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from eie_sim.network import mnist
 from eie_sim.prune.train import Samples
-from eie_sim.workload import mnist
 
 HERE = Path(__file__).resolve().parent
 

@@ -9,9 +9,9 @@ import pytest
 
 from eie_sim.core import golden
 from eie_sim.engine import simulate
+from eie_sim.network.layers import Layer
 from eie_sim.units.eie.matrix import EieMatrix
 from eie_sim.units.eie.verify import verify
-from eie_sim.workload.network import Layer
 
 pytestmark = pytest.mark.slow
 

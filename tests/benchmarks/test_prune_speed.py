@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from networks import needs_mnist
 
-from eie_sim.prune import globally, magnitude, pattern, score
-from eie_sim.pruning import scan_network
+from eie_sim.network import load
+from eie_sim.prune import globally, magnitude, pattern, scan_network, score
 from eie_sim.units.eie.config import EieConfig
-from eie_sim.workload import load
 
 pytestmark = pytest.mark.slow
 SIDE = 4096

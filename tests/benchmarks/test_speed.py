@@ -10,12 +10,12 @@ import pytest
 import scipy.sparse
 
 from eie_sim.core import quantize
+from eie_sim.network import load, preset_names
 from eie_sim.pipeline import run_network
 from eie_sim.units.eie import fast, functional, reference
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.matrix import EieMatrix
 from eie_sim.units.eie.unit import raw_activations
-from eie_sim.workload import load, preset_names
 
 pytestmark = pytest.mark.slow
 DESIGN = EieConfig()

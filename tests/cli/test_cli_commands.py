@@ -6,7 +6,7 @@ import pytest
 
 import eie_sim
 from eie_sim.cli import commands
-from eie_sim.workload import preset_names
+from eie_sim.network import preset_names
 
 COMMANDS = sorted(name for name in commands() if not name.startswith("-"))
 

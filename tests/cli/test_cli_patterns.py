@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from eie_sim.network import load
+from eie_sim.prune import prune_network
 from eie_sim.prune.pattern import is_nm
-from eie_sim.pruning import prune_network
-from eie_sim.recipe import Recipe
+from eie_sim.prune.recipe import Recipe
 from eie_sim.units.eie.config import EieConfig
-from eie_sim.workload import load
 
 COMMANDS = {
     "run": "run digits-mlp --pattern {}",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from eie_sim import archive
-from eie_sim.workload import load
+from eie_sim.network import load
 
 
 @pytest.mark.parametrize("pattern", ["element", "block", "neuron", "input", "balanced"])

@@ -9,10 +9,10 @@ from asking import start, weights
 from safetensors.numpy import save_file
 
 from eie_sim.core import golden
+from eie_sim.network import load
 from eie_sim.pipeline import run_network
 from eie_sim.report.folder import RECORD
 from eie_sim.units.eie.config import EieConfig
-from eie_sim.workload import load
 
 TITLES = [
     "Cycles per vector",

@@ -153,8 +153,8 @@ def test_deeper_queues_never_cost_cycles(case):
 @pytest.mark.slow
 def test_engines_agree_on_a_large_layer():
     from eie_sim.engine import simulate as run
+    from eie_sim.network import load
     from eie_sim.units.eie.matrix import EieMatrix
-    from eie_sim.workload import load
 
     layer = load("alex-7").layers[0]
     matrix = EieMatrix.from_dense(layer.weights, activations=layer.activations)

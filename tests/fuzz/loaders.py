@@ -132,7 +132,7 @@ def inputs(folder):
 
 
 def read_inputs(path):
-    found = es.workload.load_activations(path)
+    found = es.network.load_activations(path)
     assert found.ndim == 2
     return found
 
@@ -217,7 +217,7 @@ def read_table(path):
 
 def network(path):
     """A network, its numbers finite and its names fit for a terminal."""
-    found = es.workload.load(path)
+    found = es.network.load(path)
     for layer in found.layers:
         assert layer.name.isprintable()
         values = layer.weights.data if is_sparse(layer.weights) else layer.weights

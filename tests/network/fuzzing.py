@@ -13,9 +13,9 @@ from onnx_models import TensorProto, drawn, helper, model, node, run_products
 from test_reader import constant, graph_with, loop
 
 from eie_sim.core.errors import InputError
-from eie_sim.network import onnx_runtime
 from eie_sim.network.lower import coverage
-from eie_sim.network.onnx_reader import read_onnx
+from eie_sim.network.readers import onnx_runtime
+from eie_sim.network.readers.onnx_reader import read_onnx
 
 MOST_RESIDENT_BYTES = 600 * 2**20
 

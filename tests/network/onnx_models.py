@@ -5,9 +5,9 @@ import pytest
 
 from eie_sim.network.floatrun import float_value, framework_value, require_lowered, run
 from eie_sim.network.lower import steps_of
-from eie_sim.network.onnx_file import contents_of
-from eie_sim.network.onnx_reader import graph_of
 from eie_sim.network.products import Style
+from eie_sim.network.readers.onnx_file import contents_of
+from eie_sim.network.readers.onnx_reader import graph_of
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")

@@ -9,9 +9,9 @@ import pytest
 from onnx_models import TensorProto, drawn, helper, model, node, numpy_helper, onnx, read, run_products
 
 from eie_sim.core.errors import InputError
-from eie_sim.network import onnx_file, onnx_reader
 from eie_sim.network.lower import steps_of
-from eie_sim.network.onnx_reader import read_onnx
+from eie_sim.network.readers import onnx_file, onnx_reader
+from eie_sim.network.readers.onnx_reader import read_onnx
 
 X = {"x": drawn(2, 4)}
 
@@ -223,7 +223,7 @@ def test_a_value_that_would_fill_the_memory_is_refused():
 GROWTH = """
 import sys
 from fuzzing import most_resident_bytes
-from eie_sim.network.onnx_reader import read_onnx
+from eie_sim.network.readers.onnx_reader import read_onnx
 read_onnx(sys.argv[1])
 before = most_resident_bytes()
 read_onnx(sys.argv[2])
@@ -243,7 +243,7 @@ def test_a_file_is_read_in_memory_of_its_own_size(tmp_path):
 
 
 def test_what_is_missing_is_said_with_how_to_install_it(monkeypatch):
-    from eie_sim.network import onnx_runtime
+    from eie_sim.network.readers import onnx_runtime
 
     monkeypatch.setattr(onnx_runtime, "import_module", lambda name: (_ for _ in ()).throw(ImportError(name)))
     onnx_runtime.libraries.cache_clear()

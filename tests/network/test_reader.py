@@ -10,9 +10,9 @@ from onnx_models import TensorProto, agree, drawn, expected, helper, model, node
 
 from eie_sim.core.errors import InputError
 from eie_sim.network.floatrun import run
-from eie_sim.network.layers import graph_of_layers
+from eie_sim.network.layered import graph_of_layers
 from eie_sim.network.lower import coverage, lower, steps_of
-from eie_sim.network.onnx_reader import read_onnx
+from eie_sim.network.readers.onnx_reader import read_onnx
 
 
 def constant(name, array):

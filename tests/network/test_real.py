@@ -7,7 +7,7 @@ import pytest
 from onnx_models import STYLES, run_products
 
 from eie_sim.network.lower import coverage
-from eie_sim.network.onnx_reader import read_onnx
+from eie_sim.network.readers.onnx_reader import read_onnx
 
 # package, file, sides of its inputs, MACs in millions as they were counted once by other means
 NETWORKS = [

@@ -317,7 +317,7 @@ def test_layers_take_no_graph(saved):
     graph = es.load(saved)
     assert es.load(graph) is graph
     with pytest.raises(es.InputError, match="run takes a graph"):
-        es.workload.load(graph)
+        es.network.load(graph)
     with pytest.raises(es.InputError, match="inputs"):
         es.load("digits-mlp", inputs=np.ones((1, 64)))
 

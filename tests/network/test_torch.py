@@ -6,9 +6,9 @@ from onnx_models import run_products
 
 import eie_sim as es
 from eie_sim.core.errors import InputError
-from eie_sim.network.layers import graph_of_layers
+from eie_sim.network.layered import graph_of_layers
 from eie_sim.network.lower import lower, steps_of
-from eie_sim.network.torch_reader import from_torch
+from eie_sim.network.readers.torch_reader import from_torch
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("onnxscript", reason="onnxscript is not installed")

@@ -11,10 +11,10 @@ import pytest
 from networks import needs_mnist
 
 from eie_sim.core.errors import InputError
+from eie_sim.network import data_folder
+from eie_sim.network.mnist import INSTALL
+from eie_sim.network.readers.files import read_arrays
 from eie_sim.prune.train import Mlp
-from eie_sim.workload import data_folder
-from eie_sim.workload.files import read_arrays
-from eie_sim.workload.mnist import INSTALL
 
 NETWORKS = {"digits-mlp": (64, 256, 128, 10), "lenet-300-100": (784, 300, 100, 10)}
 

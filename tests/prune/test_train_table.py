@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from eie_sim.core.errors import InputError
+from eie_sim.network import data_folder, load
 from eie_sim.prune import pruned_training, score
 from eie_sim.prune.accuracy_table import REGULARISERS, SCHEDULES, accuracy_table
 from eie_sim.prune.pattern import balanced, element, neuron, nm
 from eie_sim.prune.pruned_training import each_layer, hidden_neurons, prune
 from eie_sim.prune.train import Mlp, Samples, TrainConfig, count_correct, fit, initial
 from eie_sim.units.eie.config import EieConfig
-from eie_sim.workload import data_folder, load
 
 
 def keeps(pattern):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from refusing import WHOLE, refused
 
 from eie_sim.core.errors import InputError
-from eie_sim.recipe import Recipe
+from eie_sim.prune.recipe import Recipe
 from eie_sim.study import axes
 from eie_sim.study.axes import AXES, groups, plain, text_of, unit_names, values_of
 from eie_sim.units.eie.config import EieConfig

@@ -14,7 +14,7 @@ from tiny_unit import UNIT, TinyConfig, TinyMatrix, simulate
 import eie_sim as es
 from eie_sim import units
 from eie_sim.energy import account, total_of
-from eie_sim.pruning.measure import before_pruning
+from eie_sim.prune.measure import before_pruning
 from eie_sim.report.comparison import comparison_lines, comparison_record, comparison_table
 from eie_sim.study.axes import known_axes
 from eie_sim.study.showing import FIGURES

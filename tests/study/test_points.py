@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import eie_sim as es
-from eie_sim.recipe import Recipe
+from eie_sim.prune.recipe import Recipe
 from eie_sim.study.points import Refused, bundles_of, points_of, read_axes
 from eie_sim.study.subject import subject_of
 from eie_sim.units.nm.config import TensorCoreConfig

@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 import eie_sim as es
 from eie_sim.energy import account, area, total_of
 from eie_sim.engine import compress
+from eie_sim.network import Layer, Network, load
 from eie_sim.pipeline import run_network
-from eie_sim.pruning import prune_network
-from eie_sim.recipe import Recipe
+from eie_sim.prune import prune_network
+from eie_sim.prune.recipe import Recipe
 from eie_sim.study.evaluator import Evaluator
 from eie_sim.study.points import points_of, read_axes
 from eie_sim.study.subject import subject_of
 from eie_sim.study.sweep import run
 from eie_sim.units.eie.matrix import encoded
 from eie_sim.units.nm.unit import packed
-from eie_sim.workload import Layer, Network, load
 
 EVENTS = ("padding_entries", "spmat_reads", "broadcasts")
 

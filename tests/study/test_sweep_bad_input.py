@@ -7,11 +7,11 @@ import eie_sim as es
 from eie_sim.archive import archive_of
 from eie_sim.core.errors import InputError
 from eie_sim.engine import compress
+from eie_sim.network import Layer, Network, load
 from eie_sim.pipeline import run_network
-from eie_sim.pruning import prune_network
-from eie_sim.recipe import Recipe
+from eie_sim.prune import prune_network
+from eie_sim.prune.recipe import Recipe
 from eie_sim.study.export import require_table
-from eie_sim.workload import Layer, Network, load
 
 DESIGN = es.EieConfig()
 TWO = ["cycles", "energy_nj"]

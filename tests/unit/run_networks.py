@@ -4,8 +4,8 @@ import numpy as np
 import scipy.sparse
 from hypothesis import strategies as st
 
+from eie_sim.network import Layer, Network
 from eie_sim.units.eie.config import EieConfig
-from eie_sim.workload import Layer, Network
 
 SIZES = st.sampled_from([0.01, 1.0, 30.0])
 

@@ -13,8 +13,8 @@ from run_networks import layer_of, network_of
 
 import eie_sim as es
 from eie_sim.core.errors import InputError
+from eie_sim.network import Layer, Network
 from eie_sim.units.nm import functional, unit, verify
-from eie_sim.workload import Layer, Network
 
 CHIP = es.TensorCoreConfig.preset("nm-64")
 INT8 = replace(CHIP, elem_bytes=1)

@@ -9,10 +9,10 @@ from run_networks import SMALL, designs, layer_of, network_of, networks, three_l
 
 from eie_sim.core.fixed import from_fixed, to_fixed
 from eie_sim.engine import simulate
+from eie_sim.network import load
 from eie_sim.pipeline import run_network
 from eie_sim.units.eie import functional
 from eie_sim.units.eie.config import EieConfig
-from eie_sim.workload import load
 
 pytestmark = pytest.mark.compiled
 

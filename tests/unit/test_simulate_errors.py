@@ -361,7 +361,7 @@ MASKED = np.ma.array([[1.0, 2.0], [3.0, 4.0]], mask=[[0, 1], [0, 0]])
         lambda: es.load(MASKED),
         lambda: es.load({"fc1.weight": MASKED}),
         lambda: es.load(np.eye(2), activations=MASKED),
-        lambda: es.workload.Layer(name="fc1", weights=MASKED, weights_source="made up", synthetic=True),
+        lambda: es.network.Layer(name="fc1", weights=MASKED, weights_source="made up", synthetic=True),
     ],
 )
 def test_a_mask_is_not_lost(call):

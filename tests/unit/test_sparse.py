@@ -15,7 +15,7 @@ DOORS = {
     "footprint": lambda matrix: es.footprint(matrix, n_pe=2),
     "load": es.load,
     "mapping": lambda matrix: es.load({"fc1.weight": matrix}),
-    "Layer": lambda matrix: es.workload.Layer(name="fc1", weights=matrix, weights_source="made up", synthetic=True),
+    "Layer": lambda matrix: es.network.Layer(name="fc1", weights=matrix, weights_source="made up", synthetic=True),
     "compress_layer": lambda matrix: compress_layer(matrix, weight_bits=4, index_bits=4),
 }
 

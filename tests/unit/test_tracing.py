@@ -11,9 +11,9 @@ from run_networks import designs, networks
 from eie_sim import tracing
 from eie_sim.core import golden
 from eie_sim.core.errors import InputError
+from eie_sim.network import load, load_for_layer
 from eie_sim.pipeline import run_network
 from eie_sim.units.eie.config import EieConfig
-from eie_sim.workload import load, load_for_layer
 
 pytestmark = pytest.mark.compiled
 

@@ -128,8 +128,8 @@ def test_it_stands_among_designs_of_others(installed, sizes, title):
 
 
 def pruned_to(density):
-    recipe = es.pruning.Recipe(density=density)
-    return es.pruning.prune_network(es.load("digits-mlp"), recipe, None)[0]
+    recipe = es.prune.Recipe(density=density)
+    return es.prune.prune_network(es.load("digits-mlp"), recipe, None)[0]
 
 
 def simulated(weights, config):

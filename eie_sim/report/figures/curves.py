@@ -208,7 +208,7 @@ def sensitivity(
 ) -> Axes:
     """Quality of the network as one layer at a time is pruned, and what the layer then costs on the second axis.
 
-    points : what `es.pruning.scan_network` returns; quality, cost : what it measured, with the unit of the cost
+    points : what `es.prune.scan_network` returns; quality, cost : what it measured, with the unit of the cost
     """
     title = "Sensitivity to pruning, one layer at a time"
     require_type("points", points, list, tuple)

@@ -10,6 +10,7 @@ import numpy as np
 
 import eie_sim
 from eie_sim.core.html import Cell, escape
+from eie_sim.network import drawn_preset
 from eie_sim.report.network import Record
 from eie_sim.report.page.frame import Fact, Page, document, figures, paragraphs, section, summary, titled
 from eie_sim.report.page.pictures import Picture, sweep_pictures
@@ -20,7 +21,6 @@ from eie_sim.study.pareto import Front
 from eie_sim.study.reading import Progress, Stored
 from eie_sim.study.showing import axis_cell, counted, row_cells, varying
 from eie_sim.study.table import Bools, Places, Rows, as_rows
-from eie_sim.workload import drawn_preset
 
 MOST_ROWS = 2000
 MOST_OF_FRONT = 200

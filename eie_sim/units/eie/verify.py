@@ -31,7 +31,7 @@ def verify(
 ) -> Verification:
     """Compare stored weights, written-back inputs and outputs with the oracle's, in batches of vectors.
 
-    layer : what the matrix was made from, as `workload.Layer` has it
+    layer : what the matrix was made from, as `network.Layer` has it
     activations : floats or raw words, [n_in] or [n_vector, n_in]
     before : the result that raw words were written back from; relu : whether one stands between
     """

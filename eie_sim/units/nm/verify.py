@@ -28,7 +28,7 @@ def verify(
 ) -> Verification:
     """Compare stored weights and all outputs with plain float64 products; int8 to the bit, float16 within its bound.
 
-    layer : what the matrix was made from, as `workload.Layer` has it; its bias is added outside the unit
+    layer : what the matrix was made from, as `network.Layer` has it; its bias is added outside the unit
     activations : real values or int8 words, [n_in] or [n_vector, n_in]; nothing that was written back in words
     """
     weights = layer.weights.toarray() if is_sparse(layer.weights) else layer.weights
