@@ -13,9 +13,9 @@ from msgspec import to_builtins
 from numpy.typing import NDArray
 
 from eie_sim.archive import matrix_of
-from eie_sim.core.errors import InputError, require, require_type
+from eie_sim.core.errors import InputError, require, require_int, require_type
 from eie_sim.core.html import Cell, Row, card, table
-from eie_sim.core.record import Accuracy, Coverage, Figures, GraphRun, LayerResult, Result
+from eie_sim.core.record import Accuracy, Coverage, Figures, GraphRun, LayerResult, Result, Sampled
 from eie_sim.core.result import SimResult, config_hash
 from eie_sim.core.storage import Format
 from eie_sim.core.verification import MOST_ERROR, Verification, relative_error
@@ -39,6 +39,7 @@ class LayerRun:
     inputs : what the activations were, in words
     kind : of operation; n_weight : elements of the matrix that are weights, None for all of them
     again : its weights are those of a layer before, and are stored once
+    sampled : how many of its positions were timed and checked, None where all were
     """
 
     layer: Layer
@@ -51,6 +52,7 @@ class LayerRun:
     kind: str = "fc"
     n_weight: int | None = None
     again: bool = False
+    sampled: Sampled | None = None
 
     @property
     def n_vector(self) -> int:
@@ -206,6 +208,9 @@ def run(
     *,
     density: float | None = None,
     pattern: str | None = None,
+    positions: int | None = None,
+    fold: bool = True,
+    depthwise_as_gemm: bool = False,
     engine: str = "fast",
     table: EnergyTable | None = None,
     progress: Progress = lambda step: None,
@@ -219,6 +224,10 @@ def run(
 
     config : a design of any unit
     density, pattern : prune each layer, or parameter of a graph, by magnitude first: to a density, or to N:M as 2:4
+    positions : of a graph, time and check only so many of each product's positions, drawn with seed 0 and spread
+        evenly, where the unit runs them one after the other; outputs are of all, figures are scaled, and rows say so
+    fold : of a graph, False leaves BatchNorms to the host
+    depthwise_as_gemm : of a graph, hand depthwise convolutions also to a unit that leaves them to the host
 
     Raises InputError for what the unit cannot run, and for a table of another unit, node or clock.
     """
@@ -228,11 +237,17 @@ def run(
     require(callable(progress), "progress", type(progress).__name__, "must be a function of the step's name")
     require(density is None or pattern is None, "density", density, f"must be left out, {pattern} has its own")
     if isinstance(network, Graph):
-        from eie_sim.graphs import run_graph
+        from eie_sim.graph_run import How, run_graph
+        from eie_sim.graphs import style_of
 
-        return run_graph(
-            network, config, density=density, pattern=pattern, engine=engine, table=table, progress=progress
-        )
+        if positions is not None:
+            require_int("positions", positions, 1)
+        style = style_of(config, fold=fold, depthwise_as_gemm=depthwise_as_gemm)
+        how = How(engine=engine, table=table, positions=positions)
+        return run_graph(network, config, density=density, pattern=pattern, style=style, how=how, progress=progress)
+    for name, value, usual in (("positions", positions, None), ("fold", fold, True)):
+        require(value is usual, name, value, "must be left out: it is of a graph of operators")
+    require(not depthwise_as_gemm, "depthwise_as_gemm", True, "must be left out: it is of a graph of operators")
     if density is not None or pattern is not None:
         from eie_sim.prune import prune_network
         from eie_sim.prune.recipe import Recipe

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from msgspec import UNSET, convert, to_builtins
+from msgspec import UNSET, UnsetType, convert, to_builtins
 
 import eie_sim
 from eie_sim.core.record import (
@@ -21,6 +21,7 @@ from eie_sim.core.record import (
     NotSimulated,
     PerVector,
     Result,
+    Sampled,
     Storage,
 )
 from eie_sim.core.storage import Format
@@ -162,7 +163,22 @@ def _shared(runs: Sequence[LayerRun], vectors: int) -> dict[str, Any]:
         "storage": _storage([run.storage for run in stored]),
         "fits": all(one.fits for one in results),
         "passes": max(one.passes for one in results),
+        "sampled": _sampled(runs),
     }
+
+
+def _sampled(runs: Sequence[LayerRun]) -> Sampled | UnsetType:
+    """Of layers some of which are sampled: independent intervals add in squares."""
+    samples = [run.sampled for run in runs if run.sampled is not None]
+    if not samples:
+        return UNSET
+    halves = [one.cycles_half_interval for one in samples]
+    known = [half**2 for half in halves if half is not None]
+    return Sampled(
+        positions=sum(one.positions for one in samples),
+        of=sum(one.of for one in samples),
+        cycles_half_interval=sum(known) ** 0.5 if len(known) == len(halves) else None,
+    )
 
 
 def _energy(report: EnergyReport, vectors: int) -> Energy:

@@ -121,14 +121,46 @@ class OfModel:
         File npz with an array for each input by its name, or npy of the only one; what is not given is drawn.
     shape
         Of an input that is drawn, as name=1x3x224x224; a side that neither this nor the file says is 1.
+    calibration
+        File with other inputs of the same shapes to choose fixed-point scales from.
     """
 
     inputs: Path | None = None
     shape: tuple[str, ...] = ()
+    calibration: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lowering:
+    """How a graph of operators is handed to a unit, as `eie_sim.run` takes it.
+
+    Parameters
+    ----------
+    positions
+        Time and check only so many positions of each product, spread evenly; outputs are of all, figures are scaled.
+    no_fold
+        Leave BatchNorms to the host.
+    depthwise_as_gemm
+        Hand depthwise convolutions also to a unit that leaves them to the host.
+    """
+
+    positions: int | None = None
+    no_fold: bool = False
+    depthwise_as_gemm: bool = False
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """As keywords of `eie_sim.run`."""
+        return {
+            "positions": self.positions,
+            "fold": not self.no_fold,
+            "depthwise_as_gemm": self.depthwise_as_gemm,
+        }
 
 
 Arrays = Annotated[Reading, Parameter(name="*", group=Group("Arrays of a file", sort_key=3))]
 Model = Annotated[OfModel, Parameter(name="*", group=Group("Inputs of an ONNX file", sort_key=4))]
+Lowered = Annotated[Lowering, Parameter(name="*", group=Group("How an ONNX file is run", sort_key=5))]
 Inputs = Annotated[Given, Parameter(name="*")]
 Engine = Annotated[
     Literal["fast", "reference"],
@@ -140,6 +172,7 @@ UNIT: Unit = found_at(next(iter(UNITS.values())))
 INPUTS = Given()
 ARRAYS = Reading()
 MODEL = OfModel()
+LOWERING = Lowering()
 """The defaults of every command; frozen, so they share them."""
 
 
@@ -202,7 +235,7 @@ def graph_at(source: str, model: OfModel, progress: Progress, arrays: Reading, *
         shapes[name] = tuple(int(side) for side in sides.split("x"))
     progress(f"{source}: loading")
     changed = {name: value for name, value in asdict(arrays).items() if value != getattr(ARRAYS, name)}
-    found = load(source, inputs=model.inputs, shapes=shapes or None, **given, **changed)
+    found = load(source, inputs=model.inputs, shapes=shapes or None, calibration=model.calibration, **given, **changed)
     if isinstance(found, Network):
         raise InputError(f"file={source}: must be an ONNX file")
     return found

@@ -12,12 +12,14 @@ from eie_sim.cli.designs import designed
 from eie_sim.cli.shell import (
     ARRAYS,
     INPUTS,
+    LOWERING,
     MODEL,
     Arrays,
     Energies,
     Engine,
     Inputs,
     Json,
+    Lowered,
     Model,
     Source,
     app,
@@ -29,7 +31,7 @@ from eie_sim.cli.shell import (
     print_lines,
     steps_shown,
 )
-from eie_sim.core.errors import InputError, require
+from eie_sim.core.errors import InputError
 from eie_sim.core.nm_pattern import pattern_of
 from eie_sim.units import unit_of
 
@@ -50,6 +52,7 @@ def run(
     json: Json = False,
     arrays: Arrays = ARRAYS,
     model: Model = MODEL,
+    lowering: Lowered = LOWERING,
     design: Any,
 ) -> int:
     """Simulate a network or layer on a unit: cycles, energy, memory, verified against the golden product.
@@ -80,12 +83,15 @@ def run(
     table = energies_of(energy_table, design)
     with steps_shown() as progress:
         given = {"layer": layer, "seed": seed, **asdict(inputs)}
-        prune: dict[str, Any] = {"pattern": pattern, "density": density}
+        prune: dict[str, Any] = {"pattern": pattern, "density": density, **lowering.options}
         if is_graph(source):
             network: Any = graph_at(source, model, progress, arrays, **given)
         else:
-            require(model == MODEL, "inputs", model.inputs or model.shape, "must be left out: they are of an ONNX file")
-            network, prune = loaded(source, progress, arrays, **given, **prune), {}
+            given_model = next((f"{name}={value}" for name, value in asdict(model).items() if value), "")
+            if given_model:
+                raise InputError(f"{given_model}: must be left out: it is of an ONNX file")
+            network = loaded(source, progress, arrays, **given, pattern=pattern, density=density)
+            prune = lowering.options
         done = run_network(network, design, **prune, engine=engine, table=table, progress=progress)
     record = done.to_dict()
     if out is not None:

@@ -68,11 +68,20 @@ class Storage(Struct, frozen=True, kw_only=True):
     compression_vs_dense16: Amount
 
 
+class Sampled(Struct, frozen=True, kw_only=True):
+    """How many positions were timed and checked, of how many that figures stand for; half of a 95 % interval."""
+
+    positions: Count
+    of: Count
+    cycles_half_interval: Amount | None
+
+
 class Figures(Struct, frozen=True, kw_only=True):
     """What a layer has, and all layers together, one after the other on the same design.
 
     stats : totals by name: `events`, `classes` in cycles of all PEs, and the unit's own
     classes_percent : shares of the classes, which add to 100
+    sampled : there where figures are of a sample of the positions, or of layers some of which are
     """
 
     n_vector: Count
@@ -93,6 +102,7 @@ class Figures(Struct, frozen=True, kw_only=True):
     storage: Storage
     fits: bool
     passes: Count
+    sampled: Sampled | UnsetType = UNSET
 
 
 class LayerResult(Figures, frozen=True, kw_only=True):

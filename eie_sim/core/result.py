@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -226,6 +228,50 @@ class SimResult:
             "memories": [{**memory._asdict(), "fits": memory.fits} for memory in self.memories],
         }
 
+
+def in_turn(results: Sequence[SimResult]) -> SimResult:
+    """Return batches of vectors that run one after the other, on the same design, as one batch; no timeline."""
+    if len(results) == 1:
+        return results[0]
+    extra = {
+        group: {name: sum(one.extra[group][name] for one in results) for name in totals}
+        for group, totals in results[0].extra.items()
+    }
+    return replace(
+        results[0],
+        output=np.concatenate([one.output for one in results]),
+        cycles_per_vector=np.concatenate([one.cycles_per_vector for one in results]),
+        counts=np.sum([one.counts for one in results], axis=0),
+        classes=np.sum([one.classes for one in results], axis=0),
+        active_inputs=sum(one.active_inputs or 0 for one in results),
+        extra=extra,
+        timeline=None,
+        **{name: sum(getattr(one, name) for one in results) for name in _SUMMED},
+    )
+
+
+def standing_for(sample: SimResult, n_vector: int, output: Any) -> SimResult:
+    """Return the result of so many vectors of which those of `sample` were drawn: totals times their ratio, rounded.
+
+    output : [n_vector, n_out], of all of them
+    """
+    ratio = Fraction(n_vector, sample.n_vector)
+    return replace(
+        sample,
+        output=output,
+        counts=np.rint(sample.counts * float(ratio)).astype(np.int64),
+        classes=np.rint(sample.classes * float(ratio)).astype(np.int64),
+        active_inputs=round((sample.active_inputs or 0) * ratio),
+        extra={
+            group: {name: round(count * ratio) for name, count in totals.items()}
+            for group, totals in sample.extra.items()
+        },
+        timeline=None,
+        **{name: round(getattr(sample, name) * ratio) for name in _SUMMED},
+    )
+
+
+_SUMMED = ("cycles", "n_vector", "effectual_macs", "dense_macs")
 
 _HEADINGS = (
     "vectors",

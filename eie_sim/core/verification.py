@@ -162,6 +162,14 @@ def together(parts: Sequence[Verification], squares: Sequence[float]) -> Verific
     return Verification.of(**merged)
 
 
+def in_turn(parts: Sequence[Verification], squares: Sequence[float]) -> Verification:
+    """Batches of vectors of one product as one. squares : as for `together`"""
+    first, *others = parts
+    if not others:
+        return first
+    return together([first, *(msgspec.structs.replace(part, weights=0, wrong_weights=0) for part in others)], squares)
+
+
 def relative_error(simulated: NDArray[np.floating], floats: NDArray[np.floating]) -> float | None:
     """Root mean square of the difference over that of `floats`; None where that is 0."""
     return relative(np.array([np.square(of, dtype=np.float64).sum() for of in (floats, simulated - floats)]))[0]

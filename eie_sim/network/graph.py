@@ -109,6 +109,7 @@ class Graph:
     nodes : in an order in which they can be run; moves of parameters among them
     parameters, constants : arrays that depend on no input
     examples : an array for each input; drawn : which of them were drawn, not given
+    calibration : inputs to choose scales from, of the same names and shapes; None for the examples
     notes : what was assumed, such as a free axis that is 1
     """
 
@@ -122,6 +123,7 @@ class Graph:
     constants: Mapping[str, Array]
     examples: Mapping[str, Array]
     framework: Framework
+    calibration: Mapping[str, Array] | None = None
     drawn: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -223,6 +225,24 @@ class Graph:
         graph = replace(self, parameters=parameters, constants={**self.constants, **plain}, nodes=nodes)
         same = all(parameter.array.shape == self.parameters[name].array.shape for name, parameter in parameters.items())
         return graph if same and not plain and not attributes else graph.reshaped()
+
+    def with_calibration(self, arrays: Mapping[str, Any]) -> Graph:
+        """Return the same graph whose scales are chosen from these arrays, one for each input, by name.
+
+        Raise InputError for an unknown or missing name, another shape, NaN or infinity.
+        """
+        _require_known("calibration", arrays, self.inputs)
+        found = {}
+        for name, example in self.examples.items():
+            require(name in arrays, "calibration", name, "must be given")
+            field = f"calibration {name}"
+            array = as_array(field, arrays[name])
+            rule = f"must be {example.shape}, as the input is"
+            require(array.shape == example.shape, field, f"shape {array.shape}", rule)
+            found[name] = array.astype(example.dtype)
+            finite = array.dtype.kind != "f" or bool(np.isfinite(array).all())
+            require(finite, field, "not finite", "must be finite numbers")
+        return replace(self, calibration=found)
 
     def reshaped(self) -> Graph:
         """Return the graph with the shapes of all values as its framework finds them. Raise InputError if it fails."""

@@ -31,6 +31,7 @@ def load(
     *,
     inputs: Mapping[str, Any] | Any = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
+    calibration: Mapping[str, Any] | Any = None,
     seed: int = 0,
     **given: Any,
 ) -> Network | Graph:
@@ -40,13 +41,14 @@ def load(
     inputs : of an ONNX file: arrays by name, one array where there is one input, or the path of an npz or npy file with
         them; those not given are drawn, and the graph says so
     shapes : sides of inputs that are drawn, by name; a side that neither they nor the file say is 1
+    calibration : of an ONNX file: inputs to choose fixed-point scales from, as `inputs`; None for the inputs themselves
     seed : of whatever is drawn
     given : for layers, as `network.load` takes it: layer, activations, activation_density, density, chain and others
 
     Raises InputError for an unknown name, a bad file, or values out of range.
     """
     if not is_graph(source):
-        for name, value in (("inputs", inputs), ("shapes", shapes)):
+        for name, value in (("inputs", inputs), ("shapes", shapes), ("calibration", calibration)):
             require(value is None, name, type(value).__name__, "must be left out: they are of an ONNX file")
         return layer_loading.load(source, seed=seed, **given)
     for name, value in given.items():
@@ -57,7 +59,11 @@ def load(
         return source
     from eie_sim.network.readers.onnx_reader import read_onnx
 
-    return read_onnx(source, arrays_at(inputs), shapes=shapes, seed=seed)
+    graph = read_onnx(source, arrays_at(inputs), shapes=shapes, seed=seed)
+    found = arrays_at(calibration)
+    if found is None:
+        return graph
+    return graph.with_calibration(found if isinstance(found, Mapping) else dict.fromkeys(graph.inputs[:1], found))
 
 
 def arrays_at(inputs: Any) -> Any:

@@ -127,9 +127,9 @@ class Product:
         """Weights times positions."""
         return self.n_weight * self.positions
 
-    def vectors(self, x: Array, most_bytes: int = CHUNK_BYTES) -> Iterator[Array]:
-        """Yield all vectors of `x`, the value that the step reads: chunks [n, n_in] of at most `most_bytes`."""
-        most = max(1, most_bytes // max(1, self.n_in * x.itemsize))
+    def vectors(self, x: Array) -> Iterator[Array]:
+        """Yield all vectors of `x`, the value that the step reads: chunks [n, n_in] of at most CHUNK_BYTES."""
+        most = max(1, CHUNK_BYTES // max(1, self.n_in * x.itemsize))
         return self.make_vectors(x, most)
 
     def multiply(self, x: Array) -> Array:

@@ -37,9 +37,23 @@ def products(record: Record) -> Section:
         Column("time us", lambda r: r["time_us"], "{:,.1f}".format),
         Column("energy\nuJ", lambda r: r["energy"]["total_pj"] / 1e6, "{:,.3f}".format),
         Column("fits", lambda r: "yes" if r["fits"] else f"no: {r['passes']}"),
-        Column("", lambda r: "verified" if r["verification"]["ok"] else "DIFFERS"),
+        Column("", _checked),
     ]
-    return Section("Products, all vectors together, one after the other" + covers(record), columns, True)
+    sampled = f"; sampled {_sample(record['total'])}" if "sampled" in record["total"] else ""
+    return Section(f"Products, all vectors together, one after the other{covers(record)}{sampled}", columns, True)
+
+
+def _checked(row: Record) -> str:
+    if not row["verification"]["ok"]:
+        return "DIFFERS"
+    return f"checked {_sample(row)}" if "sampled" in row else "verified"
+
+
+def _sample(row: Record) -> str:
+    """How many positions stand for how many, and half of the interval of the cycles that this leaves."""
+    sample, half = row["sampled"], row["sampled"]["cycles_half_interval"]
+    interval = "" if half is None else f", cycles +-{percent(half / max(1, row['cycles']))}"
+    return f"{sample['positions']:,} of {sample['of']:,}{interval}"
 
 
 def _count(value: Any) -> str:

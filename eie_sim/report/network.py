@@ -120,7 +120,8 @@ def closing(record: Record) -> list[str]:
     lines += fidelity(record)
     lines += [f"warning: {text}" for text in record["warnings"]]
     lines += [f"differs: {text}" for text in record["differs"]]
-    return [*lines, verdict(verified=record["verified"], warnings=record["warnings"])]
+    sample = record["total"].get("sampled")
+    return [*lines, verdict(verified=record["verified"], warnings=record["warnings"], sample=sample)]
 
 
 def hints(record: Record) -> list[str]:
@@ -132,11 +133,15 @@ def hints(record: Record) -> list[str]:
     return lines
 
 
-def verdict(*, verified: bool, warnings: Sequence[str]) -> str:
-    """The last line: whether all is as the golden product has it, and whether there is more to say."""
+def verdict(*, verified: bool, warnings: Sequence[str], sample: Record | None = None) -> str:
+    """The last line: whether all is as the golden product has it, and whether there is more to say.
+
+    sample : how many positions were checked, of how many, where those are not all
+    """
     if not verified:
         return "NOT VERIFIED"
-    return f"verified, but {len(warnings)} warning{'s' if len(warnings) > 1 else ''}" if warnings else "verified"
+    done = "verified" if sample is None else f"checked {sample['positions']:,} of {sample['of']:,} positions"
+    return f"{done}, but {len(warnings)} warning{'s' if len(warnings) > 1 else ''}" if warnings else done
 
 
 def fidelity(record: Record) -> list[str]:

@@ -2,17 +2,19 @@
 
 import importlib
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
-from msgspec import convert
+from msgspec import UNSET, convert
 from onnx_models import drawn, model, node, onnx, read
 
 import eie_sim as es
-from eie_sim import graphs
+from eie_sim import graph_run, graphs
 from eie_sim.cli import main
 from eie_sim.core.record import Result
+from eie_sim.network import products
 from eie_sim.prune.of_graph import pruned
 
 WIDE = {"weight_bits": 8}
@@ -198,14 +200,14 @@ def test_the_toy_unit_runs_a_graph(toy_unit):
 
 def test_a_tampered_weight_is_not_verified(monkeypatch):
     config = es.EieConfig(n_pe=4)
-    honest = graphs.compress
+    honest = graph_run.compress
 
     def tampered(weights, config, *, bias=None):
         changed = weights.copy()
         changed.flat[np.abs(changed).argmax()] *= -1
         return honest(changed, config, bias=bias)
 
-    monkeypatch.setattr(graphs, "compress", tampered)
+    monkeypatch.setattr(graph_run, "compress", tampered)
     run = es.run(small(), config)
     assert not run.verified
     assert len(run.record.differs) == len(run.rows)
@@ -234,6 +236,92 @@ def test_layers_are_pruned_to_a_pattern_as_well():
     run = es.run(es.load(chain, chain="1,2", activations=x), es.TensorCoreConfig.preset("nm-64"), pattern="2:4")
     assert run.verified
     assert [row.named["runs_as"] for row in run.rows] == ["2:4", "2:4"]
+
+
+def test_vectors_in_chunks_are_the_same_run(monkeypatch):
+    whole = es.run(small(2), es.EieConfig(n_pe=4), density=0.5)
+    monkeypatch.setattr(products, "CHUNK_BYTES", 2000)
+    cut = es.run(small(2), es.EieConfig(n_pe=4), density=0.5)
+    one, other = whole.to_dict(), cut.to_dict()
+    for row, same in zip(one["layers"], other["layers"], strict=True):
+        for name in ("relative_error", "stored_error", "rounding_error"):
+            assert same["verification"].pop(name) == pytest.approx(row["verification"].pop(name))
+    assert one == other
+    np.testing.assert_array_equal(whole.output, cut.output)
+
+
+def test_a_sample_stands_for_all_positions_and_says_so():
+    graph, config = small(2), es.EieConfig(n_pe=4)
+    whole, run = es.run(graph, config, density=0.5), es.run(graph, config, density=0.5, positions=30)
+    np.testing.assert_array_equal(run.output, whole.output)  # outputs are of all positions
+    samples = [None if row.sampled is UNSET else (row.sampled.positions, row.sampled.of) for row in run.rows]
+    assert samples == [(30, 144), (30, 40), (30, 40), None]
+    assert (run.record.total.sampled.positions, run.record.total.sampled.of) == (90, 224)
+    for row, all_of in zip(run.rows, whole.rows, strict=True):
+        assert (row.n_vector, row.dense_macs) == (all_of.n_vector, all_of.dense_macs)
+        assert row.cycles == pytest.approx(all_of.cycles, rel=0.1)
+        assert row.verification.vectors == min(30, row.n_vector)
+        assert sum(row.stats["classes"].values()) == pytest.approx(4 * row.cycles, rel=1e-3)
+    assert whole.record.total.sampled is UNSET
+
+
+def test_an_interval_holds_the_cycles_of_all_positions_in_most_samples():
+    graph, config = small(2), es.EieConfig(n_pe=4)
+    cycles = es.run(graph, config).rows[0].cycles
+    steps = graphs.steps_for(graph, config, graphs.style_of(config))
+    (product,) = steps[0].products
+    held = 0
+    for seed in range(40):
+        ready = graph_run._prepared(product, graph.examples["x"], config, "")
+        how = graph_run.How(engine="fast", table=es.energy.EnergyTable.for_config(config), positions=30, seed=seed)
+        one = graph_run._run_product(product, ready, graph.examples["x"], "", how)
+        held += abs(one.result.cycles - cycles) <= one.sampled.cycles_half_interval
+    assert held >= 34  # 38 are expected; so few have a chance of 1 in 50
+
+
+@pytest.mark.parametrize("n", [1, 7, 143, 144])
+def test_a_sample_is_spread_evenly(n):
+    taken = graph_run.stratified(n, 144, 5)
+    assert len(np.unique(taken)) == n
+    stretches = [range(at * 144 // n, (at + 1) * 144 // n) for at in range(n)]
+    assert all(one in stretch for one, stretch in zip(taken, stretches, strict=True))
+
+
+def test_tensor_cores_are_not_sampled():
+    run = es.run(small(), es.TensorCoreConfig.preset("nm-64"), positions=5)
+    assert run.record.total.sampled is UNSET
+
+
+def test_batch_norms_are_left_to_the_host_where_they_are_to_be():
+    folded, apart = (es.run(small(), es.EieConfig(n_pe=4, **WIDE), fold=fold) for fold in (True, False))
+    assert "BatchNormalization" not in str(folded.record.not_simulated)
+    assert "BatchNormalization" in str(apart.record.not_simulated)
+    assert not apart.rows[0].bias
+    assert folded.rows[0].bias
+    assert apart.distance < 0.05
+
+
+def test_depthwise_convolutions_are_products_of_tensor_cores_where_they_are_to_be():
+    run = es.run(small(), es.TensorCoreConfig.preset("nm-64"), depthwise_as_gemm=True)
+    assert [row.kind for row in run.rows][2] == "depthwise conv2d"
+    assert run.coverage["share_of_macs_not_simulated"] == 0
+    assert run.verified
+
+
+def test_scales_come_from_inputs_of_their_own():
+    graph, config = small(), es.EieConfig(n_pe=4, **WIDE)
+    loud = graph.with_calibration({"x": 256 * graph.examples["x"]})
+    run, plain = es.run(loud, config), es.run(graph, config)
+    assert run.rows[0].scales["activation"] == plain.rows[0].scales["activation"] - 8
+    assert 2 * plain.distance < run.distance < 0.3
+    for given, said in (
+        ({"z": 1}, "calibration=z: unknown"),
+        ({}, "calibration=x: must be given"),
+        ({"x": np.ones((1, 3, 2, 2))}, "calibration x=shape (1, 3, 2, 2): must be (1, 3, 9, 8), as the input is"),
+        ({"x": np.full((1, 3, 9, 8), np.nan)}, "calibration x=not finite"),
+    ):
+        with pytest.raises(es.InputError, match=re.escape(said)):
+            graph.with_calibration(given)
 
 
 def test_lower_lists_the_products_of_a_unit():
@@ -272,7 +360,7 @@ def test_inputs_that_are_drawn_are_said(saved, capsys):
 
 
 def test_describe_simulates_nothing(saved, capsys, monkeypatch):
-    monkeypatch.setattr(graphs, "simulate", None)
+    monkeypatch.setattr(graph_run, "simulate", None)
     assert main(["describe", str(saved)]) == 0
     assert "covers 100.0 % of 2,496 MACs" in capsys.readouterr().out
     assert main(["describe", str(saved), "--json"]) == 0

@@ -81,7 +81,8 @@ def _facts(record: Record) -> Iterator[Fact]:
         yield Fact("accuracy, simulated", f"{100 * share:.2f} %", share)
     yield Fact("weights", _kind(record))
     yield Fact("memories", "fits", state="good") if total["fits"] else Fact("memories", "does not fit", state="alarm")
-    said = verdict(verified=record["verified"], warnings=record["warnings"])
+    sample = record["total"].get("sampled")
+    said = verdict(verified=record["verified"], warnings=record["warnings"], sample=sample)
     yield Fact("golden product", said, state="good" if said == "verified" else "alarm")
 
 

@@ -13,6 +13,7 @@ UNIT = Unit(
     matrix="eie_sim.units.eie.matrix:EieMatrix",
     choices={"rounding": ROUNDINGS, "active": ACTIVE_RULES},
     takes_bias=True,
+    in_turn=True,
     compress=late("eie_sim.units.eie.unit:compress"),
     simulate=late("eie_sim.units.eie.unit:simulate"),
     for_inputs=EieConfig.for_inputs,
