@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
@@ -26,8 +26,8 @@ from eie_sim.network.graph import Graph
 from eie_sim.network.lower import host_reason
 from eie_sim.network.operators import macs
 from eie_sim.network.products import Product, Step, Style
-from eie_sim.pipeline import LayerRun, Progress, Run
 from eie_sim.prune.of_graph import pruned
+from eie_sim.runs import LayerRun, Run
 from eie_sim.units import unit_of
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -63,7 +63,7 @@ def run_graph(
     pattern: str | None,
     style: Style,
     how: How,
-    progress: Progress,
+    progress: Callable[[str], None],
 ) -> Run:
     """Run a graph as `pipeline.run` says; scales come from the float run of the pruned network."""
     masked = pruned(graph, density=density, pattern=pattern)

@@ -30,7 +30,7 @@ from eie_sim.network import Network
 from eie_sim.units import unit_of
 
 if TYPE_CHECKING:
-    from eie_sim.pipeline import LayerRun, Run
+    from eie_sim.runs import LayerRun, Run
 
 
 def record_of(run: Run) -> Result:

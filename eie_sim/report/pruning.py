@@ -12,7 +12,7 @@ from eie_sim.core.errors import few
 from eie_sim.core.result import config_hash
 from eie_sim.deep_compression import Sizes
 from eie_sim.network import Network
-from eie_sim.pipeline import Run, outputs_off
+from eie_sim.pipeline import outputs_off
 from eie_sim.prune import QUALITIES, Choice, Selection, costed_on, measured_on, training
 from eie_sim.prune.accuracy_table import AccuracyRecord
 from eie_sim.prune.measure import inputs_in_words
@@ -23,6 +23,7 @@ from eie_sim.report import figures
 from eie_sim.report.figures.style import drawing
 from eie_sim.report.network import MOST_NAMES, Record, account_lines, not_simulated, percent, total_name, verdict
 from eie_sim.report.text import rows
+from eie_sim.runs import Run
 from eie_sim.units import unit_of
 
 

@@ -21,12 +21,13 @@ from numpy.typing import NDArray
 
 from eie_sim.core.errors import InputError
 from eie_sim.network import Layer, Network
-from eie_sim.pipeline import Run, chained, run_network
+from eie_sim.pipeline import chained, run_network
 from eie_sim.prune import prune_network
 from eie_sim.prune.measure import N_MEASURED, dense, held_back, inputs_of, mlp_of
 from eie_sim.prune.mlp import accuracy
 from eie_sim.prune.ordering import MAX_DENSITIES, ordering
 from eie_sim.prune.recipe import Recipe
+from eie_sim.runs import Run
 from eie_sim.study.points import Point
 from eie_sim.study.subject import Subject
 from eie_sim.units.swept import Kept, Swept, SweptLayer

@@ -6,6 +6,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from onnx_models import STYLES, agree, drawn, expected, model, node, read
 
+from eie_sim.network import products
 from eie_sim.network.lower import lower, steps_of
 from eie_sim.network.products import Style
 
@@ -138,12 +139,13 @@ def test_a_phase_without_taps_is_the_bias():
     assert [product.name for product in lower(graph)] == ["ConvTranspose_y.0"]
 
 
-def test_vectors_come_in_chunks_in_order():
+def test_vectors_come_in_chunks_in_order(monkeypatch):
     inputs = {"x": drawn(2, 3, 7, 9)}
     graph = read(model([node("Conv", "x w", "y")], inputs, {"w": drawn(4, 3, 3, 3)}), inputs)
     (product,) = lower(graph)
     whole = np.concatenate(list(product.vectors(inputs["x"])))
     for rows in (1, 2, 7, 10, 35, 1000):
-        chunks = list(product.vectors(inputs["x"], rows * 27 * 4))
+        monkeypatch.setattr(products, "CHUNK_BYTES", rows * 27 * 4)
+        chunks = list(product.vectors(inputs["x"]))
         assert max(map(len, chunks)) <= rows
         assert np.array_equal(np.concatenate(chunks), whole)
