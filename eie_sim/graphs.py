@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 from msgspec import to_builtins
 from numpy.typing import NDArray
 
+from eie_sim.core.arrays import MAX_NAME, shown
 from eie_sim.core.nm_pattern import meets
-from eie_sim.core.record import Coverage, MacShare
+from eie_sim.core.record import Coverage, MacShare, OutputError
+from eie_sim.core.verification import relative_error
+from eie_sim.network import Layer, Network
 from eie_sim.network.graph import Graph
 from eie_sim.network.lower import coverage, host_reason, steps_of
 from eie_sim.network.operators import macs, operator_of
 from eie_sim.network.products import Product, Step, Style
 from eie_sim.units import unit_of
+
+Arrays = Mapping[str, NDArray[Any]]
 
 
 def lower(graph: Graph, config: Any = None, *, fold: bool = True, depthwise_as_gemm: bool = False) -> list[Product]:
@@ -43,6 +50,8 @@ def steps_for(graph: Graph, config: Any, style: Style) -> tuple[Step, ...]:
 
     Of the patterns that a node's weights meet, channels are padded to groups of the one that keeps the fewest of them.
     """
+    if graph.layers:  # whose last group compressing fills up
+        return steps_of(graph, style)
     patterns = unit_of(config).patterns(config) or ()
     padded = {group: steps_of(graph, replace(style, m_group=group)) for _, group in patterns}
 
@@ -124,3 +133,83 @@ def description(graph: Graph, config: Any) -> dict[str, Any]:
         "macs": [to_builtins(share) for share in mac_shares(graph, style)],
         "coverage": to_builtins(covered(graph, style)),
     }
+
+
+def network_of_products(graph: Graph, steps: tuple[Step, ...], style: Style, layers: Sequence[Layer]) -> Network:
+    """What the record of a run asks of a network. layers : of the products that ran"""
+    computed = {node.name for step in steps for node in step.nodes}
+    left = [
+        (fitting(node.name), f"{node.op}, {host_reason(graph, node, style)}")
+        for node in graph.nodes
+        if node.name not in computed and (macs(graph, node) or node.reason)
+    ]
+    others: dict[str, list[int]] = {}
+    for node in graph.nodes:
+        if node.name not in computed and node.kind != "move" and not (macs(graph, node) or node.reason):
+            sizes = [graph.values[name].size for name in node.makes if name in graph.values]
+            others.setdefault(node.op, []).append(sum(sizes))
+    host = [(op, f"host, {len(sizes)} nodes that make {sum(sizes):,} numbers") for op, sizes in others.items()]
+    return Network(
+        name=graph.name,
+        layers=tuple(layers),
+        chained=False,
+        source=graph.source,
+        not_simulated=(*left, *host),
+        left=None,
+    )
+
+
+def whole_error(outputs: Arrays, floats: Arrays) -> float | None:
+    """Of all outputs together that are floats."""
+    names = [name for name, array in floats.items() if array.dtype.kind == "f"]
+    none = [np.empty(0)]
+    return _error(*(np.concatenate([of[name].ravel() for name in names] or none) for of in (outputs, floats)))
+
+
+def output_error(name: str, outputs: Arrays, floats: Arrays, original: Arrays | None) -> OutputError:
+    """How far an output is from floats. original : outputs before pruning, in floats"""
+    found, wanted = outputs[name], floats[name]
+    classes = wanted.dtype.kind == "f" and wanted.ndim == 2 and wanted.shape[1] > 1
+    same = found.shape == wanted.shape  # data may choose it
+    difference = np.abs(found.astype(np.float64) - wanted).max(initial=0.0) if same else np.inf
+    return OutputError(
+        name=name,
+        error=_error(found, wanted),
+        original_error=None if original is None else _error(found, original[name]),
+        largest_difference=float(difference) if np.isfinite(difference) else 0.0,
+        top1_agreement=float(np.mean(found.argmax(axis=1) == wanted.argmax(axis=1))) if classes and same else None,
+    )
+
+
+def _error(found: NDArray[Any], wanted: NDArray[Any]) -> float | None:
+    """Relative; None where it is of no floats, of other shapes as data choose them, or not finite."""
+    if wanted.dtype.kind != "f" or found.shape != wanted.shape:
+        return None
+    error = relative_error(found, wanted)
+    return error if error is not None and np.isfinite(error) else None
+
+
+def fitting(name: str) -> str:
+    """A name of at most as many characters as tables take; its end tells products of a node from each other."""
+    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 19]}...{name[-16:]}"
+
+
+class Source(NamedTuple):
+    """Where a value comes from, in words. node : the computed one that makes it, perhaps before a ReLU"""
+
+    words: str
+    node: str | None = None
+    relu: bool = False
+
+
+def source_of(graph: Graph, steps: Sequence[Step], name: str) -> Source:
+    """Say what a value that a step reads is: an input, or outputs of nodes before."""
+    if name in graph.inputs:
+        return Source(graph.about.get(name) or f"{'synthetic' if name in graph.drawn else 'given'}: {shown(name)}")
+    made = {step.makes: step.node.name for step in steps}
+    maker = graph.makers.get(name)
+    relu = maker is not None and maker.op == "Relu"
+    direct = made.get(maker.inputs[0] if relu and maker is not None else name)
+    if direct is None:
+        return Source("simulated: outputs of the nodes before")
+    return Source(f"simulated: outputs of {shown(direct)}" + (" after ReLU" if relu else ""), direct, relu)

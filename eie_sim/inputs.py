@@ -12,7 +12,7 @@ from eie_sim.core.arrays import Floats
 from eie_sim.core.errors import InputError, require_type
 from eie_sim.engine import simulate
 from eie_sim.network import Network, independent, independent_by_column
-from eie_sim.pipeline import matrix_for
+from eie_sim.product_run import matrix_for
 from eie_sim.units import unit_of
 
 INPUTS: MappingProxyType[str, Callable[[Floats, int], Floats]] = MappingProxyType(

@@ -2,26 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.archive import matrix_of
 from eie_sim.core.errors import InputError, require, require_int, require_type
-from eie_sim.core.record import Accuracy
+from eie_sim.core.record import Accuracy, GraphRun
+from eie_sim.core.sparse import is_sparse
 from eie_sim.core.verification import relative_error
-from eie_sim.energy import EnergyTable, account
+from eie_sim.energy import EnergyTable
 from eie_sim.energy.report import table_for
-from eie_sim.engine import compress, simulate
-from eie_sim.network import RELU, Layer, Network
+from eie_sim.engine import simulate
+from eie_sim.graphs import (
+    covered,
+    mac_shares,
+    network_of_products,
+    output_error,
+    source_of,
+    steps_for,
+    style_of,
+    whole_error,
+)
+from eie_sim.network import RELU, Layer, Network, floatrun
 from eie_sim.network.graph import Graph
+from eie_sim.network.layered import graph_of
+from eie_sim.network.products import Step, Style
+from eie_sim.product_run import Before, How, Prepared, launched, matrix_for, passed_on, prepared, run_product
+from eie_sim.prune.network import prune_network
+from eie_sim.prune.of_graph import pruned
+from eie_sim.prune.recipe import Recipe
 from eie_sim.runs import LayerRun, Run, outside
 from eie_sim.units import unit_of
 from eie_sim.units.unit import require_engine
 
+Arrays = Mapping[str, NDArray[Any]]
 Progress = Callable[[str], None]
 
 
@@ -59,93 +77,134 @@ def run(
     table = table_for(config, table)
     require(callable(progress), "progress", type(progress).__name__, "must be a function of the step's name")
     require(density is None or pattern is None, "density", density, f"must be left out, {pattern} has its own")
+    if positions is not None:
+        require_int("positions", positions, 1)
+    style, how = (
+        style_of(config, fold=fold, depthwise_as_gemm=depthwise_as_gemm),
+        How(engine=engine, table=table, positions=positions),
+    )
     if isinstance(network, Graph):
-        from eie_sim.graph_run import How, run_graph
-        from eie_sim.graphs import style_of
-
-        if positions is not None:
-            require_int("positions", positions, 1)
-        style = style_of(config, fold=fold, depthwise_as_gemm=depthwise_as_gemm)
-        how = How(engine=engine, table=table, positions=positions)
-        return run_graph(network, config, density=density, pattern=pattern, style=style, how=how, progress=progress)
-    for name, value, usual in (("positions", positions, None), ("fold", fold, True)):
-        require(value is usual, name, value, "must be left out: it is of a graph of operators")
-    require(not depthwise_as_gemm, "depthwise_as_gemm", True, "must be left out: it is of a graph of operators")
+        masked = pruned(network, density=density, pattern=pattern)
+        said = "" if density is None else f"; pruned by magnitude to density {density:g}"
+        said = said if pattern is None else f"; pruned by magnitude to {pattern}"
+        calibration = masked if masked.calibration is None else replace(masked, examples=masked.calibration)
+        ran = _run_steps(masked, calibration, config, style, how, said, progress)
+        return _of_graph(network, masked, ran, config, style, table)
     if density is not None or pattern is not None:
-        from eie_sim.prune import prune_network
-        from eie_sim.prune.recipe import Recipe
-
-        recipe = Recipe(density=density) if pattern is None else Recipe(pattern=pattern)
-        network, _ = prune_network(network, recipe, config)
-    matrices = []
-    for layer in network.layers:
-        progress(f"{layer.name}: compressing")
-        matrices.append(matrix_for(layer, config))
-    if network.chained:
-        matrices = calibrate(matrices, network, config)
-    runs: list[LayerRun] = []
-    for at, matrix in enumerate(matrices):
-        progress(f"{network.layers[at].name}: simulating and verifying")
-        runs.append(_run_layer(network, at, matrix, config, runs, engine, table))
-    whole = network.chained and all(network.takes_outputs(at) for at in range(1, len(runs)))
-    output = runs[-1].real_output
-    floats = _forward(network.layers, _first_inputs(network), network.between) if whole else None
+        network, _ = prune_network(network, Recipe(density=density, pattern=pattern or "element"), config)
+    graph = graph_of(network)
+    calibration = (
+        graph if network.calibration is None or not network.chained else graph_of(network, network.calibration)
+    )
+    ran = _run_steps(graph, calibration, config, style, how, "", progress)
+    whole = network.chained and all(network.takes_outputs(at) for at in range(1, len(ran.layers)))
+    error = relative_error(ran.layers[-1].real_output, ran.floats[graph.outputs[-1]]) if whole else None
     return Run(
         network=network,
         config=config,
         table=table,
-        layers=tuple(runs),
-        accuracy=accuracy(network, output),
-        end_to_end_error=None if floats is None else relative_error(output, floats),
+        layers=ran.layers,
+        accuracy=accuracy(network, ran.layers[-1].real_output),
+        end_to_end_error=error,
     )
 
 
-def _run_layer(
-    network: Network, at: int, matrix: Any, config: Any, runs: list[LayerRun], engine: str, table: EnergyTable
-) -> LayerRun:
-    """Simulate a compressed layer, check it, and account for it. runs : the layers before"""
-    unit, layer = unit_of(config), network.layers[at]
-    last = runs[-1] if network.takes_outputs(at) else None
-    given: NDArray[Any] = (
-        given_inputs(network, at)
-        if last is None
-        else unit.words_of(matrix, _between(last.real_output, network.between))
+class Ran(NamedTuple):
+    """All products of a graph, run. outputs, floats : of the graph, simulated and in floats
+
+    lowered : how far each node is from the framework's value
+    """
+
+    steps: tuple[Step, ...]
+    layers: tuple[LayerRun, ...]
+    outputs: dict[str, NDArray[Any]]
+    floats: dict[str, NDArray[Any]]
+    lowered: dict[str, float]
+
+
+def _run_steps(
+    graph: Graph, calibration: Graph, config: Any, style: Style, how: How, said: str, progress: Progress
+) -> Ran:
+    """Choose scales in the float run of the calibration, then run every product on the outputs of those before."""
+    steps = steps_for(graph, config, style)
+    ready: dict[str, Prepared] = {}
+    lowered: dict[str, float] = {}
+
+    def calibrate(step: Step, values: Arrays) -> NDArray[Any]:
+        progress(f"{step.node.name}: compressing")
+        x, layer = values[step.reads], graph.layers.get(step.node.name)
+        sums = [product.sums(x) for product in step.products]
+        value = step.assemble([one.with_bias(y) for one, y in zip(step.products, sums, strict=True)], values)
+        if layer is None:
+            expected = floatrun.framework_value(calibration, step, values)
+            lowered[step.node.name] = floatrun.require_lowered(step, value, expected)
+        for product, y in zip(step.products, sums, strict=True):
+            ready[product.name] = prepared(product, x, y, config, layer=layer, said=said)
+        return value
+
+    runs: dict[str, list[LayerRun]] = {}
+
+    def simulated(step: Step, values: Arrays) -> NDArray[Any]:
+        progress(f"{step.node.name}: simulating and verifying")
+        x, source = values[step.reads], source_of(graph, steps, step.reads)
+        before = None if source.node is None else _before(runs[source.node], source.relu, x)
+        done = [
+            run_product(replace(ready.pop(one.name), product=one), x, source.words, how, before)
+            for one in step.products
+        ]
+        at_once = len(done) > 1 and unit_of(config).launch is not None
+        runs[step.node.name] = [launched(step, done, x, how.table)] if at_once else done
+        return step.assemble([passed_on(one) for one in done], values)
+
+    floats = floatrun.run(calibration, steps_for(calibration, config, style), calibrate)
+    if calibration is not graph:
+        floats = floatrun.run(graph, (), calibrate)
+    outputs = floatrun.run(graph, steps, simulated)
+    done = [one for of_step in runs.values() for one in of_step]
+    held = [_digest(one.layer) for one in done]  # the steps of a sequence have the same
+    layers = tuple(replace(one, again=held.index(held[at]) < at) for at, one in enumerate(done))
+    return Ran(steps, layers, outputs, floats, lowered)
+
+
+def _before(runs: list[LayerRun], relu: bool, x: NDArray[Any]) -> Before | None:
+    """The only product of a node, where its outputs are the vectors of the next."""
+    result = runs[0].result
+    return Before(result=result, relu=relu) if len(runs) == 1 and np.shape(result.output) == x.shape else None
+
+
+def _of_graph(original: Graph, graph: Graph, ran: Ran, config: Any, style: Style, table: EnergyTable) -> Run:
+    """The run of a graph of operators. original : before pruning"""
+    before = None if original is graph else floatrun.run(original, (), lambda step, values: values[step.makes])
+    node = max(ran.lowered, key=lambda name: ran.lowered[name])
+    return Run(
+        network=network_of_products(graph, ran.steps, style, [one.layer for one in ran.layers]),
+        config=config,
+        table=table,
+        layers=ran.layers,
+        accuracy=None,
+        end_to_end_error=whole_error(ran.outputs, ran.floats),
+        graph=GraphRun(
+            lowered_error=ran.lowered[node],
+            lowered_node=node,
+            outputs=[output_error(name, ran.outputs, ran.floats, before) for name in ran.outputs],
+            macs=mac_shares(graph, style),
+            notes=list(graph.notes),
+        ),
+        covered=covered(graph, style),
+        outputs=ran.outputs,
     )
-    with _about(layer):
-        design = unit.for_inputs(config, given)
-        matrix = matrix if unit.opened is None else unit.opened(matrix, given, design)
-        result = simulate(matrix, given, design, engine=engine)
-        before, relu = None if last is None else last.result, network.between == RELU
-        return LayerRun(
-            layer=layer,
-            matrix=matrix,
-            inputs=input_words(network, at, unit.words.negative),
-            result=result,
-            energy=account(result, table),
-            storage=unit.storage(matrix, config),
-            verification=unit.verify(layer, matrix, given, result, before=before, relu=relu),
-        )
+
+
+def _digest(layer: Layer) -> bytes:
+    """What tells the weights and the bias of a layer from others."""
+    weights = layer.weights
+    parts = (weights.indptr, weights.indices, weights.data) if is_sparse(weights) else (weights,)
+    arrays = [np.ascontiguousarray(part) for part in (*parts, layer.bias) if part is not None]
+    return sha256(b"".join(array.tobytes() for array in arrays)).digest()
 
 
 run_network = run
 """The same by its older name."""
-
-
-def matrix_for(layer: Layer, config: Any) -> Any:
-    """A layer in the format of the design: as it is stored, where it comes from an archive, or else compressed now."""
-    if layer.stored is not None and unit_of(config).unpack is not None:
-        return matrix_of(layer, config)
-    with _about(layer):
-        return compress(layer.weights, config, bias=layer.bias if unit_of(config).takes_bias else None)
-
-
-@contextmanager
-def _about(layer: Layer) -> Iterator[None]:
-    """Put the layer's name before what is said about its matrix or its run."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(f"layer {layer.name}: {error}") from None
 
 
 class Chain(NamedTuple):
@@ -183,7 +242,7 @@ def chained(network: Network, config: Any) -> Chain:
 
 
 def calibrate(matrices: list[Any], network: Network, config: Any) -> list[Any]:
-    """Choose the open scales of chained layers from float inputs [n_vector, n_in], passed on from layer to layer."""
+    """Choose the open scales of chained layers from inputs [n_vector, n_in] that pass through the float layers."""
     unit, chosen = unit_of(config), []
     if unit.opened is None:
         return matrices
@@ -191,8 +250,9 @@ def calibrate(matrices: list[Any], network: Network, config: Any) -> list[Any]:
     for at, (layer, matrix) in enumerate(zip(network.layers, matrices, strict=True)):
         inputs = inputs if at == 0 or network.takes_outputs(at) else _own_activations(layer)
         design = unit.for_inputs(config, -np.abs(inputs))  # as if some were negative, which run inputs may be
-        chosen.append(unit.opened(matrix, inputs, design))
-        inputs = _between(matrix.multiply(inputs) + outside(layer, unit), network.between)
+        sums = layer.outputs(inputs, bias=unit.takes_bias)
+        chosen.append(unit.opened(matrix, inputs, design, outputs=sums))
+        inputs = _between(sums + outside(layer, unit), network.between)
     return chosen
 
 
@@ -270,10 +330,8 @@ def _between(outputs: NDArray[Any], between: str) -> NDArray[Any]:
 
 def _forward(layers: tuple[Layer, ...], inputs: NDArray[np.floating], between: str) -> NDArray[np.floating]:
     """Float outputs of the last layer."""
-    inputs = inputs.astype(np.float64)  # float32 could overflow on the way
     for at, layer in enumerate(layers):
-        inputs = inputs if at == 0 else _between(inputs, between)
-        inputs = np.asarray(inputs @ layer.weights.T) + (0.0 if layer.bias is None else layer.bias)
+        inputs = layer.outputs(inputs if at == 0 else _between(inputs, between))
     return inputs
 
 

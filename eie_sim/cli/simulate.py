@@ -179,7 +179,7 @@ def footprint(
     """
     from eie_sim.core.result import config_hash
     from eie_sim.formats import footprint as count
-    from eie_sim.pipeline import matrix_for
+    from eie_sim.product_run import matrix_for
     from eie_sim.record import account_of
     from eie_sim.report.figures.bars import write_footprints
     from eie_sim.report.figures.style import require_file

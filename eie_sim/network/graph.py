@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eie_sim.core.errors import as_array, require, unknown
+from eie_sim.network.layers import Layer
 from eie_sim.network.moves import MOVES, moves_data
 
 Array = NDArray[Any]
@@ -111,6 +112,7 @@ class Graph:
     examples : an array for each input; drawn : which of them were drawn, not given
     calibration : inputs to choose scales from, of the same names and shapes; None for the examples
     notes : what was assumed, such as a free axis that is 1
+    layers : those that nodes were made of, by name of node; about : what inputs are, in words, where that is known
     """
 
     name: str
@@ -126,6 +128,8 @@ class Graph:
     calibration: Mapping[str, Array] | None = None
     drawn: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    layers: Mapping[str, Layer] = field(default_factory=dict)
+    about: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def readers(self) -> dict[str, tuple[Node, ...]]:

@@ -1,71 +1,86 @@
-"""Chains of fully connected layers as graphs, run by numpy: what a preset or an array file with an order is."""
+"""Layers as a graph, run by numpy: what a preset, an archive or a file of arrays is."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from eie_sim.core.errors import InputError, as_floats, require, require_one_of
+from eie_sim.core.errors import InputError
 from eie_sim.network.graph import Array, Framework, Graph, Node, Parameter, Value
+from eie_sim.network.layers import RELU, Network
 from eie_sim.network.operators import classified, operator_of
 
 OPSET = 17
 
 
-def graph_of_layers(
-    name: str,
-    layers: Iterable[tuple[str, Any, Array | None]],
-    inputs: Array,
-    *,
-    between: str = "relu",
-    source: str = "layers",
-) -> Graph:
-    """Return the graph of a chain: Gemm nodes by the names of the layers, with Relu between them.
+def graph_of(network: Network, inputs: Array | None = None) -> Graph:
+    """Return layers as a graph: a Gemm node each, by its name; in a chain with what stands between.
 
-    layers : (name, weights [n_out, n_in], bias [n_out] or None); weights may be a scipy.sparse.csc_array
-    inputs : float [n_vector, n_in of the first layer]
-    between : "relu" or "none"
-    Raise InputError where the shapes do not follow each other.
+    inputs : float [n_vector, n_in], in place of those that the network starts from
+    Raise InputError for a layer that has nothing to read.
     """
-    require_one_of("between", between, ("relu", "none"))
-    x = as_floats("inputs", inputs).astype(np.float32)
-    require(x.ndim == 2, "inputs", f"shape {x.shape}", "must be [n_vector, n_in]")
-    values, nodes, parameters = {"input": Value("input", x.shape, "float32")}, [], {}
-    last, width, chain = "input", x.shape[1], list(layers)
-    for place, (layer, weights, bias) in enumerate(chain):
-        require(weights.ndim == 2, f"layer {layer}: weights", f"shape {weights.shape}", "must be [n_out, n_in]")
-        n_out, n_in = weights.shape
-        require(n_in == width, f"layer {layer}: n_in", n_in, f"must be {width}, the outputs of what is before it")
-        arrays = {f"{layer}.weight": (weights, ("out", "in"))} | (
-            {} if bias is None else {f"{layer}.bias": (bias, ("out",))}
-        )
-        for key, (array, axes) in arrays.items():
-            parameters[key] = Parameter(name=key, array=array.astype(np.float32), axes=axes)
-            values[key] = Value(key, array.shape, "float32")
-        made = [(layer, "Gemm", (last, *arrays), {"transB": 1})]
-        if between == "relu" and place < len(chain) - 1:
-            made.append((f"{layer}.relu", "Relu", (f"{layer}.output",), {}))
-        for node, op, reads, attributes in made:
-            last = f"{node}.output"
-            nodes.append(Node(name=node, op=op, kind="host", inputs=reads, outputs=(last,), attributes=attributes))
-            values[last] = Value(last, (len(x), n_out), "float32")
-        width = n_out
+    nodes: list[Node] = []
+    arrays: dict[str, Array] = {}
+    about: dict[str, str] = {}
+    last: list[str] = []
+    for at, layer in enumerate(network.layers):
+        reads = "input" if at == 0 else f"{layer.name}.input"
+        if network.takes_outputs(at):
+            reads = last.pop()
+            if network.between == RELU:
+                nodes.append(_node(f"{reads}.relu", "Relu", (reads,), f"{reads}.relu"))
+                reads = f"{reads}.relu"
+        else:
+            arrays[reads], about[reads] = _first_read(network, at, inputs)
+        own = {f"{layer.name}.weight": layer.weights}
+        if layer.bias is not None:
+            own[f"{layer.name}.bias"] = layer.bias
+        arrays |= own
+        last.append(f"{layer.name}.output")
+        nodes.append(_node(layer.name, "Gemm", (reads, *own), last[-1]))
+    parameters = {name: array for name, array in arrays.items() if name not in about}
     graph = Graph(
-        name=name,
-        source=source,
-        inputs=("input",),
-        outputs=(last,),
-        values=values,
+        name=network.name,
+        source=network.source,
+        inputs=tuple(about),
+        outputs=tuple(last),
+        values=_values(nodes, arrays),
         nodes=tuple(nodes),
-        parameters=parameters,
+        parameters={
+            name: Parameter(name=name, array=array, axes=("out", "in")[: array.ndim])
+            for name, array in parameters.items()
+        },
         constants={},
-        examples={"input": x},
+        examples={name: arrays[name] for name in about},
         framework=Framework(run=_run, save=_save),
+        layers={layer.name: layer for layer in network.layers},
+        about=about,
     )
     return classified(graph)
+
+
+def _first_read(network: Network, at: int, inputs: Array | None) -> tuple[Array, str]:
+    """What a layer reads that takes no outputs, and what that is in words. inputs : as for `graph_of`"""
+    layer, first = network.layers[at], at == 0 and network.chained
+    given = inputs if first and inputs is not None else network.inputs if first else layer.activations
+    if given is None:
+        raise InputError(f"activations=none: layer {layer.name} needs some")
+    held_back = given is network.test_inputs
+    return given, f"real: {len(given)} held-back inputs of the network" if held_back else layer.activations_source
+
+
+def _node(name: str, op: str, reads: tuple[str, ...], makes: str) -> Node:
+    turned = {"transB": 1} if op == "Gemm" else {}
+    return Node(name=name, op=op, kind="host", inputs=reads, outputs=(makes,), attributes=turned)
+
+
+def _values(nodes: Sequence[Node], arrays: Mapping[str, Array]) -> dict[str, Value]:
+    values = {name: Value(name, array.shape, array.dtype.name) for name, array in arrays.items()}
+    for node in nodes:
+        rows, width = values[node.inputs[0]].shape
+        n_out = values[node.inputs[1]].shape[0] if node.op == "Gemm" else width
+        values[node.outputs[0]] = Value(node.outputs[0], (rows, n_out), "float32")
+    return values
 
 
 def _run(nodes: Sequence[Node], values: Mapping[str, Array], wanted: Sequence[str]) -> dict[str, Array]:

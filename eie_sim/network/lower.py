@@ -101,8 +101,9 @@ def _step(graph: Graph, node: Node, style: Style) -> Step:
     if not left:
         affine = _with_add(graph, form, nodes, affine)
         affine = _with_norm(graph, form, nodes, affine) if style.fold else affine
-    products = tuple(_product(graph, node, form, part, affine) for part in form.parts)
-    bias = None if affine.bias is None else _single(affine.bias)
+    wide = form.bias != "" and graph.values[form.bias].dtype == "float64"  # of layers
+    bias = affine.bias if affine.bias is None or wide else _single(affine.bias)
+    products = tuple(_product(graph, node, form, part, affine, bias) for part in form.parts)
     return Step(
         node=node,
         nodes=tuple(nodes),
@@ -122,6 +123,7 @@ def _joined(
         return y
     extra = np.float32(form.beta) * (graph.array(left) if graph.is_constant(left) else values[left])
     conv = form.out_axes == (1,) and y.ndim > 2
+    y = y.astype(np.float32, copy=False)  # as the host has it
     return y + (extra.reshape(-1, *(1 for _ in y.shape[2:])) if conv else extra)
 
 
@@ -195,15 +197,15 @@ def _single(array: Array) -> NDArray[np.float32]:
         return array.astype(np.float32, copy=False)
 
 
-def _product(graph: Graph, node: Node, form: Form, part: Part, affine: Affine) -> Product:
+def _product(graph: Graph, node: Node, form: Form, part: Part, affine: Affine, bias: Array | None) -> Product:
     def weight() -> Array:
         array = graph.array(form.weight)
         if is_sparse(array):  # of layers, which are as they are multiplied
             return array
         rows = part.arrange(array, 0)
-        if form.alpha != 1 or affine.gain is not None:
-            rows = affine.scaled(rows.astype(np.float64) * form.alpha, part.channels)
-        return _single(rows)
+        if form.alpha == 1 and affine.gain is None:
+            return rows
+        return _single(affine.scaled(rows.astype(np.float64) * form.alpha, part.channels))
 
     def elements() -> Array:
         return part.arrange(graph.elements(form.weight), -1)
@@ -218,7 +220,7 @@ def _product(graph: Graph, node: Node, form: Form, part: Part, affine: Affine) -
         blocks=part.blocks,
         launch=node.name,
         parameters=graph.origins(form.weight),
-        bias=None if affine.bias is None else _single(affine.bias[part.channels]),
+        bias=None if bias is None else bias[part.channels],
         make_weight=weight,
         make_elements=elements,
         make_vectors=part.vectors,

@@ -134,10 +134,21 @@ class Product:
 
     def multiply(self, x: Array) -> Array:
         """The float product with its bias, [positions, n_out], float32."""
+        return self.with_bias(self.sums(x))
+
+    def sums(self, x: Array) -> Array:
+        """The float product without its bias, float64 where float32 would overflow."""
         weight = self.make_weight().T
-        with np.errstate(over="ignore", invalid="ignore"):  # found where the value is compared
-            y = np.concatenate([chunk @ weight for chunk in self.vectors(x)])
-            return y if self.bias is None else y + self.bias
+        with np.errstate(over="ignore", invalid="ignore"):
+            sums = np.concatenate([chunk @ weight for chunk in self.vectors(x)])
+            if np.isfinite(sums).all():
+                return sums
+            return np.concatenate([chunk.astype(np.float64) @ weight for chunk in self.vectors(x)])
+
+    def with_bias(self, sums: Array) -> Array:
+        """Sums [positions, n_out] with the bias, where there is one."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return sums if self.bias is None else sums + self.bias
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -161,12 +172,12 @@ class Step:
         return sum(product.macs for product in self.products)
 
     def assemble(self, outputs: Sequence[Array], values: Mapping[str, Array]) -> Array:
-        """Return the value that the step makes, float32.
+        """Return the value that the step makes, float32, or float64 where outputs are.
 
         outputs : [positions, n_out] of each product, in order, bias included
         values : what the node reads, by name: a bias that is left to the host is one of them
         """
-        return np.asarray(self.join(outputs, values), dtype=np.float32, order="C")
+        return np.asarray(self.join(outputs, values), order="C")
 
 
 def blocks_of(shape: tuple[int, ...], most: int) -> Iterator[tuple[slice, ...]]:

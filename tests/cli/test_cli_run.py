@@ -180,7 +180,7 @@ def test_a_chain_is_what_the_user_declares(ask, ask_json, chain):
     assert record["source"] == "file chain.npz"
     assert record["layers"][1]["inputs"] == "simulated: outputs of fc1 after ReLU"
     linear = ask_json("run", chain, "--chain", "fc1,fc2", "--between", "none")
-    assert linear["layers"][1]["inputs"] == "simulated: outputs of fc1"
+    assert linear["layers"][1]["inputs"] == "simulated: outputs of fc1; negative ones take part (active nonzero)"
     code, out, err = ask("run", chain, "--chain", "fc2,fc1")
     assert (code, out, err) == (2, "", "error: chain.npz: layer fc1: n_in=9: must be the 5 outputs of fc2\n")
 

@@ -145,7 +145,7 @@ def archived(folder):
     from networks import chain
 
     from eie_sim.archive import archive_of, to_bytes
-    from eie_sim.pipeline import matrix_for
+    from eie_sim.product_run import matrix_for
 
     config = es.EieConfig(n_pe=4)
     networks = [chain((7, 5, 3)), chain((6, 2), bias=False, labelled=False)]

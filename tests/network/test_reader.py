@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from onnx_models import TensorProto, agree, drawn, expected, helper, model, node, numpy_helper, onnx, read, run_products
 
 from eie_sim.core.errors import InputError
+from eie_sim.network import Layer, Network
 from eie_sim.network.floatrun import run
-from eie_sim.network.layered import graph_of_layers
+from eie_sim.network.layered import graph_of
 from eie_sim.network.lower import coverage, lower, steps_of
 from eie_sim.network.readers.onnx_reader import read_onnx
 
@@ -339,9 +340,14 @@ def mlp():
     return layers, drawn(7, 6)
 
 
+def layered(layers, x):
+    made = [Layer(name=name, weights=w, bias=b, weights_source="drawn", synthetic=True) for name, w, b in layers]
+    return graph_of(Network(name="mlp", layers=tuple(made), chained=True, source="drawn", test_inputs=x))
+
+
 def test_one_mlp_as_layers_and_as_onnx_gives_the_same_bytes(tmp_path):
     layers, x = mlp()
-    chain = graph_of_layers("mlp", layers, x)
+    chain = layered(layers, x)
     chain.save(tmp_path / "mlp.onnx")
     other = read_onnx(tmp_path / "mlp.onnx", x)
     for mine, theirs in zip(lower(chain), lower(other), strict=True):
@@ -359,8 +365,8 @@ def test_sparse_layers_stay_sparse():
     from scipy.sparse import csc_array
 
     layers, x = mlp()
-    dense = graph_of_layers("mlp", layers, x)
-    sparse = graph_of_layers("mlp", [(name, csc_array(w), b) for name, w, b in layers], x)
+    dense = layered(layers, x)
+    sparse = layered([(name, csc_array(w), b) for name, w, b in layers], x)
     assert lower(sparse)[0].weight.format == "csc"
     assert all(
         np.array_equal(*pair) for pair in zip(*([p.elements for p in lower(g)] for g in (dense, sparse)), strict=True)
@@ -420,7 +426,7 @@ def test_a_graph_can_be_sent_to_another_process():
     graph = read(model([node("Gemm", "x w", "h"), node("Relu", "h", "y")], inputs, {"w": drawn(4, 4)}), inputs)
     (wanted,), (found,) = (run_products(one).values() for one in (graph, pickle.loads(pickle.dumps(graph))))
     assert np.array_equal(wanted, found)
-    chain = graph_of_layers("mlp", *mlp())
+    chain = layered(*mlp())
     assert len(lower(pickle.loads(pickle.dumps(chain)))) == 3
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from msgspec import UNSET, convert
-from onnx_models import drawn, model, node, onnx, read
+from onnx_models import drawn, expected, model, node, onnx, read
 
 import eie_sim as es
-from eie_sim import graph_run, graphs
+from eie_sim import graphs, product_run
 from eie_sim.cli import main
+from eie_sim.core.fixed import to_fixed
 from eie_sim.core.record import Result
 from eie_sim.network import products
 from eie_sim.prune.of_graph import pruned
@@ -200,14 +201,14 @@ def test_the_toy_unit_runs_a_graph(toy_unit):
 
 def test_a_tampered_weight_is_not_verified(monkeypatch):
     config = es.EieConfig(n_pe=4)
-    honest = graph_run.compress
+    honest = product_run.compress
 
     def tampered(weights, config, *, bias=None):
         changed = weights.copy()
         changed.flat[np.abs(changed).argmax()] *= -1
         return honest(changed, config, bias=bias)
 
-    monkeypatch.setattr(graph_run, "compress", tampered)
+    monkeypatch.setattr(product_run, "compress", tampered)
     run = es.run(small(), config)
     assert not run.verified
     assert len(run.record.differs) == len(run.rows)
@@ -218,7 +219,12 @@ def test_negative_inputs_take_part_where_there_are_some():
     active = [one.result.config.active for one in run.layers]
     assert active == ["nonzero", "positive", "positive", "positive"]
     assert run.rows[0].inputs == "given: x; negative ones take part (active nonzero)"
-    assert run.rows[1].inputs == "simulated: outputs of the nodes before"
+    words = [row.inputs for row in run.rows[1:]]
+    assert words == [
+        "simulated: outputs of Conv_a after ReLU",
+        "simulated: outputs of Conv_d after ReLU",
+        "simulated: outputs of the nodes before",
+    ]
 
 
 def test_the_end_is_held_against_the_masked_network_and_the_original():
@@ -229,6 +235,57 @@ def test_the_end_is_held_against_the_masked_network_and_the_original():
     assert error.error == pytest.approx(run.distance)
     assert error.original_error > error.error
     assert 0 <= error.top1_agreement <= 1
+
+
+def most_bits(magnitude, low, high):
+    """The most fractional bits with which a magnitude fits 16 bits, whatever the accumulators have."""
+    return max(bits for bits in range(low, high + 1) if round(float(magnitude) * 2.0**bits) <= 32767)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_scales_are_those_of_the_float_outputs_of_the_own_weights_over_all_positions(seed):
+    """Codes of one bit: the codebook's values would give other outputs, and so other scales."""
+    rng = np.random.default_rng(seed)
+    bias = seed % 3 > 0
+    arrays = layers(w=drawn(5, 4, 3, 3, seed=seed) * rng.choice([0.01, 1, 40]), b=drawn(5, seed=seed))
+    x = drawn(2, 4, 6, 7, seed=seed) * rng.choice([0.1, 3, 100]).astype(np.float32)
+    x[-1, :, -1] *= 9  # the largest are in the last row of the last image
+    nodes = [node("Conv", "x w b" if bias else "x w", "y", pads=[1, 1, 1, 1])]
+    proto = model(nodes, {"x": x}, arrays if bias else {"w": arrays["w"]})
+    y = expected(proto, {"x": x})["y"]
+    config = es.EieConfig(n_pe=4, weight_bits=1, accumulator_bits=(16, 24, 32)[seed // 2 % 3])
+    (layer,) = es.run(read(proto, {"x": x}), config).layers
+    weight = most_bits(np.abs(layer.matrix.codebook).max(), -15, 30)
+    activation = most_bits(np.abs(x).max(), 0 if bias else -15, 14 if bias else 30)
+    accumulator = most_bits(2 * np.abs(y).max(), -30, weight + activation)
+    assert layer.result.scales == {"weight": weight, "activation": activation, "accumulator": accumulator}
+
+
+@pytest.mark.parametrize("convolved", [False, True])
+def test_sums_of_32_bits_are_passed_on_exactly(monkeypatch, convolved):
+    """One shared value, 2 + 2**-13, in place of 3 + 2**-12 and 1, gives far more than the scales are chosen for."""
+    x = np.array([[1, -3 - 2**-11]], dtype=np.float32)
+    arrays = layers(w1=np.array([[3 + 2**-12, 1]]), w2=np.array([[0.5]]))
+    op, more = ("Gemm", {"transB": 1}) if not convolved else ("Conv", {})
+    if convolved:
+        x, arrays = x[..., None], {name: array[..., None] for name, array in arrays.items()}
+    nodes = [node(op, "x w1", "a", **more), node(op, "a w2", "b", **more), node("Relu", "a", "c")]
+    graph = read(model(nodes, {"x": x}, arrays, outputs="a b c"), {"x": x})
+    read_by_units, honest = [], product_run.simulate
+
+    def spied(matrix, inputs, *args, **options):
+        read_by_units.append(inputs)
+        return honest(matrix, inputs, *args, **options)
+
+    monkeypatch.setattr(product_run, "simulate", spied)
+    run = es.run(graph, es.EieConfig(n_pe=1, weight_bits=1, accumulator_bits=32))
+    exact = -(2 + 2**-13) * (2 + 2**-11)
+    assert float(np.float32(exact)) != exact
+    assert run.output["a"].ravel().tolist() == run.layers[0].real_output.ravel().tolist() == [exact]
+    words = to_fixed(np.array([exact]), run.rows[1].scales["activation"])  # which a gemm before is written back to
+    assert read_by_units[1].ravel().tolist() == ([exact] if convolved else words.tolist())
+    assert run.output["c"].dtype == np.float32
+    assert run.verified
 
 
 def test_layers_are_pruned_to_a_pattern_as_well():
@@ -272,16 +329,17 @@ def test_an_interval_holds_the_cycles_of_all_positions_in_most_samples():
     (product,) = steps[0].products
     held = 0
     for seed in range(40):
-        ready = graph_run._prepared(product, graph.examples["x"], config, "")
-        how = graph_run.How(engine="fast", table=es.energy.EnergyTable.for_config(config), positions=30, seed=seed)
-        one = graph_run._run_product(product, ready, graph.examples["x"], "", how)
+        x = graph.examples["x"]
+        ready = product_run.prepared(product, x, product.sums(x), config, layer=None, said="")
+        how = product_run.How(engine="fast", table=es.energy.EnergyTable.for_config(config), positions=30, seed=seed)
+        one = product_run.run_product(ready, x, "", how)
         held += abs(one.result.cycles - cycles) <= one.sampled.cycles_half_interval
     assert held >= 34  # 38 are expected; so few have a chance of 1 in 50
 
 
 @pytest.mark.parametrize("n", [1, 7, 143, 144])
 def test_a_sample_is_spread_evenly(n):
-    taken = graph_run.stratified(n, 144, 5)
+    taken = product_run.stratified(n, 144, 5)
     assert len(np.unique(taken)) == n
     stretches = [range(at * 144 // n, (at + 1) * 144 // n) for at in range(n)]
     assert all(one in stretch for one, stretch in zip(taken, stretches, strict=True))
@@ -360,7 +418,7 @@ def test_inputs_that_are_drawn_are_said(saved, capsys):
 
 
 def test_describe_simulates_nothing(saved, capsys, monkeypatch):
-    monkeypatch.setattr(graph_run, "simulate", None)
+    monkeypatch.setattr(product_run, "simulate", None)
     assert main(["describe", str(saved)]) == 0
     assert "covers 100.0 % of 2,496 MACs" in capsys.readouterr().out
     assert main(["describe", str(saved), "--json"]) == 0

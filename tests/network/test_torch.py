@@ -6,7 +6,8 @@ from onnx_models import run_products
 
 import eie_sim as es
 from eie_sim.core.errors import InputError
-from eie_sim.network.layered import graph_of_layers
+from eie_sim.network import load
+from eie_sim.network.layered import graph_of
 from eie_sim.network.lower import lower, steps_of
 from eie_sim.network.readers.torch_reader import from_torch
 
@@ -83,9 +84,7 @@ def test_one_mlp_as_a_module_and_as_layers_gives_the_same_bytes():
     module = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3, bias=False)).eval()
     x = torch.randn(4, 6)
     state = {name: array.numpy() for name, array in module.state_dict().items()}
-    chain = graph_of_layers(
-        "mlp", [("0", state["0.weight"], state["0.bias"]), ("2", state["2.weight"], None)], x.numpy()
-    )
+    chain = graph_of(load(state, chain="0,2", activations=x.numpy()))
     graph = from_torch(module, x)
     for mine, theirs in zip(lower(graph), lower(chain), strict=True):
         assert mine.weight.tobytes() == theirs.weight.tobytes()

@@ -54,7 +54,7 @@ def test_a_chain_in_int8_is_that_of_plain_integers(seed, between):
     floats = read = network.test_inputs
     for one, given_layer in zip(run.layers, network.layers, strict=True):
         floats = floats if one is run.layers[0] else np.maximum(floats, 0) if between == "relu" else floats
-        step = np.abs(floats).max() / 127 or 1.0  # calibrated on floats, with the stored weights
+        step = np.abs(floats).max() / 127 or 1.0  # calibrated on floats, with the layers' own weights
         words, scale = in_int8(given_layer.weights)
         given_words = np.clip(np.rint(read / step), -127, 127).astype(np.int64)
         output = given_words @ words.T
@@ -63,7 +63,7 @@ def test_a_chain_in_int8_is_that_of_plain_integers(seed, between):
         real = output * (scale * step) + given_layer.bias
         np.testing.assert_allclose(one.real_output, real, rtol=1e-12)
         read = np.maximum(real, 0) if between == "relu" else real
-        floats = floats @ (words * scale).T + given_layer.bias
+        floats = floats @ given_layer.weights.T + given_layer.bias
     assert run.verified
     np.testing.assert_allclose(run.output, real, rtol=1e-12)
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from run_networks import SMALL, layer_of, network_of, three_layers
 
-from eie_sim import pipeline as run_module
+from eie_sim import product_run as run_module
 from eie_sim.core import golden
 from eie_sim.core.errors import InputError
 from eie_sim.core.quantize import Scales

@@ -1,0 +1,258 @@
+"""One product on a unit: its weights compressed, its vectors run and checked, in chunks, by a sample, or at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eie_sim.archive import matrix_of
+from eie_sim.core.arrays import shown
+from eie_sim.core.errors import InputError
+from eie_sim.core.record import Sampled
+from eie_sim.core.result import SimResult, in_turn, standing_for
+from eie_sim.core.sparse import block_diagonal
+from eie_sim.core.storage import Format
+from eie_sim.core.verification import Verification, together
+from eie_sim.core.verification import in_turn as verified_in_turn
+from eie_sim.energy import EnergyTable, account
+from eie_sim.engine import compress, simulate
+from eie_sim.graphs import fitting
+from eie_sim.network import Layer
+from eie_sim.network.products import Product, Step
+from eie_sim.runs import LayerRun
+from eie_sim.units import unit_of
+
+IN_95_PERCENT = 1.96
+"""Standard errors on either side of a mean, of a normal distribution."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class How:
+    """How products are run. positions : most of a product that are timed and checked, None for all"""
+
+    engine: str
+    table: EnergyTable
+    positions: int | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Prepared:
+    """A product before it runs: its layer, the compressed weights with their scales, and a design for its inputs.
+
+    about : what errors are about; kind : of operation
+    """
+
+    product: Product
+    layer: Layer
+    matrix: Any
+    config: Any
+    about: str
+    kind: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Before:
+    """What a product reads directly: the result of the product before, each row a vector, perhaps after a ReLU."""
+
+    result: SimResult
+    relu: bool
+
+
+def vectors_of(product: Product, x: NDArray[Any]) -> NDArray[Any]:
+    """All vectors of a product, [positions, n_in]."""
+    chunks = list(product.vectors(x))
+    return chunks[0] if len(chunks) == 1 else np.concatenate(chunks)
+
+
+def matrix_for(layer: Layer, config: Any) -> Any:
+    """A layer in the format of the design: as it is stored, where it comes from an archive, or else compressed now."""
+    if layer.stored is not None and unit_of(config).unpack is not None:
+        return matrix_of(layer, config)
+    return compress(layer.weights, config, bias=layer.bias if unit_of(config).takes_bias else None)
+
+
+def prepared(
+    product: Product, x: NDArray[Any], sums: NDArray[Any], config: Any, *, layer: Layer | None, said: str
+) -> Prepared:
+    """Compress a product's weights for the vectors of `x`, those of the calibration.
+
+    sums : their product with the weights in floats, [positions, n_out], without the bias
+    layer : what the product was made of, where that was a layer; said : how its parameters were pruned
+    """
+    unit, inputs = unit_of(config), vectors_of(product, x)
+    about = f"node {product.name}" if layer is None else f"layer {product.name}"
+    try:
+        own = layer or Layer(
+            name=fitting(product.name),
+            weights=product.weight,
+            bias=product.bias,
+            weights_source=f"{', '.join(map(shown, product.parameters)) or 'constant'}{said}",
+            synthetic=False,
+        )
+        matrix = matrix_for(own, config)
+        if unit.opened is not None:
+            design = unit.for_inputs(config, -np.abs(inputs))  # as if some were negative, which run inputs may be
+            matrix = unit.opened(matrix, inputs, design, outputs=product.with_bias(sums) if unit.takes_bias else sums)
+    except InputError as error:
+        raise InputError(f"{about}: {error}") from None
+    return Prepared(
+        product=product,
+        layer=own,
+        matrix=matrix,
+        config=unit.for_inputs(config, inputs),
+        about=about,
+        kind=product.kind if layer is None else "fc",
+    )
+
+
+def run_product(ready: Prepared, x: NDArray[Any], where: str, how: How, before: Before | None = None) -> LayerRun:
+    """Simulate a product on the vectors of `x`, check it, and account for it.
+
+    Vectors that a unit runs one after the other are made in chunks; of these, a sample may stand for all.
+    """
+    unit, product = unit_of(ready.config), ready.product
+    chunks = product.vectors(x) if unit.in_turn else iter([vectors_of(product, x)])
+    try:
+        design = unit.for_inputs(ready.config, unit.words_of(ready.matrix, x))
+        if unit.in_turn and how.positions is not None and how.positions < product.positions:
+            result, verification, sample = _sampled(ready, chunks, design, how)
+        else:
+            sample, parts, first = None, [], 0
+            for chunk in chunks:
+                parts.append(_part(ready, chunk, design, how.engine, before, first))
+                first += len(chunk)
+            result = in_turn([part for part, _, _ in parts])
+            verification = verified_in_turn([part for _, part, _ in parts], [part for _, _, part in parts])
+        return LayerRun(
+            layer=ready.layer,
+            matrix=ready.matrix,
+            inputs=where + (f"; {unit.words.negative}" if bool((x < 0).any()) else ""),
+            result=result,
+            energy=account(result, how.table),
+            storage=unit.storage(ready.matrix, ready.config),
+            verification=verification,
+            kind=ready.kind,
+            n_weight=product.n_weight,
+            sampled=sample,
+        )
+    except InputError as error:
+        raise InputError(f"{ready.about}: {error}") from None
+
+
+def passed_on(run: LayerRun) -> NDArray[Any]:
+    """Outputs [n_vector, n_out] as nodes read them: float32, or float64 where that alone holds all sums exactly."""
+    exact = np.atleast_2d(run.result.real_output)
+    with np.errstate(over="ignore"):
+        single = exact.astype(np.float32)
+    sums, bias = single if np.array_equal(single, exact) else exact, run.layer.bias
+    return sums if bias is None or unit_of(run.result.config).takes_bias else sums + bias
+
+
+def _part(
+    ready: Prepared, inputs: NDArray[Any], design: Any, engine: str, before: Before | None, first: int
+) -> tuple[SimResult, Verification, float]:
+    """The result of some vectors, how it compares, and the sum of squares of their float outputs.
+
+    first : the number of the first vector among those of `before`
+    """
+    unit, layer, real, read, relu = unit_of(design), ready.layer, inputs, None, False
+    if before is not None:  # its words, written back, are these inputs
+        inputs, relu = unit.words_of(ready.matrix, inputs), before.relu
+        outputs = np.atleast_2d(before.result.output)
+        read = replace(before.result, output=outputs[first : first + len(inputs)])
+    result = simulate(ready.matrix, inputs, design, engine=engine)
+    found = unit.verify(layer, ready.matrix, inputs, result, before=read, relu=relu)
+    if len(inputs) == ready.product.positions:
+        return result, found, 0.0  # of use for several parts only
+    return result, found, float(np.square(layer.outputs(real)).sum())
+
+
+def _sampled(
+    ready: Prepared, chunks: Iterator[NDArray[Any]], design: Any, how: How
+) -> tuple[SimResult, Verification, Sampled]:
+    """Run a sample of the vectors, and compute the outputs of all."""
+    unit, n_position = unit_of(design), ready.product.positions
+    assert how.positions is not None
+    wanted = stratified(how.positions, n_position, how.seed)
+    taken, outputs, first = [], [], 0
+    for chunk in chunks:
+        taken.append(chunk[wanted[(wanted >= first) & (wanted < first + len(chunk))] - first])
+        first += len(chunk)
+        if unit.output_of is None:
+            outputs.append(simulate(ready.matrix, chunk, design).real_output)
+        else:
+            outputs.append(unit.output_of(ready.matrix, unit.words_of(ready.matrix, chunk), design))
+    result, verification, _ = _part(ready, np.concatenate(taken), design, how.engine, None, 0)
+    words = np.concatenate(outputs) / result.output_scale  # exact, a power of two
+    each = result.cycles_per_vector
+    half = None
+    if len(each) > 1:
+        left_out = 1 - len(each) / n_position
+        half = IN_95_PERCENT * float(each.std(ddof=1)) * n_position * (left_out / len(each)) ** 0.5
+    sampled = Sampled(positions=len(each), of=n_position, cycles_half_interval=half)
+    return standing_for(result, n_position, words.astype(result.output.dtype)), verification, sampled
+
+
+def stratified(n: int, n_position: int, seed: int) -> NDArray[np.int64]:
+    """Return n of the positions, ascending, one drawn from each of n equal stretches: over the batch, over each map."""
+    bounds = np.arange(n + 1, dtype=np.int64) * n_position // n
+    return np.random.default_rng(seed).integers(bounds[:-1], bounds[1:])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Launched:
+    """Compressed matrices of products that run at once."""
+
+    matrices: tuple[Any, ...]
+    n_out: int
+    n_in: int
+
+    @property
+    def n_weight(self) -> int:
+        """Weights that are kept."""
+        return sum(matrix.n_weight for matrix in self.matrices)
+
+    @property
+    def density(self) -> float:
+        """Of the matrix that has all of them on its diagonal."""
+        return self.n_weight / (self.n_out * self.n_in)
+
+
+def launched(step: Step, runs: list[LayerRun], x: NDArray[Any], table: EnergyTable) -> LayerRun:
+    """All products of a step, none of which depends on another, as the one launch that they are.
+
+    The layer has their weights on its diagonal. runs : of each alone
+    """
+    first, config = runs[0], runs[0].result.config
+    launch = unit_of(config).launch
+    assert launch is not None
+    biases = [one.layer.bias for one in runs if one.layer.bias is not None]
+    layer = replace(
+        first.layer,
+        name=step.node.name,
+        weights=block_diagonal([one.layer.weights for one in runs]),
+        bias=np.concatenate(biases) if biases else None,
+    )
+    matrices = tuple(one.matrix for one in runs)
+    result = launch([(one.matrix, one.result) for one in runs], config, engine=first.result.engine)
+    squares = [float(np.square(product.multiply(x), dtype=np.float64).sum()) for product in step.products]
+    return replace(
+        first,
+        layer=layer,
+        matrix=Launched(matrices=matrices, n_out=layer.n_out, n_in=layer.n_in),
+        result=result,
+        energy=account(result, table),
+        storage=Format(
+            name=first.storage.name,
+            parts={part: sum(one.storage.parts[part] for one in runs) for part in first.storage.parts},
+            dense_bits=sum(one.storage.dense_bits for one in runs),
+            note=first.storage.note,
+        ),
+        verification=together([one.verification for one in runs], squares),
+        n_weight=sum(one.n_weight or 0 for one in runs),
+    )
