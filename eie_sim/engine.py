@@ -51,3 +51,14 @@ def simulate(
 
         activations, inputs = synthetic_activations(matrix.n_in, float(activations), seed=seed)
     return unit.simulate(matrix, activations, config, engine=engine, timeline=timeline, inputs=inputs)
+
+
+def with_scales(layer: Any, matrix: Any, inputs: Any, config: Any) -> Any:
+    """A compressed layer with its open scales chosen for inputs, float [n_vector, n_in], by its own weights in floats.
+
+    layer : what the matrix was made from, as `network.Layer` has it
+    """
+    unit = unit_of(config)
+    if unit.opened is None:
+        return matrix
+    return unit.opened(matrix, inputs, config, outputs=layer.outputs(inputs, bias=unit.takes_bias))

@@ -75,12 +75,13 @@ def run_graph(
 
     def calibrate(step: Step, values: Arrays) -> NDArray[Any]:
         progress(f"{step.node.name}: compressing")
-        outputs = [product.multiply(values[step.reads]) for product in step.products]
-        value = step.assemble(outputs, values)
+        x = values[step.reads]
+        sums = [product.sums(x) for product in step.products]
+        value = step.assemble([product.with_bias(y) for product, y in zip(step.products, sums, strict=True)], values)
         expected = floatrun.framework_value(masked, step, values)
         errors[step.node.name] = floatrun.require_lowered(step, value, expected)
-        for product in step.products:
-            prepared[product.name] = _prepared(product, values[step.reads], config, said)
+        for product, y in zip(step.products, sums, strict=True):
+            prepared[product.name] = _prepared(product, x, y, config, said)
         return value
 
     runs: list[LayerRun] = []
@@ -138,8 +139,11 @@ def vectors_of(product: Product, x: NDArray[Any]) -> NDArray[Any]:
     return chunks[0] if len(chunks) == 1 else np.concatenate(chunks)
 
 
-def _prepared(product: Product, x: NDArray[Any], config: Any, said: str) -> Prepared:
-    """Compress a product's weights for the vectors of `x`, those of the calibration."""
+def _prepared(product: Product, x: NDArray[Any], sums: NDArray[Any], config: Any, said: str) -> Prepared:
+    """Compress a product's weights for the vectors of `x`, those of the calibration.
+
+    sums : their product with the weights in floats, [positions, n_out], without the bias
+    """
     unit, inputs = unit_of(config), vectors_of(product, x)
     try:
         layer = Layer(
@@ -151,7 +155,8 @@ def _prepared(product: Product, x: NDArray[Any], config: Any, said: str) -> Prep
         )
         matrix = compress(layer.weights, config, bias=layer.bias if unit.takes_bias else None)
         if unit.opened is not None:
-            matrix = unit.opened(matrix, inputs, unit.for_inputs(config, -np.abs(inputs)))  # as of a chain
+            design = unit.for_inputs(config, -np.abs(inputs))  # as of a chain
+            matrix = unit.opened(matrix, inputs, design, outputs=product.with_bias(sums) if unit.takes_bias else sums)
     except InputError as error:
         raise InputError(f"node {product.name}: {error}") from None
     return Prepared(layer=layer, matrix=matrix, config=unit.for_inputs(config, inputs))

@@ -15,7 +15,7 @@ from eie_sim.core.record import Accuracy
 from eie_sim.core.verification import relative_error
 from eie_sim.energy import EnergyTable, account
 from eie_sim.energy.report import table_for
-from eie_sim.engine import compress, simulate
+from eie_sim.engine import compress, simulate, with_scales
 from eie_sim.network import RELU, Layer, Network
 from eie_sim.network.graph import Graph
 from eie_sim.runs import LayerRun, Run, outside
@@ -113,7 +113,7 @@ def _run_layer(
     )
     with _about(layer):
         design = unit.for_inputs(config, given)
-        matrix = matrix if unit.opened is None else unit.opened(matrix, given, design)
+        matrix = matrix if network.chained else with_scales(layer, matrix, given, design)
         result = simulate(matrix, given, design, engine=engine)
         before, relu = None if last is None else last.result, network.between == RELU
         return LayerRun(
@@ -183,7 +183,7 @@ def chained(network: Network, config: Any) -> Chain:
 
 
 def calibrate(matrices: list[Any], network: Network, config: Any) -> list[Any]:
-    """Choose the open scales of chained layers from float inputs [n_vector, n_in], passed on from layer to layer."""
+    """Choose the open scales of chained layers from inputs [n_vector, n_in] that pass through the float layers."""
     unit, chosen = unit_of(config), []
     if unit.opened is None:
         return matrices
@@ -191,8 +191,9 @@ def calibrate(matrices: list[Any], network: Network, config: Any) -> list[Any]:
     for at, (layer, matrix) in enumerate(zip(network.layers, matrices, strict=True)):
         inputs = inputs if at == 0 or network.takes_outputs(at) else _own_activations(layer)
         design = unit.for_inputs(config, -np.abs(inputs))  # as if some were negative, which run inputs may be
-        chosen.append(unit.opened(matrix, inputs, design))
-        inputs = _between(matrix.multiply(inputs) + outside(layer, unit), network.between)
+        sums = layer.outputs(inputs, bias=unit.takes_bias)
+        chosen.append(unit.opened(matrix, inputs, design, outputs=sums))
+        inputs = _between(sums + outside(layer, unit), network.between)
     return chosen
 
 
@@ -270,10 +271,8 @@ def _between(outputs: NDArray[Any], between: str) -> NDArray[Any]:
 
 def _forward(layers: tuple[Layer, ...], inputs: NDArray[np.floating], between: str) -> NDArray[np.floating]:
     """Float outputs of the last layer."""
-    inputs = inputs.astype(np.float64)  # float32 could overflow on the way
     for at, layer in enumerate(layers):
-        inputs = inputs if at == 0 else _between(inputs, between)
-        inputs = np.asarray(inputs @ layer.weights.T) + (0.0 if layer.bias is None else layer.bias)
+        inputs = layer.outputs(inputs if at == 0 else _between(inputs, between))
     return inputs
 
 

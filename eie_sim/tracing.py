@@ -11,7 +11,7 @@ from eie_sim.core.activity import Activity
 from eie_sim.core.errors import InputError, require_int, require_type
 from eie_sim.core.result import SimResult
 from eie_sim.core.verification import Verification
-from eie_sim.engine import simulate
+from eie_sim.engine import simulate, with_scales
 from eie_sim.network import RELU, Layer, Network
 from eie_sim.pipeline import Progress, chained, given_inputs, input_words, matrix_for
 from eie_sim.units import unit_of
@@ -74,9 +74,7 @@ def trace(
     else:
         at = network.layers.index(wanted)
         inputs, label = given_inputs(network, at), input_words(network, at, unit.words.negative)
-        matrix = matrix_for(wanted, config)
-        if unit.opened is not None:
-            matrix = unit.opened(matrix, inputs, unit.for_inputs(config, inputs))
+        matrix = with_scales(wanted, matrix_for(wanted, config), inputs, unit.for_inputs(config, inputs))
         given = _Given(matrix, inputs, label, None)
     require_int("vector", vector, 0, len(given.inputs) - 1)
     progress(f"{wanted.name}: simulating and verifying")

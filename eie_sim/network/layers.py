@@ -128,6 +128,11 @@ class Layer:
             return hstack([self.weights, csc_array(self.bias[:, None])], format="csc")
         return np.column_stack([self.weights, self.bias])
 
+    def outputs(self, inputs: NDArray[np.floating], *, bias: bool = True) -> NDArray[np.float64]:
+        """The float product with inputs [n_vector, n_in], [n_vector, n_out]; bias : False to leave the bias out."""
+        sums = np.asarray(inputs.astype(np.float64) @ self.weights.T)  # float32 could overflow on the way
+        return sums + self.bias if bias and self.bias is not None else sums
+
     @cached_property
     def density(self) -> float:
         """Fraction of the weights that is not zero, the bias left out."""

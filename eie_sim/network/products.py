@@ -134,10 +134,18 @@ class Product:
 
     def multiply(self, x: Array) -> Array:
         """The float product with its bias, [positions, n_out], float32."""
+        return self.with_bias(self.sums(x))
+
+    def sums(self, x: Array) -> Array:
+        """The float product without its bias."""
         weight = self.make_weight().T
         with np.errstate(over="ignore", invalid="ignore"):  # found where the value is compared
-            y = np.concatenate([chunk @ weight for chunk in self.vectors(x)])
-            return y if self.bias is None else y + self.bias
+            return np.concatenate([chunk @ weight for chunk in self.vectors(x)])
+
+    def with_bias(self, sums: Array) -> Array:
+        """Sums [positions, n_out] with the bias, where there is one."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return sums if self.bias is None else sums + self.bias
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -22,6 +22,7 @@ from eie_sim.core.errors import InputError, require, require_int, require_type
 from eie_sim.core.nm_pattern import DENSE, Pattern, require_pattern, said
 from eie_sim.core.result import SimResult
 from eie_sim.energy import EnergyTable, account, total_of
+from eie_sim.engine import with_scales
 from eie_sim.network import Network
 from eie_sim.prune import pattern, score
 from eie_sim.prune.counts import fraction
@@ -239,7 +240,7 @@ def _rows(
     some = any(layer.name not in matrices for layer in network.layers)
     which = f"{', '.join(matrices)} in {precision}, the other layers in floats" if some else f"in {precision}"
     weight_bytes = sum(unit.storage(matrix, one.design).total_bits for matrix in matrices.values()) / 8
-    accuracy = None if judged is None else _accuracy(one, network, judged, matrices)
+    accuracy = None if judged is None else _accuracy(one, network, judged, pruned, matrices)
     for batch in batches:
         yield Row(
             unit="dense" if pruned.to == DENSE else unit.name,
@@ -260,7 +261,7 @@ def _rows(
         )
 
 
-def _accuracy(one: Instances, network: Network, judged: Samples, matrices: Mapping[str, Any]) -> float:
+def _accuracy(one: Instances, network: Network, judged: Samples, pruned: _Pruned, matrices: Mapping[str, Any]) -> float:
     """Of the unit's own arithmetic in the layers that it holds, and of floats in the others."""
     unit, read = one.unit, judged.inputs
     outputs = read
@@ -272,7 +273,8 @@ def _accuracy(one: Instances, network: Network, judged: Samples, matrices: Mappi
         elif unit.output_of is None:
             outputs = np.atleast_2d(unit.simulate(matrix, read, design, engine="fast", timeline=False).real_output)
         else:
-            matrix = matrix if unit.opened is None else unit.opened(matrix, read, design)
+            own = replace(layer, weights=pruned.weights[layer.name], stored=None)
+            matrix = with_scales(own, matrix, read, design)
             outputs = unit.output_of(matrix, unit.words_of(matrix, read), design)
         if matrix is not None and not unit.takes_bias:
             outputs = outputs + outside

@@ -123,15 +123,14 @@ def words(unit: Unit, case: Case) -> Faults:
         return
     matrix, design = _compressed(unit, case), unit.for_inputs(case.config, case.activations)
     batch = np.atleast_2d(case.activations)
-    matrix = matrix if unit.opened is None else unit.opened(matrix, batch, design)
+    floats = batch @ np.asarray(case.weights).T
+    matrix = matrix if unit.opened is None else unit.opened(matrix, batch, design, outputs=floats)
     kept = unit.words_of(matrix, batch)
     of_real, of_words = (unit.simulate(matrix, each, design) for each in (batch, kept))
     if not np.array_equal(of_real.output, of_words.output):
         yield "outputs of words_of(matrix, activations) are others than those of the activations"
     if unit.output_of is not None and not np.array_equal(unit.output_of(matrix, kept, design), of_real.real_output):
         yield "output_of gives others than the real values of outputs"
-    if unit.opened is not None and matrix.multiply(batch).shape != of_real.output.shape:
-        yield f"multiply gives {matrix.multiply(batch).shape}, outputs are {of_real.output.shape}"
     if not isinstance(of_real.active_inputs, int) or not 0 <= of_real.active_inputs <= batch.size:
         yield f"active_inputs={of_real.active_inputs!r}: must be an integer within 0 and {batch.size}"
     if not isinstance(unit.describe(design), str) or "\n" in unit.describe(design):

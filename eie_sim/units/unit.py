@@ -90,7 +90,7 @@ def described(config: Any) -> str:
 class Unit:
     """An accelerator: everything that the rest of the house may ask of it. What may be left out stands last.
 
-    A compressed matrix has n_out, n_in, n_weight, density and `decode()`; one with open scales `multiply(inputs)` too.
+    A compressed matrix has n_out, n_in, n_weight, density and `decode()`.
     """
 
     name: str  # as results and options have it
@@ -107,7 +107,9 @@ class Unit:
     storage: Callable[[Any, Any], Format]  # (matrix, config) -> bits by part
     verify: Callable[..., Verification] = _VERIFY_FLOATS  # (layer, matrix, activations, result, *, before, relu)
     describe: Callable[[Any], str] = described  # config -> a design in a line
-    opened: Callable[..., Any] | None = None  # (matrix, [n_vector, n_in], config) -> with scales that were open chosen
+    opened: Callable[..., Any] | None = (
+        None  # (matrix, [n_vector, n_in], config, *, outputs) -> with scales that were open chosen
+    )
     words_of: Callable[[Any, Any], Any] = lambda matrix, real: real  # real activations as the unit keeps them
     output_of: Callable[..., Any] | None = None  # (matrix, words, config) -> real [n_vector, n_out], nothing timed
     advice: Callable[[Mapping[str, Any]], list[str]] = lambda record: []  # a run's record -> lines of what to try

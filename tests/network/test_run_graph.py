@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from msgspec import UNSET, convert
-from onnx_models import drawn, model, node, onnx, read
+from onnx_models import drawn, expected, model, node, onnx, read
 
 import eie_sim as es
 from eie_sim import graph_run, graphs
@@ -229,6 +229,30 @@ def test_the_end_is_held_against_the_masked_network_and_the_original():
     assert error.error == pytest.approx(run.distance)
     assert error.original_error > error.error
     assert 0 <= error.top1_agreement <= 1
+
+
+def most_bits(magnitude, low, high):
+    """The most fractional bits with which a magnitude fits 16 bits, whatever the accumulators have."""
+    return max(bits for bits in range(low, high + 1) if round(float(magnitude) * 2.0**bits) <= 32767)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_scales_are_those_of_the_float_outputs_of_the_own_weights_over_all_positions(seed):
+    """Codes of one bit: the codebook's values would give other outputs, and so other scales."""
+    rng = np.random.default_rng(seed)
+    bias = seed % 3 > 0
+    arrays = layers(w=drawn(5, 4, 3, 3, seed=seed) * rng.choice([0.01, 1, 40]), b=drawn(5, seed=seed))
+    x = drawn(2, 4, 6, 7, seed=seed) * rng.choice([0.1, 3, 100]).astype(np.float32)
+    x[-1, :, -1] *= 9  # the largest are in the last row of the last image
+    nodes = [node("Conv", "x w b" if bias else "x w", "y", pads=[1, 1, 1, 1])]
+    proto = model(nodes, {"x": x}, arrays if bias else {"w": arrays["w"]})
+    y = expected(proto, {"x": x})["y"]
+    config = es.EieConfig(n_pe=4, weight_bits=1, accumulator_bits=(16, 24, 32)[seed // 2 % 3])
+    (layer,) = es.run(read(proto, {"x": x}), config).layers
+    weight = most_bits(np.abs(layer.matrix.codebook).max(), -15, 30)
+    activation = most_bits(np.abs(x).max(), 0 if bias else -15, 14 if bias else 30)
+    accumulator = most_bits(2 * np.abs(y).max(), -30, weight + activation)
+    assert layer.result.scales == {"weight": weight, "activation": activation, "accumulator": accumulator}
 
 
 def test_layers_are_pruned_to_a_pattern_as_well():

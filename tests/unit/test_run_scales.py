@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given, settings
 from run_networks import SMALL, designs, layer_of, network_of, networks, three_layers
 
+from eie_sim.archive import archive_of, from_bytes, to_bytes
 from eie_sim.core.quantize import Scales
 from eie_sim.pipeline import calibrate, run_network
+from eie_sim.tracing import trace
 from eie_sim.units.eie.matrix import EieMatrix
 
 pytestmark = pytest.mark.compiled
@@ -69,13 +71,12 @@ def fractional_bits(magnitude, low, high):
 
 @settings(max_examples=25)
 @given(networks(), designs())
-def test_scales_are_recorded_and_those_that_the_float_values_ask_for(network, config):
+def test_scales_are_recorded_and_those_that_the_float_values_of_the_own_weights_ask_for(network, config):
     run = run_network(network, config)
     inputs = network.inputs
     for layer, matrix, result in [(one.layer, one.matrix, one.result) for one in run.layers]:
         inputs = inputs if network.chained else layer.activations
-        ones = np.ones((len(inputs), int(layer.bias is not None)))
-        outputs = np.concatenate([inputs, ones], axis=1) @ matrix.codebook[matrix.decode()].T
+        outputs = inputs @ layer.weights.T + (0 if layer.bias is None else layer.bias)
         weight = fractional_bits(np.abs(matrix.codebook).max(), -15, 30)
         activation = fractional_bits(np.abs(inputs).max(initial=0), *((-15, 30) if layer.bias is None else (0, 14)))
         accumulator = fractional_bits(2 * np.abs(outputs).max(initial=0), -30, min(60, weight + activation))
@@ -139,3 +140,43 @@ def test_saturation_is_counted_and_still_verified():
     assert run.layers[0].result.output.tolist() == [[32767, (29491 + 1) // 2]]  # 0.9 x 2**15, and its half to nearest
     assert run.layers[0].verification.saturated == 1
     assert run.verified
+
+
+def coarse_layer(**parts):
+    """0.9 and 0.8 share one value of a codebook of 1 bit, 0.85."""
+    return layer_of([[0.9], [0.8]], **parts)
+
+
+COARSE = replace(SMALL, weight_bits=1)
+
+
+@pytest.mark.parametrize("accumulator_bits", [16, 24, 32])
+@pytest.mark.parametrize("chained", [True, False])
+def test_accumulators_have_room_for_the_floats_whatever_the_codebook_makes_of_them(accumulator_bits, chained):
+    network = network_of(coarse_layer(activations=[[1.15]]), chained=chained)
+    run = run_network(network, replace(COARSE, accumulator_bits=accumulator_bits))
+    # 1.15 x 0.9 and headroom, 2.07, fit with 13 bits; 1.15 x 0.85 and headroom, 1.955, would with 14.
+    assert run.layers[0].result.scales == {"weight": 15, "activation": 14, "accumulator": 13}
+    assert run.verified
+
+
+def test_what_a_chain_passes_on_for_calibration_are_floats_of_its_own_weights():
+    chain = network_of(coarse_layer(activations=[[1.15]]), layer_of([[1.0, 0.0]], "fc2"))
+    # 1.15 x 0.9 is 1.035, a word with 14 bits; of the codebook it would be 0.9775, with 15.
+    assert [one.result.scales["activation"] for one in run_network(chain, COARSE).layers] == [14, 14]
+
+
+def test_a_trace_and_an_archive_have_the_scales_of_a_run():
+    layers = coarse_layer(activations=[[1.15]]), layer_of([[1.0, 0.3], [0.7, 0.1]], "fc2", bias=[0.1, 0.0])
+    network = network_of(*layers)
+    run = run_network(network, COARSE)
+    for layer in run.layers:
+        assert trace(network, COARSE, layer=layer.layer.name).result.scales == layer.result.scales
+    alone = network_of(*layers[:1], chained=False)
+    assert trace(alone, COARSE).result.scales == run_network(alone, COARSE).layers[0].result.scales
+    kept = archive_of(network, [layer.matrix for layer in run.layers])
+    again = run_network(replace(from_bytes(to_bytes(kept)).network, test_inputs=np.array([[1.15]])), COARSE)
+    for one, other in zip(run.layers, again.layers, strict=True):
+        assert one.result.scales == other.result.scales
+        assert one.result.output.tolist() == other.result.output.tolist()
+        assert one.result.cycles == other.result.cycles

@@ -276,11 +276,14 @@ class EieMatrix:
         """The same entries with other fractional bits."""
         return replace(self, scales=scales)
 
-    def with_scales_for(self, activations: ArrayLike, *, active: str = "positive") -> EieMatrix:
+    def with_scales_for(
+        self, activations: ArrayLike, *, active: str = "positive", outputs: NDArray[np.floating] | None = None
+    ) -> EieMatrix:
         """The same entries with the scales not chosen yet chosen for `activations`, float [n_in] or [n_vector, n_in].
 
-        Raw int16 activations are integers: 0 fractional bits, where the scales do not say. `active` says which
-        activations take part in the float outputs that set the accumulator's scale.
+        Raw int16 activations are integers: 0 fractional bits, where the scales do not say.
+        outputs : float [n_vector, n_out], those that set the accumulator's scale, bias included; when left out, those
+            of the codebook's values with the activations that take part, as `active` says
         """
         if self.scales.complete:
             return self
@@ -296,9 +299,10 @@ class EieMatrix:
             activation = 0 if raw else quantize.activation_scale(batch, has_bias=self.has_bias)
         accumulator = self.scales.accumulator
         if accumulator is None:
-            values = from_fixed(batch, activation) if raw else batch
-            values = np.maximum(values, 0) if active == "positive" else values
-            accumulator = quantize.accumulator_scale(self.multiply(values), weight=weight, activation=activation)
+            if outputs is None:
+                values = from_fixed(batch, activation) if raw else batch
+                outputs = self.multiply(np.maximum(values, 0) if active == "positive" else values)
+            accumulator = quantize.accumulator_scale(outputs, weight=weight, activation=activation)
         return self.with_scales(Scales(weight=weight, activation=activation, accumulator=accumulator))
 
     def multiply(self, activations: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -108,9 +108,14 @@ def simulate(
     )
 
 
-def opened(matrix: EieMatrix, activations: NDArray[Any], config: EieConfig) -> EieMatrix:
-    """The matrix with its open scales chosen for activations, floats or raw words [n_vector, n_in]."""
-    return matrix.with_scales_for(activations, active=config.active)
+def opened(
+    matrix: EieMatrix, activations: NDArray[Any], config: EieConfig, *, outputs: NDArray[Any] | None = None
+) -> EieMatrix:
+    """The matrix with its open scales chosen for activations, floats or raw words [n_vector, n_in].
+
+    outputs : their float product with the layer's own weights and bias, [n_vector, n_out]; None for the codebook's
+    """
+    return matrix.with_scales_for(activations, active=config.active, outputs=outputs)
 
 
 def output_of(matrix: EieMatrix, activations: NDArray[Any], config: EieConfig) -> NDArray[np.float64]:

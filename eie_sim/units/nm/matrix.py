@@ -271,10 +271,6 @@ class NmMatrix:
         quotient = activations.astype(np.float64) / self.activation_scale
         return np.clip(np.rint(quotient), -INT8_MAX, INT8_MAX).astype(np.int8)
 
-    def multiply(self, activations: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Float outputs [n_vector, n_out] for float inputs [n_vector, n_in], with the stored values."""
-        return activations.astype(np.float64) @ (self.decode().astype(np.float64).T * self.weight_scale)
-
     def decode(self) -> NDArray[Any]:
         """The dense weights [n_out, n_in], float16 or int8, from values and positions alone."""
         dense = np.zeros((self.n_out, self.n_in + self.n_filled), dtype=ELEMENTS[self.element])

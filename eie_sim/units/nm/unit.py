@@ -180,8 +180,10 @@ def output_of(matrix: NmMatrix, activations: NDArray[Any], config: TensorCoreCon
     return functional.multiply(matrix, np.atleast_2d(matrix.words(activations)).T).T.astype(np.float64) * scale
 
 
-def opened(matrix: NmMatrix, activations: NDArray[Any], config: TensorCoreConfig) -> NmMatrix:
-    """The matrix, with the scale of int8 activations chosen for real ones [n_vector, n_in]."""
+def opened(
+    matrix: NmMatrix, activations: NDArray[Any], config: TensorCoreConfig, *, outputs: NDArray[Any] | None = None
+) -> NmMatrix:
+    """The matrix, with the scale of int8 activations chosen for real ones [n_vector, n_in]; sums need none."""
     return matrix.opened(activations)
 
 
