@@ -75,13 +75,12 @@ def run_graph(
 
     def calibrate(step: Step, values: Arrays) -> NDArray[Any]:
         progress(f"{step.node.name}: compressing")
-        x = values[step.reads]
-        sums = [product.sums(x) for product in step.products]
-        value = step.assemble([product.with_bias(y) for product, y in zip(step.products, sums, strict=True)], values)
+        sums = {product.name: product.sums(values[step.reads]) for product in step.products}
+        value = step.assemble([product.with_bias(sums[product.name]) for product in step.products], values)
         expected = floatrun.framework_value(masked, step, values)
         errors[step.node.name] = floatrun.require_lowered(step, value, expected)
-        for product, y in zip(step.products, sums, strict=True):
-            prepared[product.name] = _prepared(product, x, y, config, said)
+        for product in step.products:
+            prepared[product.name] = _prepared(product, values[step.reads], sums[product.name], config, said)
         return value
 
     runs: list[LayerRun] = []
@@ -92,7 +91,7 @@ def run_graph(
         done = [_run_product(product, prepared.pop(product.name), x, where, how) for product in step.products]
         at_once = len(done) > 1 and unit_of(config).launch is not None
         runs.extend([_launched(step, done, x, how.table)] if at_once else done)
-        return step.assemble([one.real_output for one in done], values)
+        return step.assemble([_passed_on(one) for one in done], values)
 
     floats = floatrun.run(masked, steps, calibrate, masked.calibration)
     if masked.calibration is not None:
@@ -192,6 +191,15 @@ def _run_product(product: Product, ready: Prepared, x: NDArray[Any], where: str,
         )
     except InputError as error:
         raise InputError(f"node {product.name}: {error}") from None
+
+
+def _passed_on(run: LayerRun) -> NDArray[Any]:
+    """Outputs [n_vector, n_out] as nodes read them: float32, or float64 where that alone holds all sums exactly."""
+    exact = np.atleast_2d(run.result.real_output)
+    with np.errstate(over="ignore"):
+        single = exact.astype(np.float32)
+    sums, bias = single if np.array_equal(single, exact) else exact, run.layer.bias
+    return sums if bias is None or unit_of(run.result.config).takes_bias else sums + bias
 
 
 def _part(

@@ -114,7 +114,7 @@ def _form(
         )
 
     def join(outputs: Sequence[Array], bias: Array | None) -> Array:
-        made = np.zeros(y, dtype=np.float32)
+        made = np.zeros(y, dtype=np.result_type(np.float32, *outputs))
         if bias is not None:  # of outputs that no tap makes
             made += bias.reshape(-1, *(1 for _ in strides))
         by_phase = iter(outputs)

@@ -122,6 +122,7 @@ def _joined(
         return y
     extra = np.float32(form.beta) * (graph.array(left) if graph.is_constant(left) else values[left])
     conv = form.out_axes == (1,) and y.ndim > 2
+    y = y.astype(np.float32, copy=False)  # as the host has it
     return y + (extra.reshape(-1, *(1 for _ in y.shape[2:])) if conv else extra)
 
 

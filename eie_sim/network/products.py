@@ -169,12 +169,12 @@ class Step:
         return sum(product.macs for product in self.products)
 
     def assemble(self, outputs: Sequence[Array], values: Mapping[str, Array]) -> Array:
-        """Return the value that the step makes, float32.
+        """Return the value that the step makes, float32, or float64 where outputs are.
 
         outputs : [positions, n_out] of each product, in order, bias included
         values : what the node reads, by name: a bias that is left to the host is one of them
         """
-        return np.asarray(self.join(outputs, values), dtype=np.float32, order="C")
+        return np.asarray(self.join(outputs, values), order="C")
 
 
 def blocks_of(shape: tuple[int, ...], most: int) -> Iterator[tuple[slice, ...]]:

@@ -255,6 +255,32 @@ def test_scales_are_those_of_the_float_outputs_of_the_own_weights_over_all_posit
     assert layer.result.scales == {"weight": weight, "activation": activation, "accumulator": accumulator}
 
 
+@pytest.mark.parametrize("convolved", [False, True])
+def test_sums_of_32_bits_are_passed_on_exactly(monkeypatch, convolved):
+    """One shared value, 2 + 2**-13, in place of 3 + 2**-12 and 1, gives far more than the scales are chosen for."""
+    x = np.array([[1, -3 - 2**-11]], dtype=np.float32)
+    arrays = layers(w1=np.array([[3 + 2**-12, 1]]), w2=np.array([[0.5]]))
+    op, more = ("Gemm", {"transB": 1}) if not convolved else ("Conv", {})
+    if convolved:
+        x, arrays = x[..., None], {name: array[..., None] for name, array in arrays.items()}
+    nodes = [node(op, "x w1", "a", **more), node(op, "a w2", "b", **more), node("Relu", "a", "c")]
+    graph = read(model(nodes, {"x": x}, arrays, outputs="a b c"), {"x": x})
+    read_by_units, honest = [], graph_run.simulate
+
+    def spied(matrix, inputs, *args, **options):
+        read_by_units.append(inputs)
+        return honest(matrix, inputs, *args, **options)
+
+    monkeypatch.setattr(graph_run, "simulate", spied)
+    run = es.run(graph, es.EieConfig(n_pe=1, weight_bits=1, accumulator_bits=32))
+    exact = -(2 + 2**-13) * (2 + 2**-11)
+    assert float(np.float32(exact)) != exact
+    assert run.output["a"].ravel().tolist() == run.layers[0].real_output.ravel().tolist() == [exact]
+    assert read_by_units[1].ravel().tolist() == [exact]
+    assert run.output["c"].dtype == np.float32
+    assert run.verified
+
+
 def test_layers_are_pruned_to_a_pattern_as_well():
     chain, x, *_ = mlp()
     run = es.run(es.load(chain, chain="1,2", activations=x), es.TensorCoreConfig.preset("nm-64"), pattern="2:4")
@@ -296,7 +322,7 @@ def test_an_interval_holds_the_cycles_of_all_positions_in_most_samples():
     (product,) = steps[0].products
     held = 0
     for seed in range(40):
-        ready = graph_run._prepared(product, graph.examples["x"], config, "")
+        ready = graph_run._prepared(product, graph.examples["x"], product.sums(graph.examples["x"]), config, "")
         how = graph_run.How(engine="fast", table=es.energy.EnergyTable.for_config(config), positions=30, seed=seed)
         one = graph_run._run_product(product, ready, graph.examples["x"], "", how)
         held += abs(one.result.cycles - cycles) <= one.sampled.cycles_half_interval

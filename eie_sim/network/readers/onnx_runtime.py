@@ -56,11 +56,12 @@ def run_nodes(
 ) -> dict[str, Array]:
     """Return values that nodes make, as onnxruntime computes them without optimisation on one thread.
 
+    Values are read as float32 where they are float64: wide sums of a unit, of which the nodes know nothing.
     Raise InputError, which names the node where there is one, if it cannot.
     """
     onnx, runtime = libraries()
     made = {name for node in nodes for name in node.makes}
-    given = {name: values[name] for node in nodes for name in node.reads if name not in made}
+    given = {name: _as_read(values[name]) for node in nodes for name in node.reads if name not in made}
     written = {
         name: array for name, array in given.items() if array.nbytes <= SMALL_BYTES or array.dtype.kind not in "fiub"
     }
@@ -83,6 +84,10 @@ def run_nodes(
         if not isinstance(array, np.ndarray):
             raise InputError(f"value {name}: is a {type(array).__name__}: only arrays are supported")
     return found
+
+
+def _as_read(array: Array) -> Array:
+    return array.astype(np.float32) if array.dtype == np.float64 else array
 
 
 def _outputs(
