@@ -133,11 +133,12 @@ def run_product(ready: Prepared, x: NDArray[Any], where: str, how: How, before: 
             matrix=ready.matrix,
             inputs=where + (f"; {unit.words.negative}" if bool((x < 0).any()) else ""),
             result=result,
-            energy=account(result, how.table),
+            energy=account(result, how.table, gathered=product.gathered(result.n_vector)),
             storage=unit.storage(ready.matrix, ready.config),
             verification=verification,
             kind=ready.kind,
             n_weight=product.n_weight,
+            map_size=product.map_size,
             sampled=sample,
         )
     except InputError as error:
@@ -240,13 +241,14 @@ def launched(step: Step, runs: list[LayerRun], x: NDArray[Any], table: EnergyTab
     )
     matrices = tuple(one.matrix for one in runs)
     result = launch([(one.matrix, one.result) for one in runs], config, engine=first.result.engine)
+    gathered = sum(product.gathered(one.n_vector) for product, one in zip(step.products, runs, strict=True))
     squares = [float(np.square(product.multiply(x), dtype=np.float64).sum()) for product in step.products]
     return replace(
         first,
         layer=layer,
         matrix=Launched(matrices=matrices, n_out=layer.n_out, n_in=layer.n_in),
         result=result,
-        energy=account(result, table),
+        energy=account(result, table, gathered=gathered),
         storage=Format(
             name=first.storage.name,
             parts={part: sum(one.storage.parts[part] for one in runs) for part in first.storage.parts},

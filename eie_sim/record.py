@@ -96,6 +96,7 @@ def _account(network: Network | None, inputs: Mapping[str, str]) -> Account:
 def _layer(run: LayerRun) -> LayerResult:
     """One layer: shape, sources, figures per vector and in all, energy, storage, memories, verification."""
     result, matrix, each = run.result, run.matrix, run.result.cycles_per_vector
+    buffer = unit_of(result.config).words.map_buffer
     vectors, apart = result.n_vector, len(run.result.cycles_per_vector) == result.n_vector
     inputs = vectors * run.layer.n_in
     density = matrix.density * (1.0 if run.n_weight is None else run.layer.n_out * run.layer.n_in / run.n_weight)
@@ -121,6 +122,7 @@ def _layer(run: LayerRun) -> LayerResult:
         scales=dict(result.scales),
         named=dict(result.named),
         memories=[Memory(**memory._asdict(), fits=memory.fits) for memory in result.memories],
+        map_buffer_bits=UNSET if buffer is None or not run.map_size else run.map_size * buffer.word_bits,
         verification=run.verification,
     )
 

@@ -31,6 +31,7 @@ class LayerRun:
     kind : of operation; n_weight : elements of the matrix that are weights, None for all of them
     again : its weights are those of a layer before, and are stored once
     sampled : how many of its positions were timed and checked, None where all were
+    map_size : numbers of the map that its vectors are gathered from; 0 where they lie as they are read
     """
 
     layer: Layer
@@ -44,6 +45,7 @@ class LayerRun:
     n_weight: int | None = None
     again: bool = False
     sampled: Sampled | None = None
+    map_size: int = 0
 
     @property
     def n_vector(self) -> int:

@@ -113,6 +113,7 @@ class LayerResult(Figures, frozen=True, kw_only=True):
     scales : what words are in real values, as the unit counts it
     named : choices and findings of the unit, such as what bounds the layer
     again : there where its weights are those of a layer before; the total counts them once
+    map_buffer_bits : there of a convolution whose map lies in a memory outside of the unit: what that holds
     """
 
     name: str
@@ -131,6 +132,7 @@ class LayerResult(Figures, frozen=True, kw_only=True):
     memories: list[Memory]
     verification: Verification
     again: Literal[True] | UnsetType = UNSET
+    map_buffer_bits: Count | UnsetType = UNSET
 
 
 class Accuracy(Struct, frozen=True, kw_only=True):

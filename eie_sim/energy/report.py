@@ -72,6 +72,7 @@ class EnergyReport:
         rows = [
             [name, Cell(f"{pj / 1e3:,.3f}", pj / 1e3), Cell(f"{shares[name]:.1f}", shares[name])]
             for name, pj in self.by_component.items()
+            if pj
         ]
         return card(
             f"energy: {total / 1e3:,.3f} nJ, {self.pj_per_effectual_mac:,.2f} pJ per effectual MAC",
@@ -103,16 +104,19 @@ class EnergyReport:
         }
 
 
-def account(result: SimResult, table: EnergyTable | None = None) -> EnergyReport:
+def account(result: SimResult, table: EnergyTable | None = None, *, gathered: int = 0) -> EnergyReport:
     """Energy of a result, all its vectors together.
 
     table : energies per event, as `table_for` takes it; the default ones for the result's config when left out
+    gathered : inputs that its vectors were gathered of, from a map outside of the unit, as those of a convolution are
 
     Raises InputError for other types.
     """
     require(isinstance(result, SimResult), "result", type(result).__name__, "must be a SimResult")
     unit, table = unit_of(result.config), table_for(result.config, table)
     lanes, counts = unit.lanes(result.config), unit.energy_counts(result)
+    if unit.words.map_buffer is not None:
+        counts = {**counts, unit.words.map_buffer.event: gathered}
     by_event = events_pj(counts, table)
     by_component = add_time(components_pj(by_event, table), table, lanes, result.cycles, result.time_us)
     check(by_component, counts, table, lanes, result.cycles, result.time_us)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,8 @@ Doubles = NDArray[np.float64]
 PLAIN = Style()
 FOLDED = ("conv", "conv_transpose", "gemm")
 """Kinds that a BatchNorm right after them is folded into."""
+GATHERED = ("conv", "conv_transpose")
+"""Kinds whose vectors are gathered from a map."""
 
 
 def lower(graph: Graph, style: Style = PLAIN) -> list[Product]:
@@ -224,4 +227,5 @@ def _product(graph: Graph, node: Node, form: Form, part: Part, affine: Affine, b
         make_weight=weight,
         make_elements=elements,
         make_vectors=part.vectors,
+        map_size=prod(graph.values[form.reads].shape[1:]) if node.kind in GATHERED else 0,
     )

@@ -89,6 +89,7 @@ class Product:
     launch : products that share it depend on none of each other and are one batched launch
     parameters : names of those that the weights are made of
     depends_on : names of products of the same node that come before
+    map_size : numbers of the map that a vector is gathered from, of one input of a batch; 0 where it lies as it is read
     bias : float32 [n_out], or None; a bias that is all zero is one
     make_weight, make_elements, make_vectors : what `weight`, `elements` and `vectors` call
     """
@@ -107,6 +108,7 @@ class Product:
     make_elements: Callable[[], NDArray[np.int64]]
     make_vectors: Callable[[Array, int], Iterator[Array]]
     depends_on: tuple[str, ...] = ()
+    map_size: int = 0
 
     @property
     def weight(self) -> NDArray[np.float32]:
@@ -126,6 +128,10 @@ class Product:
     def macs(self) -> int:
         """Weights times positions."""
         return self.n_weight * self.positions
+
+    def gathered(self, n_vector: int) -> int:
+        """Numbers that so many vectors are gathered of, one for each tap and channel; 0 where they lie as they are."""
+        return n_vector * self.n_in if self.map_size else 0
 
     def vectors(self, x: Array) -> Iterator[Array]:
         """Yield all vectors of `x`, the value that the step reads: chunks [n, n_in] of at most CHUNK_BYTES."""

@@ -37,8 +37,11 @@ def products(record: Record) -> Section:
         Column("time us", lambda r: r["time_us"], "{:,.1f}".format),
         Column("energy\nuJ", lambda r: r["energy"]["total_pj"] / 1e6, "{:,.3f}".format),
         Column("fits", lambda r: "yes" if r["fits"] else f"no: {r['passes']}"),
+        Column("map, kB\n(outside)", lambda r: r.get("map_buffer_bits", ""), _kilobytes),
         Column("", _checked),
     ]
+    if not any("map_buffer_bits" in layer for layer in record["layers"]):
+        del columns[-2]
     sampled = f"; sampled {_sample(record['total'])}" if "sampled" in record["total"] else ""
     return Section(f"Products, all vectors together, one after the other{covers(record)}{sampled}", columns, True)
 
@@ -54,6 +57,10 @@ def _sample(row: Record) -> str:
     sample, half = row["sampled"], row["sampled"]["cycles_half_interval"]
     interval = "" if half is None else f", cycles +-{percent(half / max(1, row['cycles']))}"
     return f"{sample['positions']:,} of {sample['of']:,}{interval}"
+
+
+def _kilobytes(bits: Any) -> str:
+    return f"{bits / 8e3:,.1f}" if isinstance(bits, int) else bits
 
 
 def _count(value: Any) -> str:

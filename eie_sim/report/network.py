@@ -237,14 +237,14 @@ def _chosen(value: Any) -> str:
 
 
 def energy(record: Record) -> list[Column]:
-    """A column per component, the total, and per effectual MAC."""
+    """A column per component that took some, the total, and per effectual MAC."""
 
     def component(name: str) -> Column:
         return Column(name, lambda r: per_vector(r, r["energy"]["by_component_pj"][name] / 1e3), "{:.3f}".format)
 
     per_lane = f"mW/{unit_named(record['unit']).words.lane}"
     return [
-        *(component(name) for name in record["layers"][0]["energy"]["by_component_pj"]),
+        *(component(name) for name, pj in record["total"]["energy"]["by_component_pj"].items() if pj),
         Column("total nJ", lambda r: r["energy"]["total_nj_per_vector"], "{:.3f}".format),
         Column("pJ per\neffectual MAC", lambda r: r["energy"]["pj_per_effectual_mac"], "{:.2f}".format),
         Column(per_lane, lambda r: r["energy"]["power_mw_per_pe"], "{:.2f}".format),

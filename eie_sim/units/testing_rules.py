@@ -91,6 +91,7 @@ def words(unit: Unit, _: None) -> Faults:
     for name in result.extra.keys() & told.totals.keys():
         yield from _unnamed(f"total of {name}", tuple(result.extra[name]), told.totals[name])
     counted, costed = set(unit.energy_counts(result)), set(told.components) - {PE_CYCLE, LEAKAGE}
+    counted |= set() if told.map_buffer is None else {told.map_buffer.event}
     yield from (f"event {name}: words lack its component of the energy" for name in sorted(counted - costed))
     yield from (f"component of event {name}: no result counts it" for name in sorted(costed - counted))
 

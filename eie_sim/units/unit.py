@@ -41,6 +41,16 @@ class Word(IntEnum):
         return tuple(word.name.lower() for word in cls)
 
 
+class MapBuffer(NamedTuple):
+    """Memory outside of the unit that vectors of a convolution are gathered from, an input for each tap and channel.
+
+    event : of the energy, for an input that is read; word_bits : of an input
+    """
+
+    event: str
+    word_bits: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Words:
     """What a unit calls the things that it counts."""
@@ -61,6 +71,7 @@ class Words:
     cycles: str = "PE-cycles"  # of what the classes are
     scales: str = ""  # heading of a result's scales, in their order; none of a unit whose words are floats
     worded: tuple[str, ...] = ()  # those of the columns that hold words
+    map_buffer: MapBuffer | None = None  # None where the unit's own events count the reads of gathered inputs
 
 
 def late(place: str) -> Callable[..., Any]:

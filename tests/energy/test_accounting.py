@@ -43,7 +43,9 @@ def test_events_clock_and_leakage_add_to_the_components(events, cycles):
     parts = math.fsum([*report.by_event.values(), report.pe_cycle_pj, report.leakage_pj])
     assert parts == pytest.approx(report.total_pj)
     assert report.total_pj == pytest.approx(sum(report.by_component.values()))
-    assert list(report.by_component) == ["act_queue", "ptr_read", "spmat_read", "arithm_unit", "act_rw", "leakage"]
+    pe = ["act_queue", "ptr_read", "spmat_read", "arithm_unit", "act_rw"]
+    assert list(report.by_component) == [*pe, "map_buffer", "leakage"]
+    assert (report.by_event["map_reads"], report.by_component["map_buffer"]) == (0, 0)
 
 
 @given(

@@ -24,6 +24,7 @@ HAND_WORKED_PJ = {
     "accumulator_writes": 0.16654 * 16 / 20,
     "output_writes": 1.78,
     "broadcasts": 1.97,
+    "map_reads": 207.75 * 16 / 256,
 }
 
 
@@ -37,15 +38,16 @@ def test_default_energies_by_hand():
 def test_every_event_has_a_row_and_every_row_a_source():
     rows = EnergyTable.for_config(EieConfig()).rows
     assert [row.event for row in rows] == list(COMPONENTS)
-    assert {event.name.lower() for event in EieEvent} == set(COMPONENTS) - {"pe_cycle", "leakage"}
+    assert {event.name.lower() for event in EieEvent} == set(COMPONENTS) - {"map_reads", "pe_cycle", "leakage"}
     assert all(row.source.strip() and row.component for row in rows)
     assert all(row["source"].strip() for row in tables.rows("eie_energy_45nm"))
 
 
-def test_two_constants_are_chosen():
-    assert [row.event for row in EnergyTable.for_config(EieConfig()).rows if row.chosen] == ["spmat_reads", "pe_cycle"]
+def test_what_is_chosen_says_so():
+    found = [row.event for row in EnergyTable.for_config(EieConfig()).rows if row.chosen]
+    assert found == ["spmat_reads", "map_reads", "pe_cycle"]
     chosen = [row for row in tables.rows("eie_energy_45nm") if row["chosen"] == "yes"]
-    assert [row["constant"] for row in chosen] == ["spmat_read_factor", "pe_cycle"]
+    assert [row["constant"] for row in chosen] == ["spmat_read_factor", "pe_cycle", "map_bytes", "map_width"]
     assert all(row["source"].startswith("chosen: ") for row in chosen)
 
 
@@ -88,7 +90,7 @@ def test_given_energies_replace_and_the_rest_stays():
     assert table.leakage_mw == pytest.approx(0.8)  # 1 pJ in each cycle of 1.25 ns
     assert table.pe_cycle_pj == {"arithm_unit": 2.0, "act_rw": 2.0}
     assert {row.event: row.source for row in table.rows}["macs"] == "a data sheet"
-    assert [row.event for row in table.rows if row.chosen] == ["spmat_reads"]
+    assert [row.event for row in table.rows if row.chosen] == ["spmat_reads", "map_reads"]
     report = account(result_with({"macs": 4}), table)
     assert (report.table, report.by_event["macs"]) == ("given", 10.0)
 

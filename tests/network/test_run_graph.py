@@ -237,6 +237,40 @@ def test_the_end_is_held_against_the_masked_network_and_the_original():
     assert 0 <= error.top1_agreement <= 1
 
 
+def test_gathering_vectors_of_a_map_takes_energy_outside_of_the_array():
+    """A number of 16 bits for each tap and channel of each position, of 256 bits that 1 MB reads at once."""
+    run = es.run(small(2), es.EieConfig(n_pe=4))
+    words = [144 * 27, 40 * 72, 40 * 72, 0]
+    for row, count in zip(run.rows, words, strict=True):
+        assert row.energy.by_event_pj["map_reads"] == pytest.approx(count * 207.75 * 16 / 256)
+        assert row.energy.by_component_pj["map_buffer"] == row.energy.by_event_pj["map_reads"]
+        assert row.energy.total_pj == pytest.approx(sum(row.energy.by_component_pj.values()))
+    assert run.record.total.energy.by_component_pj["map_buffer"] == pytest.approx(sum(words) * 207.75 * 16 / 256)
+    maps = [3 * 9 * 8, 8 * 9 * 8, 8 * 5 * 4]  # of one image
+    assert [row.map_buffer_bits for row in run.rows] == [*(16 * size for size in maps), UNSET]
+    assert {one.memory for one in run.rows[0].memories} == {one.memory for one in run.rows[3].memories}
+    sampled = es.run(small(2), es.EieConfig(n_pe=4), positions=10)
+    assert [row.energy.by_event_pj["map_reads"] for row in sampled.rows] == [
+        row.energy.by_event_pj["map_reads"] for row in run.rows
+    ]
+
+
+def test_a_unit_that_counts_bytes_of_gathered_inputs_pays_for_no_buffer():
+    run = es.run(small(), es.TensorCoreConfig.preset("nm-64"))
+    assert "map_reads" not in run.rows[0].energy.by_event_pj
+    assert {row.map_buffer_bits for row in run.rows} == {UNSET}
+
+
+def test_phases_of_a_transposed_convolution_are_gathered_each():
+    arrays, x = layers(w=drawn(4, 6, 3, 3)), drawn(1, 4, 5, 5)
+    proto = model([node("ConvTranspose", "x w", "y", strides=[2, 2], pads=[1, 1, 1, 1])], {"x": x}, arrays)
+    run = es.run(read(proto, {"x": x}), es.EieConfig(n_pe=2))
+    words = sum(row.n_vector * row.n_in for row in run.rows)
+    assert words == 25 * 4 + 2 * 20 * 8 + 16 * 16
+    assert run.record.total.energy.by_event_pj["map_reads"] == pytest.approx(words * 207.75 * 16 / 256)
+    assert {row.map_buffer_bits for row in run.rows} == {4 * 25 * 16}
+
+
 def most_bits(magnitude, low, high):
     """The most fractional bits with which a magnitude fits 16 bits, whatever the accumulators have."""
     return max(bits for bits in range(low, high + 1) if round(float(magnitude) * 2.0**bits) <= 32767)

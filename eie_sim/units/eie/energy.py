@@ -2,7 +2,8 @@
 
 Dynamic SRAM energies are CACTI's for high-performance cells, because its low-standby-power cells miss 800 MHz. Leakage
 is CACTI's for low-standby-power cells, because the others would leak 190 mW in a PE that draws 9.157 mW (Table II): the
-paper's SRAM is neither. Two constants are chosen so that a PE at Alex-7's activity draws that power; `rows` marks them.
+paper's SRAM is neither. Two constants are chosen so that a PE at Alex-7's activity draws that power, and the size of
+the buffer outside of the PEs that the map of a convolution lies in, of which the paper has none; `rows` marks them.
 """
 
 from __future__ import annotations
@@ -12,12 +13,9 @@ from functools import partial
 
 from eie_sim import tables
 from eie_sim.units.eie.config import EieConfig
-from eie_sim.units.eie.words import COMPONENTS
+from eie_sim.units.eie.words import COMPONENTS, WORD_BITS
 from eie_sim.units.energy import LEAKAGE, PE_CYCLE, AreaReport, EnergyRow, constants, row_of
 from eie_sim.units.technology import FAST_CELLS, LOW_LEAKAGE_CELLS, scaling, sram
-
-WORD_BITS = 16
-"""Activations, codebook values and outputs."""
 
 QUEUE_ENTRY_BITS = 32
 """A value and the column it belongs to, 16 bits each."""
@@ -81,6 +79,10 @@ def _memories(config: EieConfig) -> Iterator[EnergyRow]:
     yield _row("spmat_reads", spmat.read_pj * factor.value, source, chosen=factor.chosen)
     yield _row("output_writes", activations.write_pj, f"write; {activation_source}")
     yield _row("broadcasts", activations.read_pj, f"read of the activation SRAM of one PE; {activation_source}")
+    capacity, width = _constants()["map_bytes"], int(_constants()["map_width"].value)
+    size = int(capacity.value), width
+    source = f"{WORD_BITS} of the {width} bits of a read, without leakage; {_source(*size)}; {capacity.source}"
+    yield _row("map_reads", sram(*size).read_pj * WORD_BITS / width, source, chosen=capacity.chosen)
 
 
 def _per_cycle(config: EieConfig) -> Iterator[EnergyRow]:

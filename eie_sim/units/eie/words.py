@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from eie_sim.units.energy import LEAKAGE, PE_CYCLE
-from eie_sim.units.unit import Word, Words
+from eie_sim.units.unit import MapBuffer, Word, Words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -99,10 +99,17 @@ COMPONENTS = {
     "accumulator_writes": ("act_rw",),
     "output_writes": ("act_rw",),
     "broadcasts": ("act_rw",),
+    "map_reads": ("map_buffer",),
     PE_CYCLE: ("arithm_unit", "act_rw"),
     LEAKAGE: (LEAKAGE,),
 }
-"""Where an event's energy belongs, in equal shares: modules of Table II, and leakage. The last two are per PE-cycle."""
+"""Where an event's energy belongs, in equal shares: modules of Table II, the map's buffer outside of the PEs, leakage.
+
+The last two are per PE-cycle.
+"""
+
+WORD_BITS = 16
+"""Activations, codebook values and outputs."""
 
 WORDS = Words(
     events=EieEvent,
@@ -122,10 +129,12 @@ WORDS = Words(
         "spmat_read": "blue",
         "arithm_unit": "red",
         "act_rw": "sky",
+        "map_buffer": "orange",
     },
     columns=COLUMNS,
     stored="codebook",
     negative="negative ones take part (active nonzero)",
     scales="fractional bits\nw / a / acc",
+    map_buffer=MapBuffer("map_reads", WORD_BITS),
     needed=("n_pe", "queue_depth", "effectual_macs", "load_balance", *COLUMNS),
 )

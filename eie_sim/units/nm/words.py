@@ -110,4 +110,5 @@ WORDS = Words(
     cycles="Cycles of core 0",
     scales="scales\nw / a",
     worded=("runs_as", "tile", "bound", "held_against"),
+    map_buffer=None,  # bytes at DRAM, L2 and shared memory are of all of K x N, gathered: an input for each tap
 )
