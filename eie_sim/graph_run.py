@@ -26,7 +26,8 @@ from eie_sim.network.graph import Graph
 from eie_sim.network.lower import host_reason
 from eie_sim.network.operators import macs
 from eie_sim.network.products import Product, Step, Style
-from eie_sim.prune.of_graph import pruned
+from eie_sim.prune import prune_network
+from eie_sim.prune.recipe import Recipe
 from eie_sim.runs import LayerRun, Run
 from eie_sim.units import unit_of
 
@@ -66,9 +67,7 @@ def run_graph(
     progress: Callable[[str], None],
 ) -> Run:
     """Run a graph as `pipeline.run` says; scales come from the float run of the pruned network."""
-    masked = pruned(graph, density=density, pattern=pattern)
-    said = "" if density is None else f"; pruned by magnitude to density {density:g}"
-    said = said if pattern is None else f"; pruned by magnitude to {pattern}"
+    masked, said = _pruned(graph, config, density, pattern)
     steps = steps_for(masked, config, style)
     prepared: dict[str, Prepared] = {}
     errors: dict[str, float] = {}
@@ -117,6 +116,15 @@ def run_graph(
         covered=covered(masked, style),
         outputs=outputs,
     )
+
+
+def _pruned(graph: Graph, config: Any, density: float | None, pattern: str | None) -> tuple[Graph, str]:
+    """The graph pruned by magnitude, and what is said of its weights; the graph itself where neither is given."""
+    if density is None and pattern is None:
+        return graph, ""
+    recipe = Recipe(density=density) if pattern is None else Recipe(pattern=pattern)
+    said = f"; pruned by magnitude to {f'density {density:g}' if pattern is None else pattern}"
+    return prune_network(graph, recipe, config)[0], said
 
 
 def _digest(layer: Layer) -> bytes:

@@ -18,11 +18,11 @@ from eie_sim.prune.cost import cost
 from eie_sim.prune.counts import fraction, keep_count
 from eie_sim.prune.measure import N_MEASURED, mlp_of, require_held_back, require_training, weights_of
 from eie_sim.prune.mlp import Array, Mlp, forward
-from eie_sim.prune.network import shape_of
 from eie_sim.prune.pruned_training import Rule, each_layer, hidden_neurons
 from eie_sim.prune.recipe import Recipe
 from eie_sim.prune.removal import LayerArrays
 from eie_sim.prune.smaller import shrunk
+from eie_sim.prune.steps import shape_of
 from eie_sim.prune.train import TrainConfig
 
 Progress = Callable[[str], None]
