@@ -1,10 +1,13 @@
 """ONNX models pruned: what shapes and shared weights do to masks, and what a pruned file gives in onnxruntime."""
 
+import json
+
 import numpy as np
 import pytest
 from onnx_models import drawn, expected, model, node, onnx, read
 
 import eie_sim as es
+from eie_sim.cli import main
 from eie_sim.prune.recipe import Recipe
 
 CONFIG = es.EieConfig(n_pe=3)
@@ -117,3 +120,75 @@ def test_a_pruned_model_gives_the_masked_output_in_onnxruntime(tmp_path):
     found = expected(onnx.load(tmp_path / "pruned.onnx"), {"x": x})["y"]
     arrays = {name: np.where(kept.masks[name], array, np.float32(0)) for name, array in arrays.items()}
     np.testing.assert_allclose(found, expected(model(nodes, {"x": x}, arrays), {"x": x})["y"], rtol=1e-6)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Two convolutions and a classifier in a file, its inputs, and both in memory."""
+    x = drawn(2, 3, 6, 6)
+    arrays = {"w": drawn(8, 3, 3, 3) / 3, "g": drawn(8, 4, 3, 3) / 6, "v": drawn(4, 8)}
+    nodes = [
+        *(node("Conv", "x w", "a"), node("Relu", "a", "b"), node("Conv", "b g", "c", group=2, pads=[1, 1, 1, 1])),
+        *(node("Relu", "c", "d"), node("GlobalAveragePool", "d", "e"), node("Flatten", "e", "f")),
+        node("Gemm", "f v", "y", transB=1),
+    ]
+    proto = model(nodes, {"x": x}, arrays)
+    onnx.save(proto, tmp_path / "model.onnx")
+    np.savez(tmp_path / "x.npz", x=x)
+    return tmp_path, x, proto
+
+
+def test_the_command_shows_parameters_and_costs_and_writes_a_file(saved, capsys):
+    folder, x, proto = saved
+    words = ["prune", str(folder / "model.onnx"), "--inputs", str(folder / "x.npz"), "--density", "0.5"]
+    words += ["--layer-density", "v=0.75", "--n-pe", "4", "--weight-bits", "8", "--out", str(folder / "pruned.onnx")]
+    assert main([*words, "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert [(one["name"], one["kept"], one["total"]) for one in record["parameters"]] == [
+        ("w", 108, 216),
+        ("g", 144, 288),
+        ("v", 24, 32),
+    ]
+    assert record["kept"] == 276
+    net = es.load(folder / "model.onnx", inputs={"x": x})
+    before, after = es.run(net, es.EieConfig(n_pe=4, weight_bits=8)), es.load(folder / "pruned.onnx", inputs={"x": x})
+    after = es.run(after, es.EieConfig(n_pe=4, weight_bits=8))
+    for when, run in (("before", before), ("after", after)):
+        assert [one[when]["cycles"] for one in record["layers"]] == [row.cycles for row in run.rows]
+        assert record["total"][when]["cycles"] == run.cycles
+        assert record["total"][when]["bits"] == run.record.total.storage.total_bits
+    was, now = (expected(one, {"x": x})["y"] for one in (proto, onnx.load(folder / "pruned.onnx")))
+    error = np.sqrt(np.square(now - was).sum() / np.square(was).sum())
+    assert record["outputs_off"] == {"y": pytest.approx(error, rel=1e-4)}
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    assert "276 of 536 weights kept, 51.49 %" in printed
+    assert printed.rstrip().endswith("verified")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--density", "0.5", "--out", "x.eie.safetensors"], "out=x.eie.safetensors: must end in .onnx"),
+        (["--density", "0.5", "--out", "no/x.onnx"], "out=no/x.onnx: must be in a folder that exists"),
+        (["--density", "0.5", "--epochs", "5"], "epochs=5: is of chains of layers"),
+        (["--density", "0.5", "--chain", "a,b"], "chain=a,b: must be left out"),
+        (["--density", "2"], "density=2.0: must be in 0..1"),
+        ([], "density=None: must be a fraction"),
+        (["--layer-density", "q=0.5", "--density", "0.5"], "layer_density=q: unknown"),
+        (["--density", "0.5", "--inputs", "none.npz"], "none.npz"),
+    ],
+)
+def test_bad_input_to_prune_is_one_line(saved, capsys, monkeypatch, words, said):
+    monkeypatch.chdir(saved[0])
+    assert main(["prune", "model.onnx", *words]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert said in err
+    assert err.count("\n") == 1
+    assert not (saved[0] / "x.eie.safetensors").exists()
+
+
+def test_inputs_of_an_onnx_file_are_refused_for_layers(saved, capsys):
+    assert main(["prune", "digits-mlp", "--density", "0.5", "--inputs", str(saved[0] / "x.npz")]) == 2
+    assert "must be left out: it is of an ONNX file" in capsys.readouterr().err
