@@ -8,12 +8,12 @@ from typing import Any
 from rich.table import Table
 
 from eie_sim.network.graph import Graph
-from eie_sim.pipeline import Run
 from eie_sim.prune import Selection
 from eie_sim.prune.recipe import Recipe
 from eie_sim.report import graph
 from eie_sim.report.network import Record, decibels, not_simulated, percent, verdict
 from eie_sim.report.text import rows
+from eie_sim.runs import Run
 
 SHARED = ("network", "source", "chained", "seed", "unit", "design", "config", "config_hash", "versions", "inputs")
 
