@@ -29,7 +29,7 @@ from eie_sim.prune.neurons import select_neurons
 from eie_sim.prune.parameters import prune_graph
 from eie_sim.prune.recipe import Recipe
 from eie_sim.prune.smaller import without_dead
-from eie_sim.prune.steps import Asked, Masks, in_steps, shape_of, wanted
+from eie_sim.prune.steps import Asked, Masks, in_steps, scores_of_weights, shape_of, wanted
 from eie_sim.prune.train import ScoreGradients, TrainConfig, fit, score_gradients
 
 Progress = Callable[[str], None]
@@ -99,7 +99,7 @@ def prune_network(
     require_relu(network)
     weights, biases = weights_of(network)
     chosen: Any = shape_of(recipe, config) if shape is None else shape
-    criterion = CRITERIA[recipe.criterion] if scores_of is None else scores_of
+    criterion = CRITERIA.get(recipe.criterion) if scores_of is None else scores_of
     for name, density in (layer_density or {}).items():
         whole = network.chained and recipe.pattern == "neuron" and name in weights
         rule = "must be left out, neurons are pruned to a density of the network's weights"
@@ -109,7 +109,12 @@ def prune_network(
     rng, trainings = np.random.default_rng(recipe.seed), list(_trainings(recipe, len(asked)))
 
     def select(weights: Arrays, asked: Asked, before: Selection | None) -> Selection:
-        scores = criterion(network, weights, biases, recipe.seed)
+        scores = (
+            scores_of_weights(recipe.criterion, weights, recipe.seed)
+            if criterion is None
+            else criterion(network, weights, biases, recipe.seed)
+        )
+        assert scores is not None
         return _selected(network, scores, asked, chosen, recipe, weights, before)
 
     def train(step: int, weights: Arrays, masks: Masks) -> Arrays:
@@ -169,19 +174,8 @@ def _apoz(network: Network, weights: Arrays, biases: Biases, seed: int) -> Array
     return found | {names[-1]: np.ones(len(weights[names[-1]]))}
 
 
-def _random(network: Network, weights: Arrays, biases: Biases, seed: int) -> Arrays:
-    return {name: np.random.default_rng([seed, at]).random(w.shape) for at, (name, w) in enumerate(weights.items())}
-
-
-CRITERIA: dict[str, Scores] = {
-    "l1": lambda network, weights, biases, seed: {name: score.l1(w) for name, w in weights.items()},
-    "l2": lambda network, weights, biases, seed: {name: score.l2(w) for name, w in weights.items()},
-    "wanda": _wanda,
-    "taylor": _taylor,
-    "obd": _obd,
-    "apoz": _apoz,
-    "random": _random,
-}
+CRITERIA: dict[str, Scores] = {"wanda": _wanda, "taylor": _taylor, "obd": _obd, "apoz": _apoz}
+"""Those that look at more than weights."""
 
 
 def _selected(

@@ -18,11 +18,11 @@ from eie_sim.network import floatrun
 from eie_sim.network.graph import Graph
 from eie_sim.network.lower import steps_of
 from eie_sim.network.products import Product, Step, Style
-from eie_sim.prune import PruneResult, Selection, globally, locally, score
+from eie_sim.prune import PruneResult, Selection, globally, locally
 from eie_sim.prune.counts import keep_count, least_count
 from eie_sim.prune.measure import Arrays, dense
 from eie_sim.prune.recipe import Recipe
-from eie_sim.prune.steps import Asked, Masks, in_steps, shape_of, wanted
+from eie_sim.prune.steps import Asked, Masks, in_steps, scores_of_weights, shape_of, wanted
 from eie_sim.units import unit_of
 
 Progress = Callable[[str], None]
@@ -64,8 +64,8 @@ def prune_graph(
     views = views_of(graph, recipe, config, names)
 
     def select(weights: Arrays, asked: Asked, before: Selection | None) -> Selection:
-        masked = graph if before is None else graph.with_parameters(weights)
-        scores = CRITERIA[recipe.criterion](masked, weights, recipe.seed)
+        scores = scores_of_weights(recipe.criterion, weights, recipe.seed)
+        scores = _wanda(graph.with_parameters(weights), weights) if scores is None else scores
         return _selected(graph, views, recipe, config, scores, asked, None if before is None else before.masks)
 
     asked = wanted(recipe, names, density_of)
@@ -75,13 +75,13 @@ def prune_graph(
 
 def _require_untrained(recipe: Recipe) -> None:
     """Raise InputError for what needs a chain of layers, or labelled inputs to learn from."""
-    for field, value, left_out in (
-        ("criterion", recipe.criterion, recipe.criterion not in CRITERIA),
+    for field, value, refused in (
+        ("criterion", recipe.criterion, recipe.criterion in ("taylor", "obd", "apoz")),
         ("epochs", recipe.epochs, recipe.epochs > 0),
         ("distillation", recipe.distillation, recipe.distillation > 0),
         ("remove", recipe.remove, recipe.remove),
     ):
-        require(not left_out, field, value, "is of chains of layers, a graph has no labelled training inputs")
+        require(not refused, field, value, "is of chains of layers, a graph has no labelled training inputs")
 
 
 def views_of(graph: Graph, recipe: Recipe, config: Any, names: Iterable[str]) -> list[View]:
@@ -206,7 +206,7 @@ def _of_parameters(graph: Graph, views: list[View], found: Masks, scores: Arrays
     return masks
 
 
-def _wanda(graph: Graph, weights: Arrays, seed: int) -> Arrays:
+def _wanda(graph: Graph, weights: Arrays) -> Arrays:
     """|w| times the L2 norm of what it meets in the float run, of the calibration inputs where there are some.
 
     All positions count, and all nodes that read a weight.
@@ -231,19 +231,6 @@ def _wanda(graph: Graph, weights: Arrays, seed: int) -> Arrays:
             name: (np.abs(array) * np.sqrt(sums[name].reshape(array.shape))).astype(array.dtype)
             for name, array in weights.items()
         }
-
-
-def _random(graph: Graph, weights: Arrays, seed: int) -> Arrays:
-    return {name: np.random.default_rng([seed, at]).random(w.shape) for at, (name, w) in enumerate(weights.items())}
-
-
-CRITERIA: dict[str, Callable[[Graph, Arrays, int], Arrays]] = {
-    "l1": lambda graph, weights, seed: {name: score.l1(w) for name, w in weights.items()},
-    "l2": lambda graph, weights, seed: {name: score.l2(w) for name, w in weights.items()},
-    "wanda": _wanda,
-    "random": _random,
-}
-"""From (graph, weights by parameter, seed) to scores by parameter."""
 
 
 def graph_outputs_off(before: Graph, after: Graph) -> dict[str, float | None]:

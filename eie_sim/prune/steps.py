@@ -9,33 +9,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eie_sim.core.errors import is_number, require, unknown
-from eie_sim.prune import Pattern, Schedule, Selection, pattern, schedule
+from eie_sim.prune import Pattern, Schedule, Selection, pattern, schedule, score
 from eie_sim.prune.measure import Arrays
 from eie_sim.prune.recipe import Recipe
 
 Asked = dict[str, float | None]
 Masks = dict[str, NDArray[np.bool_]]
 
-PATTERNS: dict[str, Callable[[Recipe, Any], Pattern]] = {
-    "element": lambda recipe, config: pattern.element(),
-    "per_row": lambda recipe, config: pattern.per_row(rule="wanda" if recipe.criterion == "wanda" else "torch"),
-    "block": lambda recipe, config: pattern.block(recipe.block_rows, recipe.block_cols),
-    "neuron": lambda recipe, config: pattern.neuron(),
-    "input": lambda recipe, config: pattern.input(),
-    "balanced": lambda recipe, config: pattern.balanced(config, recipe.window),
-}
-
-SCHEDULES: dict[str, Callable[[float, int], Schedule]] = {
-    "one-shot": lambda density, steps: schedule.one_shot(density),
-    "linear": lambda density, steps: schedule.linear(density, steps=steps),
-    "cubic": lambda density, steps: schedule.cubic(density, steps=steps),
-    "iterative": lambda density, steps: schedule.iterative(density, steps=steps),
-}
-
 
 def shape_of(recipe: Recipe, config: Any) -> Pattern:
     """The pattern that a recipe names."""
-    return PATTERNS[recipe.pattern](recipe, config) if recipe.n_of_m is None else pattern.nm(*recipe.n_of_m)
+    if recipe.n_of_m is not None:
+        return pattern.nm(*recipe.n_of_m)
+    given: dict[str, dict[str, Any]] = {
+        "per_row": {"rule": "wanda" if recipe.criterion == "wanda" else "torch"},
+        "block": {"rows": recipe.block_rows, "cols": recipe.block_cols},
+        "balanced": {"config": config, "window": recipe.window},
+    }
+    found: Pattern = getattr(pattern, recipe.pattern)(**given.get(recipe.pattern, {}))
+    return found
+
+
+def curve_of(name: str, density: float, steps: int) -> Schedule:
+    """The schedule of a name in a recipe."""
+    if name == "one-shot":
+        return schedule.one_shot(density)
+    found: Schedule = getattr(schedule, name)(density, steps=steps)
+    return found
+
+
+def scores_of_weights(criterion: str, weights: Arrays, seed: int) -> Arrays | None:
+    """Scores by a criterion that looks at nothing but weights; None where it is another."""
+    if criterion == "random":
+        return {name: np.random.default_rng([seed, at]).random(w.shape) for at, (name, w) in enumerate(weights.items())}
+    of_each = {"l1": score.l1, "l2": score.l2}.get(criterion)
+    return None if of_each is None else {name: of_each(w) for name, w in weights.items()}
 
 
 def wanted(recipe: Recipe, names: Iterable[str], density_of: Mapping[str, float]) -> list[Asked]:
@@ -55,7 +63,7 @@ def wanted(recipe: Recipe, names: Iterable[str], density_of: Mapping[str, float]
         return [asked]
     rule = "must be a fraction of the weights to keep, 0 to 1"
     require(None not in asked.values(), "density", recipe.density, rule)
-    curves = {name: SCHEDULES[recipe.schedule](density or 0.0, recipe.steps) for name, density in asked.items()}
+    curves = {name: curve_of(recipe.schedule, density or 0.0, recipe.steps) for name, density in asked.items()}
     steps = max(curve.steps for curve in curves.values())
     return [{name: curve(step) for name, curve in curves.items()} for step in range(1, steps + 1)]
 
