@@ -27,10 +27,11 @@ from eie_sim.prune.measure import (
 )
 from eie_sim.prune.neurons import select_neurons
 from eie_sim.prune.parameters import prune_graph
+from eie_sim.prune.pruned_training import training_of
 from eie_sim.prune.recipe import Recipe
 from eie_sim.prune.smaller import without_dead
-from eie_sim.prune.steps import Asked, Masks, in_steps, scores_of_weights, shape_of, wanted
-from eie_sim.prune.train import ScoreGradients, TrainConfig, fit, score_gradients
+from eie_sim.prune.steps import Asked, in_steps, scores_of_weights, shape_of, wanted
+from eie_sim.prune.train import ScoreGradients, TrainConfig, score_gradients
 
 Progress = Callable[[str], None]
 Scores = Callable[[Network, Arrays, Biases, int], Arrays]
@@ -117,16 +118,7 @@ def prune_network(
         assert scores is not None
         return _selected(network, scores, asked, chosen, recipe, weights, before)
 
-    def train(step: int, weights: Arrays, masks: Masks) -> Arrays:
-        nonlocal biases
-        if not trainings[step].epochs:
-            return weights
-        samples = require_training(network, f"epochs={recipe.epochs}")
-        start = mlp_of(weights, biases)
-        learnt = fit(start, samples, trainings[step], masks=list(masks.values()), teacher=teacher, rng=rng)
-        biases = dict(zip(weights, learnt.biases, strict=True))
-        return dict(zip(weights, learnt.weights, strict=True))
-
+    train = training_of(biases, lambda: require_training(network, f"epochs={recipe.epochs}"), trainings, teacher, rng)
     moved = (lambda weights, masks: weights) if update is None else partial(update, network)
     weights, kept = in_steps(
         weights, asked, select, update=moved, train=train, progress=lambda step: progress(f"{network.name}: {step}")

@@ -75,7 +75,7 @@ def in_steps(
     *,
     update: Callable[[Arrays, Masks], Arrays] = lambda weights, masks: weights,
     train: Callable[[int, Arrays, Masks], Arrays] = lambda step, weights, masks: weights,
-    progress: Callable[[str], None],
+    progress: Callable[[str], None] = lambda step: None,
 ) -> tuple[Arrays, Selection]:
     """Prune to each step's densities and train what is left; return the weights and what was kept.
 

@@ -34,7 +34,7 @@ def table_of(
     *,
     patterns: Sequence[str],
     densities: Sequence[float],
-    schedules: Sequence[str] = tuple(SCHEDULES),
+    schedules: Sequence[str] = SCHEDULES,
     penalties: Sequence[str] = tuple(REGULARISERS),
     epochs: int | None = None,
     recipe: Recipe | None = None,
@@ -58,7 +58,7 @@ def table_of(
         require(fraction("densities", density) > 0, "densities", density, "must be above 0")
     require(len(patterns) > 0, "patterns", "none", "must be at least one")
     recipes = {name: _recipe(name, recipe) for name in patterns}
-    some_schedules = _some("schedules", schedules, SCHEDULES)
+    _some("schedules", schedules, dict.fromkeys(SCHEDULES))
     if epochs is not None:
         require_int("epochs", epochs, 0, 10**6)
         rule = "must be a multiple of 5, the steps of an iterative schedule"
@@ -78,7 +78,7 @@ def table_of(
             judged,
             patterns={name: _rule(each, config)},
             densities=[density for density, reason in reasons.items() if not reason],
-            schedules=some_schedules,
+            schedules=tuple(schedules),
             regularisers=trainings,
             cost_of=partial(_cycles, inputs=judged.inputs[:N_MEASURED], config=config, smaller=name == "neuron"),
             progress=progress,
