@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from eie_sim.core.quantize import Scales as Scales
     from eie_sim.core.result import SimResult as SimResult
     from eie_sim.engine import simulate as simulate
-    from eie_sim.formats import footprint as footprint
+    from eie_sim.footprints import footprint as footprint
     from eie_sim.graphs import lower as lower
     from eie_sim.inputs import compare_inputs as compare_inputs
     from eie_sim.network.loading import load as load
@@ -59,7 +59,7 @@ _HOME = {
     "activity": "eie_sim.units.eie.activity",
     "compare": "eie_sim.study.compare",
     "compare_inputs": "eie_sim.inputs",
-    "footprint": "eie_sim.formats",
+    "footprint": "eie_sim.footprints",
     "from_torch": "eie_sim.network.readers.torch_reader",
     "load": "eie_sim.network.loading",
     "lower": "eie_sim.graphs",

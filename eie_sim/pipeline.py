@@ -33,7 +33,6 @@ from eie_sim.network.layered import graph_of
 from eie_sim.network.products import Step, Style
 from eie_sim.product_run import Before, How, Prepared, launched, matrix_for, passed_on, prepared, run_product
 from eie_sim.prune.network import prune_network
-from eie_sim.prune.of_graph import pruned
 from eie_sim.prune.recipe import Recipe
 from eie_sim.runs import LayerRun, Run, outside
 from eie_sim.units import unit_of
@@ -83,15 +82,15 @@ def run(
         style_of(config, fold=fold, depthwise_as_gemm=depthwise_as_gemm),
         How(engine=engine, table=table, positions=positions),
     )
-    if isinstance(network, Graph):
-        masked = pruned(network, density=density, pattern=pattern)
-        said = "" if density is None else f"; pruned by magnitude to density {density:g}"
-        said = said if pattern is None else f"; pruned by magnitude to {pattern}"
-        calibration = masked if masked.calibration is None else replace(masked, examples=masked.calibration)
-        ran = _run_steps(masked, calibration, config, style, how, said, progress)
-        return _of_graph(network, masked, ran, config, style, table)
+    given, said = network, ""
     if density is not None or pattern is not None:
         network, _ = prune_network(network, Recipe(density=density, pattern=pattern or "element"), config)
+        said = f"; pruned by magnitude to {f'density {density:g}' if pattern is None else pattern}"
+    if isinstance(network, Graph):
+        calibration = network if network.calibration is None else replace(network, examples=network.calibration)
+        ran = _run_steps(network, calibration, config, style, how, said, progress)
+        before = given if isinstance(given, Graph) and given is not network else None
+        return _of_graph(before, network, ran, config, style, table)
     graph = graph_of(network)
     calibration = (
         graph if network.calibration is None or not network.chained else graph_of(network, network.calibration)
@@ -172,9 +171,9 @@ def _before(runs: list[LayerRun], relu: bool, x: NDArray[Any]) -> Before | None:
     return Before(result=result, relu=relu) if len(runs) == 1 and np.shape(result.output) == x.shape else None
 
 
-def _of_graph(original: Graph, graph: Graph, ran: Ran, config: Any, style: Style, table: EnergyTable) -> Run:
-    """The run of a graph of operators. original : before pruning"""
-    before = None if original is graph else floatrun.run(original, (), lambda step, values: values[step.makes])
+def _of_graph(unpruned: Graph | None, graph: Graph, ran: Ran, config: Any, style: Style, table: EnergyTable) -> Run:
+    """The run of a graph of operators. unpruned : what it was before it was pruned"""
+    before = None if unpruned is None else floatrun.run(unpruned, (), lambda step, values: values[step.makes])
     node = max(ran.lowered, key=lambda name: ran.lowered[name])
     return Run(
         network=network_of_products(graph, ran.steps, style, [one.layer for one in ran.layers]),

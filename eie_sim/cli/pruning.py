@@ -14,21 +14,28 @@ from eie_sim.cli.designs import designed
 from eie_sim.cli.shell import (
     ARRAYS,
     INPUTS,
+    LOWERING,
+    MODEL,
     Arrays,
     Inputs,
     Json,
+    Lowered,
+    Model,
     Names,
     Several,
     Source,
     console,
+    graph_at,
     loaded,
     loaded_from,
     on_given,
     print_json,
     print_lines,
+    require_no_model,
     steps_shown,
 )
 from eie_sim.core.errors import InputError, require
+from eie_sim.core.files import as_path, place_for
 from eie_sim.prune.recipe import Recipe
 from eie_sim.units import unit_of
 
@@ -55,30 +62,40 @@ def prune(
     inputs: Inputs = INPUTS,
     json: Json = False,
     arrays: Arrays = ARRAYS,
+    model: Model = MODEL,
+    lowering: Lowered = LOWERING,
     recipe: Pruning = RECIPE,
     design: Any,
 ) -> int:
-    """Prune a network and compress it; show each layer before and after, and keep it as an archive that run takes.
+    """Prune a network and compress it; show what it costs before and after, and keep it in a file that run takes.
 
-    Example: eie-sim prune digits-mlp --density 0.2 --pattern balanced --out pruned.eie.safetensors
+    Example: eie-sim prune digits-mlp --density 0.2 --pattern balanced --out pruned.eie.safetensors, and
+    eie-sim prune model.onnx --density 0.3 --out pruned.onnx
 
     Parameters
     ----------
     layer_density
-        Densities of single layers, as fc1=0.3 fc2=0.1; the others have --density.
+        Densities of single layers, or parameters, as fc1=0.3 fc2=0.1; the others have --density.
     out
-        Keep the pruned and compressed network in this file.
+        Keep the pruned and compressed layers as this archive, or a pruned ONNX file, weights as floats, as another.
     """
+    from eie_sim.network.loading import is_graph
     from eie_sim.pipeline import run_network
     from eie_sim.prune import prune_network, unpruned
     from eie_sim.report.pruning import pruned_lines, pruned_record, pruned_table
 
     densities = _densities_of_layers(layer_density)
+    if is_graph(source):
+        given = {"seed": recipe.seed, **asdict(inputs)}
+        return _prune_graph(source, recipe, densities, out, design, arrays, model, lowering, given, json=json)
+    require_no_model(model)
     _require_archive(out, design)
     with steps_shown() as progress:
         network, archive = loaded_from(source, progress, arrays, seed=recipe.seed, **asdict(inputs))
         pruned, kept = prune_network(network, recipe, design, layer_density=densities, progress=progress)
-        before, after = (run_network(each, design, progress=progress) for each in (unpruned(network), pruned))
+        before, after = (
+            run_network(each, design, **lowering.options, progress=progress) for each in (unpruned(network), pruned)
+        )
         _keep(out, after, {**recipe.to_dict(), "layer_density": densities}, archive, design, progress)
     record = pruned_record(before, after, kept, recipe)
     if json:
@@ -86,6 +103,46 @@ def prune(
     else:
         console().print(pruned_table(record))
         print_lines(["", *pruned_lines(record)])
+    return 0 if record["verified"] else EXIT_DIFFERS
+
+
+def _prune_graph(
+    source: str,
+    recipe: Recipe,
+    densities: dict[str, float],
+    out: Path | None,
+    design: Any,
+    arrays: Arrays,
+    model: Model,
+    lowering: Lowered,
+    given: dict[str, Any],
+    *,
+    json: bool,
+) -> int:
+    """`prune` of an ONNX file."""
+    from eie_sim.pipeline import run_network
+    from eie_sim.prune import prune_network
+    from eie_sim.prune.parameters import graph_outputs_off
+    from eie_sim.report.pruned_graph import pruned_graph_lines, pruned_graph_record, pruned_graph_tables
+
+    if out is not None:
+        require(out.suffix == ".onnx", "out", out, "must end in .onnx: a graph of operators is kept as one")
+        place_for("out", as_path("out", out))
+    with steps_shown() as progress:
+        graph = graph_at(source, model, progress, arrays, **given)
+        pruned, kept = prune_network(graph, recipe, design, layer_density=densities, progress=progress)
+        off = graph_outputs_off(graph, pruned)
+        before, after = (run_network(each, design, **lowering.options, progress=progress) for each in (graph, pruned))
+        if out is not None:
+            progress(f"{out}: writing")
+            pruned.save(out)
+    record = pruned_graph_record(graph, before, after, kept, recipe, off)
+    if json:
+        print_json(record)
+    else:
+        for shown in pruned_graph_tables(record):
+            console().print(shown, soft_wrap=isinstance(shown, str))
+        print_lines(["", *pruned_graph_lines(record)])
     return 0 if record["verified"] else EXIT_DIFFERS
 
 

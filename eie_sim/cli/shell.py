@@ -54,9 +54,9 @@ app = App(
 Source = Annotated[
     str,
     Parameter(
-        help="A preset (see eie-sim presets); a file: npz, npy, safetensors, mtx, smtx, mtx.gz, smtx.gz, for run and "
-        "describe onnx; the folder or "
-        "safetensors.index.json of shards; or an archive of --out. Weights are (out, in)."
+        help="A preset (see eie-sim presets); a file: npz, npy, safetensors, mtx, smtx, mtx.gz, smtx.gz, for run, "
+        "describe, prune and footprint onnx; the folder or safetensors.index.json of shards; or an archive of --out. "
+        "Weights are (out, in)."
     ),
 ]
 
@@ -220,6 +220,13 @@ def loaded_from(
         progress(f"{source}: pruning to {pattern}")
         network, _ = prune_network(network, Recipe(pattern=pattern), UNIT.config())
     return network, archive
+
+
+def require_no_model(model: OfModel) -> None:
+    """Raise InputError where inputs of an ONNX file are given for a network of layers."""
+    given = next((f"{name}={value}" for name, value in asdict(model).items() if value), "")
+    if given:
+        raise InputError(f"{given}: must be left out: it is of an ONNX file")
 
 
 def graph_at(source: str, model: OfModel, progress: Progress, arrays: Reading, **given: Any) -> Graph:

@@ -29,6 +29,7 @@ from eie_sim.cli.shell import (
     loaded,
     print_json,
     print_lines,
+    require_no_model,
     steps_shown,
 )
 from eie_sim.core.errors import InputError
@@ -87,9 +88,7 @@ def run(
         if is_graph(source):
             network: Any = graph_at(source, model, progress, arrays, **given)
         else:
-            given_model = next((f"{name}={value}" for name, value in asdict(model).items() if value), "")
-            if given_model:
-                raise InputError(f"{given_model}: must be left out: it is of an ONNX file")
+            require_no_model(model)
             network = loaded(source, progress, arrays, **given, pattern=pattern, density=density)
             prune = lowering.options
         done = run_network(network, design, **prune, engine=engine, table=table, progress=progress)
@@ -158,11 +157,14 @@ def footprint(
     figure: Path | None = None,
     json: Json = False,
     arrays: Arrays = ARRAYS,
+    model: Model = MODEL,
     design: Any,
 ) -> int:
     """Count the bits of each layer in the unit's encoding and, from the same mask, in the usual formats.
 
-    Example: eie-sim footprint digits-mlp --layer fc2
+    Of an ONNX file also what stays floats, state, and the most live activations.
+
+    Example: eie-sim footprint digits-mlp --layer fc2, and eie-sim footprint model.onnx --density 0.3
 
     Parameters
     ----------
@@ -179,6 +181,7 @@ def footprint(
     """
     from eie_sim.core.result import config_hash
     from eie_sim.formats import footprint as count
+    from eie_sim.network.loading import is_graph
     from eie_sim.product_run import matrix_for
     from eie_sim.record import account_of
     from eie_sim.report.figures.bars import write_footprints
@@ -189,6 +192,10 @@ def footprint(
     n_keep, m_group = (None, None) if pattern is None else pattern_of("pattern", pattern)
     if figure is not None:
         require_file("figure", figure)
+    if is_graph(source):
+        options = {"value_bits": value_bits, "n_keep": n_keep, "m_group": m_group}
+        return _footprint_of_graph(source, density, options, figure, design, arrays, model, layer, json=json)
+    require_no_model(model)
     with steps_shown() as progress:
         network = loaded(source, progress, arrays, layer=layer, density=density)
         counted = {}
@@ -216,6 +223,53 @@ def footprint(
     else:
         console().print(formats_table(record))
         print_lines([f"design: {record['design']}", *not_simulated(record)])
+    return 0
+
+
+def _footprint_of_graph(
+    source: str,
+    density: float | None,
+    options: dict[str, Any],
+    figure: Path | None,
+    design: Any,
+    arrays: Arrays,
+    model: Model,
+    layer: str | None,
+    *,
+    json: bool,
+) -> int:
+    """`footprint` of an ONNX file."""
+    from eie_sim.core.result import config_hash
+    from eie_sim.footprints import footprint as count
+    from eie_sim.graphs import description
+    from eie_sim.prune import prune_network
+    from eie_sim.prune.recipe import Recipe
+    from eie_sim.report.figures.bars import write_footprints
+    from eie_sim.report.graph_footprint import footprint_tables
+
+    with steps_shown() as progress:
+        graph = graph_at(source, model, progress, arrays, layer=layer)
+        if density is not None:
+            graph, _ = prune_network(graph, Recipe(density=density), design, progress=progress)
+        counted = count(graph, design, progress=progress, **options)
+    design_hash = config_hash(unit_of(design).name, design.to_dict())
+    if figure is not None:
+        write_footprints({one.name: one.formats for one in counted.products}, figure, config_hash=design_hash)
+    said = description(graph, design)
+    record = {
+        **{name: said[name] for name in ("network", "source", "unit", "inputs", "outputs", "notes")},
+        "design": unit_of(design).describe(design),
+        "config": design.to_dict(),
+        "config_hash": design_hash,
+        "macs": said["macs"],
+        "coverage": said["coverage"],
+        **counted.to_dict(),
+    }
+    if json:
+        print_json(record)
+    else:
+        for one in footprint_tables(record):
+            console().print(one, soft_wrap=isinstance(one, str))
     return 0
 
 

@@ -6,20 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
-from eie_sim.core.errors import require_callable, require_type
+from eie_sim.core.errors import require_one_of, require_type
 from eie_sim.prune.counts import fractions
 from eie_sim.prune.mlp import Mlp, Samples, count_correct
 from eie_sim.prune.pruned_training import Rule, prune, prune_and_train
-from eie_sim.prune.schedule import iterative, one_shot
+from eie_sim.prune.steps import curve_of
 from eie_sim.prune.train import TrainConfig
 
 ITERATIVE_STEPS = 5
 
-SCHEDULES: dict[str, Callable[[float], Sequence[float]]] = {
-    "one-shot": lambda density: one_shot(density).densities,
-    "iterative": lambda density: iterative(density, steps=ITERATIVE_STEPS).densities,
-}
-"""From the density wanted to the densities pruned to on the way."""
+SCHEDULES = ("one-shot", "iterative")
 
 REGULARISERS = {
     "L1": TrainConfig(epochs=20, learning_rate=8e-3, l1=1e-4),
@@ -89,7 +85,7 @@ def accuracy_table(
     *,
     patterns: Mapping[str, Rule],
     densities: Sequence[float],
-    schedules: Mapping[str, Callable[[float], Sequence[float]]] = SCHEDULES,
+    schedules: Sequence[str] = SCHEDULES,
     regularisers: Mapping[str, TrainConfig] = REGULARISERS,
     cost_of: Callable[[Mlp], float] | None = None,
     progress: Callable[[str], None] = lambda step: None,
@@ -98,7 +94,7 @@ def accuracy_table(
 
     training : what survivors learn from; held_back : what accuracy is measured on, and nothing else
     patterns : a rule by name, see `each_layer` and `hidden_neurons`
-    schedules : by name, the densities on the way to one
+    schedules : names of those of a recipe, in ITERATIVE_STEPS steps
     regularisers : by name, how to train; its epochs are split evenly over the steps of a schedule, so that schedules
         are compared at equal training (a step has one epoch at least)
     cost_of : what a pruned network costs, as cycles on a design
@@ -107,21 +103,22 @@ def accuracy_table(
     Returns a record per network, in the order of patterns, densities, schedules, regularisers.
     Raises InputError for densities out of range and for what `prune_and_train` refuses.
     """
-    for field, named in (("patterns", patterns), ("schedules", schedules), ("regularisers", regularisers)):
+    for field, named in (("patterns", patterns), ("regularisers", regularisers)):
         require_type(field, named, Mapping)
-    for name, steps in schedules.items():
-        require_callable(f"schedules {name}", steps)
+    require_type("schedules", schedules, list, tuple)
+    for name in schedules:
+        require_one_of("schedules", name, SCHEDULES)
     for name, config in regularisers.items():
         require_type(f"regularisers {name}", config, TrainConfig)
     densities = fractions("densities", densities)
     records: list[AccuracyRecord] = []
     networks = len(patterns) * len(densities) * len(schedules) * len(regularisers)
     for (pattern, rule), density in product(patterns.items(), densities):
-        cut, _, _ = prune(network, density=density, rule=rule)
+        cut, _ = prune(network, density=density, rule=rule)
         untrained = count_correct(cut, held_back)
-        for (schedule, steps), (regulariser, config) in product(schedules.items(), regularisers.items()):
+        for schedule, (regulariser, config) in product(schedules, regularisers.items()):
             progress(f"{len(records) + 1} of {networks}: {pattern}, density {density:g}, {schedule}, {regulariser}")
-            asked = fractions(f"schedules {schedule}", steps(density))
+            asked = curve_of(schedule, density, ITERATIVE_STEPS).densities
             result = prune_and_train(network, training, schedule=asked, rule=rule, config=_split(config, len(asked)))
             records.append(
                 AccuracyRecord(
@@ -129,8 +126,8 @@ def accuracy_table(
                     schedule=schedule,
                     regulariser=regulariser,
                     asked=density,
-                    kept=result.steps[-1].kept,
-                    total=result.steps[-1].total,
+                    kept=tuple(layer.kept for layer in result.steps[-1].layers.values()),
+                    total=tuple(layer.total for layer in result.steps[-1].layers.values()),
                     correct_untrained=untrained,
                     correct=count_correct(result.network, held_back),
                     n_sample=len(held_back),

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.core.errors import InputError, is_number, require, require_type, unknown
+from eie_sim.core.errors import InputError, require, require_type
 from eie_sim.network import Network
-from eie_sim.prune import Pattern, Schedule, Selection, globally, locally, pattern, schedule, score
+from eie_sim.network.graph import Graph
+from eie_sim.prune import Pattern, Selection, globally, locally, score
 from eie_sim.prune.measure import (
     Arrays,
     Biases,
@@ -24,9 +26,12 @@ from eie_sim.prune.measure import (
     weights_of,
 )
 from eie_sim.prune.neurons import select_neurons
+from eie_sim.prune.parameters import prune_graph
+from eie_sim.prune.pruned_training import training_of
 from eie_sim.prune.recipe import Recipe
 from eie_sim.prune.smaller import without_dead
-from eie_sim.prune.train import ScoreGradients, TrainConfig, fit, score_gradients
+from eie_sim.prune.steps import Asked, in_steps, scores_of_weights, shape_of, wanted
+from eie_sim.prune.train import ScoreGradients, TrainConfig, score_gradients
 
 Progress = Callable[[str], None]
 Scores = Callable[[Network, Arrays, Biases, int], Arrays]
@@ -35,23 +40,8 @@ Scores = Callable[[Network, Arrays, Biases, int], Arrays]
 Update = Callable[[Network, Arrays, dict[str, NDArray[np.bool_]]], Arrays]
 """From (network, weights, masks by layer) to the weights that stay, moved; those pruned are set to 0 afterwards."""
 
-PATTERNS: dict[str, Callable[[Recipe, Any], Pattern]] = {
-    "element": lambda recipe, config: pattern.element(),
-    "per_row": lambda recipe, config: pattern.per_row(rule="wanda" if recipe.criterion == "wanda" else "torch"),
-    "block": lambda recipe, config: pattern.block(recipe.block_rows, recipe.block_cols),
-    "neuron": lambda recipe, config: pattern.neuron(),
-    "input": lambda recipe, config: pattern.input(),
-    "balanced": lambda recipe, config: pattern.balanced(config, recipe.window),
-}
 
-SCHEDULES: dict[str, Callable[[float, int], Schedule]] = {
-    "one-shot": lambda density, steps: schedule.one_shot(density),
-    "linear": lambda density, steps: schedule.linear(density, steps=steps),
-    "cubic": lambda density, steps: schedule.cubic(density, steps=steps),
-    "iterative": lambda density, steps: schedule.iterative(density, steps=steps),
-}
-
-
+@overload
 def prune_network(
     network: Network,
     recipe: Recipe,
@@ -61,51 +51,80 @@ def prune_network(
     scores_of: Scores | None = None,
     shape: Pattern | Mapping[str, Pattern] | None = None,
     update: Update | None = None,
+    progress: Progress = ...,
+) -> tuple[Network, Selection]: ...
+
+
+@overload
+def prune_network(
+    network: Graph,
+    recipe: Recipe,
+    config: Any,
+    *,
+    layer_density: Mapping[str, float] | None = None,
+    progress: Progress = ...,
+) -> tuple[Graph, Selection]: ...
+
+
+def prune_network(
+    network: Network | Graph,
+    recipe: Recipe,
+    config: Any,
+    *,
+    layer_density: Mapping[str, float] | None = None,
+    scores_of: Scores | None = None,
+    shape: Pattern | Mapping[str, Pattern] | None = None,
+    update: Update | None = None,
     progress: Progress = lambda step: None,
-) -> tuple[Network, Selection]:
-    """Prune the layers from their weights before pruning, where the network has them.
+) -> tuple[Network | Graph, Selection]:
+    """Prune the layers from their weights before pruning, where the network has them, or the parameters of a graph.
 
     config : the design, which the balanced pattern takes its PEs from
-    layer_density : by layer, for layers that have one of their own; the others have the recipe's
+    layer_density : by layer, or parameter, for those that have one of their own; the others have the recipe's
     scores_of, shape : a criterion and a pattern, or one for each layer, of your own in place of the recipe's
     update : moves the weights that stay, as second-order methods do; before any training
 
     In a chain the neuron pattern takes the columns that read a pruned neuron along, density is of the weights of the
     whole network, and neurons of the last layer stay: they are the answers.
-    Returns the pruned network and what was kept. Raises InputError, naming the layer.
+
+    A graph keeps its shapes; density is of each parameter, patterns are laid over the matrices of products
+    (`parameters.views_of`), and criteria that need labelled inputs, training and removal are refused.
+    Returns the pruned network and what was kept, by layer or parameter. Raises InputError, naming the layer.
     """
-    require_type("network", network, Network)
+    require_type("network", network, Network, Graph)
     require_type("recipe", recipe, Recipe)
+    if isinstance(network, Graph):
+        for field, own in (("scores_of", scores_of), ("shape", shape), ("update", update)):
+            require(own is None, field, type(own).__name__, "must be left out for a graph")
+        return prune_graph(network, recipe, config, density_of=layer_density or {}, progress=progress)
     require_relu(network)
     weights, biases = weights_of(network)
     chosen: Any = shape_of(recipe, config) if shape is None else shape
-    criterion = CRITERIA[recipe.criterion] if scores_of is None else scores_of
-    wanted = _wanted(network, recipe, weights, layer_density or {})
+    criterion = CRITERIA.get(recipe.criterion) if scores_of is None else scores_of
+    for name, density in (layer_density or {}).items():
+        whole = network.chained and recipe.pattern == "neuron" and name in weights
+        rule = "must be left out, neurons are pruned to a density of the network's weights"
+        require(not whole, f"layer_density of {name}", density, rule)
+    asked = wanted(recipe, weights, layer_density or {})
     teacher = mlp_of(weights, biases) if network.chained else None
-    rng, trainings = np.random.default_rng(recipe.seed), _trainings(recipe, len(wanted))
-    kept: Selection | None = None
-    for step, (asked, training) in enumerate(zip(wanted, trainings, strict=True), 1):
-        progress(f"{network.name}: pruning, step {step} of {len(wanted)}")
-        scores = criterion(network, weights, biases, recipe.seed)
-        kept = _selected(network, scores, asked, chosen, recipe, weights, kept)
-        weights = weights if update is None else update(network, weights, kept.masks)
-        weights = {
-            name: np.where(mask, weights[name], weights[name].dtype.type(0)) for name, mask in kept.masks.items()
-        }
-        if training.epochs:
-            samples = require_training(network, f"epochs={recipe.epochs}")
-            masks = list(kept.masks.values())
-            learnt = fit(mlp_of(weights, biases), samples, training, masks=masks, teacher=teacher, rng=rng)
-            weights = dict(zip(weights, learnt.weights, strict=True))
-            biases = dict(zip(weights, learnt.biases, strict=True))
-    assert kept is not None  # a schedule has a step or more
+    rng, trainings = np.random.default_rng(recipe.seed), list(_trainings(recipe, len(asked)))
+
+    def select(weights: Arrays, asked: Asked, before: Selection | None) -> Selection:
+        scores = (
+            scores_of_weights(recipe.criterion, weights, recipe.seed)
+            if criterion is None
+            else criterion(network, weights, biases, recipe.seed)
+        )
+        assert scores is not None
+        return _selected(network, scores, asked, chosen, recipe, weights, before)
+
+    train = training_of(biases, lambda: require_training(network, f"epochs={recipe.epochs}"), trainings, teacher, rng)
+    moved = (lambda weights, masks: weights) if update is None else partial(update, network)
+    weights, kept = in_steps(
+        weights, asked, select, update=moved, train=train, progress=lambda step: progress(f"{network.name}: {step}")
+    )
     pruned = _network_of(network, weights, biases, kept, recipe, shape)
     return (without_dead(pruned) if recipe.remove else pruned), kept
-
-
-def shape_of(recipe: Recipe, config: Any) -> Pattern:
-    """The pattern that a recipe names."""
-    return PATTERNS[recipe.pattern](recipe, config) if recipe.n_of_m is None else pattern.nm(*recipe.n_of_m)
 
 
 def unpruned(network: Network) -> Network:
@@ -147,44 +166,8 @@ def _apoz(network: Network, weights: Arrays, biases: Biases, seed: int) -> Array
     return found | {names[-1]: np.ones(len(weights[names[-1]]))}
 
 
-def _random(network: Network, weights: Arrays, biases: Biases, seed: int) -> Arrays:
-    return {name: np.random.default_rng([seed, at]).random(w.shape) for at, (name, w) in enumerate(weights.items())}
-
-
-CRITERIA: dict[str, Scores] = {
-    "l1": lambda network, weights, biases, seed: {name: score.l1(w) for name, w in weights.items()},
-    "l2": lambda network, weights, biases, seed: {name: score.l2(w) for name, w in weights.items()},
-    "wanda": _wanda,
-    "taylor": _taylor,
-    "obd": _obd,
-    "apoz": _apoz,
-    "random": _random,
-}
-
-Asked = dict[str, float | None]
-
-
-def _wanted(network: Network, recipe: Recipe, weights: Arrays, layer_density: Mapping[str, float]) -> list[Asked]:
-    """The density of every layer at every step."""
-    for name, density in layer_density.items():
-        if name not in weights:
-            raise unknown("layer_density", name, weights)
-        field = f"layer_density of {name}"
-        whole = network.chained and recipe.pattern == "neuron"
-        require(not whole, field, density, "must be left out, neurons are pruned to a density of the network's weights")
-        require(is_number(density) and 0 <= density <= 1, field, density, "must be in 0..1")
-        iterable = density > 0 or recipe.schedule != "iterative"
-        require(iterable, field, density, "must be above 0, iterative steps always leave some")
-    local = not layer_density or recipe.scope == "local"
-    require(local, "scope", recipe.scope, "must be local with densities of layers")
-    asked = {name: layer_density.get(name, recipe.density) for name in weights}
-    if recipe.n_of_m is not None:
-        return [asked]
-    rule = "must be a fraction of the weights to keep, 0 to 1"
-    require(None not in asked.values(), "density", recipe.density, rule)
-    curves = {name: SCHEDULES[recipe.schedule](density or 0.0, recipe.steps) for name, density in asked.items()}
-    steps = max(curve.steps for curve in curves.values())
-    return [{name: curve(step) for name, curve in curves.items()} for step in range(1, steps + 1)]
+CRITERIA: dict[str, Scores] = {"wanda": _wanda, "taylor": _taylor, "obd": _obd, "apoz": _apoz}
+"""Those that look at more than weights."""
 
 
 def _selected(

@@ -37,17 +37,12 @@ def select_neurons(
     hidden = {name: _among(scores[name], within, name) for name in names[:-1]}
     parts = sum(shapes[name][0] for name in hidden)
 
-    def kept_at(part: int) -> tuple[Selection, Masks]:
-        rows = select(hidden, part / parts, shapes={name: shapes[name] for name in hidden}, **given)
-        return rows, _with_columns(rows.masks, shapes)
+    def rows_at(part: int) -> Selection:
+        return select(hidden, part / parts, shapes={name: shapes[name] for name in hidden}, **given)
 
     most = keep_count(density, sum(n_out * n_in for n_out, n_in in shapes.values()))
-    low, high = 0, parts
-    while low < high:
-        middle = (low + high + 1) // 2
-        fits = sum(int(np.count_nonzero(mask)) for mask in kept_at(middle)[1].values()) <= most
-        low, high = (middle, high) if fits else (low, middle - 1)
-    rows, masks = kept_at(low)
+    rows = rows_at(most_parts(parts, lambda part: with_columns(rows_at(part).masks, shapes), most))
+    masks = with_columns(rows.masks, shapes)
     layers = {
         name: PruneResult(mask=mask, asked=density, kept=int(np.count_nonzero(mask)), total=mask.size)
         for name, mask in masks.items()
@@ -63,7 +58,21 @@ def _among(scores: NDArray[Any], within: Masks | None, name: str) -> NDArray[Any
     return np.asarray(scores * (left[:, None] if scores.ndim == 2 else left))
 
 
-def _with_columns(rows: Masks, shapes: Mapping[str, Shape]) -> Masks:
+def most_parts(parts: int, masks_at: Callable[[int], Masks], most: int) -> int:
+    """The most of `parts` parts of the neurons whose weights are not more than `most`; they grow with the neurons."""
+    low, high = 0, parts
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if n_kept(masks_at(middle)) <= most else (low, middle - 1)
+    return low
+
+
+def n_kept(masks: Masks) -> int:
+    """Weights that stay."""
+    return sum(int(np.count_nonzero(mask)) for mask in masks.values())
+
+
+def with_columns(rows: Masks, shapes: Mapping[str, Shape]) -> Masks:
     """Masks of all layers: rows of pruned neurons and the columns that read them are False."""
     masks = {name: rows[name].copy() if name in rows else np.ones(shape, np.bool_) for name, shape in shapes.items()}
     for name, reader in pairwise(shapes):

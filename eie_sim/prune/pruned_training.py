@@ -14,9 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eie_sim.core.errors import InputError, require, require_callable, require_type
-from eie_sim.prune.counts import fraction, fractions, keep_count
+from eie_sim.prune import PruneResult, Selection, keep_count
+from eie_sim.prune.counts import fraction, fractions
 from eie_sim.prune.layout import as_mask
+from eie_sim.prune.measure import Arrays, Biases, mlp_of
 from eie_sim.prune.mlp import Array, Mlp, Samples
+from eie_sim.prune.neurons import most_parts, n_kept, with_columns
+from eie_sim.prune.steps import Asked, Masks, in_steps
 from eie_sim.prune.train import Mask, TrainConfig, checked_masks, fit
 
 MaskOf = Callable[[Array, float], NDArray[Any]]
@@ -26,31 +30,12 @@ Rule = Callable[[Sequence[Array], float], Sequence[NDArray[Any]]]
 """Weights of all layers, first layer first, and the density to keep, to the masks of all layers."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PruneStep:
-    """What one step kept.
-
-    asked : density asked for
-    kept, total : counts of weights for each layer; biases are never pruned
-    """
-
-    asked: float
-    kept: tuple[int, ...]
-    total: tuple[int, ...]
-
-    @property
-    def achieved(self) -> float:
-        """Weights kept over all weights."""
-        return sum(self.kept) / max(sum(self.total), 1)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PrunedNetwork:
-    """A network pruned and trained, the masks of its layers and the steps that led there."""
+    """A network pruned and trained, and what each step kept of its layers, by number; biases are never pruned."""
 
     network: Mlp
-    masks: tuple[Mask, ...]
-    steps: tuple[PruneStep, ...]
+    steps: tuple[Selection, ...]
 
 
 def prune_and_train(
@@ -74,30 +59,75 @@ def prune_and_train(
     densities = fractions("schedule", schedule)
     require(len(densities) > 0, "schedule", densities, "must have one density or more")
     require_type("config", config, TrainConfig)
-    rng = np.random.default_rng(config.seed) if rng is None else rng
-    teacher, steps, masks = network, [], checked_masks(network, None)
-    for density in densities:
-        network, masks, step = prune(network, density=density, rule=rule)
-        network = fit(network, samples, config, masks=masks, teacher=teacher, rng=rng)
-        steps.append(step)
-    return PrunedNetwork(network=network, masks=tuple(masks), steps=tuple(steps))
+    return _in_steps(network, densities, rule, samples, config, rng)
 
 
-def prune(network: Mlp, *, density: float, rule: Rule) -> tuple[Mlp, list[Mask], PruneStep]:
-    """The network with the weights that `rule` does not keep at exactly 0, the masks, and the counts.
+def prune(network: Mlp, *, density: float, rule: Rule) -> tuple[Mlp, Selection]:
+    """The network with the weights that `rule` does not keep at exactly 0, and what is kept.
 
     Raises InputError for masks of the wrong shape or type.
     """
+    found = _in_steps(network, [float(fraction("density", density))], rule, None, TrainConfig(epochs=0), None)
+    return found.network, found.steps[-1]
+
+
+def _in_steps(
+    network: Mlp,
+    densities: Sequence[float],
+    rule: Rule,
+    samples: Samples | None,
+    config: TrainConfig,
+    rng: np.random.Generator | None,
+) -> PrunedNetwork:
+    """`prune_and_train`; no samples are needed for no epochs."""
     require_type("network", network, Mlp)
     require_callable("rule", rule)
-    density = float(fraction("density", density))
-    masks = checked_masks(network, rule(network.weights, density))
-    weights = [
-        np.where(mask, weight, weight.dtype.type(0)) for mask, weight in zip(masks, network.weights, strict=True)
-    ]
-    kept = tuple(int(np.count_nonzero(mask)) for mask in masks)
-    step = PruneStep(asked=density, kept=kept, total=tuple(mask.size for mask in masks))
-    return Mlp(tuple(weights), network.biases), masks, step
+    require_type("rng", rng, np.random.Generator, type(None))
+    numbers = [str(at) for at in range(len(network.weights))]
+    biases: Biases = dict(zip(numbers, network.biases, strict=True))
+    steps: list[Selection] = []
+
+    def select(weights: Arrays, asked: Asked, before: Selection | None) -> Selection:
+        density = asked[numbers[0]] or 0.0
+        masks = checked_masks(network, rule(tuple(weights.values()), density))
+        layers = {
+            name: PruneResult(mask=mask, asked=density, kept=int(np.count_nonzero(mask)), total=mask.size)
+            for name, mask in zip(numbers, masks, strict=True)
+        }
+        steps.append(Selection(layers=layers, asked=density))
+        return steps[-1]
+
+    rng = np.random.default_rng(config.seed) if rng is None else rng
+    weights, _ = in_steps(
+        dict(zip(numbers, network.weights, strict=True)),
+        [dict.fromkeys(numbers, density) for density in densities],
+        select,
+        train=training_of(biases, lambda: samples, [config] * len(densities), network, rng),
+    )
+    return PrunedNetwork(network=mlp_of(weights, biases), steps=tuple(steps))
+
+
+def training_of(
+    biases: Biases,
+    samples: Callable[[], Any],
+    configs: Sequence[TrainConfig],
+    teacher: Mlp | None,
+    rng: np.random.Generator,
+) -> Callable[[int, Arrays, Masks], Arrays]:
+    """What `in_steps` trains with: the survivors, step by step as `configs` say, and `biases` in place.
+
+    samples : () -> what to learn from, asked where there are epochs
+    """
+
+    def train(step: int, weights: Arrays, masks: Masks) -> Arrays:
+        if not configs[step].epochs:
+            return weights
+        start = mlp_of(weights, biases)
+        learnt = fit(start, samples(), configs[step], masks=list(masks.values()), teacher=teacher, rng=rng)
+        biases.update(zip(weights, learnt.biases, strict=True))
+        return dict(zip(weights, learnt.weights, strict=True))
+
+    return train
 
 
 def each_layer(mask_of: MaskOf) -> Rule:
@@ -119,38 +149,27 @@ def hidden_neurons(mask_of: MaskOf) -> Rule:
 
     def rule(weights: Sequence[Array], density: float) -> list[Mask]:
         total = sum(weight.size for weight in weights)
-        most = keep_count(density, total)
         parts = max([weight.shape[0] for weight in weights[:-1]], default=1)
-        low, high = 0, parts  # of `parts` parts of the neurons, `low` fit; the weights left grow with the neurons
-        while low < high:
-            middle = (low + high + 1) // 2
-            fits = _count(_without_neurons(weights, mask_of, middle / parts)) <= most
-            low, high = (middle, high) if fits else (low, middle - 1)
-        masks = _without_neurons(weights, mask_of, low / parts)
+        shapes = {str(at): weight.shape for at, weight in enumerate(weights)}
+
+        def kept_at(part: int) -> Masks:
+            hidden = zip(shapes, weights[:-1], strict=False)
+            stays = {name: as_mask("mask_of", mask_of(one, part / parts), one.shape) for name, one in hidden}
+            rows = {name: np.asarray(mask.any(axis=1, keepdims=True)) for name, mask in stays.items()}
+            return with_columns({name: np.repeat(row, shapes[name][1], axis=1) for name, row in rows.items()}, shapes)
+
+        low = most_parts(parts, kept_at, keep_count(density, total))
+        masks = kept_at(low)
         if not _all_there(masks):
-            found = (_without_neurons(weights, mask_of, part / parts) for part in range(low + 1, parts + 1))
-            least = next((_count(masks) / total for masks in found if _all_there(masks)), 1.0)
+            found = (kept_at(part) for part in range(low + 1, parts + 1))
+            least = next((n_kept(masks) / total for masks in found if _all_there(masks)), 1.0)
             rule = f"must be at least {least:.6g}, or a hidden layer keeps no neuron"
             raise InputError(f"density={density:g}: {rule}")
-        return masks
+        return list(masks.values())
 
     return rule
 
 
-def _without_neurons(weights: Sequence[Array], mask_of: MaskOf, fraction: float) -> list[Mask]:
-    """Masks that keep about `fraction` of every hidden layer's rows, and the columns that read from them."""
-    masks = [np.ones(weight.shape, dtype=np.bool_) for weight in weights]
-    for at, weight in enumerate(weights[:-1]):
-        stays = as_mask("mask_of", mask_of(weight, fraction), weight.shape).any(axis=1)
-        masks[at][~stays] = False
-        masks[at + 1][:, ~stays] = False
-    return masks
-
-
-def _all_there(masks: Sequence[Mask]) -> bool:
+def _all_there(masks: Masks) -> bool:
     """Whether every layer but the last keeps something; what the last one reads, it keeps."""
-    return all(mask.any() for mask in masks[:-1])
-
-
-def _count(masks: Sequence[Mask]) -> int:
-    return sum(int(np.count_nonzero(mask)) for mask in masks)
+    return all(mask.any() for mask in list(masks.values())[:-1])

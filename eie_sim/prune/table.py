@@ -18,11 +18,11 @@ from eie_sim.prune.cost import cost
 from eie_sim.prune.counts import fraction, keep_count
 from eie_sim.prune.measure import N_MEASURED, mlp_of, require_held_back, require_training, weights_of
 from eie_sim.prune.mlp import Array, Mlp, forward
-from eie_sim.prune.network import shape_of
 from eie_sim.prune.pruned_training import Rule, each_layer, hidden_neurons
 from eie_sim.prune.recipe import Recipe
 from eie_sim.prune.removal import LayerArrays
 from eie_sim.prune.smaller import shrunk
+from eie_sim.prune.steps import shape_of
 from eie_sim.prune.train import TrainConfig
 
 Progress = Callable[[str], None]
@@ -34,7 +34,7 @@ def table_of(
     *,
     patterns: Sequence[str],
     densities: Sequence[float],
-    schedules: Sequence[str] = tuple(SCHEDULES),
+    schedules: Sequence[str] = SCHEDULES,
     penalties: Sequence[str] = tuple(REGULARISERS),
     epochs: int | None = None,
     recipe: Recipe | None = None,
@@ -58,7 +58,7 @@ def table_of(
         require(fraction("densities", density) > 0, "densities", density, "must be above 0")
     require(len(patterns) > 0, "patterns", "none", "must be at least one")
     recipes = {name: _recipe(name, recipe) for name in patterns}
-    some_schedules = _some("schedules", schedules, SCHEDULES)
+    _some("schedules", schedules, dict.fromkeys(SCHEDULES))
     if epochs is not None:
         require_int("epochs", epochs, 0, 10**6)
         rule = "must be a multiple of 5, the steps of an iterative schedule"
@@ -78,7 +78,7 @@ def table_of(
             judged,
             patterns={name: _rule(each, config)},
             densities=[density for density, reason in reasons.items() if not reason],
-            schedules=some_schedules,
+            schedules=tuple(schedules),
             regularisers=trainings,
             cost_of=partial(_cycles, inputs=judged.inputs[:N_MEASURED], config=config, smaller=name == "neuron"),
             progress=progress,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Any
 
 from eie_sim.core.errors import few
@@ -42,21 +43,21 @@ def products(record: Record) -> Section:
     ]
     if not any("map_buffer_bits" in layer for layer in record["layers"]):
         del columns[-2]
-    sampled = f"; sampled {_sample(record['total'])}" if "sampled" in record["total"] else ""
+    sampled = f"; sampled {sample(record['total'])}" if "sampled" in record["total"] else ""
     return Section(f"Products, all vectors together, one after the other{covers(record)}{sampled}", columns, True)
 
 
 def _checked(row: Record) -> str:
     if not row["verification"]["ok"]:
         return "DIFFERS"
-    return f"checked {_sample(row)}" if "sampled" in row else "verified"
+    return f"checked {sample(row)}" if "sampled" in row else "verified"
 
 
-def _sample(row: Record) -> str:
+def sample(row: Record) -> str:
     """How many positions stand for how many, and half of the interval of the cycles that this leaves."""
-    sample, half = row["sampled"], row["sampled"]["cycles_half_interval"]
+    taken, half = row["sampled"], row["sampled"]["cycles_half_interval"]
     interval = "" if half is None else f", cycles +-{percent(half / max(1, row['cycles']))}"
-    return f"{sample['positions']:,} of {sample['of']:,}{interval}"
+    return f"{taken['positions']:,} of {taken['of']:,}{interval}"
 
 
 def _kilobytes(bits: Any) -> str:
@@ -67,11 +68,11 @@ def _count(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else value
 
 
-def largest(layers: Sequence[Record]) -> tuple[list[Record], str]:
+def largest(layers: Sequence[Record], size: Callable[[Record], Any] = itemgetter("cycles")) -> tuple[list[Record], str]:
     """The rows of a text table, in order, and a line about the others; all of them where they are few."""
     if len(layers) <= MOST_ROWS:
         return list(layers), ""
-    shown = sorted(sorted(range(len(layers)), key=lambda at: -layers[at]["cycles"])[:LARGEST])
+    shown = sorted(sorted(range(len(layers)), key=lambda at: -size(layers[at]))[:LARGEST])
     return [layers[at] for at in shown], f"the {LARGEST} largest, and {len(layers) - LARGEST} more (--json has all)"
 
 

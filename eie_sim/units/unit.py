@@ -131,6 +131,7 @@ class Unit:
     for_inputs: Callable[[Any, Any], Any] = lambda config, inputs: config  # a design that drops none of these inputs
     patterns: Callable[[Any], tuple[Pattern, ...] | None] = lambda config: None  # N:M; None: any weight may go
     style: Callable[[Any], Mapping[str, Any]] = lambda config: {}  # fields of `network.Style` that differ from its own
+    word_bits: Callable[[Any], int] = lambda config: 16  # config -> bits of a value that stands between products
     in_turn: bool = False  # vectors run one after the other: a batch may be cut, and a sample of it stands for it
     launch: Callable[..., SimResult] | None = None  # ([(matrix, its result)], config, *, engine) -> all at once, as one
     presets: tuple[str, ...] = ()  # names of designs, of which `config.preset(name)` makes one

@@ -147,23 +147,20 @@ def test_bad_input_is_one_line(call, said):
 WHOLE = """
 import json, resource, sys, time
 from eie_sim import EieConfig
-from eie_sim.energy import EnergyTable
 from eie_sim.engine import simulate
 from eie_sim.prune import pattern, score
-from eie_sim.pipeline import matrix_for, run_layer
+from eie_sim.pipeline import run
 from eie_sim.units.nm.functional import wrong_outputs
 from eie_sim.units.nm.matrix import NmMatrix
 from eie_sim.network import load, preset_layers, pruned
 
 start, config, weights, wrong = time.perf_counter(), EieConfig(), 0, 0
-table = EnergyTable.for_config(config)
 for name, *_ in preset_layers("llama-2-7b-block"):
     network = load("llama-2-7b-block", layer=name)
-    (dense,), (layer,) = network.layers, pruned(network, 0.1).layers
-    matrix = matrix_for(layer, config)
-    run = run_layer(layer, matrix, layer.activations, config, inputs="", engine="fast", table=table)
-    weights, wrong = weights + run.verification.weights, wrong + (not run.verification.ok)
-    del layer, matrix, run
+    (dense,) = network.layers
+    (done,) = run(pruned(network, 0.1), config).layers
+    weights, wrong = weights + done.verification.weights, wrong + (not done.verification.ok)
+    del done
     nm = NmMatrix.from_dense(dense.weights * pattern.nm(2, 4).prune(score.l1(dense.weights)).mask)
     wrong += wrong_outputs(nm, dense.activations.T, simulate(nm, dense.activations).output.T)
     del network, dense, nm

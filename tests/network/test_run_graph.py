@@ -16,7 +16,7 @@ from eie_sim.cli import main
 from eie_sim.core.fixed import to_fixed
 from eie_sim.core.record import Result
 from eie_sim.network import products
-from eie_sim.prune.of_graph import pruned
+from eie_sim.prune.recipe import Recipe
 
 WIDE = {"weight_bits": 8}
 
@@ -135,7 +135,7 @@ def test_density_is_of_each_parameter_and_of_weights_alone():
     graph = small()
     run = es.run(graph, es.EieConfig(n_pe=4), density=0.25)
     assert run.rows[1].weight_density == pytest.approx(0.25)  # of blocks, half of the matrix
-    masked = pruned(graph, density=0.25)
+    masked, _ = es.prune.prune_network(graph, Recipe(density=0.25), es.EieConfig())
     for name in ("stem", "grouped", "depthwise", "last"):
         before, after = graph.parameters[name].array.ravel(), masked.parameters[name].array.ravel()
         kept = np.flatnonzero(after)
@@ -146,7 +146,7 @@ def test_density_is_of_each_parameter_and_of_weights_alone():
 
 
 def test_a_pattern_is_of_channels_at_one_tap():
-    masked = pruned(small(), pattern="2:4").parameters
+    masked = es.prune.prune_network(small(), Recipe(pattern="2:4"), es.EieConfig())[0].parameters
     grouped = masked["grouped"].array  # 4 channels a group
     assert (np.count_nonzero(grouped, axis=1) == 2).all()
     assert (np.count_nonzero(masked["stem"].array, axis=1) == 2).all()
@@ -472,11 +472,12 @@ def test_describe_simulates_nothing(saved, capsys, monkeypatch):
         (["run", "{model}", "--inputs", "{folder}/none.npz"], "none.npz: file=missing"),
         (["run", "digits-mlp", "--shape", "x=4x16"], "must be left out"),
         (["describe", "digits-mlp"], "must be an ONNX file"),
-        (["compare", "{model}"], "run and describe take"),
-        (["prune", "{model}"], "run and describe take"),
-        (["footprint", "{model}"], "run and describe take"),
-        (["trace", "{model}", "--out", "{folder}/t.json"], "run and describe take"),
-        (["sweep", "{model}", "--n-pe", "1,2"], "run and describe take"),
+        (["compare", "{model}"], "prune and footprint take"),
+        (["compress", "{model}"], "prune and footprint take"),
+        (["sensitivity", "{model}"], "prune and footprint take"),
+        (["allocate", "{model}", "--budget", "9"], "prune and footprint take"),
+        (["trace", "{model}", "--out", "{folder}/t.json"], "prune and footprint take"),
+        (["sweep", "{model}", "--n-pe", "1,2"], "prune and footprint take"),
     ],
 )
 def test_bad_input_is_one_line(words, said, saved, capsys):

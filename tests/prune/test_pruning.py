@@ -232,7 +232,7 @@ def test_epochs_of_the_steps_add_up(monkeypatch):
         assert others["teacher"].weights[0] is DIGITS.dense_layers[0].weights
         return network
 
-    monkeypatch.setattr("eie_sim.prune.network.fit", watched)
+    monkeypatch.setattr("eie_sim.prune.pruned_training.fit", watched)
     recipe = Recipe(
         density=0.1, schedule="cubic", steps=4, epochs=10, penalty_l1=0.5, penalty_l2=0.25, distillation=0.1
     )
@@ -250,7 +250,7 @@ def test_masks_stay_nested_while_training_moves_weights(monkeypatch):
         moved = (rng.normal(size=mask.shape).astype(np.float32) * mask for mask in masks[-1])
         return type(network)(tuple(moved), network.biases)
 
-    monkeypatch.setattr("eie_sim.prune.network.fit", watched)
+    monkeypatch.setattr("eie_sim.prune.pruned_training.fit", watched)
     prune_network(DIGITS, Recipe(density=0.1, schedule="linear", steps=3, epochs=3), DESIGN)
     for before, after in itertools.pairwise(masks):
         assert all(not (b & ~a).any() for a, b in zip(before, after, strict=True))

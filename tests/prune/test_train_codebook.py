@@ -19,25 +19,22 @@ def problem(seed, kind=np.float64):
     return network, Samples(inputs=rng.normal(size=(20, 5)).astype(kind), labels=rng.integers(0, 3, 20))
 
 
-biases = st.sampled_from(["shared", "own"])
-
-
-@given(st.integers(0, 10**6), st.integers(1, 4), biases)
-def test_what_is_shared_is_what_the_compressed_matrix_holds(seed, weight_bits, kind):
+@given(st.integers(0, 10**6), st.integers(1, 4))
+def test_what_is_shared_is_what_the_compressed_matrix_holds(seed, weight_bits):
     network, _ = problem(seed)
-    layers = share(network, weight_bits=weight_bits, biases=kind)
+    layers = share(network, weight_bits=weight_bits)
     for layer, weight, bias in zip(layers, network.weights, network.biases, strict=True):
-        matrix = EieMatrix.from_dense(weight, bias=bias if kind == "shared" else None, weight_bits=weight_bits, n_pe=2)
+        matrix = EieMatrix.from_dense(weight, bias=bias, weight_bits=weight_bits, n_pe=2)
         np.testing.assert_array_equal(layer.codebook, matrix.codebook)
-        codes = layer.codes if kind == "own" else np.column_stack([layer.codes, layer.bias_codes])
+        codes = np.column_stack([layer.codes, layer.bias_codes])
         np.testing.assert_array_equal(codes, matrix.decode())
         assert ((layer.codes == 0) == (weight == 0)).all()
 
 
-@given(st.integers(0, 10**6), biases)
-def test_the_gradient_of_a_centroid_is_the_slope_of_the_loss(seed, kind):
+@given(st.integers(0, 10**6))
+def test_the_gradient_of_a_centroid_is_the_slope_of_the_loss(seed):
     network, samples = problem(seed)
-    layers = share(network, weight_bits=2, biases=kind)
+    layers = share(network, weight_bits=2)
     config = TrainConfig(l2=0.1)
     slopes = gradients(expand(layers), samples, config)
     compared = 0
@@ -65,10 +62,10 @@ def test_gradients_are_summed_by_code_by_hand():
     assert sum_by_code(layer, slopes, np.array([0.5, 7.0])).tolist() == [0, 110_001, 1100.5]
 
 
-@given(st.integers(0, 10**6), biases, st.sampled_from([1e-3, 0.1, 3.0]), st.sampled_from(["adam", "momentum"]))
-def test_training_never_does_worse_than_none(seed, kind, rate, optimiser):
+@given(st.integers(0, 10**6), st.sampled_from([1e-3, 0.1, 3.0]), st.sampled_from(["adam", "momentum"]))
+def test_training_never_does_worse_than_none(seed, rate, optimiser):
     network, samples = problem(seed, np.float32)
-    layers = share(network, weight_bits=2, biases=kind)
+    layers = share(network, weight_bits=2)
     config = TrainConfig(epochs=4, batch=8, learning_rate=rate, optimiser=optimiser)
     trained = train_codebook(layers, samples, config)
     assert loss(expand(trained), samples, config) <= loss(expand(layers), samples, config)
@@ -78,20 +75,18 @@ def test_training_never_does_worse_than_none(seed, kind, rate, optimiser):
         assert after.codebook.dtype == np.float32
 
 
-@pytest.mark.parametrize("kind", ["shared", "own"])
-def test_training_lowers_the_loss_and_is_the_same_each_time(kind):
+def test_training_lowers_the_loss_and_is_the_same_each_time():
     network, samples = problem(0, np.float32)
     network = fit(
         network, samples, TrainConfig(epochs=100, learning_rate=0.02), masks=[w != 0 for w in network.weights]
     )
-    layers = share(network, weight_bits=2, biases=kind)
+    layers = share(network, weight_bits=2)
     config = TrainConfig(epochs=60, batch=10, learning_rate=0.02, seed=3)
     trained = train_codebook(layers, samples, config)
     assert loss(expand(trained), samples, config) < 0.9 * loss(expand(layers), samples, config)
     again = train_codebook(layers, samples, config)
     for one, other in zip(trained, again, strict=True):
         assert one.codebook.tobytes() == other.codebook.tobytes()
-        assert kind == "shared" or one.bias.tobytes() == other.bias.tobytes()
     other = train_codebook(layers, samples, replace(config, seed=4))
     assert other[0].codebook.tobytes() != trained[0].codebook.tobytes()
 
@@ -120,7 +115,7 @@ def test_codebooks_of_256_values_fit_a_byte():
     assert np.abs(expand([layer]).weights[0] - network.weights[0]).max() <= spacing
 
 
-CODES, BOOK, BIAS = np.array([[1, 0]]), np.array([0.0, 1.0]), np.zeros(1)
+CODES, BOOK, BIAS = np.array([[1, 0]]), np.array([0.0, 1.0]), np.zeros(1, int)
 
 
 @pytest.mark.parametrize(
@@ -134,16 +129,13 @@ CODES, BOOK, BIAS = np.array([[1, 0]]), np.array([0.0, 1.0]), np.zeros(1)
         ({"codes": np.array([[2, 0]])}, "codes=2: must be below the codebook's 2 values"),
         ({"codes": np.array([[-1, 0]])}, "codes=-1: must be >= 0"),
         ({"codes": np.array([[0.5, 0]])}, "codes=dtype float64: must be integers"),
-        ({"bias": None}, "bias_codes and bias=0 given: must be exactly one of them"),
-        ({"bias_codes": np.array([1])}, "bias_codes and bias=2 given: must be exactly one of them"),
-        ({"bias": np.zeros(2)}, r"bias=shape \(2,\): must be \(1,\)"),
-        ({"bias": None, "bias_codes": np.array([5])}, "bias_codes=5: must be below"),
-        ({"bias": None, "bias_codes": np.array([0, 0])}, r"bias_codes=shape \(2,\): must be \(1,\)"),
+        ({"bias_codes": np.array([5])}, "bias_codes=5: must be below"),
+        ({"bias_codes": np.array([0, 0])}, r"bias_codes=shape \(2,\): must be \(1,\)"),
     ],
 )
 def test_bad_layers_are_refused_in_one_line(arguments, message):
     with pytest.raises(InputError, match=message) as caught:
-        SharedLayer(**({"codes": CODES, "codebook": BOOK, "bias": BIAS} | arguments))
+        SharedLayer(**({"codes": CODES, "codebook": BOOK, "bias_codes": BIAS} | arguments))
     assert "\n" not in str(caught.value)
 
 
@@ -151,7 +143,6 @@ def test_bad_layers_are_refused_in_one_line(arguments, message):
     ("arguments", "message"),
     [
         ({"weight_bits": 0}, r"weight_bits=0: must be an integer in 1\.\.8"),
-        ({"biases": "none"}, "biases=none: must be shared or own"),
         ({"network": Mlp((np.full((1, 1), np.nan),), (np.zeros(1),))}, "layer 0=NaN or infinity: must be finite"),
     ],
 )

@@ -40,15 +40,19 @@ def nonzero(network):
     return [int(np.count_nonzero(weight)) for weight in network.weights]
 
 
+def counts(kept):
+    return [layer.kept for layer in kept.layers.values()]
+
+
 def test_each_step_keeps_what_it_was_asked_and_what_went_stays_away():
     asked = schedule.iterative(0.1, steps=4).densities
     result = prune_and_train(DENSE, SAMPLES, schedule=asked, rule=each_layer(elements), config=CONFIG)
     assert [step.asked for step in result.steps] == list(asked)
-    assert result.steps[-1].kept == (10, 19, 5)  # of 96, 192 and 48: total less round(0.9 x total)
-    assert result.steps[-1].total == (96, 192, 48)
+    assert counts(result.steps[-1]) == [10, 19, 5]  # of 96, 192 and 48: total less round(0.9 x total)
+    assert [layer.total for layer in result.steps[-1].layers.values()] == [96, 192, 48]
     assert result.steps[-1].achieved == pytest.approx(34 / 336)
     assert nonzero(result.network) == [10, 19, 5]
-    for weight, mask in zip(result.network.weights, result.masks, strict=True):
+    for weight, mask in zip(result.network.weights, result.steps[-1].masks.values(), strict=True):
         assert not weight[~mask].any()
 
 
@@ -65,7 +69,7 @@ def test_masks_of_magnitude_are_nested_along_a_schedule():
 
 
 def test_training_wins_back_what_pruning_lost():
-    cut, _, _ = prune(DENSE, density=0.15, rule=each_layer(elements))
+    cut, _ = prune(DENSE, density=0.15, rule=each_layer(elements))
     trained = prune_and_train(
         DENSE, SAMPLES, schedule=[0.15], rule=each_layer(elements), config=replace(CONFIG, epochs=30)
     )
@@ -77,8 +81,8 @@ def test_the_dense_network_is_the_teacher():
     found = prune_and_train(DENSE, SAMPLES, schedule=[0.5, 0.2], rule=each_layer(elements), config=config)
     rng, network = np.random.default_rng(config.seed), DENSE
     for density in (0.5, 0.2):
-        network, masks, _ = prune(network, density=density, rule=each_layer(elements))
-        network = fit(network, SAMPLES, config, masks=masks, teacher=DENSE, rng=rng)
+        network, kept = prune(network, density=density, rule=each_layer(elements))
+        network = fit(network, SAMPLES, config, masks=list(kept.masks.values()), teacher=DENSE, rng=rng)
     assert all(np.array_equal(a, b) for a, b in zip(found.network.weights, network.weights, strict=True))
 
 
@@ -91,8 +95,9 @@ def test_removed_neurons_could_be_cut_out(density, seed):
         with pytest.raises(InputError, match=rf"^density={density:g}: must be at least 0.0327381, or a hidden layer"):
             prune(network, density=density, rule=hidden_neurons(rows))
         return
-    cut, masks, step = prune(network, density=density, rule=hidden_neurons(rows))
-    assert sum(step.kept) <= keep_count(density, 336)
+    cut, step = prune(network, density=density, rule=hidden_neurons(rows))
+    masks = list(step.masks.values())
+    assert step.kept <= keep_count(density, 336)
     stays = [mask.any(axis=1) for mask in masks[:-1]]
     assert all(each.any() for each in stays)
     ends = [np.ones(6, bool), *stays, np.ones(4, bool)]
@@ -100,28 +105,28 @@ def test_removed_neurons_could_be_cut_out(density, seed):
         tuple(w[o][:, i] for w, (i, o) in zip(network.weights, pairwise(ends), strict=True)),
         tuple(bias[o] for bias, o in zip(network.biases, ends[1:], strict=True)),
     )
-    assert sum(weight.size for weight in small.weights) == sum(step.kept)
+    assert sum(weight.size for weight in small.weights) == step.kept
     x = rng.normal(size=(5, 6))
     np.testing.assert_allclose(forward(cut, x)[1], forward(small, x)[1], atol=1e-5)
 
 
 def test_as_many_neurons_stay_as_the_density_allows():
     for density in (0.05, 0.1, 0.25, 0.5, 0.9, 1.0):
-        _, masks, step = prune(DENSE, density=density, rule=hidden_neurons(rows))
+        _, step = prune(DENSE, density=density, rule=hidden_neurons(rows))
         parts = [i / 16 for i in range(17)]
         sizes = []
         for part in parts:
             kept = [int(np.count_nonzero(rows(weight, part).any(axis=1))) for weight in DENSE.weights[:-1]]
             widths = [6, *kept, 4]
             sizes.append(sum(a * b for a, b in pairwise(widths)))
-        assert sum(step.kept) == max(size for size in sizes if size <= keep_count(density, 336))
-        assert masks[-1].any(axis=1).all() or sum(step.kept) == 0  # no output goes alone
-    assert sum(step.kept) == 336
+        assert step.kept == max(size for size in sizes if size <= keep_count(density, 336))
+        assert step.masks["2"].any(axis=1).all() or step.kept == 0  # no output goes alone
+    assert step.kept == 336
 
 
 def test_a_network_without_hidden_layers_has_no_neurons_to_remove():
     one = initial((6, 4), np.random.default_rng(0))
-    assert prune(one, density=0.5, rule=hidden_neurons(rows))[2].kept == (24,)
+    assert prune(one, density=0.5, rule=hidden_neurons(rows))[1].kept == 24
 
 
 @pytest.mark.parametrize(

@@ -68,10 +68,10 @@ def test_a_record_counts_what_is_there():
         HELD_BACK,
         patterns={"element": each_layer(keeps(element()))},
         densities=[0.25],
-        schedules={"one-shot": SCHEDULES["one-shot"]},
+        schedules=["one-shot"],
         regularisers={"none": TrainConfig(epochs=0)},
     )
-    cut, _, _ = prune(DENSE, density=0.25, rule=each_layer(keeps(element())))
+    cut, _ = prune(DENSE, density=0.25, rule=each_layer(keeps(element())))
     assert (record.kept, record.total) == ((64, 16), (256, 64))
     assert record.correct == record.correct_untrained == count_correct(cut, HELD_BACK)  # no epoch, no training
     assert record.density == 0.25

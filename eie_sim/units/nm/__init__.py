@@ -22,6 +22,7 @@ UNIT = Unit(
     energies=late("eie_sim.units.nm.energy:rows"),
     energy_counts=late("eie_sim.units.nm.energy:counts"),
     words=WORDS,
+    word_bits=lambda config: 8 * int(config.elem_bytes),
     style=lambda config: {"batched": True, "depthwise": False},
     launch=late("eie_sim.units.nm.unit:launch"),
     verify=late("eie_sim.units.nm.verify:verify"),
