@@ -139,6 +139,13 @@ def test_a_phase_without_taps_is_the_bias():
     assert [product.name for product in lower(graph)] == ["ConvTranspose_y.0"]
 
 
+def test_strides_far_beyond_the_output_take_no_longer():
+    inputs = {"x": drawn(1, 2, 1, 3)}
+    nodes = [node("ConvTranspose", "x w", "y", strides=[2**62, 2], auto_pad="SAME_LOWER", output_shape=[1, 6])]
+    graph = read(model(nodes, inputs, {"w": drawn(2, 3, 1, 2)}), inputs)
+    assert [product.positions for product in lower(graph)] == [3, 3]
+
+
 def test_vectors_come_in_chunks_in_order(monkeypatch):
     inputs = {"x": drawn(2, 3, 7, 9)}
     graph = read(model([node("Conv", "x w", "y")], inputs, {"w": drawn(4, 3, 3, 3)}), inputs)
