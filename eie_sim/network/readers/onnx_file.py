@@ -16,13 +16,14 @@ from eie_sim.core.arrays import MAX_NAME, one_line, shown
 from eie_sim.core.errors import InputError, few, refused, require
 from eie_sim.core.files import as_path
 from eie_sim.network.graph import Array
+from eie_sim.network.readers.files import EXPORTS
 from eie_sim.network.readers.onnx_runtime import IR_VERSION, libraries
 
 MAX_BYTES = 2**31
 MOST_NODES = 100_000
 LOWEST_OPSET = 7
+MICROSOFT_OPSET = 1
 KNOWN_DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
-PICKLED = (".pt", ".pth", ".jit", ".ckpt", ".pkl", ".pickle", ".h5", ".keras")
 NARROWED = ("float16", "bfloat16", "float64")
 """Types that are computed as float32."""
 EQUATION = re.compile(r"{0}(,{0})*(->{0})?".format(r"[a-zA-Z ]*(\.\.\.[a-zA-Z ]*)?"))
@@ -52,12 +53,11 @@ class Contents:
 def read_contents(path: str | Path) -> Contents:
     """Read and check an ONNX file. Raise InputError, one line with file and reason, for what cannot be used."""
     file = as_path("file", path)
-    if file.suffix.lower() in PICKLED:
-        rule = "may run code when it is opened; export it: torch.onnx.export(model, example, 'model.onnx', dynamo=True)"
-        raise refused("file", file, rule)
     onnx, _ = libraries()
     try:
         require(file.is_file(), "file", file, "is not there, or no ordinary file")
+        suffix = file.suffix.lower()
+        require(suffix == ".onnx" or suffix not in EXPORTS, "file", file, f"is {EXPORTS.get(suffix)}")
         size = file.stat().st_size
         require(size <= MAX_BYTES, "file", file, f"has {size:,} bytes: must be at most {MAX_BYTES:,}")
         model = onnx.ModelProto()
@@ -132,11 +132,19 @@ def _copy(message: Any) -> Any:
 
 def _opsets(onnx: Any, model: Any) -> dict[str, int]:
     opsets = {"" if one.domain == "ai.onnx" else one.domain: one.version for one in model.opset_import}
-    version, newest = opsets.get("", 0), onnx.defs.onnx_opset_version()
     require(len(model.graph.node) > 0, "graph", "empty", "must have nodes")
-    if "" in opsets or any(node.domain in ("", "ai.onnx") for node in model.graph.node):
-        rule = f"must be {LOWEST_OPSET} to {newest}, which the installed onnx knows"
-        require(LOWEST_OPSET <= version <= newest, "opset", version, rule)
+    learning = max(version for domain, version in onnx.helper.OP_SET_ID_VERSION_MAP if domain == "ai.onnx.ml")
+    ranges = {
+        "": (LOWEST_OPSET, onnx.defs.onnx_opset_version()),
+        "ai.onnx.ml": (1, learning),
+        "com.microsoft": (1, MICROSOFT_OPSET),
+    }
+    if any(node.domain in ("", "ai.onnx") for node in model.graph.node):
+        opsets.setdefault("", 0)
+    for domain, (lowest, newest) in ranges.items():
+        rule = f"must be {lowest} to {newest}, which the installed libraries know"
+        if domain in opsets:
+            require(lowest <= opsets[domain] <= newest, f"opset {domain}".rstrip(), opsets[domain], rule)
     return opsets
 
 
