@@ -106,7 +106,7 @@ def covered(graph: Graph, style: Style) -> Coverage:
         weights_simulated=simulated,
         weights_not_simulated=not_simulated,
         share_not_simulated=not_simulated / max(1, simulated + not_simulated),
-        share_of_macs_not_simulated=left / max(1, total),
+        share_of_macs_not_simulated=left / total if total else float(any(share.reason for share in shares)),
         numbers_looked_up=size(tables - inside - outside),
         arrays_not_counted=0,
     )
@@ -114,7 +114,10 @@ def covered(graph: Graph, style: Style) -> Coverage:
 
 def description(graph: Graph, config: Any) -> dict[str, Any]:
     """Return what a graph is, and what of it the design's unit covers, as plain data; nothing is simulated."""
-    style, ops = style_of(config), Counter(node.op for node in graph.nodes if node.kind != "move")
+    style = style_of(config)
+    if not coverage(graph, style):
+        steps_of(graph, style)  # says what there is
+    ops = Counter(node.op for node in graph.nodes if node.kind != "move")
     return {
         "network": graph.name,
         "source": graph.source,

@@ -2,7 +2,8 @@
 
 A block that follows a line `<!-- output: COMMAND -->` is the output of that command, and one that follows a line
 `<!-- file: PATH -->` is that file. The commands of a document run one after the other in a folder of their own, empty
-at first, so that what they write is not left in the checkout; those of docs/new_unit.md find the toy of tests/units.
+at first, so that what they write is not left in the checkout; those of docs/networks.md find a network that
+docs/small_network.py writes, and those of docs/new_unit.md the toy of tests/units.
 """
 
 import os
@@ -11,10 +12,12 @@ import shlex
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 README, SWEEPS, NEW_UNIT = ROOT / "README.md", ROOT / "SWEEPS.md", ROOT / "docs" / "new_unit.md"
+NETWORKS = ROOT / "docs" / "networks.md"
 BLOCK = re.compile(r"(<!-- output: (?P<command>.+?) -->\n```(?P<language>\w*)\n)(?P<text>.*?)(```\n)", re.DOTALL)
 FILE = re.compile(r"(<!-- file: (?P<path>.+?) -->\n```\w+\n)(?P<text>.*?)(```\n)", re.DOTALL)
 
@@ -36,16 +39,23 @@ def python_blocks(text: str) -> list[str]:
     return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
 
 
-def rewritten(text: str) -> str:
-    """A document with every file and every output made anew."""
+def put_network(folder: Path) -> None:
+    """Write the network of docs/networks.md and its inputs."""
+    subprocess.run([sys.executable, ROOT / "docs" / "small_network.py"], check=True, cwd=folder)
+
+
+def rewritten(text: str, prepare: Callable[[Path], None] = lambda folder: None) -> str:
+    """A document with every file and every output made anew, in a folder that is prepared before."""
     text = FILE.sub(lambda match: match[1] + (ROOT / match["path"]).read_text() + match[4], text)
     with tempfile.TemporaryDirectory() as folder:
+        prepare(Path(folder))
         return BLOCK.sub(lambda match: match[1] + output_of(match["command"], Path(folder)) + match[5], text)
 
 
 if __name__ == "__main__":
     for document in (README, SWEEPS):
         document.write_text(rewritten(document.read_text()))
+    NETWORKS.write_text(rewritten(NETWORKS.read_text(), put_network))
     sys.path.insert(0, str(ROOT / "tests" / "units"))
     from registering import install, path_with
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from eie_sim.cli import streams
+from eie_sim.cli import guarding, streams
 
 if TYPE_CHECKING:
     from cyclopts import App
@@ -40,6 +40,9 @@ def main(arguments: list[str] | None = None) -> int:
     sweep failed; 2: bad input, a full disk, or workers that keep on ending; 130: interrupted; 143: terminated, which is
     answered as Ctrl-C is.
     """
+    ended = guarding.code_of_other_process() if arguments is None else None
+    if ended is not None:
+        return ended
     code = EXIT_INTERRUPTED
 
     def terminate(number: int, frame: object) -> None:

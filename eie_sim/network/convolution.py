@@ -59,12 +59,12 @@ def lower_conv_transpose(graph: Graph, node: Node, style: Style) -> Form:
     x, w, y = _shapes(graph, node)
     strides, dilations, pads = transpose_geometry(node, x[2:], w[2:], y[2:])
     group = node.attributes.get("group", 1)
-    phases = {}
-    for phase in every(*map(range, strides)):
-        of_axes = zip(phase, x[2:], strides, dilations, pads, y[2:], w[2:], strict=True)
-        along = [_phase(*of_axis) for of_axis in of_axes]
-        if all(one is not None for one in along):
-            phases[phase] = along
+    of_axes = zip(x[2:], strides, dilations, pads, y[2:], w[2:], strict=True)
+    made = [
+        {phase: one for phase in range(min(of_axis[1], of_axis[4])) if (one := _phase(phase, *of_axis)) is not None}
+        for of_axis in of_axes
+    ]
+    phases = {phase: [made[a][at] for a, at in enumerate(phase)] for phase in every(*made)}
 
     def by_output(weights: Array) -> Array:
         grouped = weights.reshape(group, w[0] // group, *w[1:])

@@ -114,13 +114,13 @@ def description_tables(record: Record) -> list[Table | str]:
         for kind in ("input", "output")
         for one in record[f"{kind}s"]
     ]
-    total = max(1, sum(one["macs"] for one in record["macs"]))
+    total = sum(one["macs"] for one in record["macs"])
     cells = [
         [
             one["kind"],
             f"{one['nodes']}",
             f"{one['macs']:,}",
-            percent(one["macs"] / total),
+            percent(one["macs"] / max(1, total)),
             one["reason"] or record["unit"],
         ]
         for one in record["macs"]

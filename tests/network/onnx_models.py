@@ -24,6 +24,25 @@ def node(op, inputs, outputs, **attributes):
     return helper.make_node(op, inputs.split(), outputs.split(), name=f"{op}_{outputs.split()[0]}", **attributes)
 
 
+TAILS = ("", "Add", "BatchNormalization", "Add BatchNormalization", "BatchNormalization Add")
+
+
+def with_tail(tail, nodes, arrays, n_out, rank):
+    """The nodes, the last of which makes h, and those after it that may go into its weights; they end in y."""
+    nodes, last = list(nodes), "h"
+    for op in tail.split():
+        name = f"after_{op}"
+        if op == "Add":
+            arrays["extra"] = drawn(n_out, *(1 for _ in range(rank - 2)), seed=9)
+            nodes.append(node(op, f"extra {last}", name))
+        else:
+            arrays |= {part: drawn(n_out, seed=at) for at, part in enumerate(("gain", "shift", "mean"))}
+            arrays["var"] = np.abs(drawn(n_out, seed=4)) + 0.1
+            nodes.append(node(op, f"{last} gain shift mean var", name))
+        last = name
+    return [*nodes, node("Identity", last, "y")]
+
+
 def model(nodes, inputs, arrays=None, outputs="y", opset=17, domains=(), functions=()):
     """inputs, arrays : by name"""
     infos = [

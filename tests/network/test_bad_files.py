@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from onnx_models import TensorProto, drawn, helper, model, node, numpy_helper, onnx, read, run_products
 
+import eie_sim as es
+from eie_sim.cli import main
 from eie_sim.core.errors import InputError
 from eie_sim.network.lower import steps_of
 from eie_sim.network.readers import onnx_file, onnx_reader
@@ -43,9 +45,36 @@ def test_a_file_is_named_in_every_refusal(tmp_path):
     refused("must have nodes", read_onnx, put(tmp_path, b""))
 
 
-@pytest.mark.parametrize("name", ["net.pt", "net.PTH", "net.jit", "net.h5"])
-def test_pickles_are_not_opened(tmp_path, name):
-    refused("may run code when it is opened; export it", read_onnx, tmp_path / name)
+def test_a_file_that_is_cut_off_anywhere_is_refused_or_whole(tmp_path):
+    data = small(b=drawn(300)).SerializeToString()
+    for length in range(0, len(data), 7):
+        refused("^file=", read_onnx, put(tmp_path, data[:length]))
+
+
+EXPORTS = {
+    "net.pt": "torch.onnx.export",
+    "net.PTH": "torch.onnx.export",
+    "net.jit": "torch.onnx.export",
+    "net.h5": "format='onnx'",
+    "net.keras": "format='onnx'",
+    "net.pb": "tf2onnx.convert --saved-model FOLDER --output net.onnx",
+    "net.tflite": "tf2onnx.convert --tflite 'net.tflite' --output net.onnx",
+}
+COMMANDS = ("run", "describe", "compare", "prune", "footprint", "compress", "sweep --n-pe 1,2", "trace --out t.json")
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_files_of_other_tools_are_not_opened_and_their_export_is_said(tmp_path, monkeypatch, capsys, name):
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_bytes(b"\x80\x02c")
+    assert EXPORTS[name].replace("'net.tflite'", "PATH") in refused("never read|not read", read_onnx, name)
+    assert EXPORTS[name] in refused("never read|not read", es.load, name)
+    for command in COMMANDS:
+        word, *options = command.split()
+        assert main([word, name, *options]) == 2
+        error = capsys.readouterr().err
+        assert EXPORTS[name] in error and error.count("\n") == 1
+    assert sorted(tmp_path.iterdir()) == [tmp_path / name]
 
 
 def test_a_file_may_be_too_large(tmp_path, monkeypatch):
@@ -98,6 +127,23 @@ def test_external_data_lies_in_the_folder_of_the_model(tmp_path):
     refused("external data", read_onnx, external(inside, ""))
 
 
+def test_bfloat16_is_computed_as_float32(tmp_path):
+    nodes = [node("Cast", "x", "c", to=TensorProto.BFLOAT16), node("MatMul", "c w", "y")]
+    proto = model(nodes, {"x": drawn(2, 4)})
+    proto.graph.initializer.append(helper.make_tensor("w", TensorProto.BFLOAT16, [4, 3], drawn(4, 3).ravel().tolist()))
+    graph = read(proto)
+    wanted = numpy_helper.to_array(proto.graph.initializer[0]).astype(np.float32)
+    assert np.array_equal(graph.parameters["w"].array, wanted) and graph.parameters["w"].array.dtype == np.float32
+    assert "bfloat16 is computed as float32" in graph.notes
+    words = (wanted.view(np.uint32) >> 16).astype("<u2")
+    (tmp_path / "w.bin").write_bytes(words.tobytes())
+    proto.graph.initializer[0].CopyFrom(TensorProto(name="w", data_type=TensorProto.BFLOAT16, dims=[4, 3]))
+    proto.graph.initializer[0].data_location = TensorProto.EXTERNAL
+    proto.graph.initializer[0].external_data.add(key="location", value="w.bin")
+    (tmp_path / "model.onnx").write_bytes(proto.SerializeToString())
+    assert np.array_equal(read_onnx(tmp_path / "model.onnx").parameters["w"].array, wanted)
+
+
 @pytest.mark.parametrize("opset", [6, 0, 10_000])
 def test_an_opset_that_is_too_old_or_too_new(opset):
     proto = small()
@@ -105,16 +151,39 @@ def test_an_opset_that_is_too_old_or_too_new(opset):
     refused(f"opset={opset}: must be 7 to {onnx.defs.onnx_opset_version()}", read, proto)
 
 
+@pytest.mark.parametrize(("domain", "op"), [("ai.onnx.ml", "Scaler"), ("com.microsoft", "Gelu")])
+def test_an_opset_of_another_domain(domain, op):
+    given = {"offset": [0.0], "scale": [2.0]} if op == "Scaler" else {}
+    nodes = [node("MatMul", "x w", "h"), helper.make_node(op, ["h"], ["y"], domain=domain, **given)]
+    proto = model(nodes, X, {"w": drawn(4, 3)}, domains=[domain])
+    assert run_products(read(proto))["y"].shape == (2, 3)
+    proto.opset_import[1].version = 99
+    refused(f"opset {domain}=99: must be 1 to [15]", read, proto)
+
+
 def test_operators_that_nobody_knows():
     nodes = [helper.make_node("Fancy", ["x"], ["h"], domain="org.own", name="odd"), node("MatMul", "h w", "y")]
     proto = model(nodes, X, {"w": drawn(4, 3)}, domains=["org.own"])
     refused("node odd: operator Fancy of domain org.own, version 1, is not known", read, proto)
     nodes[0].domain = ""
-    refused("node odd: .*Fancy", read, model(nodes, X, {"w": drawn(4, 3)}))
+    said = "node odd: operator Fancy of domain ai.onnx, version 17, is not known: must be an operator of ai.onnx, "
+    refused(said, read, model(nodes, X, {"w": drawn(4, 3)}))
     nodes[0].domain = "com.microsoft"
     refused("node odd.*Fancy", read, model(nodes, X, {"w": drawn(4, 3)}, domains=["com.microsoft"]))
     unused = helper.make_node("Fancy", ["x"], ["unused"], domain="org.own")
     read(model([unused, node("MatMul", "x w", "y")], X, {"w": drawn(4, 3)}, domains=["org.own"]))
+
+
+def test_what_would_end_the_process_or_never_end_is_not_run():
+    """onnxruntime crashes over an input that is left out and must be there, onnx goes round in some equations."""
+    einsum = node("Einsum", "x w", "y", equation="bi,io->bo")
+    einsum.input[1] = ""
+    refused("node Einsum_y: Einsum=input 1 is left out: must be there", read, model([einsum], X))
+    for equation in ("bi,io-", "bi,io....->bo", "bi,io->b-"):
+        proto = model([node("Einsum", "x w", "y", equation=equation)], X, {"w": drawn(4, 3)})
+        refused(f"node Einsum_y: equation={equation}: must be letters", read, proto)
+    spaced = model([node("Einsum", "x w", "y", equation=" ...i , io -> ...o ")], X, {"w": drawn(4, 3)})
+    assert len(steps_of(read(spaced))) == 1
 
 
 def functions(*calls):
@@ -147,6 +216,23 @@ def test_nothing_to_compute_lists_what_there_is():
     refused("nothing to compute: no weights; its operators: Exp, Relu", steps_of, graph)
 
 
+def test_the_commands_say_that_there_is_nothing_to_compute(tmp_path, capsys):
+    file = str(put(tmp_path, model([node("Relu", "x", "h"), node("Exp", "h", "y")], X)))
+    for command in ("run", "describe"):
+        assert main([command, file]) == 2
+        assert capsys.readouterr().err == f"error: {file}: nothing to compute: no weights; its operators: Exp, Relu\n"
+
+
+def test_what_is_left_to_the_host_whole_is_described(tmp_path, capsys):
+    proto = model([node("MatMul", "x x", "y")], {"x": drawn(4, 4)})
+    assert main(["describe", str(put(tmp_path, proto))]) == 0
+    assert "covers 0.0 % of 64 MACs" in capsys.readouterr().out
+    arrays = {"w": drawn(3, 2, 2, 2), "o": drawn(1, 8, 3, 3)}
+    proto = model([node("DeformConv", "x w o", "y")], {"x": drawn(1, 2, 4, 4)}, arrays, opset=19)
+    assert main(["describe", str(put(tmp_path, proto))]) == 0
+    assert "covers 0.0 % of 0 MACs" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_weight_or_an_input_that_is_no_number(value):
     w = drawn(4, 3)
@@ -171,6 +257,35 @@ def test_inputs_that_do_not_fit():
     assert read(small(), drawn(2, 4).astype(np.float64)).examples["x"].dtype == np.float32
     two = model([node("MatMul", "x w", "h"), node("Add", "h z", "y")], X | {"z": drawn(2, 3)}, {"w": drawn(4, 3)})
     refused("must be arrays by name: x, z", read, two, drawn(2, 4))
+
+
+def test_inputs_whose_type_cannot_hold_their_numbers():
+    proto = model([node("Cast", "x", "f", to=1), node("MatMul", "f w", "y")], {"x": np.ones((2, 4), np.uint8)},
+                  {"w": drawn(4, 3)})  # fmt: skip
+    assert read(proto, {"x": np.full((2, 4), 255)}).examples["x"].dtype == np.uint8
+    refused("inputs x=300: must be in the range of uint8", read, proto, {"x": np.full((2, 4), 300)})
+    refused("inputs x=-1: must be in the range of uint8", read, proto, {"x": np.full((2, 4), -1)})
+    refused("inputs x=1e[+]300: must be in the range of float32", read, small(), {"x": np.full((2, 4), 1e300)})
+    refused("input x is NaN or infinite first at", run_products, read(small(), {"x": np.full((2, 4), np.inf)}))
+
+
+def test_an_input_of_any_shape():
+    proto = small()
+    proto.graph.input[0].type.tensor_type.ClearField("shape")
+    refused("input x: the file does not say its shape: give shapes or inputs", read, proto)
+    assert read(proto, {"x": drawn(5, 4)}).values["y"].shape == (5, 3)
+    assert read(proto, shapes={"x": (5, 4)}).drawn == ("x",)
+    said = model([node("Reshape", "x n", "h"), node("MatMul", "h w", "y")], {"x": np.float32(2)},
+                 {"w": drawn(1, 3), "n": np.array([1, 1])})  # fmt: skip
+    refused(r"inputs x=shape \(2, 4\): must be \(\)", read, said, {"x": drawn(2, 4)})
+
+
+def test_drawn_inputs_are_those_of_one_draw():
+    wide = model(
+        [node("MatMul", "x w", "y")], {"x": np.zeros((3, 2**19), np.float32)}, {"w": np.ones((2**19, 1), np.float32)}
+    )
+    wanted = np.random.default_rng(0).standard_normal((3, 2**19)).astype(np.float32)
+    assert np.array_equal(read(wide).examples["x"], wanted)
 
 
 def test_inputs_of_other_kinds():

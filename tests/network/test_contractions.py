@@ -4,31 +4,28 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from onnx_models import STYLES, agree, drawn, model, node, read
+from onnx_models import STYLES, TAILS, agree, drawn, model, node, read, with_tail
 
 from eie_sim.network.lower import coverage, lower, steps_of
 
 sides = st.integers(1, 5)
+factors = st.sets(st.sampled_from(["alpha", "beta"]))
 
 
-@given(
-    sides,
-    sides,
-    sides,
-    st.booleans(),
-    st.booleans(),
-    st.booleans(),
-    st.sampled_from(["", "n", "1n", "1", "", "mn", "m1"]),
-)
-def test_any_gemm_is_its_product(m, k, n, trans_a, trans_b, left, bias):
+@given(st.data(), sides, sides, sides, st.sampled_from(TAILS))
+def test_any_gemm_is_its_product(data, m, k, n, tail):
+    trans_a, trans_b, left = (data.draw(st.booleans()) for _ in range(3))
     a, b = drawn(*((k, m) if trans_a else (m, k))), drawn(*((n, k) if trans_b else (k, n)))
     arrays = {"b": a if left else b}
-    if bias:
+    bias = data.draw(st.sampled_from([None, "", "n", "1n", "1", "mn", "m1"]))
+    if bias is not None:
         arrays["c"] = drawn(*({"m": m, "n": n, "1": 1}[side] for side in bias))
     inputs = {"x": b if left else a}
-    names = ("b x" if left else "x b") + (" c" if bias else "")
-    given = {"transA": int(trans_a), "transB": int(trans_b), "alpha": 0.75, "beta": -1.5}
-    agree(model([node("Gemm", names, "y", **given)], inputs, arrays), inputs)
+    names = ("b x" if left else "x b") + ("" if bias is None else " c")
+    given = {"transA": int(trans_a), "transB": int(trans_b)}
+    given |= {name: data.draw(st.sampled_from([0.75, 1.0, 0.0, -1.5])) for name in data.draw(factors)}
+    nodes = with_tail(tail, [node("Gemm", names, "h", **given)], arrays, n, 2)
+    agree(model(nodes, inputs, arrays), inputs)
 
 
 @st.composite
@@ -97,6 +94,26 @@ def test_a_linear_einsum_is_its_products(equation, x, w, n, constant_left):
     nodes = [node("Einsum", "w x" if constant_left else "x w", "y", equation=equation)]
     graph = agree(model(nodes, inputs, arrays), inputs)
     assert len(lower(graph)) == n
+
+
+@given(st.data())
+def test_any_linear_einsum_is_its_products(data):
+    """Letters of the input alone, of both and the output (groups), of both alone (summed), of the weights alone."""
+    letters = iter(data.draw(st.permutations("abcdefgh")))
+    alone, group, inner, out = (
+        [next(letters) for _ in range(data.draw(st.integers(least, 2)))] for least in (0, 0, 0, 0)
+    )
+    size = dict(zip("abcdefgh", data.draw(st.lists(st.integers(1, 3), min_size=8, max_size=8)), strict=True))
+    x, w, y = (
+        data.draw(st.permutations(one)) for one in (alone + group + inner, group + inner + out, alone + group + out)
+    )
+    left = data.draw(st.booleans())
+    equation = ",".join("".join(one) for one in ((w, x) if left else (x, w))) + "->" + "".join(y)
+    inputs = {"x": drawn(*(size[one] for one in x))}
+    arrays = {"w": drawn(*(size[one] for one in w))}
+    nodes = [node("Einsum", "w x" if left else "x w", "h", equation=equation), node("Identity", "h", "y")]
+    graph = agree(model(nodes, inputs, arrays), inputs)
+    assert len(lower(graph)) == np.prod([size[one] for one in group], dtype=int)
 
 
 @pytest.mark.parametrize(

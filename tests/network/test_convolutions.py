@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from onnx_models import STYLES, agree, drawn, expected, model, node, read
+from onnx_models import STYLES, TAILS, agree, drawn, expected, model, node, read, with_tail
 
 from eie_sim.network import products
 from eie_sim.network.lower import lower, steps_of
@@ -31,14 +31,19 @@ def convolutions(draw, transposed=False):
         attributes["output_padding"] = [
             draw(st.integers(0, max(s, d) - 1)) for s, d in zip(strides, dilations, strict=True)
         ]
+    if transposed and padding != "pads" and draw(st.booleans()):
+        of_axes = zip(side, strides, dilations, kernel, strict=True)
+        attributes["output_shape"] = [
+            max(1, (n - 1) * s + (k - 1) * d + 1 - draw(st.integers(-2, 3))) for n, s, d, k in of_axes
+        ]
     x = [draw(st.integers(1, 2)), group * c, *side]
     w = [group * c, m, *kernel] if transposed else [group * m, c, *kernel]
     return attributes, x, w, group * m, draw(st.booleans())
 
 
-def built(op, attributes, w, n_out, bias):
+def built(op, attributes, w, n_out, bias, tail):
     arrays = {"w": drawn(*w)} | ({"b": drawn(n_out)} if bias else {})
-    return [node(op, "x w b" if bias else "x w", "y", **attributes)], arrays
+    return with_tail(tail, [node(op, "x w b" if bias else "x w", "h", **attributes)], arrays, n_out, len(w)), arrays
 
 
 def runs(proto, inputs):
@@ -49,10 +54,10 @@ def runs(proto, inputs):
 
 
 @pytest.mark.parametrize("op", ["Conv", "ConvTranspose"])
-@given(data=st.data())
-def test_any_convolution_is_its_products(op, data):
+@given(data=st.data(), tail=st.sampled_from(TAILS))
+def test_any_convolution_is_its_products(op, data, tail):
     attributes, x, w, n_out, bias = data.draw(convolutions(op == "ConvTranspose"))
-    nodes, arrays = built(op, attributes, w, n_out, bias)
+    nodes, arrays = built(op, attributes, w, n_out, bias, tail)
     inputs = {"x": drawn(*x)}
     proto = model(nodes, inputs, arrays)
     assume(runs(proto, inputs))
@@ -137,6 +142,13 @@ def test_a_phase_without_taps_is_the_bias():
     arrays = {"w": drawn(2, 3, 1), "b": drawn(3)}
     graph = agree(model([node("ConvTranspose", "x w b", "y", strides=[3])], inputs, arrays), inputs)
     assert [product.name for product in lower(graph)] == ["ConvTranspose_y.0"]
+
+
+def test_strides_far_beyond_the_output_take_no_longer():
+    inputs = {"x": drawn(1, 2, 1, 3)}
+    nodes = [node("ConvTranspose", "x w", "y", strides=[2**62, 2], auto_pad="SAME_LOWER", output_shape=[1, 6])]
+    graph = read(model(nodes, inputs, {"w": drawn(2, 3, 1, 2)}), inputs)
+    assert [product.positions for product in lower(graph)] == [3, 3]
 
 
 def test_vectors_come_in_chunks_in_order(monkeypatch):

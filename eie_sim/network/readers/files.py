@@ -55,12 +55,16 @@ TORCH = (
     "st.save_file({k: v.clone().contiguous() for k, v in d.get('state_dict', d).items()}, 'weights.safetensors')"
 )
 KERAS = (
-    "a file of Keras, not read; save its weights: import keras, numpy; "
+    "a file of Keras, not read; keras.models.load_model(PATH).export('net.onnx', format='onnx'), or save its weights: "
+    "import keras, numpy; "
     "numpy.savez('weights.npz', **{w.path: w.numpy() for w in keras.models.load_model(PATH).weights})"
 )
+TENSORFLOW = "a file of TensorFlow, not read; export it: python -m tf2onnx.convert {} --output net.onnx"
 EXPORTS = {
-    **dict.fromkeys((".pt", ".pth", ".bin", ".ckpt"), TORCH),
+    **dict.fromkeys((".pt", ".pth", ".jit", ".bin", ".ckpt"), TORCH),
     **dict.fromkeys((".h5", ".hdf5", ".keras"), KERAS),
+    ".pb": TENSORFLOW.format("--saved-model FOLDER"),
+    ".tflite": TENSORFLOW.format("--tflite PATH"),
     **dict.fromkeys((".pkl", ".pickle"), "a pickle, which is never read; save its arrays with numpy.savez"),
     ".onnx": (
         "a graph of operators, which run, describe, prune and footprint take, not layers; to have these save its "

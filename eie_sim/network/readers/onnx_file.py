@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,15 +16,18 @@ from eie_sim.core.arrays import MAX_NAME, one_line, shown
 from eie_sim.core.errors import InputError, few, refused, require
 from eie_sim.core.files import as_path
 from eie_sim.network.graph import Array
+from eie_sim.network.readers.files import EXPORTS
 from eie_sim.network.readers.onnx_runtime import IR_VERSION, libraries
 
 MAX_BYTES = 2**31
 MOST_NODES = 100_000
 LOWEST_OPSET = 7
+MICROSOFT_OPSET = 1
 KNOWN_DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
-PICKLED = (".pt", ".pth", ".jit", ".ckpt", ".pkl", ".pickle", ".h5", ".keras")
 NARROWED = ("float16", "bfloat16", "float64")
 """Types that are computed as float32."""
+EQUATION = re.compile(r"{0}(,{0})*(->{0})?".format(r"[a-zA-Z ]*(\.\.\.[a-zA-Z ]*)?"))
+"""Of an Einsum. onnx never comes to the end of others."""
 TYPED = ("to", "dtype", "output_dtype", "output_datatype")
 """Attributes that name a type."""
 
@@ -49,12 +53,11 @@ class Contents:
 def read_contents(path: str | Path) -> Contents:
     """Read and check an ONNX file. Raise InputError, one line with file and reason, for what cannot be used."""
     file = as_path("file", path)
-    if file.suffix.lower() in PICKLED:
-        rule = "may run code when it is opened; export it: torch.onnx.export(model, example, 'model.onnx', dynamo=True)"
-        raise refused("file", file, rule)
     onnx, _ = libraries()
     try:
         require(file.is_file(), "file", file, "is not there, or no ordinary file")
+        suffix = file.suffix.lower()
+        require(suffix == ".onnx" or suffix not in EXPORTS, "file", file, f"is {EXPORTS.get(suffix)}")
         size = file.stat().st_size
         require(size <= MAX_BYTES, "file", file, f"has {size:,} bytes: must be at most {MAX_BYTES:,}")
         model = onnx.ModelProto()
@@ -129,11 +132,19 @@ def _copy(message: Any) -> Any:
 
 def _opsets(onnx: Any, model: Any) -> dict[str, int]:
     opsets = {"" if one.domain == "ai.onnx" else one.domain: one.version for one in model.opset_import}
-    version, newest = opsets.get("", 0), onnx.defs.onnx_opset_version()
     require(len(model.graph.node) > 0, "graph", "empty", "must have nodes")
-    if "" in opsets or any(node.domain in ("", "ai.onnx") for node in model.graph.node):
-        rule = f"must be {LOWEST_OPSET} to {newest}, which the installed onnx knows"
-        require(LOWEST_OPSET <= version <= newest, "opset", version, rule)
+    learning = max(version for domain, version in onnx.helper.OP_SET_ID_VERSION_MAP if domain == "ai.onnx.ml")
+    ranges = {
+        "": (LOWEST_OPSET, onnx.defs.onnx_opset_version()),
+        "ai.onnx.ml": (1, learning),
+        "com.microsoft": (1, MICROSOFT_OPSET),
+    }
+    if any(node.domain in ("", "ai.onnx") for node in model.graph.node):
+        opsets.setdefault("", 0)
+    for domain, (lowest, newest) in ranges.items():
+        rule = f"must be {lowest} to {newest}, which the installed libraries know"
+        if domain in opsets:
+            require(lowest <= opsets[domain] <= newest, f"opset {domain}".rstrip(), opsets[domain], rule)
     return opsets
 
 
@@ -278,13 +289,14 @@ def _require_known(onnx: Any, nodes: list[Any], opsets: Mapping[str, int]) -> No
     context = onnx.checker.C.CheckerContext()
     context.ir_version, context.opset_imports = IR_VERSION, dict(opsets)
     for node in nodes:
-        domain = "" if node.domain == "ai.onnx" else node.domain
-        node.domain = domain
-        name = shown(node.name or next(iter(node.output), ""))
-        known = [one or "ai.onnx" for one in KNOWN_DOMAINS if one != "ai.onnx"]
-        if domain not in KNOWN_DOMAINS or (domain and domain not in opsets):
-            what = f"{shown(node.op_type)} of domain {shown(domain)}, version {opsets.get(domain, 0)}"
-            raise InputError(f"node {name}: operator {what}, is not known: must be of {few(known)}")
+        node.domain = domain = "" if node.domain == "ai.onnx" else node.domain
+        name, version = shown(node.name or next(iter(node.output), "")), opsets.get(domain, 0)
+        known = domain in KNOWN_DOMAINS and (not domain or domain in opsets) and node.op_type.isidentifier()
+        if not known or not (domain or onnx.defs.has(node.op_type)):
+            what = f"{shown(node.op_type)} of domain {shown(domain or 'ai.onnx')}, version {version}"
+            domains = [one or "ai.onnx" for one in KNOWN_DOMAINS if one != "ai.onnx"]
+            raise InputError(f"node {name}: operator {what}, is not known: must be an operator of {few(domains)}")
+        _require_fit_to_run(onnx, node, name, version)
         for graph in graphs_of(node):
             _require_known(onnx, list(graph.node), opsets)
         if not any(graphs_of(node)):
@@ -292,6 +304,25 @@ def _require_known(onnx: Any, nodes: list[Any], opsets: Mapping[str, int]) -> No
                 onnx.checker.check_node(node, context)
             except onnx.checker.ValidationError as error:
                 raise InputError(f"node {name}: {one_line(error)}") from error
+
+
+def _require_fit_to_run(onnx: Any, node: Any, name: str, version: int) -> None:
+    """Raise InputError for what would end this process, or never end, when its shapes are inferred or it is run."""
+    try:
+        schema = onnx.defs.get_schema(node.op_type, version, node.domain)
+    except onnx.defs.SchemaError:  # an operator of com.microsoft
+        return
+    optional = onnx.defs.OpSchema.FormalParameterOption.Optional
+    for place, one in enumerate(node.input):
+        wanted = schema.inputs[min(place, len(schema.inputs) - 1)] if schema.inputs else None
+        missing = one == "" and wanted is not None and wanted.option != optional
+        require(not missing, f"node {name}: {node.op_type}", f"input {place} is left out", "must be there")
+    for attribute in node.attribute:
+        if node.op_type == "Einsum" and attribute.name == "equation":
+            equation = attribute.s.decode()
+            require(
+                bool(EQUATION.fullmatch(equation)), f"node {name}: equation", equation, "must be letters as ij,jk->ik"
+            )
 
 
 def live(nodes: list[Any], outputs: Iterable[str]) -> list[Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from eie_sim.core.arrays import MAX_NAME, one_line, shown
-from eie_sim.core.errors import InputError, as_array, require, require_seed, unknown
+from eie_sim.core.errors import InputError, as_array, refused, require, require_seed, unknown
 from eie_sim.network.floatrun import value_of
 from eie_sim.network.graph import Array, Framework, Graph, Node, Value
 from eie_sim.network.moves import MOVES
@@ -25,9 +25,10 @@ MOST_NODES = 32
 """Nodes are run so many at once, or fewer where they read more than PENDING_BYTES: every value is looked at."""
 MOST_DRAWN = 2**25
 """Most elements of an input that is drawn."""
+DRAWN_AT_ONCE = 2**20
 
 Sides = list[tuple[int | None, str]]
-"""Sides of an input as a file says them: a number or None, and a name."""
+"""Sides of an input as a file says them: a number or None, and a name. Of an input of any shape there is no list."""
 
 
 def read_onnx(
@@ -331,13 +332,14 @@ def _examples(
         examples[name] = _drawn(name, dtype, sides, shapes.get(name), rng)
         drawn.append(name)
         if name not in shapes:
-            notes += [f"{shown(name)}: side {said or axis} is 1" for axis, (n, said) in enumerate(sides) if n is None]
+            free_sides = [said or axis for axis, (n, said) in enumerate(sides or ()) if n is None]
+            notes += [f"{shown(name)}: side {side} is 1" for side in free_sides]
     if drawn:
         notes.append(f"synthetic inputs: {', '.join(map(shown, drawn))}")
     return examples, drawn, notes
 
 
-def _declared(info: Any, narrowed: set[str]) -> tuple[np.dtype[Any], Sides]:
+def _declared(info: Any, narrowed: set[str]) -> tuple[np.dtype[Any], Sides | None]:
     """Type and sides of an input, each a number or None and a name."""
     onnx, _ = libraries()
     field_name, kind = f"input {shown(info.name)}", info.type.tensor_type
@@ -349,20 +351,28 @@ def _declared(info: Any, narrowed: set[str]) -> tuple[np.dtype[Any], Sides]:
         narrowed.add(dtype.name)
         dtype = np.dtype(np.float32)
     require(dtype.kind in "fiub", field_name, dtype, "must be numbers")
-    return dtype, [(d.dim_value if d.dim_value > 0 else None, d.dim_param) for d in kind.shape.dim]
+    sides = [(d.dim_value if d.dim_value > 0 else None, d.dim_param) for d in kind.shape.dim]
+    return dtype, sides if kind.HasField("shape") else None
 
 
-def _fitting(name: str, given: Any, dtype: np.dtype[Any], sides: Sides) -> Array:
+def _fitting(name: str, given: Any, dtype: np.dtype[Any], sides: Sides | None) -> Array:
     """An array that was given, as the input wants it."""
     array = as_array(f"inputs {name}", given)
     _require_sides(f"inputs {name}", f"shape {array.shape}", array.shape, sides)
     same = array.dtype.kind == dtype.kind or (array.dtype.kind in "iu" and dtype.kind in "iu")
     require(same, f"inputs {name}", f"dtype {array.dtype}", f"must be {dtype}")
     require(array.size > 0, f"inputs {name}", f"shape {array.shape}", "must not be empty")
-    return array.astype(dtype)
+    with np.errstate(over="ignore"):
+        fitting = array.astype(dtype)
+    over = (array != fitting) if dtype.kind != "f" else np.isfinite(array) & ~np.isfinite(fitting)
+    if over.any():
+        raise refused(f"inputs {name}", array[over][0], f"must be in the range of {dtype}")
+    return fitting
 
 
-def _require_sides(field_name: str, value: object, shape: Sequence[int], sides: Sides) -> None:
+def _require_sides(field_name: str, value: object, shape: Sequence[int], sides: Sides | None) -> None:
+    if sides is None:
+        return
     fits = len(shape) == len(sides) and all(n in (None, side) for (n, _), side in zip(sides, shape, strict=True))
     wanted = ", ".join(str(said or "any" if n is None else n) for n, said in sides)
     require(fits, field_name, value, f"must be ({wanted})")
@@ -371,17 +381,22 @@ def _require_sides(field_name: str, value: object, shape: Sequence[int], sides: 
 def _drawn(
     name: str,
     dtype: np.dtype[Any],
-    sides: Sides,
+    sides: Sides | None,
     asked: Sequence[int] | None,
     rng: np.random.Generator,
 ) -> Array:
     """A drawn input: normal numbers, or ones where it is of whole numbers."""
-    shape = tuple(n or 1 for n, _ in sides) if asked is None else tuple(asked)
+    if sides is None and asked is None:
+        raise InputError(f"input {shown(name)}: the file does not say its shape: give shapes or inputs")
+    shape = tuple(n or 1 for n, _ in sides or ()) if asked is None else tuple(asked)
     whole = all(isinstance(side, (int, np.integer)) and side > 0 for side in shape)
     require(whole, f"shape of {name}", shape, "must be whole numbers above 0")
     _require_sides(f"shape of {name}", shape, shape, sides)
     count = int(np.prod(shape, dtype=object))
     require(count <= MOST_DRAWN, f"input {shown(name)}", f"{count:,} elements", "must be given: too many to draw")
     if dtype.kind == "f":
-        return rng.standard_normal(shape).astype(dtype)
+        made = np.empty(count, dtype)
+        for start in range(0, count, DRAWN_AT_ONCE):  # float64, whose numbers a run with the same seed has had before
+            made[start : start + DRAWN_AT_ONCE] = rng.standard_normal(min(DRAWN_AT_ONCE, count - start))
+        return made.reshape(shape)
     return np.ones(shape, dtype)  # 0 is often padding, above 1 may be no token

@@ -1,0 +1,38 @@
+"""docs/networks.md tells the truth: its outputs are what its commands print, its examples run."""
+
+import contextlib
+import io
+import re
+from importlib.util import find_spec
+
+import pytest
+from readme import BLOCK, NETWORKS, output_of, put_network, python_blocks
+
+pytest.importorskip("onnx", reason="onnx is not installed")
+pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+ROUNDING = re.compile(r"\d\.\de-\d\d")
+"""How far float32 sums differ, which depends on the processor."""
+
+
+def test_every_output_is_what_its_command_prints(tmp_path):
+    put_network(tmp_path)
+    blocks = list(BLOCK.finditer(NETWORKS.read_text()))
+    assert len(blocks) == 3
+    for block in blocks:
+        printed = output_of(block["command"], tmp_path)
+        shown, found = (ROUNDING.sub("", text) for text in (block["text"], printed))
+        assert shown == found, f"{block['command']}: run python tests/readme.py"
+
+
+def test_python_examples_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    put_network(tmp_path)
+    names: dict[str, object] = {}
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        for block in python_blocks(NETWORKS.read_text()):
+            if "import torch" not in block or find_spec("torch") is not None:
+                exec(block, names)
+                assert names["run"].verified
+    assert "('out', 'in', 'kernel0', 'kernel1')\nTrue 0.0" in printed.getvalue()
+    assert (tmp_path / "pruned.onnx").exists()
