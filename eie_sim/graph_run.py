@@ -80,14 +80,14 @@ def run_graph(
         expected = floatrun.framework_value(masked, step, values)
         errors[step.node.name] = floatrun.require_lowered(step, value, expected)
         for product in step.products:
-            prepared[product.name] = _prepared(product, values[step.reads], config, said)
+            prepared[product.name] = prepared_for(product, values[step.reads], config, said)
         return value
 
     runs: list[LayerRun] = []
 
     def simulated(step: Step, values: Arrays) -> NDArray[Any]:
         progress(f"{step.node.name}: simulating and verifying")
-        x, where = values[step.reads], _where(masked, step.reads)
+        x, where = values[step.reads], inputs_said(masked, step.reads)
         done = [_run_product(product, prepared.pop(product.name), x, where, how) for product in step.products]
         at_once = len(done) > 1 and unit_of(config).launch is not None
         runs.extend([_launched(step, done, x, how.table)] if at_once else done)
@@ -99,7 +99,7 @@ def run_graph(
     outputs = floatrun.run(masked, steps, simulated)
     original = None if masked is graph else floatrun.run(graph, (), calibrate)
     node = max(errors, key=lambda name: errors[name])
-    held = [_digest(one.layer) for one in runs]  # the steps of a sequence have the same
+    held = [digest_of(one.layer) for one in runs]  # the steps of a sequence have the same
     return Run(
         network=_network(masked, steps, style, runs),
         config=config,
@@ -119,7 +119,7 @@ def run_graph(
     )
 
 
-def _digest(layer: Layer) -> bytes:
+def digest_of(layer: Layer) -> bytes:
     """What tells the weights and the bias of a layer from others."""
     weights = layer.weights
     parts = (weights.indptr, weights.indices, weights.data) if is_sparse(weights) else (weights,)
@@ -138,7 +138,7 @@ def vectors_of(product: Product, x: NDArray[Any]) -> NDArray[Any]:
     return chunks[0] if len(chunks) == 1 else np.concatenate(chunks)
 
 
-def _prepared(product: Product, x: NDArray[Any], config: Any, said: str) -> Prepared:
+def prepared_for(product: Product, x: NDArray[Any], config: Any, said: str) -> Prepared:
     """Compress a product's weights for the vectors of `x`, those of the calibration."""
     unit, inputs = unit_of(config), vectors_of(product, x)
     try:
@@ -287,7 +287,7 @@ def _launched(step: Step, runs: list[LayerRun], x: NDArray[Any], table: EnergyTa
     )
 
 
-def _where(graph: Graph, name: str) -> str:
+def inputs_said(graph: Graph, name: str) -> str:
     """What a value is, in words."""
     if name not in graph.inputs:
         return "simulated: outputs of the nodes before"

@@ -54,8 +54,8 @@ app = App(
 Source = Annotated[
     str,
     Parameter(
-        help="A preset (see eie-sim presets); a file: npz, npy, safetensors, mtx, smtx, mtx.gz, smtx.gz, for run and "
-        "describe onnx; the folder or "
+        help="A preset (see eie-sim presets); a file: npz, npy, safetensors, mtx, smtx, mtx.gz, smtx.gz, for run, "
+        "describe, sweep, compare and trace onnx; the folder or "
         "safetensors.index.json of shards; or an archive of --out. Weights are (out, in)."
     ),
 ]
@@ -222,20 +222,26 @@ def loaded_from(
     return network, archive
 
 
-def graph_at(source: str, model: OfModel, progress: Progress, arrays: Reading, **given: Any) -> Graph:
-    """The graph of an ONNX file. given : of layers, which must be left out, and `seed`"""
-    from eie_sim.network import Network
-    from eie_sim.network.loading import load
-
+def shapes_of(model: OfModel) -> dict[str, tuple[int, ...]] | None:
+    """The shapes of --shape by name; None without one."""
     shapes: dict[str, tuple[int, ...]] = {}
     for text in model.shape:
         name, _, sides = text.rpartition("=")
         whole = bool(name) and all(side.isdecimal() for side in sides.split("x"))
         require(whole, "shape", text, "must be name=1x3x224x224")
         shapes[name] = tuple(int(side) for side in sides.split("x"))
+    return shapes or None
+
+
+def graph_at(source: str, model: OfModel, progress: Progress, arrays: Reading, **given: Any) -> Graph:
+    """The graph of an ONNX file. given : of layers, which must be left out, and `seed`"""
+    from eie_sim.network import Network
+    from eie_sim.network.loading import load
+
     progress(f"{source}: loading")
     changed = {name: value for name, value in asdict(arrays).items() if value != getattr(ARRAYS, name)}
-    found = load(source, inputs=model.inputs, shapes=shapes or None, calibration=model.calibration, **given, **changed)
+    loading: dict[str, Any] = {"inputs": model.inputs, "shapes": shapes_of(model), "calibration": model.calibration}
+    found = load(source, **loading, **given, **changed)
     if isinstance(found, Network):
         raise InputError(f"file={source}: must be an ONNX file")
     return found

@@ -272,7 +272,7 @@ def test_an_interval_holds_the_cycles_of_all_positions_in_most_samples():
     (product,) = steps[0].products
     held = 0
     for seed in range(40):
-        ready = graph_run._prepared(product, graph.examples["x"], config, "")
+        ready = graph_run.prepared_for(product, graph.examples["x"], config, "")
         how = graph_run.How(engine="fast", table=es.energy.EnergyTable.for_config(config), positions=30, seed=seed)
         one = graph_run._run_product(product, ready, graph.examples["x"], "", how)
         held += abs(one.result.cycles - cycles) <= one.sampled.cycles_half_interval
@@ -380,11 +380,10 @@ def test_describe_simulates_nothing(saved, capsys, monkeypatch):
         (["run", "{model}", "--inputs", "{folder}/none.npz"], "none.npz: file=missing"),
         (["run", "digits-mlp", "--shape", "x=4x16"], "must be left out"),
         (["describe", "digits-mlp"], "must be an ONNX file"),
-        (["compare", "{model}"], "run and describe take"),
-        (["prune", "{model}"], "run and describe take"),
-        (["footprint", "{model}"], "run and describe take"),
-        (["trace", "{model}", "--out", "{folder}/t.json"], "run and describe take"),
-        (["sweep", "{model}", "--n-pe", "1,2"], "run and describe take"),
+        (["compare", "{model}"], "compare and trace take, not layers"),
+        (["prune", "{model}"], "compare and trace take, not layers"),
+        (["footprint", "{model}"], "compare and trace take, not layers"),
+        (["trace", "{model}", "--out", "{folder}/t.json"], "compare and trace take, not layers"),
     ],
 )
 def test_bad_input_is_one_line(words, said, saved, capsys):
