@@ -247,6 +247,12 @@ def graph_at(source: str, model: OfModel, progress: Progress, arrays: Reading, *
     return found
 
 
+def require_layers(model: OfModel) -> None:
+    """Raise InputError where inputs of a graph are given with what is none."""
+    for name, value in asdict(model).items():
+        require(not value, name, value, "must be left out: it is of an ONNX file")
+
+
 def on_given(network: Network, inputs: Given) -> Network:
     """The network whose costs are measured on the inputs that are given; else its calibration inputs go before."""
     return network if inputs == INPUTS else replace(network, calibration=None)

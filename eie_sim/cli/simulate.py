@@ -29,6 +29,7 @@ from eie_sim.cli.shell import (
     loaded,
     print_json,
     print_lines,
+    require_layers,
     steps_shown,
 )
 from eie_sim.core.errors import InputError
@@ -87,9 +88,7 @@ def run(
         if is_graph(source):
             network: Any = graph_at(source, model, progress, arrays, **given)
         else:
-            given_model = next((f"{name}={value}" for name, value in asdict(model).items() if value), "")
-            if given_model:
-                raise InputError(f"{given_model}: must be left out: it is of an ONNX file")
+            require_layers(model)
             network = loaded(source, progress, arrays, **given, pattern=pattern, density=density)
             prune = lowering.options
         done = run_network(network, design, **prune, engine=engine, table=table, progress=progress)

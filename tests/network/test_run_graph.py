@@ -383,7 +383,6 @@ def test_describe_simulates_nothing(saved, capsys, monkeypatch):
         (["compare", "{model}"], "compare and trace take, not layers"),
         (["prune", "{model}"], "compare and trace take, not layers"),
         (["footprint", "{model}"], "compare and trace take, not layers"),
-        (["trace", "{model}", "--out", "{folder}/t.json"], "compare and trace take, not layers"),
     ],
 )
 def test_bad_input_is_one_line(words, said, saved, capsys):
