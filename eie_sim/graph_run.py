@@ -313,6 +313,7 @@ def _network(graph: Graph, steps: tuple[Step, ...], style: Style, runs: list[Lay
         layers=tuple(run.layer for run in runs),
         chained=False,
         source=graph.source,
+        seed=graph.seed,
         not_simulated=(*left, *host),
         left=None,
     )

@@ -171,7 +171,9 @@ def _of_graph(
     read = passed_on(masked, config, said=said, last=step.node.name)
     one = next(one for one in read.products if one.product.name == name)
     return _Given(
-        network=Network(name=graph.name, layers=(one.ready.layer,), chained=False, source=graph.source, left=None),
+        network=Network(
+            name=graph.name, layers=(one.ready.layer,), chained=False, source=graph.source, left=None, seed=graph.seed
+        ),
         layer=one.ready.layer,
         matrix=one.ready.matrix,
         inputs=_vector_at(product, one.value, vector),

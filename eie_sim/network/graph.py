@@ -114,7 +114,7 @@ class Graph:
     values : every value that nodes read or make
     nodes : in an order in which they can be run; moves of parameters among them
     parameters, constants : arrays that depend on no input
-    examples : an array for each input; drawn : which of them were drawn, not given
+    examples : an array for each input; drawn : which of them were drawn, not given, with the seed
     calibration : inputs to choose scales from, of the same names and shapes; None for the examples
     notes : what was assumed, such as a free axis that is 1
     """
@@ -131,6 +131,7 @@ class Graph:
     framework: Framework
     calibration: Mapping[str, Array] | None = None
     drawn: tuple[str, ...] = ()
+    seed: int = 0
     notes: tuple[str, ...] = ()
 
     @cached_property

@@ -112,7 +112,7 @@ class GraphStages:
         def made() -> _Lowered:
             graph = self._pruned(recipe)
             steps = steps_for(graph, config, style_of(config))
-            return _Lowered(graph, steps, frozenset(_again(steps)))
+            return _Lowered(graph, steps, frozenset(again(steps)))
 
         return self._kept.get("lowered", (recipe, *_lowered_by(config)), made, most=2)
 
@@ -169,7 +169,7 @@ def _wanted(lowered: _Lowered, point: Point) -> tuple[Step, ...]:
     return found
 
 
-def _again(steps: tuple[Step, ...]) -> Iterator[str]:
+def again(steps: tuple[Step, ...]) -> Iterator[str]:
     """Names of products whose node has the weights and biases of one before."""
     seen: set[bytes] = set()
     for step in steps:

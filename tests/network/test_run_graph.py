@@ -380,7 +380,6 @@ def test_describe_simulates_nothing(saved, capsys, monkeypatch):
         (["run", "{model}", "--inputs", "{folder}/none.npz"], "none.npz: file=missing"),
         (["run", "digits-mlp", "--shape", "x=4x16"], "must be left out"),
         (["describe", "digits-mlp"], "must be an ONNX file"),
-        (["compare", "{model}"], "compare and trace take, not layers"),
         (["prune", "{model}"], "compare and trace take, not layers"),
         (["footprint", "{model}"], "compare and trace take, not layers"),
     ],
