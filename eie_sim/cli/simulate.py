@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from cyclopts import Parameter
 
 from eie_sim.cli import EXIT_DIFFERS
 from eie_sim.cli.designs import designed
@@ -50,6 +52,7 @@ def run(
     engine: Engine = "fast",
     energy_table: Energies = None,
     out: Path | None = None,
+    every: Annotated[bool, Parameter(name="--all")] = False,
     json: Json = False,
     arrays: Arrays = ARRAYS,
     model: Model = MODEL,
@@ -73,6 +76,9 @@ def run(
         Of everything random.
     out
         Keep the run in this folder: run.json, layers.csv, and the energies of --energy-table as energy_table.csv.
+    every
+        Print all products of a graph, also where they are more than 40, and all host work; files and --json always
+        have all.
     """
     from eie_sim.network.loading import is_graph
     from eie_sim.pipeline import run_network
@@ -98,7 +104,7 @@ def run(
     if json:
         print_json(record)
     else:
-        print_network(record, console())
+        print_network(record, console(), every=every)
     return 0 if done.verified else EXIT_DIFFERS
 
 
