@@ -83,6 +83,12 @@ def mac_shares(graph: Graph, style: Style) -> list[MacShare]:
     ]
 
 
+def mac_share(graph: Graph, style: Style) -> float:
+    """Share of the MACs that products are of."""
+    shares = coverage(graph, style)
+    return sum(share.macs for share in shares if not share.reason) / max(1, sum(share.macs for share in shares))
+
+
 def covered(graph: Graph, style: Style) -> Coverage:
     """How much of a graph products are of. Weights of one that is shared count once."""
     inside: set[str] = set()

@@ -31,7 +31,7 @@ from eie_sim.network import RELU, Layer, Network, floatrun
 from eie_sim.network.graph import Graph
 from eie_sim.network.layered import graph_of
 from eie_sim.network.products import Step, Style
-from eie_sim.product_run import Before, How, Prepared, launched, matrix_for, passed_on, prepared, run_product
+from eie_sim.product_run import Before, How, calibrated, launched, matrix_for, passed_on, run_product
 from eie_sim.prune.network import prune_network
 from eie_sim.prune.recipe import Recipe
 from eie_sim.runs import LayerRun, Run, outside
@@ -126,21 +126,7 @@ def _run_steps(
 ) -> Ran:
     """Choose scales in the float run of the calibration, then run every product on the outputs of those before."""
     steps = steps_for(graph, config, style)
-    ready: dict[str, Prepared] = {}
-    lowered: dict[str, float] = {}
-
-    def calibrate(step: Step, values: Arrays) -> NDArray[Any]:
-        progress(f"{step.node.name}: compressing")
-        x, layer = values[step.reads], graph.layers.get(step.node.name)
-        sums = [product.sums(x) for product in step.products]
-        value = step.assemble([one.with_bias(y) for one, y in zip(step.products, sums, strict=True)], values)
-        if layer is None:
-            expected = floatrun.framework_value(calibration, step, values)
-            lowered[step.node.name] = floatrun.require_lowered(step, value, expected)
-        for product, y in zip(step.products, sums, strict=True):
-            ready[product.name] = prepared(product, x, y, config, layer=layer, said=said)
-        return value
-
+    ready, floats, lowered = calibrated(graph, calibration, config, style, said=said, progress=progress)
     runs: dict[str, list[LayerRun]] = {}
 
     def simulated(step: Step, values: Arrays) -> NDArray[Any]:
@@ -155,20 +141,18 @@ def _run_steps(
         runs[step.node.name] = [launched(step, done, x, how.table)] if at_once else done
         return step.assemble([passed_on(one) for one in done], values)
 
-    floats = floatrun.run(calibration, steps_for(calibration, config, style), calibrate)
-    if calibration is not graph:
-        floats = floatrun.run(graph, (), calibrate)
     outputs = floatrun.run(graph, steps, simulated)
     done = [one for of_step in runs.values() for one in of_step]
-    held = [_digest(one.layer) for one in done]  # the steps of a sequence have the same
+    held = [digest_of(one.layer) for one in done]  # the steps of a sequence have the same
     layers = tuple(replace(one, again=held.index(held[at]) < at) for at, one in enumerate(done))
     return Ran(steps, layers, outputs, floats, lowered)
 
 
 def _before(runs: list[LayerRun], relu: bool, x: NDArray[Any]) -> Before | None:
-    """The only product of a node, where its outputs are the vectors of the next."""
-    result = runs[0].result
-    return Before(result=result, relu=relu) if len(runs) == 1 and np.shape(result.output) == x.shape else None
+    """The only product of a node, where its outputs are the vectors of the next: not if the host added a bias."""
+    outputs = runs[0].real_output
+    same = len(runs) == 1 and np.array_equal(np.maximum(outputs, 0) if relu else outputs, x)
+    return Before(result=runs[0].result, relu=relu) if same else None
 
 
 def _of_graph(unpruned: Graph | None, graph: Graph, ran: Ran, config: Any, style: Style, table: EnergyTable) -> Run:
@@ -194,7 +178,7 @@ def _of_graph(unpruned: Graph | None, graph: Graph, ran: Ran, config: Any, style
     )
 
 
-def _digest(layer: Layer) -> bytes:
+def digest_of(layer: Layer) -> bytes:
     """What tells the weights and the bias of a layer from others."""
     weights = layer.weights
     parts = (weights.indptr, weights.indices, weights.data) if is_sparse(weights) else (weights,)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +20,10 @@ from eie_sim.core.verification import Verification, together
 from eie_sim.core.verification import in_turn as verified_in_turn
 from eie_sim.energy import EnergyTable, account
 from eie_sim.engine import compress, simulate
-from eie_sim.graphs import fitting
-from eie_sim.network import Layer
-from eie_sim.network.products import Product, Step
+from eie_sim.graphs import fitting, steps_for
+from eie_sim.network import Layer, floatrun
+from eie_sim.network.graph import Graph
+from eie_sim.network.products import Product, Step, Style
 from eie_sim.runs import LayerRun
 from eie_sim.units import unit_of
 
@@ -99,6 +100,8 @@ def prepared(
             design = unit.for_inputs(config, -np.abs(inputs))  # as if some were negative, which run inputs may be
             matrix = unit.opened(matrix, inputs, design, outputs=product.with_bias(sums) if unit.takes_bias else sums)
     except InputError as error:
+        if layer is not None and layer.stored is not None:  # what is wrong with its codes names it
+            raise
         raise InputError(f"{about}: {error}") from None
     return Prepared(
         product=product,
@@ -108,6 +111,47 @@ def prepared(
         about=about,
         kind=product.kind if layer is None else "fc",
     )
+
+
+class Calibrated(NamedTuple):
+    """Products whose scales are chosen, by name. floats : outputs of the graph; lowered : distances by node"""
+
+    ready: dict[str, Prepared]
+    floats: dict[str, NDArray[Any]]
+    lowered: dict[str, float]
+
+
+def calibrated(
+    graph: Graph,
+    calibration: Graph,
+    config: Any,
+    style: Style,
+    *,
+    said: str = "",
+    progress: Callable[[str], None] = lambda step: None,
+) -> Calibrated:
+    """Choose the scales of all products in the float run of a graph on its calibration inputs.
+
+    calibration : the same graph for those inputs; said : what was done to the weights
+    Raise InputError where a product is not what the framework computes.
+    """
+    ready: dict[str, Prepared] = {}
+    lowered: dict[str, float] = {}
+
+    def calibrate(step: Step, values: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+        progress(f"{step.node.name}: compressing")
+        x, layer = values[step.reads], graph.layers.get(step.node.name)
+        sums = [product.sums(x) for product in step.products]
+        value = step.assemble([one.with_bias(y) for one, y in zip(step.products, sums, strict=True)], values)
+        if layer is None:
+            expected = floatrun.framework_value(calibration, step, values)
+            lowered[step.node.name] = floatrun.require_lowered(step, value, expected)
+        for product, y in zip(step.products, sums, strict=True):
+            ready[product.name] = prepared(product, x, y, config, layer=layer, said=said)
+        return value
+
+    floats = floatrun.run(calibration, steps_for(calibration, config, style), calibrate)
+    return Calibrated(ready, floats if calibration is graph else floatrun.run(graph, (), calibrate), lowered)
 
 
 def run_product(ready: Prepared, x: NDArray[Any], where: str, how: How, before: Before | None = None) -> LayerRun:

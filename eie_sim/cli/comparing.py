@@ -11,20 +11,24 @@ from cyclopts import Parameter
 from eie_sim.cli.shell import (
     ARRAYS,
     INPUTS,
+    MODEL,
     Arrays,
     Counts,
     Inputs,
     Json,
+    Model,
     Names,
     Several,
     Source,
     app,
     console,
     energies_of,
+    graph_at,
     loaded,
     on_given,
     print_json,
     print_lines,
+    require_layers,
     steps_shown,
 )
 from eie_sim.core.errors import require, unknown
@@ -65,20 +69,22 @@ def compare(
     elem_bytes: int | None = None,
     patterns: Names = ("2:4", "1:4"),
     densities: Several = (0.5, 0.25, 0.1),
-    batches: Counts = (1, 8, 64, 256),
+    batches: Counts | None = None,
     energy_table: Path | None = None,
     inputs: Inputs = INPUTS,
     seed: int = 0,
     figure: Path | None = None,
     json: Json = False,
     arrays: Arrays = ARRAYS,
+    model: Model = MODEL,
 ) -> int:
     """Designs of one size on the same weights, dense, in patterns, by density: time, energy, bytes, accuracy.
 
     Accuracy is on the held-back inputs, with weights, inputs and sums as each unit stores and computes them, without
     training after pruning.
 
-    Example: eie-sim compare digits-mlp --layer fc2 --figure compare.png
+    Example: eie-sim compare digits-mlp --layer fc2 --figure compare.png, and
+    eie-sim compare model.onnx --patterns 2:4 --densities 0.3
 
     Parameters
     ----------
@@ -91,7 +97,8 @@ def compare(
     densities
         Densities to prune to by magnitude for the other units.
     batches
-        Vectors at once; each array of another unit takes its share one after the other.
+        Vectors at once, 1, 8, 64 and 256 where left out; each array of another unit takes its share one after the
+        other. Of a graph only 1, the batch of its inputs.
     energy_table
         CSV with the columns event, energy_pj, source that replaces energies of the design that sets the size, as
         macs or dram_bytes. They are taken as given at its node; all others, but for other designs' DRAM, stay default
@@ -101,6 +108,7 @@ def compare(
     figure
         Draw time per vector over the batch into this file: png, svg or pdf.
     """
+    from eie_sim.network.loading import is_graph
     from eie_sim.report import comparison as shown
     from eie_sim.report.figures.style import require_file
     from eie_sim.study.compare import compare as compared
@@ -116,7 +124,12 @@ def compare(
     if figure is not None:
         require_file("figure", figure, shown.FIGURE_SUFFIXES)
     with steps_shown() as progress:
-        network = on_given(loaded(source, progress, arrays, seed=seed, **asdict(inputs)), inputs)
+        network: Any
+        if is_graph(source):
+            network = graph_at(source, model, progress, arrays, seed=seed, **asdict(inputs))
+        else:
+            require_layers(model)
+            network = on_given(loaded(source, progress, arrays, seed=seed, **asdict(inputs)), inputs)
         found = compared(
             network,
             designs,

@@ -31,7 +31,7 @@ from eie_sim.cli.shell import (
     on_given,
     print_json,
     print_lines,
-    require_no_model,
+    require_layers,
     steps_shown,
 )
 from eie_sim.core.errors import InputError, require
@@ -88,7 +88,7 @@ def prune(
     if is_graph(source):
         given = {"seed": recipe.seed, **asdict(inputs)}
         return _prune_graph(source, recipe, densities, out, design, arrays, model, lowering, given, json=json)
-    require_no_model(model)
+    require_layers(model)
     _require_archive(out, design)
     with steps_shown() as progress:
         network, archive = loaded_from(source, progress, arrays, seed=recipe.seed, **asdict(inputs))

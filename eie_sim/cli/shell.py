@@ -55,8 +55,8 @@ Source = Annotated[
     str,
     Parameter(
         help="A preset (see eie-sim presets); a file: npz, npy, safetensors, mtx, smtx, mtx.gz, smtx.gz, for run, "
-        "describe, prune and footprint onnx; the folder or safetensors.index.json of shards; or an archive of --out. "
-        "Weights are (out, in)."
+        "describe, prune, footprint, sweep, compare and trace onnx; the folder or safetensors.index.json of shards; or "
+        "an archive of --out. Weights are (out, in)."
     ),
 ]
 
@@ -222,11 +222,15 @@ def loaded_from(
     return network, archive
 
 
-def require_no_model(model: OfModel) -> None:
-    """Raise InputError where inputs of an ONNX file are given for a network of layers."""
-    given = next((f"{name}={value}" for name, value in asdict(model).items() if value), "")
-    if given:
-        raise InputError(f"{given}: must be left out: it is of an ONNX file")
+def shapes_of(model: OfModel) -> dict[str, tuple[int, ...]] | None:
+    """The shapes of --shape by name; None without one."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for text in model.shape:
+        name, _, sides = text.rpartition("=")
+        whole = bool(name) and all(side.isdecimal() for side in sides.split("x"))
+        require(whole, "shape", text, "must be name=1x3x224x224")
+        shapes[name] = tuple(int(side) for side in sides.split("x"))
+    return shapes or None
 
 
 def graph_at(source: str, model: OfModel, progress: Progress, arrays: Reading, **given: Any) -> Graph:
@@ -234,18 +238,19 @@ def graph_at(source: str, model: OfModel, progress: Progress, arrays: Reading, *
     from eie_sim.network import Network
     from eie_sim.network.loading import load
 
-    shapes: dict[str, tuple[int, ...]] = {}
-    for text in model.shape:
-        name, _, sides = text.rpartition("=")
-        whole = bool(name) and all(side.isdecimal() for side in sides.split("x"))
-        require(whole, "shape", text, "must be name=1x3x224x224")
-        shapes[name] = tuple(int(side) for side in sides.split("x"))
     progress(f"{source}: loading")
     changed = {name: value for name, value in asdict(arrays).items() if value != getattr(ARRAYS, name)}
-    found = load(source, inputs=model.inputs, shapes=shapes or None, calibration=model.calibration, **given, **changed)
+    loading: dict[str, Any] = {"inputs": model.inputs, "shapes": shapes_of(model), "calibration": model.calibration}
+    found = load(source, **loading, **given, **changed)
     if isinstance(found, Network):
         raise InputError(f"file={source}: must be an ONNX file")
     return found
+
+
+def require_layers(model: OfModel) -> None:
+    """Raise InputError where inputs of a graph are given with what is none."""
+    for name, value in asdict(model).items():
+        require(not value, name, value, "must be left out: it is of an ONNX file")
 
 
 def on_given(network: Network, inputs: Given) -> Network:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from cyclopts import Parameter
 
 from eie_sim.cli import EXIT_DIFFERS
 from eie_sim.cli.designs import designed
@@ -29,7 +31,7 @@ from eie_sim.cli.shell import (
     loaded,
     print_json,
     print_lines,
-    require_no_model,
+    require_layers,
     steps_shown,
 )
 from eie_sim.core.errors import InputError
@@ -50,6 +52,7 @@ def run(
     engine: Engine = "fast",
     energy_table: Energies = None,
     out: Path | None = None,
+    every: Annotated[bool, Parameter(name="--all")] = False,
     json: Json = False,
     arrays: Arrays = ARRAYS,
     model: Model = MODEL,
@@ -73,6 +76,9 @@ def run(
         Of everything random.
     out
         Keep the run in this folder: run.json, layers.csv, and the energies of --energy-table as energy_table.csv.
+    every
+        Print all products of a graph, also where they are more than 40, and all host work; files and --json always
+        have all.
     """
     from eie_sim.network.loading import is_graph
     from eie_sim.pipeline import run_network
@@ -88,7 +94,7 @@ def run(
         if is_graph(source):
             network: Any = graph_at(source, model, progress, arrays, **given)
         else:
-            require_no_model(model)
+            require_layers(model)
             network = loaded(source, progress, arrays, **given, pattern=pattern, density=density)
             prune = lowering.options
         done = run_network(network, design, **prune, engine=engine, table=table, progress=progress)
@@ -98,7 +104,7 @@ def run(
     if json:
         print_json(record)
     else:
-        print_network(record, console())
+        print_network(record, console(), every=every)
     return 0 if done.verified else EXIT_DIFFERS
 
 
@@ -195,7 +201,7 @@ def footprint(
     if is_graph(source):
         options = {"value_bits": value_bits, "n_keep": n_keep, "m_group": m_group}
         return _footprint_of_graph(source, density, options, figure, design, arrays, model, layer, json=json)
-    require_no_model(model)
+    require_layers(model)
     with steps_shown() as progress:
         network = loaded(source, progress, arrays, layer=layer, density=density)
         counted = {}

@@ -14,7 +14,19 @@ from cyclopts import Parameter
 
 from eie_sim.cli import EXIT_FAILED
 from eie_sim.cli.axes import NO_AXES, AxisOptions, given
-from eie_sim.cli.shell import ARRAYS, Arrays, Energies, Json, Reading, app, console, energies_of
+from eie_sim.cli.shell import (
+    ARRAYS,
+    MODEL,
+    Arrays,
+    Energies,
+    Json,
+    Model,
+    Reading,
+    app,
+    console,
+    energies_of,
+    shapes_of,
+)
 from eie_sim.core.errors import InputError, require
 from eie_sim.core.files import require_own
 from eie_sim.units import unit_named
@@ -50,13 +62,15 @@ def sweep(
     out: Path | None = None,
     json: Json = False,
     arrays: Arrays = ARRAYS,
+    model: Model = MODEL,
 ) -> int:
     """Sweep pruning and hardware: figures of every combination, kept in a file, from which the same command goes on.
 
     Values are lists (1,2,8), ranges (1..16), so many even steps (0.02:0.5:20, 1:256:9:log), or go on as they begin
     (1,2,4,...,256).
 
-    Example: eie-sim sweep alex-7 --density 0.02:0.5:20 --n-pe 1,2,4,...,256 --queue-depth 1..256
+    Example: eie-sim sweep alex-7 --density 0.02:0.5:20 --n-pe 1,2,4,...,256 --queue-depth 1..256, and
+    eie-sim sweep model.onnx --n-pe 16,32,64 --density 0.1,0.3
 
     Parameters
     ----------
@@ -91,6 +105,9 @@ def sweep(
         "activations": None if activations is None else str(activations),
         "activation_density": activation_density,
         "seed": seed,
+        "inputs": None if model.inputs is None else str(model.inputs),
+        "shapes": shapes_of(model),
+        "calibration": None if model.calibration is None else str(model.calibration),
         "verify": verify or None,
         "energy_table": energy_table,
         "store": store,
@@ -174,10 +191,15 @@ def _found(asked: dict[str, Any], arrays: Reading) -> Sweep:
     """Run all points, or search among them."""
     from eie_sim.archive import opened
     from eie_sim.network import load
+    from eie_sim.network.loading import is_graph
     from eie_sim.study import run, search
 
-    source = opened(asked["source"])
-    if arrays != ARRAYS:
+    source = asked["source"] if is_graph(asked["source"]) else opened(asked["source"])
+    if is_graph(source):
+        for name, value in asdict(arrays).items():
+            rule = "must be left out, a graph of operators has none"
+            require(value == getattr(ARRAYS, name), name, value, rule)
+    elif arrays != ARRAYS:
         source = load(source, seed=asked.get("seed", 0), **asdict(arrays))
     options = {name: value for name, value in asked.items() if name != "source"}
     return search(source, **options) if "objectives" in asked else run(source, **options)

@@ -6,20 +6,26 @@ import sys
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
 
 from eie_sim.cli import EXIT_DIFFERS
 from eie_sim.cli.designs import designed
 from eie_sim.cli.shell import (
     ARRAYS,
     INPUTS,
+    MODEL,
     Arrays,
     Engine,
     Inputs,
     Json,
+    Model,
     Source,
+    graph_at,
     print_json,
     print_lines,
+    require_layers,
     steps_shown,
 )
 from eie_sim.cli.streams import say
@@ -37,7 +43,7 @@ def trace(
     /,
     *,
     layer: str | None = None,
-    vector: int = 0,
+    vector: Annotated[int, Parameter(name=("--vector", "--position"))] = 0,
     inputs: Inputs = INPUTS,
     density: float | None = None,
     seed: int = 0,
@@ -49,18 +55,21 @@ def trace(
     step: bool = False,
     json: Json = False,
     arrays: Arrays = ARRAYS,
+    model: Model = MODEL,
     design: Any,
 ) -> int:
     """Show what happens when, for one vector: broadcasts, queues and PEs over time, as a file or as text.
 
-    Example: eie-sim trace hand-8x8 --n-pe 4 --queue-depth 2 --text
+    Example: eie-sim trace hand-8x8 --n-pe 4 --queue-depth 2 --text, and
+    eie-sim trace model.onnx --layer conv1 --position 100
 
     Parameters
     ----------
     layer
-        The layer, the first where none is named.
+        The layer, or the product of a graph, the first where none is named.
     vector
-        Which of the vectors that a run gives the layer, from 0.
+        Which of the vectors that a run gives the layer, from 0; of a convolution its positions: batch, then output
+        rows and columns.
     density
         Prune each layer by magnitude to this density first, 0 to 1.
     seed
@@ -79,6 +88,7 @@ def trace(
     """
     from eie_sim import archive, tracing
     from eie_sim.network import load_for_layer
+    from eie_sim.network.loading import is_graph
     from eie_sim.report import trace as report
 
     _require_agreement(text=text, step=step, json=json)
@@ -88,9 +98,14 @@ def trace(
         report.require_few_pes(design)
     with steps_shown() as progress:
         progress(f"{source}: loading")
-        given = {"density": density, "seed": seed, **asdict(arrays), **asdict(inputs)}
-        network = load_for_layer(archive.opened(source), layer, **given)
-        traced = tracing.trace(network, design, layer=layer, vector=vector, engine=engine, progress=progress)
+        if is_graph(source):
+            network: Any = graph_at(source, model, progress, arrays, seed=seed, **asdict(inputs))
+            pruning: dict[str, Any] = {"density": density}
+        else:
+            require_layers(model)
+            given = {"density": density, "seed": seed, **asdict(arrays), **asdict(inputs)}
+            network, pruning = load_for_layer(archive.opened(source), layer, **given), {}
+        traced = tracing.trace(network, design, layer=layer, vector=vector, **pruning, engine=engine, progress=progress)
         window = report.window_of(traced.result.cycles, first, last)
         if text:
             report.require_few_cycles(*window)

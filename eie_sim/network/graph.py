@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from hashlib import sha256
 from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eie_sim.core.errors import as_array, require, unknown
+from eie_sim.core.sparse import is_sparse
 from eie_sim.network.layers import Layer
 from eie_sim.network.moves import MOVES, moves_data
 
@@ -95,10 +97,14 @@ class Framework:
 
     run : (nodes in order, values by name, names) -> the named values that the nodes make
     save : (graph, file) -> None
+    opsets : versions of the operators, by domain
+
+    Other processes get it with a graph: both are functions of modules, or partial ones.
     """
 
     run: Callable[[Sequence[Node], Mapping[str, Array], Sequence[str]], dict[str, Array]]
     save: Callable[[Graph, Path], None]
+    opsets: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -109,7 +115,7 @@ class Graph:
     values : every value that nodes read or make
     nodes : in an order in which they can be run; moves of parameters among them
     parameters, constants : arrays that depend on no input
-    examples : an array for each input; drawn : which of them were drawn, not given
+    examples : an array for each input; drawn : which of them were drawn, not given, with the seed
     calibration : inputs to choose scales from, of the same names and shapes; None for the examples
     notes : what was assumed, such as a free axis that is 1
     layers : those that nodes were made of, by name of node; about : what inputs are, in words, where that is known
@@ -127,6 +133,7 @@ class Graph:
     framework: Framework
     calibration: Mapping[str, Array] | None = None
     drawn: tuple[str, ...] = ()
+    seed: int = 0
     notes: tuple[str, ...] = ()
     layers: Mapping[str, Layer] = field(default_factory=dict)
     about: Mapping[str, str] = field(default_factory=dict)
@@ -144,6 +151,19 @@ class Graph:
     def makers(self) -> dict[str, Node]:
         """The node that makes a value, by its name."""
         return {name: node for node in self.nodes for name in node.makes}
+
+    @cached_property
+    def digest(self) -> bytes:
+        """32 bytes that identify what is computed: nodes, arrays and inputs, not where they were read."""
+        found = sha256(repr((self.inputs, self.outputs, sorted(self.framework.opsets.items()))).encode())
+        for node in self.nodes:
+            said = (node.name, node.op, node.kind, node.inputs, node.outputs, node.domain)
+            found.update(repr((said, *((name, _plain(one)) for name, one in sorted(node.attributes.items())))).encode())
+        own = {name: parameter.array for name, parameter in self.parameters.items()}
+        for group in (own, self.constants, self.examples, self.calibration or {}):
+            for name, array in group.items():
+                found.update(repr((name, _plain(array))).encode())
+        return found.digest()
 
     def is_constant(self, name: str) -> bool:
         """True for a parameter, a constant, and what is moved from them."""
@@ -259,6 +279,19 @@ class Graph:
         from eie_sim.core.files import as_path, place_for
 
         self.framework.save(self, place_for("file", as_path("file", file)))
+
+
+def _plain(value: Any) -> Any:
+    """What tells a value from others: of arrays and of subgraphs a digest."""
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    if hasattr(value, "SerializeToString"):
+        return sha256(value.SerializeToString(deterministic=True)).hexdigest()
+    if is_sparse(value):
+        return [value.shape, *map(_plain, (value.indptr, value.indices, value.data))]
+    if isinstance(value, np.ndarray):
+        return value.dtype.str, value.shape, sha256(np.ascontiguousarray(value).data).hexdigest()
+    return value
 
 
 def _require_known(field: str, given: Mapping[str, Any], known: Any) -> None:

@@ -56,10 +56,11 @@ def load(
             raise InputError(f"{name}={shown(value)}: must be left out, a graph of operators has none")
     if isinstance(source, Graph):
         require(inputs is None and shapes is None, "inputs", "given", "must be left out: the graph has its own")
-        return source
-    from eie_sim.network.readers.onnx_reader import read_onnx
+        graph = source
+    else:
+        from eie_sim.network.readers.onnx_reader import read_onnx
 
-    graph = read_onnx(source, arrays_at(inputs), shapes=shapes, seed=seed)
+        graph = read_onnx(source, arrays_at(inputs), shapes=shapes, seed=seed)
     found = arrays_at(calibration)
     if found is None:
         return graph

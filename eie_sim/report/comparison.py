@@ -10,6 +10,10 @@ from rich.table import Table
 from eie_sim.core.result import config_hash
 from eie_sim.energy.report import table_for
 from eie_sim.energy.table import given_lines, hashed
+from eie_sim.graphs import mac_share, source_of, style_of
+from eie_sim.network import Network
+from eie_sim.network.graph import Graph
+from eie_sim.network.lower import steps_of
 from eie_sim.prune.measure import inputs_in_words
 from eie_sim.record import account_of, versions
 from eie_sim.report import figures
@@ -20,6 +24,16 @@ from eie_sim.study.compare import Compared
 from eie_sim.study.instances import Instances
 
 FIGURE_SUFFIXES = (".png", ".svg", ".pdf")
+JUDGED = (
+    "accuracy: of held-back inputs, with weights, inputs and sums as each unit stores and computes them, pruned by "
+    "magnitude and not trained again"
+)
+JUDGED_GRAPH = (
+    "off: outputs of the network, root mean squares, from those in floats of the network pruned alike, and from those "
+    "before pruning, by magnitude and without training"
+)
+UNLIKE = 1e-6
+"""Difference of shares of MACs above which costs are not of the same work."""
 CLOSE = 0.01
 """Accuracy that may be lost and still count as kept."""
 
@@ -33,21 +47,15 @@ def comparison_record(compared: Compared, *, preset: str | None = None) -> Recor
     The others stand in `beside`; without a list also NAME_pes of an array of a unit, NAME_arrays, config_NAME. With a
     list `on` has all designs, and each row the title of its own.
     """
-    size, network, layer = compared.size, compared.network, compared.layer
+    size = compared.size
     others = [one for one in compared.designs if one is not size]
     near, far = (size.design, size.design) if size.chip is None else (size.chip.near, size.chip.far)
     design, energies = size.design.to_dict(), table_for(far, size.table)
     title = preset or size.title
     found = [one.to_dict() for one in compared.rows]
-    inputs = inputs_in_words(network)  # of the whole network, in which a layer reads what the ones before pass on
-    part, before = network if layer is None else network.layer(layer), network.dense_layers or network.layers
+    network = compared.network
     record = {
-        "network": network.name,
-        "layer": layer,
-        "source": network.source,
-        "weights": {one.name: one.weights_source for one in before if layer in (None, one.name)},
-        **account_of(part, {each.name: inputs[each.name] for each in part.layers}),
-        "seed": network.seed,
+        **(_of_graph(network, compared) if isinstance(network, Graph) else _of_layers(network, compared.layer)),
         "preset": title,
         "macs_per_cycle": size.macs_per_cycle,
         "unit": size.unit.name,
@@ -78,6 +86,39 @@ def comparison_record(compared: Compared, *, preset: str | None = None) -> Recor
         name, pes = one.unit.name, one.unit.lanes(one.design)
         record |= {f"{name}_pes": pes, f"{name}_arrays": one.number, f"config_{name}": one.design.to_dict()}
     return record
+
+
+def _of_layers(network: Network, layer: str | None) -> Record:
+    """What is compared, and where its weights and inputs come from."""
+    inputs = inputs_in_words(network)  # of the whole network, in which a layer reads what the ones before pass on
+    part, before = network if layer is None else network.layer(layer), network.dense_layers or network.layers
+    return {
+        "network": network.name,
+        "layer": layer,
+        "source": network.source,
+        "weights": {one.name: one.weights_source for one in before if layer in (None, one.name)},
+        **account_of(part, {each.name: inputs[each.name] for each in part.layers}),
+        "seed": network.seed,
+    }
+
+
+def _of_graph(graph: Graph, compared: Compared) -> Record:
+    """The same of a graph; covers : by title, the share of its MACs that a design computes."""
+    steps = steps_of(graph)
+    reads = {step.node.name: step.reads for step in steps if compared.layer in (None, step.node.name)}
+    return {
+        "network": graph.name,
+        "layer": compared.layer,
+        "source": graph.source,
+        "weights": {},
+        **account_of(None, {name: source_of(graph, steps, read).words for name, read in reads.items()}),
+        "seed": graph.seed,
+        "notes": list(graph.notes),
+        "covers": {
+            one.title: mac_share(graph, style_of(one.design)) if compared.layer is None else 1.0
+            for one in compared.designs
+        },
+    }
 
 
 def _weights_in(designs: Sequence[Instances]) -> Record:
@@ -118,15 +159,22 @@ def _least(own: Sequence[Record], quantity: str, without: str = "") -> str:
 
 def comparison_table(record: Record) -> Table:
     """A row per batch and candidate; times and energies per vector."""
-    headings = ["batch", "unit", "precision", "weights\nkept", "of sum\n|w|", "accuracy", "weights\nkB", "MACs\nused"]
+    of_graph = "covers" in record
+    judged = ["off\nfloats", "off before\npruning", "MACs\ncovered"] if of_graph else ["accuracy"]
+    headings = ["batch", "unit", "precision", "weights\nkept", "of sum\n|w|", *judged, "weights\nkB", "MACs\nused"]
     headings += [f"{unit}/vector\n{place}" for unit in ("us", "nJ") for place in ("SRAM", "DRAM")]
     headings += ["DRAM kB\n/vector", "tile", "bound", ""]
+    headings = [one.replace("/vector", "") for one in headings] if of_graph else headings
     cells, before = [], None
     for row in record["rows"]:
         batch = row["batch"]
         own = ["" if batch == before else str(batch), row["name"], row["precision"]]
         own += [percent(row["density"]), percent(row["kept_l1"])]
-        own += ["" if row["accuracy"] is None else f"{100 * row['accuracy']:.2f} %"]
+        if of_graph:
+            own += ["-" if row[off] is None else percent(row[off], 2) for off in ("distance", "distance_unpruned")]
+            own += [percent(row["covers"])]
+        else:
+            own += ["" if row["accuracy"] is None else f"{100 * row['accuracy']:.2f} %"]
         own += [f"{row['weight_bytes'] / 1e3:,.1f}", percent(row["utilisation"])]
         own += [f"{row[time] / batch:,.3f}" for time in ("time_us", "time_us_dram")]
         own += [_energy(row, where, batch) for where in ("", "_dram")]
@@ -135,7 +183,7 @@ def comparison_table(record: Record) -> Table:
         own += [sram if sram == dram else f"{sram} | {dram}" for sram, dram in both]
         cells.append([*own, "" if row["scaled_from"] is None else f"from {row['scaled_from']}"])
         before = batch
-    return rows(headings, cells, text={1, 2, 13, 14, 15})
+    return rows(headings, cells, text={1, 2, *range(len(headings) - 3, len(headings))})
 
 
 def _energy(row: Record, where: str, batch: int) -> str:
@@ -155,8 +203,8 @@ def comparison_lines(record: Record, compared: Compared) -> list[str]:
         *account_lines(record),
         *_size_lines(record, designs, listed=compared.listed),
         f"SRAM: all weights where they are used, {record['weights_in']['sram']}. DRAM: {record['weights_in']['dram']}",
-        "accuracy: of held-back inputs, with weights, inputs and sums as each unit stores and computes them, pruned by "
-        "magnitude and not trained again. Tile and bound: from SRAM | from DRAM where they differ",
+        *(_graph_lines(record) if "covers" in record else []),
+        f"{JUDGED_GRAPH if 'covers' in record else JUDGED}. Tile and bound: from SRAM | from DRAM where they differ",
         "MACs used: of kept weights, and only of active inputs where a unit skips the others",
         *_bias_lines(designs, listed=compared.listed),
         *(f"not compared: {why}" for why in record["not_compared"]),
@@ -179,6 +227,22 @@ def comparison_lines(record: Record, compared: Compared) -> list[str]:
         energy, bound = (_pair(one[f"{word}_sram"], one[f"{word}_dram"]) for word in ("energy", "bound"))
         board = f"; with the board's power {bound}" if on_board and bound != energy else ""
         lines.append(f"batch {one['batch']}, SRAM / DRAM: least energy {energy}{board}")
+    return lines
+
+
+def _graph_lines(record: Record) -> list[str]:
+    """How positions are shared out, and which designs compute unlike shares of the MACs."""
+    covers = record["covers"]
+    said = ", ".join(f"{name} {percent(share)}" for name, share in covers.items())
+    lines = [
+        *record["notes"],
+        "patterns: each product runs as the sparsest that a design lists and its weights meet, as in a run",
+        "positions of each product are shared out, and each node waits for those before; inputs are read and outputs "
+        "written for every position, by all designs alike",
+        f"covers of the MACs: {said}; the host does the rest, without cycles or energy",
+    ]
+    if max(covers.values()) - min(covers.values()) > UNLIKE:
+        lines.append("! cycles and energies are of unlike shares of the MACs: they tell no design that is faster")
     return lines
 
 

@@ -68,12 +68,14 @@ def _count(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else value
 
 
-def largest(layers: Sequence[Record], size: Callable[[Record], Any] = itemgetter("cycles")) -> tuple[list[Record], str]:
-    """The rows of a text table, in order, and a line about the others; all of them where they are few."""
-    if len(layers) <= MOST_ROWS:
+def largest(
+    layers: Sequence[Record], size: Callable[[Record], Any] = itemgetter("cycles"), most: int = MOST_ROWS
+) -> tuple[list[Record], str]:
+    """The rows of a text table, in order, and a line about the others; all of them where they are at most so many."""
+    if len(layers) <= most:
         return list(layers), ""
     shown = sorted(sorted(range(len(layers)), key=lambda at: -size(layers[at]))[:LARGEST])
-    return [layers[at] for at in shown], f"the {LARGEST} largest, and {len(layers) - LARGEST} more (--json has all)"
+    return [layers[at] for at in shown], f"the {LARGEST} largest, and {len(layers) - LARGEST} more (--all)"
 
 
 def kinds(record: Record) -> list[list[str]]:
@@ -120,8 +122,8 @@ def advice(record: Record) -> list[str]:
     return ["--weight-bits 8 brings outputs nearer"] if far and record["config"].get("weight_bits", 8) < 8 else []
 
 
-def provenance(record: Record) -> list[str]:
-    """What the inputs were, that products are what the framework computes, and what is left to the host."""
+def provenance(record: Record, most: int = MOST_NAMES) -> list[str]:
+    """What the inputs were, that products are what the framework computes, and so much of what is left to the host."""
     graph, coverage = record["graph"], record["coverage"]
     lines = list(graph["notes"])
     lines.append(
@@ -130,6 +132,6 @@ def provenance(record: Record) -> list[str]:
     )
     left = [f"{one['name']} ({one['reason']})" for one in record["not_simulated"]]
     share = percent(1 - coverage["share_of_macs_not_simulated"])
-    host = few(left, MOST_NAMES, " (--json has all)") if left else "none"
+    host = few(left, most, " (--all)") if left else "none"
     lines.append(f"covers {share} of MACs; on the host, without cycles or energy: {host}")
     return lines

@@ -82,8 +82,8 @@ def not_simulated(record: Record) -> list[str]:
 
 
 def total_name(record: Record) -> str:
-    """What the row of all layers together is called: layers that are no chain are no network."""
-    return "network" if record["chained"] else "all layers"
+    """What the row of all layers together is called: layers that are neither chain nor graph are no network."""
+    return "network" if record["chained"] or "graph" in record else "all layers"
 
 
 def sections(record: Record) -> dict[str, Section]:

@@ -11,13 +11,16 @@ import numpy as np
 from rich.table import Table
 
 from eie_sim.energy.table import given_lines
+from eie_sim.graphs import mac_share, style_of
+from eie_sim.network.graph import Graph
 from eie_sim.record import account_of, versions
-from eie_sim.report.network import Record, account_lines
+from eie_sim.report.network import Record, account_lines, percent
 from eie_sim.report.text import Screen, rows
 from eie_sim.study import Sweep, front
 from eie_sim.study.axes import PRUNING, WORKLOAD, known_axes
 from eie_sim.study.showing import axis_cell, counted, row_cells
 from eie_sim.study.table import Rows
+from eie_sim.units import units
 
 SHOWN = 40
 """Most rows of a table; all are in the store."""
@@ -34,6 +37,7 @@ def sweep_record(found: Sweep, *, workload: str, objectives: Sequence[str], unfi
         "workload": workload,
         "seed": found.seed,
         **account_of(network, words),
+        **({} if subject is None or subject.graph is None else {"covers": _covers(subject.graph, found)}),
         "axes": list(found.axes),
         "points": len(found.lines),
         "reused": found.reused,
@@ -47,6 +51,13 @@ def sweep_record(found: Sweep, *, workload: str, objectives: Sequence[str], unfi
         "left_out": best.left_out,
         "rows": found.rows,
     }
+
+
+def _covers(graph: Graph, found: Sweep) -> dict[str, float]:
+    """Share of the MACs of a graph that each unit of the rows computes."""
+    used = [unit for unit in units() if unit.name in found.rows.values("unit")]
+    starts = {unit.name: unit.config.preset(unit.start) if unit.start else unit.config() for unit in used}
+    return {name: mac_share(graph, style_of(design)) for name, design in starts.items()}
 
 
 def write_json(record: Record, out: IO[str]) -> None:
@@ -140,6 +151,9 @@ def sweep_lines(record: Record) -> list[str]:
     lines += [*together_lines(record["rows"]), *standing_lines(record["rows"])]
     lines += given_lines(record["energy_table"], swept=True)
     lines += account_lines(record)
+    if "covers" in record:
+        said = ", ".join(f"{percent(share)} of MACs on {unit}" for unit, share in record["covers"].items())
+        lines.append(f"covers {said}; the host does the rest, without cycles or energy")
     lines += [f"! {line}" for line in damaged_lines(record["damaged"])]
     if record["store"] is not None:
         lines.append(f"rows in {record['store']}; the same command goes on from there")

@@ -14,6 +14,7 @@ from rich.table import Table
 from eie_sim.energy.table import given_lines
 from eie_sim.report import graph
 from eie_sim.report.network import (
+    MOST_NAMES,
     Column,
     Record,
     Section,
@@ -56,10 +57,13 @@ class Screen(Console):
         super().print(*objects, **options)
 
 
-def print_network(record: Record, console: Screen) -> None:
-    """Print a whole run: what it was, its tables, accuracy, and whether it is verified."""
+def print_network(record: Record, console: Screen, *, every: bool = False) -> None:
+    """Print a whole run: what it was, its tables, accuracy, and whether it is verified.
+
+    every : of a graph all rows, however many they are
+    """
     if "graph" in record:
-        _print_graph(record, console)
+        _print_graph(record, console, every=every)
         return
     for line in opening(record):
         console.print(line, soft_wrap=True)
@@ -72,13 +76,14 @@ def print_network(record: Record, console: Screen) -> None:
         console.print(line, soft_wrap=True)
 
 
-def _print_graph(record: Record, console: Screen) -> None:
+def _print_graph(record: Record, console: Screen, *, every: bool) -> None:
     """Print a run of a graph: distances first, then its products, kinds and what is left to the host."""
     for line in (*opening(record)[:3], *given_lines(record["energy_table"])):
         console.print(line, soft_wrap=True)
-    for line in (*graph.distances(record), *graph.advice(record), *graph.provenance(record)):
+    limits = (len(record["layers"]), len(record["not_simulated"])) if every else (graph.MOST_ROWS, MOST_NAMES)
+    for line in (*graph.distances(record), *graph.advice(record), *graph.provenance(record, limits[1])):
         console.print(line, soft_wrap=True)
-    layers, more = graph.largest(record["layers"])
+    layers, more = graph.largest(record["layers"], most=limits[0])
     console.print()
     console.print(_table(graph.products(record), layers, record["total"], "network"))
     if more:

@@ -11,9 +11,8 @@ weights, inputs and outputs read from DRAM and written to it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from fractions import Fraction
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,71 +20,24 @@ import numpy as np
 from eie_sim.core.errors import InputError, require, require_int, require_type
 from eie_sim.core.nm_pattern import DENSE, Pattern, require_pattern, said
 from eie_sim.core.result import SimResult
-from eie_sim.energy import EnergyTable, account, total_of
+from eie_sim.energy import EnergyTable
 from eie_sim.engine import with_scales
 from eie_sim.network import Network
+from eie_sim.network.graph import Graph
 from eie_sim.prune import pattern, score
 from eie_sim.prune.counts import fraction
 from eie_sim.prune.measure import Arrays, before_pruning, dense, held_back, inputs_of, weights_of
 from eie_sim.prune.mlp import Samples
 from eie_sim.prune.network import prune_network
 from eie_sim.prune.recipe import Recipe
+from eie_sim.study.compare_costs import InTurn, Phases, Row, at_once, in_turn, said_of
+from eie_sim.study.compare_graph import OfGraph
 from eie_sim.study.instances import Instances, equal_size, reason
 from eie_sim.units.compared import Chip
 
 Progress = Callable[[str], None]
 
-WORD_BYTES = 2
-"""Of an input or output that is read from or written to DRAM."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """A pruned network on one of the designs at one batch; cycles, times and energies of the batch and all layers.
-
-    unit : its name, or dense; name : with its pattern, what that runs as where it is another, or its density
-    density : weights kept over all weights; kept_l1 : their share of the sum of magnitudes
-    accuracy : on the held-back inputs, without training after pruning, with weights, inputs and sums as the unit stores
-        and computes them; None without labels; accuracy_of : on how many inputs, with which layers in which precision
-    weight_bytes : with the bias where the unit stores it
-    *_dram : with weights read from DRAM, else they are where they are used; dram_bytes : read and written then
-    utilisation : MACs that count (of kept weights and stored biases, zero inputs left out where the unit skips them)
-        over what the MACs could do in `cycles`
-    board_nj : the power limit of a chip's board over the time, a bound on the energy; None of a design that is no board
-    tile, bound : of the layers, in order; empty where a unit has none
-    scaled_from : vectors simulated, where the network has fewer than the batch; else None
-    on : title of the design in a list; else None, and `to_dict` leaves it out
-    """
-
-    unit: str
-    name: str
-    precision: str
-    density: float
-    kept_l1: float
-    accuracy: float | None
-    accuracy_of: str | None
-    weight_bytes: float
-    batch: int
-    cycles: int
-    time_us: float
-    energy_nj: float
-    cycles_dram: int
-    time_us_dram: float
-    energy_nj_dram: float
-    dram_bytes: int
-    utilisation: float
-    board_nj: float | None = None
-    board_nj_dram: float | None = None
-    tile: str = ""
-    bound: str = ""
-    tile_dram: str = ""
-    bound_dram: str = ""
-    scaled_from: int | None = None
-    on: str | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return {name: value for name, value in asdict(self).items() if name != "on" or value is not None}
+BATCHES = (1, 8, 64, 256)
 
 
 class Compared(NamedTuple):
@@ -100,7 +52,7 @@ class Compared(NamedTuple):
     size: Instances
     listed: bool
     not_compared: list[str]
-    network: Network
+    network: Network | Graph
     layer: str | None
 
 
@@ -117,17 +69,17 @@ class _Pruned(NamedTuple):
     @property
     def said(self) -> str:
         """What they are pruned to, in words."""
-        return said(self.to) if isinstance(self.to, tuple) else f"{100 * self.to:.3g} %"
+        return said_of(self.to)
 
 
 def compare(
-    network: Network,
+    network: Network | Graph,
     on: Any,
     *,
     layer: str | None = None,
     patterns: Sequence[Pattern] = ((2, 4), (1, 4)),
     densities: Sequence[float] = (0.5, 0.25, 0.1),
-    batches: Sequence[int] = (1, 8, 64, 256),
+    batches: Sequence[int] | None = None,
     table: EnergyTable | None = None,
     progress: Progress = lambda step: None,
 ) -> Compared:
@@ -138,7 +90,7 @@ def compare(
     patterns : N:M to prune to, N kept; inputs that a group does not divide are padded with zeros, and a pattern that
         a unit does not list runs as another, which the name says
     densities : to prune to by magnitude; those above the weights' own make one row of that
-    batches : vectors multiplied at once
+    batches : vectors multiplied at once, 1, 8, 64 and 256 where left out; of a graph only 1: as it was loaded
     table : energies of the design that sets the size, as `energy.account` takes them; what the user gave of its DRAM
         holds for the others too, whose other energies are the default ones
 
@@ -148,9 +100,13 @@ def compare(
     one with most decides the time. All have the DRAM of the design that sets the size, LPDDR4 where it has none: arrays
     read the weights once a batch, and each of several chips reads its own, with an equal share of the rate.
 
+    Of a graph of operators the positions of a product are its vectors, each node waits for those before, and rows have
+    the distance of the outputs in place of an accuracy, and the share of MACs that the unit covers.
+
     Raises InputError for a network without inputs, for values out of range, and where no design can run the network.
     """
-    require_type("network", network, Network)
+    require_type("network", network, Network, Graph)
+    batches = ((1,) if isinstance(network, Graph) else BATCHES) if batches is None else batches
     for field, values in (("patterns", patterns), ("densities", densities), ("batches", batches)):
         require(isinstance(values, (list, tuple)), field, type(values).__name__, "must be a list")
         require(len(values) > 0, field, "none", "must be at least one")
@@ -162,23 +118,25 @@ def compare(
         require(isinstance(shape, (list, tuple)) and len(shape) == 2, "patterns", shape, "must be pairs, N kept of M")
         require_pattern(shape)
     designs, size, not_compared = equal_size(on, table)
-    part, listed, wanted = _layer_of(network, layer), isinstance(on, (list, tuple)), list(dict.fromkeys(batches))
+    listed, wanted = isinstance(on, (list, tuple)), list(dict.fromkeys(batches))
+    kind: Any = OfGraph.of if isinstance(network, Graph) else _OfLayers
+    weighed = kind(network, layer, wanted)
     alone = sum(one.in_patterns for one in designs) == 1
     found: dict[str, list[Row]] = {one.title: [] for one in designs}
     refused: dict[str, str] = {}
     shapes = dict.fromkeys([DENSE, *((int(n), int(m)) for n, m in patterns)])
-    kinds: list[Pattern | float] = [*shapes, *_distinct(part, densities)]
+    kinds: list[Pattern | float] = [*shapes, *_distinct(weighed.own_density, densities)]
     for to in kinds:
         takers = [one for one in designs if one.in_patterns is isinstance(to, tuple) and one.title not in refused]
         if not takers:
             continue
-        pruned = _pruned(part, to)
+        pruned = weighed.pruned(to)
         for one in takers:
             progress(f"{one.title}, {pruned.said}")
             label = one.label(size, listed=listed)
             label = "" if alone and one.in_patterns and label == one.title else f"{label} "
             try:
-                found[one.title] += _rows(one, network, pruned, wanted, label, one.title if listed else None)
+                found[one.title] += weighed.rows(one, pruned, label, one.title if listed else None)
             except Exception as error:  # the code of another package may fail in any way
                 refused[one.title] = reason(one, error)
     not_compared += refused.values()
@@ -187,6 +145,27 @@ def compare(
         raise InputError("; ".join(not_compared))
     rows = sorted((row for one in ran for row in found[one.title]), key=lambda row: wanted.index(row.batch))
     return Compared(rows, ran, size, listed, not_compared, network, layer)
+
+
+class _OfLayers:
+    """Layers that are compared. part : all, or only the one that was asked for"""
+
+    def __init__(self, network: Network, layer: str | None, batches: Sequence[int]) -> None:
+        self.network, self.part, self.batches = network, _layer_of(network, layer), batches
+
+    @property
+    def own_density(self) -> float:
+        """Of the weights before pruning."""
+        before, _ = weights_of(self.part)
+        return float(sum(np.count_nonzero(w) for w in before.values()) / sum(w.size for w in before.values()))
+
+    def pruned(self, to: Pattern | float) -> _Pruned:
+        """The layers at a pattern or density."""
+        return _pruned(self.part, to)
+
+    def rows(self, one: Instances, pruned: Any, label: str, on: str | None) -> Iterator[Row]:
+        """A row for each batch."""
+        return _rows(one, self.network, pruned, self.batches, label, on)
 
 
 def _layer_of(network: Network, name: str | None) -> Network:
@@ -205,10 +184,8 @@ def _layer_of(network: Network, name: str | None) -> Network:
     return replace(one, layers=(replace(one.layers[0], activations=read, activations_source=label),))
 
 
-def _distinct(network: Network, densities: Sequence[float]) -> list[float]:
+def _distinct(own: float, densities: Sequence[float]) -> list[float]:
     """Densities, those above what the weights have anyway as one."""
-    before, _ = weights_of(network)
-    own = float(sum(np.count_nonzero(w) for w in before.values()) / sum(w.size for w in before.values()))
     return list(dict.fromkeys(min(float(density), own) for density in densities))
 
 
@@ -261,6 +238,30 @@ def _rows(
         )
 
 
+def _at_once(one: Instances, chip: Chip, pruned: _Pruned, matrices: Mapping[str, Any], batch: int) -> dict[str, Any]:
+    """Figures of chips of which each takes its share of the vectors through all layers."""
+    share, more = divmod(batch, one.number)
+    shares = [(count, n) for count, n in ((more, share + 1), (one.number - more, share)) if count and n]
+
+    def phases_of(design: Any) -> Phases:
+        return [[(count, [chip.timed(matrix, n, design) for matrix in matrices.values()]) for count, n in shares]]
+
+    return at_once(one, chip, phases_of, batch * sum(int(np.count_nonzero(w)) for w in pruned.weights.values()))
+
+
+def _in_turn(
+    one: Instances, pruned: _Pruned, matrices: Mapping[str, Any], weight_bytes: int, batch: int
+) -> dict[str, Any]:
+    """Figures of arrays that take the vectors of a batch in turn, each vector through all layers."""
+    unit, design = one.unit, one.design
+    results: list[SimResult] = [
+        unit.simulate(matrices[name], read[:batch], unit.for_inputs(design, read), engine="fast", timeline=False)
+        for name, read in pruned.inputs.items()
+    ]
+    words = batch * sum(sum(w.shape) for w in pruned.weights.values())
+    return in_turn(one, [InTurn(batch, results)], weight_bytes, words)
+
+
 def _accuracy(one: Instances, network: Network, judged: Samples, pruned: _Pruned, matrices: Mapping[str, Any]) -> float:
     """Of the unit's own arithmetic in the layers that it holds, and of floats in the others."""
     unit, read = one.unit, judged.inputs
@@ -280,73 +281,3 @@ def _accuracy(one: Instances, network: Network, judged: Samples, pruned: _Pruned
             outputs = outputs + outside
         read = np.maximum(outputs, 0)
     return float(np.mean(outputs.argmax(axis=1) == judged.labels))
-
-
-def _at_once(one: Instances, chip: Chip, pruned: _Pruned, matrices: Mapping[str, Any], batch: int) -> dict[str, Any]:
-    """Figures of chips of which each multiplies by its share of the vectors at once, timed by shape."""
-    (share, more), clock = divmod(batch, one.number), one.design.clock_mhz
-    shares = [(count, n) for count, n in ((more, share + 1), (one.number - more, share)) if count and n]
-    found: dict[str, Any] = {}
-    for suffix, design, left_out in (("", chip.near, chip.copies), ("_dram", chip.far, ())):
-        ran = [(count, [chip.timed(matrix, n, design) for matrix in matrices.values()]) for count, n in shares]
-        cycles = max(sum(result.cycles for result in results) for _, results in ran)
-        idle = one.number * cycles - sum(count * result.cycles for count, results in ran for result in results)
-        reports = [(count, account(result, one.table)) for count, results in ran for result in results]
-        working_pj = sum(n * (each.total_pj - sum(map(each.by_event.__getitem__, left_out))) for n, each in reports)
-        board_nj = None if chip.board_watts is None else 1e3 * chip.board_watts * one.number * cycles / clock
-        _, largest = ran[0]
-        found |= {
-            f"cycles{suffix}": cycles,
-            f"time_us{suffix}": cycles / clock,
-            f"energy_nj{suffix}": (working_pj + idle * one.idle_pj) / 1e3,
-            f"board_nj{suffix}": board_nj,
-            f"tile{suffix}": _each("x".join(map(str, result.named.get("tile", ()))) for result in largest),
-            f"bound{suffix}": _each(result.bound or "" for result in largest),
-        }
-    moved = sum(count * result.stats["events"]["dram_bytes"] for count, results in ran for result in results)
-    macs = batch * sum(np.count_nonzero(w) for w in pruned.weights.values())
-    return found | {"dram_bytes": moved, "utilisation": macs / (found["cycles"] * one.macs_per_cycle)}
-
-
-def _each(words: Iterable[str]) -> str:
-    return ", ".join(dict.fromkeys(words))
-
-
-def _in_turn(
-    one: Instances, pruned: _Pruned, matrices: Mapping[str, Any], weight_bytes: int, batch: int
-) -> dict[str, Any]:
-    """Figures of arrays that take the vectors of a batch in turn, scaled where there are fewer vectors.
-
-    From DRAM the compressed weights once, inputs and outputs stream while the arrays work: the slower of both counts.
-    Arrays that wait burn clock and leakage.
-    """
-    unit, design, number = one.unit, one.design, one.number
-    results: list[SimResult] = [
-        unit.simulate(matrices[name], read[:batch], unit.for_inputs(design, read), engine="fast", timeline=False)
-        for name, read in pruned.inputs.items()
-    ]
-    simulated = results[0].n_vector
-    scale = Fraction(batch, simulated)
-    per_vector = np.sum([result.cycles_per_vector for result in results], axis=0)
-    if len(per_vector) == batch:
-        cycles = max(int(per_vector[at::number].sum()) for at in range(min(number, batch)))
-    else:  # mean vectors, where there are too few
-        cycles = round(Fraction(int(per_vector.sum()), simulated) * -(-batch // number))
-    moved = weight_bytes + batch * sum(sum(w.shape) for w in pruned.weights.values()) * WORD_BYTES
-    rate = one.dram_bytes_per_cycle
-    cycles_dram = max(cycles, -(-moved * rate.denominator // rate.numerator))
-    worked = sum(result.cycles for result in results) * scale
-    working_pj = total_of([account(result, one.table) for result in results]).total_pj * float(scale)
-    waiting_pj = [float(number * each - worked) * one.idle_pj for each in (cycles, cycles_dram)]
-    macs = float(sum(result.effectual_macs for result in results) * scale)
-    return {
-        "cycles": cycles,
-        "time_us": cycles / design.clock_mhz,
-        "energy_nj": (working_pj + waiting_pj[0]) / 1e3,
-        "cycles_dram": cycles_dram,
-        "time_us_dram": cycles_dram / design.clock_mhz,
-        "energy_nj_dram": (working_pj + waiting_pj[1] + moved * one.dram_pj_per_byte) / 1e3,
-        "dram_bytes": moved,
-        "utilisation": macs / (cycles * one.macs_per_cycle) if cycles else 0.0,
-        "scaled_from": None if simulated == batch else simulated,
-    }

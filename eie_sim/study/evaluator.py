@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from itertools import groupby
 from math import isfinite
@@ -18,13 +17,12 @@ from eie_sim.core.record import VERSION, LayerResult
 from eie_sim.core.result import config_hash
 from eie_sim.energy import area
 from eie_sim.energy.table import hashed
-from eie_sim.network import Network
-from eie_sim.pipeline import run
 from eie_sim.prune.recipe import Recipe
 from eie_sim.record import total_of_layers
 from eie_sim.study.axes import plain, text_of
+from eie_sim.study.graph_stages import GraphStages
 from eie_sim.study.points import Point, Refused, shared_by
-from eie_sim.study.stages import Stages, require_verified
+from eie_sim.study.stages import Stages
 from eie_sim.study.subject import Subject
 from eie_sim.units import blamed, unit_of
 from eie_sim.units.swept import Kept
@@ -44,7 +42,7 @@ class Evaluator:
 
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
-        self._stages = Stages(subject)
+        self._stages = _stages_of(subject)
         self._kept: dict[str, Kept] = {}
 
     def rows(self, points: Sequence[Point], deadline: float) -> tuple[Rows, Faults]:
@@ -62,7 +60,7 @@ class Evaluator:
                 try:
                     rows += self._lines(some)
                 except MemoryError:
-                    self._stages, self._kept = Stages(self._subject), {}  # so that the next points have room
+                    self._stages, self._kept = _stages_of(self._subject), {}  # so that the next points have room
                     first = len(rows) + len(faults)
                     faults += [(first + at, "not enough memory") for at in range(len(some))]
                 if time.perf_counter() > deadline:
@@ -96,20 +94,17 @@ class Evaluator:
         return lambda point: or_(*figures_of(point.design))
 
 
-def looped(stages: Stages, point: Point) -> dict[str, Any]:
+def _stages_of(subject: Subject) -> Stages | GraphStages:
+    return Stages(subject) if subject.graph is None else GraphStages(subject)
+
+
+def looped(stages: Stages | GraphStages, point: Point) -> dict[str, Any]:
     """Columns of the row of a point. Raises InputError for what the unit cannot run, and where outputs are wrong.
 
     Layers of a chain read the outputs of those before. Accuracy is that of their last outputs, and None of one vector.
     """
-    design, names, unit = point.design, stages.names(point), unit_of(point.design)
-    network = stages.network_of(names, point.recipe, design)
-    given = stages.subject.table
-    done = run(
-        network if point.vector is None else _of_vector(network, point.vector),
-        design,
-        table=None if given is None else given.at(design),
-    )
-    require_verified(done)
+    design, unit = point.design, unit_of(point.design)
+    done, names = stages.run(point)
     layers = [layer for layer in done.layers if layer.layer.name in names]
     total, rows = total_of_layers(layers), [row for row in done.rows if row.name in names]
     unfit = [memory.memory for row in rows for memory in row.memories if not memory.fits]
@@ -123,8 +118,8 @@ def looped(stages: Stages, point: Point) -> dict[str, Any]:
         "bytes": total.storage.total_bits / 8,
         "accuracy": None if done.accuracy is None else done.accuracy.compressed,
         "n_weight": total.n_weight,
-        "weight_density": sum(row.weight_density * row.n_out * row.n_in for row in rows)
-        / sum(row.n_out * row.n_in for row in rows),
+        "weight_density": sum(one.matrix.density * one.layer.n_out * one.layer.n_in for one in layers)
+        / sum(one.n_weight or one.layer.n_out * one.layer.n_in for one in layers),
         "effectual_macs": total.effectual_macs,
         "dense_macs": total.dense_macs,
         "utilisation": total.utilisation,
@@ -136,16 +131,6 @@ def looped(stages: Stages, point: Point) -> dict[str, Any]:
         "verified": True,
         **{column: next(_own(column, rows, total.stats), None) for column in unit.words.columns},
     }
-
-
-def _of_vector(network: Network, at: int) -> Network:
-    """The network with one of its input vectors, which nobody labels."""
-    layers = tuple(
-        layer if layer.activations is None else replace(layer, activations=layer.activations[at : at + 1])
-        for layer in network.layers
-    )
-    inputs = None if network.test_inputs is None else network.test_inputs[at : at + 1]
-    return replace(network, layers=layers, test_inputs=inputs, test_labels=None)
 
 
 def _own(column: str, rows: Sequence[LayerResult], stats: dict[str, dict[str, int]]) -> Iterator[Any]:

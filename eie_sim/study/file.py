@@ -26,7 +26,8 @@ def read_study(path: str | os.PathLike[str]) -> dict[str, Any]:
     """A study from a TOML file, as a dict that has every key; what the file leaves out is None but where said.
 
     workload : a preset's name, or the path of a file
-    activations, energy_table, store : paths of files
+    activations, energy_table, store, inputs, calibration : paths of files
+    shapes : of inputs of an ONNX file that are drawn, a table of lists by name
     seed, activation_density, verify : as `run` takes them; 0, None and False where left out
     grid : values of each axis, all of whose combinations are run; a dict of tuples, {} where left out
     points : single points besides; a tuple of dicts from axis to value, () where left out
@@ -163,6 +164,14 @@ def _search(key: str, value: Any, folder: Path) -> dict[str, Any]:
         return _read({"objectives": [], **table}, _SEARCH_KEYS, folder)
 
 
+def _shapes(key: str, value: Any, folder: Path) -> dict[str, tuple[int, ...]]:
+    with _table(key, value) as table:
+        for name, sides in table.items():
+            whole = isinstance(sides, list) and all(isinstance(side, int) and side > 0 for side in sides)
+            require(whole, name, _said(sides), "must be a list of sides, as [1, 3, 224, 224]")
+        return {name: tuple(sides) for name, sides in table.items()}
+
+
 def _objectives(key: str, value: Any, folder: Path) -> tuple[str, ...]:
     named = isinstance(value, list) and value and all(isinstance(each, str) for each in value)
     require(bool(named), key, _said(value), "must be a list of names")
@@ -172,6 +181,9 @@ def _objectives(key: str, value: Any, folder: Path) -> tuple[str, ...]:
 _KEYS: dict[str, Read] = {
     "workload": _workload,
     "seed": _checked(lambda key, value: require_seed(value)),
+    "inputs": _path,
+    "shapes": _shapes,
+    "calibration": _path,
     "activations": _path,
     "activation_density": _checked(require_fraction),
     "verify": _checked(lambda key, value: require_type(key, value, bool)),

@@ -129,7 +129,9 @@ def bundles_of(subject: Subject, points: Iterable[Point]) -> list[list[Point]]:
     """Points that share a layer, or a pruned network, together: by recipe, what is counted once, what is run once."""
     bundles: dict[Hashable, list[Point]] = {}
     for point in points:
-        key = (point.layer,) if point.layer is not None and not subject.chained else (point.layer, point.recipe)
+        alone = point.layer is not None and not subject.chained
+        key: Hashable = (point.layer,) if alone else (point.layer, point.recipe)
+        key = (point.recipe,) if subject.graph is not None else key  # all layers read what one run passes on
         bundles.setdefault(key, []).append(point)
     for bundle in bundles.values():
         places: dict[Hashable, int] = {}  # of groups, in order of first appearance
@@ -184,6 +186,10 @@ def _layers(subject: Subject, given: Iterable[str]) -> list[str | None]:
 def _vectors(subject: Subject, given: Iterable[Any]) -> list[int | None]:
     """Vectors in the order in which they are asked for, None for all at once."""
     n_vector, found = subject.n_vector, dict[int | None, None]()
+    if subject.graph is not None:
+        given = tuple(given)
+        rule = "must be all for a graph of operators, each product has positions of its own; eie-sim trace shows one"
+        require(given == (ALL,), "vector", ",".join(map(str, given)), rule)
     rule = f"must be in 0..{n_vector - 1}, there are {n_vector} vectors; or all, or each"
     for frame in given:
         require(frame in (ALL, EACH) or frame < n_vector, "vector", frame, rule)

@@ -38,6 +38,9 @@ def search(
     grid: Mapping[str, Any],
     objectives: Sequence[str],
     trials: int = TRIALS,
+    inputs: Any = None,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    calibration: Any = None,
     activations: Any = None,
     activation_density: float | None = None,
     seed: int = 0,
@@ -62,6 +65,9 @@ def search(
     require(bool(studies[0]), "grid", "none", "must have at least one axis")
     subject = subject_of(
         source,
+        inputs=inputs,
+        shapes=shapes,
+        calibration=calibration,
         activations=activations,
         activation_density=activation_density,
         seed=seed,

@@ -152,7 +152,19 @@ class Stages:
         weights = {layer.name: stored(dense(layer.weights)) for layer in network.layers}
         return float(accuracy(mlp_of(weights, {layer.name: layer.bias for layer in network.layers}), judged))
 
-    def network_of(self, names: tuple[str, ...], recipe: Recipe | None, config: Any) -> Network:
+    def run(self, point: Point) -> tuple[Run, set[str]]:
+        """A run of a point, and the names of those of its rows that are the point's; a chain is run as a whole."""
+        names, given = self.names(point), self.subject.table
+        network = self._network_of(names, point.recipe, point.design)
+        done = run_network(
+            network if point.vector is None else _of_vector(network, point.vector),
+            point.design,
+            table=None if given is None else given.at(point.design),
+        )
+        require_verified(done)
+        return done, set(names)
+
+    def _network_of(self, names: tuple[str, ...], recipe: Recipe | None, config: Any) -> Network:
         """A pruned network that can be run for some of its layers: the whole chain, or just these."""
         if self.subject.chained:
             return self.network(recipe, config)
@@ -161,7 +173,7 @@ class Stages:
 
     def verified(self, names: tuple[str, ...], recipe: Recipe | None, config: Any) -> dict[str, Any]:
         """Compressed layers by name, run and compared with the golden product. Raises InputError where they differ."""
-        run = run_network(self.network_of(names, recipe, config), config)
+        run = run_network(self._network_of(names, recipe, config), config)
         require_verified(run)
         return {done.layer.name: done.matrix for done in run.layers}
 
@@ -170,3 +182,13 @@ def require_verified(done: Run) -> None:
     """Raise InputError where layers of a run differ from the golden product."""
     if not done.verified:
         raise InputError(f"outputs: differ from the golden product: {'; '.join(done.record.differs)}")
+
+
+def _of_vector(network: Network, at: int) -> Network:
+    """The network with one of its input vectors, which nobody labels."""
+    layers = tuple(
+        layer if layer.activations is None else replace(layer, activations=layer.activations[at : at + 1])
+        for layer in network.layers
+    )
+    inputs = None if network.test_inputs is None else network.test_inputs[at : at + 1]
+    return replace(network, layers=layers, test_inputs=inputs, test_labels=None)

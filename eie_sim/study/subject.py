@@ -1,10 +1,10 @@
-"""What is swept: a drawn preset, which workers draw by themselves, or a network, whose arrays each gets once."""
+"""What is swept: a drawn preset, which workers draw by themselves, or a network or graph, which each gets once."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -17,7 +17,11 @@ from eie_sim.core.errors import InputError, require, require_seed, require_type
 from eie_sim.core.sparse import is_sparse
 from eie_sim.energy import EnergyTable
 from eie_sim.energy.table import hashed
-from eie_sim.network import Layer, Network, batch_for, drawn_preset, load, synthetic
+from eie_sim.graphs import source_of
+from eie_sim.network import Layer, Network, batch_for, drawn_preset, load, loading, synthetic
+from eie_sim.network.graph import Graph
+from eie_sim.network.loading import is_graph
+from eie_sim.network.lower import steps_of
 from eie_sim.pipeline import input_words
 
 
@@ -31,17 +35,18 @@ class Subject:
     """A workload, and what is asked of every point."""
 
     name: str
-    network: Network | None  # None for a drawn preset, which is drawn layer by layer where it is needed
+    network: Network | None  # None for a graph, and for a preset that is drawn layer by layer where it is needed
     activations: Any  # of a drawn preset: float [n_vector, n_in], a density for others than its own, or None
     seed: int
-    layers: tuple[str, ...]  # names, in order
-    shapes: tuple[tuple[int, int], ...]  # (n_out, n_in) of each
+    layers: tuple[str, ...]  # names, in order; of a graph its nodes that some unit computes
+    shapes: tuple[tuple[int, int], ...]  # (n_out, n_in) of each; of a graph none
     chained: bool
-    n_vectors: tuple[int, ...]  # input vectors of each
+    n_vectors: tuple[int, ...]  # input vectors of each; of a graph one, all positions
     content: str  # sha256 in hex of what is simulated: arrays, or, of what is drawn, what it is drawn from
     densities: tuple[float, ...] = ()  # all that the study prunes to by magnitude, so that one ordering serves them
     verify: bool = False  # whether every layer is encoded, multiplied and compared with the golden product
     table: EnergyTable | None = None  # energies that the user gave for every design
+    graph: Graph | None = None  # of operators
 
     @property
     def n_vector(self) -> int:
@@ -65,6 +70,9 @@ class Subject:
 
     def input_words(self) -> dict[str, str]:
         """What the inputs of each layer are, in words, by layer."""
+        if self.graph is not None:
+            steps = steps_of(self.graph)
+            return {step.node.name: source_of(self.graph, steps, step.reads).words for step in steps}
         if self.network is not None:
             return {name: input_words(self.network, at) for at, name in enumerate(self.layers)}
         preset = drawn_preset(self.name)
@@ -100,6 +108,9 @@ class Subject:
 def subject_of(
     source: Any,
     *,
+    inputs: Any = None,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    calibration: Any = None,
     activations: Any = None,
     activation_density: float | None = None,
     seed: int = 0,
@@ -107,7 +118,7 @@ def subject_of(
     verify: bool = False,
     table: EnergyTable | None = None,
 ) -> Subject:
-    """The subject of a source, as `network.load` takes it, with the activations it takes.
+    """The subject of a source, as `load` takes it, with the inputs or activations it takes.
 
     Raises InputError as `load` does, and where there is nothing to run on.
     """
@@ -115,12 +126,16 @@ def subject_of(
     require_type("verify", verify, bool)
     require_type("table", table, EnergyTable, type(None))
     common: dict[str, Any] = {"seed": int(seed), "densities": densities, "verify": verify, "table": table}
+    of_file = {"inputs": inputs, "shapes": shapes, "calibration": calibration}
+    if is_graph(source) or any(value is not None for value in of_file.values()):
+        given = {"activations": activations, "activation_density": activation_density}
+        return _of_graph(loading.load(source, **of_file, seed=seed, **given), **common)
     preset = drawn_preset(source) if isinstance(source, str) else None
     if preset is not None:
         return _of_drawn(preset, activations, activation_density, **common)
     network = load(source, activations=activations, activation_density=activation_density, seed=seed)
-    inputs = network.test_inputs if network.test_inputs is not None else network.layers[0].activations
-    if inputs is None:
+    first = network.test_inputs if network.test_inputs is not None else network.layers[0].activations
+    if first is None:
         raise InputError(f"activations=none: layer {network.layers[0].name} needs some")
     named = [[layer.name for layer in network.layers], network.chained, network.dense_layers is not None]
     return Subject(
@@ -131,10 +146,27 @@ def subject_of(
         shapes=tuple((layer.n_out, layer.n_in) for layer in network.layers),
         chained=network.chained,
         n_vectors=tuple(
-            len(inputs) if network.chained or layer.activations is None else len(layer.activations)
+            len(first) if network.chained or layer.activations is None else len(layer.activations)
             for layer in network.layers
         ),
         content=digest_of([named, _digest_arrays(_arrays_of(network))]).hex(),
+        **common,
+    )
+
+
+def _of_graph(graph: Any, **common: Any) -> Subject:
+    """All that plain lowering makes products of can be swept; units may leave some of it to the host."""
+    names = tuple(step.node.name for step in steps_of(graph))
+    return Subject(
+        name=graph.name,
+        network=None,
+        activations=None,
+        layers=names,
+        shapes=(),
+        chained=True,
+        n_vectors=(1,),
+        content=graph.digest.hex(),
+        graph=graph,
         **common,
     )
 

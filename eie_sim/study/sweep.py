@@ -90,6 +90,9 @@ def run(
     *,
     grid: Mapping[str, Any] | None = None,
     points: Sequence[Mapping[str, Any]] | None = None,
+    inputs: Any = None,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    calibration: Any = None,
     activations: Any = None,
     activation_density: float | None = None,
     seed: int = 0,
@@ -102,7 +105,8 @@ def run(
 ) -> Sweep:
     """Sweep a workload over axes of pruning and hardware.
 
-    source, activations, activation_density, seed : as `network.load` takes them
+    source, activations, activation_density, seed : as `load` takes them
+    inputs, shapes, calibration : of a graph of operators, or of its file, as `load` takes them
     grid : values by axis, all of whose combinations are run: lists, ranges, arrays, or text such as "0.02:0.5:20"
     points : single combinations besides, a value by axis each
     verify : encode every layer, multiply, and compare with the golden product; else entries are only counted
@@ -118,6 +122,9 @@ def run(
     studies = read_axes(grid, points)
     subject = subject_of(
         source,
+        inputs=inputs,
+        shapes=shapes,
+        calibration=calibration,
         activations=activations,
         activation_density=activation_density,
         seed=seed,

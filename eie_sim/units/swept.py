@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -45,6 +45,12 @@ class SweptLayer:
     places : () -> (starts int64[n_in + 1], rows int32[n_weight]) of the pruned weights, column by column, where they
         are known without the weights, from one ordering for all densities; else None
     reads : () -> what it reads in the pruned network in floats, [n_vector, n_in], of at most 256 vectors
+
+    Of a product of a graph of operators:
+    n_weight : elements of the matrix that are weights, neither padding nor between blocks; None of a layer
+    launch : products that share it depend on none of each other; "" of one alone
+    again : its weights are those of a layer before, and are stored once
+    gathered : inputs that all vectors are gathered of, from a map outside of the unit
     """
 
     name: str
@@ -55,6 +61,10 @@ class SweptLayer:
     before: Callable[[], Any]
     places: Callable[[], tuple[NDArray[np.int64], NDArray[np.int32]] | None]
     reads: Callable[[], NDArray[Any]]
+    n_weight: int | None = None
+    launch: str = ""
+    again: bool = False
+    gathered: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -68,7 +78,8 @@ class Swept:
     chained : whether layers read the outputs of those before, also of those that are not among the points'
     table : energies that the user gave, an `EnergyTable` of any design; None for default ones
     verify : whether stored weights and outputs are to be compared with the golden product
-    passed_on : design -> raw inputs of all layers of the chain by name, as its arithmetic has them, and the accuracy
+    passed_on : design -> inputs of all layers of the chain by name, each made when it is asked for, in words of the
+        unit as its arithmetic has them, and the accuracy
     accuracy : (weights -> weights as stored) -> that of the whole network, inputs in floats; None without labels
     verified : design -> compressed layers by name, run and compared with the golden product. Raises InputError
     kept : for what the unit makes, from one call to the next
@@ -81,7 +92,7 @@ class Swept:
     chained: bool
     table: Any
     verify: bool
-    passed_on: Callable[[Any], tuple[dict[str, NDArray[Any]], float | None]]
+    passed_on: Callable[[Any], tuple[Mapping[str, NDArray[Any]], float | None]]
     accuracy: Callable[[Callable[[NDArray[Any]], NDArray[Any]]], float | None]
     verified: Callable[[Any], dict[str, Any]]
     kept: Kept

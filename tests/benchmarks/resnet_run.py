@@ -84,7 +84,7 @@ def measured_run(path):
     all : with what lies between, such as vectors made of maps
     """
     import eie_sim as es
-    from eie_sim import graph_run
+    from eie_sim import pipeline, product_run
     from eie_sim.network.products import Product
     from eie_sim.network.readers import onnx_runtime
     from eie_sim.units import unit_of
@@ -93,16 +93,16 @@ def measured_run(path):
     onnx_runtime.libraries()
     config, honest = es.EieConfig(n_pe=64), unit_of(es.EieConfig())
     unit = replace(honest, verify=timed("golden", honest.verify), opened=timed("scales", honest.opened))
-    graph_run.unit_of = lambda config: unit
-    graph_run.simulate, graph_run.compress = (
-        timed("simulate", graph_run.simulate),
-        timed("compress", graph_run.compress),
+    product_run.unit_of = lambda config: unit
+    product_run.simulate, product_run.compress = (
+        timed("simulate", product_run.simulate),
+        timed("compress", product_run.compress),
     )
-    graph_run.pruned = timed("prune", graph_run.pruned)
+    pipeline.prune_network = timed("prune", pipeline.prune_network)
     start = time.process_time()
     net = es.load(path)
     SECONDS["import"] = time.process_time() - start
-    for module, name, word in ((onnx_runtime, "run_nodes", "float run"), (Product, "multiply", "lowered")):
+    for module, name, word in ((onnx_runtime, "run_nodes", "float run"), (Product, "sums", "lowered")):
         setattr(module, name, timed(word, getattr(module, name)))
     net = replace(net, framework=onnx_runtime.framework({"": 17}))
     run = es.run(net, config, density=0.3)

@@ -48,6 +48,9 @@ def test_a_study_says_what_to_run(study, tmp_path):
     assert found == {
         "workload": "alex-7",
         "seed": 3,
+        "inputs": None,
+        "shapes": None,
+        "calibration": None,
         "activations": str(tmp_path / "frames.npy"),
         "activation_density": None,
         "verify": True,
@@ -65,6 +68,9 @@ def test_what_is_left_out_has_its_default(study):
     assert study(LEAST) == {
         "workload": "alex-7",
         "seed": 0,
+        "inputs": None,
+        "shapes": None,
+        "calibration": None,
         "activations": None,
         "activation_density": None,
         "verify": False,
@@ -198,3 +204,15 @@ def test_any_bytes_are_a_study_or_one_line(tmp_path_factory, data):
             assert read_study(path)["workload"]
         except InputError as error:
             assert str(error).startswith("any.toml: ") and "\n" not in str(error)
+
+
+def test_inputs_of_a_graph_are_in_a_study(study, tmp_path):
+    found = study('workload = "net.onnx"\ninputs = "x.npz"\n[grid]\nn_pe = 4\n[shapes]\nx = [1, 3, 8, 8]')
+    assert found["inputs"] == str(tmp_path / "x.npz")
+    assert found["shapes"] == {"x": (1, 3, 8, 8)}
+
+
+@pytest.mark.parametrize("sides", ["3", "[1, 0]", "[1.5]"])
+def test_shapes_of_a_graph_are_sides(study, sides):
+    with pytest.raises(InputError, match=r"\[shapes\] x=.*: must be a list of sides, as \[1, 3, 224, 224\]"):
+        study(f'workload = "net.onnx"\n[grid]\nn_pe = 4\n[shapes]\nx = {sides}')

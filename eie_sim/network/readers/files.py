@@ -67,8 +67,8 @@ EXPORTS = {
     ".tflite": TENSORFLOW.format("--tflite PATH"),
     **dict.fromkeys((".pkl", ".pickle"), "a pickle, which is never read; save its arrays with numpy.savez"),
     ".onnx": (
-        "a graph of operators, which run, describe, prune and footprint take, not layers; to have these save its "
-        "weights: import numpy, "
+        "a graph of operators, which run, describe, prune, footprint, sweep, compare and trace take, not layers; to "
+        "have these save its weights: import numpy, "
         "onnx.numpy_helper; numpy.savez('weights.npz', **{t.name: onnx.numpy_helper.to_array(t) for t in "
         "onnx.load(PATH).graph.initializer})"
     ),

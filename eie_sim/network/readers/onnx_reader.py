@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import ChainMap, Counter, deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,7 @@ def graph_of(
         except InputError as error:
             opened = [note for note in notes if " is 1" in note]
             raise InputError(f"{error}; {', '.join(opened)}: give shapes or inputs") if opened else error from None
-        return reading.graph(examples, drawn, notes)
+        return replace(reading.graph(examples, drawn, notes), seed=seed)
 
 
 @dataclass(kw_only=True)

@@ -40,7 +40,7 @@ def libraries() -> tuple[Any, Any]:
 
 def framework(opsets: Mapping[str, int]) -> Framework:
     """What runs and writes the nodes of one file. opsets : version of the operators, by domain"""
-    return Framework(run=partial(run_nodes, opsets=opsets), save=partial(save_graph, opsets=opsets))
+    return Framework(run=partial(run_nodes, opsets=opsets), save=partial(save_graph, opsets=opsets), opsets=opsets)
 
 
 def save_graph(graph: Graph, file: Path, *, opsets: Mapping[str, int]) -> None:

@@ -18,6 +18,7 @@ from eie_sim.report.network import (
     misfits,
     not_simulated,
     opening,
+    percent,
     sections,
     total_name,
     verdict,
@@ -40,7 +41,7 @@ def _body(record: Record, pictures: dict[str, Picture]) -> Iterator[str]:
     tables = {name: _layers_table(record, one) for name, one in sections(record).items()}
     if "graph" in record:
         kinds = titled("By kind, shares of the whole", graph.KINDS, graph.kinds(record))
-        tables["cycles"] = _layers_table(record, graph.products(record), total=True) + kinds
+        tables["cycles"] = _layers_table(record, graph.products(record), total=True) + kinds + _on_host(record)
     yield f"<h1>{escape(record['network'])}</h1>"
     yield paragraphs([record["source"], *opening(record)[1:3]], "quiet")
     wrong = [] if record["verified"] else ["NOT VERIFIED", *(f"differs: {text}" for text in record["differs"])]
@@ -58,6 +59,12 @@ def _body(record: Record, pictures: dict[str, Picture]) -> Iterator[str]:
     )
     yield section("Storage", figures([pictures["storage"]]), tables["storage"], tables.get("memories", ""))
     yield section("Provenance", *_provenance(record))
+
+
+def _on_host(record: Record) -> str:
+    """What no unit computes of a graph."""
+    left = [[one["name"], one["reason"]] for one in record["not_simulated"]]
+    return titled("On the host, without cycles or energy", ["what", "why"], left) if left else ""
 
 
 def _facts(record: Record) -> Iterator[Fact]:
@@ -79,6 +86,11 @@ def _facts(record: Record) -> Iterator[Fact]:
     if record["accuracy"] is not None:
         share = record["accuracy"]["compressed"]
         yield Fact("accuracy, simulated", f"{100 * share:.2f} %", share)
+    if "graph" in record:
+        share = 1 - record["coverage"]["share_of_macs_not_simulated"]
+        yield Fact("MACs covered", percent(share), share, state="" if share >= graph.WHOLE else "alarm")
+        off = record["end_to_end_error"]
+        yield Fact("off the floats", "-" if off is None else percent(off, 2), off)
     yield Fact("weights", _kind(record))
     yield Fact("memories", "fits", state="good") if total["fits"] else Fact("memories", "does not fit", state="alarm")
     sample = record["total"].get("sampled")
@@ -131,7 +143,7 @@ def _provenance(record: Record) -> Iterator[str]:
             f"energy table {energy['table']}, {energy['node_nm']} nm",
             *given_lines(record["energy_table"]),
             *(graph.distances(record) if "graph" in record else fidelity(record)),
-            *(graph.provenance(record) if "graph" in record else not_simulated(record)),
+            *(graph.provenance(record, len(record["not_simulated"])) if "graph" in record else not_simulated(record)),
         ]
     )
     sources = [[_name(layer), layer["weights"], layer["inputs"], _kind(layer)] for layer in record["layers"]]

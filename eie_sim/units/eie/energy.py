@@ -13,7 +13,7 @@ from functools import partial
 
 from eie_sim import tables
 from eie_sim.units.eie.config import EieConfig
-from eie_sim.units.eie.words import COMPONENTS, WORD_BITS
+from eie_sim.units.eie.words import COMPONENTS, MAP_READS, WORD_BITS
 from eie_sim.units.energy import LEAKAGE, PE_CYCLE, AreaReport, EnergyRow, constants, row_of
 from eie_sim.units.technology import FAST_CELLS, LOW_LEAKAGE_CELLS, scaling, sram
 
@@ -82,7 +82,7 @@ def _memories(config: EieConfig) -> Iterator[EnergyRow]:
     capacity, width = _constants()["map_bytes"], int(_constants()["map_width"].value)
     size = int(capacity.value), width
     source = f"{WORD_BITS} of the {width} bits of a read, without leakage; {_source(*size)}; {capacity.source}"
-    yield _row("map_reads", sram(*size).read_pj * WORD_BITS / width, source, chosen=capacity.chosen)
+    yield _row(MAP_READS, sram(*size).read_pj * WORD_BITS / width, source, chosen=capacity.chosen)
 
 
 def _per_cycle(config: EieConfig) -> Iterator[EnergyRow]:

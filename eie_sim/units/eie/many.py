@@ -35,7 +35,7 @@ from eie_sim.units.eie.encoding import Columns, append_column, columns_of
 from eie_sim.units.eie.energy import area
 from eie_sim.units.eie.matrix import encoded
 from eie_sim.units.eie.memories import memories
-from eie_sim.units.eie.words import EieClass, EieEvent
+from eie_sim.units.eie.words import MAP_READS, EieClass, EieEvent
 from eie_sim.units.swept import Figures, Swept, SweptLayer
 
 SLICE_STEPS = 2e8
@@ -82,11 +82,12 @@ class _Places(NamedTuple):
 
 
 class _Layer(NamedTuple):
-    """A layer of the group: its counts, and what the engine found.
+    """A layer of the group, its counts, and what the engine found.
 
     events : int64[len(EieEvent)], of all depths the same; classes : int64[n_depth, len(EieClass)], of all PEs
     """
 
+    swept: SweptLayer
     counts: EieCounts
     found: fast.Totals
     events: NDArray[np.int64]
@@ -145,8 +146,8 @@ def many(designs: Sequence[EieConfig], swept: Swept) -> Callable[[EieConfig], Fi
 
 def _steps(swept: Swept, design: EieConfig) -> float:
     """Steps of PEs that one depth may take."""
-    n_vector = 1 if swept.vector is not None else max(layer.n_vector for layer in swept.layers)
-    return float(n_vector * sum(layer.shape()[1] for layer in swept.layers) * design.n_pe)
+    steps = sum((1 if swept.vector is not None else layer.n_vector) * layer.shape()[1] for layer in swept.layers)
+    return float(steps * design.n_pe)
 
 
 def _shared(swept: Swept, design: EieConfig, depths: Sequence[int]) -> _Shared:
@@ -168,7 +169,7 @@ def _shared(swept: Swept, design: EieConfig, depths: Sequence[int]) -> _Shared:
             classes=classes,
             sent=found.items,
         )
-        layers.append(_Layer(counts, found, events.sum(axis=0), classes))
+        layers.append(_Layer(layer, counts, found, events.sum(axis=0), classes))
         dense_macs += counts.n_out * counts.n_column * len(raw)
     return _added_up(layers, depths, dense_macs, accuracy, None if encoded_of is None else True)
 
@@ -247,14 +248,14 @@ def _added_up(
     named = {event.name.lower(): count for event, count in zip(EieEvent, events, strict=True)}
     busy = [each.found.sums[0] for each in layers]
     most = sum(int(entries.max()) for entries in busy)
-    n_weight = sum(each.counts.n_weight for each in layers)
+    n_weight = sum(each.counts.n_weight for each in _stored(layers))
     return _Shared(
         layers=layers,
         depths={depth: at for at, depth in enumerate(depths)},
         cycles=sum(each.found.cycles.sum(axis=1) for each in layers).tolist(),
         classes=np.sum([each.classes for each in layers], axis=0).tolist(),
         blocked=np.sum([each.found.blocked for each in layers], axis=0).tolist(),
-        events=named,
+        events=named | {MAP_READS: sum(each.swept.gathered for each in layers)},
         figures={
             "n_vector": max(each.found.cycles.shape[1] for each in layers),
             "accuracy": accuracy,
@@ -273,22 +274,28 @@ def _added_up(
     )
 
 
+def _stored(layers: list[_Layer]) -> list[_Layer]:
+    """Those whose weights are not stored for one before."""
+    return [each for each in layers if not each.swept.again] or layers
+
+
 def _weight_density(layers: list[_Layer]) -> float:
     """A bias is one more column, whose weights are among the entries of the last column of pointers."""
     kept = total = 0
-    for counts in (each.counts for each in layers):
+    for layer, counts in ((each.swept, each.counts) for each in layers):
         kept += counts.n_weight
         if counts.has_bias:
             entries = counts.pointers[-1] - counts.pointers[-2]
             kept -= int(entries.sum()) - int(counts.padding[-1].sum())
-        total += counts.n_out * counts.n_in
+        total += counts.n_out * counts.n_in if layer.n_weight is None else layer.n_weight
     return kept / total if total else 0.0
 
 
 def _sized(shared: _Shared, config: EieConfig, given: EnergyTable | None) -> _Sized:
     table = _table(_sizes(config)) if given is None else given.at(config)
     found = [memory for each in shared.layers for memory in memories(each.counts, config)]
-    bits = sum(encoded(each.counts, pointer_bits=config.pointer_bits).total_bits for each in shared.layers)
+    stored = _stored(shared.layers)
+    bits = sum(encoded(each.counts, pointer_bits=config.pointer_bits).total_bits for each in stored)
     figures = {
         "bytes": bits / 8,
         "fits": all(memory.fits for memory in found),

@@ -87,6 +87,9 @@ COLUMNS = {
 }
 """Figures of a row of a sweep, and what they mean."""
 
+MAP_READS = "map_reads"
+"""Inputs that vectors of a convolution are gathered of."""
+
 COMPONENTS = {
     "queue_writes": ("act_queue",),
     "queue_reads": ("act_queue",),
@@ -99,7 +102,7 @@ COMPONENTS = {
     "accumulator_writes": ("act_rw",),
     "output_writes": ("act_rw",),
     "broadcasts": ("act_rw",),
-    "map_reads": ("map_buffer",),
+    MAP_READS: ("map_buffer",),
     PE_CYCLE: ("arithm_unit", "act_rw"),
     LEAKAGE: (LEAKAGE,),
 }
@@ -135,6 +138,6 @@ WORDS = Words(
     stored="codebook",
     negative="negative ones take part (active nonzero)",
     scales="fractional bits\nw / a / acc",
-    map_buffer=MapBuffer("map_reads", WORD_BITS),
+    map_buffer=MapBuffer(MAP_READS, WORD_BITS),
     needed=("n_pe", "queue_depth", "effectual_macs", "load_balance", *COLUMNS),
 )

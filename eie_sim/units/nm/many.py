@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
-from math import fsum
+from itertools import groupby
+from math import fsum, prod
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,8 @@ from eie_sim.core.sparse import is_sparse
 from eie_sim.energy import EnergyTable, account, total_of
 from eie_sim.units.nm.config import TensorCoreConfig
 from eie_sim.units.nm.energy import lanes
-from eie_sim.units.nm.unit import simulate_gemm, sparsest, stored
+from eie_sim.units.nm.matrix import storage
+from eie_sim.units.nm.unit import common_pattern, compress, simulate_gemm, simulate_gemms, sparsest, stored
 from eie_sim.units.swept import Figures, Swept, SweptLayer
 
 KEPT = 64
@@ -35,19 +37,18 @@ def many(designs: Sequence[TensorCoreConfig], swept: Swept) -> Callable[[TensorC
 def _figures_of(config: TensorCoreConfig, swept: Swept) -> dict[str, Any]:
     balanced = swept.recipe is not None and swept.recipe.pattern == "balanced"
     require(not balanced, "pattern", "balanced", "must be another for the N:M unit, which has no PEs to balance")
-    results, n_weight, stored_bits, size, dense_macs, most = [], 0, 0, 0, 0, 0
-    for layer in swept.layers:
-        n_out, n_in = layer.shape()
-        n_keep, m_group = pattern = _pattern(layer, swept, config)
-        n_vector = 1 if swept.vector is not None else layer.n_vector
-        results.append(simulate_gemm(n_out, n_in, n_vector, config, n_keep=n_keep, m_group=m_group))
-        kept, group = stored_as = config.runs_as(*pattern)
-        stored_bits += n_out * -(-n_in // group) * kept * (8 * config.elem_bytes + position_bits(stored_as))
-        by_pattern = swept.recipe is not None and swept.recipe.n_of_m is not None
-        n_weight += n_out * kept_of(n_in, pattern) if by_pattern else int(np.count_nonzero(_weights(layer)))
-        size += n_out * n_in
-        dense_macs += n_out * n_in * n_vector
-        most = max(most, n_vector)
+    results, n_weight, kept, stored_bits, size, dense_macs, most = [], 0, 0, 0, 0, 0, 0
+    for group in _launches(swept.layers):
+        of_graph = group[0].n_weight is not None
+        result, bits, count = _of_products(group, swept, config) if of_graph else _of_layer(group[0], swept, config)
+        results.append(result)
+        kept += count
+        if not group[0].again or all(layer.again for layer in swept.layers):
+            stored_bits += bits
+            n_weight += count
+        size += sum(prod(one.shape()) if one.n_weight is None else one.n_weight for one in group)
+        dense_macs += result.dense_macs
+        most = max(most, result.n_vector)
     verified = _checked(swept, config) if swept.verify else None
     table = _table(config) if swept.table is None else swept.table.at(config)
     key = swept.recipe, config.elem_bytes
@@ -57,10 +58,42 @@ def _figures_of(config: TensorCoreConfig, swept: Swept) -> dict[str, Any]:
         "bytes": stored_bits / 8,
         "accuracy": accuracy,
         "n_weight": n_weight,
-        "weight_density": n_weight / size,
+        "weight_density": kept / size,
         "dense_macs": dense_macs,
         "verified": verified,
     }
+
+
+def _launches(layers: Sequence[SweptLayer]) -> list[list[SweptLayer]]:
+    """Layers one by one, and together those that are one launch."""
+    return [list(group) for _, group in groupby(layers, lambda layer: layer.launch or layer.name)]
+
+
+def _of_layer(layer: SweptLayer, swept: Swept, config: TensorCoreConfig) -> tuple[SimResult, int, int]:
+    """Timing of a layer, bits of its weights, and how many there are."""
+    n_out, n_in = layer.shape()
+    n_keep, m_group = pattern = _pattern(layer, swept, config)
+    n_vector = 1 if swept.vector is not None else layer.n_vector
+    result = simulate_gemm(n_out, n_in, n_vector, config, n_keep=n_keep, m_group=m_group)
+    kept, group = stored_as = config.runs_as(*pattern)
+    bits = n_out * -(-n_in // group) * kept * (8 * config.elem_bytes + position_bits(stored_as))
+    by_pattern = swept.recipe is not None and swept.recipe.n_of_m is not None
+    n_weight = n_out * kept_of(n_in, pattern) if by_pattern else int(np.count_nonzero(_weights(layer)))
+    return result, bits, n_weight
+
+
+def _of_products(layers: Sequence[SweptLayer], swept: Swept, config: TensorCoreConfig) -> tuple[SimResult, int, int]:
+    """The same of products of a graph in one launch: weights are packed, as only then is known what they run as."""
+
+    def made() -> tuple[Pattern, int, int]:
+        matrices = [compress(_weights(layer), config) for layer in layers]
+        bits = sum(storage(matrix, config).total_bits for matrix in matrices)
+        return common_pattern(matrices, config), bits, sum(matrix.n_weight for matrix in matrices)
+
+    key = layers[0].launch or layers[0].name, swept.weights, config.patterns, config.elem_bytes
+    (n_keep, m_group), bits, n_weight = swept.kept.get("products", key, made, most=KEPT * len(swept.layers))
+    shapes = [(*layer.shape(), layer.n_vector) for layer in layers]
+    return simulate_gemms(shapes, config, n_keep=n_keep, m_group=m_group), bits, n_weight
 
 
 def _pattern(layer: SweptLayer, swept: Swept, config: TensorCoreConfig) -> Pattern:

@@ -161,15 +161,19 @@ def launch(parts: Sequence[tuple[NmMatrix, SimResult]], config: TensorCoreConfig
     """
     matrices, results = [matrix for matrix, _ in parts], [result for _, result in parts]
     shapes = [(matrix.n_out, matrix.n_in, result.n_vector) for matrix, result in parts]
-    found = {matrix.pattern for matrix in matrices}
-    pattern = found.pop()
-    if found:
-        weights = [matrix.decode() for matrix in matrices]
-        in_order = sorted(config.patterns, key=lambda each: each[0] / each[1])
-        pattern = next((each for each in in_order if all(meets(one, each) for one in weights)), DENSE)
-    done = _result(shapes, pattern, config, engine, f"given, {_said(shapes)}")
+    done = _result(shapes, common_pattern(matrices, config), config, engine, f"given, {_said(shapes)}")
     scales = {name: max(one.scales[name] for one in results) for name in results[0].scales}
     return replace(done, scales=scales, active_inputs=sum(one.active_inputs or 0 for one in results))
+
+
+def common_pattern(matrices: Sequence[NmMatrix], config: TensorCoreConfig) -> Pattern:
+    """The sparsest listed pattern that all of them meet."""
+    found = {matrix.pattern for matrix in matrices}
+    if len(found) == 1:
+        return found.pop()
+    weights = [matrix.decode() for matrix in matrices]
+    in_order = sorted(config.patterns, key=lambda each: each[0] / each[1])
+    return next((each for each in in_order if all(meets(one, each) for one in weights)), DENSE)
 
 
 def output_of(matrix: NmMatrix, activations: NDArray[Any], config: TensorCoreConfig) -> NDArray[np.float64]:

@@ -1,0 +1,128 @@
+"""What products of a graph read in a run: what nodes before put out as the unit computes them, nothing timed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eie_sim.core.verification import relative_error
+from eie_sim.engine import simulate
+from eie_sim.graphs import source_of, steps_for, style_of
+from eie_sim.network import floatrun
+from eie_sim.network.graph import Graph
+from eie_sim.network.products import Product, Step
+from eie_sim.product_run import Prepared, calibrated, vectors_of
+from eie_sim.units import unit_of
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Multiplied:
+    """A product of a graph as a run has it.
+
+    ready : its layer, the compressed weights with their scales, and a design that drops none of its inputs
+    value : what the step reads, of which vectors are made; inputs : what that is, in words
+    """
+
+    step: Step
+    product: Product
+    ready: Prepared
+    value: NDArray[Any]
+    inputs: str
+
+    def vectors(self) -> NDArray[Any]:
+        """All inputs, real [positions, n_in]; made when they are asked for."""
+        return vectors_of(self.product, self.value)
+
+    def words(self) -> NDArray[Any]:
+        """The same as the unit keeps them."""
+        found: NDArray[Any] = unit_of(self.ready.config).words_of(self.ready.matrix, self.vectors())
+        return found
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PassedOn:
+    """What a unit multiplies in a run of a graph, and what comes out.
+
+    products : in order; outputs : of the network, by name; floats : those of the float run
+    """
+
+    products: tuple[Multiplied, ...]
+    outputs: Arrays
+    floats: Arrays
+
+    def distance(self, floats: Arrays | None = None) -> float | None:
+        """Root mean squares of all outputs together, relative to those of the float run, or of another one.
+
+        None where that is none: outputs of other shapes, of no floats, all 0, or not finite.
+        """
+        wanted = self.floats if floats is None else floats
+        names = [name for name, array in wanted.items() if array.dtype.kind == "f"]
+        if not names or any(self.outputs[name].shape != wanted[name].shape for name in names):
+            return None
+        error = relative_error(*(np.concatenate([of[name].ravel() for name in names]) for of in (self.outputs, wanted)))
+        return error if error is not None and np.isfinite(error) else None
+
+
+def passed_on(graph: Graph, config: Any, *, said: str = "", last: str | None = None) -> PassedOn:
+    """Run a graph as `run` does, outputs alone; of a design, only what its outputs depend on matters.
+
+    Scales come from the float run of this graph on its calibration inputs. Values are held as long as what is returned;
+    vectors are made of one product at a time.
+
+    said : what was done to the weights, for their source
+    last : name of the last node to be computed; None for all
+
+    Raises InputError as `run` does.
+    """
+    steps = steps_for(graph, config, style_of(config))
+    if last is not None:
+        at = next(at for at, step in enumerate(steps) if step.node.name == last)
+        steps = steps[: at + 1]
+        graph = _up_to(graph, steps)
+    calibration = graph if graph.calibration is None else replace(graph, examples=graph.calibration)
+    ready, floats, _ = calibrated(graph, calibration, config, style_of(config), said=said)
+    found: list[Multiplied] = []
+
+    def computed(step: Step, values: Arrays) -> NDArray[Any]:
+        x, inputs = values[step.reads], source_of(graph, steps, step.reads).words
+        mine = [
+            Multiplied(step=step, product=product, ready=ready.pop(product.name), value=x, inputs=inputs)
+            for product in step.products
+        ]
+        found.extend(mine)
+        return step.assemble([_outputs(one) for one in mine], values)
+
+    outputs = floatrun.run(graph, steps, computed)
+    return PassedOn(products=tuple(found), outputs=outputs, floats=floats)
+
+
+def _outputs(one: Multiplied) -> NDArray[np.float64]:
+    """Outputs in real values [positions, n_out], the bias included."""
+    ready, unit = one.ready, unit_of(one.ready.config)
+    design = unit.for_inputs(ready.config, one.value)
+    chunks: list[NDArray[Any]] = []
+    for chunk in one.product.vectors(one.value):
+        words = unit.words_of(ready.matrix, chunk)
+        if unit.output_of is None:
+            chunks.append(np.atleast_2d(simulate(ready.matrix, words, design).real_output))
+        else:
+            chunks.append(unit.output_of(ready.matrix, words, design))
+    outside = 0.0 if unit.takes_bias or ready.layer.bias is None else ready.layer.bias.astype(np.float64)
+    return np.concatenate(chunks) + outside
+
+
+def _up_to(graph: Graph, steps: Sequence[Step]) -> Graph:
+    """The nodes that the last of some steps depends on."""
+    last = steps[-1]
+    needed, kept = {last.makes}, []
+    for node in reversed(graph.nodes):
+        if node.kind == "move" or needed.intersection(node.makes):
+            kept.append(node)
+            needed.update(node.reads)
+    return replace(graph, nodes=tuple(reversed(kept)), outputs=(last.makes,))

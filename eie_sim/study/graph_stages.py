@@ -1,0 +1,189 @@
+"""What points of a graph of operators share. Each is made once.
+
+| points that differ in                                  | share                                                     |
+| ------------------------------------------------------ | --------------------------------------------------------- |
+| designs, of one unit and the same patterns             | the pruned graph and its products                         |
+| what only time depends on                              | one run of the outputs, whose values products read        |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping
+from functools import partial
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+from numpy.typing import NDArray
+
+from eie_sim.core.errors import InputError
+from eie_sim.graphs import fitting, steps_for, style_of
+from eie_sim.network import Layer
+from eie_sim.network.graph import Graph
+from eie_sim.network.lower import host_reason
+from eie_sim.network.products import Product, Step
+from eie_sim.passed_on import Multiplied, passed_on
+from eie_sim.pipeline import digest_of, run
+from eie_sim.prune.network import prune_network
+from eie_sim.prune.recipe import Recipe
+from eie_sim.runs import Run
+from eie_sim.study.points import Point
+from eie_sim.study.stages import require_verified
+from eie_sim.study.subject import Subject
+from eie_sim.units import unit_of
+from eie_sim.units.swept import Kept, Swept, SweptLayer
+
+
+class _Lowered(NamedTuple):
+    """A graph as a unit takes it. again : names of products whose weights are stored for a node before"""
+
+    graph: Graph
+    steps: tuple[Step, ...]
+    again: frozenset[str]
+
+
+class GraphStages:
+    """The stages of one graph in one worker."""
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        self._kept = Kept()
+
+    def swept(self, point: Point, kept: Kept) -> Swept:
+        """What points have in common that differ from this one in their designs. kept : what their unit keeps."""
+        config, unit = point.design, unit_of(point.design)
+        lowered = self._lowered(point.recipe, config)
+        layers = [
+            SweptLayer(
+                name=fitting(product.name),
+                n_vector=product.positions,
+                stored=None,
+                shape=partial(_shape, product),
+                pruned=partial(_layer, product),
+                before=partial(_layer, product),
+                places=lambda: None,
+                reads=partial(self._reads, point.recipe, config, fitting(product.name)),
+                n_weight=product.n_weight,
+                launch=step.node.name if unit.launch is not None else "",
+                again=product.name in lowered.again,
+                gathered=product.gathered(product.positions),
+            )
+            for step in _wanted(lowered, point)
+            for product in step.products
+        ]
+        return Swept(
+            layers=tuple(layers),
+            vector=None,
+            recipe=point.recipe,
+            weights=(*_pruned_by(point.recipe, config), *_lowered_by(config)),
+            chained=True,
+            table=self.subject.table,
+            verify=self.subject.verify,
+            passed_on=lambda design: (self._passed_on(point.recipe, design), None),
+            accuracy=lambda stored: None,
+            verified=partial(self._verified, point.recipe),
+            kept=kept,
+        )
+
+    def run(self, point: Point) -> tuple[Run, set[str]]:
+        """A run of a point's graph, and the names of those of its rows that are the point's."""
+        design, given = point.design, self.subject.table
+        lowered = self._lowered(point.recipe, design)
+        steps = _wanted(lowered, point)
+        done = run(lowered.graph, design, table=None if given is None else given.at(design))
+        require_verified(done)
+        names = {fitting(name) for step in steps for name in (step.node.name, *(one.name for one in step.products))}
+        return done, names
+
+    def _verified(self, recipe: Recipe | None, config: Any) -> dict[str, Any]:
+        done = run(self._pruned(recipe, config), config)
+        require_verified(done)
+        return {one.layer.name: one.matrix for one in done.layers}
+
+    def _pruned(self, recipe: Recipe | None, config: Any) -> Graph:
+        def made() -> Graph:
+            return self._graph if recipe is None else prune_network(self._graph, recipe, config)[0]
+
+        return self._kept.get("pruned", _pruned_by(recipe, config), made, most=2)
+
+    @property
+    def _graph(self) -> Graph:
+        assert self.subject.graph is not None
+        return self.subject.graph
+
+    def _lowered(self, recipe: Recipe | None, config: Any) -> _Lowered:
+        def made() -> _Lowered:
+            graph = self._pruned(recipe, config)
+            steps = steps_for(graph, config, style_of(config))
+            return _Lowered(graph, steps, frozenset(again(steps)))
+
+        return self._kept.get("lowered", (*_pruned_by(recipe, config), *_lowered_by(config)), made, most=2)
+
+    def _passed_on(self, recipe: Recipe | None, config: Any) -> Words:
+        return Words(
+            {fitting(one.product.name): one for one in passed_on(self._pruned(recipe, config), config).products}
+        )
+
+    def _reads(self, recipe: Recipe | None, config: Any, name: str) -> NDArray[Any]:
+        return self._passed_on(recipe, config).products[name].vectors()
+
+
+class Words(Mapping[str, NDArray[Any]]):
+    """What products read in a run, by name, in the unit's words [positions, n_in]; made when one is asked for."""
+
+    def __init__(self, products: Mapping[str, Multiplied]) -> None:
+        self.products = products
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self.products[name].words()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.products)
+
+    def __len__(self) -> int:
+        return len(self.products)
+
+
+def _pruned_by(recipe: Recipe | None, config: Any) -> tuple[Hashable, ...]:
+    """What the pruned parameters depend on; only balanced masks depend on the design."""
+    return recipe, config if recipe is not None and recipe.pattern == "balanced" else None
+
+
+def _lowered_by(config: Any) -> tuple[Hashable, ...]:
+    """What the products of a graph depend on."""
+    return unit_of(config).name, style_of(config), unit_of(config).patterns(config)
+
+
+def _wanted(lowered: _Lowered, point: Point) -> tuple[Step, ...]:
+    """The steps of a point. Raises InputError for a node that the unit leaves to the host."""
+    if point.layer is None:
+        return lowered.steps
+    found = tuple(step for step in lowered.steps if step.node.name == point.layer)
+    if not found:
+        node = next(node for node in lowered.graph.nodes if node.name == point.layer)
+        reason = host_reason(lowered.graph, node, style_of(point.design))
+        raise InputError(f"layer={point.layer}: is left to the host by {unit_of(point.design).title}: {reason}")
+    return found
+
+
+def again(steps: tuple[Step, ...]) -> Iterator[str]:
+    """Names of products whose node has the weights and biases of one before."""
+    seen: set[bytes] = set()
+    for step in steps:
+        digest = sha256(b"".join(digest_of(_layer(product)) for product in step.products)).digest()
+        if digest in seen:
+            yield from (product.name for product in step.products)
+        seen.add(digest)
+
+
+def _shape(product: Product) -> tuple[int, int]:
+    return product.n_out, product.n_in
+
+
+def _layer(product: Product) -> Layer:
+    return Layer(
+        name=fitting(product.name),
+        weights=product.weight,
+        bias=product.bias,
+        weights_source="of a graph",
+        synthetic=False,
+    )
