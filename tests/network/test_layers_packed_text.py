@@ -58,7 +58,7 @@ def test_packed_text_is_unpacked_no_further_than_the_limit(tmp_path, monkeypatch
 def test_files_of_other_tools_say_what_to_save_instead(tmp_path, suffix):
     path = tmp_path / f"net{suffix}"
     path.write_bytes(b"whatever")
-    said = refused(path, "numpy.savez|safetensors|net.onnx", read_arrays)
+    said = refused(path, "numpy.savez|safetensors|tf2onnx.convert", read_arrays)
     if "import" in said:
         code = said[said.index("import") :]
         ast.parse(code)
