@@ -1,8 +1,8 @@
-"""What products of a graph read in a run: what nodes before put out as the unit computes them, nothing timed."""
+"""What products of a network read in a run: what nodes before put out as the unit computes them, nothing timed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from eie_sim.core.verification import relative_error
 from eie_sim.engine import simulate
-from eie_sim.graphs import source_of, steps_for, style_of
-from eie_sim.network import floatrun
+from eie_sim.graphs import Source, source_of, steps_for, style_of
+from eie_sim.network import Network, floatrun
 from eie_sim.network.graph import Graph
+from eie_sim.network.layered import with_calibration
 from eie_sim.network.products import Product, Step
 from eie_sim.product_run import Prepared, calibrated, vectors_of
 from eie_sim.units import unit_of
@@ -23,17 +24,17 @@ Arrays = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Multiplied:
-    """A product of a graph as a run has it.
+    """A product of a network as a run has it.
 
     ready : its layer, the compressed weights with their scales, and a design that drops none of its inputs
-    value : what the step reads, of which vectors are made; inputs : what that is, in words
+    value : what the step reads, of which vectors are made; inputs : where that comes from
     """
 
     step: Step
     product: Product
     ready: Prepared
     value: NDArray[Any]
-    inputs: str
+    inputs: Source
 
     def vectors(self) -> NDArray[Any]:
         """All inputs, real [positions, n_in]; made when they are asked for."""
@@ -47,7 +48,7 @@ class Multiplied:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PassedOn:
-    """What a unit multiplies in a run of a graph, and what comes out.
+    """What a unit multiplies in a run of a network, and what comes out.
 
     products : in order; outputs : of the network, by name; floats : those of the float run
     """
@@ -69,28 +70,29 @@ class PassedOn:
         return error if error is not None and np.isfinite(error) else None
 
 
-def passed_on(graph: Graph, config: Any, *, said: str = "", last: str | None = None) -> PassedOn:
-    """Run a graph as `run` does, outputs alone; of a design, only what its outputs depend on matters.
+def passed_on(network: Network | Graph, config: Any, *, said: str = "", last: str | None = None) -> PassedOn:
+    """Run a network as `run` does, outputs alone; of a design, only what its outputs depend on matters.
 
-    Scales come from the float run of this graph on its calibration inputs. Values are held as long as what is returned;
-    vectors are made of one product at a time.
+    Scales come from the float run on its calibration inputs. Values are held as long as what is returned; vectors are
+    made of one product at a time.
 
     said : what was done to the weights, for their source
     last : name of the last node to be computed; None for all
 
     Raises InputError as `run` does.
     """
-    steps = steps_for(graph, config, style_of(config))
+    style, (graph, calibration) = style_of(config), with_calibration(network)
+    steps = steps_for(graph, config, style)
     if last is not None:
-        at = next(at for at, step in enumerate(steps) if step.node.name == last)
-        steps = steps[: at + 1]
-        graph = _up_to(graph, steps)
-    calibration = graph if graph.calibration is None else replace(graph, examples=graph.calibration)
-    ready, floats, _ = calibrated(graph, calibration, config, style_of(config), said=said)
+        step = next(step for step in steps if step.node.name == last)
+        graph, calibration = (_up_to(each, step) for each in (graph, calibration))
+        kept = {node.name for node in graph.nodes}
+        steps = tuple(step for step in steps if step.node.name in kept)
+    ready, floats, _ = calibrated(graph, calibration, config, style, said=said)
     found: list[Multiplied] = []
 
     def computed(step: Step, values: Arrays) -> NDArray[Any]:
-        x, inputs = values[step.reads], source_of(graph, steps, step.reads).words
+        x, inputs = values[step.reads], source_of(graph, steps, step.reads)
         mine = [
             Multiplied(step=step, product=product, ready=ready.pop(product.name), value=x, inputs=inputs)
             for product in step.products
@@ -117,9 +119,8 @@ def _outputs(one: Multiplied) -> NDArray[np.float64]:
     return np.concatenate(chunks) + outside
 
 
-def _up_to(graph: Graph, steps: Sequence[Step]) -> Graph:
-    """The nodes that the last of some steps depends on."""
-    last = steps[-1]
+def _up_to(graph: Graph, last: Step) -> Graph:
+    """The nodes that a step depends on, and its own."""
     needed, kept = {last.makes}, []
     for node in reversed(graph.nodes):
         if node.kind == "move" or needed.intersection(node.makes):

@@ -16,7 +16,6 @@ from eie_sim.core.sparse import is_sparse
 from eie_sim.core.verification import relative_error
 from eie_sim.energy import EnergyTable
 from eie_sim.energy.report import table_for
-from eie_sim.engine import simulate
 from eie_sim.graphs import (
     covered,
     mac_shares,
@@ -29,12 +28,12 @@ from eie_sim.graphs import (
 )
 from eie_sim.network import RELU, Layer, Network, floatrun
 from eie_sim.network.graph import Graph
-from eie_sim.network.layered import graph_of
+from eie_sim.network.layered import with_calibration
 from eie_sim.network.products import Step, Style
-from eie_sim.product_run import Before, How, calibrated, launched, matrix_for, passed_on, run_product
+from eie_sim.product_run import Before, How, calibrated, launched, passed_on, run_product
 from eie_sim.prune.network import prune_network
 from eie_sim.prune.recipe import Recipe
-from eie_sim.runs import LayerRun, Run, outside
+from eie_sim.runs import LayerRun, Run
 from eie_sim.units import unit_of
 from eie_sim.units.unit import require_engine
 
@@ -86,16 +85,11 @@ def run(
     if density is not None or pattern is not None:
         network, _ = prune_network(network, Recipe(density=density, pattern=pattern or "element"), config)
         said = f"; pruned by magnitude to {f'density {density:g}' if pattern is None else pattern}"
+    graph, calibration = with_calibration(network)
+    ran = _run_steps(graph, calibration, config, style, how, said if isinstance(network, Graph) else "", progress)
     if isinstance(network, Graph):
-        calibration = network if network.calibration is None else replace(network, examples=network.calibration)
-        ran = _run_steps(network, calibration, config, style, how, said, progress)
         before = given if isinstance(given, Graph) and given is not network else None
         return _of_graph(before, network, ran, config, style, table)
-    graph = graph_of(network)
-    calibration = (
-        graph if network.calibration is None or not network.chained else graph_of(network, network.calibration)
-    )
-    ran = _run_steps(graph, calibration, config, style, how, "", progress)
     whole = network.chained and all(network.takes_outputs(at) for at in range(1, len(ran.layers)))
     error = relative_error(ran.layers[-1].real_output, ran.floats[graph.outputs[-1]]) if whole else None
     return Run(
@@ -190,55 +184,6 @@ run_network = run
 """The same by its older name."""
 
 
-class Chain(NamedTuple):
-    """What the layers of a chain are and read, by name, as `run` has it.
-
-    matrices : with their scales; inputs : words [n_vector, n_in], as the unit takes them, and labels what they are
-    """
-
-    matrices: dict[str, Any]
-    inputs: dict[str, NDArray[Any]]
-    labels: dict[str, str]
-    accuracy: Accuracy | None
-
-
-def chained(network: Network, config: Any) -> Chain:
-    """Run the layers of a chain, outputs alone: nothing is timed and nothing compared.
-
-    Only the config's codes and arithmetic matter.
-    """
-    unit = unit_of(config)
-    matrices = calibrate([matrix_for(layer, config) for layer in network.layers], network, config)
-    chain = Chain({}, {}, {}, None)
-    found: NDArray[Any] = np.empty(0)
-    for at, (layer, matrix) in enumerate(zip(network.layers, matrices, strict=True)):
-        given = _between(found, network.between) if network.takes_outputs(at) else given_inputs(network, at)
-        chain.matrices[layer.name] = matrix
-        chain.inputs[layer.name] = unit.words_of(matrix, given)
-        chain.labels[layer.name] = input_words(network, at, unit.words.negative)
-        words, design = chain.inputs[layer.name], unit.for_inputs(config, given)
-        if unit.output_of is None:
-            found = simulate(matrix, words, design).real_output + outside(layer, unit)
-        else:
-            found = unit.output_of(matrix, words, design) + outside(layer, unit)
-    return chain._replace(accuracy=accuracy(network, found))
-
-
-def calibrate(matrices: list[Any], network: Network, config: Any) -> list[Any]:
-    """Choose the open scales of chained layers from inputs [n_vector, n_in] that pass through the float layers."""
-    unit, chosen = unit_of(config), []
-    if unit.opened is None:
-        return matrices
-    inputs = _first_inputs(network) if network.calibration is None else network.calibration
-    for at, (layer, matrix) in enumerate(zip(network.layers, matrices, strict=True)):
-        inputs = inputs if at == 0 or network.takes_outputs(at) else _own_activations(layer)
-        design = unit.for_inputs(config, -np.abs(inputs))  # as if some were negative, which run inputs may be
-        sums = layer.outputs(inputs, bias=unit.takes_bias)
-        chosen.append(unit.opened(matrix, inputs, design, outputs=sums))
-        inputs = _between(sums + outside(layer, unit), network.between)
-    return chosen
-
-
 def accuracy(network: Network, outputs: NDArray[Any]) -> Accuracy | None:
     """Accuracy on the network's test images; outputs : raw ones of the compressed last layer, [n_vector, n_out].
 
@@ -259,26 +204,6 @@ def accuracy(network: Network, outputs: NDArray[Any]) -> Accuracy | None:
 
 def _first_inputs(network: Network) -> NDArray[np.floating]:
     return _own_activations(network.layers[0]) if network.test_inputs is None else network.test_inputs
-
-
-def given_inputs(network: Network, at: int) -> NDArray[np.floating]:
-    """The inputs of a layer that takes no outputs, float [n_vector, n_in]."""
-    return _first_inputs(network) if network.chained and at == 0 else _own_activations(network.layers[at])
-
-
-def input_words(network: Network, at: int, negative: str = "negative ones take part") -> str:
-    """What the inputs of a layer are, in words. Raises InputError where it has none.
-
-    negative : what is said where some are negative
-    """
-    if network.takes_outputs(at):
-        return f"simulated: outputs of {network.layers[at - 1].name}" + (
-            " after ReLU" if network.between == RELU else ""
-        )
-    inputs, said = given_inputs(network, at), network.layers[at].activations_source
-    if inputs is network.test_inputs:
-        said = f"real: {len(inputs)} held-back inputs of the network"
-    return said + (f"; {negative}" if bool((inputs < 0).any()) else "")
 
 
 def outputs_off(before: Network, after: Network) -> dict[str, float | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from eie_sim.core.errors import InputError
@@ -57,6 +58,15 @@ def graph_of(network: Network, inputs: Array | None = None) -> Graph:
         about=about,
     )
     return classified(graph)
+
+
+def with_calibration(network: Network | Graph) -> tuple[Graph, Graph]:
+    """Return a network as a graph, and the same for the inputs that scales are chosen from."""
+    if isinstance(network, Graph):
+        return network, network if network.calibration is None else replace(network, examples=network.calibration)
+    graph = graph_of(network)
+    apart = network.chained and network.calibration is not None
+    return graph, graph_of(network, network.calibration) if apart else graph
 
 
 def _first_read(network: Network, at: int, inputs: Array | None) -> tuple[Array, str]:

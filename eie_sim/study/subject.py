@@ -20,9 +20,9 @@ from eie_sim.energy.table import hashed
 from eie_sim.graphs import source_of
 from eie_sim.network import Layer, Network, batch_for, drawn_preset, load, loading, synthetic
 from eie_sim.network.graph import Graph
+from eie_sim.network.layered import graph_of
 from eie_sim.network.loading import is_graph
 from eie_sim.network.lower import steps_of
-from eie_sim.pipeline import input_words
 
 
 def digest_of(value: Any) -> bytes:
@@ -70,11 +70,16 @@ class Subject:
 
     def input_words(self) -> dict[str, str]:
         """What the inputs of each layer are, in words, by layer."""
-        if self.graph is not None:
-            steps = steps_of(self.graph)
-            return {step.node.name: source_of(self.graph, steps, step.reads).words for step in steps}
-        if self.network is not None:
-            return {name: input_words(self.network, at) for at, name in enumerate(self.layers)}
+        if self.network is not None or self.graph is not None:
+            graph = self.graph if self.network is None else graph_of(self.network)
+            assert graph is not None
+            steps = steps_of(graph)
+            given = {name for name, array in graph.examples.items() if bool((array < 0).any())}
+            return {
+                step.node.name: source_of(graph, steps, step.reads).words
+                + ("; negative ones take part" if step.reads in given else "")
+                for step in steps
+            }
         preset = drawn_preset(self.name)
         assert preset is not None  # no other is drawn layer by layer
         if self.activations is None or isinstance(self.activations, float):

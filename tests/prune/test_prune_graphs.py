@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import eie_sim as es
 from eie_sim.network import Layer, Network
-from eie_sim.network.layered import graph_of_layers
+from eie_sim.network.layered import graph_of
 from eie_sim.prune.parameters import graph_outputs_off
 from eie_sim.prune.recipe import Recipe
 
@@ -39,7 +39,8 @@ def both(seed):
         )
         for name, w, b in named
     )
-    return Network(name="n", layers=layers, chained=True, source="drawn"), graph_of_layers("n", named, x)
+    network = Network(name="n", layers=layers, chained=True, source="drawn", test_inputs=x)
+    return network, graph_of(network)
 
 
 PATTERNS = [

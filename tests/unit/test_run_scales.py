@@ -8,10 +8,8 @@ from hypothesis import given, settings
 from run_networks import SMALL, designs, layer_of, network_of, networks, three_layers
 
 from eie_sim.archive import archive_of, from_bytes, to_bytes
-from eie_sim.core.quantize import Scales
-from eie_sim.pipeline import calibrate, run_network
+from eie_sim.pipeline import run_network
 from eie_sim.tracing import trace
-from eie_sim.units.eie.matrix import EieMatrix
 
 pytestmark = pytest.mark.compiled
 
@@ -86,29 +84,24 @@ def test_scales_are_recorded_and_those_that_the_float_values_of_the_own_weights_
     assert [layer["scales"] for layer in run.to_dict()["layers"]] == [one.result.scales for one in run.layers]
 
 
-def test_calibrate_by_hand():
-    weights = [[0.5, 0.0], [0.0, -1.5]], [[1.0, 1.0]]
-    matrices = [EieMatrix.from_dense(np.array(w), n_pe=1) for w in weights]
-    layers = layer_of(weights[0], activations=[[3.0, 1.0], [2.0, 0.0]]), layer_of(weights[1], "fc2")
-    chosen = calibrate(matrices, network_of(*layers), SMALL)
+def scales_of(*layers, **chain):
+    return [one.result.scales for one in run_network(network_of(*layers, **chain), SMALL).layers]
+
+
+def test_scales_by_hand():
+    layers = layer_of([[0.5, 0.0], [0.0, -1.5]], activations=[[3.0, 1.0], [2.0, 0.0]]), layer_of([[1.0, 1.0]], "fc2")
     # 3.0 fits 13 bits, outputs 1.5 and -1.5 with headroom 13; 1.5 and 0 go on, and 1.5 comes out of the second layer.
-    assert chosen[0].scales == Scales(weight=14, activation=13, accumulator=13)
-    assert chosen[1].scales == Scales(weight=14, activation=14, accumulator=13)
+    assert scales_of(*layers) == [
+        {"weight": 14, "activation": 13, "accumulator": 13},
+        {"weight": 14, "activation": 14, "accumulator": 13},
+    ]
 
 
-def test_calibrate_takes_negative_inputs():
-    matrices = [EieMatrix.from_dense(np.array([[1.0]]), n_pe=1), EieMatrix.from_dense(np.array([[-100.0]]), n_pe=1)]
-    chain = network_of(layer_of([[1.0]], activations=[[-40.0], [1.0]]), layer_of([[-100.0]], "fc2"))
+def test_scales_take_negative_inputs():
+    layers = layer_of([[1.0]], activations=[[-40.0], [1.0]]), layer_of([[-100.0]], "fc2")
     # -40 comes out, and a ReLU stops it: 1 and -100 are left; without one -40 becomes 4,000
-    assert [one.scales.accumulator for one in calibrate(matrices, chain, SMALL)] == [8, 7]
-    assert [one.scales.accumulator for one in calibrate(matrices, replace(chain, between="none"), SMALL)] == [8, 2]
-
-
-def test_calibrate_keeps_scales_that_are_chosen_already():
-    given_scales = Scales(weight=3, activation=4, accumulator=5)
-    matrix = EieMatrix.from_dense(np.eye(2), n_pe=1, scales=given_scales)
-    chain = network_of(layer_of(np.eye(2), activations=[[100.0, 1.0]]))
-    assert calibrate([matrix], chain, SMALL)[0].scales == given_scales
+    assert [one["accumulator"] for one in scales_of(*layers)] == [8, 7]
+    assert [one["accumulator"] for one in scales_of(*layers, between="none")] == [8, 2]
 
 
 def test_scales_come_from_calibration_data_where_there_is_some():
