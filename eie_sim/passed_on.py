@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.core.verification import relative_error
 from eie_sim.engine import simulate
-from eie_sim.graphs import Source, source_of, steps_for, style_of
+from eie_sim.graphs import Source, source_of, steps_for, style_of, whole_error
 from eie_sim.network import Network, floatrun
 from eie_sim.network.graph import Graph
 from eie_sim.network.layered import with_calibration
 from eie_sim.network.products import Product, Step
-from eie_sim.product_run import Prepared, calibrated, vectors_of
+from eie_sim.product_run import Prepared, as_read, calibrated, vectors_of
 from eie_sim.units import unit_of
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -26,7 +25,7 @@ Arrays = Mapping[str, NDArray[Any]]
 class Multiplied:
     """A product of a network as a run has it.
 
-    ready : its layer, the compressed weights with their scales, and a design that drops none of its inputs
+    ready : its layer, and the compressed weights with their scales
     value : what the step reads, of which vectors are made; inputs : where that comes from
     """
 
@@ -41,9 +40,14 @@ class Multiplied:
         return vectors_of(self.product, self.value)
 
     def words(self) -> NDArray[Any]:
-        """The same as the unit keeps them."""
-        found: NDArray[Any] = unit_of(self.ready.config).words_of(self.ready.matrix, self.vectors())
-        return found
+        """The same as the unit keeps them: words of the value, gathered."""
+        return vectors_of(self.product, unit_of(self.ready.config).words_of(self.ready.matrix, self.value))
+
+    @property
+    def design(self) -> Any:
+        """One that drops none of the inputs."""
+        unit, ready = unit_of(self.ready.config), self.ready
+        return unit.for_inputs(ready.config, unit.words_of(ready.matrix, self.value))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -62,12 +66,7 @@ class PassedOn:
 
         None where that is none: outputs of other shapes, of no floats, all 0, or not finite.
         """
-        wanted = self.floats if floats is None else floats
-        names = [name for name, array in wanted.items() if array.dtype.kind == "f"]
-        if not names or any(self.outputs[name].shape != wanted[name].shape for name in names):
-            return None
-        error = relative_error(*(np.concatenate([of[name].ravel() for name in names]) for of in (self.outputs, wanted)))
-        return error if error is not None and np.isfinite(error) else None
+        return whole_error(self.outputs, self.floats if floats is None else floats)
 
 
 def passed_on(network: Network | Graph, config: Any, *, said: str = "", last: str | None = None) -> PassedOn:
@@ -104,19 +103,17 @@ def passed_on(network: Network | Graph, config: Any, *, said: str = "", last: st
     return PassedOn(products=tuple(found), outputs=outputs, floats=floats)
 
 
-def _outputs(one: Multiplied) -> NDArray[np.float64]:
-    """Outputs in real values [positions, n_out], the bias included."""
-    ready, unit = one.ready, unit_of(one.ready.config)
-    design = unit.for_inputs(ready.config, one.value)
+def _outputs(one: Multiplied) -> NDArray[Any]:
+    """Outputs [positions, n_out] as nodes read them, the bias included."""
+    matrix, unit, design = one.ready.matrix, unit_of(one.ready.config), one.design
     chunks: list[NDArray[Any]] = []
     for chunk in one.product.vectors(one.value):
-        words = unit.words_of(ready.matrix, chunk)
+        words = unit.words_of(matrix, chunk)
         if unit.output_of is None:
-            chunks.append(np.atleast_2d(simulate(ready.matrix, words, design).real_output))
+            chunks.append(np.atleast_2d(simulate(matrix, words, design).real_output))
         else:
-            chunks.append(unit.output_of(ready.matrix, words, design))
-    outside = 0.0 if unit.takes_bias or ready.layer.bias is None else ready.layer.bias.astype(np.float64)
-    return np.concatenate(chunks) + outside
+            chunks.append(unit.output_of(matrix, words, design))
+    return as_read(np.concatenate(chunks), None if unit.takes_bias else one.ready.layer.bias)
 
 
 def _up_to(graph: Graph, last: Step) -> Graph:

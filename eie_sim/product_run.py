@@ -191,11 +191,16 @@ def run_product(ready: Prepared, x: NDArray[Any], where: str, how: How, before: 
 
 def passed_on(run: LayerRun) -> NDArray[Any]:
     """Outputs [n_vector, n_out] as nodes read them: float32, or float64 where that alone holds all sums exactly."""
-    exact = np.atleast_2d(run.result.real_output)
+    outside = None if unit_of(run.result.config).takes_bias else run.layer.bias
+    return as_read(np.atleast_2d(run.result.real_output), outside)
+
+
+def as_read(exact: NDArray[np.float64], outside: NDArray[Any] | None) -> NDArray[Any]:
+    """The same of real outputs [n_vector, n_out]. outside : the bias, where the unit does not add it"""
     with np.errstate(over="ignore"):
         single = exact.astype(np.float32)
-    sums, bias = single if np.array_equal(single, exact) else exact, run.layer.bias
-    return sums if bias is None or unit_of(run.result.config).takes_bias else sums + bias
+    sums = single if np.array_equal(single, exact) else exact
+    return sums if outside is None else sums + outside
 
 
 def _part(

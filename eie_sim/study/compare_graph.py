@@ -140,7 +140,7 @@ def _in_turn(one: Instances, products: Sequence[Multiplied], weight_bytes: int) 
 
 def _result(one: Instances, each: Multiplied) -> SimResult:
     """Of all positions of a product, in chunks where the unit takes them one after the other."""
-    unit, design = one.unit, one.unit.for_inputs(each.ready.config, each.value)
+    unit, design = one.unit, each.design
     chunks = each.product.vectors(each.value) if unit.in_turn else iter([each.vectors()])
     matrix = each.ready.matrix
     return one_by_one([unit.simulate(matrix, x, design, engine="fast", timeline=False) for x in chunks])

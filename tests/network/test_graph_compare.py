@@ -52,6 +52,7 @@ def test_one_chip_is_timed_as_its_launches():
         assert one.energy_nj_dram == pytest.approx(run.record.total.energy.total_pj / 1e3, rel=1e-12)
         assert one.dram_bytes == sum(layer.result.stats["events"]["dram_bytes"] for layer in run.layers)
         assert one.weight_bytes == run.record.total.storage.total_bits / 8
+        assert one.distance == run.distance
         assert one.covers == 1 - run.coverage["share_of_macs_not_simulated"] < 1
 
 

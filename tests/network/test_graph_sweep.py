@@ -228,3 +228,16 @@ def test_scales_come_from_inputs_of_their_own():
     (row,) = es.sweep.run(graph(), grid={"n_pe": 4}, calibration=loud).rows
     assert row["cycles"] == es.run(graph().with_calibration(loud), es.EieConfig(n_pe=4)).record.total.cycles
     assert row["cycles"] != es.run(graph(), es.EieConfig(n_pe=4)).record.total.cycles
+
+
+@pytest.mark.parametrize(
+    "arithmetic", [{"accumulator_bits": 32}, {"accumulator_bits": 24, "rounding": "floor"}], ids=str
+)
+def test_other_arithmetic_passes_other_values_on(arithmetic):
+    (row,) = es.sweep.run(graph(), grid={"n_pe": 4, **arithmetic}).rows
+    run = es.run(graph(), es.EieConfig(n_pe=4, **arithmetic))
+    assert row["cycles"] == run.record.total.cycles
+    found = passed_on.passed_on(graph(), es.EieConfig(n_pe=4, **arithmetic))
+    for name, output in run.outputs.items():
+        np.testing.assert_array_equal(found.outputs[name], output)
+        assert found.outputs[name].dtype == output.dtype

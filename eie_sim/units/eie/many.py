@@ -41,6 +41,9 @@ from eie_sim.units.swept import Figures, Swept, SweptLayer
 SLICE_STEPS = 2e8
 """PE-steps of one call of the engine, about a tenth of a second, so that rows are never held back for long."""
 
+FEWEST_DEPTHS = 8
+"""Depths of one call all the same: of a long run, each further depth costs a part of the first."""
+
 SIZES = (
     "spmat_width_bits",
     "spmat_bytes",
@@ -127,7 +130,7 @@ def many(designs: Sequence[EieConfig], swept: Swept) -> Callable[[EieConfig], Fi
     The engine has run when it returns. Raises InputError where none can be run; a figure does where its design cannot.
     """
     design, by_depth = designs[0], sorted({each.queue_depth for each in designs})
-    size = max(1, int(SLICE_STEPS / max(_steps(swept, design), 1.0)))
+    size = max(FEWEST_DEPTHS, int(SLICE_STEPS / max(_steps(swept, design), 1.0)))
     parts = [_shared(swept, design, by_depth[at : at + size]) for at in range(0, len(by_depth), size)]
     part_of = {depth: (at, part) for at, part in enumerate(parts) for depth in part.depths}
     sized: dict[tuple[int, Any], _Sized] = {}
