@@ -18,6 +18,7 @@ from eie_sim.core.record import Coverage, MacShare, OutputError
 from eie_sim.core.verification import relative_error
 from eie_sim.network import Layer, Network
 from eie_sim.network.graph import Graph
+from eie_sim.network.layered import with_calibration
 from eie_sim.network.lower import coverage, host_reason, steps_of
 from eie_sim.network.operators import macs, operator_of
 from eie_sim.network.products import Product, Step, Style
@@ -26,12 +27,15 @@ from eie_sim.units import unit_of
 Arrays = Mapping[str, NDArray[Any]]
 
 
-def lower(graph: Graph, config: Any = None, *, fold: bool = True, depthwise_as_gemm: bool = False) -> list[Product]:
-    """Return what the design's unit is handed of a graph: its products in order.
+def lower(
+    network: Network | Graph, config: Any = None, *, fold: bool = True, depthwise_as_gemm: bool = False
+) -> list[Product]:
+    """Return what the design's unit is handed of a network: its products in order.
 
     config : a design; None for one product for each node, whose groups stand on the diagonal of its weights
     fold, depthwise_as_gemm : as for `eie_sim.run`
     """
+    graph, _ = with_calibration(network)
     if config is None:
         steps = steps_of(graph, Style(fold=fold))
     else:
@@ -129,7 +133,12 @@ def description(graph: Graph, config: Any) -> dict[str, Any]:
         "source": graph.source,
         "unit": unit_of(config).name,
         "inputs": [
-            {"name": name, "shape": list(graph.values[name].shape), "synthetic": name in graph.drawn}
+            {
+                "name": name,
+                "shape": list(graph.values[name].shape),
+                "synthetic": name in graph.drawn,
+                "what": graph.about.get(name, ""),
+            }
             for name in graph.inputs
         ],
         "outputs": [{"name": name, "shape": list(graph.values[name].shape)} for name in graph.outputs],
@@ -140,6 +149,7 @@ def description(graph: Graph, config: Any) -> dict[str, Any]:
             for name, one in graph.parameters.items()
         ],
         "macs": [to_builtins(share) for share in mac_shares(graph, style)],
+        "not_simulated": [],
         "coverage": to_builtins(covered(graph, style)),
     }
 

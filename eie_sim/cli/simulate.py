@@ -109,23 +109,40 @@ def run(
 
 
 @designed
-def describe(source: Path, /, *, model: Model = MODEL, seed: int = 0, json: Json = False, design: Any) -> int:
-    """Say what a graph of operators is: nodes, parameters, MACs by kind, and what of them a unit covers.
+def describe(
+    source: Source,
+    /,
+    *,
+    seed: int = 0,
+    json: Json = False,
+    arrays: Arrays = ARRAYS,
+    model: Model = MODEL,
+    design: Any,
+) -> int:
+    """Say what a network is: operators, parameters, MACs by kind, and what of them a unit covers. Nothing is simulated.
 
     Example: eie-sim describe model.onnx --shape input=1x3x224x224
 
     Parameters
     ----------
-    source
-        An ONNX file. Nothing of it is simulated.
     seed
         Of inputs that are drawn.
     """
     from eie_sim.graphs import description
+    from eie_sim.network.layered import with_calibration
+    from eie_sim.network.loading import is_graph
+    from eie_sim.record import account_of
     from eie_sim.report.text import description_tables
 
     with steps_shown() as progress:
-        record = description(graph_at(str(source), model, progress, ARRAYS, seed=seed), design)
+        if is_graph(source):
+            record = description(graph_at(source, model, progress, arrays, seed=seed), design)
+        else:
+            require_layers(model)
+            network = loaded(source, progress, arrays, seed=seed)
+            record = description(with_calibration(network)[0], design)
+            left = account_of(network, {})
+            record |= {"not_simulated": left["not_simulated"], "coverage": left["coverage"] or record["coverage"]}
     if json:
         print_json(record)
     else:

@@ -117,9 +117,20 @@ def distances(record: Record) -> list[str]:
 
 
 def advice(record: Record) -> list[str]:
-    """What would bring outputs nearer to floats where they are far: wider codes, where the design has narrow ones."""
+    """What would bring outputs nearer to floats where they are far, by which error of the products is the largest."""
     far = max((one["error"] or 0.0 for one in record["graph"]["outputs"]), default=0.0) > FAR
-    return ["--weight-bits 8 brings outputs nearer"] if far and record["config"].get("weight_bits", 8) < 8 else []
+    checks = [layer["verification"] for layer in record["layers"]]
+    stored, rounded = (max(one[of] or 0.0 for one in checks) for of in ("stored_error", "rounding_error"))
+    lines = []
+    if any(one["saturated_inputs"] for one in checks):
+        lines.append("inputs saturate: --calibration with larger inputs gives them room")
+    if far and stored >= rounded and record["config"].get("weight_bits", 8) < 8:
+        lines.append(
+            "stored weights are the largest error: --weight-bits 8, or training what is stored, brings outputs nearer"
+        )
+    if far and stored < rounded and record["config"].get("accumulator_bits", 32) < 32:
+        lines.append("rounding is the largest error: --accumulator-bits 32 brings outputs nearer")
+    return lines
 
 
 def provenance(record: Record, most: int = MOST_NAMES) -> list[str]:

@@ -21,6 +21,7 @@ from eie_sim.report.network import (
     closing,
     has_total,
     hints,
+    not_simulated,
     opening,
     percent,
     sections,
@@ -33,6 +34,9 @@ MIN_WIDTH = 120
 
 NAME_WIDTH = 40
 """Most columns of a name; longer ones go on in the next line."""
+
+MOST_SIDES = 16
+"""Inputs and outputs that a description lists."""
 
 WRAPPED_WIDTH = 24
 """Fewest columns of text that may break lines."""
@@ -116,6 +120,7 @@ def description_tables(record: Record) -> list[Table | str]:
     """What a graph is: its inputs, its operators, and MACs by kind."""
     sides = [
         f"{kind} {one['name']}: {' x '.join(map(str, one['shape'])) or 'one number'}"
+        + (f", {one['what']}" if one.get("what") else "")
         for kind in ("input", "output")
         for one in record[f"{kind}s"]
     ]
@@ -134,12 +139,15 @@ def description_tables(record: Record) -> list[Table | str]:
     numbers, computed = sum(prod(one["shape"]) for one in record["parameters"]), counts["weights_simulated"]
     return [
         f"{record['network']}: {record['source']}",
-        *sides,
+        *sides[:MOST_SIDES],
+        *([f"and {len(sides) - MOST_SIDES:,} more inputs and outputs (--json has all)"] if sides[MOST_SIDES:] else []),
         *record["notes"],
         f"operators: {found}",
         f"parameters: {len(record['parameters'])} arrays, {numbers:,} numbers; {computed:,} in products",
         rows(["kind", "nodes", "MACs", "share", "computed by"], cells, text={0, 4}, title="MACs by kind"),
-        f"covers {percent(1 - counts['share_of_macs_not_simulated'])} of {total:,} MACs",
+        *not_simulated(record),
+        f"covers {percent(1 - (counts['share_of_macs_not_simulated'] or 0.0))} of {total:,} MACs"
+        + (" of these layers" if record["not_simulated"] else ""),
     ]
 
 

@@ -451,6 +451,17 @@ def test_inputs_that_are_drawn_are_said(saved, capsys):
     assert "synthetic inputs: x" in capsys.readouterr().out
 
 
+def test_layers_are_described_as_well(capsys, tmp_path):
+    assert main(["describe", "digits-mlp", "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["operators"] == {"Gemm": 3, "Relu": 2}
+    assert record["macs"] == [{"kind": "gemm", "reason": "", "nodes": 3, "macs": 360 * 50_432}]
+    np.savez(tmp_path / "net.npz", **{"fc.weight": np.ones((3, 4), np.float32), "conv.weight": np.ones((2, 2, 3, 3))})
+    assert main(["describe", str(tmp_path / "net.npz")]) == 0
+    assert "conv.weight" in capsys.readouterr().out  # what is not simulated is said
+    assert [one.name for one in es.lower(es.load("digits-mlp"))] == ["fc1", "fc2", "fc3"]
+
+
 def test_describe_simulates_nothing(saved, capsys, monkeypatch):
     monkeypatch.setattr(product_run, "simulate", None)
     assert main(["describe", str(saved)]) == 0
@@ -471,7 +482,7 @@ def test_describe_simulates_nothing(saved, capsys, monkeypatch):
         (["run", "{model}", "--pattern", "2:4", "--density", "0.5"], "density=0.5: must be left out"),
         (["run", "{model}", "--inputs", "{folder}/none.npz"], "none.npz: file=missing"),
         (["run", "digits-mlp", "--shape", "x=4x16"], "must be left out"),
-        (["describe", "digits-mlp"], "must be an ONNX file"),
+        (["describe", "digits-mlp", "--shape", "x=4x16"], "must be left out: it is of an ONNX file"),
         (["compress", "{model}"], "compare and trace take"),
         (["sensitivity", "{model}"], "compare and trace take"),
         (["allocate", "{model}", "--budget", "9"], "compare and trace take"),
