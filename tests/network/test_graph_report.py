@@ -90,7 +90,7 @@ def test_the_page_of_a_sweep_of_a_graph(folder, capsys):
     assert main([*words, "--store", "s.jsonl"]) == 0
     printed = capsys.readouterr().out
     assert "covers 100.0 % of MACs on eie, 95.6 % of MACs on nm; the host does the rest, without cycles" in printed
-    assert "inputs of Conv_a: given: x\n" in printed
+    assert "inputs of Conv_a: given: x; negative ones take part\n" in printed
     assert main(["report", "s.jsonl"]) == 0
     assert (folder / "s.html").exists()
     assert main([*words, "--store", "s.jsonl", "--json"]) == 0
