@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from eie_sim import formats
 from eie_sim.core.errors import InputError, require
+from eie_sim.core.nm_pattern import Pattern
 from eie_sim.core.storage import Footprint, Format
 from eie_sim.engine import compress
 from eie_sim.graphs import fitting, steps_for, style_of
@@ -122,7 +123,9 @@ def footprint(
             again = key in seen
             if not again:
                 stacked = (_of_blocks(blocks, step, at + i) for i in range(len(products)))
-                seen[key] = [_formats(*pair, config, options) for pair in zip(products, stacked, strict=True)]
+                seen[key] = [
+                    _formats(*pair, step.pattern, config, options) for pair in zip(products, stacked, strict=True)
+                ]
             parts = seen[key]
             outside += 0 if unit.takes_bias or again else sum(_bias_bytes(one) for one in products)
             found.append(
@@ -171,16 +174,17 @@ def _of_blocks(blocks: dict[str, tuple[Product, ...]], step: Step, at: int) -> N
 
 
 def _formats(
-    product: Product, stacked: NDArray[Any] | None, config: Any, options: dict[str, Any]
+    product: Product, stacked: NDArray[Any] | None, pattern: Pattern | None, config: Any, options: dict[str, Any]
 ) -> tuple[Footprint, str, int]:
     """A product in every format, the name of the unit's own, and how many weights are kept.
 
+    pattern : that of its step
     stacked : of a block-diagonal one, the blocks below each other: what the usual formats are of
     """
     unit, weight = unit_of(config), product.weight
     bias = product.bias if unit.takes_bias else None
     try:
-        matrix = compress(weight, config, bias=bias)
+        matrix = compress(weight, config, bias=bias, pattern=pattern)
         own = unit.storage(matrix, config)
         usual = matrix if stacked is None else compress(stacked, config, bias=bias)
         found = formats.footprint(usual, config, **options)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +12,7 @@ from msgspec import to_builtins
 from numpy.typing import NDArray
 
 from eie_sim.core.arrays import MAX_NAME, shown
-from eie_sim.core.nm_pattern import meets
+from eie_sim.core.nm_pattern import DENSE, Pattern, meets, sparsest
 from eie_sim.core.record import Coverage, MacShare, OutputError
 from eie_sim.core.verification import relative_error
 from eie_sim.network import Layer, Network
@@ -22,6 +21,7 @@ from eie_sim.network.layered import with_calibration
 from eie_sim.network.lower import coverage, host_reason, steps_of
 from eie_sim.network.operators import macs, operator_of
 from eie_sim.network.products import Product, Step, Style
+from eie_sim.prune.measure import dense
 from eie_sim.units import unit_of
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -43,40 +43,46 @@ def lower(
     return [product for step in steps for product in step.products]
 
 
-def style_of(config: Any, *, fold: bool = True, depthwise_as_gemm: bool = False) -> Style:
-    """How the design's unit wants its products. fold, depthwise_as_gemm : as for `eie_sim.run`"""
-    own = Style(**unit_of(config).style(config), fold=fold)
+def style_of(
+    config: Any, *, pattern: Pattern | None = None, fold: bool = True, depthwise_as_gemm: bool = False
+) -> Style:
+    """How the design's unit wants its products.
+
+    pattern : what all weights were pruned to, which a unit with patterns compresses them for; None where it chooses
+    fold, depthwise_as_gemm : as for `eie_sim.run`
+    """
+    unit = unit_of(config)
+    runs_as = None if pattern is None or unit.runs_as is None else unit.runs_as(config, pattern)
+    own = Style(**unit.style(config), pattern=runs_as, fold=fold)
     return replace(own, depthwise=True) if depthwise_as_gemm else own
 
 
 def steps_for(graph: Graph, config: Any, style: Style) -> tuple[Step, ...]:
     """Return the nodes that the unit computes.
 
-    Of the patterns that a node's weights meet, channels are padded to groups of the one that keeps the fewest of them.
+    Where a unit has patterns and the style names none, each node has that of which its weights keep the fewest.
     """
-    if graph.layers:  # whose last group compressing fills up
+    unit = unit_of(config)
+    if unit.runs_as is None or style.pattern is not None:
         return steps_of(graph, style)
-    patterns = unit_of(config).patterns(config) or ()
-    padded = {group: steps_of(graph, replace(style, m_group=group)) for _, group in patterns}
+    patterns = unit.patterns(config) or ()
+    made = {pattern: steps_of(graph, replace(style, pattern=pattern)) for pattern in (DENSE, *patterns)}
 
-    def chosen(at: int, plain: Step) -> Step:
-        best, fewest = plain, sum(one.n_in for one in plain.products)
-        made: dict[tuple[int, ...], list[NDArray[Any]]] = {}
+    def chosen(at: int) -> Step:
+        weights: dict[tuple[int, ...], list[NDArray[Any]]] = {}
 
-        def weights_of(step: Step) -> list[NDArray[Any]]:
-            sides = tuple(one.n_in for one in step.products)  # padded alike where they are equal
-            if sides not in made:
-                made[sides] = [one.weight for one in step.products]
-            return made[sides]
+        def sides(pattern: Pattern) -> tuple[int, ...]:
+            return tuple(one.n_in for one in made[pattern][at].products)
 
-        for kept, group in sorted(patterns, key=itemgetter(1)):
-            step = padded[group][at]
-            count = sum(one.n_in // group * kept for one in step.products)
-            if count < fewest and all(meets(one, (kept, group)) for one in weights_of(step)):
-                best, fewest = step, count
-        return best
+        def met(pattern: Pattern) -> bool:
+            inputs = sides(pattern)  # padded alike where they are equal
+            if inputs not in weights:
+                weights[inputs] = [dense(one.weight) for one in made[pattern][at].products]
+            return all(meets(one, pattern) for one in weights[inputs])
 
-    return tuple(chosen(at, step) for at, step in enumerate(steps_of(graph, style)))
+        return made[sparsest(patterns, sides, met)][at]
+
+    return tuple(chosen(at) for at in range(len(made[DENSE])))
 
 
 def mac_shares(graph: Graph, style: Style) -> list[MacShare]:

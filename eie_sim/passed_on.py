@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from eie_sim.core.nm_pattern import Pattern
 from eie_sim.engine import simulate
 from eie_sim.graphs import Source, source_of, steps_for, style_of, whole_error
 from eie_sim.network import Network, floatrun
@@ -69,18 +70,20 @@ class PassedOn:
         return whole_error(self.outputs, self.floats if floats is None else floats)
 
 
-def passed_on(network: Network | Graph, config: Any, *, said: str = "", last: str | None = None) -> PassedOn:
+def passed_on(
+    network: Network | Graph, config: Any, *, pattern: Pattern | None = None, said: str = "", last: str | None = None
+) -> PassedOn:
     """Run a network as `run` does, outputs alone; of a design, only what its outputs depend on matters.
 
     Scales come from the float run on its calibration inputs. Values are held as long as what is returned; vectors are
     made of one product at a time.
 
-    said : what was done to the weights, for their source
+    pattern : the one that the weights were pruned to; said : what was done to them, for their source
     last : name of the last node to be computed; None for all
 
     Raises InputError as `run` does.
     """
-    style, (graph, calibration) = style_of(config), with_calibration(network)
+    style, (graph, calibration) = style_of(config, pattern=pattern), with_calibration(network)
     steps = steps_for(graph, config, style)
     if last is not None:
         step = next(step for step in steps if step.node.name == last)

@@ -62,7 +62,9 @@ def run(
     and only default energies are scaled to the node; `table.trace` says which is which.
 
     config : a design of any unit
-    density, pattern : prune each layer, or parameter of a graph, by magnitude first: to a density, or to N:M as 2:4
+    density, pattern : prune each layer, or parameter of a graph, by magnitude first: to a density, or to N:M as 2:4,
+        which a unit with patterns then runs them as, or as the listed one that they are sure to meet, else dense;
+        without one, as the listed one of which they keep the fewest
     positions : of a graph, time and check only so many of each product's positions, drawn with seed 0 and spread
         evenly, where the unit runs them one after the other; outputs are of all, figures are scaled, and rows say so
     fold : of a graph, False leaves BatchNorms to the host
@@ -77,14 +79,14 @@ def run(
     require(density is None or pattern is None, "density", density, f"must be left out, {pattern} has its own")
     if positions is not None:
         require_int("positions", positions, 1)
-    style, how = (
-        style_of(config, fold=fold, depthwise_as_gemm=depthwise_as_gemm),
-        How(engine=engine, table=table, positions=positions),
-    )
-    given, said = network, ""
+    how = How(engine=engine, table=table, positions=positions)
+    given, said, n_of_m = network, "", None
     if density is not None or pattern is not None:
-        network, _ = prune_network(network, Recipe(density=density, pattern=pattern or "element"), config)
+        recipe = Recipe(density=density, pattern=pattern or "element")
+        network, _ = prune_network(network, recipe, config, progress=progress)
+        n_of_m = recipe.n_of_m
         said = f"; pruned by magnitude to {f'density {density:g}' if pattern is None else pattern}"
+    style = style_of(config, pattern=n_of_m, fold=fold, depthwise_as_gemm=depthwise_as_gemm)
     graph, calibration = with_calibration(network)
     ran = _run_steps(graph, calibration, config, style, how, said if isinstance(network, Graph) else "", progress)
     if isinstance(network, Graph):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from eie_sim.archive import matrix_of
 from eie_sim.core.arrays import shown
 from eie_sim.core.errors import InputError
+from eie_sim.core.nm_pattern import Pattern
 from eie_sim.core.record import Sampled
 from eie_sim.core.result import SimResult, in_turn, standing_for
 from eie_sim.core.sparse import block_diagonal
@@ -70,20 +71,31 @@ def vectors_of(product: Product, x: NDArray[Any]) -> NDArray[Any]:
     return chunks[0] if len(chunks) == 1 else np.concatenate(chunks)
 
 
-def matrix_for(layer: Layer, config: Any) -> Any:
-    """A layer in the format of the design: as it is stored, where it comes from an archive, or else compressed now."""
+def matrix_for(layer: Layer, config: Any, pattern: Pattern | None = None) -> Any:
+    """A layer in the format of the design: as it is stored, where it comes from an archive, or else compressed now.
+
+    pattern : as for `engine.compress`
+    """
     if layer.stored is not None and unit_of(config).unpack is not None:
         return matrix_of(layer, config)
-    return compress(layer.weights, config, bias=layer.bias if unit_of(config).takes_bias else None)
+    return compress(layer.weights, config, bias=layer.bias if unit_of(config).takes_bias else None, pattern=pattern)
 
 
 def prepared(
-    product: Product, x: NDArray[Any], sums: NDArray[Any], config: Any, *, layer: Layer | None, said: str
+    product: Product,
+    x: NDArray[Any],
+    sums: NDArray[Any],
+    config: Any,
+    *,
+    layer: Layer | None,
+    said: str,
+    pattern: Pattern | None = None,
 ) -> Prepared:
     """Compress a product's weights for the vectors of `x`, those of the calibration.
 
     sums : their product with the weights in floats, [positions, n_out], without the bias
     layer : what the product was made of, where that was a layer; said : how its parameters were pruned
+    pattern : that of its step
     """
     unit, inputs = unit_of(config), vectors_of(product, x)
     about = f"node {product.name}" if layer is None else f"layer {product.name}"
@@ -95,7 +107,7 @@ def prepared(
             weights_source=f"{', '.join(map(shown, product.parameters)) or 'constant'}{said}",
             synthetic=False,
         )
-        matrix = matrix_for(own, config)
+        matrix = matrix_for(own, config, pattern)
         if unit.opened is not None:
             design = unit.for_inputs(config, -np.abs(inputs))  # as if some were negative, which run inputs may be
             matrix = unit.opened(matrix, inputs, design, outputs=product.with_bias(sums) if unit.takes_bias else sums)
@@ -147,7 +159,7 @@ def calibrated(
             expected = floatrun.framework_value(calibration, step, values)
             lowered[step.node.name] = floatrun.require_lowered(step, value, expected)
         for product, y in zip(step.products, sums, strict=True):
-            ready[product.name] = prepared(product, x, y, config, layer=layer, said=said)
+            ready[product.name] = prepared(product, x, y, config, layer=layer, said=said, pattern=step.pattern)
         return value
 
     floats = floatrun.run(calibration, steps_for(calibration, config, style), calibrate)

@@ -34,7 +34,7 @@ from eie_sim.cli.shell import (
     require_layers,
     steps_shown,
 )
-from eie_sim.core.errors import InputError
+from eie_sim.core.errors import InputError, require
 from eie_sim.core.nm_pattern import pattern_of
 from eie_sim.units import unit_of
 
@@ -85,6 +85,8 @@ def run(
     from eie_sim.report.folder import require_run_folder, write_run
     from eie_sim.report.text import print_network
 
+    if pattern is not None:
+        pattern_of("pattern", pattern)
     if out is not None:
         require_run_folder(out)
     table = energies_of(energy_table, design)
@@ -95,8 +97,10 @@ def run(
             network: Any = graph_at(source, model, progress, arrays, **given)
         else:
             require_layers(model)
-            network = loaded(source, progress, arrays, **given, pattern=pattern, density=density)
-            prune = lowering.options
+            of_pattern = pattern is not None
+            require(not of_pattern or density is None, "density", density, f"must be left out, {pattern} has its own")
+            network = loaded(source, progress, arrays, **given, density=density, before_pruning=of_pattern)
+            prune["density"] = None  # pruned as it was loaded
         done = run_network(network, design, **prune, engine=engine, table=table, progress=progress)
     record = done.to_dict()
     if out is not None:

@@ -47,7 +47,7 @@ def host_reason(graph: Graph, node: Node, style: Style) -> str | None:
     """Return None for a node that is computed, else why it is left to the host."""
     if node.kind not in COMPUTED:
         return node.reason or ("both sides are activations" if node.kind == "two_activations" else "no products")
-    if node.op == "Conv" and is_depthwise(graph, node) and not style.depthwise:
+    if node.op in ("Conv", "ConvTranspose") and is_depthwise(graph, node) and not style.depthwise:
         return "depthwise"
     return None
 
@@ -114,6 +114,7 @@ def _step(graph: Graph, node: Node, style: Style) -> Step:
         makes=nodes[-1].outputs[0],
         products=products,
         join=partial(_joined, form, bias, left, graph),
+        pattern=style.pattern,
     )
 
 

@@ -96,7 +96,7 @@ def views_of(graph: Graph, recipe: Recipe, config: Any, names: Iterable[str]) ->
         return [View(name=name, parameters=(name,)) for name in names]
     balanced = recipe.pattern == "balanced"
     style = replace(Style(**unit_of(config).style(config)), fold=False) if balanced else Style(batched=True, fold=False)
-    style = style if recipe.n_of_m is None else replace(style, m_group=recipe.n_of_m[1])
+    style = style if recipe.n_of_m is None else replace(style, pattern=recipe.n_of_m)
     rows, cols = (recipe.block_rows, recipe.block_cols) if recipe.pattern == "block" else (1, 1)
     steps = steps_of(graph, style)
     found: dict[bytes, View] = {}

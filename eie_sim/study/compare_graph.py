@@ -92,7 +92,7 @@ class OfGraph:
             reason = host_reason(graph, node, style)
             if reason is not None:
                 raise InputError(f"layer={self.layer}: is left to the host: {reason}")
-        passed = passed_on(graph, design)
+        passed = passed_on(graph, design, pattern=at.to if isinstance(at.to, tuple) else None)
         products = [each for each in passed.products if self.layer in (None, each.step.node.name)]
         repeated = set(again(tuple(dict.fromkeys(each.step for each in products))))
         stored = [each.ready.matrix for each in products if each.product.name not in repeated]

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from eie_sim.core.nm_pattern import Pattern
+
 Made = TypeVar("Made")
 Figures = tuple[dict[str, Any], dict[str, Any]]
 """Columns of a row as plain values: those of one design, and those of others too, one dict for all of them."""
@@ -51,6 +53,7 @@ class SweptLayer:
     launch : products that share it depend on none of each other; "" of one alone
     again : its weights are those of a layer before, and are stored once
     gathered : inputs that all vectors are gathered of, from a map outside of the unit
+    pattern : the N:M that its weights are compressed as, the same for all of a launch; None of a unit that has none
     """
 
     name: str
@@ -65,6 +68,7 @@ class SweptLayer:
     launch: str = ""
     again: bool = False
     gathered: int = 0
+    pattern: Pattern | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -13,7 +13,7 @@ onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 helper, numpy_helper, TensorProto = onnx.helper, onnx.numpy_helper, onnx.TensorProto
 
-STYLES = (Style(), Style(batched=True), Style(fold=False), Style(batched=True, m_group=4), Style(m_group=2))
+STYLES = (Style(), Style(batched=True), Style(fold=False), Style(batched=True, pattern=(2, 4)), Style(pattern=(1, 2)))
 
 
 def drawn(*shape, seed=0):

@@ -123,7 +123,7 @@ def test_groups_stand_on_the_diagonal_or_alone():
 def test_channels_are_padded_for_each_tap():
     inputs = {"x": drawn(1, 3, 4, 4)}
     graph = read(model([node("Conv", "x w", "y")], inputs, {"w": drawn(5, 3, 2, 2)}), inputs)
-    (product,) = lower(graph, Style(m_group=4))
+    (product,) = lower(graph, Style(pattern=(2, 4)))
     assert product.n_in == 16 and product.n_weight == 5 * 12
     assert (product.elements.reshape(5, 4, 4)[:, :, 3] == -1).all()
     assert not np.concatenate(list(product.vectors(inputs["x"]))).reshape(9, 4, 4)[:, :, 3].any()

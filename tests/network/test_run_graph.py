@@ -203,10 +203,10 @@ def test_a_tampered_weight_is_not_verified(monkeypatch):
     config = es.EieConfig(n_pe=4)
     honest = product_run.compress
 
-    def tampered(weights, config, *, bias=None):
+    def tampered(weights, config, *, bias=None, pattern=None):
         changed = weights.copy()
         changed.flat[np.abs(changed).argmax()] *= -1
-        return honest(changed, config, bias=bias)
+        return honest(changed, config, bias=bias, pattern=pattern)
 
     monkeypatch.setattr(product_run, "compress", tampered)
     run = es.run(small(), config)
