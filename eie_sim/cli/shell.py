@@ -195,11 +195,18 @@ def loaded(source: str, progress: Progress, arrays: Reading, **given: Any) -> Ne
 
 
 def loaded_from(
-    source: str, progress: Progress, arrays: Reading, *, pattern: str | None = None, **given: Any
+    source: str,
+    progress: Progress,
+    arrays: Reading,
+    *,
+    pattern: str | None = None,
+    before_pruning: bool = False,
+    **given: Any,
 ) -> tuple[Network, Archive | None]:
     """The network, and the archive that it was read from, if it was one. given : as for `network.load`.
 
     pattern : prune each layer by magnitude to N:M, as 2:4, from the weights before pruning where there are some
+    before_pruning : leave the weights as they were before pruning, where there are some
     """
     from eie_sim.archive import archive_at
     from eie_sim.network import load
@@ -211,7 +218,7 @@ def loaded_from(
         )
     progress(f"{source}: loading")
     archive = archive_at(source)
-    given |= {**asdict(arrays), "before_pruning": pattern is not None}
+    given |= {**asdict(arrays), "before_pruning": pattern is not None or before_pruning}
     network = load(source if archive is None else archive.network, **given)
     if pattern is not None:
         from eie_sim.prune import prune_network

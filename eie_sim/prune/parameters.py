@@ -19,7 +19,7 @@ from eie_sim.network.graph import Graph
 from eie_sim.network.lower import steps_of
 from eie_sim.network.products import Product, Step, Style
 from eie_sim.prune import PruneResult, Selection, globally, locally
-from eie_sim.prune.counts import keep_count, least_count
+from eie_sim.prune.counts import keep_count, least_count, nearest_density
 from eie_sim.prune.measure import Arrays, dense
 from eie_sim.prune.recipe import Recipe
 from eie_sim.prune.steps import Asked, Masks, in_steps, scores_of_weights, shape_of, wanted
@@ -158,10 +158,15 @@ def _selected(
     floor: dict[str, Any] = {}
     within: Masks = {}
     scaled: set[str] = set()
+    rounded: dict[str, float] = {}
     for view in views:
         densities = {asked[name] for name in view.parameters}
         require(len(densities) == 1, "layer_density", view.name, "must be the same for parameters of one matrix")
         density[view.name], floor[view.name] = densities.pop(), recipe.floor
+        if view.elements is None and recipe.scope == "local":
+            size = graph.parameters[view.name].array.size
+            density[view.name] = nearest_density(density[view.name], size, floor=recipe.floor)
+            rounded[view.name] = float(density[view.name])
         there = None if view.elements is None else view.elements() >= 0
         if there is not None and not there.all():
             within[view.name] = there
@@ -175,12 +180,19 @@ def _selected(
     gathered = {view.name: view.gathered(graph, scores) for view in views}
     common: dict[str, Any] = {"pattern": shape_of(recipe, config), "floor": floor, "within": within}
     if recipe.scope == "global":
-        found = globally(gathered, next(iter(asked.values())) or 0.0, **common)  # the same for all
+        whole: Any = next(iter(asked.values())) or 0.0  # the same for all
+        if recipe.pattern == "element":
+            whole = nearest_density(whole, sum(scored.size for scored in gathered.values()), floor=recipe.floor)
+            rounded = dict.fromkeys(gathered, float(whole))
+        found = globally(gathered, whole, **common)
     else:
         found = locally(gathered, density, **common)
     masks = _of_parameters(graph, views, found.masks, scores, before)
-    said = {name: found.layers[view.name].asked for view in views for name in view.parameters}
-    said |= {name: asked[name] or 0.0 for view in views if view.name in scaled for name in view.parameters}
+    said: dict[str, float] = {}
+    for view in views:
+        by_pattern = found.layers[view.name].asked
+        as_asked = view.name in scaled or rounded.get(view.name) == by_pattern  # not where a floor lifted it
+        said |= {name: (asked[name] or 0.0) if as_asked else by_pattern for name in view.parameters}
     layers = {
         name: PruneResult(mask=mask, asked=said.get(name, 1.0), kept=int(np.count_nonzero(mask)), total=mask.size)
         for name, mask in masks.items()
