@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -248,7 +247,7 @@ def _wanda(graph: Graph, weights: Arrays) -> Arrays:
 def graph_outputs_off(before: Graph, after: Graph) -> dict[str, float | None]:
     """How far float outputs are from those before pruning, by name: root mean squares relative to those before.
 
-    None where the outputs before are all 0, are no floats, or have another shape because data choose it.
+    None where the outputs before are all 0, are no floats, not finite, or have another shape because data choose it.
     """
 
     def by_framework(step: Step, values: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
@@ -258,6 +257,5 @@ def graph_outputs_off(before: Graph, after: Graph) -> dict[str, float | None]:
     found = {}
     for name, array in was.items():
         alike = array.dtype.kind == "f" and array.shape == now[name].shape
-        error = relative_error(now[name], array) if alike else None
-        found[name] = error if error is not None and math.isfinite(error) else None
+        found[name] = relative_error(now[name], array) if alike else None
     return found

@@ -273,6 +273,41 @@ def test_the_end_is_held_against_the_masked_network_and_the_original():
     assert 0 <= error.top1_agreement <= 1
 
 
+def with_logarithm():
+    """Two outputs: a product, and the logarithm of it, which is NaN where it is negative and infinite where it is 0."""
+    arrays, x = layers(w=np.array([[1, 0], [0, 1], [-1, 0]])), np.array([[1, 0]], dtype=np.float32)
+    nodes = [node("Gemm", "x w", "y", transB=1), node("Log", "y", "z")]
+    return model(nodes, {"x": x}, arrays, outputs="y z"), x
+
+
+@pytest.mark.parametrize("density", [None, 0.5])
+def test_outputs_that_are_not_finite_have_no_distance_and_say_where(density):
+    proto, x = with_logarithm()
+    run = es.run(read(proto, {"x": x}), es.EieConfig(n_pe=2), density=density)
+    plain, first = (convert(run.to_dict(), Result).graph.outputs, run.record.graph.outputs)[0]
+    assert plain.first_not_finite is UNSET
+    assert plain.error is not None
+    assert first.first_not_finite == [0, 1]  # -inf; the NaN of -1 comes after it
+    assert (first.error, first.original_error, first.largest_difference) == (None, None, None)
+    assert run.distance is None
+    assert run.verified
+
+
+def test_the_commands_say_where_outputs_are_not_finite(tmp_path, capsys):
+    proto, x = with_logarithm()
+    onnx.save(proto, tmp_path / "log.onnx")
+    np.savez(tmp_path / "x.npz", x=x)
+    given = [str(tmp_path / "log.onnx"), "--inputs", str(tmp_path / "x.npz")]
+    assert main(["run", *given, "--n-pe", "2", "--density", "0.5"]) == 0
+    printed, said = capsys.readouterr()
+    assert "end to end, z: NaN or infinite first at [0, 1], so that no distance is known\n" in printed
+    assert "end to end, y: " in printed
+    assert said == ""
+    for words in (["prune", *given, "--density", "0.5"], ["compare", *given, "--densities", "0.5"]):
+        assert main(words) == 0
+        assert capsys.readouterr().err == ""
+
+
 def test_gathering_vectors_of_a_map_takes_energy_outside_of_the_array():
     """A number of 16 bits for each tap and channel of each position, of 256 bits that 1 MB reads at once."""
     run = es.run(small(2), es.EieConfig(n_pe=4))
