@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from msgspec import to_builtins
+from msgspec import UNSET, to_builtins
 from numpy.typing import NDArray
 
 from eie_sim.core.arrays import MAX_NAME, shown
@@ -196,22 +196,23 @@ def output_error(name: str, outputs: Arrays, floats: Arrays, original: Arrays | 
     found, wanted = outputs[name], floats[name]
     classes = wanted.dtype.kind == "f" and wanted.ndim == 2 and wanted.shape[1] > 1
     same = found.shape == wanted.shape  # data may choose it
-    difference = np.abs(found.astype(np.float64) - wanted).max(initial=0.0) if same else np.inf
+    with np.errstate(invalid="ignore"):
+        difference = np.abs(found.astype(np.float64) - wanted).max(initial=0.0) if same else np.inf
+    places = [np.argwhere(~np.isfinite(of))[:1] for of in (found, wanted) if of.dtype.kind == "f"]
+    first = next((place[0].tolist() for place in places if len(place)), UNSET)
     return OutputError(
         name=name,
         error=_error(found, wanted),
         original_error=None if original is None else _error(found, original[name]),
-        largest_difference=float(difference) if np.isfinite(difference) else 0.0,
+        largest_difference=float(difference) if np.isfinite(difference) else None,
+        first_not_finite=first,
         top1_agreement=float(np.mean(found.argmax(axis=1) == wanted.argmax(axis=1))) if classes and same else None,
     )
 
 
 def _error(found: NDArray[Any], wanted: NDArray[Any]) -> float | None:
     """Relative; None where it is of no floats, of other shapes as data choose them, or not finite."""
-    if wanted.dtype.kind != "f" or found.shape != wanted.shape:
-        return None
-    error = relative_error(found, wanted)
-    return error if error is not None and np.isfinite(error) else None
+    return relative_error(found, wanted) if wanted.dtype.kind == "f" and found.shape == wanted.shape else None
 
 
 def fitting(name: str) -> str:

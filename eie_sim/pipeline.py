@@ -31,6 +31,8 @@ from eie_sim.network.graph import Graph
 from eie_sim.network.layered import with_calibration
 from eie_sim.network.products import Step, Style
 from eie_sim.product_run import Before, How, calibrated, launched, passed_on, run_product, vectors_of
+from eie_sim.prune import nearest_density
+from eie_sim.prune.measure import before_pruning
 from eie_sim.prune.network import prune_network
 from eie_sim.prune.recipe import Recipe
 from eie_sim.runs import LayerRun, Run
@@ -47,6 +49,7 @@ def run(
     *,
     density: float | None = None,
     pattern: str | None = None,
+    scope: str = "local",
     positions: int | None = None,
     fold: bool = True,
     depthwise_as_gemm: bool = False,
@@ -62,9 +65,11 @@ def run(
     and only default energies are scaled to the node; `table.trace` says which is which.
 
     config : a design of any unit
-    density, pattern : prune each layer, or parameter of a graph, by magnitude first: to a density, or to N:M as 2:4,
-        which a unit with patterns then runs them as, or as the listed one that they are sure to meet, else dense;
-        without one, as the listed one of which they keep the fewest
+    density, pattern : prune each layer, or parameter of a graph, by magnitude first: to a density, which keeps
+        density x weights of it, rounded half to even, or to N:M as 2:4, which a unit with patterns then runs it as, or
+        as the listed one that it is sure to meet, else dense; without one, as the listed one of which it keeps the
+        fewest
+    scope : global ranks the weights of all layers together, and keeps so many of all
     positions : of a graph, time and check only so many of each product's positions, drawn with seed 0 and spread
         evenly, where the unit runs them one after the other; outputs are of all, figures are scaled, and rows say so
     fold : of a graph, False leaves BatchNorms to the host
@@ -77,15 +82,15 @@ def run(
     table = table_for(config, table)
     require(callable(progress), "progress", type(progress).__name__, "must be a function of the step's name")
     require(density is None or pattern is None, "density", density, f"must be left out, {pattern} has its own")
+    require(scope != "global" or density is not None, "scope", scope, "must be local without a density")
     if positions is not None:
         require_int("positions", positions, 1)
     how = How(engine=engine, table=table, positions=positions)
     given, said, n_of_m = network, "", None
     if density is not None or pattern is not None:
-        recipe = Recipe(density=density, pattern=pattern or "element")
-        network, _ = prune_network(network, recipe, config, progress=progress)
+        recipe = Recipe(density=density, pattern=pattern or "element", scope=scope)
+        network, said = _pruned(network, config, recipe, progress)
         n_of_m = recipe.n_of_m
-        said = f"; pruned by magnitude to {f'density {density:g}' if pattern is None else pattern}"
     style = style_of(config, pattern=n_of_m, fold=fold, depthwise_as_gemm=depthwise_as_gemm)
     graph, calibration = with_calibration(network)
     ran = _run_steps(graph, calibration, config, style, how, said if isinstance(network, Graph) else "", progress)
@@ -102,6 +107,21 @@ def run(
         accuracy=accuracy(network, ran.layers[-1].real_output),
         end_to_end_error=error,
     )
+
+
+def _pruned(network: Network | Graph, config: Any, recipe: Recipe, progress: Progress) -> tuple[Network | Graph, str]:
+    """What a recipe leaves of a network, layers counted as parameters of a graph are, and how it was made in words."""
+    said = f"; pruned by magnitude to {recipe.pattern if recipe.density is None else f'density {recipe.density:g}'}"
+    said += ", all parameters together" if recipe.scope == "global" else ""
+    density = recipe.density
+    if isinstance(network, Graph) or density is None:
+        return prune_network(network, recipe, config, progress=progress)[0], said
+    sizes = {layer.name: layer.n_out * layer.n_in for layer in before_pruning(network)}
+    if recipe.scope == "global":
+        recipe = replace(recipe, density=float(nearest_density(density, sum(sizes.values()))))
+        return prune_network(network, recipe, config, progress=progress)[0], said
+    densities = {name: float(nearest_density(density, size)) for name, size in sizes.items()}
+    return prune_network(network, recipe, config, layer_density=densities, progress=progress)[0], said
 
 
 class Ran(NamedTuple):

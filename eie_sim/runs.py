@@ -122,8 +122,9 @@ class Run:
 
     @property
     def distance(self) -> float | None:
-        """`end_to_end_error`, or that of the only layer."""
-        only = self.layers[0].verification.relative_error if len(self.layers) == 1 else None
+        """`end_to_end_error`, or that of the only layer; of a graph, of its outputs alone."""
+        alone = len(self.layers) == 1 and self.graph is None
+        only = self.layers[0].verification.relative_error if alone else None
         return only if self.end_to_end_error is None else self.end_to_end_error
 
     def to_dict(self) -> dict[str, Any]:

@@ -178,15 +178,17 @@ class OutputError(Struct, frozen=True, kw_only=True):
     """How far an output of a graph is from floats: root mean squares relative to the floats, None where those are 0.
 
     error : from the float run of the masked network; original_error : from that before pruning, None without one
-    largest_difference : from the masked network, in real values
+    largest_difference : from the masked network, in real values; None where that is no finite number
+    first_not_finite : there where an output has NaN or infinity: place of the first, simulated, or else in floats
     top1_agreement : share of rows of an output [n, classes] whose largest is at the same place; None of other outputs
     """
 
     name: str
     error: Amount | None
     original_error: Amount | None
-    largest_difference: Amount
+    largest_difference: Amount | None
     top1_agreement: Amount | None
+    first_not_finite: list[Count] | UnsetType = UNSET
 
 
 class GraphRun(Struct, frozen=True, kw_only=True):

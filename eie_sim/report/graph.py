@@ -104,6 +104,9 @@ def distances(record: Record) -> list[str]:
     """End to end, said first: how far outputs are from floats, and what would bring them nearer."""
     lines = []
     for one in record["graph"]["outputs"]:
+        if "first_not_finite" in one:
+            where = one["first_not_finite"]
+            lines.append(f"end to end, {one['name']}: NaN or infinite first at {where}, so that no distance is known")
         if one["error"] is None:
             continue
         noise = f"signal to noise {decibels(one['error'])} dB, largest difference {one['largest_difference']:.3g}"

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from msgspec import UNSET, convert
 from onnx_models import drawn, expected, model, node, onnx, read
+from scipy.sparse import csc_array
 
 import eie_sim as es
 from eie_sim import graphs, product_run
@@ -166,6 +167,41 @@ def test_one_mlp_as_arrays_and_as_onnx_gives_the_same():
             assert mine.output.tobytes() == theirs.output.astype(np.float32).tobytes()
 
 
+@pytest.mark.parametrize("scope", ["local", "global"])
+def test_layers_and_a_graph_keep_the_same_weights_where_a_density_falls_between_two_numbers(scope):
+    arrays = layers(w1=drawn(5, 3), w2=drawn(1, 5, seed=1))
+    x = np.maximum(drawn(4, 3, seed=2), 0)
+    nodes = [node("Gemm", "x w1", "a", transB=1), node("Relu", "a", "b"), node("Gemm", "b w2", "y", transB=1)]
+    graph = read(model(nodes, {"x": x}, arrays), {"x": x})
+    chain = {"1.weight": arrays["w1"], "2.weight": arrays["w2"]}
+    loaded = es.load(chain, chain="1,2", activations=x)
+    config = es.EieConfig(n_pe=2)
+    runs = [es.run(one, config, density=0.5, scope=scope) for one in (graph, loaded)]
+    if scope == "local":
+        runs.append(es.run(es.load(chain, chain="1,2", activations=x, density=0.5), config))
+        sparse = {name: csc_array(array) for name, array in chain.items()}
+        runs.append(es.run(es.load(sparse, chain="1,2", activations=x, density=0.5), config))
+        assert [row.n_weight for row in runs[0].rows] == [8, 2]  # of 15 and of 5
+    for run in runs:
+        assert run.record.total.n_weight == 10
+        for one, other in zip(run.layers, runs[0].layers, strict=True):
+            assert one.result.output.tobytes() == other.result.output.tobytes()
+            np.testing.assert_array_equal(one.matrix.decode(), other.matrix.decode())
+
+
+def test_a_density_of_the_network_keeps_its_largest_weights():
+    graph = small()
+    run = es.run(graph, es.EieConfig(n_pe=4), density=0.3, scope="global")
+    names = ("stem", "grouped", "depthwise", "last")
+    values = np.concatenate([np.abs(graph.parameters[name].array).ravel() for name in names])
+    cut = np.sort(values)[-round(0.3 * values.size)]
+    assert run.record.total.n_weight == round(0.3 * values.size) + 8 + 5  # biases, of a BatchNorm too
+    for row, name in zip(run.rows, names, strict=True):
+        array = graph.parameters[name].array
+        assert row.weight_density == pytest.approx((np.abs(array) >= cut).mean(), abs=0.02)
+        assert row.weights.endswith("; pruned by magnitude to density 0.3, all parameters together")
+
+
 def test_a_network_like_a_resnet_reads_simulated_outputs_on_both_sides_of_an_addition():
     graph, config = small(), es.EieConfig(n_pe=2)
     run = es.run(graph, config)
@@ -235,6 +271,41 @@ def test_the_end_is_held_against_the_masked_network_and_the_original():
     assert error.error == pytest.approx(run.distance)
     assert error.original_error > error.error
     assert 0 <= error.top1_agreement <= 1
+
+
+def with_logarithm():
+    """Two outputs: a product, and the logarithm of it, which is NaN where it is negative and infinite where it is 0."""
+    arrays, x = layers(w=np.array([[1, 0], [0, 1], [-1, 0]])), np.array([[1, 0]], dtype=np.float32)
+    nodes = [node("Gemm", "x w", "y", transB=1), node("Log", "y", "z")]
+    return model(nodes, {"x": x}, arrays, outputs="y z"), x
+
+
+@pytest.mark.parametrize("density", [None, 0.5])
+def test_outputs_that_are_not_finite_have_no_distance_and_say_where(density):
+    proto, x = with_logarithm()
+    run = es.run(read(proto, {"x": x}), es.EieConfig(n_pe=2), density=density)
+    plain, first = (convert(run.to_dict(), Result).graph.outputs, run.record.graph.outputs)[0]
+    assert plain.first_not_finite is UNSET
+    assert plain.error is not None
+    assert first.first_not_finite == [0, 1]  # -inf; the NaN of -1 comes after it
+    assert (first.error, first.original_error, first.largest_difference) == (None, None, None)
+    assert run.distance is None
+    assert run.verified
+
+
+def test_the_commands_say_where_outputs_are_not_finite(tmp_path, capsys):
+    proto, x = with_logarithm()
+    onnx.save(proto, tmp_path / "log.onnx")
+    np.savez(tmp_path / "x.npz", x=x)
+    given = [str(tmp_path / "log.onnx"), "--inputs", str(tmp_path / "x.npz")]
+    assert main(["run", *given, "--n-pe", "2", "--density", "0.5"]) == 0
+    printed, said = capsys.readouterr()
+    assert "end to end, z: NaN or infinite first at [0, 1], so that no distance is known\n" in printed
+    assert "end to end, y: " in printed
+    assert said == ""
+    for words in (["prune", *given, "--density", "0.5"], ["compare", *given, "--densities", "0.5"]):
+        assert main(words) == 0
+        assert capsys.readouterr().err == ""
 
 
 def test_gathering_vectors_of_a_map_takes_energy_outside_of_the_array():
@@ -457,6 +528,23 @@ def test_the_command_prints_distances_first_and_keeps_a_run(saved, tmp_path, cap
     assert "end to end, y:" in (tmp_path / "run" / "report.html").read_text()
 
 
+def test_the_command_ranks_over_the_network(saved, tmp_path, capsys):
+    chain, x, *_ = mlp()
+    np.savez(tmp_path / "chain.npz", **chain)
+    np.save(tmp_path / "x.npy", x)
+    words = ["--density", "0.3", "--global", "--n-pe", "4", "--json"]
+    assert main(["run", str(saved), "--inputs", str(tmp_path / "x.npz"), *words]) == 0
+    graph = json.loads(capsys.readouterr().out)
+    given = ["--chain", "1,2", "--activations", str(tmp_path / "x.npy")]
+    assert main(["run", str(tmp_path / "chain.npz"), *given, *words]) == 0
+    layers = json.loads(capsys.readouterr().out)
+    assert [row["cycles"] for row in graph["layers"]] == [row["cycles"] for row in layers["layers"]]
+    densities = [row["weight_density"] for row in graph["layers"]]
+    assert densities == [row["weight_density"] for row in layers["layers"]]
+    assert densities[0] != pytest.approx(densities[1], abs=0.01)
+    assert "pruned: element, l1, global, density" in layers["layers"][0]["weights"]
+
+
 def test_inputs_that_are_drawn_are_said(saved, capsys):
     assert main(["run", str(saved), "--shape", "x=4x16", "--n-pe", "4"]) == 0
     assert "synthetic inputs: x" in capsys.readouterr().out
@@ -491,6 +579,8 @@ def test_describe_simulates_nothing(saved, capsys, monkeypatch):
         (["run", "{model}", "--shape", "x"], "shape=x: must be name=1x3x224x224"),
         (["run", "{model}", "--density", "2"], "density=2.0: must be in 0..1"),
         (["run", "{model}", "--pattern", "2:4", "--density", "0.5"], "density=0.5: must be left out"),
+        (["run", "{model}", "--global"], "scope=global: must be local without a density"),
+        (["run", "digits-mlp", "--global", "--pattern", "2:4"], "scope=global: must be local without a density"),
         (["run", "{model}", "--inputs", "{folder}/none.npz"], "none.npz: file=missing"),
         (["run", "digits-mlp", "--shape", "x=4x16"], "must be left out"),
         (["describe", "digits-mlp", "--shape", "x=4x16"], "must be left out: it is of an ONNX file"),
