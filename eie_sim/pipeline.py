@@ -30,7 +30,7 @@ from eie_sim.network import RELU, Layer, Network, floatrun
 from eie_sim.network.graph import Graph
 from eie_sim.network.layered import with_calibration
 from eie_sim.network.products import Step, Style
-from eie_sim.product_run import Before, How, calibrated, launched, passed_on, run_product
+from eie_sim.product_run import Before, How, calibrated, launched, passed_on, run_product, vectors_of
 from eie_sim.prune.network import prune_network
 from eie_sim.prune.recipe import Recipe
 from eie_sim.runs import LayerRun, Run
@@ -77,10 +77,8 @@ def run(
     require(density is None or pattern is None, "density", density, f"must be left out, {pattern} has its own")
     if positions is not None:
         require_int("positions", positions, 1)
-    style, how = (
-        style_of(config, fold=fold, depthwise_as_gemm=depthwise_as_gemm),
-        How(engine=engine, table=table, positions=positions),
-    )
+    style = style_of(config, fold=fold, depthwise_as_gemm=depthwise_as_gemm)
+    how = How(engine=engine, table=table, positions=positions)
     given, said = network, ""
     if density is not None or pattern is not None:
         network, _ = prune_network(network, Recipe(density=density, pattern=pattern or "element"), config)
@@ -126,7 +124,7 @@ def _run_steps(
     def simulated(step: Step, values: Arrays) -> NDArray[Any]:
         progress(f"{step.node.name}: simulating and verifying")
         x, source = values[step.reads], source_of(graph, steps, step.reads)
-        before = None if source.node is None else _before(runs[source.node], source.relu, x)
+        before = None if source.node is None else _before(runs[source.node], source.relu, step, x)
         done = [
             run_product(replace(ready.pop(one.name), product=one), x, source.words, how, before)
             for one in step.products
@@ -142,10 +140,14 @@ def _run_steps(
     return Ran(steps, layers, outputs, floats, lowered)
 
 
-def _before(runs: list[LayerRun], relu: bool, x: NDArray[Any]) -> Before | None:
-    """The only product of a node, where its outputs are the vectors of the next: not if the host added a bias."""
+def _before(runs: list[LayerRun], relu: bool, step: Step, x: NDArray[Any]) -> Before | None:
+    """The only product of a node, where its outputs are the vectors of a step: not if the host added a bias.
+
+    Nor if the step transposes the value `x` that it reads, as one does whose constant is on the left.
+    """
     outputs = runs[0].real_output
     same = len(runs) == 1 and np.array_equal(np.maximum(outputs, 0) if relu else outputs, x)
+    same = same and all(np.array_equal(vectors_of(product, x), x) for product in step.products)
     return Before(result=runs[0].result, relu=relu) if same else None
 
 

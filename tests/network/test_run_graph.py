@@ -511,6 +511,21 @@ def test_layers_take_no_graph(saved):
         es.load("digits-mlp", inputs=np.ones((1, 64)))
 
 
+@pytest.mark.parametrize(
+    "transposing",
+    [node("MatMul", "w2 a", "y"), node("Gemm", "a w2", "y", transA=1, transB=1)],
+    ids=lambda one: one.op_type,
+)
+@pytest.mark.parametrize("n_out", [4, 6])
+def test_vectors_that_are_columns_of_what_comes_before_are_its_words_transposed(transposing, n_out):
+    arrays, x = layers(w1=drawn(5, n_out), w2=drawn(4, 4)), drawn(4, 5)
+    run = es.run(
+        read(model([node("MatMul", "x w1", "a"), transposing], {"x": x}, arrays), {"x": x}), es.EieConfig(n_pe=2)
+    )
+    assert run.verified
+    assert run.distance < 0.5
+
+
 @pytest.mark.parametrize("config", [es.EieConfig(n_pe=4, **WIDE), es.TensorCoreConfig.preset("nm-64")])
 def test_weights_of_two_nodes_are_stored_once(config):
     arrays = layers(w=drawn(8, 8), last=drawn(3, 8))
