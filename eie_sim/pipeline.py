@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from hashlib import sha256
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from eie_sim.core.errors import InputError, require, require_int, require_type
 from eie_sim.core.record import Accuracy, GraphRun
-from eie_sim.core.sparse import is_sparse
+from eie_sim.core.sparse import weights_digest
 from eie_sim.core.verification import relative_error
 from eie_sim.energy import EnergyTable
 from eie_sim.energy.report import table_for
@@ -135,7 +134,7 @@ def _run_steps(
 
     outputs = floatrun.run(graph, steps, simulated)
     done = [one for of_step in runs.values() for one in of_step]
-    held = [digest_of(one.layer) for one in done]  # the steps of a sequence have the same
+    held = [weights_digest(one.layer.weights, one.layer.bias) for one in done]  # the steps of a sequence have the same
     layers = tuple(replace(one, again=held.index(held[at]) < at) for at, one in enumerate(done))
     return Ran(steps, layers, outputs, floats, lowered)
 
@@ -172,14 +171,6 @@ def _of_graph(unpruned: Graph | None, graph: Graph, ran: Ran, config: Any, style
         covered=covered(graph, style),
         outputs=ran.outputs,
     )
-
-
-def digest_of(layer: Layer) -> bytes:
-    """What tells the weights and the bias of a layer from others."""
-    weights = layer.weights
-    parts = (weights.indptr, weights.indices, weights.data) if is_sparse(weights) else (weights,)
-    arrays = [np.ascontiguousarray(part) for part in (*parts, layer.bias) if part is not None]
-    return sha256(b"".join(array.tobytes() for array in arrays)).digest()
 
 
 run_network = run

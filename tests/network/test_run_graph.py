@@ -17,6 +17,7 @@ from eie_sim.core.fixed import to_fixed
 from eie_sim.core.record import Result
 from eie_sim.network import products
 from eie_sim.prune.recipe import Recipe
+from eie_sim.study.graph_stages import again
 
 WIDE = {"weight_bits": 8}
 
@@ -524,6 +525,15 @@ def test_vectors_that_are_columns_of_what_comes_before_are_its_words_transposed(
     )
     assert run.verified
     assert run.distance < 0.5
+
+
+def test_weights_of_the_same_bytes_in_another_shape_are_stored_apart():
+    arrays, x = layers(w1=np.ones((4, 8)), w2=np.ones((8, 4))), drawn(2, 4)
+    graph = read(model([node("MatMul", "x w1", "a"), node("MatMul", "a w2", "y")], {"x": x}, arrays), {"x": x})
+    run = es.run(graph, es.EieConfig(n_pe=2))
+    assert run.record.total.storage.total_bits == sum(row.storage.total_bits for row in run.rows)
+    assert not any(one.again for one in es.footprint(graph, es.EieConfig(n_pe=2)).products)
+    assert not list(again(graphs.steps_for(graph, es.EieConfig(), graphs.style_of(es.EieConfig()))))
 
 
 @pytest.mark.parametrize("config", [es.EieConfig(n_pe=4, **WIDE), es.TensorCoreConfig.preset("nm-64")])
