@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from eie_sim import formats
 from eie_sim.core.errors import InputError, require
 from eie_sim.core.nm_pattern import Pattern
+from eie_sim.core.sparse import weights_digest
 from eie_sim.core.storage import Footprint, Format
 from eie_sim.engine import compress
 from eie_sim.graphs import fitting, steps_for, style_of
@@ -112,13 +112,13 @@ def footprint(
     steps = steps_for(graph, config, style)
     blocks = {step.node.name: step.products for step in steps_of(graph, Style(batched=True, fold=style.fold))}
     found: list[ProductFootprint] = []
-    seen: dict[bytes, list[tuple[Footprint, str, int]]] = {}
+    seen: dict[tuple[bytes, ...], list[tuple[Footprint, str, int]]] = {}
     outside = 0
     for step in steps:
         progress(f"{step.node.name}: compressing")
         alone = unit.launch is None or len(step.products) == 1
         for products in [[one] for one in step.products] if alone else [list(step.products)]:
-            key = _digest(products)
+            key = tuple(weights_digest(one.weight, one.bias) for one in products)
             at = step.products.index(products[0])
             again = key in seen
             if not again:
@@ -149,12 +149,6 @@ def footprint(
         peak=peak_of(graph, steps, word_bits),
         word_bits=word_bits,
     )
-
-
-def _digest(products: Sequence[Product]) -> bytes:
-    """What tells the weights and biases of products from others."""
-    arrays = [np.asarray(part) for one in products for part in (_dense(one.weight), one.bias) if part is not None]
-    return sha256(b"".join(array.tobytes() for array in arrays)).digest()
 
 
 def _dense(weight: Any) -> NDArray[Any]:

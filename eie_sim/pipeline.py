@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from hashlib import sha256
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from eie_sim.core.errors import InputError, require, require_int, require_type
 from eie_sim.core.record import Accuracy, GraphRun
-from eie_sim.core.sparse import is_sparse
+from eie_sim.core.sparse import weights_digest
 from eie_sim.core.verification import relative_error
 from eie_sim.energy import EnergyTable
 from eie_sim.energy.report import table_for
@@ -159,17 +158,20 @@ def _run_steps(
 
     outputs = floatrun.run(graph, steps, simulated)
     done = [one for of_step in runs.values() for one in of_step]
-    held = [digest_of(one.layer) for one in done]  # the steps of a sequence have the same
+    held = [weights_digest(one.layer.weights, one.layer.bias) for one in done]  # the steps of a sequence have the same
     layers = tuple(replace(one, again=held.index(held[at]) < at) for at, one in enumerate(done))
     return Ran(steps, layers, outputs, floats, lowered)
 
 
 def _before(runs: list[LayerRun], relu: bool, step: Step, x: NDArray[Any]) -> Before | None:
-    """The only product of a node, where its outputs are the vectors of the next: not if the host added a bias."""
+    """The only product of a node, where its outputs are the vectors of a step: not if the host added a bias.
+
+    Nor if the step transposes the value `x` that it reads, as one does whose constant is on the left.
+    """
     outputs = runs[0].real_output
     same = len(runs) == 1 and np.array_equal(np.maximum(outputs, 0) if relu else outputs, x)
-    as_they_lie = same and all(np.array_equal(vectors_of(one, x), x) for one in step.products)  # not transposed
-    return Before(result=runs[0].result, relu=relu) if as_they_lie else None
+    same = same and all(np.array_equal(vectors_of(product, x), x) for product in step.products)
+    return Before(result=runs[0].result, relu=relu) if same else None
 
 
 def _of_graph(unpruned: Graph | None, graph: Graph, ran: Ran, config: Any, style: Style, table: EnergyTable) -> Run:
@@ -193,14 +195,6 @@ def _of_graph(unpruned: Graph | None, graph: Graph, ran: Ran, config: Any, style
         covered=covered(graph, style),
         outputs=ran.outputs,
     )
-
-
-def digest_of(layer: Layer) -> bytes:
-    """What tells the weights and the bias of a layer from others."""
-    weights = layer.weights
-    parts = (weights.indptr, weights.indices, weights.data) if is_sparse(weights) else (weights,)
-    arrays = [np.ascontiguousarray(part) for part in (*parts, layer.bias) if part is not None]
-    return sha256(b"".join(array.tobytes() for array in arrays)).digest()
 
 
 run_network = run

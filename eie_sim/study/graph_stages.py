@@ -10,20 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
 from functools import partial
-from hashlib import sha256
 from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
 from eie_sim.core.errors import InputError
 from eie_sim.core.nm_pattern import Pattern
+from eie_sim.core.sparse import weights_digest
 from eie_sim.graphs import fitting, steps_for, style_of
 from eie_sim.network import Layer
 from eie_sim.network.graph import Graph
 from eie_sim.network.lower import host_reason
 from eie_sim.network.products import Product, Step
 from eie_sim.passed_on import Multiplied, passed_on
-from eie_sim.pipeline import digest_of, run
+from eie_sim.pipeline import run
 from eie_sim.prune.network import prune_network
 from eie_sim.prune.recipe import Recipe
 from eie_sim.runs import Run
@@ -184,9 +184,9 @@ def _wanted(lowered: _Lowered, point: Point) -> tuple[Step, ...]:
 
 def again(steps: tuple[Step, ...]) -> Iterator[str]:
     """Names of products whose node has the weights and biases of one before."""
-    seen: set[bytes] = set()
+    seen: set[tuple[bytes, ...]] = set()
     for step in steps:
-        digest = sha256(b"".join(digest_of(_layer(product)) for product in step.products)).digest()
+        digest = tuple(weights_digest(product.weight, product.bias) for product in step.products)
         if digest in seen:
             yield from (product.name for product in step.products)
         seen.add(digest)

@@ -18,6 +18,7 @@ from eie_sim.core.fixed import to_fixed
 from eie_sim.core.record import Result
 from eie_sim.network import products
 from eie_sim.prune.recipe import Recipe
+from eie_sim.study.graph_stages import again
 
 WIDE = {"weight_bits": 8}
 
@@ -610,6 +611,30 @@ def test_layers_take_no_graph(saved):
         es.network.load(graph)
     with pytest.raises(es.InputError, match="inputs"):
         es.load("digits-mlp", inputs=np.ones((1, 64)))
+
+
+@pytest.mark.parametrize(
+    "transposing",
+    [node("MatMul", "w2 a", "y"), node("Gemm", "a w2", "y", transA=1, transB=1)],
+    ids=lambda one: one.op_type,
+)
+@pytest.mark.parametrize("n_out", [4, 6])
+def test_vectors_that_are_columns_of_what_comes_before_are_its_words_transposed(transposing, n_out):
+    arrays, x = layers(w1=drawn(5, n_out), w2=drawn(4, 4)), drawn(4, 5)
+    run = es.run(
+        read(model([node("MatMul", "x w1", "a"), transposing], {"x": x}, arrays), {"x": x}), es.EieConfig(n_pe=2)
+    )
+    assert run.verified
+    assert run.distance < 0.5
+
+
+def test_weights_of_the_same_bytes_in_another_shape_are_stored_apart():
+    arrays, x = layers(w1=np.ones((4, 8)), w2=np.ones((8, 4))), drawn(2, 4)
+    graph = read(model([node("MatMul", "x w1", "a"), node("MatMul", "a w2", "y")], {"x": x}, arrays), {"x": x})
+    run = es.run(graph, es.EieConfig(n_pe=2))
+    assert run.record.total.storage.total_bits == sum(row.storage.total_bits for row in run.rows)
+    assert not any(one.again for one in es.footprint(graph, es.EieConfig(n_pe=2)).products)
+    assert not list(again(graphs.steps_for(graph, es.EieConfig(), graphs.style_of(es.EieConfig()))))
 
 
 @pytest.mark.parametrize("config", [es.EieConfig(n_pe=4, **WIDE), es.TensorCoreConfig.preset("nm-64")])
