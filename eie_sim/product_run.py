@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from eie_sim.archive import matrix_of
 from eie_sim.core.arrays import shown
 from eie_sim.core.errors import InputError
-from eie_sim.core.record import Sampled
+from eie_sim.core.record import Positions, Sampled
 from eie_sim.core.result import SimResult, in_turn, standing_for
 from eie_sim.core.sparse import block_diagonal
 from eie_sim.core.storage import Format
@@ -184,9 +184,20 @@ def run_product(ready: Prepared, x: NDArray[Any], where: str, how: How, before: 
             n_weight=product.n_weight,
             map_size=product.map_size,
             sampled=sample,
+            positions=positions_of([(result, product.n_in)]),
         )
     except InputError as error:
         raise InputError(f"{ready.about}: {error}") from None
+
+
+def positions_of(results: Sequence[tuple[SimResult, int]]) -> Positions | None:
+    """How vectors of (result, inputs of a vector) differ; None of one vector, and of a unit that does not count it."""
+    shares = [one.active_per_vector / n_in for one, n_in in results if one.active_per_vector is not None]
+    if len(shares) < len(results) or sum(map(len, shares)) < 2:
+        return None
+    found = np.concatenate(shares)
+    low, high = np.percentile(found, [5, 95])
+    return Positions(density_p5=float(low), density_p95=float(high), all_zero=float(np.mean(found == 0)))
 
 
 def passed_on(run: LayerRun) -> NDArray[Any]:
@@ -306,4 +317,5 @@ def launched(step: Step, runs: list[LayerRun], x: NDArray[Any], table: EnergyTab
         ),
         verification=together([one.verification for one in runs], squares),
         n_weight=sum(one.n_weight or 0 for one in runs),
+        positions=positions_of([(one.result, one.layer.n_in) for one in runs]),
     )
