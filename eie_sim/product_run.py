@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -70,6 +71,14 @@ def vectors_of(product: Product, x: NDArray[Any]) -> NDArray[Any]:
     return chunks[0] if len(chunks) == 1 else np.concatenate(chunks)
 
 
+def extremes_of(product: Product, x: NDArray[Any]) -> NDArray[Any]:
+    """The vectors of a product where one chunk holds them, or else the least and largest inputs of each chunk."""
+    first = next(chunks := product.vectors(x))
+    if len(first) == product.positions:
+        return first
+    return np.concatenate([[one.min(axis=0), one.max(axis=0)] for one in chain([first], chunks)])
+
+
 def matrix_for(layer: Layer, config: Any) -> Any:
     """A layer in the format of the design: as it is stored, where it comes from an archive, or else compressed now."""
     if layer.stored is not None and unit_of(config).unpack is not None:
@@ -85,7 +94,7 @@ def prepared(
     sums : their product with the weights in floats, [positions, n_out], without the bias
     layer : what the product was made of, where that was a layer; said : how its parameters were pruned
     """
-    unit, inputs = unit_of(config), vectors_of(product, x)
+    unit, inputs = unit_of(config), extremes_of(product, x)
     about = f"node {product.name}" if layer is None else f"layer {product.name}"
     try:
         own = layer or Layer(

@@ -479,6 +479,26 @@ def test_vectors_in_chunks_are_the_same_run(monkeypatch):
     np.testing.assert_array_equal(whole.output, cut.output)
 
 
+def test_scales_are_chosen_without_all_vectors_at_once(monkeypatch):
+    whole = es.run(small(2), es.EieConfig(n_pe=4))
+    monkeypatch.setattr(products, "CHUNK_BYTES", 2000)
+    monkeypatch.delattr(product_run, "vectors_of")
+    cut = es.run(small(2), es.EieConfig(n_pe=4))
+    assert [row.scales for row in cut.rows] == [row.scales for row in whole.rows]
+    assert [one.result.config.active for one in cut.layers] == [one.result.config.active for one in whole.layers]
+    assert [one.result.config.active for one in cut.layers] == ["nonzero", "positive", "positive", "positive"]
+
+
+@pytest.mark.parametrize("config", [es.EieConfig(n_pe=4), es.TensorCoreConfig.preset("nm-64", elem_bytes=1)])
+def test_scales_of_chunks_are_those_of_all_vectors(monkeypatch, config):
+    graph = small(2)
+    whole = es.run(graph, config)
+    monkeypatch.setattr(products, "CHUNK_BYTES", 500)
+    cut = es.run(graph, config)
+    assert [row.scales for row in cut.rows] == [row.scales for row in whole.rows]
+    np.testing.assert_array_equal(cut.output, whole.output)
+
+
 def test_a_sample_stands_for_all_positions_and_says_so():
     graph, config = small(2), es.EieConfig(n_pe=4)
     whole, run = es.run(graph, config, density=0.5), es.run(graph, config, density=0.5, positions=30)
