@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from eie_sim.archive import matrix_of
 from eie_sim.core.arrays import shown
 from eie_sim.core.errors import InputError
 from eie_sim.core.nm_pattern import Pattern
-from eie_sim.core.record import Sampled
+from eie_sim.core.record import Positions, Sampled
 from eie_sim.core.result import SimResult, in_turn, standing_for
 from eie_sim.core.sparse import block_diagonal
 from eie_sim.core.storage import Format
@@ -71,6 +72,14 @@ def vectors_of(product: Product, x: NDArray[Any]) -> NDArray[Any]:
     return chunks[0] if len(chunks) == 1 else np.concatenate(chunks)
 
 
+def extremes_of(product: Product, x: NDArray[Any]) -> NDArray[Any]:
+    """The vectors of a product where one chunk holds them, or else the least and largest inputs of each chunk."""
+    first = next(chunks := product.vectors(x))
+    if len(first) == product.positions:
+        return first
+    return np.concatenate([[one.min(axis=0), one.max(axis=0)] for one in chain([first], chunks)])
+
+
 def matrix_for(layer: Layer, config: Any, pattern: Pattern | None = None) -> Any:
     """A layer in the format of the design: as it is stored, where it comes from an archive, or else compressed now.
 
@@ -97,7 +106,7 @@ def prepared(
     layer : what the product was made of, where that was a layer; said : how its parameters were pruned
     pattern : that of its step
     """
-    unit, inputs = unit_of(config), vectors_of(product, x)
+    unit, inputs = unit_of(config), extremes_of(product, x)
     about = f"node {product.name}" if layer is None else f"layer {product.name}"
     try:
         own = layer or Layer(
@@ -196,9 +205,20 @@ def run_product(ready: Prepared, x: NDArray[Any], where: str, how: How, before: 
             n_weight=product.n_weight,
             map_size=product.map_size,
             sampled=sample,
+            positions=positions_of([(result, product.n_in)]),
         )
     except InputError as error:
         raise InputError(f"{ready.about}: {error}") from None
+
+
+def positions_of(results: Sequence[tuple[SimResult, int]]) -> Positions | None:
+    """How vectors of (result, inputs of a vector) differ; None of one vector, and of a unit that does not count it."""
+    shares = [one.active_per_vector / n_in for one, n_in in results if one.active_per_vector is not None]
+    if len(shares) < len(results) or sum(map(len, shares)) < 2:
+        return None
+    found = np.concatenate(shares)
+    low, high = np.percentile(found, [5, 95])
+    return Positions(density_p5=float(low), density_p95=float(high), all_zero=float(np.mean(found == 0)))
 
 
 def passed_on(run: LayerRun) -> NDArray[Any]:
@@ -318,4 +338,5 @@ def launched(step: Step, runs: list[LayerRun], x: NDArray[Any], table: EnergyTab
         ),
         verification=together([one.verification for one in runs], squares),
         n_weight=sum(one.n_weight or 0 for one in runs),
+        positions=positions_of([(one.result, one.layer.n_in) for one in runs]),
     )

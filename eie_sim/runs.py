@@ -12,7 +12,7 @@ from msgspec import to_builtins
 from numpy.typing import NDArray
 
 from eie_sim.core.html import Cell, Row, card, table
-from eie_sim.core.record import Accuracy, Coverage, Figures, GraphRun, LayerResult, Result, Sampled
+from eie_sim.core.record import Accuracy, Coverage, Figures, GraphRun, LayerResult, Positions, Result, Sampled
 from eie_sim.core.result import SimResult, config_hash
 from eie_sim.core.storage import Format
 from eie_sim.core.verification import MOST_ERROR, Verification
@@ -32,6 +32,7 @@ class LayerRun:
     again : its weights are those of a layer before, and are stored once
     sampled : how many of its positions were timed and checked, None where all were
     map_size : numbers of the map that its vectors are gathered from; 0 where they lie as they are read
+    positions : how its vectors differ in the inputs that take part
     """
 
     layer: Layer
@@ -46,6 +47,7 @@ class LayerRun:
     again: bool = False
     sampled: Sampled | None = None
     map_size: int = 0
+    positions: Positions | None = None
 
     @property
     def n_vector(self) -> int:

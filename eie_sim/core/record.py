@@ -76,6 +76,17 @@ class Sampled(Struct, frozen=True, kw_only=True):
     cycles_half_interval: Amount | None
 
 
+class Positions(Struct, frozen=True, kw_only=True):
+    """Shares of a vector's inputs that take part, over the vectors that were timed.
+
+    density_p5, density_p95 : percentiles; all_zero : share of vectors none of whose inputs takes part
+    """
+
+    density_p5: Amount
+    density_p95: Amount
+    all_zero: Amount
+
+
 class Figures(Struct, frozen=True, kw_only=True):
     """What a layer has, and all layers together, one after the other on the same design.
 
@@ -113,6 +124,7 @@ class LayerResult(Figures, frozen=True, kw_only=True):
     scales : what words are in real values, as the unit counts it
     named : choices and findings of the unit, such as what bounds the layer
     again : there where its weights are those of a layer before; the total counts them once
+    positions : there where vectors are several, and the unit counts their inputs apart
     map_buffer_bits : there of a convolution whose map lies in a memory outside of the unit: what that holds
     """
 
@@ -132,6 +144,7 @@ class LayerResult(Figures, frozen=True, kw_only=True):
     memories: list[Memory]
     verification: Verification
     again: Literal[True] | UnsetType = UNSET
+    positions: Positions | UnsetType = UNSET
     map_buffer_bits: Count | UnsetType = UNSET
 
 

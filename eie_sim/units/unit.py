@@ -119,7 +119,7 @@ class Unit:
     verify: Callable[..., Verification] = _VERIFY_FLOATS  # (layer, matrix, activations, result, *, before, relu)
     describe: Callable[[Any], str] = described  # config -> a design in a line
     opened: Callable[..., Any] | None = (
-        None  # (matrix, [n_vector, n_in], config, *, outputs) -> with scales that were open chosen
+        None  # (matrix, vectors or extremes [n, n_in], config, *, outputs) -> with scales that were open chosen
     )
     words_of: Callable[[Any, Any], Any] = lambda matrix, real: real  # real activations as the unit keeps them
     output_of: Callable[..., Any] | None = None  # (matrix, words, config) -> real [n_vector, n_out], nothing timed

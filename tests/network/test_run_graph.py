@@ -274,6 +274,73 @@ def test_the_end_is_held_against_the_masked_network_and_the_original():
     assert 0 <= error.top1_agreement <= 1
 
 
+def spread(shares):
+    low, high = np.percentile(shares, [5, 95])
+    return pytest.approx((low, high, np.mean(shares == 0)))
+
+
+def spread_of(row):
+    return row.positions.density_p5, row.positions.density_p95, row.positions.all_zero
+
+
+def sparse_map():
+    """A map half of which is empty, and a 3x3 convolution of two groups that reads it."""
+    x = np.maximum(drawn(2, 4, 8, 6), 0)
+    x[:, :, :4] = 0
+    x[0, 0, 0, 0] = 1e-9  # a word of 0 on either unit
+    return read(model([node("Conv", "x w", "y", group=2)], {"x": x}, layers(w=drawn(6, 2, 3, 3))), {"x": x}), x
+
+
+@pytest.mark.parametrize("config", [es.EieConfig(n_pe=4), es.TensorCoreConfig.preset("nm-64", elem_bytes=1)])
+def test_density_of_inputs_is_spread_over_positions(monkeypatch, config):
+    graph, x = sparse_map()
+    (row,) = es.run(graph, config).rows
+    patches = np.stack([x[n, :, r : r + 3, c : c + 3] for n in range(2) for r in range(6) for c in range(4)])
+    patches[np.abs(patches) < 1e-6] = 0
+    parts = patches.reshape(-1, 2, 18) if "n_core" in config.to_dict() else patches.reshape(-1, 1, 36)
+    assert spread_of(row) == spread(np.count_nonzero(parts, axis=2).ravel() / parts.shape[2])
+    assert 0 < row.positions.all_zero < 1
+    assert row.positions.density_p5 < row.activation_density < row.positions.density_p95
+    whole = spread_of(row)
+    monkeypatch.setattr(products, "CHUNK_BYTES", 600)
+    assert spread_of(es.run(graph, config).rows[0]) == whole
+
+
+def test_of_one_vector_nothing_is_spread():
+    chain, x, *_ = mlp()
+    batch, one = (es.run(es.load(chain, chain="1,2", activations=of), es.EieConfig(n_pe=2)) for of in (x, x[0]))
+    words = batch.layers[0].matrix.scales.activation
+    active = np.count_nonzero(to_fixed(x, words), axis=1) / 16
+    assert spread_of(batch.rows[0]) == spread(active)
+    assert [row.positions for row in one.rows] == [UNSET, UNSET]
+    assert "positions" not in one.to_dict()["layers"][0]
+    assert convert(batch.to_dict(), Result) == batch.record
+
+
+def test_a_sample_is_spread_over_what_was_drawn():
+    graph, _ = sparse_map()
+    config = es.EieConfig(n_pe=4)
+    row = es.run(graph, config, positions=10).rows[0]
+    every = np.concatenate(list(es.lower(graph, config)[0].vectors(graph.examples["x"])))
+    drawn_ones = every[product_run.stratified(10, 48, 0)]
+    assert spread_of(row) == spread((drawn_ones > 1e-6).sum(axis=1) / 36)
+
+
+def test_the_spread_is_shown(tmp_path, capsys):
+    graph, x = sparse_map()
+    arrays = {"w": graph.parameters["w"].array}
+    onnx.save(model([node("Conv", "x w", "y", group=2)], {"x": x}, arrays), tmp_path / "m.onnx")
+    np.savez(tmp_path / "m.npz", x=x)
+    words = ["run", str(tmp_path / "m.onnx"), "--inputs", str(tmp_path / "m.npz"), "--out", str(tmp_path / "kept")]
+    assert main([*words, "--n-pe", "4"]) == 0
+    printed = capsys.readouterr().out
+    row = json.loads((tmp_path / "kept" / "run.json").read_text())["layers"][0]
+    low, high = (100 * row["positions"][name] for name in ("density_p5", "density_p95"))
+    assert f" {100 * row['activation_density']:.1f} % ({low:.0f}-{high:.0f}) " in printed
+    assert f" {100 * row['positions']['all_zero']:.1f} % " in printed
+    assert "positions.all_zero" in (tmp_path / "kept" / "layers.csv").read_text().splitlines()[0]
+
+
 def with_logarithm():
     """Two outputs: a product, and the logarithm of it, which is NaN where it is negative and infinite where it is 0."""
     arrays, x = layers(w=np.array([[1, 0], [0, 1], [-1, 0]])), np.array([[1, 0]], dtype=np.float32)
@@ -422,6 +489,26 @@ def test_vectors_in_chunks_are_the_same_run(monkeypatch):
             assert same["verification"].pop(name) == pytest.approx(row["verification"].pop(name))
     assert one == other
     np.testing.assert_array_equal(whole.output, cut.output)
+
+
+def test_scales_are_chosen_without_all_vectors_at_once(monkeypatch):
+    whole = es.run(small(2), es.EieConfig(n_pe=4))
+    monkeypatch.setattr(products, "CHUNK_BYTES", 2000)
+    monkeypatch.delattr(product_run, "vectors_of")
+    cut = es.run(small(2), es.EieConfig(n_pe=4))
+    assert [row.scales for row in cut.rows] == [row.scales for row in whole.rows]
+    assert [one.result.config.active for one in cut.layers] == [one.result.config.active for one in whole.layers]
+    assert [one.result.config.active for one in cut.layers] == ["nonzero", "positive", "positive", "positive"]
+
+
+@pytest.mark.parametrize("config", [es.EieConfig(n_pe=4), es.TensorCoreConfig.preset("nm-64", elem_bytes=1)])
+def test_scales_of_chunks_are_those_of_all_vectors(monkeypatch, config):
+    graph = small(2)
+    whole = es.run(graph, config)
+    monkeypatch.setattr(products, "CHUNK_BYTES", 500)
+    cut = es.run(graph, config)
+    assert [row.scales for row in cut.rows] == [row.scales for row in whole.rows]
+    np.testing.assert_array_equal(cut.output, whole.output)
 
 
 def test_a_sample_stands_for_all_positions_and_says_so():

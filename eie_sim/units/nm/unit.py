@@ -152,6 +152,7 @@ def simulate(
         scales=scales if matrix.element == "int8" else {},
         output_scale=math.prod(scales.values()),
         active_inputs=int(np.count_nonzero(words)),
+        active_per_vector=np.count_nonzero(np.atleast_2d(words), axis=1),
     )
 
 
