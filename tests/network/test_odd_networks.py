@@ -1,0 +1,68 @@
+"""Networks that are valid and odd: empty outputs, shapes that data choose, weights that are outputs."""
+
+import json
+
+import numpy as np
+import pytest
+from onnx_models import drawn, expected, model, node, onnx, read
+
+import eie_sim as es
+from eie_sim.cli import main
+from eie_sim.core.errors import InputError
+from eie_sim.prune.recipe import Recipe
+
+CONFIG = es.EieConfig(n_pe=4, weight_bits=8)
+X = {"x": drawn(3, 6)}
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_output_without_elements(tmp_path, capsys):
+    nodes = [node("MatMul", "x w", "y"), node("Slice", "y zero zero", "none")]
+    proto = model(nodes, X, {"w": drawn(6, 4), "zero": np.array([0])}, outputs="none y")
+    onnx.save(proto, tmp_path / "m.onnx")
+    assert main(["run", str(tmp_path / "m.onnx"), "--json"]) == 0
+    outputs = json.loads(capsys.readouterr().out)["graph"]["outputs"]
+    assert [one["name"] for one in outputs] == ["none", "y"]
+    assert (outputs[0]["error"], outputs[0]["largest_difference"], outputs[0]["top1_agreement"]) == (None, 0, None)
+    assert outputs[1]["error"] > 0
+
+
+def test_a_shape_that_data_choose_may_not_change():
+    nodes = [
+        node("MatMul", "x w", "h"),
+        node("NonZero", "h", "places"),
+        node("Transpose", "places", "p"),
+        node("Cast", "p", "q", to=1),
+        node("MatMul", "q v", "y"),
+    ]
+    x = {"x": np.abs(X["x"])}
+    graph = read(model(nodes, x, {"w": np.abs(drawn(6, 4)), "v": drawn(2, 3)}), x)
+    assert es.run(graph, CONFIG).verified
+    rule = r"node MatMul_y: input q=\(0, 2\): must be \(12, 2\), as when the network was read"
+    with pytest.raises(InputError, match=rule):
+        es.run(graph, CONFIG, density=0.0)
+
+
+def test_outputs_that_are_weights_are_pruned_with_them(tmp_path):
+    nodes = [
+        node("Identity", "w", "same"),
+        node("MatMul", "x same", "y"),
+        node("Transpose", "w", "moved"),
+        node("Identity", "c", "other"),
+    ]
+    proto = model(nodes, X, {"w": drawn(6, 4), "c": drawn(2)}, outputs="same moved y other w")
+    graph = read(proto, X)
+    assert list(graph.parameters) == ["w"]
+    masked, _ = es.prune.prune_network(graph, Recipe(density=0.25), CONFIG)
+    w = masked.parameters["w"].array
+    assert np.count_nonzero(w) == 6
+    masked.save(tmp_path / "pruned.onnx")
+    by_runtime = expected(onnx.load(tmp_path / "pruned.onnx"), X)
+    run = es.run(graph, CONFIG, density=0.25)
+    for outputs in (by_runtime, run.outputs):
+        assert list(outputs) == ["same", "moved", "y", "other", "w"]
+        assert np.array_equal(outputs["same"], w)
+        assert np.array_equal(outputs["moved"], w.T)
+        assert np.array_equal(outputs["w"], w)
+        assert np.array_equal(outputs["other"], graph.array("other"))
+    assert np.allclose(by_runtime["y"], X["x"] @ w, rtol=1e-5, atol=1e-5)
