@@ -66,3 +66,33 @@ def test_outputs_that_are_weights_are_pruned_with_them(tmp_path):
         assert np.array_equal(outputs["w"], w)
         assert np.array_equal(outputs["other"], graph.array("other"))
     assert np.allclose(by_runtime["y"], X["x"] @ w, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("given", "rule"),
+    [
+        (np.ones((3, 6), complex), "dtype complex128: must be float32"),
+        (np.full((3, 6), "1"), "dtype <U1: must be float32"),
+        (np.ones((3, 6), int), "dtype int64: must be float32"),
+        (np.full((3, 6), 1e300), r"1e\+300: must be in the range of float32"),
+    ],
+)
+def test_calibration_is_of_the_numbers_that_inputs_are_of(given, rule):
+    graph = read(model([node("MatMul", "x w", "y")], X, {"w": drawn(6, 4)}), X)
+    with pytest.raises(InputError, match=f"calibration x={rule}"):
+        graph.with_calibration({"x": given})
+
+
+@pytest.mark.parametrize(
+    ("given", "rule"),
+    [
+        (np.ones((6, 4), complex), "dtype complex128: must be real numbers"),
+        (np.full((6, 4), "1"), "dtype <U1: must be real numbers"),
+        (np.full((6, 4), 1e300), r"1e\+300: must be in the range of float32"),
+    ],
+)
+def test_parameters_are_of_numbers(given, rule):
+    graph = read(model([node("MatMul", "x w", "y")], X, {"w": drawn(6, 4)}), X)
+    with pytest.raises(InputError, match=f"parameter w={rule}"):
+        graph.with_parameters({"w": given})
+    assert graph.with_parameters({"w": np.ones((6, 4), int)}).parameters["w"].array.dtype == np.float32

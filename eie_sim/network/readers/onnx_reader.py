@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from eie_sim.core.arrays import MAX_NAME, one_line, shown
-from eie_sim.core.errors import InputError, as_array, refused, require, require_seed, unknown
+from eie_sim.core.arrays import MAX_NAME, as_dtype, one_line, shown
+from eie_sim.core.errors import InputError, as_array, require, require_seed, unknown
 from eie_sim.network.floatrun import value_of
 from eie_sim.network.graph import Array, Framework, Graph, Node, Value
 from eie_sim.network.moves import MOVES
@@ -359,15 +359,8 @@ def _fitting(name: str, given: Any, dtype: np.dtype[Any], sides: Sides | None) -
     """An array that was given, as the input wants it."""
     array = as_array(f"inputs {name}", given)
     _require_sides(f"inputs {name}", f"shape {array.shape}", array.shape, sides)
-    same = array.dtype.kind == dtype.kind or (array.dtype.kind in "iu" and dtype.kind in "iu")
-    require(same, f"inputs {name}", f"dtype {array.dtype}", f"must be {dtype}")
     require(array.size > 0, f"inputs {name}", f"shape {array.shape}", "must not be empty")
-    with np.errstate(over="ignore"):
-        fitting = array.astype(dtype)
-    over = (array != fitting) if dtype.kind != "f" else np.isfinite(array) & ~np.isfinite(fitting)
-    if over.any():
-        raise refused(f"inputs {name}", array[over][0], f"must be in the range of {dtype}")
-    return fitting
+    return as_dtype(f"inputs {name}", array, dtype)
 
 
 def _require_sides(field_name: str, value: object, shape: Sequence[int], sides: Sides | None) -> None:
