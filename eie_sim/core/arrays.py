@@ -54,6 +54,16 @@ def shown(text: object, limit: int = 80) -> str:
     return plain if plain.isprintable() else repr(plain)
 
 
+def fresh(name: str, taken: set[str]) -> str:
+    """The name, numbered if it is taken; it is from now on."""
+    number, free = 1, name
+    while free in taken:
+        number += 1
+        free = f"{name}.{number}"
+    taken.add(free)
+    return free
+
+
 def as_dtype(field: str, values: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
     """`values` as an array of a type. Raise InputError for those of another kind, and those out of its range."""
     array = as_array(field, values)

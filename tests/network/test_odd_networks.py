@@ -4,12 +4,13 @@ import json
 
 import numpy as np
 import pytest
-from onnx_models import drawn, expected, model, node, onnx, read
+from onnx_models import drawn, expected, helper, model, node, onnx, read
 
 import eie_sim as es
 from eie_sim.cli import main
 from eie_sim.core.errors import InputError
 from eie_sim.prune.recipe import Recipe
+from eie_sim.tracing import trace
 
 CONFIG = es.EieConfig(n_pe=4, weight_bits=8)
 X = {"x": drawn(3, 6)}
@@ -96,3 +97,44 @@ def test_parameters_are_of_numbers(given, rule):
     with pytest.raises(InputError, match=f"parameter w={rule}"):
         graph.with_parameters({"w": given})
     assert graph.with_parameters({"w": np.ones((6, 4), int)}).parameters["w"].array.dtype == np.float32
+
+
+def named(name, op, inputs, outputs):
+    return helper.make_node(op, inputs.split(), outputs.split(), name=name)
+
+
+def test_nodes_may_be_called_as_products_of_others_are():
+    x = {"x": drawn(2, 2, 4)}
+    arrays = {"w": drawn(2, 4, 4), "v": drawn(2, 4, 4, seed=1), "u": drawn(4, 4, seed=2)}
+    nodes = [
+        named("a", "MatMul", "x w", "h"),
+        named("a.0", "MatMul", "h v", "i"),
+        named("a.0.1", "MatMul", "i u", "j"),
+        named("a.1", "MatMul", "j u", "y"),
+    ]
+    proto = model(nodes, x, arrays)
+    graph = read(proto, x)
+    for config in (CONFIG, es.TensorCoreConfig.preset("nm-64")):
+        products = [product.name for product in es.lower(graph, config)]
+        assert len(products) == len(set(products)) == 6
+        run = es.run(graph, config)
+        assert run.verified
+        assert len({layer.layer.name for layer in run.layers}) == len(run.layers)
+        assert np.allclose(run.outputs["y"], expected(proto, x)["y"], atol=0.05 * np.abs(run.outputs["y"]).max())
+    traced = trace(graph, CONFIG, layer="a.0.1")
+    assert traced.result.cycles == es.run(graph, CONFIG).layers[4].result.cycles_per_vector[0]
+
+
+@pytest.mark.parametrize("name", ["n" * 400, "\U000e0001" * 150 + "n"])
+def test_long_names_are_cut_and_told_apart(name):
+    x = {"x": drawn(2, 3, 4)}
+    nodes = [
+        named(f"{name}1", "MatMul", "x w", "h"),
+        named(f"{name}2", "MatMul", "h v", "i"),
+        named(f"{name}3", "MatMul", "i v", "y"),
+    ]
+    graph = read(model(nodes, x, {"w": drawn(2, 4, 4), "v": drawn(2, 4, 4, seed=1)}), x)
+    layers = [layer.layer.name for layer in es.run(graph, CONFIG).layers]
+    assert len(set(layers)) == 6
+    assert layers == [product.name for product in es.lower(graph, CONFIG)]
+    assert all(len(layer) < 200 and layer.isprintable() for layer in layers)
