@@ -15,7 +15,7 @@ from eie_sim.core.nm_pattern import Pattern
 from eie_sim.core.sparse import weights_digest
 from eie_sim.core.storage import Footprint, Format
 from eie_sim.engine import compress
-from eie_sim.graphs import fitting, steps_for, style_of
+from eie_sim.graphs import steps_for, style_of
 from eie_sim.network.graph import Graph
 from eie_sim.network.lower import steps_of
 from eie_sim.network.memory import Peak, floats_of, peak_of, state_of
@@ -130,7 +130,7 @@ def footprint(
             outside += 0 if unit.takes_bias or again else sum(_bias_bytes(one) for one in products)
             found.append(
                 ProductFootprint(
-                    name=fitting(products[0].name if alone else step.node.name),
+                    name=products[0].name if alone else step.node.name,
                     kind=products[0].kind,
                     n_out=sum(one.n_out for one in products),
                     n_in=sum(one.n_in for one in products),

@@ -11,7 +11,7 @@ import numpy as np
 from msgspec import UNSET, to_builtins
 from numpy.typing import NDArray
 
-from eie_sim.core.arrays import MAX_NAME, shown
+from eie_sim.core.arrays import shown
 from eie_sim.core.nm_pattern import DENSE, Pattern, meets, sparsest
 from eie_sim.core.record import Coverage, MacShare, OutputError
 from eie_sim.core.verification import relative_error
@@ -164,7 +164,7 @@ def network_of_products(graph: Graph, steps: tuple[Step, ...], style: Style, lay
     """What the record of a run asks of a network. layers : of the products that ran"""
     computed = {node.name for step in steps for node in step.nodes}
     left = [
-        (fitting(node.name), f"{node.op}, {host_reason(graph, node, style)}")
+        (node.name, f"{node.op}, {host_reason(graph, node, style)}")
         for node in graph.nodes
         if node.name not in computed and (macs(graph, node) or node.reason)
     ]
@@ -194,7 +194,7 @@ def whole_error(outputs: Arrays, floats: Arrays) -> float | None:
 def output_error(name: str, outputs: Arrays, floats: Arrays, original: Arrays | None) -> OutputError:
     """How far an output is from floats. original : outputs before pruning, in floats"""
     found, wanted = outputs[name], floats[name]
-    classes = wanted.dtype.kind == "f" and wanted.ndim == 2 and wanted.shape[1] > 1
+    classes = wanted.dtype.kind == "f" and wanted.ndim == 2 and wanted.shape[0] > 0 and wanted.shape[1] > 1
     same = found.shape == wanted.shape  # data may choose it
     with np.errstate(invalid="ignore"):
         difference = np.abs(found.astype(np.float64) - wanted).max(initial=0.0) if same else np.inf
@@ -213,11 +213,6 @@ def output_error(name: str, outputs: Arrays, floats: Arrays, original: Arrays | 
 def _error(found: NDArray[Any], wanted: NDArray[Any]) -> float | None:
     """Relative; None where it is of no floats, of other shapes as data choose them, or not finite."""
     return relative_error(found, wanted) if wanted.dtype.kind == "f" and found.shape == wanted.shape else None
-
-
-def fitting(name: str) -> str:
-    """A name of at most as many characters as tables take; its end tells products of a node from each other."""
-    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 19]}...{name[-16:]}"
 
 
 class Source(NamedTuple):

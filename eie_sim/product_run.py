@@ -22,7 +22,7 @@ from eie_sim.core.verification import Verification, together
 from eie_sim.core.verification import in_turn as verified_in_turn
 from eie_sim.energy import EnergyTable, account
 from eie_sim.engine import compress, simulate
-from eie_sim.graphs import fitting, steps_for
+from eie_sim.graphs import steps_for
 from eie_sim.network import Layer, floatrun
 from eie_sim.network.graph import Graph
 from eie_sim.network.products import Product, Step, Style
@@ -110,7 +110,7 @@ def prepared(
     about = f"node {product.name}" if layer is None else f"layer {product.name}"
     try:
         own = layer or Layer(
-            name=fitting(product.name),
+            name=product.name,
             weights=product.weight,
             bias=product.bias,
             weights_source=f"{', '.join(map(shown, product.parameters)) or 'constant'}{said}",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from eie_sim.core.arrays import shown
 from eie_sim.core.errors import InputError
 from eie_sim.network.graph import Array, Graph, Node, Value
 from eie_sim.network.products import Step
@@ -56,7 +57,7 @@ def run(
         held.update(graph.framework.run(nodes, values, wanted) if wanted else {})
         drop(nodes)
         if step is not None:
-            _require_finite(step.node, step.reads, values[step.reads])
+            _require_readable(step.node, graph.values[step.reads], values[step.reads])
             held[step.makes] = compute(step, values)
             drop(step.nodes)
     return {name: np.asarray(values[name]) for name in graph.outputs}
@@ -131,7 +132,11 @@ def value_of(name: str, array: Array) -> Value:
     return Value(name, array.shape, array.dtype.name)
 
 
-def _require_finite(node: Node, name: str, array: Array) -> None:
+def _require_readable(node: Node, expected: Value, array: Array) -> None:
+    """Raise InputError for an input that data gave another shape than the graph is for, and one that is not finite."""
+    about = f"node {node.name}: input {shown(expected.name)}"
+    if array.shape != expected.shape:
+        raise InputError(f"{about}={array.shape}: must be {expected.shape}, as when the network was read")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         first = np.argwhere(~np.isfinite(array))[0].tolist()
-        raise InputError(f"node {node.name}: input {name} is NaN or infinite first at {first}: must be finite numbers")
+        raise InputError(f"{about} is NaN or infinite first at {first}: must be finite numbers")

@@ -10,6 +10,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
+from eie_sim.core.arrays import fresh
 from eie_sim.core.errors import InputError
 from eie_sim.core.sparse import is_sparse
 from eie_sim.network.convolution import is_depthwise
@@ -40,7 +41,14 @@ def steps_of(graph: Graph, style: Style = PLAIN) -> tuple[Step, ...]:
         raise InputError(
             f"{graph.source}: nothing to compute: {', '.join(later) or 'no weights'}; its operators: {ops}"
         )
-    return found
+    taken = {step.node.name for step in found}
+    return tuple(replace(step, products=_named_apart(step, taken)) for step in found)
+
+
+def _named_apart(step: Step, taken: set[str]) -> tuple[Product, ...]:
+    """The products under names that no other has: product 0 of node a may not be a.0 where that is a node."""
+    own = step.node.name
+    return tuple(one if one.name == own else replace(one, name=fresh(one.name, taken)) for one in step.products)
 
 
 def host_reason(graph: Graph, node: Node, style: Style) -> str | None:

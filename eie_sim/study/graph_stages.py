@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from eie_sim.core.errors import InputError
 from eie_sim.core.nm_pattern import Pattern
 from eie_sim.core.sparse import weights_digest
-from eie_sim.graphs import fitting, steps_for, style_of
+from eie_sim.graphs import steps_for, style_of
 from eie_sim.network import Layer
 from eie_sim.network.graph import Graph
 from eie_sim.network.lower import host_reason
@@ -55,14 +55,14 @@ class GraphStages:
         lowered = self._lowered(point.recipe, config)
         layers = [
             SweptLayer(
-                name=fitting(product.name),
+                name=product.name,
                 n_vector=product.positions,
                 stored=None,
                 shape=partial(_shape, product),
                 pruned=partial(_layer, product),
                 before=partial(_layer, product),
                 places=lambda: None,
-                reads=partial(self._reads, point.recipe, config, fitting(product.name)),
+                reads=partial(self._reads, point.recipe, config, product.name),
                 n_weight=product.n_weight,
                 launch=step.node.name if unit.launch is not None else "",
                 again=product.name in lowered.again,
@@ -98,7 +98,7 @@ class GraphStages:
             table=None if given is None else given.at(design),
         )
         require_verified(done)
-        names = {fitting(name) for step in steps for name in (step.node.name, *(one.name for one in step.products))}
+        names = {name for step in steps for name in (step.node.name, *(one.name for one in step.products))}
         return done, names
 
     def _verified(self, recipe: Recipe | None, config: Any) -> dict[str, Any]:
@@ -127,7 +127,7 @@ class GraphStages:
 
     def _passed_on(self, recipe: Recipe | None, config: Any) -> Words:
         done = passed_on(self._pruned(recipe, config), config, pattern=_n_of_m(recipe))
-        return Words({fitting(one.product.name): one for one in done.products})
+        return Words({one.product.name: one for one in done.products})
 
     def _reads(self, recipe: Recipe | None, config: Any, name: str) -> NDArray[Any]:
         return self._passed_on(recipe, config).products[name].vectors()
@@ -198,7 +198,7 @@ def _shape(product: Product) -> tuple[int, int]:
 
 def _layer(product: Product) -> Layer:
     return Layer(
-        name=fitting(product.name),
+        name=product.name,
         weights=product.weight,
         bias=product.bias,
         weights_source="of a graph",
