@@ -82,6 +82,8 @@ def run(
     require(callable(progress), "progress", type(progress).__name__, "must be a function of the step's name")
     require(density is None or pattern is None, "density", density, f"must be left out, {pattern} has its own")
     require(scope != "global" or density is not None, "scope", scope, "must be local without a density")
+    require_type("fold", fold, bool)
+    require_type("depthwise_as_gemm", depthwise_as_gemm, bool)
     if positions is not None:
         require_int("positions", positions, 1)
     how = How(engine=engine, table=table, positions=positions)
