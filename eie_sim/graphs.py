@@ -12,6 +12,7 @@ from msgspec import UNSET, to_builtins
 from numpy.typing import NDArray
 
 from eie_sim.core.arrays import shown
+from eie_sim.core.errors import require_type
 from eie_sim.core.nm_pattern import DENSE, Pattern, meets, sparsest
 from eie_sim.core.record import Coverage, MacShare, OutputError
 from eie_sim.core.verification import relative_error
@@ -34,7 +35,12 @@ def lower(
 
     config : a design; None for one product for each node, whose groups stand on the diagonal of its weights
     fold, depthwise_as_gemm : as for `eie_sim.run`
+
+    Raises InputError for what is no network, and as `eie_sim.run` does.
     """
+    require_type("network", network, Network, Graph)
+    require_type("fold", fold, bool)
+    require_type("depthwise_as_gemm", depthwise_as_gemm, bool)
     graph, _ = with_calibration(network)
     if config is None:
         steps = steps_of(graph, Style(fold=fold))

@@ -29,7 +29,7 @@ from eie_sim.network import RELU, Layer, Network, floatrun
 from eie_sim.network.graph import Graph
 from eie_sim.network.layered import with_calibration
 from eie_sim.network.products import Step, Style
-from eie_sim.product_run import Before, How, calibrated, launched, passed_on, run_product, vectors_of
+from eie_sim.product_run import Before, How, calibrated, launched, outputs_of, run_product, vectors_of
 from eie_sim.prune import nearest_density
 from eie_sim.prune.measure import before_pruning
 from eie_sim.prune.network import prune_network
@@ -82,6 +82,8 @@ def run(
     require(callable(progress), "progress", type(progress).__name__, "must be a function of the step's name")
     require(density is None or pattern is None, "density", density, f"must be left out, {pattern} has its own")
     require(scope != "global" or density is not None, "scope", scope, "must be local without a density")
+    require_type("fold", fold, bool)
+    require_type("depthwise_as_gemm", depthwise_as_gemm, bool)
     if positions is not None:
         require_int("positions", positions, 1)
     how = How(engine=engine, table=table, positions=positions)
@@ -154,7 +156,7 @@ def _run_steps(
         ]
         at_once = len(done) > 1 and unit_of(config).launch is not None
         runs[step.node.name] = [launched(step, done, x, how.table)] if at_once else done
-        return step.assemble([passed_on(one) for one in done], values)
+        return step.assemble([outputs_of(one) for one in done], values)
 
     outputs = floatrun.run(graph, steps, simulated)
     done = [one for of_step in runs.values() for one in of_step]
@@ -176,7 +178,7 @@ def _before(runs: list[LayerRun], relu: bool, step: Step, x: NDArray[Any]) -> Be
 
 def _of_graph(unpruned: Graph | None, graph: Graph, ran: Ran, config: Any, style: Style, table: EnergyTable) -> Run:
     """The run of a graph of operators. unpruned : what it was before it was pruned"""
-    before = None if unpruned is None else floatrun.run(unpruned, (), lambda step, values: values[step.makes])
+    before = None if unpruned is None else floatrun.run(unpruned)
     node = max(ran.lowered, key=lambda name: ran.lowered[name])
     return Run(
         network=network_of_products(graph, ran.steps, style, [one.layer for one in ran.layers]),
@@ -219,24 +221,18 @@ def accuracy(network: Network, outputs: NDArray[Any]) -> Accuracy | None:
     )
 
 
-def _first_inputs(network: Network) -> NDArray[np.floating]:
-    return _own_activations(network.layers[0]) if network.test_inputs is None else network.test_inputs
-
-
 def outputs_off(before: Network, after: Network) -> dict[str, float | None]:
     """How far outputs are from those before pruning, in floats: root mean squares relative to those before.
 
     Of a chain `end to end`, from the inputs that it starts from; else of each layer by name, from its own inputs. None
     where the outputs before are all 0. before, after : the same layers, as `pruning.unpruned` gives those before
     """
-    parts = (
-        {"end to end": (before.layers, after.layers, _first_inputs(before))}
-        if before.chained
-        else {
-            was.name: ((was,), (now,), _own_activations(was))
-            for was, now in zip(before.layers, after.layers, strict=True)
-        }
-    )
+    if before.chained:
+        first = _own_activations(before.layers[0]) if before.test_inputs is None else before.test_inputs
+        parts = {"end to end": (before.layers, after.layers, first)}
+    else:
+        pairs = zip(before.layers, after.layers, strict=True)
+        parts = {was.name: ((was,), (now,), _own_activations(was)) for was, now in pairs}
     return {
         name: relative_error(*(_forward(layers, inputs, before.between) for layers in (now, was)))
         for name, (was, now, inputs) in parts.items()
@@ -249,14 +245,10 @@ def _own_activations(layer: Layer) -> NDArray[np.floating]:
     return layer.activations
 
 
-def _between(outputs: NDArray[Any], between: str) -> NDArray[Any]:
-    return np.maximum(outputs, 0) if between == RELU else outputs
-
-
 def _forward(layers: tuple[Layer, ...], inputs: NDArray[np.floating], between: str) -> NDArray[np.floating]:
     """Float outputs of the last layer."""
     for at, layer in enumerate(layers):
-        inputs = layer.outputs(inputs if at == 0 else _between(inputs, between))
+        inputs = layer.outputs(np.maximum(inputs, 0) if at > 0 and between == RELU else inputs)
     return inputs
 
 

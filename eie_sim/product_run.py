@@ -35,7 +35,10 @@ IN_95_PERCENT = 1.96
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class How:
-    """How products are run. positions : most of a product that are timed and checked, None for all"""
+    """How products are run.
+
+    positions : most of a product that are timed and checked, None for all; seed : which of them
+    """
 
     engine: str
     table: EnergyTable
@@ -172,7 +175,7 @@ def calibrated(
         return value
 
     floats = floatrun.run(calibration, steps_for(calibration, config, style), calibrate)
-    return Calibrated(ready, floats if calibration is graph else floatrun.run(graph, (), calibrate), lowered)
+    return Calibrated(ready, floats if calibration is graph else floatrun.run(graph), lowered)
 
 
 def run_product(ready: Prepared, x: NDArray[Any], where: str, how: How, before: Before | None = None) -> LayerRun:
@@ -221,7 +224,7 @@ def positions_of(results: Sequence[tuple[SimResult, int]]) -> Positions | None:
     return Positions(density_p5=float(low), density_p95=float(high), all_zero=float(np.mean(found == 0)))
 
 
-def passed_on(run: LayerRun) -> NDArray[Any]:
+def outputs_of(run: LayerRun) -> NDArray[Any]:
     """Outputs [n_vector, n_out] as nodes read them: float32, or float64 where that alone holds all sums exactly."""
     outside = None if unit_of(run.result.config).takes_bias else run.layer.bias
     return as_read(np.atleast_2d(run.result.real_output), outside)

@@ -57,8 +57,8 @@ class LayerRun:
     @property
     def real_output(self) -> NDArray[np.float64]:
         """Outputs in real values [n_vector, n_out], the bias included."""
-        inside = np.atleast_2d(self.result.real_output)
-        return inside + outside(self.layer, unit_of(self.result.config))
+        bias = None if unit_of(self.result.config).takes_bias else self.layer.bias
+        return np.atleast_2d(self.result.real_output) + (np.zeros(1) if bias is None else bias.astype(np.float64))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -196,8 +196,3 @@ def _costs(figures: Figures) -> Row:
         Cell(f"{energy_nj:,.3f}", energy_nj),
         Cell(f"{bits:,}", bits),
     ]
-
-
-def outside(layer: Layer, unit: Any) -> NDArray[np.float64]:
-    """The bias that is added to outputs outside the unit."""
-    return np.zeros(1) if unit.takes_bias or layer.bias is None else layer.bias.astype(np.float64)

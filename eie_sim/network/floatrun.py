@@ -32,11 +32,15 @@ class Constants(dict[str, Array]):
 
 
 def run(
-    graph: Graph, steps: Sequence[Step], compute: Compute, inputs: Mapping[str, Array] | None = None
+    graph: Graph,
+    steps: Sequence[Step] = (),
+    compute: Compute | None = None,
+    inputs: Mapping[str, Array] | None = None,
 ) -> dict[str, Array]:
     """Run the network and return its outputs by name.
 
-    compute : gives the value of each step; the nodes between are run on these values
+    steps : nodes that `compute` gives the values of; those between, or all where there are none, are run by the
+        framework on these values
     inputs : of the shapes that the graph is for; None for its examples
     Raise InputError where the framework fails, or an input of a step is NaN or infinite.
     """
@@ -57,6 +61,7 @@ def run(
         held.update(graph.framework.run(nodes, values, wanted) if wanted else {})
         drop(nodes)
         if step is not None:
+            assert compute is not None
             _require_readable(step.node, graph.values[step.reads], values[step.reads])
             held[step.makes] = compute(step, values)
             drop(step.nodes)
@@ -85,24 +90,17 @@ def framework_value(graph: Graph, step: Step, values: Mapping[str, Array]) -> Ar
     return graph.framework.run(step.nodes, values, [step.makes])[step.makes]
 
 
-def float_value(step: Step, values: Mapping[str, Array]) -> Array:
-    """The value of a step by its products in float32."""
-    return step.assemble([product.multiply(values[step.reads]) for product in step.products], values)
+def require_lowered(step: Step, value: Array, expected: Array) -> float:
+    """Return the largest difference of a step's value to the framework's, as a share of the largest output.
 
-
-def lowered_error(step: Step, value: Array, expected: Array) -> float:
-    """Largest difference of a step's value to the framework's, as a share of the largest output."""
+    Raise InputError for another shape, or if it is above LOWERED_TOLERANCE.
+    """
     if value.shape != expected.shape:
         raise InputError(f"node {step.node.name}: lowered to shape {value.shape}, the framework has {expected.shape}")
     largest = float(np.abs(expected).max(initial=0.0))
     with np.errstate(invalid="ignore"):
         difference = float(np.abs(value.astype(np.float64) - expected).max(initial=0.0))
-    return difference / largest if largest else difference
-
-
-def require_lowered(step: Step, value: Array, expected: Array) -> float:
-    """Return the lowered error. Raise InputError if it is above LOWERED_TOLERANCE."""
-    error = lowered_error(step, value, expected)
+    error = difference / largest if largest else difference
     if not error <= LOWERED_TOLERANCE:
         raise InputError(
             f"node {step.node.name}: {step.node.op} differs from its products by {error:.1e} of its largest output: "

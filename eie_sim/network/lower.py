@@ -26,11 +26,6 @@ GATHERED = ("conv", "conv_transpose")
 """Kinds whose vectors are gathered from a map."""
 
 
-def lower(graph: Graph, style: Style = PLAIN) -> list[Product]:
-    """Return all products of a graph in order."""
-    return [product for step in steps_of(graph, style) for product in step.products]
-
-
 def steps_of(graph: Graph, style: Style = PLAIN) -> tuple[Step, ...]:
     """Return the nodes that are computed, in order. Raise InputError where no node is."""
     found = tuple(_step(graph, node, style) for node in graph.nodes if host_reason(graph, node, style) is None)

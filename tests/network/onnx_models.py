@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from eie_sim.network.floatrun import float_value, framework_value, require_lowered, run
+from eie_sim.network.floatrun import framework_value, require_lowered, run
 from eie_sim.network.lower import steps_of
 from eie_sim.network.products import Style
 from eie_sim.network.readers.onnx_file import contents_of
@@ -74,11 +74,16 @@ def read(proto, inputs=None, **more):
     return graph_of(contents_of(copy, "test"), inputs, **more)
 
 
+def lower(graph, style=STYLES[0]):
+    """All products of a graph in order."""
+    return [product for step in steps_of(graph, style) for product in step.products]
+
+
 def run_products(graph, style=STYLES[0], inputs=None):
     """Outputs of a graph whose computed nodes are products all the way; each is held against onnxruntime's node."""
 
     def compute(step, values):
-        value = float_value(step, values)
+        value = step.assemble([product.multiply(values[step.reads]) for product in step.products], values)
         require_lowered(step, value, framework_value(graph, step, values))
         return value
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from onnx_models import STYLES, TAILS, agree, drawn, expected, model, node, read, with_tail
+from onnx_models import STYLES, TAILS, agree, drawn, expected, lower, model, node, read, with_tail
 
 from eie_sim.network import products
-from eie_sim.network.lower import lower, steps_of
+from eie_sim.network.lower import steps_of
 from eie_sim.network.products import Style
 
 

@@ -591,6 +591,15 @@ def test_lower_lists_the_products_of_a_unit():
     assert [one.name for one in es.lower(graph)] == ["Conv_a", "Conv_d", "Conv_f", "Gemm_y"]
     names = [one.name for one in es.lower(graph, es.TensorCoreConfig.preset("nm-64"))]
     assert names == ["Conv_a", "Conv_d.0", "Conv_d.1", "Gemm_y"]
+    with pytest.raises(es.InputError, match=r"^network=str: must be "):
+        es.lower("model.onnx")
+
+
+@pytest.mark.parametrize("field", ["fold", "depthwise_as_gemm"])
+def test_words_are_no_options_of_lowering(field):
+    for asked in (es.lower, es.run):
+        with pytest.raises(es.InputError, match=rf"^{field}=str: must be "):
+            asked(small(), es.EieConfig(), **{field: "no"})
 
 
 @pytest.fixture

@@ -125,14 +125,14 @@ class Reading:
                 self.uses.update(name for node in taken for name in _reads(node))
                 self.uses.subtract(_reads(proto))
                 waiting.extendleft(reversed(taken))
-            elif not self._is_array(proto):
+            elif not self._take_array(proto):
                 self._take(proto)
         self._run()
         for name in self.contents.outputs:
             require(name in self.made, "output", shown(name), "is made by no node")
 
-    def _is_array(self, proto: Any) -> bool:
-        """Take the array of a Constant node."""
+    def _take_array(self, proto: Any) -> bool:
+        """Take the array of a Constant node; return False for any other."""
         if proto.op_type != "Constant" or proto.domain:
             return False
         name, value = next(iter(_attributes(proto).items()), ("value", None))
