@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from msgspec import to_builtins
+from msgspec import UnsetType, to_builtins
 from numpy.typing import NDArray
 
 from eie_sim.core.html import Cell, Row, card, table
@@ -168,7 +168,7 @@ class Run:
                 Cell(f"{row.n_vector:,}", row.n_vector),
                 *_costs(row),
                 "yes" if row.fits else Cell(f"no: {row.passes} passes", alarming=True),
-                "verified" if row.verification.ok else Cell("DIFFERS", alarming=True),
+                (_sampled(row) or "verified") if row.verification.ok else Cell("DIFFERS", alarming=True),
             ]
             for row in record.layers
         ]
@@ -180,11 +180,17 @@ class Run:
         if self.end_to_end_error is not None:
             lines.append(f"end to end, outputs are {100 * self.end_to_end_error:.3g} % off those of the float network")
         lines += [*given_lines(self.table.trace), f"config {self.config_hash}; seed {self.network.seed}"]
-        foot = [name, "", "", *_costs(record.total), "", ""] if len(rows) > 1 else ()
+        foot = [name, "", "", *_costs(record.total), "", _sampled(record.total)] if len(rows) > 1 else ()
         alarms = [] if self.verified else ["NOT VERIFIED", *record.differs]
         alarms += [f"warning: {one}" for one in self.warnings]
         shown = table([*headings, "fits", ""], rows, foot=foot)
         return card(f"{self.network.name}: {self.network.source}", shown, lines=lines, alarms=alarms)
+
+
+def _sampled(figures: Figures) -> str:
+    """How many positions were checked, where figures are of a sample."""
+    taken = figures.sampled
+    return "" if isinstance(taken, UnsetType) else f"checked {taken.positions:,} of {taken.of:,}"
 
 
 def _costs(figures: Figures) -> Row:

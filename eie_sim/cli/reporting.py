@@ -36,7 +36,7 @@ def report(
         Write each figure into this folder too, as PNG and SVG.
     """
     from eie_sim.core.files import place_for
-    from eie_sim.report.network import account_lines
+    from eie_sim.report.network import account_lines, verdict
     from eie_sim.report.page import files
 
     run = files.place_of(run)
@@ -53,5 +53,8 @@ def report(
     else:
         print_lines([f"report: {path}", *([f"figures: {len(drawn)} files in {figures}"] if drawn else [])])
         print_lines(account_lines(page.about) if "inputs" in page.about else [])  # no store of a sweep keeps them
-        print_lines([{True: "verified", False: "NOT VERIFIED", None: "not verified: not asked for"}[page.verified]])
+        if page.verified is None:
+            print_lines(["not verified: not asked for"])
+        else:
+            print_lines([verdict(verified=page.verified, warnings=(), sample=page.about.get("sampled"))])
     return EXIT_DIFFERS if page.verified is False else 0

@@ -74,9 +74,15 @@ def _checked(row: Record) -> str:
 
 def sample(row: Record) -> str:
     """How many positions stand for how many, and half of the interval of the cycles that this leaves."""
-    taken, half = row["sampled"], row["sampled"]["cycles_half_interval"]
+    half = row["sampled"]["cycles_half_interval"]
     interval = "" if half is None else f", cycles +-{percent(half / max(1, row['cycles']))}"
-    return f"{taken['positions']:,} of {taken['of']:,}{interval}"
+    return f"{row['sampled']['positions']:,} of {row['sampled']['of']:,}{interval}"
+
+
+def sampled(row: Record) -> str:
+    """What follows the name of a row whose figures are of a sample; nothing where they are of all positions."""
+    taken = row.get("sampled")
+    return "" if taken is None else f", sampled {taken['positions']:,} of {taken['of']:,}"
 
 
 def _kilobytes(bits: Any) -> str:

@@ -10,6 +10,7 @@ from onnx_models import drawn, model, node, onnx
 from test_graph_sweep import proto
 
 from eie_sim.cli import main
+from eie_sim.report.page.pictures import run_pictures
 
 
 def chain(n):
@@ -83,6 +84,25 @@ def test_the_page_of_a_run_has_rows_kinds_coverage_host_work_and_distances(folde
     ):
         assert said in text, said
     assert "all layers" not in text
+
+
+def test_what_is_made_of_a_sample_says_so_in_rows_facts_and_figures(folder, capsys):
+    assert main(["run", "net.onnx", "--inputs", "x.npz", "--positions", "7", "--n-pe", "4", "--out", "run"]) == 0
+    capsys.readouterr()
+    assert main(["report", "run"]) == 0
+    assert capsys.readouterr().out.endswith("\nchecked 63 of 288 positions\n")
+    record = json.loads((folder / "run" / "run.json").read_text())
+    page = (folder / "run" / "report.html").read_text()
+    for one in (*record["layers"], {**record["total"], "name": "network"}):
+        taken = one.get("sampled")
+        said = one["name"] if taken is None else f"{one['name']}, sampled {taken['positions']} of {taken['of']}"
+        assert page.count(f">{said}<") >= 2
+        assert taken is None or f">{one['name']}<" not in re.sub(r"<svg.*?</svg>", "", page, flags=re.S)
+    assert "cycles, all vectors, sampled" in page
+    assert ">Conv_a, sampled 7 of 60: " in page  # a point of the roofline
+    pictures = run_pictures(record)
+    for figure, said in (("classes", ", sampled 7 of 60"), ("energy", ", sampled 7 of 60"), ("storage", "")):
+        assert f"Conv_a{said}" in [label.get_text() for label in pictures[figure].axes.get_yticklabels()]
 
 
 def test_the_page_of_a_sweep_of_a_graph(folder, capsys):

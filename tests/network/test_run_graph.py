@@ -524,6 +524,13 @@ def test_a_sample_stands_for_all_positions_and_says_so():
         assert row.verification.vectors == min(30, row.n_vector)
         assert sum(row.stats["classes"].values()) == pytest.approx(4 * row.cycles, rel=1e-3)
     assert whole.record.total.sampled is UNSET
+    shown = [one._repr_html_() for one in (whole, run)]
+    assert [
+        [one.count(f">{said}<") for said in ("verified", "checked 30 of 144", "checked 90 of 224")] for one in shown
+    ] == [
+        [4, 0, 0],
+        [1, 1, 1],
+    ]
 
 
 def test_an_interval_holds_the_cycles_of_all_positions_in_most_samples():

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from eie_sim.report.graph import sampled
 from eie_sim.report.network import Record
 from eie_sim.study.pareto import Front
 from eie_sim.study.showing import varying
@@ -40,10 +41,11 @@ def run_pictures(record: Record) -> dict[str, Picture]:
     """Figures of a run by name: classes, energy, roofline and storage, of each layer, of the first where many are."""
     from eie_sim.report import figures
 
-    layers = {layer["name"]: layer for layer in record["layers"][:MOST_BARS]}
+    first = record["layers"][:MOST_BARS]
+    layers = {layer["name"] + sampled(layer): layer for layer in first}
     more = len(record["layers"]) - len(layers)
     cut = f"; the first {len(layers)} layers of {len(record['layers'])}" if more else ""
-    unfit = {name for name, layer in layers.items() if not layer["fits"]}
+    unfit = {name for one in first if not one["fits"] for name in (one["name"], one["name"] + sampled(one))}
     of_bars: dict[str, Any] = {"unfit": unfit, "height": 1.5 + BAR_HEIGHT * len(layers)}
     per_vector = {name: max(layer["n_vector"], 1) for name, layer in layers.items()}
     energies = {
@@ -51,7 +53,7 @@ def run_pictures(record: Record) -> dict[str, Picture]:
         for name, layer in layers.items()
     }
     cycles = {name: layer["stats"]["classes"] for name, layer in layers.items()}
-    bits = {name: layer["storage"]["bits"] for name, layer in layers.items()}
+    bits = {layer["name"]: layer["storage"]["bits"] for layer in first}
     roofs = {name: {**layer, "unit": record["unit"], "config": record["config"]} for name, layer in layers.items()}
     return {
         name: _drawn(name, f"{caption}{cut}", draw, shown, **options, config_hash=record["config_hash"])

@@ -33,6 +33,7 @@ def run_page(record: Record) -> Page:
     pictures, title = run_pictures(record), record["network"]
     told = ("config_hash", "seed", "inputs", "not_simulated", "coverage")
     about = {"network": title, **{name: record[name] for name in (*told, "graph") if name in record}}
+    about |= {"sampled": record["total"]["sampled"]} if "sampled" in record["total"] else {}
     shown = document(f"{title}: eie-sim", _body(record, pictures))
     return Page(shown, list(pictures.values()), about, record["verified"])
 
@@ -70,17 +71,18 @@ def _on_host(record: Record) -> str:
 def _facts(record: Record) -> Iterator[Fact]:
     """The network as a whole; per vector where all layers ran the same vectors."""
     total, layers = record["total"], record["layers"]
+    sampled = graph.sampled(total)
     if has_total(record) or len(layers) == 1:
         mean = total["cycles_per_vector"]["mean"]
-        yield Fact("cycles per vector", f"{mean:,.1f}", mean)
-        yield Fact("time per vector", f"{total['time_us_per_vector']:,.3f} us", total["time_us_per_vector"])
+        yield Fact(f"cycles per vector{sampled}", f"{mean:,.1f}", mean)
+        yield Fact(f"time per vector{sampled}", f"{total['time_us_per_vector']:,.3f} us", total["time_us_per_vector"])
         energy = total["energy"]["total_nj_per_vector"]
-        yield Fact("energy per vector", f"{energy:,.3f} nJ", energy)
+        yield Fact(f"energy per vector{sampled}", f"{energy:,.3f} nJ", energy)
     else:
-        yield Fact("cycles, all vectors", f"{total['cycles']:,}", total["cycles"])
-        yield Fact("time, all vectors", f"{total['time_us']:,.3f} us", total["time_us"])
+        yield Fact(f"cycles, all vectors{sampled}", f"{total['cycles']:,}", total["cycles"])
+        yield Fact(f"time, all vectors{sampled}", f"{total['time_us']:,.3f} us", total["time_us"])
         energy = total["energy"]["total_pj"]
-        yield Fact("energy, all vectors", f"{energy / 1e3:,.3f} nJ", energy)
+        yield Fact(f"energy, all vectors{sampled}", f"{energy / 1e3:,.3f} nJ", energy)
     stored = total["storage"]["total_bits"] / 8
     yield Fact("compressed weights", f"{stored:,.0f} bytes", stored)
     if record["accuracy"] is not None:
@@ -101,16 +103,20 @@ def _facts(record: Record) -> Iterator[Fact]:
 def _layers_table(record: Record, shown: Section, *, total: bool | None = None) -> str:
     """A row per layer, and a last one for the network where the layers add up."""
     rows = [[_name(layer), *(_cell(column, layer) for column in shown.columns)] for layer in record["layers"]]
-    foot = [total_name(record), *(_cell(column, record["total"]) for column in shown.columns)]
+    foot = [_total_name(record), *(_cell(column, record["total"]) for column in shown.columns)]
     total = shown.with_total and has_total(record) if total is None else total
     return titled(shown.title, ["layer", *(c.heading for c in shown.columns)], rows, foot=foot if total else ())
 
 
 def _name(layer: Record) -> Cell:
-    """A layer's name, with what is wrong with it."""
+    """A layer's name, with what is wrong with it, and what sample its figures are of."""
     faults = [] if layer["fits"] else ["does not fit"]
     faults += [] if layer["verification"]["ok"] else ["NOT VERIFIED"]
-    return Cell(", ".join([layer["name"], *faults]), alarming=bool(faults))
+    return Cell(", ".join([layer["name"], *faults]) + graph.sampled(layer), alarming=bool(faults))
+
+
+def _total_name(record: Record) -> str:
+    return total_name(record) + graph.sampled(record["total"])
 
 
 def _cell(column: Column, record: Record) -> Cell:
@@ -129,7 +135,7 @@ def _events(record: Record) -> str:
         for layer in record["layers"]
         for events in [layer["stats"]["events"]]
     ]
-    foot = [total_name(record), *(Cell(f"{count:,}", count) for count in totals.values())]
+    foot = [_total_name(record), *(Cell(f"{count:,}", count) for count in totals.values())]
     headings = ["layer", *(name.replace("_", "\n") for name in totals)]
     return titled("Events, all vectors", headings, rows, foot=foot if len(rows) > 1 else ())
 
