@@ -84,13 +84,13 @@ def passed_on(
     Raises InputError as `run` does.
     """
     style, (graph, calibration) = style_of(config, pattern=pattern), with_calibration(network)
-    steps = steps_for(graph, config, style)
+    steps, own = (steps_for(each, config, style) for each in (graph, calibration))
     if last is not None:
         step = next(step for step in steps if step.node.name == last)
         graph, calibration = (_up_to(each, step) for each in (graph, calibration))
         kept = {node.name for node in graph.nodes}
-        steps = tuple(step for step in steps if step.node.name in kept)
-    ready, floats, _ = calibrated(graph, calibration, config, style, said=said)
+        steps, own = (tuple(step for step in each if step.node.name in kept) for each in (steps, own))
+    ready, floats, _ = calibrated(graph, calibration, own, config, said=said)
     found: list[Multiplied] = []
 
     def computed(step: Step, values: Arrays) -> NDArray[Any]:

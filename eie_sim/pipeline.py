@@ -143,7 +143,8 @@ def _run_steps(
 ) -> Ran:
     """Choose scales in the float run of the calibration, then run every product on the outputs of those before."""
     steps = steps_for(graph, config, style)
-    ready, floats, lowered = calibrated(graph, calibration, config, style, said=said, progress=progress)
+    own = steps_for(calibration, config, style)
+    ready, floats, lowered = calibrated(graph, calibration, own, config, said=said, progress=progress)
     runs: dict[str, list[LayerRun]] = {}
 
     def simulated(step: Step, values: Arrays) -> NDArray[Any]:

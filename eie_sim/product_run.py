@@ -22,10 +22,9 @@ from eie_sim.core.verification import Verification, together
 from eie_sim.core.verification import in_turn as verified_in_turn
 from eie_sim.energy import EnergyTable, account
 from eie_sim.engine import compress, simulate
-from eie_sim.graphs import steps_for
 from eie_sim.network import Layer, floatrun
 from eie_sim.network.graph import Graph
-from eie_sim.network.products import Product, Step, Style
+from eie_sim.network.products import Product, Step
 from eie_sim.runs import LayerRun
 from eie_sim.units import unit_of
 
@@ -148,15 +147,15 @@ class Calibrated(NamedTuple):
 def calibrated(
     graph: Graph,
     calibration: Graph,
+    steps: Sequence[Step],
     config: Any,
-    style: Style,
     *,
     said: str = "",
     progress: Callable[[str], None] = lambda step: None,
 ) -> Calibrated:
     """Choose the scales of all products in the float run of a graph on its calibration inputs.
 
-    calibration : the same graph for those inputs; said : what was done to the weights
+    calibration : the same graph for those inputs; steps : of it; said : what was done to the weights
     Raise InputError where a product is not what the framework computes.
     """
     ready: dict[str, Prepared] = {}
@@ -174,7 +173,7 @@ def calibrated(
             ready[product.name] = prepared(product, x, y, config, layer=layer, said=said, pattern=step.pattern)
         return value
 
-    floats = floatrun.run(calibration, steps_for(calibration, config, style), calibrate)
+    floats = floatrun.run(calibration, steps, calibrate)
     return Calibrated(ready, floats if calibration is graph else floatrun.run(graph), lowered)
 
 
