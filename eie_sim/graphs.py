@@ -17,7 +17,7 @@ from eie_sim.core.nm_pattern import DENSE, Pattern, meets, sparsest
 from eie_sim.core.record import Coverage, MacShare, OutputError
 from eie_sim.core.verification import relative_error
 from eie_sim.network import Layer, Network
-from eie_sim.network.graph import Graph
+from eie_sim.network.graph import Graph, Value
 from eie_sim.network.layered import with_calibration
 from eie_sim.network.lower import coverage, host_reason, steps_of
 from eie_sim.network.operators import macs, operator_of
@@ -174,12 +174,11 @@ def network_of_products(graph: Graph, steps: tuple[Step, ...], style: Style, lay
         for node in graph.nodes
         if node.name not in computed and (macs(graph, node) or node.reason)
     ]
-    others: dict[str, list[int]] = {}
+    others: dict[str, list[list[Value]]] = {}
     for node in graph.nodes:
         if node.name not in computed and node.kind != "move" and not (macs(graph, node) or node.reason):
-            sizes = [graph.values[name].size for name in node.makes if name in graph.values]
-            others.setdefault(node.op, []).append(sum(sizes))
-    host = [(op, f"host, {len(sizes)} nodes that make {sum(sizes):,} numbers") for op, sizes in others.items()]
+            others.setdefault(node.op, []).append([graph.values[name] for name in node.makes if name in graph.values])
+    host = [(op, _made_by(found)) for op, found in others.items()]
     return Network(
         name=graph.name,
         layers=tuple(layers),
@@ -188,6 +187,15 @@ def network_of_products(graph: Graph, steps: tuple[Step, ...], style: Style, lay
         not_simulated=(*left, *host),
         left=None,
     )
+
+
+def _made_by(nodes: Sequence[Sequence[Value]]) -> str:
+    """How much nodes of one operator make, in words."""
+    made = [value for values in nodes for value in values]
+    size = sum(value.size for value in made)
+    size_bytes = sum(value.size * np.dtype(value.dtype).itemsize for value in made)
+    count = "1 node that makes" if len(nodes) == 1 else f"{len(nodes)} nodes that make"
+    return f"host, {count} {size:,} numbers, {size_bytes:,} bytes"
 
 
 def whole_error(outputs: Arrays, floats: Arrays) -> float | None:

@@ -97,7 +97,7 @@ def run(
     ran = _run_steps(graph, calibration, config, style, how, said if isinstance(network, Graph) else "", progress)
     if isinstance(network, Graph):
         before = given if isinstance(given, Graph) and given is not network else None
-        return _of_graph(before, network, ran, config, style, table)
+        return _of_graph(before, network, ran, config, style, how)
     whole = network.chained and all(network.takes_outputs(at) for at in range(1, len(ran.layers)))
     error = relative_error(ran.layers[-1].real_output, ran.floats[graph.outputs[-1]]) if whole else None
     return Run(
@@ -177,14 +177,17 @@ def _before(runs: list[LayerRun], relu: bool, step: Step, x: NDArray[Any]) -> Be
     return Before(result=runs[0].result, relu=relu) if same else None
 
 
-def _of_graph(unpruned: Graph | None, graph: Graph, ran: Ran, config: Any, style: Style, table: EnergyTable) -> Run:
+def _of_graph(unpruned: Graph | None, graph: Graph, ran: Ran, config: Any, style: Style, how: How) -> Run:
     """The run of a graph of operators. unpruned : what it was before it was pruned"""
     before = None if unpruned is None else floatrun.run(unpruned)
     node = max(ran.lowered, key=lambda name: ran.lowered[name])
+    notes, unit = list(graph.notes), unit_of(config)
+    if how.positions is not None and not unit.in_turn:
+        notes.append(f"positions {how.positions}: none are sampled, {unit.title} takes all of a product at once")
     return Run(
         network=network_of_products(graph, ran.steps, style, [one.layer for one in ran.layers]),
         config=config,
-        table=table,
+        table=how.table,
         layers=ran.layers,
         accuracy=None,
         end_to_end_error=whole_error(ran.outputs, ran.floats),
@@ -193,7 +196,7 @@ def _of_graph(unpruned: Graph | None, graph: Graph, ran: Ran, config: Any, style
             lowered_node=node,
             outputs=[output_error(name, ran.outputs, ran.floats, before) for name in ran.outputs],
             macs=mac_shares(graph, style),
-            notes=list(graph.notes),
+            notes=notes,
         ),
         covered=covered(graph, style),
         outputs=ran.outputs,

@@ -120,12 +120,15 @@ class OfModel:
         File npz with an array for each input by its name, or npy of the only one; what is not given is drawn.
     shape
         Of an input that is drawn, as name=1x3x224x224; a side that neither this nor the file says is 1.
+    batch
+        First side of inputs that are drawn, where the file leaves it free.
     calibration
         File with other inputs of the same shapes to choose fixed-point scales from.
     """
 
     inputs: Path | None = None
     shape: tuple[str, ...] = ()
+    batch: int | None = None
     calibration: Path | None = None
 
 
@@ -221,7 +224,12 @@ def graph_at(source: str, model: OfModel, progress: Progress, arrays: Reading, *
 
     progress(f"{source}: loading")
     changed = {name: value for name, value in asdict(arrays).items() if value != getattr(ARRAYS, name)}
-    loading: dict[str, Any] = {"inputs": model.inputs, "shapes": shapes_of(model), "calibration": model.calibration}
+    loading: dict[str, Any] = {
+        "inputs": model.inputs,
+        "shapes": shapes_of(model),
+        "batch": model.batch,
+        "calibration": model.calibration,
+    }
     found = load(source, **loading, **given, **changed)
     if isinstance(found, Network):
         raise InputError(f"file={source}: must be an ONNX file")

@@ -101,6 +101,7 @@ def sweep(
     out
         Write the rows as a table too: csv or parquet.
     """
+    require(model.batch is None, "batch", model.batch, "must be left out of a sweep: --shape says it")
     options: dict[str, Any] = {
         "activations": None if activations is None else str(activations),
         "activation_density": activation_density,

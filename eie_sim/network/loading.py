@@ -32,6 +32,7 @@ def load(
     inputs: Mapping[str, Any] | Any = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
     calibration: Mapping[str, Any] | Any = None,
+    batch: int | None = None,
     seed: int = 0,
     **given: Any,
 ) -> Network | Graph:
@@ -42,13 +43,14 @@ def load(
         them; those not given are drawn, and the graph says so
     shapes : sides of inputs that are drawn, by name; a side that neither they nor the file say is 1
     calibration : of an ONNX file: inputs to choose fixed-point scales from, as `inputs`; None for the inputs themselves
+    batch : the first side of inputs that are drawn, where an ONNX file leaves it free
     seed : of whatever is drawn
     given : for layers, as `network.load` takes it: layer, activations, activation_density, density, chain and others
 
     Raises InputError for an unknown name, a bad file, or values out of range.
     """
     if not is_graph(source):
-        for name, value in (("inputs", inputs), ("shapes", shapes), ("calibration", calibration)):
+        for name, value in (("inputs", inputs), ("shapes", shapes), ("calibration", calibration), ("batch", batch)):
             require(value is None, name, type(value).__name__, "must be left out: they are of an ONNX file")
         return layer_loading.load(source, seed=seed, **given)
     for name, value in given.items():
@@ -60,7 +62,7 @@ def load(
     else:
         from eie_sim.network.readers.onnx_reader import read_onnx
 
-        graph = read_onnx(source, arrays_at(inputs), shapes=shapes, seed=seed)
+        graph = read_onnx(source, arrays_at(inputs), shapes=shapes, batch=batch, seed=seed)
     found = arrays_at(calibration)
     if found is None:
         return graph

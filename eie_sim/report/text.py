@@ -131,7 +131,7 @@ def description_tables(record: Record) -> list[Table | str]:
             f"{one['nodes']}",
             f"{one['macs']:,}",
             percent(one["macs"] / max(1, total)),
-            one["reason"] or record["unit"],
+            f"host: {one['reason']}" if one["reason"] else record["unit"],
         ]
         for one in record["macs"]
     ]

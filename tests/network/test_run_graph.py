@@ -559,6 +559,22 @@ def test_a_sample_is_spread_evenly(n):
 def test_tensor_cores_are_not_sampled():
     run = es.run(small(), es.TensorCoreConfig.preset("nm-64"), positions=5)
     assert run.record.total.sampled is UNSET
+    assert run.record.graph.notes[-1] == "positions 5: none are sampled, N:M takes all of a product at once"
+
+
+def test_a_batch_is_the_free_first_side_of_what_is_drawn(tmp_path):
+    proto = model([node("Gemm", "x w", "y")], {"x": drawn(1, 4)}, layers(w=drawn(4, 3)))
+    proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "n"
+    onnx.save(proto, tmp_path / "free.onnx")
+    graph = es.load(tmp_path / "free.onnx", batch=8)
+    assert graph.values["y"].shape == (8, 3)
+    assert graph.notes[0] == "x: side n is 8"
+    for given, said in (
+        ({"batch": 0}, "batch=0: must be"),
+        ({"batch": 8, "shapes": {"x": (2, 4)}}, "batch=8: must be left out"),
+    ):
+        with pytest.raises(es.InputError, match=said):
+            es.load(tmp_path / "free.onnx", **given)
 
 
 def test_batch_norms_are_left_to_the_host_where_they_are_to_be():

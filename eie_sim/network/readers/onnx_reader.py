@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from eie_sim.core.arrays import as_dtype, fresh, one_line, shown
-from eie_sim.core.errors import InputError, as_array, require, require_seed, unknown
+from eie_sim.core.errors import InputError, as_array, require, require_int, require_seed, unknown
 from eie_sim.network.floatrun import value_of
 from eie_sim.network.graph import Array, Framework, Graph, Node, Value
 from eie_sim.network.moves import MOVES
@@ -38,15 +38,17 @@ def read_onnx(
     inputs: Mapping[str, Any] | Any = None,
     *,
     shapes: Mapping[str, Sequence[int]] | None = None,
+    batch: int | None = None,
     seed: int = 0,
 ) -> Graph:
     """Return the graph of an ONNX file, for inputs of one shape.
 
     inputs : arrays by name, or one array where there is one input; those not given are drawn, and the graph says so
     shapes : sides of inputs that are drawn, by name; a side that neither they nor the file say is 1
+    batch : the first side of inputs that are drawn, where the file leaves it free
     Raise InputError, one line with file and reason.
     """
-    return graph_of(read_contents(path), inputs, shapes=shapes, seed=seed)
+    return graph_of(read_contents(path), inputs, shapes=shapes, batch=batch, seed=seed)
 
 
 def graph_of(
@@ -54,12 +56,13 @@ def graph_of(
     inputs: Mapping[str, Any] | Any = None,
     *,
     shapes: Mapping[str, Sequence[int]] | None = None,
+    batch: int | None = None,
     seed: int = 0,
 ) -> Graph:
     """Return the graph of what a file holds; see `read_onnx`."""
     require_seed(seed)
     with naming(contents.source):
-        examples, drawn, notes = _examples(contents, inputs, dict(shapes or {}), np.random.default_rng(seed))
+        examples, drawn, notes = _examples(contents, inputs, dict(shapes or {}), batch, np.random.default_rng(seed))
         reading = Reading(contents=contents, framework=framework(contents.opsets))
         reading.start(examples)
         try:
@@ -301,9 +304,11 @@ def _renamed(onnx: Any, node: Any, names: Mapping[str, str]) -> Any:
 
 
 def _examples(
-    contents: Contents, inputs: Any, shapes: dict[str, Sequence[int]], rng: np.random.Generator
+    contents: Contents, inputs: Any, shapes: dict[str, Sequence[int]], batch: int | None, rng: np.random.Generator
 ) -> tuple[dict[str, Array], list[str], list[str]]:
     """Arrays of all inputs, those that were drawn, and notes on the sides that nobody said."""
+    if batch is not None:
+        require_int("batch", batch, 1)
     asked = {info.name: info for info in contents.inputs}
     free = [name for name in asked if name not in contents.arrays]
     if inputs is not None and not isinstance(inputs, Mapping):
@@ -322,11 +327,17 @@ def _examples(
         if name in given:
             examples[name] = _fitting(name, given[name], dtype, sides)
             continue
-        examples[name] = _drawn(name, dtype, sides, shapes.get(name), rng)
+        asked_for = shapes.get(name)
+        if batch is not None and asked_for is None and sides and sides[0][0] is None:
+            sides[0] = (batch, sides[0][1])
+            notes.append(f"{shown(name)}: side {sides[0][1] or 0} is {batch}")
+        examples[name] = _drawn(name, dtype, sides, asked_for, rng)
         drawn.append(name)
-        if name not in shapes:
+        if asked_for is None:
             free_sides = [said or axis for axis, (n, said) in enumerate(sides or ()) if n is None]
             notes += [f"{shown(name)}: side {side} is 1" for side in free_sides]
+    rule = "must be left out: no input that is drawn has a free first side"
+    require(batch is None or any(f"is {batch}" in note for note in notes), "batch", batch, rule)
     if drawn:
         notes.append(f"synthetic inputs: {', '.join(map(shown, drawn))}")
     return examples, drawn, notes
