@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -76,10 +75,13 @@ def vectors_of(product: Product, x: NDArray[Any]) -> NDArray[Any]:
 
 def extremes_of(product: Product, x: NDArray[Any]) -> NDArray[Any]:
     """The vectors of a product where one chunk holds them, or else the least and largest inputs of each chunk."""
-    first = next(chunks := product.vectors(x))
-    if len(first) == product.positions:
-        return first
-    return np.concatenate([[one.min(axis=0), one.max(axis=0)] for one in chain([first], chunks)])
+    ends: list[NDArray[Any]] = []
+    for chunk in product.vectors(x):
+        if len(chunk) == product.positions:
+            return chunk
+        ends += [chunk.min(axis=0), chunk.max(axis=0)]
+        del chunk  # before the next is made
+    return np.stack(ends)
 
 
 def matrix_for(layer: Layer, config: Any, pattern: Pattern | None = None) -> Any:
@@ -193,6 +195,7 @@ def run_product(ready: Prepared, x: NDArray[Any], where: str, how: How, before: 
             for chunk in chunks:
                 parts.append(_part(ready, chunk, design, how.engine, before, first))
                 first += len(chunk)
+                del chunk  # before the next is made
             result = in_turn([part for part, _, _ in parts])
             verification = verified_in_turn([part for _, part, _ in parts], [part for _, _, part in parts])
         return LayerRun(

@@ -21,8 +21,10 @@ SIGN_SHIFT = 32
 
 def to_fixed(values: ArrayLike, fractional_bits: int) -> NDArray[np.int16]:
     """Finite floats to raw 16-bit words: round half to even, then saturate."""
-    scaled = np.rint(np.asarray(values, dtype=np.float64) * 2.0**fractional_bits)
-    return np.clip(scaled, WORD_MIN, WORD_MAX).astype(np.int16)
+    scaled = np.array(values, dtype=np.float64)  # its own, so that nothing more of its size is needed
+    scaled *= 2.0**fractional_bits
+    np.rint(scaled, out=scaled)
+    return np.clip(scaled, WORD_MIN, WORD_MAX, out=scaled).astype(np.int16)
 
 
 def one(fractional_bits: int) -> int:
