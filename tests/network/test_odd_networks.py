@@ -173,3 +173,9 @@ def test_what_has_names_is_given_by_name():
     for shapes, rule in ((5, "shapes=int: must be given by name"), ({"x": 5}, "shape of x=5: must be whole numbers")):
         with pytest.raises(InputError, match=rule):
             read(proto, shapes=shapes)
+
+
+def test_a_shape_of_an_input_that_is_given_is_refused():
+    proto = model([node("MatMul", "x w", "y")], X, {"w": drawn(6, 4)})
+    with pytest.raises(InputError, match=r"shape of x=\(9, 9\): must be left out: inputs give an array of \(3, 6\)"):
+        read(proto, X, shapes={"x": (9, 9)})

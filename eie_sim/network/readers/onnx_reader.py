@@ -322,6 +322,8 @@ def _examples(
         dtype, sides = _declared(info, contents.narrowed)
         if name in given:
             examples[name] = _fitting(name, given[name], dtype, sides)
+            rule = f"must be left out: inputs give an array of {examples[name].shape}"
+            require(name not in shapes, f"shape of {name}", shapes.get(name), rule)
             continue
         examples[name] = _drawn(name, dtype, sides, shapes.get(name), rng)
         drawn.append(name)
