@@ -296,6 +296,7 @@ def _plain(value: Any) -> Any:
 
 
 def _require_known(field: str, given: Mapping[str, Any], known: Any) -> None:
+    require(isinstance(given, Mapping), field, type(given).__name__, "must be given by name")
     for name in given:
         if name not in known:
             raise unknown(field, name, known)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any
 
+from eie_sim.core.arrays import shown
 from eie_sim.core.errors import few
 from eie_sim.report.network import MOST_NAMES, Column, Record, Section, decibels, percent
 
@@ -131,7 +132,9 @@ def distances(record: Record) -> list[str]:
     for one in record["graph"]["outputs"]:
         if "first_not_finite" in one:
             where = one["first_not_finite"]
-            lines.append(f"end to end, {one['name']}: NaN or infinite first at {where}, so that no distance is known")
+            lines.append(
+                f"end to end, {shown(one['name'])}: NaN or infinite first at {where}, so that no distance is known"
+            )
         if one["error"] is None:
             continue
         noise = f"signal to noise {decibels(one['error'])} dB, largest difference {one['largest_difference']:.3g}"
@@ -140,7 +143,7 @@ def distances(record: Record) -> list[str]:
             parts.append(f"{percent(one['original_error'], 2)} off those before pruning")
         if one["top1_agreement"] is not None:
             parts.append(f"top-1 agrees in {percent(one['top1_agreement'])}")
-        lines.append(f"end to end, {one['name']}: {'; '.join(parts)}")
+        lines.append(f"end to end, {shown(one['name'])}: {'; '.join(parts)}")
     return lines
 
 

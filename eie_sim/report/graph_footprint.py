@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.table import Table
 
+from eie_sim.core.arrays import shown
 from eie_sim.core.errors import few
 from eie_sim.report import graph
 from eie_sim.report.network import MOST_NAMES, Record, percent
@@ -47,7 +48,8 @@ def footprint_tables(record: Record) -> list[Table | str]:
 
 
 def _short(name: str, most: int = NAME) -> str:
-    return name if len(name) <= most else f"{name[: most - 14]}...{name[-11:]}"
+    text = shown(name, len(name))
+    return text if len(text) <= most else f"{text[: most - 14]}...{text[-11:]}"
 
 
 def _kilobytes(one: Record, name: str) -> str:

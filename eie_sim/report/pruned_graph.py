@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
+from eie_sim.core.arrays import shown
 from eie_sim.network.graph import Graph
 from eie_sim.prune import Selection
 from eie_sim.prune.recipe import Recipe
@@ -83,7 +84,7 @@ def pruned_graph_tables(record: Record) -> list[Table | str]:
     """What is kept of each parameter; then a row per product and one for the network, before => after."""
     parameters, more = graph.largest(record["parameters"], lambda one: one["total"])
     cells = [
-        [one["name"], "x".join(map(str, one["shape"])), *_shares(one), f"{one['kept']:,}", f"{one['total']:,}"]
+        [shown(one["name"]), "x".join(map(str, one["shape"])), *_shares(one), f"{one['kept']:,}", f"{one['total']:,}"]
         for one in [*parameters, {**record, "name": "network", "shape": [], "total": record["total_weights"]}]
     ]
     found: list[Table | str] = [
@@ -139,5 +140,5 @@ def pruned_graph_lines(record: Record) -> list[str]:
 
 def _off(name: str, error: Any) -> str:
     if error is None:
-        return f"output {name}: not compared with that before pruning"
-    return f"output {name}: {percent(error, 2)} off that before pruning (rms, in floats, {decibels(error)} dB)"
+        return f"output {shown(name)}: not compared with that before pruning"
+    return f"output {shown(name)}: {percent(error, 2)} off that before pruning (rms, in floats, {decibels(error)} dB)"

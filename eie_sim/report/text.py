@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
+from eie_sim.core.arrays import shown
 from eie_sim.energy.table import given_lines
 from eie_sim.report import graph
 from eie_sim.report.network import (
@@ -55,9 +56,9 @@ class Screen(Console):
     def print(self, *objects: Any, **options: Any) -> None:
         """Print as any console, as wide as the tables need."""
         unlimited = self.options.update(width=2**20)
-        for shown in objects:
-            if isinstance(shown, Table):
-                self.width = max(self.width, Measurement.get(self, unlimited, shown).minimum)
+        for one in objects:
+            if isinstance(one, Table):
+                self.width = max(self.width, Measurement.get(self, unlimited, one).minimum)
         super().print(*objects, **options)
 
 
@@ -119,7 +120,7 @@ def _table(section: Section, layers: Sequence[Record], total: Record | None, nam
 def description_tables(record: Record) -> list[Table | str]:
     """What a graph is: its inputs, its operators, and MACs by kind."""
     sides = [
-        f"{kind} {one['name']}: {' x '.join(map(str, one['shape'])) or 'one number'}"
+        f"{kind} {shown(one['name'])}: {' x '.join(map(str, one['shape'])) or 'one number'}"
         + (f", {one['what']}" if one.get("what") else "")
         for kind in ("input", "output")
         for one in record[f"{kind}s"]

@@ -138,3 +138,44 @@ def test_long_names_are_cut_and_told_apart(name):
     assert len(set(layers)) == 6
     assert layers == [product.name for product in es.lower(graph, CONFIG)]
     assert all(len(layer) < 200 and layer.isprintable() for layer in layers)
+
+
+ESCAPE = "\x1b[31m\n[bold]"
+
+
+@pytest.mark.parametrize("command", ["run", "describe", "footprint", "prune --density 0.5", "compare"])
+def test_no_name_reaches_a_terminal_as_it_is(command, tmp_path, capsys):
+    names = {name: name + ESCAPE for name in ("x", "w", "v", "h", "r", "y")}
+    nodes = [
+        named("a" + ESCAPE, "MatMul", "x w", "h"),
+        named("b" + ESCAPE, "Relu", "h", "r"),
+        named("c" + ESCAPE, "MatMul", "r v", "y"),
+    ]
+    for one in nodes:
+        one.input[:] = [names[name] for name in one.input]
+        one.output[:] = [names[name] for name in one.output]
+    proto = model(nodes, {names["x"]: X["x"]}, {names["w"]: drawn(6, 4), names["v"]: drawn(4, 4)})
+    proto.graph.output[0].name = names["y"]
+    file = tmp_path / f"file{ESCAPE}.onnx"
+    file.write_bytes(proto.SerializeToString())
+    name, *options = command.split()
+    assert main([name, str(file), *options]) == 0
+    said = capsys.readouterr().out
+    assert "\x1b" not in said and "\\x1b[31m\\n[bold]" in said
+
+
+def test_what_has_names_is_given_by_name():
+    proto = model([node("MatMul", "x w", "y")], X, {"w": drawn(6, 4)})
+    graph = read(proto, X)
+    for call in (graph.with_calibration, graph.with_parameters):
+        with pytest.raises(InputError, match="=int: must be given by name"):
+            call(5)
+    for shapes, rule in ((5, "shapes=int: must be given by name"), ({"x": 5}, "shape of x=5: must be whole numbers")):
+        with pytest.raises(InputError, match=rule):
+            read(proto, shapes=shapes)
+
+
+def test_a_shape_of_an_input_that_is_given_is_refused():
+    proto = model([node("MatMul", "x w", "y")], X, {"w": drawn(6, 4)})
+    with pytest.raises(InputError, match=r"shape of x=\(9, 9\): must be left out: inputs give an array of \(3, 6\)"):
+        read(proto, X, shapes={"x": (9, 9)})

@@ -21,6 +21,7 @@ from eie_sim.network.readers.onnx_runtime import IR_VERSION, libraries
 
 MAX_BYTES = 2**31
 MOST_NODES = 100_000
+LONGEST_PATH = 4096
 LOWEST_OPSET = 7
 MICROSOFT_OPSET = 1
 KNOWN_DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
@@ -68,7 +69,7 @@ def read_contents(path: str | Path) -> Contents:
         raise
     except Exception as error:  # protobuf's own types
         raise refused("file", file, f"is no ONNX file, or cut off: {one_line(error)}") from error
-    return contents_of(model, str(file), file.parent)
+    return contents_of(model, shown(file, LONGEST_PATH), file.parent)
 
 
 def contents_of(model: Any, source: str, folder: Path | None = None) -> Contents:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import ChainMap, Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,7 @@ def graph_of(
 ) -> Graph:
     """Return the graph of what a file holds; see `read_onnx`."""
     require_seed(seed)
+    require(shapes is None or isinstance(shapes, Mapping), "shapes", type(shapes).__name__, "must be given by name")
     with naming(contents.source):
         examples, drawn, notes = _examples(contents, inputs, dict(shapes or {}), batch, np.random.default_rng(seed))
         reading = Reading(contents=contents, framework=framework(contents.opsets))
@@ -326,6 +327,8 @@ def _examples(
         dtype, sides = _declared(info, contents.narrowed)
         if name in given:
             examples[name] = _fitting(name, given[name], dtype, sides)
+            rule = f"must be left out: inputs give an array of {examples[name].shape}"
+            require(name not in shapes, f"shape of {name}", shapes.get(name), rule)
             continue
         asked_for = shapes.get(name)
         if batch is not None and asked_for is None and sides and sides[0][0] is None:
@@ -385,6 +388,7 @@ def _drawn(
     """A drawn input: normal numbers, or ones where it is of whole numbers."""
     if sides is None and asked is None:
         raise InputError(f"input {shown(name)}: the file does not say its shape: give shapes or inputs")
+    require(asked is None or isinstance(asked, Iterable), f"shape of {name}", asked, "must be whole numbers above 0")
     shape = tuple(n or 1 for n, _ in sides or ()) if asked is None else tuple(asked)
     whole = all(isinstance(side, (int, np.integer)) and side > 0 for side in shape)
     require(whole, f"shape of {name}", shape, "must be whole numbers above 0")
