@@ -29,7 +29,7 @@ from eie_sim.graphs import (
 from eie_sim.network import RELU, Layer, Network, floatrun
 from eie_sim.network.graph import Graph
 from eie_sim.network.layered import with_calibration
-from eie_sim.network.products import Step, Style
+from eie_sim.network.products import Product, Step, Style
 from eie_sim.product_run import Before, How, calibrated, launched, passed_on, run_product
 from eie_sim.prune.network import prune_network
 from eie_sim.prune.recipe import Recipe
@@ -123,17 +123,22 @@ def _run_steps(
     ready, floats, lowered = calibrated(graph, calibration, config, style, said=said, progress=progress)
     runs: dict[str, list[LayerRun]] = {}
 
-    def simulated(step: Step, values: Arrays) -> NDArray[Any]:
+    def simulated(step: Step, values: Arrays) -> tuple[NDArray[Any], ...]:
         progress(f"{step.node.name}: simulating and verifying")
         x, source = values[step.reads], source_of(graph, steps, step.reads)
         before = None if source.node is None else _before(runs[source.node], source.relu, x)
-        done = [
-            run_product(replace(ready.pop(one.name), product=one), x, source.words, how, before)
-            for one in step.products
-        ]
-        at_once = len(done) > 1 and unit_of(config).launch is not None
-        runs[step.node.name] = [launched(step, done, x, how.table)] if at_once else done
-        return step.assemble([passed_on(one) for one in done], values)
+        done: dict[str, LayerRun] = {}
+
+        def multiply(product: Product, x: NDArray[Any]) -> NDArray[Any]:
+            one = replace(ready.pop(product.name), product=product)
+            done[product.name] = run_product(one, x, source.words, how, before)
+            return passed_on(done[product.name])
+
+        made = step.compute(values, multiply)
+        mine = [done[product.name] for product in step.products]
+        at_once = step.at_once and unit_of(config).launch is not None
+        runs[step.node.name] = [launched(step, mine, x, how.table)] if at_once else mine
+        return made
 
     outputs = floatrun.run(graph, steps, simulated)
     done = [one for of_step in runs.values() for one in of_step]
@@ -151,7 +156,7 @@ def _before(runs: list[LayerRun], relu: bool, x: NDArray[Any]) -> Before | None:
 
 def _of_graph(unpruned: Graph | None, graph: Graph, ran: Ran, config: Any, style: Style, table: EnergyTable) -> Run:
     """The run of a graph of operators. unpruned : what it was before it was pruned"""
-    before = None if unpruned is None else floatrun.run(unpruned, (), lambda step, values: values[step.makes])
+    before = None if unpruned is None else floatrun.run(unpruned, (), floatrun.float_values)
     node = max(ran.lowered, key=lambda name: ran.lowered[name])
     return Run(
         network=network_of_products(graph, ran.steps, style, [one.layer for one in ran.layers]),

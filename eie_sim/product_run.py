@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -66,8 +66,12 @@ class Before:
 
 def vectors_of(product: Product, x: NDArray[Any]) -> NDArray[Any]:
     """All vectors of a product, [positions, n_in]."""
-    chunks = list(product.vectors(x))
-    return chunks[0] if len(chunks) == 1 else np.concatenate(chunks)
+    return one_by_one(list(product.vectors(x)))
+
+
+def one_by_one(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Chunks of vectors, or what vectors of steps are made of, as one array; the only one itself."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def matrix_for(layer: Layer, config: Any) -> Any:
@@ -80,7 +84,7 @@ def matrix_for(layer: Layer, config: Any) -> Any:
 def prepared(
     product: Product, x: NDArray[Any], sums: NDArray[Any], config: Any, *, layer: Layer | None, said: str
 ) -> Prepared:
-    """Compress a product's weights for the vectors of `x`, those of the calibration.
+    """Compress a product's weights for the vectors of `x`, all those of the calibration.
 
     sums : their product with the weights in floats, [positions, n_out], without the bias
     layer : what the product was made of, where that was a layer; said : how its parameters were pruned
@@ -138,17 +142,24 @@ def calibrated(
     ready: dict[str, Prepared] = {}
     lowered: dict[str, float] = {}
 
-    def calibrate(step: Step, values: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+    def calibrate(step: Step, values: Mapping[str, NDArray[Any]]) -> tuple[NDArray[Any], ...]:
         progress(f"{step.node.name}: compressing")
-        x, layer = values[step.reads], graph.layers.get(step.node.name)
-        sums = [product.sums(x) for product in step.products]
-        value = step.assemble([one.with_bias(y) for one, y in zip(step.products, sums, strict=True)], values)
+        layer = graph.layers.get(step.node.name)
+        met: dict[str, list[tuple[NDArray[Any], NDArray[Any]]]] = {product.name: [] for product in step.products}
+
+        def multiply(product: Product, x: NDArray[Any]) -> NDArray[Any]:
+            sums = product.sums(x)
+            met[product.name].append((x, sums))
+            return product.with_bias(sums)
+
+        made = step.compute(values, multiply)
         if layer is None:
-            expected = floatrun.framework_value(calibration, step, values)
-            lowered[step.node.name] = floatrun.require_lowered(step, value, expected)
-        for product, y in zip(step.products, sums, strict=True):
-            ready[product.name] = prepared(product, x, y, config, layer=layer, said=said)
-        return value
+            expected = floatrun.framework_values(calibration, step, values)
+            lowered[step.node.name] = floatrun.require_lowered(step, made, expected)
+        for product in step.products:
+            x, sums = (one_by_one(arrays) for arrays in zip(*met.pop(product.name), strict=True))
+            ready[product.name] = prepared(product, x, sums, config, layer=layer, said=said)
+        return made
 
     floats = floatrun.run(calibration, steps_for(calibration, config, style), calibrate)
     return Calibrated(ready, floats if calibration is graph else floatrun.run(graph, (), calibrate), lowered)
@@ -195,6 +206,22 @@ def passed_on(run: LayerRun) -> NDArray[Any]:
     return as_read(np.atleast_2d(run.result.real_output), outside)
 
 
+def outputs_of(product: Product, ready: Prepared, x: NDArray[Any]) -> NDArray[Any]:
+    """Outputs [n_vector, n_out] of the vectors of `x` as nodes read them, the bias included; nothing is timed."""
+    matrix, unit = ready.matrix, unit_of(ready.config)
+    design = unit.for_inputs(ready.config, unit.words_of(matrix, x))
+    outputs = [_real_outputs(matrix, chunk, design) for chunk in product.vectors(x)]
+    return as_read(one_by_one(outputs), None if unit.takes_bias else ready.layer.bias)
+
+
+def _real_outputs(matrix: Any, inputs: NDArray[Any], design: Any) -> NDArray[np.float64]:
+    unit = unit_of(design)
+    words = unit.words_of(matrix, inputs)
+    if unit.output_of is None:
+        return np.atleast_2d(simulate(matrix, words, design).real_output)
+    return np.asarray(unit.output_of(matrix, words, design))
+
+
 def as_read(exact: NDArray[np.float64], outside: NDArray[Any] | None) -> NDArray[Any]:
     """The same of real outputs [n_vector, n_out]. outside : the bias, where the unit does not add it"""
     with np.errstate(over="ignore"):
@@ -226,17 +253,14 @@ def _sampled(
     ready: Prepared, chunks: Iterator[NDArray[Any]], design: Any, how: How
 ) -> tuple[SimResult, Verification, Sampled]:
     """Run a sample of the vectors, and compute the outputs of all."""
-    unit, n_position = unit_of(design), ready.product.positions
+    n_position = ready.product.positions
     assert how.positions is not None
     wanted = stratified(how.positions, n_position, how.seed)
     taken, outputs, first = [], [], 0
     for chunk in chunks:
         taken.append(chunk[wanted[(wanted >= first) & (wanted < first + len(chunk))] - first])
         first += len(chunk)
-        if unit.output_of is None:
-            outputs.append(simulate(ready.matrix, chunk, design).real_output)
-        else:
-            outputs.append(unit.output_of(ready.matrix, unit.words_of(ready.matrix, chunk), design))
+        outputs.append(_real_outputs(ready.matrix, chunk, design))
     result, verification, _ = _part(ready, np.concatenate(taken), design, how.engine, None, 0)
     words = np.concatenate(outputs) / result.output_scale  # exact, a power of two
     each = result.cycles_per_vector

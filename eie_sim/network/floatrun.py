@@ -9,10 +9,10 @@ import numpy as np
 
 from eie_sim.core.errors import InputError
 from eie_sim.network.graph import Array, Graph, Node, Value
-from eie_sim.network.products import Step
+from eie_sim.network.products import Product, Step
 
-Compute = Callable[[Step, Mapping[str, Array]], Array]
-"""(step, values by name, its input among them) -> the value that the step makes."""
+Compute = Callable[[Step, Mapping[str, Array]], Sequence[Array]]
+"""(step, values by name, its input among them) -> the values that the step makes."""
 
 LOWERED_TOLERANCE = 1e-4
 """Largest difference between a product and the framework's value, of the largest output."""
@@ -35,7 +35,7 @@ def run(
 ) -> dict[str, Array]:
     """Run the network and return its outputs by name.
 
-    compute : gives the value of each step; the nodes between are run on these values
+    compute : gives the values of each step; the nodes between are run on these values
     inputs : of the shapes that the graph is for; None for its examples
     Raise InputError where the framework fails, or an input of a step is NaN or infinite.
     """
@@ -56,8 +56,10 @@ def run(
         held.update(graph.framework.run(nodes, values, wanted) if wanted else {})
         drop(nodes)
         if step is not None:
-            _require_finite(step.node, step.reads, values[step.reads])
-            held[step.makes] = compute(step, values)
+            for name in dict.fromkeys((step.reads, *(one for one in step.node.reads if one in held))):
+                _require_finite(step.node, name, values[name])
+            made = zip(step.makes, compute(step, values), strict=True)
+            held.update((name, array) for name, array in made if uses[name] > 0)
             drop(step.nodes)
     return {name: np.asarray(values[name]) for name in graph.outputs}
 
@@ -79,18 +81,19 @@ def segments(graph: Graph, steps: Sequence[Step]) -> Iterator[tuple[tuple[Node, 
     yield tuple(left.values()), None
 
 
-def framework_value(graph: Graph, step: Step, values: Mapping[str, Array]) -> Array:
-    """The value of a step as the framework computes it, bias and BatchNorm included."""
-    return graph.framework.run(step.nodes, values, [step.makes])[step.makes]
+def framework_values(graph: Graph, step: Step, values: Mapping[str, Array]) -> tuple[Array, ...]:
+    """The values of a step as the framework computes them, bias and BatchNorm included."""
+    made = graph.framework.run(step.nodes, values, step.makes)
+    return tuple(made[name] for name in step.makes)
 
 
-def float_value(step: Step, values: Mapping[str, Array]) -> Array:
-    """The value of a step by its products in float32."""
-    return step.assemble([product.multiply(values[step.reads]) for product in step.products], values)
+def float_values(step: Step, values: Mapping[str, Array]) -> tuple[Array, ...]:
+    """The values of a step by its products in float32."""
+    return step.compute(values, Product.multiply)
 
 
 def lowered_error(step: Step, value: Array, expected: Array) -> float:
-    """Largest difference of a step's value to the framework's, as a share of the largest output."""
+    """Largest difference of a value of a step to the framework's, as a share of the largest output."""
     if value.shape != expected.shape:
         raise InputError(f"node {step.node.name}: lowered to shape {value.shape}, the framework has {expected.shape}")
     largest = float(np.abs(expected).max(initial=0.0))
@@ -99,9 +102,9 @@ def lowered_error(step: Step, value: Array, expected: Array) -> float:
     return difference / largest if largest else difference
 
 
-def require_lowered(step: Step, value: Array, expected: Array) -> float:
-    """Return the lowered error. Raise InputError if it is above LOWERED_TOLERANCE."""
-    error = lowered_error(step, value, expected)
+def require_lowered(step: Step, made: Sequence[Array], expected: Sequence[Array]) -> float:
+    """Return the largest lowered error of a step's values. Raise InputError if it is above LOWERED_TOLERANCE."""
+    error = float(np.max([lowered_error(step, *pair) for pair in zip(made, expected, strict=True)]))  # NaN stays
     if not error <= LOWERED_TOLERANCE:
         raise InputError(
             f"node {step.node.name}: {step.node.op} differs from its products by {error:.1e} of its largest output: "

@@ -15,7 +15,7 @@ from eie_sim.core.sparse import is_sparse
 from eie_sim.network.convolution import is_depthwise
 from eie_sim.network.graph import COMPUTED, Array, Graph, Node
 from eie_sim.network.operators import kind_words, macs, operator_of
-from eie_sim.network.products import Form, Part, Product, Step, Style
+from eie_sim.network.products import Form, Multiply, Part, Product, Step, Style
 
 Doubles = NDArray[np.float64]
 PLAIN = Style()
@@ -111,23 +111,29 @@ def _step(graph: Graph, node: Node, style: Style) -> Step:
         node=node,
         nodes=tuple(nodes),
         reads=form.reads,
-        makes=nodes[-1].outputs[0],
+        makes=(nodes[-1].outputs[0],),
         products=products,
-        join=partial(_joined, form, bias, left, graph),
+        run=partial(_run, form, products, bias, left, graph),
     )
 
 
-def _joined(
-    form: Form, bias: Array | None, left: str, graph: Graph, outputs: Sequence[Array], values: Mapping[str, Array]
-) -> Array:
+def _run(
+    form: Form,
+    products: Sequence[Product],
+    bias: Array | None,
+    left: str,
+    graph: Graph,
+    values: Mapping[str, Array],
+    multiply: Multiply,
+) -> tuple[Array]:
     """Left : name of a bias that is not one value for each output, "" if there is none"""
-    y = form.join(outputs, bias)
+    y = form.join([multiply(product, values[form.reads]) for product in products], bias)
     if not left:
-        return y
+        return (y,)
     extra = np.float32(form.beta) * (graph.array(left) if graph.is_constant(left) else values[left])
     conv = form.out_axes == (1,) and y.ndim > 2
     y = y.astype(np.float32, copy=False)  # as the host has it
-    return y + (extra.reshape(-1, *(1 for _ in y.shape[2:])) if conv else extra)
+    return (y + (extra.reshape(-1, *(1 for _ in y.shape[2:])) if conv else extra),)
 
 
 def _per_channel(graph: Graph, name: str, shape: tuple[int, ...], form: Form) -> Doubles | None:

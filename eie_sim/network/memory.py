@@ -68,7 +68,7 @@ def _work(graph: Graph, steps: Sequence[Step]) -> Iterator[tuple[Node, tuple[str
             yield node, node.reads, node.makes
         elif step is not None and node is step.node:
             hidden = {name for one in step.nodes for name in one.makes}
-            yield node, tuple(name for one in step.nodes for name in one.reads if name not in hidden), (step.makes,)
+            yield node, tuple(name for one in step.nodes for name in one.reads if name not in hidden), step.makes
 
 
 def _bits(graph: Graph, name: str, word_bits: int) -> int:

@@ -138,7 +138,7 @@ def _without_answers(graph: Graph, steps: Iterable[Step]) -> list[Step]:
     for node in reversed(graph.nodes):
         step = at.get(node.name)
         if needed.intersection(node.makes) or step is not None:
-            if step is not None and node is step.node and step.makes in needed:
+            if step is not None and node is step.node and needed.intersection(step.makes):
                 found.append(step)
             needed.update(node.reads)
     return found[::-1]
@@ -213,17 +213,22 @@ def _wanda(graph: Graph, weights: Arrays) -> Arrays:
     """
     sums = {name: np.zeros(array.size) for name, array in weights.items()}
 
-    def measured(step: Step, values: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+    def measured(step: Step, values: Mapping[str, NDArray[Any]]) -> tuple[NDArray[Any], ...]:
+        squares = {product.name: np.zeros(product.n_in) for product in step.products}
+
+        def multiply(product: Product, x: NDArray[Any]) -> NDArray[Any]:
+            for chunk in product.vectors(x):
+                squares[product.name] += np.einsum("vi,vi->i", chunk, chunk, dtype=np.float64)
+            return product.multiply(x)
+
+        step.compute(values, multiply)
         for product in step.products:
-            squares: NDArray[np.float64] = np.zeros(product.n_in)
-            for chunk in product.vectors(values[step.reads]):
-                squares += np.einsum("vi,vi->i", chunk, chunk, dtype=np.float64)
             numbers = product.elements
             for name in product.parameters:
                 inside, places = graph.owned(numbers, name)
-                met = np.broadcast_to(squares, numbers.shape)[inside]
+                met = np.broadcast_to(squares[product.name], numbers.shape)[inside]
                 sums[name] += np.bincount(places, weights=met, minlength=len(sums[name]))
-        return floatrun.framework_value(graph, step, values)
+        return floatrun.framework_values(graph, step, values)
 
     floatrun.run(graph, steps_of(graph, Style(batched=True, fold=False)), measured, graph.calibration)
     with np.errstate(over="ignore", invalid="ignore"):  # refused where they are compared
@@ -239,7 +244,7 @@ def graph_outputs_off(before: Graph, after: Graph) -> dict[str, float | None]:
     None where the outputs before are all 0, are no floats, or have another shape because data choose it.
     """
 
-    def by_framework(step: Step, values: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+    def by_framework(step: Step, values: Mapping[str, NDArray[Any]]) -> tuple[NDArray[Any], ...]:
         raise InputError(f"node {step.node.name}: nothing is computed here")
 
     was, now = (floatrun.run(graph, (), by_framework) for graph in (before, after))

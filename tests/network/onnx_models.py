@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from eie_sim.network.floatrun import float_value, framework_value, require_lowered, run
+from eie_sim.network.floatrun import float_values, framework_values, require_lowered, run
 from eie_sim.network.lower import steps_of
 from eie_sim.network.products import Style
 from eie_sim.network.readers.onnx_file import contents_of
@@ -78,9 +78,9 @@ def run_products(graph, style=STYLES[0], inputs=None):
     """Outputs of a graph whose computed nodes are products all the way; each is held against onnxruntime's node."""
 
     def compute(step, values):
-        value = float_value(step, values)
-        require_lowered(step, value, framework_value(graph, step, values))
-        return value
+        made = float_values(step, values)
+        require_lowered(step, made, framework_values(graph, step, values))
+        return made
 
     return run(graph, steps_of(graph, style), compute, inputs)
 

@@ -288,7 +288,7 @@ def test_an_old_opset_has_bounds_and_axes_as_attributes():
     ]
     graph = agree(model(nodes, inputs, {"w": drawn(6, 5, 2, 2)} | norms, opset=8), inputs)
     (step,) = steps_of(graph)
-    assert step.makes == "y" and step.products[0].parameters == ("w",)
+    assert step.makes == ("y",) and step.products[0].parameters == ("w",)
     assert graph.parameters["w"].axes == ("out", "in", "kernel0", "kernel1")
 
 
@@ -439,7 +439,7 @@ def test_values_are_dropped_after_their_last_use():
 
     def compute(step, values):
         seen.append(sorted(values.maps[0]))
-        return values[step.reads] @ values["w"]
+        return (values[step.reads] @ values["w"],)
 
     assert set(run(graph, steps_of(graph), compute)) == {"y"}
     assert seen == [["x"], ["r"]]  # r is read once more, h is not
