@@ -221,6 +221,13 @@ class Source(NamedTuple):
     relu: bool = False
 
 
+def read_by(step: Step, product: Product, source: Source) -> Source:
+    """What a product reads. source : of what its step reads"""
+    if not product.steps:
+        return source
+    return Source(f"simulated: states of {shown(step.node.name)}, each from the step before")
+
+
 def source_of(graph: Graph, steps: Sequence[Step], name: str) -> Source:
     """Say what a value that a step reads is: an input, or outputs of nodes before."""
     if name in graph.inputs:

@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from eie_sim.graphs import Source, source_of, steps_for, style_of, whole_error
+from eie_sim.graphs import Source, read_by, source_of, steps_for, style_of, whole_error
 from eie_sim.network import Network, floatrun
 from eie_sim.network.graph import Graph
 from eie_sim.network.layered import with_calibration
@@ -103,7 +103,7 @@ def passed_on(network: Network | Graph, config: Any, *, said: str = "", last: st
                 product=product,
                 ready=ready.pop(product.name),
                 value=one_by_one(met[product.name]),
-                inputs=inputs,
+                inputs=read_by(step, product, inputs),
             )
             for product in step.products
         )

@@ -21,6 +21,7 @@ from eie_sim.graphs import (
     mac_shares,
     network_of_products,
     output_error,
+    read_by,
     source_of,
     steps_for,
     style_of,
@@ -30,7 +31,16 @@ from eie_sim.network import RELU, Layer, Network, floatrun
 from eie_sim.network.graph import Graph
 from eie_sim.network.layered import with_calibration
 from eie_sim.network.products import Product, Step, Style
-from eie_sim.product_run import Before, How, calibrated, launched, passed_on, run_product
+from eie_sim.product_run import (
+    Before,
+    How,
+    calibrated,
+    launched,
+    one_by_one,
+    outputs_of,
+    passed_on,
+    run_product,
+)
 from eie_sim.prune.network import prune_network
 from eie_sim.prune.recipe import Recipe
 from eie_sim.runs import LayerRun, Run
@@ -127,15 +137,24 @@ def _run_steps(
         progress(f"{step.node.name}: simulating and verifying")
         x, source = values[step.reads], source_of(graph, steps, step.reads)
         before = None if source.node is None else _before(runs[source.node], source.relu, x)
+        met: dict[str, list[NDArray[Any]]] = {product.name: [] for product in step.products}
         done: dict[str, LayerRun] = {}
 
+        def ran(product: Product) -> LayerRun:
+            one, vectors = replace(ready.pop(product.name), product=product), one_by_one(met.pop(product.name))
+            return run_product(one, vectors, read_by(step, product, source).words, how, before)
+
         def multiply(product: Product, x: NDArray[Any]) -> NDArray[Any]:
-            one = replace(ready.pop(product.name), product=product)
-            done[product.name] = run_product(one, x, source.words, how, before)
+            met[product.name].append(x)
+            if (
+                product.steps
+            ):  # the next step reads what comes of these outputs; all steps are timed and checked together
+                return outputs_of(product, ready[product.name], x)
+            done[product.name] = ran(product)
             return passed_on(done[product.name])
 
         made = step.compute(values, multiply)
-        mine = [done[product.name] for product in step.products]
+        mine = [done[product.name] if product.name in done else ran(product) for product in step.products]
         at_once = step.at_once and unit_of(config).launch is not None
         runs[step.node.name] = [launched(step, mine, x, how.table)] if at_once else mine
         return made

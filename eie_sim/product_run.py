@@ -168,16 +168,23 @@ def calibrated(
 def run_product(ready: Prepared, x: NDArray[Any], where: str, how: How, before: Before | None = None) -> LayerRun:
     """Simulate a product on the vectors of `x`, check it, and account for it.
 
-    Vectors that a unit runs one after the other are made in chunks; of these, a sample may stand for all.
+    Vectors that a unit runs one after the other are made in chunks; of these, a sample may stand for all. Where it runs
+    them at once, those of a step are.
     """
     unit, product = unit_of(ready.config), ready.product
     chunks = product.vectors(x) if unit.in_turn else iter([vectors_of(product, x)])
     try:
         design = unit.for_inputs(ready.config, unit.words_of(ready.matrix, x))
-        if unit.in_turn and how.positions is not None and how.positions < product.positions:
+        sample: Sampled | None = None
+        if product.steps and not unit.in_turn:
+            vectors = next(chunks)
+            of_steps = np.split(vectors, np.cumsum(product.steps)[:-1])
+            result = in_turn([simulate(ready.matrix, one, design, engine=how.engine) for one in of_steps])
+            verification = unit.verify(ready.layer, ready.matrix, vectors, result)
+        elif unit.in_turn and how.positions is not None and how.positions < product.positions and not product.steps:
             result, verification, sample = _sampled(ready, chunks, design, how)
         else:
-            sample, parts, first = None, [], 0
+            parts, first = [], 0
             for chunk in chunks:
                 parts.append(_part(ready, chunk, design, how.engine, before, first))
                 first += len(chunk)

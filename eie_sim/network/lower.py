@@ -93,6 +93,8 @@ def _step(graph: Graph, node: Node, style: Style) -> Step:
     operator = operator_of(node)
     assert operator.lower is not None
     form = operator.lower(graph, node, style)
+    if isinstance(form, Step):
+        return form
     shape = graph.values[node.outputs[0]].shape
     nodes = [node]
     if form.bias in graph.constants and not graph.constants[form.bias].any():
