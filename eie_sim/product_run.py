@@ -216,7 +216,7 @@ def passed_on(run: LayerRun) -> NDArray[Any]:
 def outputs_of(product: Product, ready: Prepared, x: NDArray[Any]) -> NDArray[Any]:
     """Outputs [n_vector, n_out] of the vectors of `x` as nodes read them, the bias included; nothing is timed."""
     matrix, unit = ready.matrix, unit_of(ready.config)
-    design = unit.for_inputs(ready.config, unit.words_of(matrix, x))
+    design = unit.for_inputs(ready.config, x)
     outputs = [_real_outputs(matrix, chunk, design) for chunk in product.vectors(x)]
     return as_read(one_by_one(outputs), None if unit.takes_bias else ready.layer.bias)
 

@@ -104,8 +104,9 @@ def floats_of(graph: Graph, steps: Sequence[Step]) -> dict[str, int]:
             if (node.name in computed) != inside or node.kind == "move":
                 continue
             for name in node.reads:
+                beside = node.kind == "recurrent" and name in node.inputs[4:]  # peepholes and first states
                 for kind, owner, size in _owned(graph, node, name):
-                    found[kind] += 0 if inside or owner in seen else size
+                    found[kind] += 0 if (inside and not beside) or owner in seen else size
                     seen.add(owner)
     return found
 
@@ -118,5 +119,6 @@ def _owned(graph: Graph, node: Node, name: str) -> Iterator[tuple[str, str, int]
         for owner in graph.origins(name):
             one = graph.parameters[owner]
             kind = "norms" if "norm" in one.axes else "other parameters"
-            kind = "weights left to the host" if macs(graph, node) or node.reason else kind
+            left = node.reason or (macs(graph, node) and node.kind != "recurrent")
+            kind = "weights left to the host" if left else kind
             yield "lookups" if node.kind == "lookup" else kind, owner, one.array.nbytes

@@ -63,9 +63,10 @@ class GraphStages:
                 places=lambda: None,
                 reads=partial(self._reads, point.recipe, config, fitting(product.name)),
                 n_weight=product.n_weight,
-                launch=step.node.name if unit.launch is not None else "",
+                launch=product.launch if unit.launch is not None else "",
                 again=product.name in lowered.again,
                 gathered=product.gathered(product.positions),
+                steps=product.steps,
             )
             for step in _wanted(lowered, point)
             for product in step.products

@@ -51,6 +51,7 @@ class SweptLayer:
     launch : products that share it depend on none of each other; "" of one alone
     again : its weights are those of a layer before, and are stored once
     gathered : inputs that all vectors are gathered of, from a map outside of the unit
+    steps : vectors of each step, each of which waits for the one before; () where all are there at once
     """
 
     name: str
@@ -65,6 +66,7 @@ class SweptLayer:
     launch: str = ""
     again: bool = False
     gathered: int = 0
+    steps: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -32,7 +32,8 @@ def accumulate_all(matrix: EieMatrix, batch: NDArray[np.int16], config: EieConfi
     assert matrix.scales.activation is not None
     driven = np.maximum(batch, 0) if config.active == "positive" else batch
     if matrix.has_bias:
-        driven = np.pad(driven, ((0, 0), (0, 1)), constant_values=one(matrix.scales.activation))
+        ones = np.full((len(batch), 1), one(matrix.scales.activation), dtype=np.int16)
+        driven = np.concatenate([driven, ones], axis=1)
     half, shift = half_and_shift(config.rounding, matrix.scales.shift)
     low, high = accumulator_range(config.accumulator_bits)
     columns = matrix.weights
