@@ -5,16 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from eie_sim.core.errors import is_number, require, require_type
+from eie_sim.core.nm_pattern import Pattern, said
 from eie_sim.core.result import SimResult
 from eie_sim.units import unit_of
 
 
-def compress(weights: Any, config: Any, *, bias: Any = None) -> Any:
+def compress(weights: Any, config: Any, *, bias: Any = None, pattern: Pattern | None = None) -> Any:
     """Compress pruned weights [n_out, n_in] (and bias [n_out]) for the unit that `config` belongs to.
 
     A unit that takes no bias refuses one: it is added to the outputs, outside the unit.
+    pattern : of a unit with patterns, what they were pruned to; None for the sparsest of its own that they meet
     """
-    return unit_of(config).compress(weights, config, bias=bias)
+    unit = unit_of(config)
+    if pattern is None:
+        return unit.compress(weights, config, bias=bias)
+    require(unit.runs_as is not None, "pattern", said(pattern), f"must be left out, {unit.title} runs no patterns")
+    return unit.compress(weights, config, bias=bias, pattern=pattern)
 
 
 def simulate(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -12,9 +11,11 @@ from numpy.typing import NDArray
 
 from eie_sim import formats
 from eie_sim.core.errors import InputError, require
+from eie_sim.core.nm_pattern import Pattern
+from eie_sim.core.sparse import weights_digest
 from eie_sim.core.storage import Footprint, Format
 from eie_sim.engine import compress
-from eie_sim.graphs import fitting, steps_for, style_of
+from eie_sim.graphs import steps_for, style_of
 from eie_sim.network.graph import Graph
 from eie_sim.network.lower import steps_of
 from eie_sim.network.memory import Peak, floats_of, peak_of, state_of
@@ -111,23 +112,25 @@ def footprint(
     steps = steps_for(graph, config, style)
     blocks = {step.node.name: step.products for step in steps_of(graph, Style(batched=True, fold=style.fold))}
     found: list[ProductFootprint] = []
-    seen: dict[bytes, list[tuple[Footprint, str, int]]] = {}
+    seen: dict[tuple[bytes, ...], list[tuple[Footprint, str, int]]] = {}
     outside = 0
     for step in steps:
         progress(f"{step.node.name}: compressing")
         alone = unit.launch is None or not step.at_once
         for products in [[one] for one in step.products] if alone else [list(step.products)]:
-            key = _digest(products)
+            key = tuple(weights_digest(one.weight, one.bias) for one in products)
             at = step.products.index(products[0])
             again = key in seen
             if not again:
                 stacked = (_of_blocks(blocks, step, at + i) for i in range(len(products)))
-                seen[key] = [_formats(*pair, config, options) for pair in zip(products, stacked, strict=True)]
+                seen[key] = [
+                    _formats(*pair, step.pattern, config, options) for pair in zip(products, stacked, strict=True)
+                ]
             parts = seen[key]
             outside += 0 if unit.takes_bias or again else sum(_bias_bytes(one) for one in products)
             found.append(
                 ProductFootprint(
-                    name=fitting(products[0].name if alone else step.node.name),
+                    name=products[0].name if alone else step.node.name,
                     kind=products[0].kind,
                     n_out=sum(one.n_out for one in products),
                     n_in=sum(one.n_in for one in products),
@@ -148,12 +151,6 @@ def footprint(
     )
 
 
-def _digest(products: Sequence[Product]) -> bytes:
-    """What tells the weights and biases of products from others."""
-    arrays = [np.asarray(part) for one in products for part in (_dense(one.weight), one.bias) if part is not None]
-    return sha256(b"".join(array.tobytes() for array in arrays)).digest()
-
-
 def _dense(weight: Any) -> NDArray[Any]:
     return np.asarray(weight.toarray() if hasattr(weight, "toarray") else weight)
 
@@ -171,16 +168,17 @@ def _of_blocks(blocks: dict[str, tuple[Product, ...]], step: Step, at: int) -> N
 
 
 def _formats(
-    product: Product, stacked: NDArray[Any] | None, config: Any, options: dict[str, Any]
+    product: Product, stacked: NDArray[Any] | None, pattern: Pattern | None, config: Any, options: dict[str, Any]
 ) -> tuple[Footprint, str, int]:
     """A product in every format, the name of the unit's own, and how many weights are kept.
 
+    pattern : that of its step
     stacked : of a block-diagonal one, the blocks below each other: what the usual formats are of
     """
     unit, weight = unit_of(config), product.weight
     bias = product.bias if unit.takes_bias else None
     try:
-        matrix = compress(weight, config, bias=bias)
+        matrix = compress(weight, config, bias=bias, pattern=pattern)
         own = unit.storage(matrix, config)
         usual = matrix if stacked is None else compress(stacked, config, bias=bias)
         found = formats.footprint(usual, config, **options)

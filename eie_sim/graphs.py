@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
-from msgspec import to_builtins
+from msgspec import UNSET, to_builtins
 from numpy.typing import NDArray
 
-from eie_sim.core.arrays import MAX_NAME, shown
-from eie_sim.core.nm_pattern import meets
+from eie_sim.core.arrays import shown
+from eie_sim.core.errors import require_type
+from eie_sim.core.nm_pattern import DENSE, Pattern, meets, sparsest
 from eie_sim.core.record import Coverage, MacShare, OutputError
 from eie_sim.core.verification import relative_error
 from eie_sim.network import Layer, Network
@@ -22,6 +22,7 @@ from eie_sim.network.layered import with_calibration
 from eie_sim.network.lower import coverage, host_reason, steps_of
 from eie_sim.network.operators import macs, operator_of
 from eie_sim.network.products import Product, Step, Style
+from eie_sim.prune.measure import dense
 from eie_sim.units import unit_of
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -34,7 +35,12 @@ def lower(
 
     config : a design; None for one product for each node, whose groups stand on the diagonal of its weights
     fold, depthwise_as_gemm : as for `eie_sim.run`
+
+    Raises InputError for what is no network, and as `eie_sim.run` does.
     """
+    require_type("network", network, Network, Graph)
+    require_type("fold", fold, bool)
+    require_type("depthwise_as_gemm", depthwise_as_gemm, bool)
     graph, _ = with_calibration(network)
     if config is None:
         steps = steps_of(graph, Style(fold=fold))
@@ -43,40 +49,46 @@ def lower(
     return [product for step in steps for product in step.products]
 
 
-def style_of(config: Any, *, fold: bool = True, depthwise_as_gemm: bool = False) -> Style:
-    """How the design's unit wants its products. fold, depthwise_as_gemm : as for `eie_sim.run`"""
-    own = Style(**unit_of(config).style(config), fold=fold)
+def style_of(
+    config: Any, *, pattern: Pattern | None = None, fold: bool = True, depthwise_as_gemm: bool = False
+) -> Style:
+    """How the design's unit wants its products.
+
+    pattern : what all weights were pruned to, which a unit with patterns compresses them for; None where it chooses
+    fold, depthwise_as_gemm : as for `eie_sim.run`
+    """
+    unit = unit_of(config)
+    runs_as = None if pattern is None or unit.runs_as is None else unit.runs_as(config, pattern)
+    own = Style(**unit.style(config), pattern=runs_as, fold=fold)
     return replace(own, depthwise=True) if depthwise_as_gemm else own
 
 
 def steps_for(graph: Graph, config: Any, style: Style) -> tuple[Step, ...]:
     """Return the nodes that the unit computes.
 
-    Of the patterns that a node's weights meet, channels are padded to groups of the one that keeps the fewest of them.
+    Where a unit has patterns and the style names none, each node has that of which its weights keep the fewest.
     """
-    if graph.layers:  # whose last group compressing fills up
+    unit = unit_of(config)
+    if unit.runs_as is None or style.pattern is not None:
         return steps_of(graph, style)
-    patterns = unit_of(config).patterns(config) or ()
-    padded = {group: steps_of(graph, replace(style, m_group=group)) for _, group in patterns}
+    patterns = unit.patterns(config) or ()
+    made = {pattern: steps_of(graph, replace(style, pattern=pattern)) for pattern in (DENSE, *patterns)}
 
-    def chosen(at: int, plain: Step) -> Step:
-        best, fewest = plain, sum(one.n_in for one in plain.products)
-        made: dict[tuple[int, ...], list[NDArray[Any]]] = {}
+    def chosen(at: int) -> Step:
+        weights: dict[tuple[int, ...], list[NDArray[Any]]] = {}
 
-        def weights_of(step: Step) -> list[NDArray[Any]]:
-            sides = tuple(one.n_in for one in step.products)  # padded alike where they are equal
-            if sides not in made:
-                made[sides] = [one.weight for one in step.products]
-            return made[sides]
+        def sides(pattern: Pattern) -> tuple[int, ...]:
+            return tuple(one.n_in for one in made[pattern][at].products)
 
-        for kept, group in sorted(patterns, key=itemgetter(1)):
-            step = padded[group][at]
-            count = sum(one.n_in // group * kept for one in step.products)
-            if count < fewest and all(meets(one, (kept, group)) for one in weights_of(step)):
-                best, fewest = step, count
-        return best
+        def met(pattern: Pattern) -> bool:
+            inputs = sides(pattern)  # padded alike where they are equal
+            if inputs not in weights:
+                weights[inputs] = [dense(one.weight) for one in made[pattern][at].products]
+            return all(meets(one, pattern) for one in weights[inputs])
 
-    return tuple(chosen(at, step) for at, step in enumerate(steps_of(graph, style)))
+        return made[sparsest(patterns, sides, met)][at]
+
+    return tuple(chosen(at) for at in range(len(made[DENSE])))
 
 
 def mac_shares(graph: Graph, style: Style) -> list[MacShare]:
@@ -158,7 +170,7 @@ def network_of_products(graph: Graph, steps: tuple[Step, ...], style: Style, lay
     """What the record of a run asks of a network. layers : of the products that ran"""
     computed = {node.name for step in steps for node in step.nodes}
     left = [
-        (fitting(node.name), f"{node.op}, {host_reason(graph, node, style)}")
+        (node.name, f"{node.op}, {host_reason(graph, node, style)}")
         for node in graph.nodes
         if node.name not in computed and (macs(graph, node) or node.reason)
     ]
@@ -188,29 +200,25 @@ def whole_error(outputs: Arrays, floats: Arrays) -> float | None:
 def output_error(name: str, outputs: Arrays, floats: Arrays, original: Arrays | None) -> OutputError:
     """How far an output is from floats. original : outputs before pruning, in floats"""
     found, wanted = outputs[name], floats[name]
-    classes = wanted.dtype.kind == "f" and wanted.ndim == 2 and wanted.shape[1] > 1
+    classes = wanted.dtype.kind == "f" and wanted.ndim == 2 and wanted.shape[0] > 0 and wanted.shape[1] > 1
     same = found.shape == wanted.shape  # data may choose it
-    difference = np.abs(found.astype(np.float64) - wanted).max(initial=0.0) if same else np.inf
+    with np.errstate(invalid="ignore"):
+        difference = np.abs(found.astype(np.float64) - wanted).max(initial=0.0) if same else np.inf
+    places = [np.argwhere(~np.isfinite(of))[:1] for of in (found, wanted) if of.dtype.kind == "f"]
+    first = next((place[0].tolist() for place in places if len(place)), UNSET)
     return OutputError(
         name=name,
         error=_error(found, wanted),
         original_error=None if original is None else _error(found, original[name]),
-        largest_difference=float(difference) if np.isfinite(difference) else 0.0,
+        largest_difference=float(difference) if np.isfinite(difference) else None,
+        first_not_finite=first,
         top1_agreement=float(np.mean(found.argmax(axis=1) == wanted.argmax(axis=1))) if classes and same else None,
     )
 
 
 def _error(found: NDArray[Any], wanted: NDArray[Any]) -> float | None:
     """Relative; None where it is of no floats, of other shapes as data choose them, or not finite."""
-    if wanted.dtype.kind != "f" or found.shape != wanted.shape:
-        return None
-    error = relative_error(found, wanted)
-    return error if error is not None and np.isfinite(error) else None
-
-
-def fitting(name: str) -> str:
-    """A name of at most as many characters as tables take; its end tells products of a node from each other."""
-    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 19]}...{name[-16:]}"
+    return relative_error(found, wanted) if wanted.dtype.kind == "f" and found.shape == wanted.shape else None
 
 
 class Source(NamedTuple):

@@ -8,12 +8,13 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from eie_sim.core.nm_pattern import Pattern
 from eie_sim.graphs import Source, read_by, source_of, steps_for, style_of, whole_error
 from eie_sim.network import Network, floatrun
 from eie_sim.network.graph import Graph
 from eie_sim.network.layered import with_calibration
 from eie_sim.network.products import Product, Step
-from eie_sim.product_run import Prepared, calibrated, one_by_one, outputs_of, vectors_of
+from eie_sim.product_run import Prepared, calibrated, computed, one_by_one, vectors_of
 from eie_sim.units import unit_of
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -67,18 +68,20 @@ class PassedOn:
         return whole_error(self.outputs, self.floats if floats is None else floats)
 
 
-def passed_on(network: Network | Graph, config: Any, *, said: str = "", last: str | None = None) -> PassedOn:
+def passed_on(
+    network: Network | Graph, config: Any, *, pattern: Pattern | None = None, said: str = "", last: str | None = None
+) -> PassedOn:
     """Run a network as `run` does, outputs alone; of a design, only what its outputs depend on matters.
 
     Scales come from the float run on its calibration inputs. Values are held as long as what is returned; vectors are
     made of one product at a time.
 
-    said : what was done to the weights, for their source
+    pattern : the one that the weights were pruned to; said : what was done to them, for their source
     last : name of the last node to be computed; None for all
 
     Raises InputError as `run` does.
     """
-    style, (graph, calibration) = style_of(config), with_calibration(network)
+    style, (graph, calibration) = style_of(config, pattern=pattern), with_calibration(network)
     steps = steps_for(graph, config, style)
     if last is not None:
         step = next(step for step in steps if step.node.name == last)
@@ -88,13 +91,13 @@ def passed_on(network: Network | Graph, config: Any, *, said: str = "", last: st
     ready, floats, _ = calibrated(graph, calibration, config, style, said=said)
     found: list[Multiplied] = []
 
-    def computed(step: Step, values: Arrays) -> tuple[NDArray[Any], ...]:
+    def passed(step: Step, values: Arrays) -> tuple[NDArray[Any], ...]:
         inputs = source_of(graph, steps, step.reads)
         met: dict[str, list[NDArray[Any]]] = {product.name: [] for product in step.products}
 
         def multiply(product: Product, x: NDArray[Any]) -> NDArray[Any]:
             met[product.name].append(x)
-            return outputs_of(product, ready[product.name], x)
+            return computed(product, ready[product.name], x)
 
         made = step.compute(values, multiply)
         found.extend(
@@ -109,7 +112,7 @@ def passed_on(network: Network | Graph, config: Any, *, said: str = "", last: st
         )
         return made
 
-    outputs = floatrun.run(graph, steps, computed)
+    outputs = floatrun.run(graph, steps, passed)
     return PassedOn(products=tuple(found), outputs=outputs, floats=floats)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from hashlib import sha256
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from eie_sim.core.errors import InputError, require, require_int, require_type
 from eie_sim.core.record import Accuracy, GraphRun
-from eie_sim.core.sparse import is_sparse
+from eie_sim.core.sparse import weights_digest
 from eie_sim.core.verification import relative_error
 from eie_sim.energy import EnergyTable
 from eie_sim.energy.report import table_for
@@ -35,12 +34,15 @@ from eie_sim.product_run import (
     Before,
     How,
     calibrated,
+    computed,
     launched,
     one_by_one,
     outputs_of,
-    passed_on,
     run_product,
+    vectors_of,
 )
+from eie_sim.prune import nearest_density
+from eie_sim.prune.measure import before_pruning
 from eie_sim.prune.network import prune_network
 from eie_sim.prune.recipe import Recipe
 from eie_sim.runs import LayerRun, Run
@@ -57,6 +59,7 @@ def run(
     *,
     density: float | None = None,
     pattern: str | None = None,
+    scope: str = "local",
     positions: int | None = None,
     fold: bool = True,
     depthwise_as_gemm: bool = False,
@@ -72,7 +75,11 @@ def run(
     and only default energies are scaled to the node; `table.trace` says which is which.
 
     config : a design of any unit
-    density, pattern : prune each layer, or parameter of a graph, by magnitude first: to a density, or to N:M as 2:4
+    density, pattern : prune each layer, or parameter of a graph, by magnitude first: to a density, which keeps
+        density x weights of it, rounded half to even, or to N:M as 2:4, which a unit with patterns then runs it as, or
+        as the listed one that it is sure to meet, else dense; without one, as the listed one of which it keeps the
+        fewest
+    scope : global ranks the weights of all layers together, and keeps so many of all
     positions : of a graph, time and check only so many of each product's positions, drawn with seed 0 and spread
         evenly, where the unit runs them one after the other; outputs are of all, figures are scaled, and rows say so
     fold : of a graph, False leaves BatchNorms to the host
@@ -85,16 +92,18 @@ def run(
     table = table_for(config, table)
     require(callable(progress), "progress", type(progress).__name__, "must be a function of the step's name")
     require(density is None or pattern is None, "density", density, f"must be left out, {pattern} has its own")
+    require(scope != "global" or density is not None, "scope", scope, "must be local without a density")
+    require_type("fold", fold, bool)
+    require_type("depthwise_as_gemm", depthwise_as_gemm, bool)
     if positions is not None:
         require_int("positions", positions, 1)
-    style, how = (
-        style_of(config, fold=fold, depthwise_as_gemm=depthwise_as_gemm),
-        How(engine=engine, table=table, positions=positions),
-    )
-    given, said = network, ""
+    how = How(engine=engine, table=table, positions=positions)
+    given, said, n_of_m = network, "", None
     if density is not None or pattern is not None:
-        network, _ = prune_network(network, Recipe(density=density, pattern=pattern or "element"), config)
-        said = f"; pruned by magnitude to {f'density {density:g}' if pattern is None else pattern}"
+        recipe = Recipe(density=density, pattern=pattern or "element", scope=scope)
+        network, said = _pruned(network, config, recipe, progress)
+        n_of_m = recipe.n_of_m
+    style = style_of(config, pattern=n_of_m, fold=fold, depthwise_as_gemm=depthwise_as_gemm)
     graph, calibration = with_calibration(network)
     ran = _run_steps(graph, calibration, config, style, how, said if isinstance(network, Graph) else "", progress)
     if isinstance(network, Graph):
@@ -110,6 +119,21 @@ def run(
         accuracy=accuracy(network, ran.layers[-1].real_output),
         end_to_end_error=error,
     )
+
+
+def _pruned(network: Network | Graph, config: Any, recipe: Recipe, progress: Progress) -> tuple[Network | Graph, str]:
+    """What a recipe leaves of a network, layers counted as parameters of a graph are, and how it was made in words."""
+    said = f"; pruned by magnitude to {recipe.pattern if recipe.density is None else f'density {recipe.density:g}'}"
+    said += ", all parameters together" if recipe.scope == "global" else ""
+    density = recipe.density
+    if isinstance(network, Graph) or density is None:
+        return prune_network(network, recipe, config, progress=progress)[0], said
+    sizes = {layer.name: layer.n_out * layer.n_in for layer in before_pruning(network)}
+    if recipe.scope == "global":
+        recipe = replace(recipe, density=float(nearest_density(density, sum(sizes.values()))))
+        return prune_network(network, recipe, config, progress=progress)[0], said
+    densities = {name: float(nearest_density(density, size)) for name, size in sizes.items()}
+    return prune_network(network, recipe, config, layer_density=densities, progress=progress)[0], said
 
 
 class Ran(NamedTuple):
@@ -136,7 +160,7 @@ def _run_steps(
     def simulated(step: Step, values: Arrays) -> tuple[NDArray[Any], ...]:
         progress(f"{step.node.name}: simulating and verifying")
         x, source = values[step.reads], source_of(graph, steps, step.reads)
-        before = None if source.node is None else _before(runs[source.node], source.relu, x)
+        before = None if source.node is None else _before(runs[source.node], source.relu, step, x)
         met: dict[str, list[NDArray[Any]]] = {product.name: [] for product in step.products}
         done: dict[str, LayerRun] = {}
 
@@ -146,12 +170,10 @@ def _run_steps(
 
         def multiply(product: Product, x: NDArray[Any]) -> NDArray[Any]:
             met[product.name].append(x)
-            if (
-                product.steps
-            ):  # the next step reads what comes of these outputs; all steps are timed and checked together
-                return outputs_of(product, ready[product.name], x)
+            if product.steps:  # the next reads what these outputs become; all are timed and checked together, after
+                return computed(product, ready[product.name], x)
             done[product.name] = ran(product)
-            return passed_on(done[product.name])
+            return outputs_of(done[product.name])
 
         made = step.compute(values, multiply)
         mine = [done[product.name] if product.name in done else ran(product) for product in step.products]
@@ -161,21 +183,25 @@ def _run_steps(
 
     outputs = floatrun.run(graph, steps, simulated)
     done = [one for of_step in runs.values() for one in of_step]
-    held = [digest_of(one.layer) for one in done]  # the steps of a sequence have the same
+    held = [weights_digest(one.layer.weights, one.layer.bias) for one in done]  # the steps of a sequence have the same
     layers = tuple(replace(one, again=held.index(held[at]) < at) for at, one in enumerate(done))
     return Ran(steps, layers, outputs, floats, lowered)
 
 
-def _before(runs: list[LayerRun], relu: bool, x: NDArray[Any]) -> Before | None:
-    """The only product of a node, where its outputs are the vectors of the next: not if the host added a bias."""
+def _before(runs: list[LayerRun], relu: bool, step: Step, x: NDArray[Any]) -> Before | None:
+    """The only product of a node, where its outputs are the vectors of a step: not if the host added a bias.
+
+    Nor if the step transposes the value `x` that it reads, as one does whose constant is on the left.
+    """
     outputs = runs[0].real_output
     same = len(runs) == 1 and np.array_equal(np.maximum(outputs, 0) if relu else outputs, x)
+    same = same and all(np.array_equal(vectors_of(product, x), x) for product in step.products)
     return Before(result=runs[0].result, relu=relu) if same else None
 
 
 def _of_graph(unpruned: Graph | None, graph: Graph, ran: Ran, config: Any, style: Style, table: EnergyTable) -> Run:
     """The run of a graph of operators. unpruned : what it was before it was pruned"""
-    before = None if unpruned is None else floatrun.run(unpruned, (), floatrun.float_values)
+    before = None if unpruned is None else floatrun.run(unpruned)
     node = max(ran.lowered, key=lambda name: ran.lowered[name])
     return Run(
         network=network_of_products(graph, ran.steps, style, [one.layer for one in ran.layers]),
@@ -194,14 +220,6 @@ def _of_graph(unpruned: Graph | None, graph: Graph, ran: Ran, config: Any, style
         covered=covered(graph, style),
         outputs=ran.outputs,
     )
-
-
-def digest_of(layer: Layer) -> bytes:
-    """What tells the weights and the bias of a layer from others."""
-    weights = layer.weights
-    parts = (weights.indptr, weights.indices, weights.data) if is_sparse(weights) else (weights,)
-    arrays = [np.ascontiguousarray(part) for part in (*parts, layer.bias) if part is not None]
-    return sha256(b"".join(array.tobytes() for array in arrays)).digest()
 
 
 run_network = run
@@ -226,24 +244,18 @@ def accuracy(network: Network, outputs: NDArray[Any]) -> Accuracy | None:
     )
 
 
-def _first_inputs(network: Network) -> NDArray[np.floating]:
-    return _own_activations(network.layers[0]) if network.test_inputs is None else network.test_inputs
-
-
 def outputs_off(before: Network, after: Network) -> dict[str, float | None]:
     """How far outputs are from those before pruning, in floats: root mean squares relative to those before.
 
     Of a chain `end to end`, from the inputs that it starts from; else of each layer by name, from its own inputs. None
     where the outputs before are all 0. before, after : the same layers, as `pruning.unpruned` gives those before
     """
-    parts = (
-        {"end to end": (before.layers, after.layers, _first_inputs(before))}
-        if before.chained
-        else {
-            was.name: ((was,), (now,), _own_activations(was))
-            for was, now in zip(before.layers, after.layers, strict=True)
-        }
-    )
+    if before.chained:
+        first = _own_activations(before.layers[0]) if before.test_inputs is None else before.test_inputs
+        parts = {"end to end": (before.layers, after.layers, first)}
+    else:
+        pairs = zip(before.layers, after.layers, strict=True)
+        parts = {was.name: ((was,), (now,), _own_activations(was)) for was, now in pairs}
     return {
         name: relative_error(*(_forward(layers, inputs, before.between) for layers in (now, was)))
         for name, (was, now, inputs) in parts.items()
@@ -256,14 +268,10 @@ def _own_activations(layer: Layer) -> NDArray[np.floating]:
     return layer.activations
 
 
-def _between(outputs: NDArray[Any], between: str) -> NDArray[Any]:
-    return np.maximum(outputs, 0) if between == RELU else outputs
-
-
 def _forward(layers: tuple[Layer, ...], inputs: NDArray[np.floating], between: str) -> NDArray[np.floating]:
     """Float outputs of the last layer."""
     for at, layer in enumerate(layers):
-        inputs = layer.outputs(inputs if at == 0 else _between(inputs, between))
+        inputs = layer.outputs(np.maximum(inputs, 0) if at > 0 and between == RELU else inputs)
     return inputs
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 from eie_sim.archive import matrix_of
 from eie_sim.core.arrays import shown
 from eie_sim.core.errors import InputError
-from eie_sim.core.record import Sampled
+from eie_sim.core.nm_pattern import Pattern
+from eie_sim.core.record import Positions, Sampled
 from eie_sim.core.result import SimResult, in_turn, standing_for
 from eie_sim.core.sparse import block_diagonal
 from eie_sim.core.storage import Format
@@ -20,7 +22,7 @@ from eie_sim.core.verification import Verification, together
 from eie_sim.core.verification import in_turn as verified_in_turn
 from eie_sim.energy import EnergyTable, account
 from eie_sim.engine import compress, simulate
-from eie_sim.graphs import fitting, steps_for
+from eie_sim.graphs import steps_for
 from eie_sim.network import Layer, floatrun
 from eie_sim.network.graph import Graph
 from eie_sim.network.products import Product, Step, Style
@@ -33,7 +35,10 @@ IN_95_PERCENT = 1.96
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class How:
-    """How products are run. positions : most of a product that are timed and checked, None for all"""
+    """How products are run.
+
+    positions : most of a product that are timed and checked, None for all; seed : which of them
+    """
 
     engine: str
     table: EnergyTable
@@ -74,32 +79,51 @@ def one_by_one(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-def matrix_for(layer: Layer, config: Any) -> Any:
-    """A layer in the format of the design: as it is stored, where it comes from an archive, or else compressed now."""
+def extremes_of(product: Product, x: NDArray[Any]) -> NDArray[Any]:
+    """The vectors of a product where one chunk holds them, or else the least and largest inputs of each chunk."""
+    first = next(chunks := product.vectors(x))
+    if len(first) == product.positions:
+        return first
+    return np.concatenate([[one.min(axis=0), one.max(axis=0)] for one in chain([first], chunks)])
+
+
+def matrix_for(layer: Layer, config: Any, pattern: Pattern | None = None) -> Any:
+    """A layer in the format of the design: as it is stored, where it comes from an archive, or else compressed now.
+
+    pattern : as for `engine.compress`
+    """
     if layer.stored is not None and unit_of(config).unpack is not None:
         return matrix_of(layer, config)
-    return compress(layer.weights, config, bias=layer.bias if unit_of(config).takes_bias else None)
+    return compress(layer.weights, config, bias=layer.bias if unit_of(config).takes_bias else None, pattern=pattern)
 
 
 def prepared(
-    product: Product, x: NDArray[Any], sums: NDArray[Any], config: Any, *, layer: Layer | None, said: str
+    product: Product,
+    x: NDArray[Any],
+    sums: NDArray[Any],
+    config: Any,
+    *,
+    layer: Layer | None,
+    said: str,
+    pattern: Pattern | None = None,
 ) -> Prepared:
     """Compress a product's weights for the vectors of `x`, all those of the calibration.
 
     sums : their product with the weights in floats, [positions, n_out], without the bias
     layer : what the product was made of, where that was a layer; said : how its parameters were pruned
+    pattern : that of its step
     """
-    unit, inputs = unit_of(config), vectors_of(product, x)
+    unit, inputs = unit_of(config), extremes_of(product, x)
     about = f"node {product.name}" if layer is None else f"layer {product.name}"
     try:
         own = layer or Layer(
-            name=fitting(product.name),
+            name=product.name,
             weights=product.weight,
             bias=product.bias,
             weights_source=f"{', '.join(map(shown, product.parameters)) or 'constant'}{said}",
             synthetic=False,
         )
-        matrix = matrix_for(own, config)
+        matrix = matrix_for(own, config, pattern)
         if unit.opened is not None:
             design = unit.for_inputs(config, -np.abs(inputs))  # as if some were negative, which run inputs may be
             matrix = unit.opened(matrix, inputs, design, outputs=product.with_bias(sums) if unit.takes_bias else sums)
@@ -158,11 +182,11 @@ def calibrated(
             lowered[step.node.name] = floatrun.require_lowered(step, made, expected)
         for product in step.products:
             x, sums = (one_by_one(arrays) for arrays in zip(*met.pop(product.name), strict=True))
-            ready[product.name] = prepared(product, x, sums, config, layer=layer, said=said)
+            ready[product.name] = prepared(product, x, sums, config, layer=layer, said=said, pattern=step.pattern)
         return made
 
     floats = floatrun.run(calibration, steps_for(calibration, config, style), calibrate)
-    return Calibrated(ready, floats if calibration is graph else floatrun.run(graph, (), calibrate), lowered)
+    return Calibrated(ready, floats if calibration is graph else floatrun.run(graph), lowered)
 
 
 def run_product(ready: Prepared, x: NDArray[Any], where: str, how: How, before: Before | None = None) -> LayerRun:
@@ -202,18 +226,29 @@ def run_product(ready: Prepared, x: NDArray[Any], where: str, how: How, before: 
             n_weight=product.n_weight,
             map_size=product.map_size,
             sampled=sample,
+            positions=positions_of([(result, product.n_in)]),
         )
     except InputError as error:
         raise InputError(f"{ready.about}: {error}") from None
 
 
-def passed_on(run: LayerRun) -> NDArray[Any]:
+def positions_of(results: Sequence[tuple[SimResult, int]]) -> Positions | None:
+    """How vectors of (result, inputs of a vector) differ; None of one vector, and of a unit that does not count it."""
+    shares = [one.active_per_vector / n_in for one, n_in in results if one.active_per_vector is not None]
+    if len(shares) < len(results) or sum(map(len, shares)) < 2:
+        return None
+    found = np.concatenate(shares)
+    low, high = np.percentile(found, [5, 95])
+    return Positions(density_p5=float(low), density_p95=float(high), all_zero=float(np.mean(found == 0)))
+
+
+def outputs_of(run: LayerRun) -> NDArray[Any]:
     """Outputs [n_vector, n_out] as nodes read them: float32, or float64 where that alone holds all sums exactly."""
     outside = None if unit_of(run.result.config).takes_bias else run.layer.bias
     return as_read(np.atleast_2d(run.result.real_output), outside)
 
 
-def outputs_of(product: Product, ready: Prepared, x: NDArray[Any]) -> NDArray[Any]:
+def computed(product: Product, ready: Prepared, x: NDArray[Any]) -> NDArray[Any]:
     """Outputs [n_vector, n_out] of the vectors of `x` as nodes read them, the bias included; nothing is timed."""
     matrix, unit = ready.matrix, unit_of(ready.config)
     design = unit.for_inputs(ready.config, x)
@@ -337,4 +372,5 @@ def launched(step: Step, runs: list[LayerRun], x: NDArray[Any], table: EnergyTab
         ),
         verification=together([one.verification for one in runs], squares),
         n_weight=sum(one.n_weight or 0 for one in runs),
+        positions=positions_of([(one.result, one.layer.n_in) for one in runs]),
     )

@@ -12,7 +12,7 @@ from msgspec import to_builtins
 from numpy.typing import NDArray
 
 from eie_sim.core.html import Cell, Row, card, table
-from eie_sim.core.record import Accuracy, Coverage, Figures, GraphRun, LayerResult, Result, Sampled
+from eie_sim.core.record import Accuracy, Coverage, Figures, GraphRun, LayerResult, Positions, Result, Sampled
 from eie_sim.core.result import SimResult, config_hash
 from eie_sim.core.storage import Format
 from eie_sim.core.verification import MOST_ERROR, Verification
@@ -32,6 +32,7 @@ class LayerRun:
     again : its weights are those of a layer before, and are stored once
     sampled : how many of its positions were timed and checked, None where all were
     map_size : numbers of the map that its vectors are gathered from; 0 where they lie as they are read
+    positions : how its vectors differ in the inputs that take part
     """
 
     layer: Layer
@@ -46,6 +47,7 @@ class LayerRun:
     again: bool = False
     sampled: Sampled | None = None
     map_size: int = 0
+    positions: Positions | None = None
 
     @property
     def n_vector(self) -> int:
@@ -55,8 +57,8 @@ class LayerRun:
     @property
     def real_output(self) -> NDArray[np.float64]:
         """Outputs in real values [n_vector, n_out], the bias included."""
-        inside = np.atleast_2d(self.result.real_output)
-        return inside + outside(self.layer, unit_of(self.result.config))
+        bias = None if unit_of(self.result.config).takes_bias else self.layer.bias
+        return np.atleast_2d(self.result.real_output) + (np.zeros(1) if bias is None else bias.astype(np.float64))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -122,8 +124,9 @@ class Run:
 
     @property
     def distance(self) -> float | None:
-        """`end_to_end_error`, or that of the only layer."""
-        only = self.layers[0].verification.relative_error if len(self.layers) == 1 else None
+        """`end_to_end_error`, or that of the only layer; of a graph, of its outputs alone."""
+        alone = len(self.layers) == 1 and self.graph is None
+        only = self.layers[0].verification.relative_error if alone else None
         return only if self.end_to_end_error is None else self.end_to_end_error
 
     def to_dict(self) -> dict[str, Any]:
@@ -193,8 +196,3 @@ def _costs(figures: Figures) -> Row:
         Cell(f"{energy_nj:,.3f}", energy_nj),
         Cell(f"{bits:,}", bits),
     ]
-
-
-def outside(layer: Layer, unit: Any) -> NDArray[np.float64]:
-    """The bias that is added to outputs outside the unit."""
-    return np.zeros(1) if unit.takes_bias or layer.bias is None else layer.bias.astype(np.float64)

@@ -16,7 +16,6 @@ import eie_sim
 from eie_sim.cli.streams import plain
 from eie_sim.core.errors import InputError, refused, require
 from eie_sim.core.files import as_path
-from eie_sim.core.nm_pattern import pattern_of
 from eie_sim.units import UNITS
 from eie_sim.units.unit import Unit, found_at
 
@@ -194,32 +193,14 @@ def loaded(source: str, progress: Progress, arrays: Reading, **given: Any) -> Ne
     return loaded_from(source, progress, arrays, **given)[0]
 
 
-def loaded_from(
-    source: str, progress: Progress, arrays: Reading, *, pattern: str | None = None, **given: Any
-) -> tuple[Network, Archive | None]:
-    """The network, and the archive that it was read from, if it was one. given : as for `network.load`.
-
-    pattern : prune each layer by magnitude to N:M, as 2:4, from the weights before pruning where there are some
-    """
+def loaded_from(source: str, progress: Progress, arrays: Reading, **given: Any) -> tuple[Network, Archive | None]:
+    """The network, and the archive that it was read from, if it was one. given : as for `network.load`."""
     from eie_sim.archive import archive_at
     from eie_sim.network import load
 
-    if pattern is not None:
-        pattern_of("pattern", pattern)
-        require(
-            given.get("density") is None, "density", given.get("density"), f"must be left out, {pattern} has its own"
-        )
     progress(f"{source}: loading")
     archive = archive_at(source)
-    given |= {**asdict(arrays), "before_pruning": pattern is not None}
-    network = load(source if archive is None else archive.network, **given)
-    if pattern is not None:
-        from eie_sim.prune import prune_network
-        from eie_sim.prune.recipe import Recipe
-
-        progress(f"{source}: pruning to {pattern}")
-        network, _ = prune_network(network, Recipe(pattern=pattern), UNIT.config())
-    return network, archive
+    return load(source if archive is None else archive.network, **given, **asdict(arrays)), archive
 
 
 def shapes_of(model: OfModel) -> dict[str, tuple[int, ...]] | None:

@@ -34,7 +34,7 @@ from eie_sim.cli.shell import (
     require_layers,
     steps_shown,
 )
-from eie_sim.core.errors import InputError
+from eie_sim.core.errors import InputError, require
 from eie_sim.core.nm_pattern import pattern_of
 from eie_sim.units import unit_of
 
@@ -48,6 +48,7 @@ def run(
     pattern: str | None = None,
     inputs: Inputs = INPUTS,
     density: float | None = None,
+    everywhere: Annotated[bool, Parameter(name="--global")] = False,
     seed: int = 0,
     engine: Engine = "fast",
     energy_table: Energies = None,
@@ -72,6 +73,8 @@ def run(
         Prune each layer by magnitude to N:M first, N kept of each M inputs, as 2:4.
     density
         Prune each layer by magnitude to this density first, 0 to 1.
+    everywhere
+        Rank the weights of all layers together: the density is that of the whole network.
     seed
         Of everything random.
     out
@@ -85,19 +88,25 @@ def run(
     from eie_sim.report.folder import require_run_folder, write_run
     from eie_sim.report.text import print_network
 
+    if pattern is not None:
+        pattern_of("pattern", pattern)
     if out is not None:
         require_run_folder(out)
     table = energies_of(energy_table, design)
     with steps_shown() as progress:
         given = {"layer": layer, "seed": seed, **asdict(inputs)}
-        prune: dict[str, Any] = {"pattern": pattern, "density": density, **lowering.options}
+        ranked: dict[str, Any] = {"density": density, "scope": "global"} if everywhere else {}
+        prune: dict[str, Any] = {"pattern": pattern, "density": density, **ranked}
         if is_graph(source):
             network: Any = graph_at(source, model, progress, arrays, **given)
         else:
             require_layers(model)
-            network = loaded(source, progress, arrays, **given, pattern=pattern, density=density)
-            prune = lowering.options
-        done = run_network(network, design, **prune, engine=engine, table=table, progress=progress)
+            of_pattern = pattern is not None
+            require(not of_pattern or density is None, "density", density, f"must be left out, {pattern} has its own")
+            given |= {"before_pruning": True} if everywhere or of_pattern else {"density": density}
+            network = loaded(source, progress, arrays, **given)
+            prune = {"pattern": pattern, **ranked}
+        done = run_network(network, design, **prune, **lowering.options, engine=engine, table=table, progress=progress)
     record = done.to_dict()
     if out is not None:
         write_run(out, record)

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.core.errors import InputError, as_array, is_number, require, require_type
+from eie_sim.core.errors import InputError, as_array, is_number, refused, require, require_type
 from eie_sim.core.sparse import as_csc, is_sparse
 
 Floats = NDArray[np.floating[Any]]
@@ -52,6 +52,29 @@ def shown(text: object, limit: int = 80) -> str:
     plain = str(text)
     plain = plain if len(plain) <= limit else f"{plain[:limit]}..."
     return plain if plain.isprintable() else repr(plain)
+
+
+def fresh(name: str, taken: set[str]) -> str:
+    """The name, numbered if it is taken; it is from now on."""
+    number, free = 1, name
+    while free in taken:
+        number += 1
+        free = f"{name}.{number}"
+    taken.add(free)
+    return free
+
+
+def as_dtype(field: str, values: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """`values` as an array of a type. Raise InputError for those of another kind, and those out of its range."""
+    array = as_array(field, values)
+    same = array.dtype.kind == dtype.kind or (array.dtype.kind in "iu" and dtype.kind in "iu")
+    require(same, field, f"dtype {array.dtype}", f"must be {dtype}")
+    with np.errstate(over="ignore"):
+        fitting = array.astype(dtype)
+    over = (array != fitting) if dtype.kind != "f" else np.isfinite(array) & ~np.isfinite(fitting)
+    if over.any():
+        raise refused(field, array[over][0], f"must be in the range of {dtype}")
+    return fitting
 
 
 def one_line(error: BaseException, limit: int = 160) -> str:

@@ -6,6 +6,7 @@ Inputs that M does not divide are padded with zeros: the last group, of r < M re
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from eie_sim.core.errors import refused, require, require_int
@@ -73,6 +74,27 @@ def kept_of(size: int, pattern: Pattern) -> int:
     """Weights kept of `size` inputs; of a last group with r of them, min(N, r)."""
     n_keep, m_group = pattern
     return size // m_group * n_keep + min(size % m_group, n_keep)
+
+
+def sparsest(
+    patterns: Iterable[Pattern], sides: Callable[[Pattern], Sequence[int]], met: Callable[[Pattern], bool]
+) -> Pattern:
+    """Return the pattern that keeps the fewest of some matrices that meet it; dense where none keeps fewer than all.
+
+    On a tie it is the one that pads inputs the least, then the first.
+
+    sides : pattern -> inputs of each matrix, as they are stored for it
+    met : pattern -> whether all matrices do
+    """
+
+    def size(pattern: Pattern) -> tuple[int, int]:
+        n_keep, m_group = pattern
+        n_in = sum(whole_groups(side, pattern) for side in sides(pattern))
+        return n_in // m_group * n_keep, n_in
+
+    of_all, _ = size(DENSE)
+    fewer = sorted((one for one in patterns if size(one)[0] < of_all), key=size)
+    return next(filter(met, fewer), DENSE)
 
 
 def meets(weights: NDArray[Any], pattern: Pattern) -> bool:

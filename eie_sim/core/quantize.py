@@ -5,7 +5,6 @@ Source: Han, Mao, Dally, "Deep Compression" (ICLR 2016), section 3; linear initi
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -13,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from eie_sim.core.errors import InputError, require, require_int
+from eie_sim.core.errors import require, require_int
 from eie_sim.core.fixed import MAX_FRACTIONAL_BITS, MIN_FRACTIONAL_BITS, largest_fractional_bits
 
-MAX_ROUNDS = 10_000
-"""Rounds of k-means before giving up; a few hundred are usual."""
+MAX_ROUNDS = 300
+"""Of k-means, which ends there where its centroids still move."""
 
 FEW = 64
 """Thresholds that it is faster to compare every weight with than to search."""
@@ -100,7 +99,7 @@ def accumulator_scale(outputs: NDArray[np.floating], *, weight: int, activation:
 
 
 def cluster(weights: NDArray[np.floating], n_codes: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """One-dimensional k-means to convergence, from centroids spaced evenly between minimum and maximum.
+    """One-dimensional k-means from centroids spaced evenly, minimum to maximum, until they repeat, or MAX_ROUNDS.
 
     weights : finite surviving weights, any order, 1-D
     n_codes : clusters, >= 1
@@ -115,34 +114,34 @@ def cluster(weights: NDArray[np.floating], n_codes: int) -> tuple[NDArray[np.flo
     ordered = np.sort(weights)
     total = np.concatenate([[0.0], np.cumsum(ordered, dtype=np.float64)])
     centroids = np.linspace(float(ordered[0]), float(ordered[-1]), n_codes)
-    near = _converged(ordered, centroids, lambda starts: np.diff(total[starts]))
-    # Differences of running totals lose clusters of small weights beside large ones, so the last rounds sum by cluster.
-    centroids = _converged(ordered, near, lambda starts: _sums(ordered, starts))
+    starts: NDArray[np.intp] | None = None
+    by_cluster = False
+    for left in reversed(range(MAX_ROUNDS)):
+        inner = np.searchsorted(ordered, _cuts(_thresholds(centroids), ordered.dtype), side="right")
+        before, starts = starts, np.concatenate([[0], inner, [ordered.size]])
+        repeats = before is not None and np.array_equal(starts, before)
+        if repeats and by_cluster:
+            break
+        # Differences of running totals lose clusters of small weights beside large ones, so the last rounds sum anew.
+        by_cluster = by_cluster or repeats or left == 0
+        sums = _sums(ordered, starts) if by_cluster else np.diff(total[starts])
+        centroids = _means(ordered, starts, sums, centroids)
     return centroids, _thresholds(centroids)
 
 
-def _converged(
+def _means(
     ordered: NDArray[np.floating],
+    starts: NDArray[np.intp],
+    sums: NDArray[np.float64],
     centroids: NDArray[np.float64],
-    sums_of: Callable[[NDArray[np.intp]], NDArray[np.float64]],
 ) -> NDArray[np.float64]:
-    """Centroids that no round of k-means moves any more; `sums_of` adds up clusters given by their n_codes + 1 starts.
+    """Means of clusters, ranges of ordered weights from one of n_codes + 1 starts to the next; where empty as before.
 
-    The weights are ordered, so a cluster is a range of them.
+    Rounding must not take a mean out of its cluster, or the centroids would be out of order.
     """
-    starts: NDArray[np.intp] | None = None
-    for _ in range(MAX_ROUNDS):
-        inner = np.searchsorted(ordered, _cuts(_thresholds(centroids), ordered.dtype), side="right")
-        new_starts = np.concatenate([[0], inner, [ordered.size]])
-        if starts is not None and np.array_equal(new_starts, starts):
-            return centroids
-        starts = new_starts
-        counts = np.diff(starts)
-        means = sums_of(starts) / np.maximum(counts, 1)
-        first, last = ordered[np.minimum(starts[:-1], ordered.size - 1)], ordered[starts[1:] - 1]
-        # Rounding must not take a mean out of its cluster, or the centroids would be out of order.
-        centroids = np.where(counts > 0, np.minimum(np.maximum(means, first), last), centroids)
-    raise InputError(f"weights: k-means did not converge in {MAX_ROUNDS} rounds")
+    counts = np.diff(starts)
+    first, last = ordered[np.minimum(starts[:-1], ordered.size - 1)], ordered[starts[1:] - 1]
+    return np.where(counts > 0, np.minimum(np.maximum(sums / np.maximum(counts, 1), first), last), centroids)
 
 
 def _thresholds(centroids: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -76,6 +76,17 @@ class Sampled(Struct, frozen=True, kw_only=True):
     cycles_half_interval: Amount | None
 
 
+class Positions(Struct, frozen=True, kw_only=True):
+    """Shares of a vector's inputs that take part, over the vectors that were timed.
+
+    density_p5, density_p95 : percentiles; all_zero : share of vectors none of whose inputs takes part
+    """
+
+    density_p5: Amount
+    density_p95: Amount
+    all_zero: Amount
+
+
 class Figures(Struct, frozen=True, kw_only=True):
     """What a layer has, and all layers together, one after the other on the same design.
 
@@ -113,6 +124,7 @@ class LayerResult(Figures, frozen=True, kw_only=True):
     scales : what words are in real values, as the unit counts it
     named : choices and findings of the unit, such as what bounds the layer
     again : there where its weights are those of a layer before; the total counts them once
+    positions : there where vectors are several, and the unit counts their inputs apart
     map_buffer_bits : there of a convolution whose map lies in a memory outside of the unit: what that holds
     """
 
@@ -132,6 +144,7 @@ class LayerResult(Figures, frozen=True, kw_only=True):
     memories: list[Memory]
     verification: Verification
     again: Literal[True] | UnsetType = UNSET
+    positions: Positions | UnsetType = UNSET
     map_buffer_bits: Count | UnsetType = UNSET
 
 
@@ -178,15 +191,17 @@ class OutputError(Struct, frozen=True, kw_only=True):
     """How far an output of a graph is from floats: root mean squares relative to the floats, None where those are 0.
 
     error : from the float run of the masked network; original_error : from that before pruning, None without one
-    largest_difference : from the masked network, in real values
+    largest_difference : from the masked network, in real values; None where that is no finite number
+    first_not_finite : there where an output has NaN or infinity: place of the first, simulated, or else in floats
     top1_agreement : share of rows of an output [n, classes] whose largest is at the same place; None of other outputs
     """
 
     name: str
     error: Amount | None
     original_error: Amount | None
-    largest_difference: Amount
+    largest_difference: Amount | None
     top1_agreement: Amount | None
+    first_not_finite: list[Count] | UnsetType = UNSET
 
 
 class GraphRun(Struct, frozen=True, kw_only=True):

@@ -62,6 +62,7 @@ class SimResult:
         a unit whose words are floats
     output_scale : what an output times it is in real values
     active_inputs : inputs of all vectors that take part, the bias left out; None where a shape was timed
+    active_per_vector : the same of each, int64[n_vector], of a sample of those drawn; None where they are not counted
     effectual_macs : MACs that count, as the unit counts them: operands that are not zero, or kept weights
     dense_macs : what a dense unit computes, n_out * n_in per vector; n_out more where there is a bias that the unit
         multiplies by 1.0, as effectual_macs has them. A bias that is added outside is in neither
@@ -91,6 +92,7 @@ class SimResult:
     scales: dict[str, Any] = field(default_factory=dict)
     output_scale: float = 1.0
     active_inputs: int | None = None
+    active_per_vector: NDArray[np.int64] | None = None
     memories: tuple[MemoryFit, ...] = ()
     extra: dict[str, dict[str, int]] = field(default_factory=dict)
     named: dict[str, Any] = field(default_factory=dict)
@@ -233,6 +235,7 @@ def in_turn(results: Sequence[SimResult]) -> SimResult:
     """Return batches of vectors that run one after the other, on the same design, as one batch; no timeline."""
     if len(results) == 1:
         return results[0]
+    active = [one.active_per_vector for one in results if one.active_per_vector is not None]
     extra = {
         group: {name: sum(one.extra[group][name] for one in results) for name in totals}
         for group, totals in results[0].extra.items()
@@ -244,6 +247,7 @@ def in_turn(results: Sequence[SimResult]) -> SimResult:
         counts=np.sum([one.counts for one in results], axis=0),
         classes=np.sum([one.classes for one in results], axis=0),
         active_inputs=sum(one.active_inputs or 0 for one in results),
+        active_per_vector=np.concatenate(active) if len(active) == len(results) else None,
         extra=extra,
         timeline=None,
         **{name: sum(getattr(one, name) for one in results) for name in _SUMMED},

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from hashlib import sha256
 from itertools import chain
 from typing import Any
 
@@ -32,6 +33,15 @@ def is_sparse(value: Any) -> bool:
     """True for any scipy.sparse matrix or array, without importing scipy: where there is one, scipy is loaded."""
     scipy_sparse = sys.modules.get("scipy.sparse")
     return scipy_sparse is not None and bool(scipy_sparse.issparse(value))
+
+
+def weights_digest(weights: Any, bias: NDArray[Any] | None) -> bytes:
+    """What tells weights [n_out, n_in], an array or a csc_array, and their bias from others."""
+    parts = (weights.indptr, weights.indices, weights.data) if is_sparse(weights) else (weights,)
+    found = sha256(repr(weights.shape).encode())
+    for array in (*parts, *(() if bias is None else (bias,))):
+        found.update(np.ascontiguousarray(array).data)
+    return found.digest()
 
 
 def of_tensor(value: Any) -> Any:

@@ -171,8 +171,10 @@ def in_turn(parts: Sequence[Verification], squares: Sequence[float]) -> Verifica
 
 
 def relative_error(simulated: NDArray[np.floating], floats: NDArray[np.floating]) -> float | None:
-    """Root mean square of the difference over that of `floats`; None where that is 0."""
-    return relative(np.array([np.square(of, dtype=np.float64).sum() for of in (floats, simulated - floats)]))[0]
+    """Root mean square of the difference over that of `floats`; None where that is 0, or one is not finite."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = np.array([np.square(of, dtype=np.float64).sum() for of in (floats, simulated - floats)])
+    return relative(squares)[0] if np.isfinite(squares).all() else None
 
 
 def relative(squares: NDArray[np.float64]) -> list[float | None]:

@@ -100,7 +100,7 @@ def _form(
 
     def part(phase: tuple[int, ...], along: Sequence[Along], g: int) -> Part:
         taps = prod(len(one.taps) for one in along)
-        n_in = taps * -(-c * n_of // style.m_group) * style.m_group
+        n_in = taps * style.padded(c * n_of)
         of_phase = "." + "_".join(map(str, phase)) if prod(strides) > 1 else ""
         return Part(
             suffix=of_phase + (f".{g}" if n_group > 1 else ""),

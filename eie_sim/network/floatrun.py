@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from eie_sim.core.arrays import shown
 from eie_sim.core.errors import InputError
 from eie_sim.network.graph import Array, Graph, Node, Value
-from eie_sim.network.products import Product, Step
+from eie_sim.network.products import Step
 
 Compute = Callable[[Step, Mapping[str, Array]], Sequence[Array]]
 """(step, values by name, its input among them) -> the values that the step makes."""
@@ -31,11 +32,15 @@ class Constants(dict[str, Array]):
 
 
 def run(
-    graph: Graph, steps: Sequence[Step], compute: Compute, inputs: Mapping[str, Array] | None = None
+    graph: Graph,
+    steps: Sequence[Step] = (),
+    compute: Compute | None = None,
+    inputs: Mapping[str, Array] | None = None,
 ) -> dict[str, Array]:
     """Run the network and return its outputs by name.
 
-    compute : gives the values of each step; the nodes between are run on these values
+    steps : nodes that `compute` gives the values of; those between, or all where there are none, are run by the
+        framework on these values
     inputs : of the shapes that the graph is for; None for its examples
     Raise InputError where the framework fails, or an input of a step is NaN or infinite.
     """
@@ -56,8 +61,10 @@ def run(
         held.update(graph.framework.run(nodes, values, wanted) if wanted else {})
         drop(nodes)
         if step is not None:
-            for name in dict.fromkeys((step.reads, *(one for one in step.node.reads if one in held))):
-                _require_finite(step.node, name, values[name])
+            assert compute is not None
+            read = [name for name in step.node.reads if name in held]
+            for name in dict.fromkeys((step.reads, *read)):
+                _require_readable(step.node, graph.values[name], values[name])
             made = zip(step.makes, compute(step, values), strict=True)
             held.update((name, array) for name, array in made if uses[name] > 0)
             drop(step.nodes)
@@ -87,24 +94,21 @@ def framework_values(graph: Graph, step: Step, values: Mapping[str, Array]) -> t
     return tuple(made[name] for name in step.makes)
 
 
-def float_values(step: Step, values: Mapping[str, Array]) -> tuple[Array, ...]:
-    """The values of a step by its products in float32."""
-    return step.compute(values, Product.multiply)
+def require_lowered(step: Step, made: Sequence[Array], expected: Sequence[Array]) -> float:
+    """Return the largest difference of a step's values to the framework's, as a share of the largest output of each.
+
+    Raise InputError for another shape, or if it is above LOWERED_TOLERANCE.
+    """
+    return max(_require_alike(step, *pair) for pair in zip(made, expected, strict=True))
 
 
-def lowered_error(step: Step, value: Array, expected: Array) -> float:
-    """Largest difference of a value of a step to the framework's, as a share of the largest output."""
+def _require_alike(step: Step, value: Array, expected: Array) -> float:
     if value.shape != expected.shape:
         raise InputError(f"node {step.node.name}: lowered to shape {value.shape}, the framework has {expected.shape}")
     largest = float(np.abs(expected).max(initial=0.0))
     with np.errstate(invalid="ignore"):
         difference = float(np.abs(value.astype(np.float64) - expected).max(initial=0.0))
-    return difference / largest if largest else difference
-
-
-def require_lowered(step: Step, made: Sequence[Array], expected: Sequence[Array]) -> float:
-    """Return the largest lowered error of a step's values. Raise InputError if it is above LOWERED_TOLERANCE."""
-    error = float(np.max([lowered_error(step, *pair) for pair in zip(made, expected, strict=True)]))  # NaN stays
+    error = difference / largest if largest else difference
     if not error <= LOWERED_TOLERANCE:
         raise InputError(
             f"node {step.node.name}: {step.node.op} differs from its products by {error:.1e} of its largest output: "
@@ -134,7 +138,11 @@ def value_of(name: str, array: Array) -> Value:
     return Value(name, array.shape, array.dtype.name)
 
 
-def _require_finite(node: Node, name: str, array: Array) -> None:
+def _require_readable(node: Node, expected: Value, array: Array) -> None:
+    """Raise InputError for an input that data gave another shape than the graph is for, and one that is not finite."""
+    about = f"node {node.name}: input {shown(expected.name)}"
+    if array.shape != expected.shape:
+        raise InputError(f"{about}={array.shape}: must be {expected.shape}, as when the network was read")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         first = np.argwhere(~np.isfinite(array))[0].tolist()
-        raise InputError(f"node {node.name}: input {name} is NaN or infinite first at {first}: must be finite numbers")
+        raise InputError(f"{about} is NaN or infinite first at {first}: must be finite numbers")

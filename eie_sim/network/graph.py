@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.core.errors import as_array, require, unknown
+from eie_sim.core.arrays import as_dtype
+from eie_sim.core.errors import as_array, as_floats, require, unknown
 from eie_sim.core.sparse import is_sparse
 from eie_sim.network.layers import Layer
 from eie_sim.network.moves import MOVES, moves_data
@@ -236,11 +237,11 @@ class Graph:
         _require_known("node", attributes, [node.name for node in self.nodes])
         parameters = dict(self.parameters)
         for name, given in arrays.items():
-            old, array = parameters[name].array, as_array(f"parameter {name}", given)
+            old, field = parameters[name].array, f"parameter {name}"
+            array = as_dtype(field, as_floats(field, given) if old.dtype.kind == "f" else given, old.dtype)
             rule = f"must be of {old.ndim} axes, as it was"
-            require(array.ndim == old.ndim, f"parameter {name}", f"shape {array.shape}", rule)
-            require(bool(np.isfinite(array).all()), f"parameter {name}", "not finite", "must be finite numbers")
-            parameters[name] = replace(parameters[name], array=array.astype(old.dtype))
+            require(array.ndim == old.ndim, field, f"shape {array.shape}", rule)
+            parameters[name] = replace(parameters[name], array=array)
         plain = {name: as_array(name, array).astype(self.constants[name].dtype) for name, array in constants.items()}
         nodes = tuple(
             replace(node, attributes={**node.attributes, **attributes[node.name]}) if node.name in attributes else node
@@ -253,7 +254,7 @@ class Graph:
     def with_calibration(self, arrays: Mapping[str, Any]) -> Graph:
         """Return the same graph whose scales are chosen from these arrays, one for each input, by name.
 
-        Raise InputError for an unknown or missing name, another shape, NaN or infinity.
+        Raise InputError for an unknown or missing name, another shape or kind of numbers, NaN or infinity.
         """
         _require_known("calibration", arrays, self.inputs)
         found = {}
@@ -263,7 +264,7 @@ class Graph:
             array = as_array(field, arrays[name])
             rule = f"must be {example.shape}, as the input is"
             require(array.shape == example.shape, field, f"shape {array.shape}", rule)
-            found[name] = array.astype(example.dtype)
+            found[name] = as_dtype(field, array, example.dtype)
             finite = array.dtype.kind != "f" or bool(np.isfinite(array).all())
             require(finite, field, "not finite", "must be finite numbers")
         return replace(self, calibration=found)

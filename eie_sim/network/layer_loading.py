@@ -22,7 +22,7 @@ from eie_sim.network.matrices import as_batch, network_from_arrays
 from eie_sim.network.naming import BARE_RECORDINGS, EXAMPLES
 from eie_sim.network.presets import drawn_preset, load_preset, preset_names
 from eie_sim.network.readers.files import KINDS, about, is_file, is_folder, read_arrays, stem_of, suffix_of
-from eie_sim.prune import keep_count, magnitude
+from eie_sim.prune import keep_count, magnitude, nearest_density
 
 ACTIVATION_SUFFIXES = (".npy", ".npz", ".safetensors")
 IN_MEMORY = "array"
@@ -173,7 +173,7 @@ def _pruned_layer(layer: Layer, dense: Layer, density: float) -> Layer:
 
 
 def _prune_dense(weights: Any, density: float) -> Any:
-    mask = magnitude(weights, density=density).mask
+    mask = magnitude(weights, density=nearest_density(density, weights.size)).mask
     bits = weights.view(f"u{weights.itemsize}")  # products of floats would leave zeros with a sign
     return np.multiply(bits, mask).view(weights.dtype)
 
@@ -182,7 +182,8 @@ def _prune_sparse(weights: Any, density: float) -> Any:
     """Row by row, so that equal magnitudes are pruned in the same order as from a dense matrix."""
     rows = weights.tocsr()
     rows.sort_indices()
-    kept = keep_count(density, weights.shape[0] * weights.shape[1])
+    total = weights.shape[0] * weights.shape[1]
+    kept = keep_count(nearest_density(density, total), total)
     if kept < rows.nnz:
         # the share of the stored ones that leaves exactly `kept`: it is off by far less than half a weight
         rows.data[~magnitude(rows.data, density=kept / rows.nnz).mask] = 0

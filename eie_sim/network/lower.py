@@ -10,6 +10,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
+from eie_sim.core.arrays import fresh
 from eie_sim.core.errors import InputError
 from eie_sim.core.sparse import is_sparse
 from eie_sim.network.convolution import is_depthwise
@@ -25,11 +26,6 @@ GATHERED = ("conv", "conv_transpose")
 """Kinds whose vectors are gathered from a map."""
 
 
-def lower(graph: Graph, style: Style = PLAIN) -> list[Product]:
-    """Return all products of a graph in order."""
-    return [product for step in steps_of(graph, style) for product in step.products]
-
-
 def steps_of(graph: Graph, style: Style = PLAIN) -> tuple[Step, ...]:
     """Return the nodes that are computed, in order. Raise InputError where no node is."""
     found = tuple(_step(graph, node, style) for node in graph.nodes if host_reason(graph, node, style) is None)
@@ -40,14 +36,30 @@ def steps_of(graph: Graph, style: Style = PLAIN) -> tuple[Step, ...]:
         raise InputError(
             f"{graph.source}: nothing to compute: {', '.join(later) or 'no weights'}; its operators: {ops}"
         )
-    return found
+    taken = {step.node.name for step in found}
+    return tuple(replace(step, products=_named_apart(step, taken)) for step in found)
+
+
+def _named_apart(step: Step, taken: set[str]) -> tuple[Product, ...]:
+    """The products under names that no other has: product 0 of node a may not be a.0 where that is a node."""
+    own = step.node.name
+    names = {one.name: own if one.name == own else fresh(one.name, taken) for one in step.products}
+    return tuple(
+        replace(
+            one,
+            name=names[one.name],
+            launch=names.get(one.launch, one.launch),
+            depends_on=tuple(names[name] for name in one.depends_on),
+        )
+        for one in step.products
+    )
 
 
 def host_reason(graph: Graph, node: Node, style: Style) -> str | None:
     """Return None for a node that is computed, else why it is left to the host."""
     if node.kind not in COMPUTED:
         return node.reason or ("both sides are activations" if node.kind == "two_activations" else "no products")
-    if node.op == "Conv" and is_depthwise(graph, node) and not style.depthwise:
+    if node.op in ("Conv", "ConvTranspose") and is_depthwise(graph, node) and not style.depthwise:
         return "depthwise"
     return None
 
@@ -115,16 +127,17 @@ def _step(graph: Graph, node: Node, style: Style) -> Step:
         reads=form.reads,
         makes=(nodes[-1].outputs[0],),
         products=products,
-        run=partial(_run, form, products, bias, left, graph),
+        run=partial(_run, form, bias, left, graph),
+        pattern=style.pattern,
     )
 
 
 def _run(
     form: Form,
-    products: Sequence[Product],
     bias: Array | None,
     left: str,
     graph: Graph,
+    products: Sequence[Product],
     values: Mapping[str, Array],
     multiply: Multiply,
 ) -> tuple[Array]:

@@ -290,8 +290,8 @@ OPERATORS: Mapping[str, Operator] = {
     "LayerNormalization": Operator(labels=_same("norm", 1, 2), axes=together.last_norm),
     "RMSNormalization": Operator(labels=_same("norm", 1), axes=together.last_norm),
     "com.microsoft.SkipLayerNormalization": Operator(labels=_same("norm", 2, 3)),
-    "Add": Operator(labels=_along_one("out"), axes=together.aligned, forward=lambda node, a, b: a + b),
-    "Mul": Operator(labels=_along_one("norm"), axes=together.aligned, forward=lambda node, a, b: a * b),
+    "Add": Operator(labels=_along_one("out"), axes=together.aligned),
+    "Mul": Operator(labels=_along_one("norm"), axes=together.aligned),
     "Relu": Operator(axes=together.aligned, forward=lambda node, x: np.maximum(x, 0)),
 }
 """By name; `domain.name` of those that are not ONNX's own."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from eie_sim.core.nm_pattern import DENSE, Pattern, whole_groups
 from eie_sim.core.sparse import is_sparse
 from eie_sim.network.graph import Array, Node
 
@@ -26,14 +27,19 @@ class Style:
 
     batched : True for one product for each group of a convolution, False for one whose weights are block-diagonal
     depthwise : False where a convolution of one channel a group is left to the host
-    m_group : channels per tap are padded with zeros to a multiple of it, so that no group of pruned ones spans two taps
+    pattern : the N:M pattern that weights are compressed as: channels per tap are padded with zeros to a multiple of M,
+        so that no group spans two taps, dense ones are not; None where there is none, or it is yet to be chosen
     fold : False where a BatchNorm is left to the host
     """
 
     batched: bool = False
     depthwise: bool = True
-    m_group: int = 1
+    pattern: Pattern | None = None
     fold: bool = True
+
+    def padded(self, channels: int) -> int:
+        """Channels of a tap with the zeros that fill up its last group."""
+        return whole_groups(channels, self.pattern or DENSE)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -169,6 +175,7 @@ class Step:
     node : what is lowered; nodes : the same and the bias or BatchNorm that went into it
     reads : the value that vectors are made of; makes : the values that come out
     run : what `compute` calls
+    pattern : what weights of all its products are padded for and compressed as; None of a unit that has none
     """
 
     node: Node
@@ -176,7 +183,8 @@ class Step:
     reads: str
     makes: tuple[str, ...]
     products: tuple[Product, ...]
-    run: Callable[[Mapping[str, Array], Multiply], tuple[Array, ...]]
+    run: Callable[[Sequence[Product], Mapping[str, Array], Multiply], tuple[Array, ...]]
+    pattern: Pattern | None = None
 
     @property
     def macs(self) -> int:
@@ -194,7 +202,7 @@ class Step:
         values : what the nodes read, by name
         multiply : is asked for each product in order, for one that runs in `steps` once a step
         """
-        return tuple(np.asarray(value, order="C") for value in self.run(values, multiply))
+        return tuple(np.asarray(value, order="C") for value in self.run(self.products, values, multiply))
 
 
 def blocks_of(shape: tuple[int, ...], most: int) -> Iterator[tuple[slice, ...]]:

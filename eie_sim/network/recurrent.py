@@ -163,51 +163,54 @@ def lower_recurrent(graph: Graph, node: Node, style: Style) -> Step:
     Of both directions, `.forward` or `.reverse` stands before. Steps beyond a sequence are not multiplied.
     """
     turned = WAYS[node.attributes.get("direction", "forward")]
-    products = [_products(graph, node, at, _way(turned, at)) for at in range(len(turned))]
+    ways = ("",) if len(turned) == 1 else (".forward", ".reverse")
     return Step(
         node=node,
         nodes=(node,),
         reads=node.inputs[X],
         makes=node.makes,
-        products=tuple(product for own in products for product in own.values()),
-        run=partial(_run, node, products),
+        products=tuple(one for at, way in enumerate(ways) for one in _products(graph, node, at, way)),
+        run=partial(_run, node),
+        pattern=style.pattern,
     )
 
 
-def _way(turned: Sequence[bool], at: int) -> str:
-    return "" if len(turned) == 1 else ".reverse" if turned[at] else ".forward"
+def _suffixes(node: Node) -> tuple[str, ...]:
+    """Of the products of a direction, those of the state after the one of the inputs."""
+    split = node.op == "GRU" and not node.attributes.get("linear_before_reset")
+    return ("W", "Rzr", "Rh") if split else ("W", "R")
 
 
-def _products(graph: Graph, node: Node, at: int, way: str) -> dict[str, Product]:
-    """The products of a direction, by suffix."""
+def _products(graph: Graph, node: Node, at: int, way: str) -> list[Product]:
+    """The products of a direction."""
     lengths = lengths_of(graph, node)
     hidden = graph.values[node.inputs[R]].shape[2]
-    rows = GATES[node.op] * hidden
-    whole = slice(0, rows)
+    whole = slice(0, GATES[node.op] * hidden)
     biases = _biases(graph, node, at)
-    split = node.op == "GRU" and not node.attributes.get("linear_before_reset")
-    of_state = {"Rzr": slice(0, 2 * hidden), "Rh": slice(2 * hidden, rows)} if split else {"R": whole}
-    found: dict[str, Product] = {}
-    for suffix, cut in ({"W": whole} | of_state).items():
+    found: list[Product] = []
+    for suffix in _suffixes(node):
+        cut = {"Rzr": slice(0, 2 * hidden), "Rh": slice(2 * hidden, whole.stop)}.get(suffix, whole)
         place = W if suffix == "W" else R
         n_out, n_in = cut.stop - cut.start, graph.values[node.inputs[place]].shape[2]
         name = f"{node.name}{way}.{suffix}"
-        found[suffix] = Product(
-            name=name,
-            kind=node.op,
-            n_out=n_out,
-            n_in=n_in,
-            n_weight=n_out * n_in,
-            positions=int(lengths.sum()),
-            blocks=1,
-            launch=name,
-            parameters=graph.origins(node.inputs[place]),
-            bias=None if biases is None else biases[int(place == R)][cut],
-            make_weight=cache(partial(_rows, graph.array, node.inputs[place], at, cut)),
-            make_elements=partial(_rows, graph.elements, node.inputs[place], at, cut),
-            make_vectors=_chunks,
-            depends_on=tuple(one.name for one in found.values()),
-            steps=() if suffix == "W" else tuple(int((lengths > step).sum()) for step in range(lengths.max())),
+        found.append(
+            Product(
+                name=name,
+                kind=node.op,
+                n_out=n_out,
+                n_in=n_in,
+                n_weight=n_out * n_in,
+                positions=int(lengths.sum()),
+                blocks=1,
+                launch=name,
+                parameters=graph.origins(node.inputs[place]),
+                bias=None if biases is None else biases[int(place == R)][cut],
+                make_weight=cache(partial(_rows, graph.array, node.inputs[place], at, cut)),
+                make_elements=partial(_rows, graph.elements, node.inputs[place], at, cut),
+                make_vectors=_chunks,
+                depends_on=tuple(one.name for one in found),
+                steps=() if suffix == "W" else tuple(int((lengths > step).sum()) for step in range(lengths.max())),
+            )
         )
     return found
 
@@ -232,14 +235,15 @@ def _chunks(rows: Array, most: int) -> Iterator[Array]:
         yield rows[start : start + most]
 
 
-def _run(
-    node: Node, products: Sequence[Mapping[str, Product]], values: Mapping[str, Array], multiply: Multiply
-) -> tuple[Array, ...]:
+def _run(node: Node, products: Sequence[Product], values: Mapping[str, Array], multiply: Multiply) -> tuple[Array, ...]:
     """Y [n_step, direction, batch, hidden] and the last states [direction, batch, hidden], those that have a name."""
     n_step, batch, _ = values[node.inputs[X]].shape
     lengths = values[node.reading(LENGTHS)] if node.reading(LENGTHS) else np.full(batch, n_step)
     require(bool(lengths.any()), f"node {node.name}: sequence_lens", "0", "must be above 0 for a sequence")
-    ways = [_direction(node, at, own, lengths, values, multiply) for at, own in enumerate(products)]
+    suffixes = _suffixes(node)
+    n = len(suffixes)
+    each = [dict(zip(suffixes, products[first : first + n], strict=True)) for first in range(0, len(products), n)]
+    ways = [_direction(node, at, own, lengths, values, multiply) for at, own in enumerate(each)]
     states = zip(*(state for _, state in ways), strict=True)
     made = (np.stack([y for y, _ in ways], axis=1), *map(np.stack, states))
     return tuple(value for name, value in zip(node.outputs, made, strict=False) if name)

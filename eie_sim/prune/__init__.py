@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from eie_sim.prune.budget import allocate_network as allocate_network
     from eie_sim.prune.budget import scan_network as scan_network
     from eie_sim.prune.counts import keep_count as keep_count
+    from eie_sim.prune.counts import nearest_density as nearest_density
     from eie_sim.prune.counts import prune_count as prune_count
     from eie_sim.prune.equal_cost import AtCost as AtCost
     from eie_sim.prune.equal_cost import at_equal_cost as at_equal_cost
@@ -61,7 +62,7 @@ if TYPE_CHECKING:
 _MODULES = ("counts", "normalise", "pattern", "schedule", "score")
 _HOME = {
     "budget": ("Choice", "allocate_network", "scan_network"),
-    "counts": ("keep_count", "prune_count"),
+    "counts": ("keep_count", "nearest_density", "prune_count"),
     "equal_cost": ("AtCost", "at_equal_cost"),
     "kinds": ("Grouped", "Pattern", "Quota"),
     "layout": ("Layout",),

@@ -67,6 +67,16 @@ def keep_count(density: float | Fraction, total: int, *, rule: str = "torch") ->
     return total - prune_count(1 - fraction("density", density), total, rule=rule)
 
 
+def nearest_density(density: float | Fraction, total: int, *, floor: float = 0.0) -> float | Fraction:
+    """The density at which `keep_count` keeps density x total, rounded half to even: another one at odd halves.
+
+    The same one where fewer than a share of `floor` would be kept.
+    """
+    count = round(fraction("density", density) * total)
+    same = keep_count(density, total) == count or count < fraction("floor", floor) * total
+    return density if same else Fraction(count, total)
+
+
 def least_count(floor: float | Fraction, total: int) -> int:
     """The fewest of `total` whose share is not below `floor`. Raises InputError for a floor outside 0..1."""
     return math.ceil(fraction("floor", floor) * total)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -12,14 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.core.errors import InputError, require
+from eie_sim.core.errors import require
 from eie_sim.core.verification import relative_error
 from eie_sim.network import floatrun
 from eie_sim.network.graph import Graph
 from eie_sim.network.lower import steps_of
 from eie_sim.network.products import Product, Step, Style
 from eie_sim.prune import PruneResult, Selection, globally, locally
-from eie_sim.prune.counts import keep_count, least_count
+from eie_sim.prune.counts import keep_count, least_count, nearest_density
 from eie_sim.prune.measure import Arrays, dense
 from eie_sim.prune.recipe import Recipe
 from eie_sim.prune.steps import Asked, Masks, in_steps, scores_of_weights, shape_of, wanted
@@ -96,7 +95,7 @@ def views_of(graph: Graph, recipe: Recipe, config: Any, names: Iterable[str]) ->
         return [View(name=name, parameters=(name,)) for name in names]
     balanced = recipe.pattern == "balanced"
     style = replace(Style(**unit_of(config).style(config)), fold=False) if balanced else Style(batched=True, fold=False)
-    style = style if recipe.n_of_m is None else replace(style, m_group=recipe.n_of_m[1])
+    style = style if recipe.n_of_m is None else replace(style, pattern=recipe.n_of_m)
     rows, cols = (recipe.block_rows, recipe.block_cols) if recipe.pattern == "block" else (1, 1)
     steps = steps_of(graph, style)
     found: dict[bytes, View] = {}
@@ -162,10 +161,15 @@ def _selected(
     floor: dict[str, Any] = {}
     within: Masks = {}
     scaled: set[str] = set()
+    rounded: dict[str, float] = {}
     for view in views:
         densities = {asked[name] for name in view.parameters}
         require(len(densities) == 1, "layer_density", view.name, "must be the same for parameters of one matrix")
         density[view.name], floor[view.name] = densities.pop(), recipe.floor
+        if view.elements is None and recipe.scope == "local":
+            size = graph.parameters[view.name].array.size
+            density[view.name] = nearest_density(density[view.name], size, floor=recipe.floor)
+            rounded[view.name] = float(density[view.name])
         there = None if view.elements is None else view.elements() >= 0
         if there is not None and not there.all():
             within[view.name] = there
@@ -179,12 +183,19 @@ def _selected(
     gathered = {view.name: view.gathered(graph, scores) for view in views}
     common: dict[str, Any] = {"pattern": shape_of(recipe, config), "floor": floor, "within": within}
     if recipe.scope == "global":
-        found = globally(gathered, next(iter(asked.values())) or 0.0, **common)  # the same for all
+        whole: Any = next(iter(asked.values())) or 0.0  # the same for all
+        if recipe.pattern == "element":
+            whole = nearest_density(whole, sum(scored.size for scored in gathered.values()), floor=recipe.floor)
+            rounded = dict.fromkeys(gathered, float(whole))
+        found = globally(gathered, whole, **common)
     else:
         found = locally(gathered, density, **common)
     masks = _of_parameters(graph, views, found.masks, scores, before)
-    said = {name: found.layers[view.name].asked for view in views for name in view.parameters}
-    said |= {name: asked[name] or 0.0 for view in views if view.name in scaled for name in view.parameters}
+    said: dict[str, float] = {}
+    for view in views:
+        by_pattern = found.layers[view.name].asked
+        as_asked = view.name in scaled or rounded.get(view.name) == by_pattern  # not where a floor lifted it
+        said |= {name: (asked[name] or 0.0) if as_asked else by_pattern for name in view.parameters}
     layers = {
         name: PruneResult(mask=mask, asked=said.get(name, 1.0), kept=int(np.count_nonzero(mask)), total=mask.size)
         for name, mask in masks.items()
@@ -245,16 +256,11 @@ def _wanda(graph: Graph, weights: Arrays) -> Arrays:
 def graph_outputs_off(before: Graph, after: Graph) -> dict[str, float | None]:
     """How far float outputs are from those before pruning, by name: root mean squares relative to those before.
 
-    None where the outputs before are all 0, are no floats, or have another shape because data choose it.
+    None where the outputs before are all 0, are no floats, not finite, or have another shape because data choose it.
     """
-
-    def by_framework(step: Step, values: Mapping[str, NDArray[Any]]) -> tuple[NDArray[Any], ...]:
-        raise InputError(f"node {step.node.name}: nothing is computed here")
-
-    was, now = (floatrun.run(graph, (), by_framework) for graph in (before, after))
+    was, now = (floatrun.run(graph) for graph in (before, after))
     found = {}
     for name, array in was.items():
         alike = array.dtype.kind == "f" and array.shape == now[name].shape
-        error = relative_error(now[name], array) if alike else None
-        found[name] = error if error is not None and math.isfinite(error) else None
+        found[name] = relative_error(now[name], array) if alike else None
     return found

@@ -28,7 +28,7 @@ Density = float | Fraction
 ELEMENT = element()
 
 
-def magnitude(w: ArrayLike, *, density: float) -> PruneResult:
+def magnitude(w: ArrayLike, *, density: Density) -> PruneResult:
     """Keep the largest weights of a layer by magnitude.
 
     w : real array of any shape, finite, not empty

@@ -236,7 +236,8 @@ def _graph_lines(record: Record) -> list[str]:
     said = ", ".join(f"{name} {percent(share)}" for name, share in covers.items())
     lines = [
         *record["notes"],
-        "patterns: each product runs as the sparsest that a design lists and its weights meet, as in a run",
+        "patterns: one that a design does not list runs as the sparsest listed one that its weights are sure to meet, "
+        "else dense, as in a run",
         "positions of each product are shared out, and each node waits for those before; inputs are read and outputs "
         "written for every position, by all designs alike",
         f"covers of the MACs: {said}; the host does the rest, without cycles or energy",

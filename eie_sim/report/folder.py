@@ -97,7 +97,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
 def layers_csv(record: dict[str, Any]) -> str:
     """One row per layer; nested figures have dotted names."""
     rows = [dict(_flat(layer)) for layer in record["layers"]]
-    names = list(rows[0])
+    names = list(dict.fromkeys(name for row in rows for name in row))
     return csv_text([names, *([row.get(name) for name in names] for row in rows)])
 
 

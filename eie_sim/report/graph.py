@@ -14,6 +14,7 @@ LARGEST = 20
 """Rows of the text table where there are more than MOST_ROWS products; JSON and CSV have all."""
 WHOLE = 0.99
 """Share of MACs below which the total says what it covers."""
+ALL_ZERO = "vectors\nall 0"
 FAR = 0.1
 """Relative distance above which more bits of the weights are named."""
 
@@ -31,7 +32,8 @@ def products(record: Record) -> Section:
         Column("out x in", lambda r: [r["n_out"], r["n_in"]], lambda sides: "{}x{}".format(*sides)),
         Column("vectors", lambda r: r["n_vector"] if "name" in r else "", _count),
         Column("weights\nnon-zero", lambda r: r["weight_density"], percent),
-        Column("inputs\nactive", lambda r: r["activation_density"], percent),
+        Column("inputs active\n(p5-p95)", _active, _spread),
+        Column(ALL_ZERO, lambda r: r["positions"]["all_zero"] if "positions" in r else "", _share),
         Column("cycles", lambda r: r["cycles"], _count),
         Column("utilisation", lambda r: r["utilisation"], percent),
         Column("load\nbalance", lambda r: r["load_balance"], percent),
@@ -43,8 +45,25 @@ def products(record: Record) -> Section:
     ]
     if not any("map_buffer_bits" in layer for layer in record["layers"]):
         del columns[-2]
+    if not any(layer["positions"]["all_zero"] for layer in record["layers"] if "positions" in layer):
+        columns = [column for column in columns if column.heading != ALL_ZERO]
     sampled = f"; sampled {sample(record['total'])}" if "sampled" in record["total"] else ""
     return Section(f"Products, all vectors together, one after the other{covers(record)}{sampled}", columns, True)
+
+
+def _active(row: Record) -> list[float]:
+    """The mean of a layer's vectors, and between what most of them are."""
+    spread = row.get("positions")
+    return [row["activation_density"], *((spread["density_p5"], spread["density_p95"]) if spread else ())]
+
+
+def _spread(shares: list[float]) -> str:
+    mean, *most = shares
+    return percent(mean) + (f" ({100 * most[0]:.0f}-{100 * most[1]:.0f})" if most else "")
+
+
+def _share(value: Any) -> str:
+    return percent(value) if isinstance(value, float) else value
 
 
 def _checked(row: Record) -> str:
@@ -104,6 +123,9 @@ def distances(record: Record) -> list[str]:
     """End to end, said first: how far outputs are from floats, and what would bring them nearer."""
     lines = []
     for one in record["graph"]["outputs"]:
+        if "first_not_finite" in one:
+            where = one["first_not_finite"]
+            lines.append(f"end to end, {one['name']}: NaN or infinite first at {where}, so that no distance is known")
         if one["error"] is None:
             continue
         noise = f"signal to noise {decibels(one['error'])} dB, largest difference {one['largest_difference']:.3g}"

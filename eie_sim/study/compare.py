@@ -212,7 +212,7 @@ def _rows(
         biases = pruned.biases if unit.takes_bias else dict.fromkeys(pruned.biases)
         matrices = {name: unit.compress(w, one.design, bias=biases[name]) for name, w in pruned.weights.items()}
     else:
-        runs_as = chip.runs_as(shape)
+        runs_as = shape if unit.runs_as is None else unit.runs_as(one.design, shape)
         matrices = {name: chip.packed(w, runs_as, pruned.inputs[name]) for name, w in pruned.weights.items()}
     some = any(layer.name not in matrices for layer in network.layers)
     which = f"{', '.join(matrices)} in {precision}, the other layers in floats" if some else f"in {precision}"

@@ -92,7 +92,7 @@ class OfGraph:
             reason = host_reason(graph, node, style)
             if reason is not None:
                 raise InputError(f"layer={self.layer}: is left to the host: {reason}")
-        passed = passed_on(graph, design)
+        passed = passed_on(graph, design, pattern=at.to if isinstance(at.to, tuple) else None)
         products = [each for each in passed.products if self.layer in (None, each.step.node.name)]
         repeated = set(again(tuple(dict.fromkeys(each.step for each in products))))
         stored = [each.ready.matrix for each in products if each.product.name not in repeated]
@@ -121,11 +121,7 @@ class OfGraph:
     @cached_property
     def _floats(self) -> Arrays:
         """Outputs of the network before pruning, in floats."""
-
-        def never(step: Any, values: Any) -> Any:
-            raise AssertionError(step)
-
-        return floatrun.run(self.graph, (), never)
+        return floatrun.run(self.graph)
 
 
 def _in_turn(one: Instances, products: Sequence[Multiplied], weight_bytes: int) -> dict[str, Any]:

@@ -10,19 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
 from functools import partial
-from hashlib import sha256
 from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
 from eie_sim.core.errors import InputError
-from eie_sim.graphs import fitting, steps_for, style_of
+from eie_sim.core.nm_pattern import Pattern
+from eie_sim.core.sparse import weights_digest
+from eie_sim.graphs import steps_for, style_of
 from eie_sim.network import Layer
 from eie_sim.network.graph import Graph
 from eie_sim.network.lower import host_reason
 from eie_sim.network.products import Product, Step
 from eie_sim.passed_on import Multiplied, passed_on
-from eie_sim.pipeline import digest_of, run
+from eie_sim.pipeline import run
 from eie_sim.prune.network import prune_network
 from eie_sim.prune.recipe import Recipe
 from eie_sim.runs import Run
@@ -54,19 +55,20 @@ class GraphStages:
         lowered = self._lowered(point.recipe, config)
         layers = [
             SweptLayer(
-                name=fitting(product.name),
+                name=product.name,
                 n_vector=product.positions,
                 stored=None,
                 shape=partial(_shape, product),
                 pruned=partial(_layer, product),
                 before=partial(_layer, product),
                 places=lambda: None,
-                reads=partial(self._reads, point.recipe, config, fitting(product.name)),
+                reads=partial(self._reads, point.recipe, config, product.name),
                 n_weight=product.n_weight,
                 launch=product.launch if unit.launch is not None else "",
                 again=product.name in lowered.again,
                 gathered=product.gathered(product.positions),
                 steps=product.steps,
+                pattern=step.pattern,
             )
             for step in _wanted(lowered, point)
             for product in step.products
@@ -75,7 +77,7 @@ class GraphStages:
             layers=tuple(layers),
             vector=None,
             recipe=point.recipe,
-            weights=(*_pruned_by(point.recipe, config), *_lowered_by(config)),
+            weights=(*_pruned_by(point.recipe, config), *_lowered_by(point.recipe, config)),
             chained=True,
             table=self.subject.table,
             verify=self.subject.verify,
@@ -90,13 +92,18 @@ class GraphStages:
         design, given = point.design, self.subject.table
         lowered = self._lowered(point.recipe, design)
         steps = _wanted(lowered, point)
-        done = run(lowered.graph, design, table=None if given is None else given.at(design))
+        done = run(
+            lowered.graph,
+            design,
+            pattern=_pattern_said(point.recipe),
+            table=None if given is None else given.at(design),
+        )
         require_verified(done)
-        names = {fitting(name) for step in steps for name in (step.node.name, *(one.name for one in step.products))}
+        names = {name for step in steps for name in (step.node.name, *(one.name for one in step.products))}
         return done, names
 
     def _verified(self, recipe: Recipe | None, config: Any) -> dict[str, Any]:
-        done = run(self._pruned(recipe, config), config)
+        done = run(self._pruned(recipe, config), config, pattern=_pattern_said(recipe))
         require_verified(done)
         return {one.layer.name: one.matrix for one in done.layers}
 
@@ -114,15 +121,14 @@ class GraphStages:
     def _lowered(self, recipe: Recipe | None, config: Any) -> _Lowered:
         def made() -> _Lowered:
             graph = self._pruned(recipe, config)
-            steps = steps_for(graph, config, style_of(config))
+            steps = steps_for(graph, config, style_of(config, pattern=_n_of_m(recipe)))
             return _Lowered(graph, steps, frozenset(again(steps)))
 
-        return self._kept.get("lowered", (*_pruned_by(recipe, config), *_lowered_by(config)), made, most=2)
+        return self._kept.get("lowered", (*_pruned_by(recipe, config), *_lowered_by(recipe, config)), made, most=2)
 
     def _passed_on(self, recipe: Recipe | None, config: Any) -> Words:
-        return Words(
-            {fitting(one.product.name): one for one in passed_on(self._pruned(recipe, config), config).products}
-        )
+        done = passed_on(self._pruned(recipe, config), config, pattern=_n_of_m(recipe))
+        return Words({one.product.name: one for one in done.products})
 
     def _reads(self, recipe: Recipe | None, config: Any, name: str) -> NDArray[Any]:
         return self._passed_on(recipe, config).products[name].vectors()
@@ -144,14 +150,25 @@ class Words(Mapping[str, NDArray[Any]]):
         return len(self.products)
 
 
+def _n_of_m(recipe: Recipe | None) -> Pattern | None:
+    """What products are compressed for; None where their weights say it."""
+    return None if recipe is None else recipe.n_of_m
+
+
+def _pattern_said(recipe: Recipe | None) -> str | None:
+    """The same for a run of weights that meet it: pruning these to it changes nothing."""
+    pattern = _n_of_m(recipe)
+    return None if pattern is None else f"{pattern[0]}:{pattern[1]}"
+
+
 def _pruned_by(recipe: Recipe | None, config: Any) -> tuple[Hashable, ...]:
     """What the pruned parameters depend on; only balanced masks depend on the design."""
     return recipe, config if recipe is not None and recipe.pattern == "balanced" else None
 
 
-def _lowered_by(config: Any) -> tuple[Hashable, ...]:
+def _lowered_by(recipe: Recipe | None, config: Any) -> tuple[Hashable, ...]:
     """What the products of a graph depend on."""
-    return unit_of(config).name, style_of(config), unit_of(config).patterns(config)
+    return unit_of(config).name, style_of(config, pattern=_n_of_m(recipe)), unit_of(config).patterns(config)
 
 
 def _wanted(lowered: _Lowered, point: Point) -> tuple[Step, ...]:
@@ -168,9 +185,9 @@ def _wanted(lowered: _Lowered, point: Point) -> tuple[Step, ...]:
 
 def again(steps: tuple[Step, ...]) -> Iterator[str]:
     """Names of products whose node has the weights and biases of one before."""
-    seen: set[bytes] = set()
+    seen: set[tuple[bytes, ...]] = set()
     for step in steps:
-        digest = sha256(b"".join(digest_of(_layer(product)) for product in step.products)).digest()
+        digest = tuple(weights_digest(product.weight, product.bias) for product in step.products)
         if digest in seen:
             yield from (product.name for product in step.products)
         seen.add(digest)
@@ -182,7 +199,7 @@ def _shape(product: Product) -> tuple[int, int]:
 
 def _layer(product: Product) -> Layer:
     return Layer(
-        name=fitting(product.name),
+        name=product.name,
         weights=product.weight,
         bias=product.bias,
         weights_source="of a graph",

@@ -31,7 +31,6 @@ class Chip:
     dram_bytes_per_cycle : of its DRAM
     copies : events of `near` that take no energy, since nothing is copied
     board_watts : power limit of its board; None of a design that is no board
-    runs_as : the pattern that it runs for another
     packed : (weights [n_out, n_in], pattern, inputs float [n_vector, n_in]) -> matrix as it stores it, its product
         checked on these inputs. Raises InvariantError where that is wrong
     timed : (matrix, vectors, near or far) -> result of their product, without data
@@ -44,6 +43,5 @@ class Chip:
     dram_bytes_per_cycle: Fraction
     copies: tuple[str, ...]
     board_watts: float | None
-    runs_as: Callable[[Pattern], Pattern]
     packed: Callable[[NDArray[Any], Pattern, NDArray[Any]], Any]
     timed: Callable[[Any, int, Any], SimResult]

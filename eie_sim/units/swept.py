@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from eie_sim.core.nm_pattern import Pattern
+
 Made = TypeVar("Made")
 Figures = tuple[dict[str, Any], dict[str, Any]]
 """Columns of a row as plain values: those of one design, and those of others too, one dict for all of them."""
@@ -52,6 +54,7 @@ class SweptLayer:
     again : its weights are those of a layer before, and are stored once
     gathered : inputs that all vectors are gathered of, from a map outside of the unit
     steps : vectors of each step, each of which waits for the one before; () where all are there at once
+    pattern : the N:M that its weights are compressed as, the same for all of a launch; None of a unit that has none
     """
 
     name: str
@@ -67,6 +70,7 @@ class SweptLayer:
     again: bool = False
     gathered: int = 0
     steps: tuple[int, ...] = ()
+    pattern: Pattern | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

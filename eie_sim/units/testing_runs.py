@@ -133,6 +133,9 @@ def words(unit: Unit, case: Case) -> Faults:
         yield "output_of gives others than the real values of outputs"
     if not isinstance(of_real.active_inputs, int) or not 0 <= of_real.active_inputs <= batch.size:
         yield f"active_inputs={of_real.active_inputs!r}: must be an integer within 0 and {batch.size}"
+    each = of_real.active_per_vector
+    if each is not None and (each.shape != (len(batch),) or each.sum() != of_real.active_inputs):
+        yield f"active_per_vector={each.tolist()}: must be one a vector, {of_real.active_inputs} together"
     if not isinstance(unit.describe(design), str) or "\n" in unit.describe(design):
         yield f"describe gives {short(unit.describe(design))}, must be one line"
 

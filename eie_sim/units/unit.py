@@ -110,7 +110,7 @@ class Unit:
     matrix: str  # type of its compressed matrices, as `module:Type`, loaded only by those who have one
     words: Words
     takes_bias: bool  # compressed with the weights; else it is added to the outputs, outside the unit
-    compress: Callable[..., Any]  # (weights [n_out, n_in], config, *, bias=None) -> matrix
+    compress: Callable[..., Any]  # (weights [n_out, n_in], config, *, bias=None) -> matrix; see `runs_as`
     simulate: Callable[..., SimResult]  # (matrix, activations, config or None, *, engine, timeline, inputs), checked
     energies: Callable[[Any], tuple[EnergyRow, ...]]  # config -> a row for each of words.components, at 45 nm
     lanes: Callable[[Any], int]  # config -> PEs, or MACs in a cycle, which clock and leakage are counted by
@@ -119,7 +119,7 @@ class Unit:
     verify: Callable[..., Verification] = _VERIFY_FLOATS  # (layer, matrix, activations, result, *, before, relu)
     describe: Callable[[Any], str] = described  # config -> a design in a line
     opened: Callable[..., Any] | None = (
-        None  # (matrix, [n_vector, n_in], config, *, outputs) -> with scales that were open chosen
+        None  # (matrix, vectors or extremes [n, n_in], config, *, outputs) -> with scales that were open chosen
     )
     words_of: Callable[[Any, Any], Any] = lambda matrix, real: real  # real activations as the unit keeps them
     output_of: Callable[..., Any] | None = None  # (matrix, words, config) -> real [n_vector, n_out], nothing timed
@@ -130,6 +130,9 @@ class Unit:
     timeline: Callable[..., Activity] | None = None  # (matrix, inputs, result, *, label) -> what happened when
     for_inputs: Callable[[Any, Any], Any] = lambda config, inputs: config  # a design that drops none of these inputs
     patterns: Callable[[Any], tuple[Pattern, ...] | None] = lambda config: None  # N:M; None: any weight may go
+    runs_as: Callable[[Any, Pattern], Pattern] | None = (
+        None  # (config, N:M) -> the one of its `patterns` that it runs as, or dense; `compress` then takes pattern=N:M
+    )
     style: Callable[[Any], Mapping[str, Any]] = lambda config: {}  # fields of `network.Style` that differ from its own
     word_bits: Callable[[Any], int] = lambda config: 16  # config -> bits of a value that stands between products
     in_turn: bool = False  # vectors run one after the other: a batch may be cut, and a sample of it stands for it

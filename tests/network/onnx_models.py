@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from eie_sim.network.floatrun import float_values, framework_values, require_lowered, run
+from eie_sim.network.floatrun import framework_values, require_lowered, run
 from eie_sim.network.lower import steps_of
-from eie_sim.network.products import Style
+from eie_sim.network.products import Product, Style
 from eie_sim.network.readers.onnx_file import contents_of
 from eie_sim.network.readers.onnx_reader import graph_of
 
@@ -13,7 +13,7 @@ onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 helper, numpy_helper, TensorProto = onnx.helper, onnx.numpy_helper, onnx.TensorProto
 
-STYLES = (Style(), Style(batched=True), Style(fold=False), Style(batched=True, m_group=4), Style(m_group=2))
+STYLES = (Style(), Style(batched=True), Style(fold=False), Style(batched=True, pattern=(2, 4)), Style(pattern=(1, 2)))
 
 
 def drawn(*shape, seed=0):
@@ -74,11 +74,16 @@ def read(proto, inputs=None, **more):
     return graph_of(contents_of(copy, "test"), inputs, **more)
 
 
+def lower(graph, style=STYLES[0]):
+    """All products of a graph in order."""
+    return [product for step in steps_of(graph, style) for product in step.products]
+
+
 def run_products(graph, style=STYLES[0], inputs=None):
     """Outputs of a graph whose computed nodes are products all the way; each is held against onnxruntime's node."""
 
     def compute(step, values):
-        made = float_values(step, values)
+        made = step.compute(values, Product.multiply)
         require_lowered(step, made, framework_values(graph, step, values))
         return made
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from onnx_models import STYLES, TAILS, agree, drawn, model, node, read, with_tail
+from onnx_models import STYLES, TAILS, agree, drawn, lower, model, node, read, with_tail
 
-from eie_sim.network.lower import coverage, lower, steps_of
+from eie_sim.network.lower import coverage, steps_of
 
 sides = st.integers(1, 5)
 factors = st.sets(st.sampled_from(["alpha", "beta"]))

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from onnx_models import STYLES, TAILS, agree, drawn, expected, model, node, read, with_tail
+from onnx_models import STYLES, TAILS, agree, drawn, expected, lower, model, node, read, with_tail
 
 from eie_sim.network import products
-from eie_sim.network.lower import lower, steps_of
+from eie_sim.network.lower import steps_of
 from eie_sim.network.products import Style
 
 
@@ -123,7 +123,7 @@ def test_groups_stand_on_the_diagonal_or_alone():
 def test_channels_are_padded_for_each_tap():
     inputs = {"x": drawn(1, 3, 4, 4)}
     graph = read(model([node("Conv", "x w", "y")], inputs, {"w": drawn(5, 3, 2, 2)}), inputs)
-    (product,) = lower(graph, Style(m_group=4))
+    (product,) = lower(graph, Style(pattern=(2, 4)))
     assert product.n_in == 16 and product.n_weight == 5 * 12
     assert (product.elements.reshape(5, 4, 4)[:, :, 3] == -1).all()
     assert not np.concatenate(list(product.vectors(inputs["x"]))).reshape(9, 4, 4)[:, :, 3].any()

@@ -6,13 +6,26 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from onnx_models import TensorProto, agree, drawn, expected, helper, model, node, numpy_helper, onnx, read, run_products
+from onnx_models import (
+    TensorProto,
+    agree,
+    drawn,
+    expected,
+    helper,
+    lower,
+    model,
+    node,
+    numpy_helper,
+    onnx,
+    read,
+    run_products,
+)
 
 from eie_sim.core.errors import InputError
 from eie_sim.network import Layer, Network
 from eie_sim.network.floatrun import run
 from eie_sim.network.layered import graph_of
-from eie_sim.network.lower import coverage, lower, steps_of
+from eie_sim.network.lower import coverage, steps_of
 from eie_sim.network.readers.onnx_reader import read_onnx
 
 

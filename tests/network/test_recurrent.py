@@ -10,7 +10,7 @@ import eie_sim as es
 from eie_sim import tracing
 from eie_sim.core.errors import InputError
 from eie_sim.network.floatrun import run
-from eie_sim.network.lower import coverage, lower, steps_of
+from eie_sim.network.lower import coverage, steps_of
 from eie_sim.network.memory import floats_of
 from eie_sim.network.recurrent import ACTIVATIONS, DEFAULTS, GATES
 from eie_sim.passed_on import passed_on
@@ -88,7 +88,7 @@ def graph_of(*given, **more):
 
 
 def names_of(graph):
-    return [product.name for product in lower(graph)]
+    return [product.name for product in es.lower(graph)]
 
 
 def test_products_of_a_node():
@@ -105,7 +105,7 @@ def test_products_have_rows_of_their_parameters_and_biases():
     w, r, b = (graph.parameters[name] for name in "wrb")
     assert (w.axes, r.axes) == (("group", "gate_out", "in"), ("group", "gate_out", "hidden"))
     for at in (0, 1):
-        x, z_r, h = lower(graph)[3 * at :][:3]
+        x, z_r, h = es.lower(graph)[3 * at :][:3]
         for product, array, bias in (
             (x, w.array[at], b.array[at, :15]),
             (z_r, r.array[at, :10], b.array[at, 15:25]),
@@ -124,7 +124,7 @@ def test_products_have_rows_of_their_parameters_and_biases():
 
 def test_steps_beyond_a_sequence_are_not_multiplied():
     graph = graph_of("LSTM", sizes=(4, 3, 2, 5), lengths=[1, 4, 0])
-    w, r = lower(graph)
+    w, r = es.lower(graph)
     assert (w.positions, r.positions, r.steps) == (5, 5, (2, 1, 1, 1))
     (share,) = coverage(graph)
     assert (share.kind, share.reason, share.macs) == ("LSTM", "", 5 * 20 * 7) == ("LSTM", "", w.macs + r.macs)
@@ -137,7 +137,7 @@ def test_weights_that_are_moved_keep_their_elements():
     nodes += [node("Slice", "w a b c", "w5"), node("Slice", "r a b c", "r5")]
     arrays |= {"a": np.array([5]), "b": np.array([10]), "c": np.array([1])}
     graph = agree(model([*nodes, node("RNN", "x w5 r5", "y", hidden_size=5)], inputs, arrays), inputs)
-    w, r = lower(graph)
+    w, r = es.lower(graph)
     assert (w.parameters, r.parameters) == (("v",), ("u",))
     np.testing.assert_array_equal(graph.owned(r.elements, "u")[1], np.arange(25, 50))
 
@@ -173,7 +173,7 @@ def test_a_step_reads_the_simulated_state_of_the_one_before(config):
     ran = es.run(graph, config)
     assert ran.verified
     np.testing.assert_allclose(ran.outputs["y"], replayed(graph, config, ran.layers), atol=2e-6)
-    floats = run(graph, (), None)["y"]
+    floats = run(graph)["y"]
     assert np.abs(ran.outputs["y"] - floats).max() > 1e-4 or config is DESIGNS[1]
     assert [row.n_vector for row in ran.rows] == [18, 18, 18]
     assert "states of GRU_y" in ran.rows[1].inputs and "synthetic" not in ran.rows[1].inputs
@@ -279,7 +279,7 @@ def test_wanda_weighs_the_states_of_all_steps():
     _, found = es.prune.prune_network(
         graph, es.prune.Recipe(density=0.4, criterion="wanda", pattern="per_row"), es.EieConfig()
     )
-    states = np.concatenate([graph.examples["h0"][0], run(graph, (), None)["y"][:-1, 0].reshape(-1, 5)])
+    states = np.concatenate([graph.examples["h0"][0], run(graph)["y"][:-1, 0].reshape(-1, 5)])
     scores = np.abs(graph.parameters["r"].array[0]) * np.linalg.norm(states, axis=0)
     np.testing.assert_array_equal(found.masks["r"][0], scores >= np.sort(scores, axis=1)[:, -2:-1])
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from msgspec import UNSET, convert
 from onnx_models import drawn, expected, model, node, onnx, read
+from scipy.sparse import csc_array
 
 import eie_sim as es
 from eie_sim import graphs, product_run
@@ -17,6 +18,7 @@ from eie_sim.core.fixed import to_fixed
 from eie_sim.core.record import Result
 from eie_sim.network import products
 from eie_sim.prune.recipe import Recipe
+from eie_sim.study.graph_stages import again
 
 WIDE = {"weight_bits": 8}
 
@@ -166,6 +168,41 @@ def test_one_mlp_as_arrays_and_as_onnx_gives_the_same():
             assert mine.output.tobytes() == theirs.output.astype(np.float32).tobytes()
 
 
+@pytest.mark.parametrize("scope", ["local", "global"])
+def test_layers_and_a_graph_keep_the_same_weights_where_a_density_falls_between_two_numbers(scope):
+    arrays = layers(w1=drawn(5, 3), w2=drawn(1, 5, seed=1))
+    x = np.maximum(drawn(4, 3, seed=2), 0)
+    nodes = [node("Gemm", "x w1", "a", transB=1), node("Relu", "a", "b"), node("Gemm", "b w2", "y", transB=1)]
+    graph = read(model(nodes, {"x": x}, arrays), {"x": x})
+    chain = {"1.weight": arrays["w1"], "2.weight": arrays["w2"]}
+    loaded = es.load(chain, chain="1,2", activations=x)
+    config = es.EieConfig(n_pe=2)
+    runs = [es.run(one, config, density=0.5, scope=scope) for one in (graph, loaded)]
+    if scope == "local":
+        runs.append(es.run(es.load(chain, chain="1,2", activations=x, density=0.5), config))
+        sparse = {name: csc_array(array) for name, array in chain.items()}
+        runs.append(es.run(es.load(sparse, chain="1,2", activations=x, density=0.5), config))
+        assert [row.n_weight for row in runs[0].rows] == [8, 2]  # of 15 and of 5
+    for run in runs:
+        assert run.record.total.n_weight == 10
+        for one, other in zip(run.layers, runs[0].layers, strict=True):
+            assert one.result.output.tobytes() == other.result.output.tobytes()
+            np.testing.assert_array_equal(one.matrix.decode(), other.matrix.decode())
+
+
+def test_a_density_of_the_network_keeps_its_largest_weights():
+    graph = small()
+    run = es.run(graph, es.EieConfig(n_pe=4), density=0.3, scope="global")
+    names = ("stem", "grouped", "depthwise", "last")
+    values = np.concatenate([np.abs(graph.parameters[name].array).ravel() for name in names])
+    cut = np.sort(values)[-round(0.3 * values.size)]
+    assert run.record.total.n_weight == round(0.3 * values.size) + 8 + 5  # biases, of a BatchNorm too
+    for row, name in zip(run.rows, names, strict=True):
+        array = graph.parameters[name].array
+        assert row.weight_density == pytest.approx((np.abs(array) >= cut).mean(), abs=0.02)
+        assert row.weights.endswith("; pruned by magnitude to density 0.3, all parameters together")
+
+
 def test_a_network_like_a_resnet_reads_simulated_outputs_on_both_sides_of_an_addition():
     graph, config = small(), es.EieConfig(n_pe=2)
     run = es.run(graph, config)
@@ -203,10 +240,10 @@ def test_a_tampered_weight_is_not_verified(monkeypatch):
     config = es.EieConfig(n_pe=4)
     honest = product_run.compress
 
-    def tampered(weights, config, *, bias=None):
+    def tampered(weights, config, *, bias=None, pattern=None):
         changed = weights.copy()
         changed.flat[np.abs(changed).argmax()] *= -1
-        return honest(changed, config, bias=bias)
+        return honest(changed, config, bias=bias, pattern=pattern)
 
     monkeypatch.setattr(product_run, "compress", tampered)
     run = es.run(small(), config)
@@ -235,6 +272,108 @@ def test_the_end_is_held_against_the_masked_network_and_the_original():
     assert error.error == pytest.approx(run.distance)
     assert error.original_error > error.error
     assert 0 <= error.top1_agreement <= 1
+
+
+def spread(shares):
+    low, high = np.percentile(shares, [5, 95])
+    return pytest.approx((low, high, np.mean(shares == 0)))
+
+
+def spread_of(row):
+    return row.positions.density_p5, row.positions.density_p95, row.positions.all_zero
+
+
+def sparse_map():
+    """A map half of which is empty, and a 3x3 convolution of two groups that reads it."""
+    x = np.maximum(drawn(2, 4, 8, 6), 0)
+    x[:, :, :4] = 0
+    x[0, 0, 0, 0] = 1e-9  # a word of 0 on either unit
+    return read(model([node("Conv", "x w", "y", group=2)], {"x": x}, layers(w=drawn(6, 2, 3, 3))), {"x": x}), x
+
+
+@pytest.mark.parametrize("config", [es.EieConfig(n_pe=4), es.TensorCoreConfig.preset("nm-64", elem_bytes=1)])
+def test_density_of_inputs_is_spread_over_positions(monkeypatch, config):
+    graph, x = sparse_map()
+    (row,) = es.run(graph, config).rows
+    patches = np.stack([x[n, :, r : r + 3, c : c + 3] for n in range(2) for r in range(6) for c in range(4)])
+    patches[np.abs(patches) < 1e-6] = 0
+    parts = patches.reshape(-1, 2, 18) if "n_core" in config.to_dict() else patches.reshape(-1, 1, 36)
+    assert spread_of(row) == spread(np.count_nonzero(parts, axis=2).ravel() / parts.shape[2])
+    assert 0 < row.positions.all_zero < 1
+    assert row.positions.density_p5 < row.activation_density < row.positions.density_p95
+    whole = spread_of(row)
+    monkeypatch.setattr(products, "CHUNK_BYTES", 600)
+    assert spread_of(es.run(graph, config).rows[0]) == whole
+
+
+def test_of_one_vector_nothing_is_spread():
+    chain, x, *_ = mlp()
+    batch, one = (es.run(es.load(chain, chain="1,2", activations=of), es.EieConfig(n_pe=2)) for of in (x, x[0]))
+    words = batch.layers[0].matrix.scales.activation
+    active = np.count_nonzero(to_fixed(x, words), axis=1) / 16
+    assert spread_of(batch.rows[0]) == spread(active)
+    assert [row.positions for row in one.rows] == [UNSET, UNSET]
+    assert "positions" not in one.to_dict()["layers"][0]
+    assert convert(batch.to_dict(), Result) == batch.record
+
+
+def test_a_sample_is_spread_over_what_was_drawn():
+    graph, _ = sparse_map()
+    config = es.EieConfig(n_pe=4)
+    row = es.run(graph, config, positions=10).rows[0]
+    every = np.concatenate(list(es.lower(graph, config)[0].vectors(graph.examples["x"])))
+    drawn_ones = every[product_run.stratified(10, 48, 0)]
+    assert spread_of(row) == spread((drawn_ones > 1e-6).sum(axis=1) / 36)
+
+
+def test_the_spread_is_shown(tmp_path, capsys):
+    graph, x = sparse_map()
+    arrays = {"w": graph.parameters["w"].array}
+    onnx.save(model([node("Conv", "x w", "y", group=2)], {"x": x}, arrays), tmp_path / "m.onnx")
+    np.savez(tmp_path / "m.npz", x=x)
+    words = ["run", str(tmp_path / "m.onnx"), "--inputs", str(tmp_path / "m.npz"), "--out", str(tmp_path / "kept")]
+    assert main([*words, "--n-pe", "4"]) == 0
+    printed = capsys.readouterr().out
+    row = json.loads((tmp_path / "kept" / "run.json").read_text())["layers"][0]
+    low, high = (100 * row["positions"][name] for name in ("density_p5", "density_p95"))
+    assert f" {100 * row['activation_density']:.1f} % ({low:.0f}-{high:.0f}) " in printed
+    assert f" {100 * row['positions']['all_zero']:.1f} % " in printed
+    assert "positions.all_zero" in (tmp_path / "kept" / "layers.csv").read_text().splitlines()[0]
+
+
+def with_logarithm():
+    """Two outputs: a product, and the logarithm of it, which is NaN where it is negative and infinite where it is 0."""
+    arrays, x = layers(w=np.array([[1, 0], [0, 1], [-1, 0]])), np.array([[1, 0]], dtype=np.float32)
+    nodes = [node("Gemm", "x w", "y", transB=1), node("Log", "y", "z")]
+    return model(nodes, {"x": x}, arrays, outputs="y z"), x
+
+
+@pytest.mark.parametrize("density", [None, 0.5])
+def test_outputs_that_are_not_finite_have_no_distance_and_say_where(density):
+    proto, x = with_logarithm()
+    run = es.run(read(proto, {"x": x}), es.EieConfig(n_pe=2), density=density)
+    plain, first = (convert(run.to_dict(), Result).graph.outputs, run.record.graph.outputs)[0]
+    assert plain.first_not_finite is UNSET
+    assert plain.error is not None
+    assert first.first_not_finite == [0, 1]  # -inf; the NaN of -1 comes after it
+    assert (first.error, first.original_error, first.largest_difference) == (None, None, None)
+    assert run.distance is None
+    assert run.verified
+
+
+def test_the_commands_say_where_outputs_are_not_finite(tmp_path, capsys):
+    proto, x = with_logarithm()
+    onnx.save(proto, tmp_path / "log.onnx")
+    np.savez(tmp_path / "x.npz", x=x)
+    given = [str(tmp_path / "log.onnx"), "--inputs", str(tmp_path / "x.npz")]
+    assert main(["run", *given, "--n-pe", "2", "--density", "0.5"]) == 0
+    printed, said = capsys.readouterr()
+    assert "end to end, z: NaN or infinite first at [0, 1], so that no distance is known\n" in printed
+    assert "end to end, y: " in printed
+    assert said == ""
+    for words in (["prune", *given, "--density", "0.5"], ["compare", *given, "--densities", "0.5"]):
+        assert main(words) == 0
+        assert capsys.readouterr().err == ""
 
 
 def test_gathering_vectors_of_a_map_takes_energy_outside_of_the_array():
@@ -322,6 +461,17 @@ def test_sums_of_32_bits_are_passed_on_exactly(monkeypatch, convolved):
     assert run.verified
 
 
+@pytest.mark.parametrize("rows", [6, 3])
+def test_outputs_that_are_read_transposed_are_no_vectors(rows):
+    x = drawn(rows, 4)
+    nodes = [node("Gemm", "x w1", "a", transB=1), node("Gemm", "a w2", "y", transA=1, transB=1)]
+    graph = read(model(nodes, {"x": x}, layers(w1=drawn(3, 4, seed=1), w2=drawn(5, rows))), {"x": x})
+    run = es.run(graph, es.EieConfig(n_pe=2, **WIDE))
+    assert run.verified
+    assert run.rows[1].verification.wrong_inputs == 0
+    assert run.distance < 0.01
+
+
 def test_layers_are_pruned_to_a_pattern_as_well():
     chain, x, *_ = mlp()
     run = es.run(es.load(chain, chain="1,2", activations=x), es.TensorCoreConfig.preset("nm-64"), pattern="2:4")
@@ -339,6 +489,26 @@ def test_vectors_in_chunks_are_the_same_run(monkeypatch):
             assert same["verification"].pop(name) == pytest.approx(row["verification"].pop(name))
     assert one == other
     np.testing.assert_array_equal(whole.output, cut.output)
+
+
+def test_scales_are_chosen_without_all_vectors_at_once(monkeypatch):
+    whole = es.run(small(2), es.EieConfig(n_pe=4))
+    monkeypatch.setattr(products, "CHUNK_BYTES", 2000)
+    monkeypatch.delattr(product_run, "vectors_of")
+    cut = es.run(small(2), es.EieConfig(n_pe=4))
+    assert [row.scales for row in cut.rows] == [row.scales for row in whole.rows]
+    assert [one.result.config.active for one in cut.layers] == [one.result.config.active for one in whole.layers]
+    assert [one.result.config.active for one in cut.layers] == ["nonzero", "positive", "positive", "positive"]
+
+
+@pytest.mark.parametrize("config", [es.EieConfig(n_pe=4), es.TensorCoreConfig.preset("nm-64", elem_bytes=1)])
+def test_scales_of_chunks_are_those_of_all_vectors(monkeypatch, config):
+    graph = small(2)
+    whole = es.run(graph, config)
+    monkeypatch.setattr(products, "CHUNK_BYTES", 500)
+    cut = es.run(graph, config)
+    assert [row.scales for row in cut.rows] == [row.scales for row in whole.rows]
+    np.testing.assert_array_equal(cut.output, whole.output)
 
 
 def test_a_sample_stands_for_all_positions_and_says_so():
@@ -421,6 +591,15 @@ def test_lower_lists_the_products_of_a_unit():
     assert [one.name for one in es.lower(graph)] == ["Conv_a", "Conv_d", "Conv_f", "Gemm_y"]
     names = [one.name for one in es.lower(graph, es.TensorCoreConfig.preset("nm-64"))]
     assert names == ["Conv_a", "Conv_d.0", "Conv_d.1", "Gemm_y"]
+    with pytest.raises(es.InputError, match=r"^network=str: must be "):
+        es.lower("model.onnx")
+
+
+@pytest.mark.parametrize("field", ["fold", "depthwise_as_gemm"])
+def test_words_are_no_options_of_lowering(field):
+    for asked in (es.lower, es.run):
+        with pytest.raises(es.InputError, match=rf"^{field}=str: must be "):
+            asked(small(), es.EieConfig(), **{field: "no"})
 
 
 @pytest.fixture
@@ -444,6 +623,23 @@ def test_the_command_prints_distances_first_and_keeps_a_run(saved, tmp_path, cap
     assert json.loads((tmp_path / "run" / "run.json").read_text()) == record
     assert main(["report", str(tmp_path / "run")]) == 0
     assert "end to end, y:" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_the_command_ranks_over_the_network(saved, tmp_path, capsys):
+    chain, x, *_ = mlp()
+    np.savez(tmp_path / "chain.npz", **chain)
+    np.save(tmp_path / "x.npy", x)
+    words = ["--density", "0.3", "--global", "--n-pe", "4", "--json"]
+    assert main(["run", str(saved), "--inputs", str(tmp_path / "x.npz"), *words]) == 0
+    graph = json.loads(capsys.readouterr().out)
+    given = ["--chain", "1,2", "--activations", str(tmp_path / "x.npy")]
+    assert main(["run", str(tmp_path / "chain.npz"), *given, *words]) == 0
+    layers = json.loads(capsys.readouterr().out)
+    assert [row["cycles"] for row in graph["layers"]] == [row["cycles"] for row in layers["layers"]]
+    densities = [row["weight_density"] for row in graph["layers"]]
+    assert densities == [row["weight_density"] for row in layers["layers"]]
+    assert densities[0] != pytest.approx(densities[1], abs=0.01)
+    assert "pruned: element, l1, global, density" in layers["layers"][0]["weights"]
 
 
 def test_inputs_that_are_drawn_are_said(saved, capsys):
@@ -480,6 +676,8 @@ def test_describe_simulates_nothing(saved, capsys, monkeypatch):
         (["run", "{model}", "--shape", "x"], "shape=x: must be name=1x3x224x224"),
         (["run", "{model}", "--density", "2"], "density=2.0: must be in 0..1"),
         (["run", "{model}", "--pattern", "2:4", "--density", "0.5"], "density=0.5: must be left out"),
+        (["run", "{model}", "--global"], "scope=global: must be local without a density"),
+        (["run", "digits-mlp", "--global", "--pattern", "2:4"], "scope=global: must be local without a density"),
         (["run", "{model}", "--inputs", "{folder}/none.npz"], "none.npz: file=missing"),
         (["run", "digits-mlp", "--shape", "x=4x16"], "must be left out"),
         (["describe", "digits-mlp", "--shape", "x=4x16"], "must be left out: it is of an ONNX file"),
@@ -509,6 +707,30 @@ def test_layers_take_no_graph(saved):
         es.network.load(graph)
     with pytest.raises(es.InputError, match="inputs"):
         es.load("digits-mlp", inputs=np.ones((1, 64)))
+
+
+@pytest.mark.parametrize(
+    "transposing",
+    [node("MatMul", "w2 a", "y"), node("Gemm", "a w2", "y", transA=1, transB=1)],
+    ids=lambda one: one.op_type,
+)
+@pytest.mark.parametrize("n_out", [4, 6])
+def test_vectors_that_are_columns_of_what_comes_before_are_its_words_transposed(transposing, n_out):
+    arrays, x = layers(w1=drawn(5, n_out), w2=drawn(4, 4)), drawn(4, 5)
+    run = es.run(
+        read(model([node("MatMul", "x w1", "a"), transposing], {"x": x}, arrays), {"x": x}), es.EieConfig(n_pe=2)
+    )
+    assert run.verified
+    assert run.distance < 0.5
+
+
+def test_weights_of_the_same_bytes_in_another_shape_are_stored_apart():
+    arrays, x = layers(w1=np.ones((4, 8)), w2=np.ones((8, 4))), drawn(2, 4)
+    graph = read(model([node("MatMul", "x w1", "a"), node("MatMul", "a w2", "y")], {"x": x}, arrays), {"x": x})
+    run = es.run(graph, es.EieConfig(n_pe=2))
+    assert run.record.total.storage.total_bits == sum(row.storage.total_bits for row in run.rows)
+    assert not any(one.again for one in es.footprint(graph, es.EieConfig(n_pe=2)).products)
+    assert not list(again(graphs.steps_for(graph, es.EieConfig(), graphs.style_of(es.EieConfig()))))
 
 
 @pytest.mark.parametrize("config", [es.EieConfig(n_pe=4, **WIDE), es.TensorCoreConfig.preset("nm-64")])

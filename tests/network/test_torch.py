@@ -8,7 +8,7 @@ import eie_sim as es
 from eie_sim.core.errors import InputError
 from eie_sim.network import load
 from eie_sim.network.layered import graph_of
-from eie_sim.network.lower import lower, steps_of
+from eie_sim.network.lower import steps_of
 from eie_sim.network.readers.torch_reader import from_torch
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
@@ -86,7 +86,7 @@ def test_one_mlp_as_a_module_and_as_layers_gives_the_same_bytes():
     state = {name: array.numpy() for name, array in module.state_dict().items()}
     chain = graph_of(load(state, chain="0,2", activations=x.numpy()))
     graph = from_torch(module, x)
-    for mine, theirs in zip(lower(graph), lower(chain), strict=True):
+    for mine, theirs in zip(es.lower(graph), es.lower(chain), strict=True):
         assert mine.weight.tobytes() == theirs.weight.tobytes()
         assert (mine.bias is None) == (theirs.bias is None)
     (mine,), (theirs,) = run_products(graph).values(), run_products(chain).values()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from eie_sim.core.errors import InputError
 from eie_sim.prune import keep_count, prune_count
-from eie_sim.prune.counts import least_count, share
+from eie_sim.prune.counts import least_count, nearest_density, share
 
 
 @pytest.mark.parametrize(
@@ -104,3 +104,29 @@ def test_errors(call, message):
     with pytest.raises(InputError) as error:
         call()
     assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    ("density", "total", "kept"),
+    [
+        (0.5, 5, 2),
+        (0.5, 15, 8),
+        (0.5, 7, 4),
+        (0.1, 25, 2),
+        (0.3, 5, 2),
+        (0.5, 6, 3),
+        (0.0, 5, 0),
+        (1, 5, 5),
+        (0.1, 15, 2),
+    ],
+)
+def test_the_density_that_keeps_the_number_nearest_to_it(density, total, kept):
+    """Half to even of what is kept, where `keep_count` rounds what is pruned."""
+    found = nearest_density(density, total)
+    assert keep_count(found, total) == keep_count(float(found), total) == kept
+    assert (found == density) == (keep_count(density, total) == kept)
+
+
+@given(st.integers(0, 1000).map(lambda n: n / 1000), st.integers(1, 10**6))
+def test_nearest_is_round_half_to_even_of_what_is_kept(density, total):
+    assert keep_count(nearest_density(density, total), total) == round(Fraction(str(density)) * total)

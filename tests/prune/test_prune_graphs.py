@@ -149,3 +149,45 @@ def test_functions_of_layers_are_refused():
     _, graph = both(0)
     with pytest.raises(es.InputError, match="update=function: must be left out for a graph"):
         es.prune.prune_network(graph, Recipe(density=0.5), CONFIG, update=lambda *given: given[1])
+
+
+def odd(n, seed=0):
+    """A product of so many weights, and one of three times as many."""
+    weights = {"a": drawn(n, 1, seed=seed), "b": drawn(3, n, seed=seed)}
+    return graph_of(es.load(weights, chain="a,b"))
+
+
+@pytest.mark.parametrize(("n", "density", "kept"), [(5, 0.5, 2), (15, 0.5, 8), (25, 0.1, 2), (5, 0.3, 2), (5, 0.1, 0)])
+def test_what_stays_of_a_parameter_is_rounded_half_to_even(n, density, kept):
+    graph = odd(n)
+    masked, found = es.prune.prune_network(graph, Recipe(density=density), CONFIG)
+    before, after = graph.parameters["a.weight"].array.ravel(), masked.parameters["a.weight"].array.ravel()
+    assert set(np.flatnonzero(after)) == set(np.argsort(np.abs(before), kind="stable")[n - kept :])
+    assert found.asked == found.layers["a.weight"].asked == density
+    assert found.layers["a.weight"].kept == kept
+
+
+@pytest.mark.parametrize("scope", ["local", "global"])
+def test_no_floor_is_rounded_below(scope):
+    _, found = es.prune.prune_network(odd(5), Recipe(density=0.5, floor=0.5, scope=scope), CONFIG)
+    assert found.layers["a.weight"].kept >= 3
+    assert found.asked == 0.5
+    assert found.warnings == ()
+
+
+def test_a_floor_is_said_as_what_it_is():
+    _, found = es.prune.prune_network(odd(5), Recipe(density=0.5, floor=0.65), CONFIG)
+    assert found.layers["a.weight"].kept == 4
+    assert found.layers["a.weight"].asked == 0.8
+    assert found.warnings[0] == "a.weight: density 0.5 raised to the floor, 0.65"
+
+
+@pytest.mark.parametrize(("n", "kept"), [(5, 10), (3, 6), (15, 30)])
+def test_ranked_over_the_network_what_stays_of_it_is_rounded(n, kept):
+    graph = odd(n)
+    masked, found = es.prune.prune_network(graph, Recipe(density=0.5, scope="global"), CONFIG)
+    assert found.kept == kept
+    assert found.asked == 0.5
+    rows = [of.parameters[name].array.ravel() for of in (graph, masked) for name in ("a.weight", "b.weight")]
+    before, after = np.concatenate(rows[:2]), np.concatenate(rows[2:])
+    assert set(np.flatnonzero(after)) == set(np.argsort(np.abs(before), kind="stable")[4 * n - kept :])

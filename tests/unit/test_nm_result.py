@@ -43,6 +43,7 @@ FIELDS = {
     "scales": {},
     "output_scale": 1.0,
     "active_inputs": 6,
+    "active_per_vector": np.array([4, 2]),
     "memories": (),
     "extra": {"busy": {"tensor": 2 * 2, "smem": 2 * 4, "l2": 2 * 7, "store": 2 * 4, "dram": 0}},
     "named": {

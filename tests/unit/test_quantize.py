@@ -86,11 +86,37 @@ def test_sums_of_float32_are_taken_in_float64():
     assert quantize.cluster(values, 1)[0][0] == pytest.approx(math.fsum(values) / 10_000, rel=1e-14)
 
 
-def test_k_means_that_goes_on_for_ever_is_stopped(monkeypatch):
-    monkeypatch.setattr(quantize, "MAX_ROUNDS", 1)
-    with pytest.raises(InputError) as error:
-        quantize.cluster(np.array([0.0, 1.0, 5.0]), 2)
-    assert str(error.value) == "weights: k-means did not converge in 1 rounds"
+def rounds_of(values, n_codes, most):
+    """Centroids after so many rounds, or those that a round leaves as they are; how many rounds moved them."""
+    centroids = np.linspace(values.min(), values.max(), n_codes)
+    for done in range(most):
+        owner = np.searchsorted((centroids[1:] + centroids[:-1]) / 2, values, side="left")
+        counts, sums = np.bincount(owner, minlength=n_codes), np.bincount(owner, values, minlength=n_codes)
+        moved = np.where(counts > 0, sums / np.maximum(counts, 1), centroids)
+        if np.abs(moved - centroids).max() < 1e-13:
+            return centroids, done
+        centroids = moved
+    return centroids, most
+
+
+def test_k_means_ends_after_300_rounds():
+    values = np.linspace(0, 1, 20_000) ** 2
+    end, needed = rounds_of(values, 31, 10_000)
+    assert needed > 700
+    found, _ = quantize.cluster(values, 31)
+    np.testing.assert_allclose(found, rounds_of(values, 31, 300)[0], rtol=0, atol=1e-12)
+    for other in (299, 301):
+        assert np.abs(found - rounds_of(values, 31, other)[0]).max() > 1e-7
+    assert np.abs(found - end).max() > 1e-4
+
+
+def test_centroids_are_means_where_k_means_ends_before_they_repeat(monkeypatch):
+    values, small = np.random.default_rng(1).normal(size=1000), np.arange(1, 101) * 1e-30
+    for most in (1, 2, 3, 7):
+        monkeypatch.setattr(quantize, "MAX_ROUNDS", most)
+        np.testing.assert_allclose(quantize.cluster(values, 15)[0], rounds_of(values, 15, most)[0], rtol=0, atol=1e-12)
+        near = quantize.cluster(np.concatenate([[-1e30] * 3, small, [1e30] * 4]), 3)[0]
+        np.testing.assert_allclose(near, [-1e30, 50.5e-30, 1e30], rtol=1e-6)
 
 
 @given(weights, st.integers(1, 15))

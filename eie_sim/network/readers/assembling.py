@@ -66,7 +66,7 @@ def assembled(found: Found, **rest: Any) -> Graph:
                 trained = name in labels[node.name]
                 _sort(found, into, name, trained, derived=trained and node.op not in ELEMENTWISE)
     for name in rest["outputs"]:
-        if name in everything.constants and name not in into.parameters:
+        if name in everything.constants and not _moved_from(found, into, name):
             into.constants[name] = everything.constants[name]
     names = {name for node in (*found.nodes, *into.moves.values()) for name in (*node.reads, *node.makes)}
     kept = names | {*rest["inputs"], *rest["outputs"], *into.parameters, *into.constants}
@@ -110,6 +110,17 @@ def _sort(found: Found, into: Sorted, name: str, trained: bool, derived: bool) -
         return True
     into.constants[name] = array
     return False
+
+
+def _moved_from(found: Found, into: Sorted, name: str) -> bool:
+    """Return True where a constant output is a parameter or moved from one; then the moves are kept."""
+    sources, waiting = set(), [name]
+    while waiting:
+        maker = found.constant_nodes.get(waiting[-1])
+        sources.add(waiting.pop())
+        if maker is not None and maker.op in MOVES and not maker.domain:
+            waiting += [one for place, one in enumerate(maker.inputs) if one and moves_data(maker.op, place)]
+    return not sources.isdisjoint(into.parameters) and _sort(found, into, name, trained=False, derived=False)
 
 
 def _labelled(graph: Graph, labels: Mapping[str, Mapping[str, tuple[str, ...]]]) -> Graph:

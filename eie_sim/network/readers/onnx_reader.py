@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from eie_sim.core.arrays import MAX_NAME, one_line, shown
-from eie_sim.core.errors import InputError, as_array, refused, require, require_seed, unknown
+from eie_sim.core.arrays import as_dtype, fresh, one_line, shown
+from eie_sim.core.errors import InputError, as_array, require, require_seed, unknown
 from eie_sim.network.floatrun import value_of
 from eie_sim.network.graph import Array, Framework, Graph, Node, Value
 from eie_sim.network.moves import MOVES
@@ -20,6 +20,8 @@ from eie_sim.network.readers.assembling import Found, assembled
 from eie_sim.network.readers.onnx_file import NARROWED, Contents, captured, dtype_of, graphs_of, naming, read_contents
 from eie_sim.network.readers.onnx_runtime import framework, libraries
 
+MOST_OF_NAME = 150
+"""Characters of a node's name that are kept, so that names of its products fit in tables."""
 PENDING_BYTES = 2**25
 MOST_NODES = 32
 """Nodes are run so many at once, or fewer where they read more than PENDING_BYTES: every value is looked at."""
@@ -123,14 +125,14 @@ class Reading:
                 self.uses.update(name for node in taken for name in _reads(node))
                 self.uses.subtract(_reads(proto))
                 waiting.extendleft(reversed(taken))
-            elif not self._is_array(proto):
+            elif not self._take_array(proto):
                 self._take(proto)
         self._run()
         for name in self.contents.outputs:
             require(name in self.made, "output", shown(name), "is made by no node")
 
-    def _is_array(self, proto: Any) -> bool:
-        """Take the array of a Constant node."""
+    def _take_array(self, proto: Any) -> bool:
+        """Take the array of a Constant node; return False for any other."""
         if proto.op_type != "Constant" or proto.domain:
             return False
         name, value = next(iter(_attributes(proto).items()), ("value", None))
@@ -143,7 +145,7 @@ class Reading:
         return True
 
     def _take(self, proto: Any) -> None:
-        node = _node(proto, _fresh(_name(proto), self.names))
+        node = _node(proto, fresh(_name(proto), self.names))
         operator_of(node).require(node)
         inner = sorted(set(_ops_inside(proto)) & INSIDE)
         if inner:
@@ -206,7 +208,7 @@ class Reading:
         outputs = dict(zip((one.name for one in graph.output), proto.output, strict=True))
         names = {old: new for old, new in outputs.items() if old in made}
         for old in made - names.keys():
-            names[old] = _fresh(old, self.defined)
+            names[old] = fresh(old, self.defined)
         taken = [_renamed(onnx, node, names) for node in taken]
         moved = [(names.get(one.name, one.name), new) for one, new in zip(graph.output, proto.output, strict=True)]
         return taken + [onnx.helper.make_node("Identity", [old], [new]) for old, new in moved if old != new]
@@ -235,18 +237,9 @@ class Reading:
         )
 
 
-def _fresh(name: str, taken: set[str]) -> str:
-    """The name, numbered if it is taken; it is from now on."""
-    number, fresh = 1, name
-    while fresh in taken:
-        number += 1
-        fresh = f"{name}.{number}"
-    taken.add(fresh)
-    return fresh
-
-
 def _name(proto: Any) -> str:
-    return shown(proto.name or next((name for name in proto.output if name), proto.op_type), MAX_NAME - 3)
+    name = proto.name or next((name for name in proto.output if name), proto.op_type)
+    return shown(shown(name, MOST_OF_NAME), MOST_OF_NAME)  # what does not print is longer where it is quoted
 
 
 def _reads(proto: Any) -> list[str]:
@@ -360,15 +353,8 @@ def _fitting(name: str, given: Any, dtype: np.dtype[Any], sides: Sides | None) -
     """An array that was given, as the input wants it."""
     array = as_array(f"inputs {name}", given)
     _require_sides(f"inputs {name}", f"shape {array.shape}", array.shape, sides)
-    same = array.dtype.kind == dtype.kind or (array.dtype.kind in "iu" and dtype.kind in "iu")
-    require(same, f"inputs {name}", f"dtype {array.dtype}", f"must be {dtype}")
     require(array.size > 0, f"inputs {name}", f"shape {array.shape}", "must not be empty")
-    with np.errstate(over="ignore"):
-        fitting = array.astype(dtype)
-    over = (array != fitting) if dtype.kind != "f" else np.isfinite(array) & ~np.isfinite(fitting)
-    if over.any():
-        raise refused(f"inputs {name}", array[over][0], f"must be in the range of {dtype}")
-    return fitting
+    return as_dtype(f"inputs {name}", array, dtype)
 
 
 def _require_sides(field_name: str, value: object, shape: Sequence[int], sides: Sides | None) -> None:

@@ -80,6 +80,7 @@ def simulate(
         broadcast=done.broadcast,
     )
     single, n_vector = raw.ndim == 1, len(done.cycles)
+    part = raw > 0 if config.active == "positive" else raw != 0
     return SimResult(
         unit="eie",
         engine=engine,
@@ -88,6 +89,7 @@ def simulate(
         scales={name: int(bits or 0) for name, bits in matrix.scales.to_dict().items()},
         output_scale=2.0 ** -int(matrix.scales.accumulator or 0),
         active_inputs=int(done.broadcast[EieBroadcast.SENT]) - n_vector * int(matrix.has_bias),
+        active_per_vector=np.count_nonzero(np.atleast_2d(part), axis=1),
         cycles=int(done.cycles.sum()),
         cycles_per_vector=done.cycles,
         n_vector=n_vector,

@@ -19,6 +19,7 @@ UNIT = Unit(
     simulate=late("eie_sim.units.nm.unit:simulate"),
     storage=late("eie_sim.units.nm.matrix:storage"),
     patterns=attrgetter("patterns"),
+    runs_as=lambda config, pattern: config.runs_as(*pattern),
     energies=late("eie_sim.units.nm.energy:rows"),
     energy_counts=late("eie_sim.units.nm.energy:counts"),
     words=WORDS,

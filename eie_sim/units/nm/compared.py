@@ -45,7 +45,6 @@ def chip(config: TensorCoreConfig, dram_bytes_per_cycle: Fraction | None = None)
         dram_bytes_per_cycle=Fraction(far.dram_bytes_per_cycle or 1),
         copies=COPIES,
         board_watts=config.board_watts,
-        runs_as=lambda pattern: config.runs_as(*pattern),
         packed=checked,
         timed=timed,
     )

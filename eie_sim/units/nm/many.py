@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 
 from eie_sim.core.errors import require
-from eie_sim.core.nm_pattern import Pattern, kept_of, position_bits
+from eie_sim.core.nm_pattern import DENSE, Pattern, kept_of, position_bits
 from eie_sim.core.result import SimResult, in_turn
 from eie_sim.core.sparse import is_sparse
 from eie_sim.energy import EnergyTable, account, total_of
 from eie_sim.units.nm.config import TensorCoreConfig
 from eie_sim.units.nm.energy import lanes
 from eie_sim.units.nm.matrix import storage
-from eie_sim.units.nm.unit import common_pattern, compress, simulate_gemm, simulate_gemms, sparsest, stored
+from eie_sim.units.nm.unit import compress, simulate_gemm, simulate_gemms, sparsest_of, stored
 from eie_sim.units.swept import Figures, Swept, SweptLayer
 
 KEPT = 64
@@ -83,15 +83,15 @@ def _of_layer(layer: SweptLayer, swept: Swept, config: TensorCoreConfig) -> tupl
 
 
 def _of_products(layers: Sequence[SweptLayer], swept: Swept, config: TensorCoreConfig) -> tuple[SimResult, int, int]:
-    """The same of products of a graph in one launch: weights are packed, as only then is known what they run as."""
+    """The same of products of a graph in one launch: weights are packed, as those that round to 0 are not counted."""
 
-    def made() -> tuple[Pattern, int, int]:
-        matrices = [compress(_weights(layer), config) for layer in layers]
-        bits = sum(storage(matrix, config).total_bits for matrix in matrices)
-        return common_pattern(matrices, config), bits, sum(matrix.n_weight for matrix in matrices)
+    def made() -> tuple[int, int]:
+        matrices = [compress(_weights(layer), config, pattern=layer.pattern) for layer in layers]
+        return sum(storage(one, config).total_bits for one in matrices), sum(one.n_weight for one in matrices)
 
-    key = layers[0].launch or layers[0].name, swept.weights, config.patterns, config.elem_bytes
-    (n_keep, m_group), bits, n_weight = swept.kept.get("products", key, made, most=KEPT * len(swept.layers))
+    key = layers[0].launch or layers[0].name, swept.weights, config.elem_bytes
+    bits, n_weight = swept.kept.get("products", key, made, most=KEPT * len(swept.layers))
+    n_keep, m_group = layers[0].pattern or DENSE
     timed = {
         step: simulate_gemms(
             [(*layer.shape(), layer.n_vector if step is None else step) for layer in layers],
@@ -110,7 +110,7 @@ def _pattern(layer: SweptLayer, swept: Swept, config: TensorCoreConfig) -> Patte
         pruned_to: Pattern = swept.recipe.n_of_m
         return pruned_to
     key = layer.name, swept.recipe, config.patterns
-    return swept.kept.get("pattern", key, lambda: sparsest(_weights(layer), config), most=KEPT)
+    return swept.kept.get("pattern", key, lambda: sparsest_of(_weights(layer), config), most=KEPT)
 
 
 def _weights(layer: SweptLayer) -> Any:

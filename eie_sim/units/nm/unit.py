@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from eie_sim.core.errors import InputError, as_array, hold, require, require_int, require_type
-from eie_sim.core.nm_pattern import DENSE, Pattern, kept_of, meets, require_pattern, said, whole_groups
+from eie_sim.core.nm_pattern import DENSE, Pattern, kept_of, meets, require_pattern, said, sparsest, whole_groups
 from eie_sim.core.result import SimResult, config_hash
 from eie_sim.core.sparse import is_sparse
 from eie_sim.units.nm import fast, invariants
@@ -31,16 +31,17 @@ MOST = 2**63 - 1
 """Largest cycle or event count that a result's int64 arrays hold."""
 
 
-def compress(weights: Any, config: TensorCoreConfig, *, bias: Any = None) -> NmMatrix:
-    """Pack weights [n_out, n_in] as the design's sparsest pattern (smallest a/b) that they satisfy, else dense.
+def compress(weights: Any, config: TensorCoreConfig, *, bias: Any = None, pattern: Pattern | None = None) -> NmMatrix:
+    """Pack weights [n_out, n_in] as the design's sparsest pattern that they satisfy, else dense.
 
     A design of int8 holds floats with one scale for all of them, and integers as they are.
+    pattern : what they were pruned to: they are packed as what that runs as, whatever else they satisfy
     bias : must be None: an input column for it would break a group, so it is added to the outputs, outside the unit
     """
     require(bias is None, "bias", "given", "must be added to the outputs after the product; the N:M unit keeps weights")
     given = weights.toarray() if is_sparse(weights) else as_array("weights", weights)
     require(given.ndim == 2, "weights", f"shape {given.shape}", "must be (n_out, n_in)")
-    return packed(given, config, sparsest(given, config))
+    return packed(given, config, sparsest_of(given, config) if pattern is None else config.runs_as(*pattern))
 
 
 def packed(weights: Any, config: TensorCoreConfig, pattern: Pattern) -> NmMatrix:
@@ -151,29 +152,22 @@ def simulate(
         scales=scales if matrix.element == "int8" else {},
         output_scale=math.prod(scales.values()),
         active_inputs=int(np.count_nonzero(words)),
+        active_per_vector=np.count_nonzero(np.atleast_2d(words), axis=1),
     )
 
 
 def launch(parts: Sequence[tuple[NmMatrix, SimResult]], config: TensorCoreConfig, *, engine: str = "fast") -> SimResult:
-    """Time products of one launch, each of which has run alone: one sequence of waves, one pattern that all A meet.
+    """Time products of one launch, each of which has run alone: one sequence of waves, one pattern of all A.
 
     `scales` of the result are the largest of theirs.
     """
     matrices, results = [matrix for matrix, _ in parts], [result for _, result in parts]
     shapes = [(matrix.n_out, matrix.n_in, result.n_vector) for matrix, result in parts]
-    done = _result(shapes, common_pattern(matrices, config), config, engine, f"given, {_said(shapes)}")
+    patterns = list(dict.fromkeys((matrix.n_keep, matrix.m_group) for matrix in matrices))
+    hold(len(patterns) == 1, "patterns", patterns, "must be one for all products of a launch")
+    done = _result(shapes, patterns[0], config, engine, f"given, {_said(shapes)}")
     scales = {name: max(one.scales[name] for one in results) for name in results[0].scales}
     return replace(done, scales=scales, active_inputs=sum(one.active_inputs or 0 for one in results))
-
-
-def common_pattern(matrices: Sequence[NmMatrix], config: TensorCoreConfig) -> Pattern:
-    """The sparsest listed pattern that all of them meet."""
-    found = {matrix.pattern for matrix in matrices}
-    if len(found) == 1:
-        return found.pop()
-    weights = [matrix.decode() for matrix in matrices]
-    in_order = sorted(config.patterns, key=lambda each: each[0] / each[1])
-    return next((each for each in in_order if all(meets(one, each) for one in weights)), DENSE)
 
 
 def output_of(matrix: NmMatrix, activations: NDArray[Any], config: TensorCoreConfig) -> NDArray[np.float64]:
@@ -291,7 +285,6 @@ def _activations(matrix: NmMatrix, activations: ArrayLike) -> NDArray[Any]:
     return matrix.words(given) if given.dtype.kind == "f" else as_int8("activations", given)
 
 
-def sparsest(weights: NDArray[Any], config: TensorCoreConfig) -> Pattern:
-    """The listed pattern of the smallest a/b whose groups of b all have at most a non-zeros, first on a tie."""
-    in_order = sorted(config.patterns, key=lambda each: each[0] / each[1])
-    return next((pattern for pattern in in_order if meets(weights, pattern)), DENSE)
+def sparsest_of(weights: NDArray[Any], config: TensorCoreConfig) -> Pattern:
+    """The listed pattern of which weights [n_out, n_in] keep the fewest, else dense."""
+    return sparsest(config.patterns, lambda pattern: weights.shape[1:], lambda pattern: meets(weights, pattern))
