@@ -268,7 +268,7 @@ def as_read(exact: NDArray[np.float64], outside: NDArray[Any] | None) -> NDArray
     """The same of real outputs [n_vector, n_out]. outside : the bias, where the unit does not add it"""
     with np.errstate(over="ignore"):
         single = exact.astype(np.float32)
-    sums = single if np.array_equal(single, exact) else exact
+    sums = single if bool((single == exact).all()) else exact
     return sums if outside is None else sums + outside
 
 

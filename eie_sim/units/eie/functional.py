@@ -45,8 +45,8 @@ def accumulate_all(matrix: EieMatrix, batch: NDArray[np.int16], config: EieConfi
     if narrow:
         products = np.zeros(len(matrix.codebook), dtype=np.int32)
         _add_watching(driven, *entries, half, shift, config.accumulator_bits, products, sums, within)
-    again = np.flatnonzero(~within)
-    if len(again):
+    if not within.all():
+        again = np.flatnonzero(~within)
         clamped = np.zeros((len(again), matrix.n_out), dtype=np.int64)
         products = np.zeros(len(matrix.codebook), dtype=np.int64)
         _add_clamping(driven[again], *entries, half, shift, low, high, products, clamped)
