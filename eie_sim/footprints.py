@@ -116,7 +116,7 @@ def footprint(
     outside = 0
     for step in steps:
         progress(f"{step.node.name}: compressing")
-        alone = unit.launch is None or len(step.products) == 1
+        alone = unit.launch is None or not step.at_once
         for products in [[one] for one in step.products] if alone else [list(step.products)]:
             key = tuple(weights_digest(one.weight, one.bias) for one in products)
             at = step.products.index(products[0])

@@ -237,11 +237,18 @@ class Source(NamedTuple):
     relu: bool = False
 
 
+def read_by(step: Step, product: Product, source: Source) -> Source:
+    """What a product reads. source : of what its step reads"""
+    if not product.steps:
+        return source
+    return Source(f"simulated: states of {shown(step.node.name)}, each from the step before")
+
+
 def source_of(graph: Graph, steps: Sequence[Step], name: str) -> Source:
     """Say what a value that a step reads is: an input, or outputs of nodes before."""
     if name in graph.inputs:
         return Source(graph.about.get(name) or f"{'synthetic' if name in graph.drawn else 'given'}: {shown(name)}")
-    made = {step.makes: step.node.name for step in steps}
+    made = {name: step.node.name for step in steps for name in step.makes}
     maker = graph.makers.get(name)
     relu = maker is not None and maker.op == "Relu"
     direct = made.get(maker.inputs[0] if relu and maker is not None else name)

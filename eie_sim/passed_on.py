@@ -6,17 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from eie_sim.core.nm_pattern import Pattern
-from eie_sim.engine import simulate
-from eie_sim.graphs import Source, source_of, steps_for, style_of, whole_error
+from eie_sim.graphs import Source, read_by, source_of, steps_for, style_of, whole_error
 from eie_sim.network import Network, floatrun
 from eie_sim.network.graph import Graph
 from eie_sim.network.layered import with_calibration
 from eie_sim.network.products import Product, Step
-from eie_sim.product_run import Prepared, as_read, calibrated, vectors_of
+from eie_sim.product_run import Prepared, calibrated, computed, one_by_one, vectors_of
 from eie_sim.units import unit_of
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -93,37 +91,36 @@ def passed_on(
     ready, floats, _ = calibrated(graph, calibration, own, config, said=said)
     found: list[Multiplied] = []
 
-    def computed(step: Step, values: Arrays) -> NDArray[Any]:
-        x, inputs = values[step.reads], source_of(graph, steps, step.reads)
-        mine = [
-            Multiplied(step=step, product=product, ready=ready.pop(product.name), value=x, inputs=inputs)
+    def passed(step: Step, values: Arrays) -> tuple[NDArray[Any], ...]:
+        inputs = source_of(graph, steps, step.reads)
+        met: dict[str, list[NDArray[Any]]] = {product.name: [] for product in step.products}
+
+        def multiply(product: Product, x: NDArray[Any]) -> NDArray[Any]:
+            met[product.name].append(x)
+            return computed(product, ready[product.name], x)
+
+        made = step.compute(values, multiply)
+        found.extend(
+            Multiplied(
+                step=step,
+                product=product,
+                ready=ready.pop(product.name),
+                value=one_by_one(met[product.name]),
+                inputs=read_by(step, product, inputs),
+            )
             for product in step.products
-        ]
-        found.extend(mine)
-        return step.assemble([_outputs(one) for one in mine], values)
+        )
+        return made
 
-    outputs = floatrun.run(graph, steps, computed)
+    outputs = floatrun.run(graph, steps, passed)
     return PassedOn(products=tuple(found), outputs=outputs, floats=floats)
-
-
-def _outputs(one: Multiplied) -> NDArray[Any]:
-    """Outputs [positions, n_out] as nodes read them, the bias included."""
-    matrix, unit, design = one.ready.matrix, unit_of(one.ready.config), one.design
-    chunks: list[NDArray[Any]] = []
-    for chunk in one.product.vectors(one.value):
-        words = unit.words_of(matrix, chunk)
-        if unit.output_of is None:
-            chunks.append(np.atleast_2d(simulate(matrix, words, design).real_output))
-        else:
-            chunks.append(unit.output_of(matrix, words, design))
-    return as_read(np.concatenate(chunks), None if unit.takes_bias else one.ready.layer.bias)
 
 
 def _up_to(graph: Graph, last: Step) -> Graph:
     """The nodes that a step depends on, and its own."""
-    needed, kept = {last.makes}, []
+    needed, kept = set(last.makes), []
     for node in reversed(graph.nodes):
         if node.kind == "move" or needed.intersection(node.makes):
             kept.append(node)
             needed.update(node.reads)
-    return replace(graph, nodes=tuple(reversed(kept)), outputs=(last.makes,))
+    return replace(graph, nodes=tuple(reversed(kept)), outputs=last.makes)

@@ -20,6 +20,7 @@ from eie_sim.graphs import (
     mac_shares,
     network_of_products,
     output_error,
+    read_by,
     source_of,
     steps_for,
     style_of,
@@ -28,8 +29,18 @@ from eie_sim.graphs import (
 from eie_sim.network import RELU, Layer, Network, floatrun
 from eie_sim.network.graph import Graph
 from eie_sim.network.layered import with_calibration
-from eie_sim.network.products import Step, Style
-from eie_sim.product_run import Before, How, calibrated, launched, outputs_of, run_product, vectors_of
+from eie_sim.network.products import Product, Step, Style
+from eie_sim.product_run import (
+    Before,
+    How,
+    calibrated,
+    computed,
+    launched,
+    one_by_one,
+    outputs_of,
+    run_product,
+    vectors_of,
+)
 from eie_sim.prune import nearest_density
 from eie_sim.prune.measure import before_pruning
 from eie_sim.prune.network import prune_network
@@ -147,17 +158,29 @@ def _run_steps(
     ready, floats, lowered = calibrated(graph, calibration, own, config, said=said, progress=progress)
     runs: dict[str, list[LayerRun]] = {}
 
-    def simulated(step: Step, values: Arrays) -> NDArray[Any]:
+    def simulated(step: Step, values: Arrays) -> tuple[NDArray[Any], ...]:
         progress(f"{step.node.name}: simulating and verifying")
         x, source = values[step.reads], source_of(graph, steps, step.reads)
         before = None if source.node is None else _before(runs[source.node], source.relu, step, x)
-        done = [
-            run_product(replace(ready.pop(one.name), product=one), x, source.words, how, before)
-            for one in step.products
-        ]
-        at_once = len(done) > 1 and unit_of(config).launch is not None
-        runs[step.node.name] = [launched(step, done, x, how.table)] if at_once else done
-        return step.assemble([outputs_of(one) for one in done], values)
+        met: dict[str, list[NDArray[Any]]] = {product.name: [] for product in step.products}
+        done: dict[str, LayerRun] = {}
+
+        def ran(product: Product) -> LayerRun:
+            one, vectors = replace(ready.pop(product.name), product=product), one_by_one(met.pop(product.name))
+            return run_product(one, vectors, read_by(step, product, source).words, how, before)
+
+        def multiply(product: Product, x: NDArray[Any]) -> NDArray[Any]:
+            met[product.name].append(x)
+            if product.steps:  # the next reads what these outputs become; all are timed and checked together, after
+                return computed(product, ready[product.name], x)
+            done[product.name] = ran(product)
+            return outputs_of(done[product.name])
+
+        made = step.compute(values, multiply)
+        mine = [done[product.name] if product.name in done else ran(product) for product in step.products]
+        at_once = step.at_once and unit_of(config).launch is not None
+        runs[step.node.name] = [launched(step, mine, x, how.table)] if at_once else mine
+        return made
 
     outputs = floatrun.run(graph, steps, simulated)
     done = [one for of_step in runs.values() for one in of_step]

@@ -69,8 +69,12 @@ class Before:
 
 def vectors_of(product: Product, x: NDArray[Any]) -> NDArray[Any]:
     """All vectors of a product, [positions, n_in]."""
-    chunks = list(product.vectors(x))
-    return chunks[0] if len(chunks) == 1 else np.concatenate(chunks)
+    return one_by_one(list(product.vectors(x)))
+
+
+def one_by_one(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Chunks of vectors, or what vectors of steps are made of, as one array; the only one itself."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def extremes_of(product: Product, x: NDArray[Any]) -> NDArray[Any]:
@@ -104,7 +108,7 @@ def prepared(
     said: str,
     pattern: Pattern | None = None,
 ) -> Prepared:
-    """Compress a product's weights for the vectors of `x`, those of the calibration.
+    """Compress a product's weights for the vectors of `x`, all those of the calibration.
 
     sums : their product with the weights in floats, [positions, n_out], without the bias
     layer : what the product was made of, where that was a layer; said : how its parameters were pruned
@@ -163,17 +167,24 @@ def calibrated(
     ready: dict[str, Prepared] = {}
     lowered: dict[str, float] = {}
 
-    def calibrate(step: Step, values: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+    def calibrate(step: Step, values: Mapping[str, NDArray[Any]]) -> tuple[NDArray[Any], ...]:
         progress(f"{step.node.name}: compressing")
-        x, layer = values[step.reads], graph.layers.get(step.node.name)
-        sums = [product.sums(x) for product in step.products]
-        value = step.assemble([one.with_bias(y) for one, y in zip(step.products, sums, strict=True)], values)
+        layer = graph.layers.get(step.node.name)
+        met: dict[str, list[tuple[NDArray[Any], NDArray[Any]]]] = {product.name: [] for product in step.products}
+
+        def multiply(product: Product, x: NDArray[Any]) -> NDArray[Any]:
+            sums = product.sums(x)
+            met[product.name].append((x, sums))
+            return product.with_bias(sums)
+
+        made = step.compute(values, multiply)
         if layer is None:
-            expected = floatrun.framework_value(calibration, step, values)
-            lowered[step.node.name] = floatrun.require_lowered(step, value, expected)
-        for product, y in zip(step.products, sums, strict=True):
-            ready[product.name] = prepared(product, x, y, config, layer=layer, said=said, pattern=step.pattern)
-        return value
+            expected = floatrun.framework_values(calibration, step, values)
+            lowered[step.node.name] = floatrun.require_lowered(step, made, expected)
+        for product in step.products:
+            x, sums = (one_by_one(arrays) for arrays in zip(*met.pop(product.name), strict=True))
+            ready[product.name] = prepared(product, x, sums, config, layer=layer, said=said, pattern=step.pattern)
+        return made
 
     floats = floatrun.run(calibration, steps, calibrate)
     return Calibrated(ready, floats if calibration is graph else floatrun.run(graph), lowered)
@@ -182,16 +193,23 @@ def calibrated(
 def run_product(ready: Prepared, x: NDArray[Any], where: str, how: How, before: Before | None = None) -> LayerRun:
     """Simulate a product on the vectors of `x`, check it, and account for it.
 
-    Vectors that a unit runs one after the other are made in chunks; of these, a sample may stand for all.
+    Vectors that a unit runs one after the other are made in chunks; of these, a sample may stand for all. Where it runs
+    them at once, those of a step are.
     """
     unit, product = unit_of(ready.config), ready.product
     chunks = product.vectors(x) if unit.in_turn else iter([vectors_of(product, x)])
     try:
         design = unit.for_inputs(ready.config, unit.words_of(ready.matrix, x))
-        if unit.in_turn and how.positions is not None and how.positions < product.positions:
+        sample: Sampled | None = None
+        if product.steps and not unit.in_turn:
+            vectors = next(chunks)
+            of_steps = np.split(vectors, np.cumsum(product.steps)[:-1])
+            result = in_turn([simulate(ready.matrix, one, design, engine=how.engine) for one in of_steps])
+            verification = unit.verify(ready.layer, ready.matrix, vectors, result)
+        elif unit.in_turn and how.positions is not None and how.positions < product.positions and not product.steps:
             result, verification, sample = _sampled(ready, chunks, design, how)
         else:
-            sample, parts, first = None, [], 0
+            parts, first = [], 0
             for chunk in chunks:
                 parts.append(_part(ready, chunk, design, how.engine, before, first))
                 first += len(chunk)
@@ -232,11 +250,27 @@ def outputs_of(run: LayerRun) -> NDArray[Any]:
     return as_read(np.atleast_2d(run.result.real_output), outside)
 
 
+def computed(product: Product, ready: Prepared, x: NDArray[Any]) -> NDArray[Any]:
+    """Outputs [n_vector, n_out] of the vectors of `x` as nodes read them, the bias included; nothing is timed."""
+    matrix, unit = ready.matrix, unit_of(ready.config)
+    design = unit.for_inputs(ready.config, x)
+    outputs = [_real_outputs(matrix, chunk, design) for chunk in product.vectors(x)]
+    return as_read(one_by_one(outputs), None if unit.takes_bias else ready.layer.bias)
+
+
+def _real_outputs(matrix: Any, inputs: NDArray[Any], design: Any) -> NDArray[np.float64]:
+    unit = unit_of(design)
+    words = unit.words_of(matrix, inputs)
+    if unit.output_of is None:
+        return np.atleast_2d(simulate(matrix, words, design).real_output)
+    return np.asarray(unit.output_of(matrix, words, design))
+
+
 def as_read(exact: NDArray[np.float64], outside: NDArray[Any] | None) -> NDArray[Any]:
     """The same of real outputs [n_vector, n_out]. outside : the bias, where the unit does not add it"""
     with np.errstate(over="ignore"):
         single = exact.astype(np.float32)
-    sums = single if np.array_equal(single, exact) else exact
+    sums = single if bool((single == exact).all()) else exact
     return sums if outside is None else sums + outside
 
 
@@ -263,17 +297,14 @@ def _sampled(
     ready: Prepared, chunks: Iterator[NDArray[Any]], design: Any, how: How
 ) -> tuple[SimResult, Verification, Sampled]:
     """Run a sample of the vectors, and compute the outputs of all."""
-    unit, n_position = unit_of(design), ready.product.positions
+    n_position = ready.product.positions
     assert how.positions is not None
     wanted = stratified(how.positions, n_position, how.seed)
     taken, outputs, first = [], [], 0
     for chunk in chunks:
         taken.append(chunk[wanted[(wanted >= first) & (wanted < first + len(chunk))] - first])
         first += len(chunk)
-        if unit.output_of is None:
-            outputs.append(simulate(ready.matrix, chunk, design).real_output)
-        else:
-            outputs.append(unit.output_of(ready.matrix, unit.words_of(ready.matrix, chunk), design))
+        outputs.append(_real_outputs(ready.matrix, chunk, design))
     result, verification, _ = _part(ready, np.concatenate(taken), design, how.engine, None, 0)
     words = np.concatenate(outputs) / result.output_scale  # exact, a power of two
     each = result.cycles_per_vector

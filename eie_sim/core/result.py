@@ -242,7 +242,7 @@ def in_turn(results: Sequence[SimResult]) -> SimResult:
     }
     return replace(
         results[0],
-        output=np.concatenate([one.output for one in results]),
+        output=None if results[0].output is None else np.concatenate([one.output for one in results]),
         cycles_per_vector=np.concatenate([one.cycles_per_vector for one in results]),
         counts=np.sum([one.counts for one in results], axis=0),
         classes=np.sum([one.classes for one in results], axis=0),

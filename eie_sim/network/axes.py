@@ -269,6 +269,9 @@ def recurrent(graph: Graph, node: Node) -> Iterator[Relation]:
             Regrouped((axis_of(graph, node.inputs[3], 1),), (both, gates, hidden)),
             Pinned(both, "biases of W and R"),
         )
+    if node.op == "LSTM" and node.reading(7):
+        three = Axis(f"{node.name}:peepholes", 0, 3)
+        yield from (Regrouped((axis_of(graph, node.inputs[7], 1),), (three, hidden)), Pinned(three, "gates"))
     for name in (*node.makes, *node.inputs[5:7]):
         if name:
             yield Same(axis_of(graph, name, -1), hidden)

@@ -12,8 +12,8 @@ from eie_sim.core.errors import InputError
 from eie_sim.network.graph import Array, Graph, Node, Value
 from eie_sim.network.products import Step
 
-Compute = Callable[[Step, Mapping[str, Array]], Array]
-"""(step, values by name, its input among them) -> the value that the step makes."""
+Compute = Callable[[Step, Mapping[str, Array]], Sequence[Array]]
+"""(step, values by name, its input among them) -> the values that the step makes."""
 
 LOWERED_TOLERANCE = 1e-4
 """Largest difference between a product and the framework's value, of the largest output."""
@@ -62,8 +62,11 @@ def run(
         drop(nodes)
         if step is not None:
             assert compute is not None
-            _require_readable(step.node, graph.values[step.reads], values[step.reads])
-            held[step.makes] = compute(step, values)
+            read = [name for name in step.node.reads if name in held]
+            for name in dict.fromkeys((step.reads, *read)):
+                _require_readable(step.node, graph.values[name], values[name])
+            made = zip(step.makes, compute(step, values), strict=True)
+            held.update((name, array) for name, array in made if uses[name] > 0)
             drop(step.nodes)
     return {name: np.asarray(values[name]) for name in graph.outputs}
 
@@ -85,16 +88,21 @@ def segments(graph: Graph, steps: Sequence[Step]) -> Iterator[tuple[tuple[Node, 
     yield tuple(left.values()), None
 
 
-def framework_value(graph: Graph, step: Step, values: Mapping[str, Array]) -> Array:
-    """The value of a step as the framework computes it, bias and BatchNorm included."""
-    return graph.framework.run(step.nodes, values, [step.makes])[step.makes]
+def framework_values(graph: Graph, step: Step, values: Mapping[str, Array]) -> tuple[Array, ...]:
+    """The values of a step as the framework computes them, bias and BatchNorm included."""
+    made = graph.framework.run(step.nodes, values, step.makes)
+    return tuple(made[name] for name in step.makes)
 
 
-def require_lowered(step: Step, value: Array, expected: Array) -> float:
-    """Return the largest difference of a step's value to the framework's, as a share of the largest output.
+def require_lowered(step: Step, made: Sequence[Array], expected: Sequence[Array]) -> float:
+    """Return the largest difference of a step's values to the framework's, as a share of the largest output of each.
 
     Raise InputError for another shape, or if it is above LOWERED_TOLERANCE.
     """
+    return max(_require_alike(step, *pair) for pair in zip(made, expected, strict=True))
+
+
+def _require_alike(step: Step, value: Array, expected: Array) -> float:
     if value.shape != expected.shape:
         raise InputError(f"node {step.node.name}: lowered to shape {value.shape}, the framework has {expected.shape}")
     largest = float(np.abs(expected).max(initial=0.0))

@@ -16,7 +16,7 @@ from eie_sim.core.sparse import is_sparse
 from eie_sim.network.convolution import is_depthwise
 from eie_sim.network.graph import COMPUTED, Array, Graph, Node
 from eie_sim.network.operators import kind_words, macs, operator_of
-from eie_sim.network.products import Form, Part, Product, Step, Style
+from eie_sim.network.products import Form, Multiply, Part, Product, Step, Style
 
 Doubles = NDArray[np.float64]
 PLAIN = Style()
@@ -43,7 +43,16 @@ def steps_of(graph: Graph, style: Style = PLAIN) -> tuple[Step, ...]:
 def _named_apart(step: Step, taken: set[str]) -> tuple[Product, ...]:
     """The products under names that no other has: product 0 of node a may not be a.0 where that is a node."""
     own = step.node.name
-    return tuple(one if one.name == own else replace(one, name=fresh(one.name, taken)) for one in step.products)
+    names = {one.name: own if one.name == own else fresh(one.name, taken) for one in step.products}
+    return tuple(
+        replace(
+            one,
+            name=names[one.name],
+            launch=names.get(one.launch, one.launch),
+            depends_on=tuple(names[name] for name in one.depends_on),
+        )
+        for one in step.products
+    )
 
 
 def host_reason(graph: Graph, node: Node, style: Style) -> str | None:
@@ -96,6 +105,8 @@ def _step(graph: Graph, node: Node, style: Style) -> Step:
     operator = operator_of(node)
     assert operator.lower is not None
     form = operator.lower(graph, node, style)
+    if isinstance(form, Step):
+        return form
     shape = graph.values[node.outputs[0]].shape
     nodes = [node]
     if form.bias in graph.constants and not graph.constants[form.bias].any():
@@ -114,24 +125,30 @@ def _step(graph: Graph, node: Node, style: Style) -> Step:
         node=node,
         nodes=tuple(nodes),
         reads=form.reads,
-        makes=nodes[-1].outputs[0],
+        makes=(nodes[-1].outputs[0],),
         products=products,
-        join=partial(_joined, form, bias, left, graph),
+        run=partial(_run, form, bias, left, graph),
         pattern=style.pattern,
     )
 
 
-def _joined(
-    form: Form, bias: Array | None, left: str, graph: Graph, outputs: Sequence[Array], values: Mapping[str, Array]
-) -> Array:
+def _run(
+    form: Form,
+    bias: Array | None,
+    left: str,
+    graph: Graph,
+    products: Sequence[Product],
+    values: Mapping[str, Array],
+    multiply: Multiply,
+) -> tuple[Array]:
     """Left : name of a bias that is not one value for each output, "" if there is none"""
-    y = form.join(outputs, bias)
+    y = form.join([multiply(product, values[form.reads]) for product in products], bias)
     if not left:
-        return y
+        return (y,)
     extra = np.float32(form.beta) * (graph.array(left) if graph.is_constant(left) else values[left])
     conv = form.out_axes == (1,) and y.ndim > 2
     y = y.astype(np.float32, copy=False)  # as the host has it
-    return y + (extra.reshape(-1, *(1 for _ in y.shape[2:])) if conv else extra)
+    return (y + (extra.reshape(-1, *(1 for _ in y.shape[2:])) if conv else extra),)
 
 
 def _per_channel(graph: Graph, name: str, shape: tuple[int, ...], form: Form) -> Doubles | None:

@@ -68,7 +68,7 @@ def _work(graph: Graph, steps: Sequence[Step]) -> Iterator[tuple[Node, tuple[str
             yield node, node.reads, node.makes
         elif step is not None and node is step.node:
             hidden = {name for one in step.nodes for name in one.makes}
-            yield node, tuple(name for one in step.nodes for name in one.reads if name not in hidden), (step.makes,)
+            yield node, tuple(name for one in step.nodes for name in one.reads if name not in hidden), step.makes
 
 
 def _bits(graph: Graph, name: str, word_bits: int) -> int:
@@ -104,8 +104,9 @@ def floats_of(graph: Graph, steps: Sequence[Step]) -> dict[str, int]:
             if (node.name in computed) != inside or node.kind == "move":
                 continue
             for name in node.reads:
+                beside = node.kind == "recurrent" and name in node.inputs[4:]  # peepholes and first states
                 for kind, owner, size in _owned(graph, node, name):
-                    found[kind] += 0 if inside or owner in seen else size
+                    found[kind] += 0 if (inside and not beside) or owner in seen else size
                     seen.add(owner)
     return found
 
@@ -118,5 +119,6 @@ def _owned(graph: Graph, node: Node, name: str) -> Iterator[tuple[str, str, int]
         for owner in graph.origins(name):
             one = graph.parameters[owner]
             kind = "norms" if "norm" in one.axes else "other parameters"
-            kind = "weights left to the host" if macs(graph, node) or node.reason else kind
+            left = node.reason or (macs(graph, node) and node.kind != "recurrent")
+            kind = "weights left to the host" if left else kind
             yield "lookups" if node.kind == "lookup" else kind, owner, one.array.nbytes

@@ -20,7 +20,8 @@ from eie_sim.network.contraction import (
 )
 from eie_sim.network.convolution import kind_of_conv, lower_conv, lower_conv_transpose
 from eie_sim.network.graph import Array, Graph, Node
-from eie_sim.network.products import Form, Style
+from eie_sim.network.products import Form, Step, Style
+from eie_sim.network.recurrent import lengths_of, lower_recurrent, require_known, why_left
 
 Labels = dict[int, tuple[str, ...]]
 NOT_YET = "is not computed yet"
@@ -33,22 +34,24 @@ class Operator:
 
     kind : of nodes one of whose `sides` is constant
     sides : inputs that are multiplied with each other
-    lower : (graph, node, style) -> products
+    lower : (graph, node, style) -> products, which a bias and a BatchNorm may go into, or all that it is
     labels : (graph, node) -> what each axis of an input is, where that input is trained
     axes : (graph, node) -> which axis goes with which
     macs : (graph, node) -> multiplications, each with an addition, as the operator says them
     forward : (node, arrays) -> output; for networks that came without a framework
     reason : why it is host work although it multiplies with weights
+    require : raises InputError for a node of a file that nobody here can run, in clearer words than the framework
     """
 
     kind: str = "host"
     sides: tuple[int, ...] = ()
-    lower: Callable[[Graph, Node, Style], Form] | None = None
+    lower: Callable[[Graph, Node, Style], Form | Step] | None = None
     labels: Callable[[Graph, Node], Labels] = lambda graph, node: {}
     axes: together.Rule = NOT_KNOWN
     macs: Callable[[Graph, Node], int] = lambda graph, node: 0
     forward: Callable[..., Array] | None = None
     reason: str = ""
+    require: Callable[[Node], None] = lambda node: None
 
 
 def operator_of(node: Node) -> Operator:
@@ -69,6 +72,9 @@ def _classified(graph: Graph, node: Node) -> Node:
     if operator.lower is None:
         kind = operator.kind if operator.kind != "lookup" or graph.is_constant(node.inputs[0]) else "host"
         return replace(node, kind=kind, reason=operator.reason)
+    if operator.kind == "recurrent":
+        reason = why_left(graph, node)
+        return replace(node, kind="host" if reason else "recurrent", reason=reason)
     if node.op == "Einsum" and not is_linear(graph, node):
         return replace(node, kind="host", reason="not a linear map of one input")
     if not any(constant) or (node.op in ("Conv", "ConvTranspose") and not constant[1]):
@@ -93,6 +99,7 @@ def macs(graph: Graph, node: Node) -> int:
     operator = operator_of(node)
     if node.op == "ConvTranspose" and operator.lower is not None and node.kind == "conv_transpose":
         form = operator.lower(graph, node, Style())
+        assert isinstance(form, Form)
         return sum(part.n_weight * part.positions for part in form.parts)
     return operator.macs(graph, node)
 
@@ -135,8 +142,7 @@ def _einsum_macs(graph: Graph, node: Node) -> int:
 
 def _recurrent_macs(graph: Graph, node: Node) -> int:
     """Of W over all steps and of R step by step, for each direction; weights [direction, gates * H, .] or turned."""
-    x, w, r = (_shape(graph, node, place) for place in range(3))
-    return x[0] * x[1] * (prod(w) + prod(r))
+    return int(lengths_of(graph, node).sum()) * sum(prod(_shape(graph, node, place)) for place in (1, 2))
 
 
 def _kernel(*first: str) -> Callable[[Graph, Node], Labels]:
@@ -257,7 +263,18 @@ OPERATORS: Mapping[str, Operator] = {
         macs=_transpose_macs,
         axes=together.convolved,
     ),
-    **dict.fromkeys(("GRU", "LSTM", "RNN"), _later(_recurrent_macs, labels=_recurrent_labels, axes=together.recurrent)),
+    **dict.fromkeys(
+        ("GRU", "LSTM", "RNN"),
+        Operator(
+            kind="recurrent",
+            sides=(1, 2),
+            lower=lower_recurrent,
+            require=require_known,
+            labels=_recurrent_labels,
+            macs=_recurrent_macs,
+            axes=together.recurrent,
+        ),
+    ),
     **dict.fromkeys(
         ("MatMulInteger", "QLinearMatMul", *(f"com.microsoft.{op}" for op in _MATMULS.split())), _later(_matmul_macs)
     ),

@@ -14,6 +14,9 @@ from eie_sim.core.nm_pattern import DENSE, Pattern, whole_groups
 from eie_sim.core.sparse import is_sparse
 from eie_sim.network.graph import Array, Node
 
+Multiply = Callable[["Product", Array], Array]
+"""(product, what its vectors are made of) -> outputs [n_vector, n_out] as nodes read them, the bias included."""
+
 CHUNK_BYTES = 2**26
 """Most bytes of the vectors that are made at once."""
 
@@ -95,6 +98,7 @@ class Product:
     launch : products that share it depend on none of each other and are one batched launch
     parameters : names of those that the weights are made of
     depends_on : names of products of the same node that come before
+    steps : vectors of each step, where those of a step are made of outputs of the one before; () where all are there
     map_size : numbers of the map that a vector is gathered from, of one input of a batch; 0 where it lies as it is read
     bias : float32 [n_out], or None; a bias that is all zero is one
     make_weight, make_elements, make_vectors : what `weight`, `elements` and `vectors` call
@@ -114,6 +118,7 @@ class Product:
     make_elements: Callable[[], NDArray[np.int64]]
     make_vectors: Callable[[Array, int], Iterator[Array]]
     depends_on: tuple[str, ...] = ()
+    steps: tuple[int, ...] = ()
     map_size: int = 0
 
     @property
@@ -140,7 +145,7 @@ class Product:
         return n_vector * self.n_in if self.map_size else 0
 
     def vectors(self, x: Array) -> Iterator[Array]:
-        """Yield all vectors of `x`, the value that the step reads: chunks [n, n_in] of at most CHUNK_BYTES."""
+        """Yield all vectors of `x`, what the step multiplies: chunks [n, n_in] of at most CHUNK_BYTES."""
         most = max(1, CHUNK_BYTES // max(1, self.n_in * x.itemsize))
         return self.make_vectors(x, most)
 
@@ -168,16 +173,17 @@ class Step:
     """A node that is computed, and those right after it that are in its weights and bias.
 
     node : what is lowered; nodes : the same and the bias or BatchNorm that went into it
-    reads : the value that vectors are made of; makes : the value that comes out
+    reads : the value that vectors are made of; makes : the values that come out
+    run : what `compute` calls
     pattern : what weights of all its products are padded for and compressed as; None of a unit that has none
     """
 
     node: Node
     nodes: tuple[Node, ...]
     reads: str
-    makes: str
+    makes: tuple[str, ...]
     products: tuple[Product, ...]
-    join: Callable[[Sequence[Array], Mapping[str, Array]], Array]
+    run: Callable[[Sequence[Product], Mapping[str, Array], Multiply], tuple[Array, ...]]
     pattern: Pattern | None = None
 
     @property
@@ -185,13 +191,18 @@ class Step:
         """Of all its products."""
         return sum(product.macs for product in self.products)
 
-    def assemble(self, outputs: Sequence[Array], values: Mapping[str, Array]) -> Array:
-        """Return the value that the step makes, float32, or float64 where outputs are.
+    @property
+    def at_once(self) -> bool:
+        """True for several products none of which depends on another: one batched launch."""
+        return len(self.products) > 1 and len({product.launch for product in self.products}) == 1
 
-        outputs : [positions, n_out] of each product, in order, bias included
-        values : what the node reads, by name: a bias that is left to the host is one of them
+    def compute(self, values: Mapping[str, Array], multiply: Multiply) -> tuple[Array, ...]:
+        """Return the values that the step makes, in order, float32, or float64 where outputs of products are.
+
+        values : what the nodes read, by name
+        multiply : is asked for each product in order, for one that runs in `steps` once a step
         """
-        return np.asarray(self.join(outputs, values), order="C")
+        return tuple(np.asarray(value, order="C") for value in self.run(self.products, values, multiply))
 
 
 def blocks_of(shape: tuple[int, ...], most: int) -> Iterator[tuple[slice, ...]]:

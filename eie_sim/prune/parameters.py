@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
@@ -87,9 +87,9 @@ def views_of(graph: Graph, recipe: Recipe, config: Any, names: Iterable[str]) ->
     """What a recipe's pattern is laid over; what several nodes read in the same way, once.
 
     Single weights: each parameter. Counts balanced over a design: the products of its unit. Any other pattern: weights
-    as rows of [n_out, n_in], groups below each other, of a node's products that are as wide; filled up to whole blocks
-    and, at each tap, to whole groups of N:M. The neurons of products whose outputs no other reads are the answers, and
-    are left out.
+    as rows of [n_out, n_in], groups below each other, of a node's products that are as wide and of the same parameters;
+    filled up to whole blocks and, at each tap, to whole groups of N:M. The neurons of products whose outputs no other
+    reads are the answers, and are left out, as are rows of gates, which are no neurons.
     """
     if recipe.pattern == "element":
         return [View(name=name, parameters=(name,)) for name in names]
@@ -115,10 +115,10 @@ def views_of(graph: Graph, recipe: Recipe, config: Any, names: Iterable[str]) ->
 
 
 def _as_wide(step: Step) -> list[list[Product]]:
-    """The products of a step, those with as many columns together."""
-    found: dict[int, list[Product]] = {}
+    """The products of a step, those of the same parameters and with as many columns together."""
+    found: dict[Hashable, list[Product]] = {}
     for product in step.products:
-        found.setdefault(product.n_in, []).append(product)
+        found.setdefault((product.n_in, product.parameters), []).append(product)
     return list(found.values())
 
 
@@ -137,10 +137,14 @@ def _without_answers(graph: Graph, steps: Iterable[Step]) -> list[Step]:
     for node in reversed(graph.nodes):
         step = at.get(node.name)
         if needed.intersection(node.makes) or step is not None:
-            if step is not None and node is step.node and step.makes in needed:
+            if step is not None and node is step.node and needed.intersection(step.makes) and not _has_gates(step):
                 found.append(step)
             needed.update(node.reads)
     return found[::-1]
+
+
+def _has_gates(step: Step) -> bool:
+    return any(product.steps for product in step.products)
 
 
 def _selected(
@@ -224,17 +228,22 @@ def _wanda(graph: Graph, weights: Arrays) -> Arrays:
     """
     sums = {name: np.zeros(array.size) for name, array in weights.items()}
 
-    def measured(step: Step, values: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+    def measured(step: Step, values: Mapping[str, NDArray[Any]]) -> tuple[NDArray[Any], ...]:
+        squares = {product.name: np.zeros(product.n_in) for product in step.products}
+
+        def multiply(product: Product, x: NDArray[Any]) -> NDArray[Any]:
+            for chunk in product.vectors(x):
+                squares[product.name] += np.einsum("vi,vi->i", chunk, chunk, dtype=np.float64)
+            return product.multiply(x)
+
+        step.compute(values, multiply)
         for product in step.products:
-            squares: NDArray[np.float64] = np.zeros(product.n_in)
-            for chunk in product.vectors(values[step.reads]):
-                squares += np.einsum("vi,vi->i", chunk, chunk, dtype=np.float64)
             numbers = product.elements
             for name in product.parameters:
                 inside, places = graph.owned(numbers, name)
-                met = np.broadcast_to(squares, numbers.shape)[inside]
+                met = np.broadcast_to(squares[product.name], numbers.shape)[inside]
                 sums[name] += np.bincount(places, weights=met, minlength=len(sums[name]))
-        return floatrun.framework_value(graph, step, values)
+        return floatrun.framework_values(graph, step, values)
 
     floatrun.run(graph, steps_of(graph, Style(batched=True, fold=False)), measured, graph.calibration)
     with np.errstate(over="ignore", invalid="ignore"):  # refused where they are compared

@@ -122,11 +122,13 @@ class InTurn(NamedTuple):
     """What arrays do one after the other: vectors wanted, and results of those that there are.
 
     gathered : inputs that the vectors of each result are gathered of, from a map outside
+    steps : vectors of each step, which arrays share out before the next; () for all vectors at once
     """
 
     wanted: int
     results: Sequence[SimResult]
     gathered: int = 0
+    steps: tuple[int, ...] = ()
 
 
 def in_turn(one: Instances, phases: Sequence[InTurn], weight_bytes: int, words: int) -> dict[str, Any]:
@@ -139,9 +141,9 @@ def in_turn(one: Instances, phases: Sequence[InTurn], weight_bytes: int, words: 
     """
     design, number, rate = one.design, one.number, one.dram_bytes_per_cycle
     cycles, worked, working_pj, macs = 0, Fraction(0), 0.0, 0.0
-    for wanted, results, gathered in phases:
+    for wanted, results, gathered, steps in phases:
         scale = Fraction(wanted, results[0].n_vector)
-        cycles += _cycles_in_turn(wanted, results, number)
+        cycles += _cycles_in_turn(wanted, results, number, steps)
         worked += sum(each.cycles for each in results) * scale
         working_pj += total_of([account(each, one.table, gathered=gathered) for each in results]).total_pj * float(
             scale
@@ -150,7 +152,7 @@ def in_turn(one: Instances, phases: Sequence[InTurn], weight_bytes: int, words: 
     moved = weight_bytes + words * WORD_BYTES
     cycles_dram = max(cycles, -(-moved * rate.denominator // rate.numerator))
     waiting_pj = [float(number * each - worked) * one.idle_pj for each in (cycles, cycles_dram)]
-    fewer = next((results[0].n_vector for wanted, results, _ in phases if results[0].n_vector != wanted), None)
+    fewer = next((results[0].n_vector for wanted, results, *_ in phases if results[0].n_vector != wanted), None)
     return {
         "cycles": cycles,
         "time_us": cycles / design.clock_mhz,
@@ -164,11 +166,12 @@ def in_turn(one: Instances, phases: Sequence[InTurn], weight_bytes: int, words: 
     }
 
 
-def _cycles_in_turn(wanted: int, results: Sequence[SimResult], number: int) -> int:
+def _cycles_in_turn(wanted: int, results: Sequence[SimResult], number: int, steps: tuple[int, ...]) -> int:
     """Of the array with most, each taking its share of the vectors; mean vectors, where they are too few or as one."""
     per_vector = np.sum([each.cycles_per_vector for each in results], axis=0)
     if len(per_vector) == wanted:
-        return max(int(per_vector[at::number].sum()) for at in range(min(number, wanted)))
+        shares = np.split(per_vector, np.cumsum(steps)[:-1]) if steps else [per_vector]
+        return sum(max(int(one[at::number].sum()) for at in range(min(number, len(one)))) for one in shares)
     return round(Fraction(int(per_vector.sum()), results[0].n_vector) * -(-wanted // number))
 
 

@@ -128,7 +128,12 @@ def _in_turn(one: Instances, products: Sequence[Multiplied], weight_bytes: int) 
     """Figures of arrays that share out the positions of each product."""
     words = sum(each.product.positions * (each.product.n_in + each.product.n_out) for each in products)
     phases = [
-        InTurn(each.product.positions, [_result(one, each)], each.product.gathered(each.product.positions))
+        InTurn(
+            each.product.positions,
+            [_result(one, each)],
+            each.product.gathered(each.product.positions),
+            each.product.steps,
+        )
         for each in products
     ]
     return in_turn(one, phases, weight_bytes, words)
@@ -145,14 +150,14 @@ def _result(one: Instances, each: Multiplied) -> SimResult:
 def _at_once(one: Instances, chip: Chip, products: Sequence[Multiplied]) -> dict[str, Any]:
     """Figures of chips that share out the positions of each product, and the patterns that any of them runs as.
 
-    Products of a node are one launch where the unit has launches.
+    Products of one launch are one where the unit has launches; steps are shared out one after the other.
     """
     ran: dict[str, None] = {}
-    by_step = [list(group) for _, group in groupby(products, lambda each: each.step.node.name)]
+    by_launch = [list(group) for _, group in groupby(products, lambda each: each.product.launch)]
 
-    def timed(group: Sequence[Multiplied], first: int, design: Any) -> list[SimResult]:
-        """What the chip of a place among all does of a node."""
-        sides = [(each.ready.matrix, _share(each.product.positions, first, one.number)) for each in group]
+    def timed(group: Sequence[Multiplied], positions: Sequence[int], first: int, design: Any) -> list[SimResult]:
+        """What the chip of a place among all does of a launch."""
+        sides = [(each.ready.matrix, _share(n, first, one.number)) for each, n in zip(group, positions, strict=True)]
         parts = [(matrix, chip.timed(matrix, n, design)) for matrix, n in sides if n]
         done = [result for _, result in parts]
         if len(parts) > 1 and one.unit.launch is not None:
@@ -162,10 +167,15 @@ def _at_once(one: Instances, chip: Chip, products: Sequence[Multiplied]) -> dict
 
     def phases_of(design: Any) -> Phases:
         phases = []
-        for group in by_step:
-            ends = sorted({0, one.number, *(each.product.positions % one.number for each in group)})
-            shares = [(end - first, timed(group, first, design)) for first, end in pairwise(ends)]
-            phases.append([(count, done) for count, done in shares if done])
+        for group in by_launch:
+            at_once = tuple(each.product.positions for each in group)
+            steps: list[tuple[int, ...]] = [(n,) for n in group[0].product.steps] or [at_once]
+            found = {}
+            for positions in dict.fromkeys(steps):
+                ends = sorted({0, one.number, *(n % one.number for n in positions)})
+                shares = [(end - first, timed(group, positions, first, design)) for first, end in pairwise(ends)]
+                found[positions] = [(count, done) for count, done in shares if done]
+            phases += [found[positions] for positions in steps]
         return phases
 
     macs = sum(each.ready.matrix.n_weight * each.product.positions for each in products)

@@ -64,9 +64,10 @@ class GraphStages:
                 places=lambda: None,
                 reads=partial(self._reads, point.recipe, config, product.name),
                 n_weight=product.n_weight,
-                launch=step.node.name if unit.launch is not None else "",
+                launch=product.launch if unit.launch is not None else "",
                 again=product.name in lowered.again,
                 gathered=product.gathered(product.positions),
+                steps=product.steps,
                 pattern=step.pattern,
             )
             for step in _wanted(lowered, point)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from eie_sim.network.floatrun import framework_value, require_lowered, run
+from eie_sim.network.floatrun import framework_values, require_lowered, run
 from eie_sim.network.lower import steps_of
-from eie_sim.network.products import Style
+from eie_sim.network.products import Product, Style
 from eie_sim.network.readers.onnx_file import contents_of
 from eie_sim.network.readers.onnx_reader import graph_of
 
@@ -83,9 +83,9 @@ def run_products(graph, style=STYLES[0], inputs=None):
     """Outputs of a graph whose computed nodes are products all the way; each is held against onnxruntime's node."""
 
     def compute(step, values):
-        value = step.assemble([product.multiply(values[step.reads]) for product in step.products], values)
-        require_lowered(step, value, framework_value(graph, step, values))
-        return value
+        made = step.compute(values, Product.multiply)
+        require_lowered(step, made, framework_values(graph, step, values))
+        return made
 
     return run(graph, steps_of(graph, style), compute, inputs)
 

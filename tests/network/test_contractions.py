@@ -174,7 +174,7 @@ def test_an_add_of_one_value_for_each_output_is_the_bias(op, shapes, bias, insid
     nodes = [node(op, "x w", "h"), node("Add", "h b" if first else "b h", "y")]
     graph = agree(model(nodes, inputs, {"w": drawn(*shapes[1]), "b": drawn(*bias)}), inputs)
     (step,) = steps_of(graph)
-    assert (step.makes == "y") is inside
+    assert (step.makes == ("y",)) is inside
     assert all((product.bias is not None) is inside for product in step.products)
 
 
@@ -186,7 +186,7 @@ def test_a_bias_that_depends_on_data_is_added_by_the_host(op):
     nodes = [node("Exp", "z", "c"), node(op, "x w c", "h"), node("BatchNormalization", "h g b m v", "y")]
     graph = agree(model(nodes, inputs, {"w": w} | norms), inputs)
     (step,) = steps_of(graph)
-    assert step.makes == "h" and step.products[0].bias is None
+    assert step.makes == ("h",) and step.products[0].bias is None
 
 
 def test_a_bias_read_elsewhere_or_given_out_stays():
@@ -194,9 +194,9 @@ def test_a_bias_read_elsewhere_or_given_out_stays():
     nodes = [node("MatMul", "x w", "h"), node("Add", "h b", "y")]
     arrays = {"w": drawn(4, 3), "b": drawn(3)}
     graph = agree(model(nodes, inputs, arrays, outputs="y h"), inputs)
-    assert steps_of(graph)[0].makes == "h"
+    assert steps_of(graph)[0].makes == ("h",)
     graph = agree(model([*nodes, node("Relu", "h", "z")], inputs, arrays, outputs="y z"), inputs)
-    assert steps_of(graph)[0].makes == "h"
+    assert steps_of(graph)[0].makes == ("h",)
 
 
 @pytest.mark.parametrize("op", ["Conv", "ConvTranspose", "Gemm"])
@@ -214,8 +214,8 @@ def test_batchnorm_is_folded_unless_it_is_not_to_be(op, with_bias):
     nodes.append(node("BatchNormalization", f"{nodes[-1].output[0]} gamma beta mean var", "y", epsilon=0.01))
     graph = agree(model(nodes, inputs, arrays), inputs)
     (step,) = steps_of(graph)
-    assert step.makes == "y" and len(step.nodes) == len(nodes)
-    assert steps_of(graph, STYLES[2])[0].makes == nodes[-2].output[0]
+    assert step.makes == ("y",) and len(step.nodes) == len(nodes)
+    assert steps_of(graph, STYLES[2])[0].makes == (nodes[-2].output[0],)
     assert [node.op for node in graph.nodes] == [node.op_type for node in nodes]
     if op == "Conv" and not with_bias:
         scaled = w.astype(np.float64) * arrays["gamma"][:, None, None, None].astype(np.float64)

@@ -301,7 +301,7 @@ def test_an_old_opset_has_bounds_and_axes_as_attributes():
     ]
     graph = agree(model(nodes, inputs, {"w": drawn(6, 5, 2, 2)} | norms, opset=8), inputs)
     (step,) = steps_of(graph)
-    assert step.makes == "y" and step.products[0].parameters == ("w",)
+    assert step.makes == ("y",) and step.products[0].parameters == ("w",)
     assert graph.parameters["w"].axes == ("out", "in", "kernel0", "kernel1")
 
 
@@ -329,13 +329,16 @@ def test_embeddings_are_lookups_and_norms_parameters():
     }
 
 
-def test_recurrence_and_integers_are_counted_and_left_to_the_host():
+def test_recurrence_of_integers_is_counted_and_left_to_the_host():
     inputs = {"x": drawn(3, 1, 4)}
-    arrays = {"w": drawn(1, 15, 4), "r": drawn(1, 15, 5), "v": drawn(5, 2)}
-    nodes = [node("GRU", "x w r", "s h", hidden_size=5), node("MatMul", "h v", "y")]
-    graph = agree(model(nodes, inputs, arrays), inputs)
-    shares = {share.kind: share for share in coverage(graph)}
-    assert shares["GRU"].macs == 3 * 15 * 9 and shares["GRU"].reason == "is not computed yet"
+    arrays = {name: np.ones((1, side, 20), np.uint8) for name, side in (("w", 4), ("r", 5))} | {"v": drawn(5, 2)}
+    arrays |= {"s": np.ones(1, np.float32), "z": np.zeros(1, np.uint8)}
+    lstm = node("DynamicQuantizeLSTM", "x w r", "q h", hidden_size=5, domain="com.microsoft")
+    lstm.input.extend(["", "", "", "", "", "s", "z", "s", "z"])
+    proto = model([lstm, node("MatMul", "h v", "y")], inputs, arrays, domains=("com.microsoft",))
+    shares = {share.kind: share for share in coverage(agree(proto, inputs))}
+    assert shares["DynamicQuantizeLSTM"].macs == 3 * 20 * 9
+    assert shares["DynamicQuantizeLSTM"].reason == "is not computed yet"
 
 
 def test_what_multiplies_and_is_not_counted_is_named():
@@ -452,7 +455,7 @@ def test_values_are_dropped_after_their_last_use():
 
     def compute(step, values):
         seen.append(sorted(values.maps[0]))
-        return values[step.reads] @ values["w"]
+        return (values[step.reads] @ values["w"],)
 
     assert set(run(graph, steps_of(graph), compute)) == {"y"}
     assert seen == [["x"], ["r"]]  # r is read once more, h is not

@@ -15,7 +15,7 @@ from eie_sim.core.errors import InputError, as_array, require, require_int, requ
 from eie_sim.network.floatrun import value_of
 from eie_sim.network.graph import Array, Framework, Graph, Node, Value
 from eie_sim.network.moves import MOVES
-from eie_sim.network.operators import INSIDE
+from eie_sim.network.operators import INSIDE, operator_of
 from eie_sim.network.readers.assembling import Found, assembled
 from eie_sim.network.readers.onnx_file import NARROWED, Contents, captured, dtype_of, graphs_of, naming, read_contents
 from eie_sim.network.readers.onnx_runtime import framework, libraries
@@ -150,6 +150,7 @@ class Reading:
 
     def _take(self, proto: Any) -> None:
         node = _node(proto, fresh(_name(proto), self.names))
+        operator_of(node).require(node)
         inner = sorted(set(_ops_inside(proto)) & INSIDE)
         if inner:
             raise InputError(f"node {node.name}: {node.op} with {', '.join(inner)} inside is not supported")

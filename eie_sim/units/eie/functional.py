@@ -32,7 +32,8 @@ def accumulate_all(matrix: EieMatrix, batch: NDArray[np.int16], config: EieConfi
     assert matrix.scales.activation is not None
     driven = np.maximum(batch, 0) if config.active == "positive" else batch
     if matrix.has_bias:
-        driven = np.pad(driven, ((0, 0), (0, 1)), constant_values=one(matrix.scales.activation))
+        ones = np.full((len(batch), 1), one(matrix.scales.activation), dtype=np.int16)
+        driven = np.concatenate([driven, ones], axis=1)
     half, shift = half_and_shift(config.rounding, matrix.scales.shift)
     low, high = accumulator_range(config.accumulator_bits)
     columns = matrix.weights
@@ -44,8 +45,8 @@ def accumulate_all(matrix: EieMatrix, batch: NDArray[np.int16], config: EieConfi
     if narrow:
         products = np.zeros(len(matrix.codebook), dtype=np.int32)
         _add_watching(driven, *entries, half, shift, config.accumulator_bits, products, sums, within)
-    again = np.flatnonzero(~within)
-    if len(again):
+    if not within.all():
+        again = np.flatnonzero(~within)
         clamped = np.zeros((len(again), matrix.n_out), dtype=np.int64)
         products = np.zeros(len(matrix.codebook), dtype=np.int64)
         _add_clamping(driven[again], *entries, half, shift, low, high, products, clamped)
