@@ -178,7 +178,7 @@ def network_of_products(graph: Graph, steps: tuple[Step, ...], style: Style, lay
     for node in graph.nodes:
         if node.name not in computed and node.kind != "move" and not (macs(graph, node) or node.reason):
             others.setdefault(node.op, []).append([graph.values[name] for name in node.makes if name in graph.values])
-    host = [(op, _made_by(found)) for op, found in others.items()]
+    host = [(op, _host_work(found)) for op, found in others.items()]
     return Network(
         name=graph.name,
         layers=tuple(layers),
@@ -189,7 +189,7 @@ def network_of_products(graph: Graph, steps: tuple[Step, ...], style: Style, lay
     )
 
 
-def _made_by(nodes: Sequence[Sequence[Value]]) -> str:
+def _host_work(nodes: Sequence[Sequence[Value]]) -> str:
     """How much nodes of one operator make, in words."""
     made = [value for values in nodes for value in values]
     size = sum(value.size for value in made)
@@ -244,11 +244,15 @@ def read_by(step: Step, product: Product, source: Source) -> Source:
     return Source(f"simulated: states of {shown(step.node.name)}, each from the step before")
 
 
-def source_of(graph: Graph, steps: Sequence[Step], name: str) -> Source:
-    """Say what a value that a step reads is: an input, or outputs of nodes before."""
+def made_by(steps: Sequence[Step]) -> dict[str, str]:
+    """Name of the computed node that makes a value, by the name of the value."""
+    return {name: step.node.name for step in steps for name in step.makes}
+
+
+def source_of(graph: Graph, made: Mapping[str, str], name: str) -> Source:
+    """Say what a value that a step reads is: an input, or outputs of nodes before. made : as `made_by` has it"""
     if name in graph.inputs:
         return Source(graph.about.get(name) or f"{'synthetic' if name in graph.drawn else 'given'}: {shown(name)}")
-    made = {name: step.node.name for step in steps for name in step.makes}
     maker = graph.makers.get(name)
     relu = maker is not None and maker.op == "Relu"
     direct = made.get(maker.inputs[0] if relu and maker is not None else name)

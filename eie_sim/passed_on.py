@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from eie_sim.core.nm_pattern import Pattern
-from eie_sim.graphs import Source, read_by, source_of, steps_for, style_of, whole_error
+from eie_sim.graphs import Source, made_by, read_by, source_of, steps_for, style_of, whole_error
 from eie_sim.network import Network, floatrun
 from eie_sim.network.graph import Graph
 from eie_sim.network.layered import with_calibration
@@ -82,17 +82,19 @@ def passed_on(
     Raises InputError as `run` does.
     """
     style, (graph, calibration) = style_of(config, pattern=pattern), with_calibration(network)
-    steps, own = (steps_for(each, config, style) for each in (graph, calibration))
+    steps = steps_for(graph, config, style)
+    own = steps if calibration.values is graph.values else steps_for(calibration, config, style)
     if last is not None:
         step = next(step for step in steps if step.node.name == last)
         graph, calibration = (_up_to(each, step) for each in (graph, calibration))
         kept = {node.name for node in graph.nodes}
         steps, own = (tuple(step for step in each if step.node.name in kept) for each in (steps, own))
     ready, floats, _ = calibrated(graph, calibration, own, config, said=said)
+    made_at = made_by(steps)
     found: list[Multiplied] = []
 
     def passed(step: Step, values: Arrays) -> tuple[NDArray[Any], ...]:
-        inputs = source_of(graph, steps, step.reads)
+        inputs = source_of(graph, made_at, step.reads)
         met: dict[str, list[NDArray[Any]]] = {product.name: [] for product in step.products}
 
         def multiply(product: Product, x: NDArray[Any]) -> NDArray[Any]:

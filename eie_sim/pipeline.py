@@ -18,6 +18,7 @@ from eie_sim.energy.report import table_for
 from eie_sim.graphs import (
     covered,
     mac_shares,
+    made_by,
     network_of_products,
     output_error,
     read_by,
@@ -125,14 +126,13 @@ def _pruned(network: Network | Graph, config: Any, recipe: Recipe, progress: Pro
     """What a recipe leaves of a network, layers counted as parameters of a graph are, and how it was made in words."""
     said = f"; pruned by magnitude to {recipe.pattern if recipe.density is None else f'density {recipe.density:g}'}"
     said += ", all parameters together" if recipe.scope == "global" else ""
-    density = recipe.density
-    if isinstance(network, Graph) or density is None:
-        return prune_network(network, recipe, config, progress=progress)[0], said
-    sizes = {layer.name: layer.n_out * layer.n_in for layer in before_pruning(network)}
-    if recipe.scope == "global":
-        recipe = replace(recipe, density=float(nearest_density(density, sum(sizes.values()))))
-        return prune_network(network, recipe, config, progress=progress)[0], said
-    densities = {name: float(nearest_density(density, size)) for name, size in sizes.items()}
+    density, densities = recipe.density, {}
+    if isinstance(network, Network) and density is not None:
+        sizes = {layer.name: layer.n_out * layer.n_in for layer in before_pruning(network)}
+        if recipe.scope == "global":
+            recipe = replace(recipe, density=float(nearest_density(density, sum(sizes.values()))))
+        else:
+            densities = {name: float(nearest_density(density, size)) for name, size in sizes.items()}
     return prune_network(network, recipe, config, layer_density=densities, progress=progress)[0], said
 
 
@@ -154,13 +154,14 @@ def _run_steps(
 ) -> Ran:
     """Choose scales in the float run of the calibration, then run every product on the outputs of those before."""
     steps = steps_for(graph, config, style)
-    own = steps_for(calibration, config, style)
+    own = steps if calibration.values is graph.values else steps_for(calibration, config, style)
+    made_at = made_by(steps)
     ready, floats, lowered = calibrated(graph, calibration, own, config, said=said, progress=progress)
     runs: dict[str, list[LayerRun]] = {}
 
     def simulated(step: Step, values: Arrays) -> tuple[NDArray[Any], ...]:
         progress(f"{step.node.name}: simulating and verifying")
-        x, source = values[step.reads], source_of(graph, steps, step.reads)
+        x, source = values[step.reads], source_of(graph, made_at, step.reads)
         before = None if source.node is None else _before(runs[source.node], source.relu, step, x)
         met: dict[str, list[NDArray[Any]]] = {product.name: [] for product in step.products}
         done: dict[str, LayerRun] = {}
@@ -184,8 +185,9 @@ def _run_steps(
 
     outputs = floatrun.run(graph, steps, simulated)
     done = [one for of_step in runs.values() for one in of_step]
-    held = [weights_digest(one.layer.weights, one.layer.bias) for one in done]  # the steps of a sequence have the same
-    layers = tuple(replace(one, again=held.index(held[at]) < at) for at, one in enumerate(done))
+    seen: dict[bytes, LayerRun] = {}  # the steps of a sequence have the same weights
+    firsts = [seen.setdefault(weights_digest(one.layer.weights, one.layer.bias), one) for one in done]
+    layers = tuple(replace(one, again=one is not first) for one, first in zip(done, firsts, strict=True))
     return Ran(steps, layers, outputs, floats, lowered)
 
 

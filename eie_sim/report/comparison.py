@@ -10,7 +10,7 @@ from rich.table import Table
 from eie_sim.core.result import config_hash
 from eie_sim.energy.report import table_for
 from eie_sim.energy.table import given_lines, hashed
-from eie_sim.graphs import mac_share, source_of, style_of
+from eie_sim.graphs import mac_share, made_by, source_of, style_of
 from eie_sim.network import Network
 from eie_sim.network.graph import Graph
 from eie_sim.network.lower import steps_of
@@ -105,13 +105,14 @@ def _of_layers(network: Network, layer: str | None) -> Record:
 def _of_graph(graph: Graph, compared: Compared) -> Record:
     """The same of a graph; covers : by title, the share of its MACs that a design computes."""
     steps = steps_of(graph)
+    made = made_by(steps)
     reads = {step.node.name: step.reads for step in steps if compared.layer in (None, step.node.name)}
     return {
         "network": graph.name,
         "layer": compared.layer,
         "source": graph.source,
         "weights": {},
-        **account_of(None, {name: source_of(graph, steps, read).words for name, read in reads.items()}),
+        **account_of(None, {name: source_of(graph, made, read).words for name, read in reads.items()}),
         "seed": graph.seed,
         "notes": list(graph.notes),
         "covers": {

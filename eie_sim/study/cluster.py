@@ -168,7 +168,7 @@ def _connected(address: str) -> Any:
     require("://" in where, "scheduler", address, "must be tcp://host:port, or the path of a scheduler file, .json")
     try:
         get_address_host_port(where)  # a client of what is no address at all would stay behind half alive
-        return Client(where, timeout=CONNECT_S, set_as_default=False, name="eie-sim")  # type: ignore[no-untyped-call]
+        return Client(where, timeout=CONNECT_S, set_as_default=False, name="eie-sim")  # type: ignore[no-untyped-call]  # untyped
     except Exception as error:  # as many kinds as Dask has transports
         raise InputError(f"scheduler={address}: cannot be reached: {_line(error)}") from error
 

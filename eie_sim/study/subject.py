@@ -17,7 +17,7 @@ from eie_sim.core.errors import InputError, require, require_seed, require_type
 from eie_sim.core.sparse import is_sparse
 from eie_sim.energy import EnergyTable
 from eie_sim.energy.table import hashed
-from eie_sim.graphs import source_of
+from eie_sim.graphs import made_by, source_of
 from eie_sim.network import Layer, Network, batch_for, drawn_preset, load, loading, synthetic
 from eie_sim.network.graph import Graph
 from eie_sim.network.layered import graph_of
@@ -74,9 +74,10 @@ class Subject:
             graph = self.graph if self.network is None else graph_of(self.network)
             assert graph is not None
             steps = steps_of(graph)
+            made = made_by(steps)
             given = {name for name, array in graph.examples.items() if bool((array < 0).any())}
             return {
-                step.node.name: source_of(graph, steps, step.reads).words
+                step.node.name: source_of(graph, made, step.reads).words
                 + ("; negative ones take part" if step.reads in given else "")
                 for step in steps
             }
