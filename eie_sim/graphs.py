@@ -50,16 +50,21 @@ def lower(
 
 
 def style_of(
-    config: Any, *, pattern: Pattern | None = None, fold: bool = True, depthwise_as_gemm: bool = False
+    config: Any,
+    *,
+    pattern: Pattern | None = None,
+    fold: bool = True,
+    depthwise_as_gemm: bool = False,
+    persistent: bool = False,
 ) -> Style:
     """How the design's unit wants its products.
 
     pattern : what all weights were pruned to, which a unit with patterns compresses them for; None where it chooses
-    fold, depthwise_as_gemm : as for `eie_sim.run`
+    fold, depthwise_as_gemm, persistent : as for `eie_sim.run`
     """
     unit = unit_of(config)
     runs_as = None if pattern is None or unit.runs_as is None else unit.runs_as(config, pattern)
-    own = Style(**unit.style(config), pattern=runs_as, fold=fold)
+    own = Style(**unit.style(config), pattern=runs_as, fold=fold, persistent=persistent)
     return replace(own, depthwise=True) if depthwise_as_gemm else own
 
 

@@ -14,7 +14,7 @@ from eie_sim.network import Network, floatrun
 from eie_sim.network.graph import Graph
 from eie_sim.network.layered import with_calibration
 from eie_sim.network.products import Product, Step
-from eie_sim.product_run import Prepared, calibrated, computed, one_by_one, vectors_of
+from eie_sim.product_run import Prepared, calibrated, computed, one_by_one, vectors_of, with_bias
 from eie_sim.units import unit_of
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -99,7 +99,7 @@ def passed_on(
 
         def multiply(product: Product, x: NDArray[Any]) -> NDArray[Any]:
             met[product.name].append(x)
-            return computed(product, ready[product.name], x)
+            return with_bias(ready[product.name], computed(product, ready[product.name], x))
 
         made = step.compute(values, multiply)
         found.extend(

@@ -41,6 +41,7 @@ from eie_sim.product_run import (
     outputs_of,
     run_product,
     vectors_of,
+    with_bias,
 )
 from eie_sim.prune import nearest_density
 from eie_sim.prune.measure import before_pruning
@@ -64,6 +65,7 @@ def run(
     positions: int | None = None,
     fold: bool = True,
     depthwise_as_gemm: bool = False,
+    persistent: bool = False,
     engine: str = "fast",
     table: EnergyTable | None = None,
     progress: Progress = lambda step: None,
@@ -85,6 +87,7 @@ def run(
         evenly, where the unit runs them one after the other; outputs are of all, figures are scaled, and rows say so
     fold : of a graph, False leaves BatchNorms to the host
     depthwise_as_gemm : of a graph, hand depthwise convolutions also to a unit that leaves them to the host
+    persistent : all steps of a recurrent product are one launch, of a unit that has launches
 
     Raises InputError for what the unit cannot run, and for a table of another unit, node or clock.
     """
@@ -96,6 +99,9 @@ def run(
     require(scope != "global" or density is not None, "scope", scope, "must be local without a density")
     require_type("fold", fold, bool)
     require_type("depthwise_as_gemm", depthwise_as_gemm, bool)
+    require_type("persistent", persistent, bool)
+    launches = not persistent or unit_of(config).launch is not None
+    require(launches, "persistent", persistent, f"must be left out, {unit_of(config).title} has no launches")
     if positions is not None:
         require_int("positions", positions, 1)
     how = How(engine=engine, table=table, positions=positions)
@@ -104,7 +110,8 @@ def run(
         recipe = Recipe(density=density, pattern=pattern or "element", scope=scope)
         network, said = _pruned(network, config, recipe, progress)
         n_of_m = recipe.n_of_m
-    style = style_of(config, pattern=n_of_m, fold=fold, depthwise_as_gemm=depthwise_as_gemm)
+    own = {"fold": fold, "depthwise_as_gemm": depthwise_as_gemm, "persistent": persistent}
+    style = style_of(config, pattern=n_of_m, **own)
     graph, calibration = with_calibration(network)
     ran = _run_steps(graph, calibration, config, style, how, said if isinstance(network, Graph) else "", progress)
     if isinstance(network, Graph):
@@ -164,16 +171,19 @@ def _run_steps(
         x, source = values[step.reads], source_of(graph, made_at, step.reads)
         before = None if source.node is None else _before(runs[source.node], source.relu, step, x)
         met: dict[str, list[NDArray[Any]]] = {product.name: [] for product in step.products}
+        found: dict[str, list[NDArray[Any]]] = {product.name: [] for product in step.products}
         done: dict[str, LayerRun] = {}
 
         def ran(product: Product) -> LayerRun:
             one, vectors = replace(ready.pop(product.name), product=product), one_by_one(met.pop(product.name))
-            return run_product(one, vectors, read_by(step, product, source).words, how, before)
+            outputs = one_by_one(found.pop(product.name)) if product.steps else None
+            return run_product(one, vectors, read_by(step, product, source).words, how, before, outputs)
 
         def multiply(product: Product, x: NDArray[Any]) -> NDArray[Any]:
             met[product.name].append(x)
             if product.steps:  # the next reads what these outputs become; all are timed and checked together, after
-                return computed(product, ready[product.name], x)
+                found[product.name].append(computed(product, ready[product.name], x))
+                return with_bias(ready[product.name], found[product.name][-1])
             done[product.name] = ran(product)
             return outputs_of(done[product.name])
 

@@ -190,23 +190,31 @@ def calibrated(
     return Calibrated(ready, floats if calibration is graph else floatrun.run(graph), lowered)
 
 
-def run_product(ready: Prepared, x: NDArray[Any], where: str, how: How, before: Before | None = None) -> LayerRun:
+def run_product(
+    ready: Prepared,
+    x: NDArray[Any],
+    where: str,
+    how: How,
+    before: Before | None = None,
+    outputs: NDArray[Any] | None = None,
+) -> LayerRun:
     """Simulate a product on the vectors of `x`, check it, and account for it.
 
-    Vectors that a unit runs one after the other are made in chunks; of these, a sample may stand for all. Where it runs
-    them at once, those of a step are.
+    Vectors that a unit runs one after the other are made in chunks; of these, a sample may stand for all.
+
+    outputs : of a product in steps, what `computed` made of these vectors
     """
     unit, product = unit_of(ready.config), ready.product
     chunks = product.vectors(x) if unit.in_turn else iter([vectors_of(product, x)])
     try:
         design = unit.for_inputs(ready.config, unit.words_of(ready.matrix, x))
         sample: Sampled | None = None
-        if product.steps and not unit.in_turn:
-            vectors = next(chunks)
-            of_steps = np.split(vectors, np.cumsum(product.steps)[:-1])
-            result = in_turn([simulate(ready.matrix, one, design, engine=how.engine) for one in of_steps])
-            verification = unit.verify(ready.layer, ready.matrix, vectors, result)
-        elif unit.in_turn and how.positions is not None and how.positions < product.positions and not product.steps:
+        if product.steps is not None:
+            options = {"engine": how.engine, "outputs": outputs, "steps": product.steps}
+            result = unit.simulate(ready.matrix, x, design, **options)
+            verification = unit.verify(ready.layer, ready.matrix, x, result)
+            where = where if unit.in_turn else f"{where}; {result.inputs}"
+        elif unit.in_turn and how.positions is not None and how.positions < product.positions:
             result, verification, sample = _sampled(ready, chunks, design, how)
         else:
             parts, first = [], 0
@@ -251,11 +259,21 @@ def outputs_of(run: LayerRun) -> NDArray[Any]:
 
 
 def computed(product: Product, ready: Prepared, x: NDArray[Any]) -> NDArray[Any]:
-    """Outputs [n_vector, n_out] of the vectors of `x` as nodes read them, the bias included; nothing is timed."""
+    """Outputs [n_vector, n_out] of the vectors of `x` as `as_read` has them, the bias only where the unit adds it.
+
+    Nothing is timed.
+    """
     matrix, unit = ready.matrix, unit_of(ready.config)
     design = unit.for_inputs(ready.config, x)
-    outputs = [_real_outputs(matrix, chunk, design) for chunk in product.vectors(x)]
-    return as_read(one_by_one(outputs), None if unit.takes_bias else ready.layer.bias)
+    if product.steps is not None:  # vectors as they are, and few
+        return as_read(_real_outputs(matrix, x, design), None)
+    return as_read(one_by_one([_real_outputs(matrix, chunk, design) for chunk in product.vectors(x)]), None)
+
+
+def with_bias(ready: Prepared, outputs: NDArray[Any]) -> NDArray[Any]:
+    """The same as nodes read it."""
+    outside = None if unit_of(ready.config).takes_bias else ready.layer.bias
+    return outputs if outside is None else outputs + outside
 
 
 def _real_outputs(matrix: Any, inputs: NDArray[Any], design: Any) -> NDArray[np.float64]:

@@ -144,11 +144,14 @@ class Lowering:
         Leave BatchNorms to the host.
     depthwise_as_gemm
         Hand depthwise convolutions also to a unit that leaves them to the host.
+    persistent
+        Run all steps of a recurrent product in one launch, on a unit that has launches.
     """
 
     positions: int | None = None
     no_fold: bool = False
     depthwise_as_gemm: bool = False
+    persistent: bool = False
 
     @property
     def options(self) -> dict[str, Any]:
@@ -157,6 +160,7 @@ class Lowering:
             "positions": self.positions,
             "fold": not self.no_fold,
             "depthwise_as_gemm": self.depthwise_as_gemm,
+            "persistent": self.persistent,
         }
 
 

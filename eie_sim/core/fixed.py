@@ -24,7 +24,8 @@ def to_fixed(values: ArrayLike, fractional_bits: int) -> NDArray[np.int16]:
     scaled = np.array(values, dtype=np.float64)  # its own, so that nothing more of its size is needed
     scaled *= 2.0**fractional_bits
     np.rint(scaled, out=scaled)
-    return np.clip(scaled, WORD_MIN, WORD_MAX, out=scaled).astype(np.int16)
+    np.minimum(np.maximum(scaled, WORD_MIN, out=scaled), WORD_MAX, out=scaled)  # np.clip takes longer for few
+    return scaled.astype(np.int16)
 
 
 def one(fractional_bits: int) -> int:

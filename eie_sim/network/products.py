@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from eie_sim.core.nm_pattern import DENSE, Pattern, whole_groups
 from eie_sim.core.sparse import is_sparse
+from eie_sim.core.steps import Steps
 from eie_sim.network.graph import Array, Node
 
 Multiply = Callable[["Product", Array], Array]
@@ -30,12 +31,14 @@ class Style:
     pattern : the N:M pattern that weights are compressed as: channels per tap are padded with zeros to a multiple of M,
         so that no group spans two taps, dense ones are not; None where there is none, or it is yet to be chosen
     fold : False where a BatchNorm is left to the host
+    persistent : True where all steps of a recurrent product are one launch
     """
 
     batched: bool = False
     depthwise: bool = True
     pattern: Pattern | None = None
     fold: bool = True
+    persistent: bool = False
 
     def padded(self, channels: int) -> int:
         """Channels of a tap with the zeros that fill up its last group."""
@@ -98,7 +101,7 @@ class Product:
     launch : products that share it depend on none of each other and are one batched launch
     parameters : names of those that the weights are made of
     depends_on : names of products of the same node that come before
-    steps : vectors of each step, where those of a step are made of outputs of the one before; () where all are there
+    steps : how vectors are made of outputs of those before; None where all are there at once
     map_size : numbers of the map that a vector is gathered from, of one input of a batch; 0 where it lies as it is read
     bias : float32 [n_out], or None; a bias that is all zero is one
     make_weight, make_elements, make_vectors : what `weight`, `elements` and `vectors` call
@@ -118,7 +121,7 @@ class Product:
     make_elements: Callable[[], NDArray[np.int64]]
     make_vectors: Callable[[Array, int], Iterator[Array]]
     depends_on: tuple[str, ...] = ()
-    steps: tuple[int, ...] = ()
+    steps: Steps | None = None
     map_size: int = 0
 
     @property

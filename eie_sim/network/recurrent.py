@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eie_sim.core.errors import require, unknown
+from eie_sim.core.steps import Steps
 from eie_sim.network.graph import Array, Graph, Node
 from eie_sim.network.products import Multiply, Product, Step, Style
 
@@ -169,7 +170,7 @@ def lower_recurrent(graph: Graph, node: Node, style: Style) -> Step:
         nodes=(node,),
         reads=node.inputs[X],
         makes=node.makes,
-        products=tuple(one for at, way in enumerate(ways) for one in _products(graph, node, at, way)),
+        products=tuple(one for at, way in enumerate(ways) for one in _products(graph, node, style, at, way)),
         run=partial(_run, node),
         pattern=style.pattern,
     )
@@ -181,12 +182,14 @@ def _suffixes(node: Node) -> tuple[str, ...]:
     return ("W", "Rzr", "Rh") if split else ("W", "R")
 
 
-def _products(graph: Graph, node: Node, at: int, way: str) -> list[Product]:
+def _products(graph: Graph, node: Node, style: Style, at: int, way: str) -> list[Product]:
     """The products of a direction."""
     lengths = lengths_of(graph, node)
     hidden = graph.values[node.inputs[R]].shape[2]
     whole = slice(0, GATES[node.op] * hidden)
     biases = _biases(graph, node, at)
+    sizes = tuple(int((lengths > step).sum()) for step in range(lengths.max()))
+    steps = Steps(sizes, rows=whole.stop, persistent=style.persistent)
     found: list[Product] = []
     for suffix in _suffixes(node):
         cut = {"Rzr": slice(0, 2 * hidden), "Rh": slice(2 * hidden, whole.stop)}.get(suffix, whole)
@@ -209,7 +212,7 @@ def _products(graph: Graph, node: Node, at: int, way: str) -> list[Product]:
                 make_elements=partial(_rows, graph.elements, node.inputs[place], at, cut),
                 make_vectors=_chunks,
                 depends_on=tuple(one.name for one in found),
-                steps=() if suffix == "W" else tuple(int((lengths > step).sum()) for step in range(lengths.max())),
+                steps=None if suffix == "W" else steps,
             )
         )
     return found
@@ -289,6 +292,8 @@ def _order(lengths: NDArray[Any], n_step: int, turned: bool) -> Iterator[tuple[A
 
 def _written(state: Array, live: Any, new: Array) -> Array:
     """The state with rows written anew. What was is kept by those who were asked to multiply it."""
+    if isinstance(live, slice):  # all of them
+        return new
     state = state.copy()
     state[live] = new
     return state

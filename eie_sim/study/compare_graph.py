@@ -14,6 +14,7 @@ from eie_sim.core.errors import InputError, require, unknown
 from eie_sim.core.nm_pattern import DENSE, Pattern, said
 from eie_sim.core.result import SimResult
 from eie_sim.core.result import in_turn as one_by_one
+from eie_sim.core.steps import Steps
 from eie_sim.graphs import mac_share, style_of
 from eie_sim.network import floatrun
 from eie_sim.network.graph import Graph
@@ -132,7 +133,7 @@ def _in_turn(one: Instances, products: Sequence[Multiplied], weight_bytes: int) 
             each.product.positions,
             [_result(one, each)],
             each.product.gathered(each.product.positions),
-            each.product.steps,
+            () if each.product.steps is None else each.product.steps.sizes,
         )
         for each in products
     ]
@@ -155,10 +156,12 @@ def _at_once(one: Instances, chip: Chip, products: Sequence[Multiplied]) -> dict
     ran: dict[str, None] = {}
     by_launch = [list(group) for _, group in groupby(products, lambda each: each.product.launch)]
 
-    def timed(group: Sequence[Multiplied], positions: Sequence[int], first: int, design: Any) -> list[SimResult]:
+    def timed(
+        group: Sequence[Multiplied], positions: Sequence[int], first: int, design: Any, after: Steps | None
+    ) -> list[SimResult]:
         """What the chip of a place among all does of a launch."""
         sides = [(each.ready.matrix, _share(n, first, one.number)) for each, n in zip(group, positions, strict=True)]
-        parts = [(matrix, chip.timed(matrix, n, design)) for matrix, n in sides if n]
+        parts = [(matrix, chip.timed(matrix, n, design, after)) for matrix, n in sides if n]
         done = [result for _, result in parts]
         if len(parts) > 1 and one.unit.launch is not None:
             done = [one.unit.launch(parts, design, engine="fast")]
@@ -168,14 +171,19 @@ def _at_once(one: Instances, chip: Chip, products: Sequence[Multiplied]) -> dict
     def phases_of(design: Any) -> Phases:
         phases = []
         for group in by_launch:
-            at_once = tuple(each.product.positions for each in group)
-            steps: list[tuple[int, ...]] = [(n,) for n in group[0].product.steps] or [at_once]
+            steps = group[0].product.steps
+            if steps is None:
+                wanted: list[tuple[tuple[int, ...], Steps | None]] = [
+                    (tuple(each.product.positions for each in group), None)
+                ]
+            else:
+                wanted = [((n,), steps if place else None) for place, n in enumerate(steps.sizes)]
             found = {}
-            for positions in dict.fromkeys(steps):
+            for positions, after in dict.fromkeys(wanted):
                 ends = sorted({0, one.number, *(n % one.number for n in positions)})
-                shares = [(end - first, timed(group, positions, first, design)) for first, end in pairwise(ends)]
-                found[positions] = [(count, done) for count, done in shares if done]
-            phases += [found[positions] for positions in steps]
+                shares = [(end - at, timed(group, positions, at, design, after)) for at, end in pairwise(ends)]
+                found[positions, after] = [(count, done) for count, done in shares if done]
+            phases += [found[each] for each in wanted]
         return phases
 
     macs = sum(each.ready.matrix.n_weight * each.product.positions for each in products)

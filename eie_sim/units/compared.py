@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from eie_sim.core.nm_pattern import Pattern
 from eie_sim.core.result import SimResult
+from eie_sim.core.steps import Steps
 from eie_sim.units.energy import constants
 
 LPDDR4_BYTES_PER_CYCLE = 32
@@ -33,7 +34,8 @@ class Chip:
     board_watts : power limit of its board; None of a design that is no board
     packed : (weights [n_out, n_in], pattern, inputs float [n_vector, n_in]) -> matrix as it stores it, its product
         checked on these inputs. Raises InvariantError where that is wrong
-    timed : (matrix, vectors, near or far) -> result of their product, without data
+    timed : (matrix, vectors, near or far, the steps of which this is a later one or None) -> result of their product,
+        without data
     """
 
     near: Any
@@ -44,4 +46,4 @@ class Chip:
     copies: tuple[str, ...]
     board_watts: float | None
     packed: Callable[[NDArray[Any], Pattern, NDArray[Any]], Any]
-    timed: Callable[[Any, int, Any], SimResult]
+    timed: Callable[[Any, int, Any, Steps | None], SimResult]

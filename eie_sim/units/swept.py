@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eie_sim.core.nm_pattern import Pattern
+from eie_sim.core.steps import Steps
 
 Made = TypeVar("Made")
 Figures = tuple[dict[str, Any], dict[str, Any]]
@@ -53,7 +54,7 @@ class SweptLayer:
     launch : products that share it depend on none of each other; "" of one alone
     again : its weights are those of a layer before, and are stored once
     gathered : inputs that all vectors are gathered of, from a map outside of the unit
-    steps : vectors of each step, each of which waits for the one before; () where all are there at once
+    steps : how vectors wait for those before; None where all are there at once
     pattern : the N:M that its weights are compressed as, the same for all of a launch; None of a unit that has none
     """
 
@@ -69,7 +70,7 @@ class SweptLayer:
     launch: str = ""
     again: bool = False
     gathered: int = 0
-    steps: tuple[int, ...] = ()
+    steps: Steps | None = None
     pattern: Pattern | None = None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -83,6 +84,7 @@ def late(place: str) -> Callable[..., Any]:
     return call
 
 
+@cache
 def found_at(place: str) -> Any:
     """What is called `name` in the module of `module:name`."""
     module, _, name = place.partition(":")
@@ -111,7 +113,8 @@ class Unit:
     words: Words
     takes_bias: bool  # compressed with the weights; else it is added to the outputs, outside the unit
     compress: Callable[..., Any]  # (weights [n_out, n_in], config, *, bias=None) -> matrix; see `runs_as`
-    simulate: Callable[..., SimResult]  # (matrix, activations, config or None, *, engine, timeline, inputs), checked
+    simulate: Callable[..., SimResult]  # (matrix, activations, config or None, *, engine, timeline, inputs), checked;
+    # with outputs=, what `output_of` gave of them, it multiplies nothing; with steps=, vectors wait for those before
     energies: Callable[[Any], tuple[EnergyRow, ...]]  # config -> a row for each of words.components, at 45 nm
     lanes: Callable[[Any], int]  # config -> PEs, or MACs in a cycle, which clock and leakage are counted by
     roof: Callable[[Mapping[str, Any], Mapping[str, int]], Roof]  # (config, events) as plain values

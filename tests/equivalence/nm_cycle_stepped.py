@@ -131,7 +131,7 @@ class Kept:
         return before
 
 
-def bytes_of_waves(waves, shapes, pattern, config):
+def bytes_of_waves(waves, shapes, pattern, config, a_held=False):
     """(all, metadata) that DRAM moves in each wave of (product, rows, columns), value by value of the real products."""
     size, kept, found = config.elem_bytes, Kept(config.l2_bytes), []
     for wave in waves:
@@ -142,7 +142,7 @@ def bytes_of_waves(waves, shapes, pattern, config):
             of_a = len(rows) * len(slots(k, pattern)) * size + positions
             of_b = k * len(columns) * size
             for name, all_bytes, metadata in ((("A", at, rows), of_a, positions), (("B", at, columns), of_b, 0)):
-                if not kept.has(name, all_bytes):
+                if not kept.has(name, all_bytes) and not (a_held and name[0] == "A"):
                     read[name] = all_bytes, metadata
             outputs += sum(config.out_bytes for _ in rows for _ in columns)
         found.append((outputs + sum(b for b, _ in read.values()), sum(metadata for _, metadata in read.values())))

@@ -127,7 +127,9 @@ def test_conservation(case):
 @given(busy_cases())
 def test_totals_at_several_depths_are_those_of_each(case):
     depths = [1, 2, 9]
-    batch = np.stack([case.activations, np.zeros_like(case.activations), case.activations[::-1]])
+    own = case.activations
+    same = np.sign(own) * 7  # other values, the same items; turned in sign, they are others where signs matter
+    batch = np.stack([own, same, -same, np.zeros_like(own), np.zeros_like(own), own[::-1]])
     found = fast.totals(case.matrix.counts, batch, case.config, np.array(depths))
     assert type(found.items) is type(found.lost) is int
     for at, depth in enumerate(depths):

@@ -5,6 +5,7 @@ from math import ceil
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from nm_cycle_stepped import bytes_of_waves, waves_of
 from nm_strategies import nm_cases
 
@@ -22,9 +23,9 @@ def assert_engines_agree(*arguments):
     assert bound_of(ours.cycles, ours.busy) == bound_of(theirs.cycles, theirs.busy)
 
 
-@given(nm_cases())
-def test_reference_and_fast_return_the_same(case):
-    assert_engines_agree(*case.arguments)
+@given(nm_cases(), st.booleans())
+def test_reference_and_fast_return_the_same(case, a_held):
+    assert_engines_agree(*case.arguments, a_held)
 
 
 def dram_of(timing):
@@ -32,18 +33,18 @@ def dram_of(timing):
     return timing.busy[NmPart.DRAM], *counts
 
 
-def dram_walked(shapes, pattern, tile, config):
+def dram_walked(shapes, pattern, tile, config, a_held=False):
     """The same, of a third walk over all tiles, without the cores."""
-    waves = bytes_of_waves(waves_of(shapes, tile, config.n_core), shapes, pattern, config)
+    waves = bytes_of_waves(waves_of(shapes, tile, config.n_core), shapes, pattern, config, a_held)
     rate = config.dram_bytes_per_cycle
     busy = sum(ceil(Fraction(moved) / rate) for moved, _ in waves) if rate else 0
     return busy, ceil(sum(moved for moved, _ in waves)), ceil(sum(metadata for _, metadata in waves))
 
 
-@given(nm_cases(blocks=range(1, 14), steps=(1, 2)))
-def test_dram_of_many_tiles_is_that_of_a_walk_over_them(case):
+@given(nm_cases(blocks=range(1, 14), steps=(1, 2)), st.booleans())
+def test_dram_of_many_tiles_is_that_of_a_walk_over_them(case, a_held):
     for engine in (fast, reference):
-        assert dram_of(engine.run(*case.arguments)) == dram_walked(*case.arguments)
+        assert dram_of(engine.run(*case.arguments, a_held)) == dram_walked(*case.arguments, a_held)
 
 
 @pytest.mark.parametrize("tile", [(2, 5), (5, 2), (4, 5)])

@@ -1,5 +1,7 @@
 """GRU, LSTM and RNN as products, against onnxruntime."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from onnx_models import agree, drawn, helper, model, node, numpy_helper, read
 import eie_sim as es
 from eie_sim import tracing
 from eie_sim.core.errors import InputError
+from eie_sim.core.steps import Steps
 from eie_sim.network.floatrun import run
 from eie_sim.network.lower import coverage, steps_of
 from eie_sim.network.memory import floats_of
@@ -118,14 +121,14 @@ def test_products_have_rows_of_their_parameters_and_biases():
             assert inside.all()
             np.testing.assert_array_equal(graph.parameters[name].array.reshape(-1)[places], array.reshape(-1))
         assert (x.depends_on, z_r.depends_on, h.depends_on) == ((), (x.name,), (x.name, z_r.name))
-        assert (x.steps, z_r.steps, h.steps) == ((), (2, 2, 2), (2, 2, 2))
+        assert (x.steps, z_r.steps, h.steps) == (None, Steps((2, 2, 2), rows=15), Steps((2, 2, 2), rows=15))
         assert len({x.launch, z_r.launch, h.launch}) == 3
 
 
 def test_steps_beyond_a_sequence_are_not_multiplied():
     graph = graph_of("LSTM", sizes=(4, 3, 2, 5), lengths=[1, 4, 0])
     w, r = es.lower(graph)
-    assert (w.positions, r.positions, r.steps) == (5, 5, (2, 1, 1, 1))
+    assert (w.positions, r.positions, r.steps) == (5, 5, Steps((2, 1, 1, 1), rows=20))
     (share,) = coverage(graph)
     assert (share.kind, share.reason, share.macs) == ("LSTM", "", 5 * 20 * 7) == ("LSTM", "", w.macs + r.macs)
 
@@ -192,14 +195,47 @@ def test_scales_are_of_all_steps_and_of_the_first_state(name):
     assert changed == ({"GRU_y.W"} if name == "x" else {"GRU_y.Rzr", "GRU_y.Rh"})
 
 
-def test_tensor_cores_launch_each_step():
-    config = es.TensorCoreConfig.preset("rtx3090")
+def of_steps(shape, sizes, config, *, held, persistent):
+    """Cycles and DRAM bytes of A [m, k] times so many vectors in each step, by launches one by one."""
+    m, k = shape
+    of = {n: es.simulate_gemm(m, k, n, config, n_keep=1, m_group=1) for n in set(sizes)}
+    stays = m * k * config.elem_bytes if held else 0
+    moved = sum(of[n].stats["events"]["dram_bytes"] for n in sizes) - (len(sizes) - 1) * stays
+    # what DRAM moves is never the longest here
+    return sum(of[n].cycles for n in sizes) - persistent * (len(sizes) - 1) * config.launch, moved
+
+
+@pytest.mark.parametrize("persistent", [False, True])
+@pytest.mark.parametrize("l2", [128 * 32 * 2 - 1, 128 * 32 * 2])
+def test_tensor_cores_launch_each_step_and_read_weights_that_l2_cannot_hold(l2, persistent):
+    config = dataclasses.replace(es.TensorCoreConfig.preset("rtx3090"), l2_bytes=l2)
     proto, inputs = network("LSTM", "bidirectional", sizes=(5, 3, 16, 32), lengths=[5, 2, 5])
-    ran = es.run(read(proto, inputs), config)
+    ran = es.run(read(proto, inputs), config, persistent=persistent)
+    held = l2 == 128 * 32 * 2
     for row in ran.rows:
-        shape = row.n_out, row.n_in
-        of = {n: es.simulate_gemm(*shape, n, config, n_keep=1, m_group=1).cycles for n in (12, 3, 2)}
-        assert row.cycles == (of[12] if row.name.endswith("W") else 2 * of[3] + 3 * of[2])
+        sizes = (12,) if row.name.endswith("W") else (3, 3, 2, 2, 2)
+        expected = of_steps((row.n_out, row.n_in), sizes, config, held=held, persistent=persistent)
+        assert (row.cycles, row.stats["events"]["dram_bytes"]) == expected, row.name
+        if len(sizes) > 1:
+            launches = "one launch" if persistent else "5 launches"
+            read_from = "once, they stay in L2" if held else "in each, L2 cannot hold them"
+            assert f"; 5 steps in {launches}; weights are read {read_from}" in row.inputs
+    (row,) = es.sweep.run(read(proto, inputs), grid={"chip": ["rtx3090"], "l2_bytes": [l2]}, workers=1).rows
+    assert persistent or row["cycles"] == ran.cycles
+    assert row["dram_bytes"] == sum(one.stats["events"]["dram_bytes"] for one in ran.rows)
+
+
+def test_weights_of_a_step_must_fit_together():
+    """`.Rzr` and `.Rh` are read in turn."""
+    graph = graph_of("GRU", sizes=(5, 1, 16, 32))
+    for l2, held in ((96 * 32 * 2, True), (96 * 32 * 2 - 1, False)):
+        ran = es.run(graph, dataclasses.replace(es.TensorCoreConfig.preset("rtx3090"), l2_bytes=l2))
+        assert [("stay" in row.inputs) for row in ran.rows] == [False, held, held]
+
+
+def test_a_unit_without_launches_has_none_to_persist():
+    with pytest.raises(InputError, match="persistent=True: must be left out, EIE has no launches"):
+        es.run(graph_of("RNN", sizes=(2, 1, 3, 3)), es.EieConfig(n_pe=4), persistent=True)
 
 
 def test_a_sample_leaves_steps_as_they_are():

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import eie_sim as es
 from eie_sim.units.eie import functional, reference
-from eie_sim.units.eie.unit import outputs, raw_activations
+from eie_sim.units.eie.unit import raw_activations, sums_of
 
 LARGEST = 32767
 BOOK = np.array([0, LARGEST, -LARGEST, LARGEST // 2], dtype=np.int16)
@@ -89,7 +89,7 @@ def test_one_output_that_saturates_leaves_the_others_as_they_are():
 def test_outputs_are_words_of_the_accumulator(bits, dtype):
     matrix = es.EieMatrix.from_codes([[1, 0]], BOOK, n_pe=2, scales=es.Scales(weight=0, activation=0, accumulator=0))
     config = es.EieConfig(n_pe=2, weight_bits=2, accumulator_bits=bits)
-    assert outputs(matrix, np.zeros((1, 2), dtype=np.int16), config).dtype == dtype
+    assert sums_of(matrix, np.zeros((1, 2), dtype=np.int16), config).dtype == dtype
     assert raw_activations(matrix, np.array([1, 2])).dtype == np.int16
     for engine in ("fast", "reference"):
         assert es.simulate(matrix, [1, 2], config, engine=engine).output.dtype == dtype

@@ -114,7 +114,7 @@ def test_the_engine_that_is_named_is_the_one_that_runs(name, module, monkeypatch
     own = module.run
     monkeypatch.setattr(module, "run", run)
     es.simulate_gemm(5, 4, 2, CONFIG, engine=name)
-    assert ran == [([(5, 4, 2)], (2, 4), (2, 2), CONFIG)]
+    assert ran == [([(5, 4, 2)], (2, 4), (2, 2), CONFIG, False)]
 
 
 # How large: int64 holds what is less than 2**63

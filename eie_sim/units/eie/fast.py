@@ -129,7 +129,7 @@ def totals(
         np.empty((4, matrix.n_column), dtype=np.int32),
         np.empty((2, n_pe), dtype=np.int32),
         np.empty((5, n_pe), dtype=asked.first_row.dtype),
-        np.empty((4, n_pe), dtype=np.int64),
+        *(np.empty(of_all.shape, dtype=np.int64) for of_all in found[1:4]),
         *found[:4],
     )
     return found._replace(items=int(items), lost=int(lost))  # numpy's where nothing is compiled
@@ -226,6 +226,8 @@ def _run_vectors(
     pe_times,
     narrow_sums,
     vector_sums,
+    vector_empty,
+    vector_blocked,
     cycles,
     sums,
     empty,
@@ -234,40 +236,72 @@ def _run_vectors(
     """Fill cycles, sums, empty and blocked; returns the items and the cycles lost of all vectors.
 
     What a PE reads and issues is added up once for all depths. Where no item ever waits for a queue, none waits for a
-    deeper one either, and the times are the same.
+    deeper one either, and the times are the same. So are all figures of a vector whose items are those of the one
+    before, whatever their values, as dense inputs have it.
     """
     n_pe = entries.shape[1]
     all_items = np.int64(0)
     all_lost = np.int64(0)
+    n_item, vector_lost = 0, np.int64(0)
     for v in range(len(activations)):
-        n_item = _scan(activations[v], any_sign, has_bias, n_pe, scratch[0], scratch[1])
-        items, lost, broadcast_at, taken_by_all = (
-            scratch[0, :n_item],
-            scratch[1, :n_item],
-            scratch[2, :n_item],
-            scratch[3, :n_item],
-        )
-        vector_sums[:] = 0
-        _add_up(items, entries, padding, rows, first_row, safe_items, narrow_sums, vector_sums)
-        sums += vector_sums
-        vector_lost = np.int64(lost.sum())
+        if v > 0 and _same_items(activations[v - 1], activations[v], any_sign):
+            cycles[:, v] = cycles[:, v - 1]
+        else:
+            n_item = _scan(activations[v], any_sign, has_bias, n_pe, scratch[0], scratch[1])
+            items, lost = scratch[0, :n_item], scratch[1, :n_item]
+            vector_lost = np.int64(lost.sum())
+            vector_sums[:] = 0
+            vector_empty[:] = 0
+            _add_up(items, entries, padding, rows, first_row, safe_items, narrow_sums, vector_sums)
+            _at_depths(
+                (items, lost, scratch[2, :n_item], scratch[3, :n_item]),
+                vector_lost,
+                depths,
+                entries,
+                vector_sums[2],
+                pe_times,
+                cycles[:, v],
+                vector_empty,
+                vector_blocked,
+            )
         all_items += n_item
         all_lost += vector_lost
-        waited = np.int64(1)
-        last_issue = np.int64(0)
-        for d in range(len(depths)):
-            if waited > 0:
-                pe_times[:] = 0
-                _solve(items, lost, entries, depths[d], broadcast_at, taken_by_all, pe_times[0], pe_times[1])
-                waited = broadcast_at[n_item - 1] - 1 - n_item - vector_lost if n_item > 0 else np.int64(0)
-                last_issue = max(np.int64(pe_times[1].max()) - 1, np.int64(0))
-            blocked[d] += waited
-            if last_issue > 0:
-                cycles[d, v] = last_issue + DRAIN_CYCLES
-                for p in range(n_pe):
-                    late = _late_empty(items, entries, p, broadcast_at, pe_times[1, p], last_issue)
-                    empty[d, p] += vector_sums[2, p] - late
+        sums += vector_sums
+        empty += vector_empty
+        blocked += vector_blocked
     return all_items, all_lost
+
+
+@kernel
+def _at_depths(of_items, vector_lost, depths, entries, empty_items, pe_times, cycles, empty, blocked):
+    """Fill cycles[n_depth], empty[n_depth, n_pe] and blocked[n_depth] of one vector."""
+    items, lost, broadcast_at, taken_by_all = of_items
+    n_item = len(items)
+    waited = np.int64(1)
+    last_issue = np.int64(0)
+    for d in range(len(depths)):
+        if waited > 0:
+            pe_times[:] = 0
+            _solve(items, lost, entries, depths[d], broadcast_at, taken_by_all, pe_times[0], pe_times[1])
+            waited = broadcast_at[n_item - 1] - 1 - n_item - vector_lost if n_item > 0 else np.int64(0)
+            last_issue = max(np.int64(pe_times[1].max()) - 1, np.int64(0))
+        blocked[d] = waited
+        if last_issue > 0:
+            cycles[d] = last_issue + DRAIN_CYCLES
+            for p in range(entries.shape[1]):
+                late = _late_empty(items, entries, p, broadcast_at, pe_times[1, p], last_issue)
+                empty[d, p] = empty_items[p] - late
+
+
+@kernel
+def _same_items(before, now, any_sign):
+    """Whether two vectors have the same active inputs."""
+    for j in range(len(now)):
+        was = before[j] != 0 if any_sign else before[j] > 0
+        is_now = now[j] != 0 if any_sign else now[j] > 0
+        if was != is_now:
+            return False
+    return True
 
 
 @kernel

@@ -40,7 +40,7 @@ def accumulate_all(matrix: EieMatrix, batch: NDArray[np.int16], config: EieConfi
     rows = columns.rows.view(np.uint32)  # never negative; saves the kernel numba's check for negative indices
     entries = columns.starts, rows, columns.values, matrix.codebook_raw
     narrow = config.accumulator_bits < MAX_PRODUCT_BITS
-    sums = np.zeros((len(batch), matrix.n_out), dtype=np.int32 if narrow else np.int64)
+    sums = np.empty((len(batch), matrix.n_out), dtype=np.int32 if narrow else np.int64)
     within = np.zeros(len(batch), dtype=np.bool_)
     if narrow:
         products = np.zeros(len(matrix.codebook), dtype=np.int32)
@@ -56,21 +56,39 @@ def accumulate_all(matrix: EieMatrix, batch: NDArray[np.int16], config: EieConfi
 
 @kernel
 def _add_watching(driven, starts, rows, codes, codebook, half, shift, bits, products, sums, within):
-    """Plain sums of each vector; within[v] stays False where a column has taken one out of the accumulator's range."""
+    """Plain sums of each vector; within[v] stays False where a column has taken one out of the accumulator's range.
+
+    The rows of a column differ, so that four sums are taken at a time. They start half the range high: bits at and
+    above `bits` are set by a sum out of range only. Indices are unsigned, which saves numba's check for negative ones.
+    """
     offset = np.int32(1 << (bits - 1))
+    second, third, fourth, four = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4)
     for v in range(len(driven)):
         mine, seen = sums[v], np.int32(0)
+        mine[:] = offset
         for j in range(driven.shape[1]):
             value = np.int64(driven[v, j])
             if value == 0 or (seen >> bits) != 0:
                 continue
             for code in range(len(codebook)):
                 products[code] = product(codebook[code], value, half, shift)
-            for at in range(starts[j], starts[j + 1]):
+            at, end = np.uint64(starts[j]), np.uint64(starts[j + 1])
+            while at + four <= end:
+                r0, r1, r2, r3 = rows[at], rows[at + second], rows[at + third], rows[at + fourth]
+                s0 = np.int32(mine[r0] + products[codes[at]])
+                s1 = np.int32(mine[r1] + products[codes[at + second]])
+                s2 = np.int32(mine[r2] + products[codes[at + third]])
+                s3 = np.int32(mine[r3] + products[codes[at + fourth]])
+                mine[r0], mine[r1], mine[r2], mine[r3] = s0, s1, s2, s3
+                seen |= s0 | s1 | s2 | s3
+                at += four
+            while at < end:
                 row = rows[at]
                 total = np.int32(mine[row] + products[codes[at]])
                 mine[row] = total
-                seen |= np.int32(total + offset)  # bits at and above `bits` are set by a sum out of range only
+                seen |= total
+                at += second
+        mine -= offset
         within[v] = (seen >> bits) == 0
 
 

@@ -12,6 +12,7 @@ from eie_sim.core.arrays import require_finite
 from eie_sim.core.errors import as_array, require
 from eie_sim.core.fixed import WORD_MAX, WORD_MIN, to_fixed
 from eie_sim.core.result import SimResult, Timeline, config_hash
+from eie_sim.core.steps import Steps
 from eie_sim.units.eie import fast, functional, invariants
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.matrix import EieMatrix
@@ -59,8 +60,14 @@ def simulate(
     engine: str = "fast",
     timeline: bool = False,
     inputs: str | None = None,
+    outputs: NDArray[np.floating] | None = None,
+    steps: Steps | None = None,
 ) -> SimResult:
-    """Run one vector, or a batch one after the other. See `eie_sim.simulate`."""
+    """Run one vector, or a batch one after the other. See `eie_sim.simulate`.
+
+    outputs : what `output_of` made of these vectors, which the fast engine does not compute again; None computes it
+    steps : of no matter, as each vector waits for the one before anyway
+    """
     config = config or config_for(matrix)
     require_engine(engine)
     for name in FIXED_BY_MATRIX:
@@ -69,7 +76,7 @@ def simulate(
     given = checked_activations(matrix, activations)
     matrix = matrix.with_scales_for(given, active=config.active)
     raw = raw_activations(matrix, given)
-    done = _run_all(matrix, np.atleast_2d(raw), config, engine, timeline)
+    done = _run_all(matrix, np.atleast_2d(raw), config, engine, timeline, outputs)
     invariants.check(
         matrix.counts,
         np.atleast_2d(raw),
@@ -122,8 +129,8 @@ def opened(
 
 def output_of(matrix: EieMatrix, activations: NDArray[Any], config: EieConfig) -> NDArray[np.float64]:
     """Outputs in real values float64[n_vector, n_out] alone: nothing is timed."""
-    raw = outputs(matrix, np.atleast_2d(raw_activations(matrix, activations)), config)
-    return raw.astype(np.float64) * 2.0 ** -int(matrix.scales.accumulator or 0)
+    raw = functional.accumulate_all(matrix, np.atleast_2d(raw_activations(matrix, activations)), config)
+    return np.asarray(raw * np.float64(2.0 ** -int(matrix.scales.accumulator or 0)))
 
 
 def raw_activations(matrix: EieMatrix, activations: NDArray[Any]) -> NDArray[np.int16]:
@@ -134,7 +141,14 @@ def raw_activations(matrix: EieMatrix, activations: NDArray[Any]) -> NDArray[np.
     return to_fixed(activations, matrix.scales.activation)
 
 
-def _run_all(matrix: EieMatrix, batch: NDArray[np.int16], config: EieConfig, engine: str, timeline: bool) -> _Batch:
+def _run_all(
+    matrix: EieMatrix,
+    batch: NDArray[np.int16],
+    config: EieConfig,
+    engine: str,
+    timeline: bool,
+    outputs: NDArray[np.floating] | None,
+) -> _Batch:
     if engine == "reference":
         from eie_sim.units.eie import reference  # SimPy is loaded only where it is used
 
@@ -142,8 +156,12 @@ def _run_all(matrix: EieMatrix, batch: NDArray[np.int16], config: EieConfig, eng
     if timeline:
         return _one_by_one(matrix, batch, config, _run_with_timeline)
     found = fast.totals(matrix.counts, batch, config)
+    if outputs is None:
+        sums = sums_of(matrix, batch, config)
+    else:
+        sums = np.rint(outputs * 2.0 ** int(matrix.scales.accumulator or 0)).astype(_sum_type(config))
     return _Batch(
-        output=outputs(matrix, batch, config),
+        output=sums,
         cycles=found.cycles[0],
         counts=fast.counts_of(found, matrix.n_pe, matrix.n_out),
         classes=fast.classes_of(found),
@@ -152,10 +170,13 @@ def _run_all(matrix: EieMatrix, batch: NDArray[np.int16], config: EieConfig, eng
     )
 
 
-def outputs(matrix: EieMatrix, batch: NDArray[np.int16], config: EieConfig) -> NDArray[np.integer]:
+def sums_of(matrix: EieMatrix, batch: NDArray[np.int16], config: EieConfig) -> NDArray[np.integer]:
     """Raw accumulators int16 or int32 [n_vector, n_out], for raw activations int16[n_vector, n_in], and no timing."""
-    dtype = np.int16 if config.accumulator_bits == 16 else np.int32
-    return functional.accumulate_all(matrix, batch, config).astype(dtype, copy=False)
+    return functional.accumulate_all(matrix, batch, config).astype(_sum_type(config), copy=False)
+
+
+def _sum_type(config: EieConfig) -> type[np.integer]:
+    return np.int16 if config.accumulator_bits == 16 else np.int32
 
 
 def _run_with_timeline(matrix: EieMatrix, raw: NDArray[np.int16], config: EieConfig) -> EieRun:
@@ -164,9 +185,8 @@ def _run_with_timeline(matrix: EieMatrix, raw: NDArray[np.int16], config: EieCon
 
 def _one_by_one(matrix: EieMatrix, batch: NDArray[np.int16], config: EieConfig, run: Run) -> _Batch:
     """Every vector after the other. Counts are added up at once: those of 65536 PEs take megabytes a vector."""
-    dtype = np.int16 if config.accumulator_bits == 16 else np.int32
     done = _Batch(
-        output=np.zeros((len(batch), matrix.n_out), dtype=dtype),
+        output=np.zeros((len(batch), matrix.n_out), dtype=_sum_type(config)),
         cycles=np.zeros(len(batch), dtype=np.int64),
         counts=np.zeros((matrix.n_pe + 1, len(EieEvent)), dtype=np.int64),
         classes=np.zeros((matrix.n_pe, len(EieClass)), dtype=np.int64),

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from eie_sim.core.nm_pattern import Pattern
 from eie_sim.core.result import SimResult
+from eie_sim.core.steps import Steps
 from eie_sim.units.compared import LPDDR4_BYTES_PER_CYCLE, Chip
 from eie_sim.units.nm.config import TensorCoreConfig
-from eie_sim.units.nm.unit import check_product, packed, simulate_gemm
+from eie_sim.units.nm.unit import check_product, packed, simulate_gemms
 
 if TYPE_CHECKING:
     from eie_sim.units.nm.matrix import NmMatrix
@@ -33,9 +34,9 @@ def chip(config: TensorCoreConfig, dram_bytes_per_cycle: Fraction | None = None)
         check_product(matrix, inputs)
         return matrix
 
-    def timed(matrix: NmMatrix, n_vector: int, design: TensorCoreConfig) -> SimResult:
-        shape = matrix.n_out, matrix.n_in, n_vector
-        return simulate_gemm(*shape, design, n_keep=matrix.n_keep, m_group=matrix.m_group)
+    def timed(matrix: NmMatrix, n_vector: int, design: TensorCoreConfig, after: Steps | None = None) -> SimResult:
+        shapes = [(matrix.n_out, matrix.n_in, n_vector)]
+        return simulate_gemms(shapes, design, n_keep=matrix.n_keep, m_group=matrix.m_group, after=after)
 
     return Chip(
         near=resident(config),

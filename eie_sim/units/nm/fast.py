@@ -45,8 +45,8 @@ Tile = tuple[int, int]
 Shape = tuple[int, int, int]
 """Rows of A, inputs, columns of B."""
 
-Run = Callable[[Sequence[Shape], Pattern, Tile, TensorCoreConfig], NmTiming]
-"""An engine: products of one launch, the pattern they run as, the tile, the design."""
+Run = Callable[[Sequence[Shape], Pattern, Tile, TensorCoreConfig, bool], NmTiming]
+"""An engine: products of one launch, the pattern they run as, the tile, the design, whether L2 has every A already."""
 
 
 class _Step(NamedTuple):
@@ -70,6 +70,7 @@ class _Product(NamedTuple):
     output : of one output
     l2, held_rows : of all that stays, and of all block rows that may
     steps : of a tile
+    a_held : whether L2 has A already
     """
 
     m: int
@@ -85,6 +86,7 @@ class _Product(NamedTuple):
     l2: int
     held_rows: int
     steps: int
+    a_held: bool
 
     @property
     def tiles(self) -> int:
@@ -104,6 +106,8 @@ class _Product(NamedTuple):
 
     def reads_row(self, row: int, column: int) -> bool:
         """Whether a tile reads its block row, not having it from the block column before."""
+        if self.a_held:
+            return False
         if column == 0 or self.height(row) * self.row > self.l2:
             return True
         since = self.held_rows + self.held(self.width(column - 1) * self.column)
@@ -119,7 +123,7 @@ Part = tuple[_Product, int, int]
 
 
 def fewest_cycles(
-    engine: Run, shapes: Sequence[Shape], pattern: Pattern, config: TensorCoreConfig
+    engine: Run, shapes: Sequence[Shape], pattern: Pattern, config: TensorCoreConfig, a_held: bool = False
 ) -> tuple[NmTiming, Tile]:
     """Timing and tile of the fewest cycles among the tiles to be taken, the first on a tie.
 
@@ -141,22 +145,25 @@ def fewest_cycles(
         taken.update(alike)
         if any(fills(tile) for tile in alike):
             break
-    every = [(engine(shapes, pattern, tile, config), tile) for tile in config.tiles if tile in taken]
+    every = [(engine(shapes, pattern, tile, config, a_held), tile) for tile in config.tiles if tile in taken]
     return min(every, key=lambda each: each[0].cycles)
 
 
-def run(shapes: Sequence[Shape], pattern: Pattern, tile: Tile, config: TensorCoreConfig) -> NmTiming:
+def run(
+    shapes: Sequence[Shape], pattern: Pattern, tile: Tile, config: TensorCoreConfig, a_held: bool = False
+) -> NmTiming:
     """Time products A [m, k] times B [k, n] of one launch in tiles of (bm, bn).
 
     shapes : (m, k, n) of each; m and k 1 or more; without columns there are no tiles; at least one has columns
     pattern : the one that every A runs as, (1, 1) for dense
+    a_held : L2 has every A from a launch before; B and what else stays are as without
 
     Source: the timing section of the unit's page. Nothing is checked here.
     """
     bm, bn = tile
     step = _step(pattern, tile, config)
     store = _cycles(bm * bn * config.out_bytes, config.store_bytes_per_cycle)
-    products = [in_tiles(shape, pattern, tile, config) for shape in shapes if shape[2]]
+    products = [in_tiles(shape, pattern, tile, config, a_held) for shape in shapes if shape[2]]
     tiles = sum(each.tiles for each in products)
     compute = max(step.reads, step.issue)
     ends = {
@@ -191,7 +198,7 @@ def run(shapes: Sequence[Shape], pattern: Pattern, tile: Tile, config: TensorCor
     )
 
 
-def in_tiles(shape: Shape, pattern: Pattern, tile: Tile, config: TensorCoreConfig) -> _Product:
+def in_tiles(shape: Shape, pattern: Pattern, tile: Tile, config: TensorCoreConfig, a_held: bool = False) -> _Product:
     """The product of A [m, k] and B [k, n] in tiles; rows of A are stored in whole groups."""
     (m, k, n), (bm, bn), (kept, group) = shape, tile, pattern
     values, rows, l2 = _up(k, group) * kept, _up(m, bm), 8 * config.l2_bytes
@@ -211,6 +218,7 @@ def in_tiles(shape: Shape, pattern: Pattern, tile: Tile, config: TensorCoreConfi
         l2=l2,
         held_rows=(rows - 1) * bm * row * (bm * row <= l2) + last_row * (last_row <= l2),
         steps=_up(k, config.bk),
+        a_held=a_held,
     )
 
 

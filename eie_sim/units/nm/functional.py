@@ -14,6 +14,7 @@ float16 : both factors are float16 and products float32. A product of two float1
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,9 @@ FLOAT32_UNIT = 2.0**-24
 STRIP = 2**18
 """Dense weights that are checked at a time, so that they stay in the cache."""
 
+FEW, MOST_TURNED = 4, 2**22
+"""Vectors, and kept values, up to which sums are taken with turned weights, column by column."""
+
 KEPT_BLOCK, VECTOR_BLOCK = 64, 512
 """Kept values and vectors that a kernel takes at a time, so that the rows of B they use stay in the core's cache."""
 
@@ -58,6 +62,8 @@ def product(matrix: NmMatrix, inputs: NDArray[Any]) -> NDArray[Any]:
     most = f"must give at most {MAX_OUTPUTS} outputs"
     require(matrix.n_out * inputs.shape[1] <= MAX_OUTPUTS, "b", f"{inputs.shape[1]} vectors", most)
     if matrix.element == "float16":
+        if 0 < inputs.shape[1] <= FEW and matrix.n_out * matrix.n_kept <= MOST_TURNED:
+            return _sums_of_few(matrix, _widened(inputs))
         return _sums(matrix, _widened(matrix.values), _widened(inputs), np.float32)
     largest = int(np.abs(inputs, dtype=np.int16).max(initial=0))
     if matrix.n_kept * 128 * largest > MAX_SUM:  # only then can a sum be, whatever the weights are
@@ -147,9 +153,13 @@ def _inputs(matrix: NmMatrix, b: ArrayLike) -> NDArray[Any]:
 def _widened(values: NDArray[np.float16]) -> NDArray[np.float32]:
     """The same values in float32, by table: numpy takes longer than the product itself for small b."""
     wide = np.empty(values.shape, dtype=np.float32)
-    table = np.arange(2**16, dtype=np.uint16).view(np.float16).astype(np.float32)
-    _look_up(values.view(np.uint16).reshape(-1), table, wide.reshape(-1))
+    _look_up(values.view(np.uint16).reshape(-1), _every_float16(), wide.reshape(-1))
     return wide
+
+
+@cache
+def _every_float16() -> NDArray[np.float32]:
+    return np.arange(2**16, dtype=np.uint16).view(np.float16).astype(np.float32)
 
 
 @kernel
@@ -179,6 +189,37 @@ def _sums(matrix: NmMatrix, values: NDArray[Any], b: NDArray[Any], kind: Any) ->
     arrays = values.astype(kind, copy=False), matrix.positions, starts, b
     _add_products(*arrays, KEPT_BLOCK, VECTOR_BLOCK, sums)
     return sums
+
+
+def _sums_of_few(matrix: NmMatrix, b: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The same sums of few vectors, as each step of a sequence has."""
+    if matrix.n_filled:
+        b = np.pad(b, ((0, matrix.n_filled), (0, 0)))
+    sums = np.zeros((b.shape[1], matrix.n_out), dtype=np.float32)
+    dense = matrix.n_keep == matrix.m_group
+    (_add_dense_columns if dense else _add_columns)(*matrix.turned, np.ascontiguousarray(b.T), sums)
+    return sums.T
+
+
+@kernel
+def _add_columns(values, rows, b, sums):
+    """sums[v, i] += values[k, i] * b[v, rows[k, i]], k ascending: the order of each sum is that of `_add_products`."""
+    for v in range(len(b)):
+        mine, read = sums[v], b[v]
+        for k in range(len(values)):
+            for i in range(values.shape[1]):
+                mine[i] += values[k, i] * read[rows[k, i]]
+
+
+@kernel
+def _add_dense_columns(values, rows, b, sums):
+    """The same where every row of a column stands at one place."""
+    for v in range(len(b)):
+        mine = sums[v]
+        for k in range(len(values)):
+            one = b[v, k]
+            for i in range(values.shape[1]):
+                mine[i] += values[k, i] * one
 
 
 @kernel

@@ -13,13 +13,23 @@ Shapes = Sequence[tuple[int, int, int]]
 """Rows of A, inputs and columns of B of each product."""
 
 
-def check(shapes: Shapes, pattern: Pattern, tile: tuple[int, int], config: TensorCoreConfig, timing: NmTiming) -> None:
-    """Raise InvariantError where counts of products A [m, k] times B [k, n] contradict each other or what is given."""
+def check(
+    shapes: Shapes,
+    pattern: Pattern,
+    tile: tuple[int, int],
+    config: TensorCoreConfig,
+    timing: NmTiming,
+    a_held: bool = False,
+) -> None:
+    """Raise InvariantError where counts of products A [m, k] times B [k, n] contradict each other or what is given.
+
+    a_held : L2 has every A already
+    """
     counts = {event: timing.counts[event] for event in NmEvent}
     for event, count in counts.items():
         hold(count >= 0, event.name.lower(), count, "must not be negative")
     _tiles_cover(shapes, tile, config, counts)
-    _bytes_are_accesses(shapes, pattern, tile, config, counts)
+    _bytes_are_accesses(shapes, pattern, tile, config, counts, a_held)
     _cycles_are_enough(config, timing, counts[NmEvent.MACS])
 
 
@@ -47,6 +57,7 @@ def _bytes_are_accesses(
     tile: tuple[int, int],
     config: TensorCoreConfig,
     counts: dict[NmEvent, int],
+    a_held: bool,
 ) -> None:
     """MACs and bytes are those of full tiles times their number; DRAM's at least all of A, B and the outputs."""
     (bm, bn), (kept, group), tiles = tile, pattern, counts[NmEvent.TILES]
@@ -67,7 +78,9 @@ def _bytes_are_accesses(
     metadata, moved = counts[NmEvent.DRAM_METADATA_BYTES], counts[NmEvent.DRAM_BYTES]
     hold(metadata <= moved, "dram_metadata_bytes", metadata, "must be within dram_bytes")
     least = sum(
-        (m * -(-k // group) * kept + k * n) * config.elem_bytes + m * n * config.out_bytes for m, k, n in shapes if n
+        (m * -(-k // group) * kept * (not a_held) + k * n) * config.elem_bytes + m * n * config.out_bytes
+        for m, k, n in shapes
+        if n
     )
     hold(moved >= least, "dram_bytes", moved, f"must be at least {least}")
 

@@ -16,13 +16,13 @@ import numpy as np
 
 from eie_sim.core.errors import require
 from eie_sim.core.nm_pattern import DENSE, Pattern, kept_of, position_bits
-from eie_sim.core.result import SimResult, in_turn
+from eie_sim.core.result import SimResult
 from eie_sim.core.sparse import is_sparse
 from eie_sim.energy import EnergyTable, account, total_of
 from eie_sim.units.nm.config import TensorCoreConfig
 from eie_sim.units.nm.energy import lanes
 from eie_sim.units.nm.matrix import storage
-from eie_sim.units.nm.unit import compress, simulate_gemm, simulate_gemms, sparsest_of, stored
+from eie_sim.units.nm.unit import compress, simulate_gemm, simulate_gemms, simulate_steps, sparsest_of, stored
 from eie_sim.units.swept import Figures, Swept, SweptLayer
 
 KEPT = 64
@@ -92,16 +92,10 @@ def _of_products(layers: Sequence[SweptLayer], swept: Swept, config: TensorCoreC
     key = layers[0].launch or layers[0].name, swept.weights, config.elem_bytes
     bits, n_weight = swept.kept.get("products", key, made, most=KEPT * len(swept.layers))
     n_keep, m_group = layers[0].pattern or DENSE
-    timed = {
-        step: simulate_gemms(
-            [(*layer.shape(), layer.n_vector if step is None else step) for layer in layers],
-            config,
-            n_keep=n_keep,
-            m_group=m_group,
-        )
-        for step in layers[0].steps or (None,)
-    }
-    return in_turn([timed[step] for step in layers[0].steps or (None,)]), bits, n_weight
+    if layers[0].steps is not None:
+        return simulate_steps(*layers[0].shape(), layers[0].steps, config, (n_keep, m_group)), bits, n_weight
+    shapes = [(*layer.shape(), layer.n_vector) for layer in layers]
+    return simulate_gemms(shapes, config, n_keep=n_keep, m_group=m_group), bits, n_weight
 
 
 def _pattern(layer: SweptLayer, swept: Swept, config: TensorCoreConfig) -> Pattern:

@@ -9,6 +9,7 @@ Source: Mishra et al. 2021 (arXiv 2104.08378), section 3.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -182,6 +183,13 @@ class NmMatrix:
     def pattern(self) -> tuple[int, int]:
         """(n_keep, m_group); the first is the number kept."""
         return self.n_keep, self.m_group
+
+    @cached_property
+    def turned(self) -> tuple[NDArray[np.float32], NDArray[np.uint32]]:
+        """The kept values, and the input that each meets, [n_kept, n_out] each."""
+        starts = np.arange(self.n_kept) // self.n_keep * self.m_group
+        inputs = (starts + self.positions).astype(np.uint32)
+        return np.ascontiguousarray(self.values.T, dtype=np.float32), np.ascontiguousarray(inputs.T)
 
     @property
     def n_group(self) -> int:

@@ -279,9 +279,10 @@ class L2:
 class Dram:
     """The chip's memory: in a wave it moves each block row of A and block column of B not held in L2, and outputs."""
 
-    def __init__(self, env: simpy.Environment, config: TensorCoreConfig, tally: Tally) -> None:
+    def __init__(self, env: simpy.Environment, config: TensorCoreConfig, tally: Tally, a_held: bool) -> None:
         self.config = config
         self.tally = tally
+        self.a_held = a_held
         self.port = Port(env, config.dram_bytes_per_cycle)
         self.l2 = L2(config.l2_bytes)
 
@@ -295,8 +296,11 @@ class Dram:
             metadata = Fraction(rows * product.metadata_bits(product.k), 8)
             weights = Load(rows * product.kept(product.k) * self.config.elem_bytes + metadata, metadata)
             activations = Load(product.k * columns * self.config.elem_bytes, 0)
-            touched = {(at, "row", row): weights, (at, "column", column): activations}
-            read |= {name: load for name, load in touched.items() if not self.l2.touch(name, load.total_bytes)}
+            touched: dict[Hashable, Load] = {(at, "row", row): weights, (at, "column", column): activations}
+            missing = {name: load for name, load in touched.items() if not self.l2.touch(name, load.total_bytes)}
+            if self.a_held:
+                missing.pop((at, "row", row), None)
+            read |= missing
         moved = outputs + sum(load.total_bytes for load in read.values())
         yield from self.port.work(moved)
         self.tally.add(NmEvent.DRAM_BYTES, moved)
@@ -306,12 +310,14 @@ class Dram:
 class Chip:
     """Cores, DRAM, and the scheduler that hands out the tiles of all products in waves."""
 
-    def __init__(self, env: simpy.Environment, products: Sequence[Product], config: TensorCoreConfig) -> None:
+    def __init__(
+        self, env: simpy.Environment, products: Sequence[Product], config: TensorCoreConfig, a_held: bool
+    ) -> None:
         self.env = env
         self.config = config
         self.tally = Tally()
         self.core = Core(env, config, self.tally)
-        self.dram = Dram(env, config, self.tally)
+        self.dram = Dram(env, config, self.tally, a_held)
         self.tiles = (
             Tile(at, product, product.place(tile))
             for at, product in enumerate(products)
@@ -348,15 +354,20 @@ class Chip:
 
 
 def run(
-    shapes: Sequence[tuple[int, int, int]], pattern: Pattern, tile: tuple[int, int], config: TensorCoreConfig
+    shapes: Sequence[tuple[int, int, int]],
+    pattern: Pattern,
+    tile: tuple[int, int],
+    config: TensorCoreConfig,
+    a_held: bool = False,
 ) -> NmTiming:
     """Time products D[m, n] = A[m, k] @ B[k, n] of one launch.
 
     shapes : (m, k, n) of each: rows of the weights A, inputs, each at least 1, and columns of the activations B
     pattern : (a, b) that every A runs and is stored as, listed in the config, or (1, 1) for dense
     tile : (bm, bn), one of the config's
+    a_held : L2 has every A already, as a launch before left it: no block row is read from DRAM
     """
     env = simpy.Environment()
-    chip = Chip(env, [Product(*shape, pattern, *tile) for shape in shapes], config)
+    chip = Chip(env, [Product(*shape, pattern, *tile) for shape in shapes], config, a_held)
     env.run(until=env.process(chip.run()))
     return NmTiming(cycles=int(env.now), counts=chip.tally.whole(), busy=chip.busy())

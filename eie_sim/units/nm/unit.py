@@ -12,9 +12,20 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from eie_sim.core.errors import InputError, as_array, hold, require, require_int, require_type
-from eie_sim.core.nm_pattern import DENSE, Pattern, kept_of, meets, require_pattern, said, sparsest, whole_groups
-from eie_sim.core.result import SimResult, config_hash
+from eie_sim.core.nm_pattern import (
+    DENSE,
+    Pattern,
+    kept_of,
+    meets,
+    position_bits,
+    require_pattern,
+    said,
+    sparsest,
+    whole_groups,
+)
+from eie_sim.core.result import SimResult, config_hash, in_turn
 from eie_sim.core.sparse import is_sparse
+from eie_sim.core.steps import Steps
 from eie_sim.units.nm import fast, invariants
 from eie_sim.units.nm.config import MAX_SIDE, PRESETS, TensorCoreConfig
 from eie_sim.units.nm.provenance import HELD_AGAINST, NOT_MEASURED
@@ -91,10 +102,12 @@ def simulate_gemms(
     n_keep: int = 2,
     m_group: int = 4,
     engine: str = "fast",
+    after: Steps | None = None,
 ) -> SimResult:
     """Time products of one launch, as the groups of a convolution or the heads of attention; see `simulate_gemm`.
 
     shapes : (m, k, n) of each; those without columns, n = 0, cost nothing, but not all may be
+    after : the steps of which this is a later one, that finds in L2 what stays there; None for no such
 
     `n_vector` of the result is the largest n.
     """
@@ -105,7 +118,7 @@ def simulate_gemms(
     sizes = [_shape(*shape) for shape in shapes]
     require(any(n for *_, n in sizes), "shapes", shapes, "must be at least one product with columns")
     inputs = f"none, {_said(sizes)} timed by shape"
-    return _result(sizes, (int(n_keep), int(m_group)), config, engine, inputs)
+    return _result(sizes, (int(n_keep), int(m_group)), config, engine, inputs, after)
 
 
 def _shape(m: int, k: int, n: int) -> fast.Shape:
@@ -127,8 +140,14 @@ def simulate(
     engine: str = "fast",
     timeline: bool = False,
     inputs: str | None = None,
+    outputs: NDArray[np.floating] | None = None,
+    steps: Steps | None = None,
 ) -> SimResult:
-    """Multiply by one vector [n_in], or by all of a batch [n_vector, n_in] at once. See `eie_sim.simulate`."""
+    """Multiply by one vector [n_in], or by all of a batch [n_vector, n_in] at once. See `eie_sim.simulate`.
+
+    outputs : what `output_of` made of these vectors, which is not computed again; None computes it
+    steps : how vectors wait for each other, a launch for each step; None for all at once
+    """
     config = config or config_for(matrix)
     require(not timeline, "timeline", timeline, "must be False: the N:M unit broadcasts nothing, it has no timeline")
     require_engine(engine)
@@ -137,23 +156,59 @@ def simulate(
     require(ours == theirs, "config.elem_bytes", config.elem_bytes, rule)
     matrix = matrix.opened(as_array("activations", activations))
     given = _activations(matrix, activations)
-    from eie_sim.units.nm import functional
-
-    output = functional.product(matrix, np.ascontiguousarray(np.atleast_2d(given).T)).T
+    scales = {"weight": matrix.weight_scale, "activation": matrix.activation_scale or 1.0}
+    scale = math.prod(scales.values())
+    output = _sums(matrix, given) if outputs is None else _sums_of(matrix, outputs / scale)
     n_vector = len(output)
     said_inputs = inputs or f"given, {n_vector} vector{'' if n_vector == 1 else 's'}"
     pattern = (matrix.n_keep, matrix.m_group)
-    shape = matrix.n_out, matrix.n_in, n_vector
-    done = _result([shape], pattern, config, engine, said_inputs, output if given.ndim == 2 else output[0])
+    if steps is None:
+        done = _result([(matrix.n_out, matrix.n_in, n_vector)], pattern, config, engine, said_inputs)
+    else:
+        done = simulate_steps(matrix.n_out, matrix.n_in, steps, config, pattern, engine=engine)
     words = given if given.dtype.kind == "i" else given.view(np.int16) << 1  # without the sign: -0.0 is 0
-    scales = {"weight": matrix.weight_scale, "activation": matrix.activation_scale or 1.0}
     return replace(
         done,
+        output=output if given.ndim == 2 else output[0],
         scales=scales if matrix.element == "int8" else {},
-        output_scale=math.prod(scales.values()),
+        output_scale=scale,
         active_inputs=int(np.count_nonzero(words)),
         active_per_vector=np.count_nonzero(np.atleast_2d(words), axis=1),
     )
+
+
+def _sums(matrix: NmMatrix, given: NDArray[Any]) -> NDArray[Any]:
+    from eie_sim.units.nm import functional
+
+    return functional.product(matrix, np.ascontiguousarray(np.atleast_2d(given).T)).T
+
+
+def _sums_of(matrix: NmMatrix, outputs: NDArray[Any]) -> NDArray[Any]:
+    """Outputs as they were summed: those of int8 are whole."""
+    return np.rint(outputs).astype(np.int32) if matrix.element == "int8" else outputs.astype(np.float32)
+
+
+def simulate_steps(
+    m: int, k: int, steps: Steps, config: TensorCoreConfig, given: Pattern, *, engine: str = "fast"
+) -> SimResult:
+    """Time A [m, k] times the vectors of each step, a launch each; without data.
+
+    The first step reads A from DRAM; those after it do unless all weights that a step reads fit L2.
+    given : the pattern of A
+    """
+    n_keep, m_group = given
+
+    def step(n: int, after: Steps | None) -> SimResult:
+        return simulate_gemms([(m, k, n)], config, n_keep=n_keep, m_group=m_group, engine=engine, after=after)
+
+    first, *rest = steps.sizes
+    later = {n: step(n, steps) for n in set(rest)}
+    done = in_turn([step(first, None), *(later[n] for n in rest)])
+    launches = "one launch" if steps.persistent else f"{len(steps.sizes)} launches"
+    read = (
+        "once, they stay in L2" if _stay(steps, k, config.runs_as(*given), config) else "in each, L2 cannot hold them"
+    )
+    return replace(done, inputs=f"{len(steps.sizes)} steps in {launches}; weights are read {read}")
 
 
 def launch(parts: Sequence[tuple[NmMatrix, SimResult]], config: TensorCoreConfig, *, engine: str = "fast") -> SimResult:
@@ -219,16 +274,21 @@ def _result(
     config: TensorCoreConfig,
     engine: str,
     inputs: str,
-    output: Any = None,
+    after: Steps | None = None,
 ) -> SimResult:
-    """Timing and counts of checked products; `given` is the pattern of each A, from which kept values are counted."""
+    """Timing and counts of checked products; `given` is the pattern of each A, from which kept values are counted.
+
+    after : the steps of which this is a later one
+    """
     pattern = config.runs_as(*given)
+    a_held = after is not None and _stay(after, shapes[0][1], pattern, config)
+    timed = replace(config, launch=0) if after is not None and after.persistent else config
     dense_macs = sum(m * k * n for m, k, n in shapes)
     padded = [(m, whole_groups(k, pattern), n) for m, k, n in shapes]
-    timing, tile = fast.fewest_cycles(_engine(engine), padded, pattern, config)
+    timing, tile = fast.fewest_cycles(_engine(engine), padded, pattern, timed, a_held)
     if max(timing.cycles, dense_macs, *timing.counts) > MOST:  # no part is busy for longer than the cycles
         raise InputError(f"m x k x n={_said(padded)}: must be smaller, its counts exceed {MOST}")
-    invariants.check(padded, pattern, tile, config, timing)
+    invariants.check(padded, pattern, tile, timed, timing, a_held)
     if padded != shapes:
         inputs = f"{inputs}; k padded with zeros to {', '.join(str(k) for _, k, _ in padded[:3])}"
     tensor = timing.busy[NmPart.TENSOR]
@@ -236,7 +296,7 @@ def _result(
         unit="nm",
         engine=engine,
         config=config,
-        output=output,
+        output=None,
         cycles=timing.cycles,
         cycles_per_vector=np.array([timing.cycles], dtype=np.int64),
         n_vector=max(n for *_, n in shapes),
@@ -261,6 +321,12 @@ def _result(
         inputs=inputs,
         config_hash=config_hash("nm", config.to_dict()),
     )
+
+
+def _stay(steps: Steps, k: int, pattern: Pattern, config: TensorCoreConfig) -> bool:
+    """Whether weights of k inputs stay in L2 from step to step: all that a step reads must fit."""
+    kept = whole_groups(k, pattern) // pattern[1] * pattern[0]
+    return steps.rows * kept * (8 * config.elem_bytes + position_bits(pattern)) <= 8 * config.l2_bytes
 
 
 def _engine(name: str) -> fast.Run:
