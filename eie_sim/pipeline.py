@@ -34,6 +34,7 @@ from eie_sim.network.products import Product, Step, Style
 from eie_sim.product_run import (
     Before,
     How,
+    at_run,
     calibrated,
     computed,
     launched,
@@ -41,6 +42,7 @@ from eie_sim.product_run import (
     outputs_of,
     run_product,
     vectors_of,
+    without_weights,
 )
 from eie_sim.prune import nearest_density
 from eie_sim.prune.measure import before_pruning
@@ -162,12 +164,14 @@ def _run_steps(
     def simulated(step: Step, values: Arrays) -> tuple[NDArray[Any], ...]:
         progress(f"{step.node.name}: simulating and verifying")
         x, source = values[step.reads], source_of(graph, made_at, step.reads)
-        before = None if source.node is None else _before(runs[source.node], source.relu, step, x)
+        before = None if source.node is None or step.weighs else _before(runs[source.node], source.relu, step, x)
         met: dict[str, list[NDArray[Any]]] = {product.name: [] for product in step.products}
         done: dict[str, LayerRun] = {}
+        squares: list[float] = []
+        at_once = (step.at_once or step.weighs != "") and unit_of(config).launch is not None
 
         def ran(product: Product) -> LayerRun:
-            one, vectors = replace(ready.pop(product.name), product=product), one_by_one(met.pop(product.name))
+            one, vectors = at_run(ready.pop(product.name), product), one_by_one(met.pop(product.name))
             return run_product(one, vectors, read_by(step, product, source).words, how, before)
 
         def multiply(product: Product, x: NDArray[Any]) -> NDArray[Any]:
@@ -175,18 +179,23 @@ def _run_steps(
             if product.steps:  # the next reads what these outputs become; all are timed and checked together, after
                 return computed(product, ready[product.name], x)
             done[product.name] = ran(product)
+            if at_once:
+                squares.append(float(np.square(product.multiply(x), dtype=np.float64).sum()))
             return outputs_of(done[product.name])
 
         made = step.compute(values, multiply)
         mine = [done[product.name] if product.name in done else ran(product) for product in step.products]
-        at_once = step.at_once and unit_of(config).launch is not None
-        runs[step.node.name] = [launched(step, mine, x, how.table)] if at_once else mine
+        mine = [launched(step, mine, squares, how.table)] if at_once else mine
+        runs[step.node.name] = [without_weights(one) for one in mine] if step.weighs else mine
         return made
 
     outputs = floatrun.run(graph, steps, simulated)
     done = [one for of_step in runs.values() for one in of_step]
     seen: dict[bytes, LayerRun] = {}  # the steps of a sequence have the same weights
-    firsts = [seen.setdefault(weights_digest(one.layer.weights, one.layer.bias), one) for one in done]
+    firsts = [
+        one if one.n_weight == 0 else seen.setdefault(weights_digest(one.layer.weights, one.layer.bias), one)
+        for one in done
+    ]
     layers = tuple(replace(one, again=one is not first) for one, first in zip(done, firsts, strict=True))
     return Ran(steps, layers, outputs, floats, lowered)
 

@@ -78,10 +78,23 @@ def _classified(graph: Graph, node: Node) -> Node:
     if node.op == "Einsum" and not is_linear(graph, node):
         return replace(node, kind="host", reason="not a linear map of one input")
     if not any(constant) or (node.op in ("Conv", "ConvTranspose") and not constant[1]):
-        return replace(node, kind="two_activations")
+        return replace(node, kind="two_activations", reason=_why_not_two(graph, node))
     if any(graph.values[name].size == 0 for name in (*node.inputs[:2], node.outputs[0])):
         return replace(node, kind="host", reason="it has no elements")
     return replace(node, kind=operator.kind)
+
+
+def _why_not_two(graph: Graph, node: Node) -> str:
+    """Why no unit takes a product of two activations, "" where one may."""
+    if node.op in ("Conv", "ConvTranspose"):
+        return "both sides are activations"
+    read = [graph.values[name] for name in node.inputs[:2]]
+    if any(value.size == 0 for value in (*read, graph.values[node.outputs[0]])):
+        return "it has no elements"
+    if any(np.dtype(value.dtype).kind != "f" for value in read):
+        return "both sides are activations, of whole numbers"
+    letters = einsum_letters(graph, node) if node.op == "Einsum" else None
+    return "nothing is summed" if letters and set("".join(letters[0])) <= set(letters[1]) else ""
 
 
 def kind_words(graph: Graph, node: Node) -> str:
