@@ -27,6 +27,7 @@ from eie_sim.graphs import (
     style_of,
     whole_error,
 )
+from eie_sim.launching import launched, without_weights
 from eie_sim.network import RELU, Layer, Network, floatrun
 from eie_sim.network.graph import Graph
 from eie_sim.network.layered import with_calibration
@@ -37,12 +38,10 @@ from eie_sim.product_run import (
     at_run,
     calibrated,
     computed,
-    launched,
     one_by_one,
     outputs_of,
     run_product,
     vectors_of,
-    without_weights,
 )
 from eie_sim.prune import nearest_density
 from eie_sim.prune.measure import before_pruning
