@@ -304,7 +304,9 @@ def _attention(plain: Plain) -> None:
     )
     k, v = _with_past(plain, k, (4, 1), "k"), _with_past(plain, v, (5, 2), "v")
     past = plain.shape(4)[2] if plain.reads(4) else 0
-    n_key = plain.shape(1)[-2] + past
+    n_key, causal = plain.shape(1)[-2] + past, bool(given.get("is_causal"))
+    if causal and past and n_key != n_query + past:
+        raise UnknownVariantError("causal across sequences, with a past")
     masks = []
     if plain.reads(3):
         mask = plain.values[plain.inputs[3]]
@@ -324,7 +326,7 @@ def _attention(plain: Plain) -> None:
         past=past,
         softcap=given.get("softcap", 0.0),
         masks=masks,
-        causal=bool(given.get("is_causal")),
+        causal=causal,
         zeroed=True,
     )
     _attend(plain, of, wide=wide)
