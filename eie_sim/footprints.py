@@ -115,6 +115,8 @@ def footprint(
     seen: dict[tuple[bytes, ...], list[tuple[Footprint, str, int]]] = {}
     outside = 0
     for step in steps:
+        if step.weighs:
+            continue
         progress(f"{step.node.name}: compressing")
         alone = unit.launch is None or not step.at_once
         for products in [[one] for one in step.products] if alone else [list(step.products)]:

@@ -80,6 +80,8 @@ def steps_for(graph: Graph, config: Any, style: Style) -> tuple[Step, ...]:
     made = {pattern: steps_of(graph, replace(style, pattern=pattern)) for pattern in (DENSE, *patterns)}
 
     def chosen(at: int) -> Step:
+        if made[DENSE][at].weighs:
+            return made[DENSE][at]
         weights: dict[tuple[int, ...], list[NDArray[Any]]] = {}
 
         def sides(pattern: Pattern) -> tuple[int, ...]:

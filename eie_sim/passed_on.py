@@ -14,7 +14,7 @@ from eie_sim.network import Network, floatrun
 from eie_sim.network.graph import Graph
 from eie_sim.network.layered import with_calibration
 from eie_sim.network.products import Product, Step
-from eie_sim.product_run import Prepared, calibrated, computed, one_by_one, vectors_of, with_bias
+from eie_sim.product_run import Prepared, at_run, calibrated, computed, one_by_one, vectors_of, with_bias
 from eie_sim.units import unit_of
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -99,13 +99,15 @@ def passed_on(
 
         def multiply(product: Product, x: NDArray[Any]) -> NDArray[Any]:
             met[product.name].append(x)
+            if product.of_activations:
+                ready[product.name] = at_run(ready[product.name], product)
             return with_bias(ready[product.name], computed(product, ready[product.name], x))
 
         made = step.compute(values, multiply)
         found.extend(
             Multiplied(
                 step=step,
-                product=product,
+                product=ready[product.name].product if product.of_activations else product,
                 ready=ready.pop(product.name),
                 value=one_by_one(met[product.name]),
                 inputs=read_by(step, product, inputs),

@@ -27,6 +27,7 @@ from eie_sim.graphs import (
     style_of,
     whole_error,
 )
+from eie_sim.launching import launched, without_weights
 from eie_sim.network import RELU, Layer, Network, floatrun
 from eie_sim.network.graph import Graph
 from eie_sim.network.layered import with_calibration
@@ -34,9 +35,9 @@ from eie_sim.network.products import Product, Step, Style
 from eie_sim.product_run import (
     Before,
     How,
+    at_run,
     calibrated,
     computed,
-    launched,
     one_by_one,
     outputs_of,
     run_product,
@@ -169,13 +170,15 @@ def _run_steps(
     def simulated(step: Step, values: Arrays) -> tuple[NDArray[Any], ...]:
         progress(f"{step.node.name}: simulating and verifying")
         x, source = values[step.reads], source_of(graph, made_at, step.reads)
-        before = None if source.node is None else _before(runs[source.node], source.relu, step, x)
+        before = None if source.node is None or step.weighs else _before(runs[source.node], source.relu, step, x)
         met: dict[str, list[NDArray[Any]]] = {product.name: [] for product in step.products}
         found: dict[str, list[NDArray[Any]]] = {product.name: [] for product in step.products}
         done: dict[str, LayerRun] = {}
+        squares: list[float] = []
+        at_once = (step.at_once or step.weighs != "") and unit_of(config).launch is not None
 
         def ran(product: Product) -> LayerRun:
-            one, vectors = replace(ready.pop(product.name), product=product), one_by_one(met.pop(product.name))
+            one, vectors = at_run(ready.pop(product.name), product), one_by_one(met.pop(product.name))
             outputs = one_by_one(found.pop(product.name)) if product.steps else None
             return run_product(one, vectors, read_by(step, product, source).words, how, before, outputs)
 
@@ -185,18 +188,23 @@ def _run_steps(
                 found[product.name].append(computed(product, ready[product.name], x))
                 return with_bias(ready[product.name], found[product.name][-1])
             done[product.name] = ran(product)
+            if at_once:
+                squares.append(float(np.square(product.multiply(x), dtype=np.float64).sum()))
             return outputs_of(done[product.name])
 
         made = step.compute(values, multiply)
         mine = [done[product.name] if product.name in done else ran(product) for product in step.products]
-        at_once = step.at_once and unit_of(config).launch is not None
-        runs[step.node.name] = [launched(step, mine, x, how.table)] if at_once else mine
+        mine = [launched(step, mine, squares, how.table)] if at_once else mine
+        runs[step.node.name] = [without_weights(one) for one in mine] if step.weighs else mine
         return made
 
     outputs = floatrun.run(graph, steps, simulated)
     done = [one for of_step in runs.values() for one in of_step]
     seen: dict[bytes, LayerRun] = {}  # the steps of a sequence have the same weights
-    firsts = [seen.setdefault(weights_digest(one.layer.weights, one.layer.bias), one) for one in done]
+    firsts = [
+        one if one.n_weight == 0 else seen.setdefault(weights_digest(one.layer.weights, one.layer.bias), one)
+        for one in done
+    ]
     layers = tuple(replace(one, again=one is not first) for one, first in zip(done, firsts, strict=True))
     return Ran(steps, layers, outputs, floats, lowered)
 

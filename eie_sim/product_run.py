@@ -15,15 +15,13 @@ from eie_sim.core.errors import InputError
 from eie_sim.core.nm_pattern import Pattern
 from eie_sim.core.record import Positions, Sampled
 from eie_sim.core.result import SimResult, in_turn, standing_for
-from eie_sim.core.sparse import block_diagonal
-from eie_sim.core.storage import Format
-from eie_sim.core.verification import Verification, together
+from eie_sim.core.verification import Verification
 from eie_sim.core.verification import in_turn as verified_in_turn
 from eie_sim.energy import EnergyTable, account
 from eie_sim.engine import compress, simulate
 from eie_sim.network import Layer, floatrun
 from eie_sim.network.graph import Graph
-from eie_sim.network.products import Product, Step
+from eie_sim.network.products import Product, Step, chunks_of
 from eie_sim.runs import LayerRun
 from eie_sim.units import unit_of
 
@@ -142,6 +140,46 @@ def prepared(
     )
 
 
+Ends = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
+"""The least and largest weights and inputs [2, n_in] and outputs [2, n_out] of a product, column by column."""
+
+
+def ends_of(product: Product, x: NDArray[Any], sums: NDArray[Any]) -> Ends:
+    """Of a product whose weights are activations. sums : as for `prepared`"""
+    weights, inputs, outputs = (np.stack([each.min(axis=0), each.max(axis=0)]) for each in (product.weight, x, sums))
+    return weights, inputs, outputs
+
+
+def scaled(step: Step, ends: Sequence[Ends], config: Any) -> dict[str, Prepared]:
+    """The scales of a step of two activations, the same for all of its products; its weights come when it runs.
+
+    ends : of each product of the calibration
+    """
+    weights, inputs, outputs = (np.concatenate(each) for each in zip(*ends, strict=True))
+    whole = replace(
+        step.products[0],
+        positions=len(inputs),
+        make_weight=lambda: np.stack([weights.min(axis=0), weights.max(axis=0)]),
+        make_vectors=chunks_of,
+    )
+    one = prepared(whole, inputs, outputs, config, layer=None, said="", pattern=step.pattern)
+    one = replace(one, layer=replace(one.layer, weights_source=f"activations: {shown(step.weighs)}"))
+    return {product.name: one for product in step.products}
+
+
+def at_run(ready: Prepared, product: Product) -> Prepared:
+    """A product as it runs: where its weights are activations, they are there now and packed at its scales."""
+    if not product.of_activations:
+        return replace(ready, product=product)
+    unit, weights, about = unit_of(ready.config), product.weight, f"node {product.name}"
+    assert unit.repacked is not None
+    try:
+        layer = replace(ready.layer, name=product.name, weights=weights)
+        return replace(ready, product=product, layer=layer, matrix=unit.repacked(ready.matrix, weights), about=about)
+    except InputError as error:
+        raise InputError(f"{about}: {error}") from None
+
+
 class Calibrated(NamedTuple):
     """Products whose scales are chosen, by name. floats : outputs of the graph; lowered : distances by node"""
 
@@ -171,17 +209,23 @@ def calibrated(
         progress(f"{step.node.name}: compressing")
         layer = graph.layers.get(step.node.name)
         met: dict[str, list[tuple[NDArray[Any], NDArray[Any]]]] = {product.name: [] for product in step.products}
+        ends: list[Ends] = []
 
         def multiply(product: Product, x: NDArray[Any]) -> NDArray[Any]:
             sums = product.sums(x)
-            met[product.name].append((x, sums))
+            if product.of_activations:
+                ends.append(ends_of(product, x, sums))
+            else:
+                met[product.name].append((x, sums))
             return product.with_bias(sums)
 
         made = step.compute(values, multiply)
         if layer is None:
             expected = floatrun.framework_values(calibration, step, values)
             lowered[step.node.name] = floatrun.require_lowered(step, made, expected)
-        for product in step.products:
+        if step.weighs:
+            ready.update(scaled(step, ends, config))
+        for product in step.products if not step.weighs else ():
             x, sums = (one_by_one(arrays) for arrays in zip(*met.pop(product.name), strict=True))
             ready[product.name] = prepared(product, x, sums, config, layer=layer, said=said, pattern=step.pattern)
         return made
@@ -338,59 +382,3 @@ def stratified(n: int, n_position: int, seed: int) -> NDArray[np.int64]:
     """Return n of the positions, ascending, one drawn from each of n equal stretches: over the batch, over each map."""
     bounds = np.arange(n + 1, dtype=np.int64) * n_position // n
     return np.random.default_rng(seed).integers(bounds[:-1], bounds[1:])
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Launched:
-    """Compressed matrices of products that run at once."""
-
-    matrices: tuple[Any, ...]
-    n_out: int
-    n_in: int
-
-    @property
-    def n_weight(self) -> int:
-        """Weights that are kept."""
-        return sum(matrix.n_weight for matrix in self.matrices)
-
-    @property
-    def density(self) -> float:
-        """Of the matrix that has all of them on its diagonal."""
-        return self.n_weight / (self.n_out * self.n_in)
-
-
-def launched(step: Step, runs: list[LayerRun], x: NDArray[Any], table: EnergyTable) -> LayerRun:
-    """All products of a step, none of which depends on another, as the one launch that they are.
-
-    The layer has their weights on its diagonal. runs : of each alone
-    """
-    first, config = runs[0], runs[0].result.config
-    launch = unit_of(config).launch
-    assert launch is not None
-    biases = [one.layer.bias for one in runs if one.layer.bias is not None]
-    layer = replace(
-        first.layer,
-        name=step.node.name,
-        weights=block_diagonal([one.layer.weights for one in runs]),
-        bias=np.concatenate(biases) if biases else None,
-    )
-    matrices = tuple(one.matrix for one in runs)
-    result = launch([(one.matrix, one.result) for one in runs], config, engine=first.result.engine)
-    gathered = sum(product.gathered(one.n_vector) for product, one in zip(step.products, runs, strict=True))
-    squares = [float(np.square(product.multiply(x), dtype=np.float64).sum()) for product in step.products]
-    return replace(
-        first,
-        layer=layer,
-        matrix=Launched(matrices=matrices, n_out=layer.n_out, n_in=layer.n_in),
-        result=result,
-        energy=account(result, table, gathered=gathered),
-        storage=Format(
-            name=first.storage.name,
-            parts={part: sum(one.storage.parts[part] for one in runs) for part in first.storage.parts},
-            dense_bits=sum(one.storage.dense_bits for one in runs),
-            note=first.storage.note,
-        ),
-        verification=together([one.verification for one in runs], squares),
-        n_weight=sum(one.n_weight or 0 for one in runs),
-        positions=positions_of([(one.result, one.layer.n_in) for one in runs]),
-    )

@@ -99,7 +99,8 @@ def _layer(run: LayerRun) -> LayerResult:
     buffer = unit_of(result.config).words.map_buffer
     vectors, apart = result.n_vector, len(run.result.cycles_per_vector) == result.n_vector
     inputs = vectors * run.layer.n_in
-    density = matrix.density * (1.0 if run.n_weight is None else run.layer.n_out * run.layer.n_in / run.n_weight)
+    places = run.layer.n_out * run.layer.n_in if run.n_weight is None else run.n_weight
+    density = matrix.density * run.layer.n_out * run.layer.n_in / places if places else None
     return LayerResult(
         **_shared([run], vectors),
         name=run.layer.name,
@@ -112,7 +113,7 @@ def _layer(run: LayerRun) -> LayerResult:
         inputs=run.inputs,
         synthetic=run.layer.synthetic,
         weight_density=density,
-        weight_sparsity=1.0 - density,
+        weight_sparsity=None if density is None else 1.0 - density,
         activation_density=(result.active_inputs or 0) / inputs if inputs else 0.0,
         cycles_per_vector=PerVector(
             mean=result.cycles / max(vectors, 1),

@@ -121,6 +121,7 @@ class LayerResult(Figures, frozen=True, kw_only=True):
 
     kind : of its operation; bias : whether it has one
     weights, inputs : what they are, in words
+    weight_density, weight_sparsity : None of two activations, neither of which is weights
     scales : what words are in real values, as the unit counts it
     named : choices and findings of the unit, such as what bounds the layer
     again : there where its weights are those of a layer before; the total counts them once
@@ -136,8 +137,8 @@ class LayerResult(Figures, frozen=True, kw_only=True):
     weights: str
     inputs: str
     synthetic: bool
-    weight_density: Amount
-    weight_sparsity: Amount
+    weight_density: Amount | None
+    weight_sparsity: Amount | None
     activation_density: Amount
     scales: dict[str, Number]
     named: dict[str, Any]

@@ -157,3 +157,10 @@ def block_diagonal(blocks: Sequence[Any]) -> Any:
     from scipy.sparse import block_diag, csc_array
 
     return csc_array(block_diag(blocks, format="csc"))
+
+
+def all_zero(shape: tuple[int, int]) -> Any:
+    """A csc_array that has no entries."""
+    from scipy.sparse import csc_array
+
+    return csc_array(shape, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Gemm, MatMul and Einsum with constant weights as products: every axis is a letter, as in einsum."""
+"""Gemm, MatMul and Einsum as products, one side their weights: every axis is a letter, as in einsum."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from eie_sim.network.products import Form, Part, Style, blocks_of
 
 
 def lower_gemm(graph: Graph, node: Node, style: Style) -> Form:
-    """Y = alpha * A * B + beta * C, each of A and B perhaps transposed; one of the two is constant."""
+    """Y = alpha * A * B + beta * C, each of A and B perhaps transposed."""
     a = "kp" if node.attributes.get("transA") else "pk"
     b = "mk" if node.attributes.get("transB") else "km"
     alpha, beta = node.attributes.get("alpha", 1.0), node.attributes.get("beta", 1.0)
@@ -45,8 +45,8 @@ def lower_einsum(graph: Graph, node: Node, style: Style) -> Form:
 
 
 def weight_place(graph: Graph, node: Node) -> int:
-    """Which of the first two inputs is constant."""
-    return 1 if graph.is_constant(node.inputs[1]) else 0
+    """Which of the first two inputs the weights are: the constant one; of two activations the right one."""
+    return 0 if graph.is_constant(node.inputs[0]) and not graph.is_constant(node.inputs[1]) else 1
 
 
 def einsum_letters(graph: Graph, node: Node) -> tuple[list[str], str] | None:

@@ -17,9 +17,11 @@ from eie_sim.network.convolution import is_depthwise
 from eie_sim.network.graph import COMPUTED, Array, Graph, Node
 from eie_sim.network.operators import kind_words, macs, operator_of
 from eie_sim.network.products import Form, Multiply, Part, Product, Step, Style
+from eie_sim.network.two_activations import step_of_two
 
 Doubles = NDArray[np.float64]
 PLAIN = Style()
+EVERYTHING = Style(two_activations=True)
 FOLDED = ("conv", "conv_transpose", "gemm")
 """Kinds that a BatchNorm right after them is folded into."""
 GATHERED = ("conv", "conv_transpose")
@@ -57,6 +59,8 @@ def _named_apart(step: Step, taken: set[str]) -> tuple[Product, ...]:
 
 def host_reason(graph: Graph, node: Node, style: Style) -> str | None:
     """Return None for a node that is computed, else why it is left to the host."""
+    if node.kind == "two_activations" and style.two_activations and not node.reason:
+        return None
     if node.kind not in COMPUTED:
         return node.reason or ("both sides are activations" if node.kind == "two_activations" else "no products")
     if node.op in ("Conv", "ConvTranspose") and is_depthwise(graph, node) and not style.depthwise:
@@ -107,6 +111,8 @@ def _step(graph: Graph, node: Node, style: Style) -> Step:
     form = operator.lower(graph, node, style)
     if isinstance(form, Step):
         return form
+    if node.kind == "two_activations":
+        return step_of_two(graph, node, form, kind_words(graph, node), style)
     shape = graph.values[node.outputs[0]].shape
     nodes = [node]
     if form.bias in graph.constants and not graph.constants[form.bias].any():

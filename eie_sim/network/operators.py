@@ -71,17 +71,30 @@ def _classified(graph: Graph, node: Node) -> Node:
     constant = [graph.is_constant(node.reading(place)) for place in operator.sides]
     if operator.lower is None:
         kind = operator.kind if operator.kind != "lookup" or graph.is_constant(node.inputs[0]) else "host"
-        return replace(node, kind=kind, reason=operator.reason)
+        return replace(node, kind=kind, reason=node.reason or operator.reason)
     if operator.kind == "recurrent":
         reason = why_left(graph, node)
         return replace(node, kind="host" if reason else "recurrent", reason=reason)
     if node.op == "Einsum" and not is_linear(graph, node):
         return replace(node, kind="host", reason="not a linear map of one input")
     if not any(constant) or (node.op in ("Conv", "ConvTranspose") and not constant[1]):
-        return replace(node, kind="two_activations")
+        return replace(node, kind="two_activations", reason=_why_not_two(graph, node))
     if any(graph.values[name].size == 0 for name in (*node.inputs[:2], node.outputs[0])):
         return replace(node, kind="host", reason="it has no elements")
     return replace(node, kind=operator.kind)
+
+
+def _why_not_two(graph: Graph, node: Node) -> str:
+    """Why no unit takes a product of two activations, "" where one may."""
+    if node.op in ("Conv", "ConvTranspose"):
+        return "both sides are activations"
+    read = [graph.values[name] for name in node.inputs[:2]]
+    if any(value.size == 0 for value in (*read, graph.values[node.outputs[0]])):
+        return "it has no elements"
+    if any(np.dtype(value.dtype).kind != "f" for value in read):
+        return "both sides are activations, of whole numbers"
+    letters = einsum_letters(graph, node) if node.op == "Einsum" else None
+    return "nothing is summed" if letters and set("".join(letters[0])) <= set(letters[1]) else ""
 
 
 def kind_words(graph: Graph, node: Node) -> str:
@@ -138,6 +151,22 @@ def _einsum_macs(graph: Graph, node: Node) -> int:
         for one, n in zip(side, _shape(graph, node, place), strict=False)
     }
     return prod(sizes.values())
+
+
+def _attention_macs(graph: Graph, node: Node) -> int:
+    """Of scores and context, where queries, keys and the output have values of their own."""
+    if len(node.inputs) < 3 or not all(node.inputs[1:3]) or len(_shape(graph, node, 1)) == 5:
+        return 0
+    past = next((_shape(graph, node, at)[-2] for at in PAST[node.domain] if node.reading(at)), 0)
+    return (prod(_shape(graph, node, 0)) + prod(_out(graph, node))) * (_shape(graph, node, 1)[-2] + past)
+
+
+def _projected_attention_macs(graph: Graph, node: Node) -> int:
+    """Of the projections, scores and context."""
+    (batch, length, width), hidden = _shape(graph, node, 0), _shape(graph, node, 1)[1]
+    past = _shape(graph, node, 4)[-2] if node.reading(4) else 0
+    of_v = _out(graph, node)[2]
+    return batch * length * (width * hidden + ((hidden - of_v) // 2 + of_v) * (length + past))
 
 
 def _recurrent_macs(graph: Graph, node: Node) -> int:
@@ -213,7 +242,9 @@ def _gemm(node: Node, a: Array, b: Array, c: Array | None = None) -> Array:
 
 
 _MATMULS = "DynamicQuantizeMatMul MatMulIntegerToFloat FusedMatMul"
-_UNCOUNTED = "Attention FusedGemm GroupQueryAttention MatMulNBits MultiHeadAttention QAttention QGemm QLinearConv"
+_UNCOUNTED = "GroupQueryAttention MatMulNBits QAttention QGemm QLinearConv"
+PAST = {"": (4,), "com.microsoft": (6,)}
+"""Places of the keys of the past in attention, by domain."""
 
 
 def _later(macs: Callable[[Graph, Node], int], **more: Any) -> Operator:
@@ -280,7 +311,10 @@ OPERATORS: Mapping[str, Operator] = {
     ),
     **dict.fromkeys(("ConvInteger", "com.microsoft.FusedConv"), _later(_conv_macs(1))),
     "QLinearConv": _later(_conv_macs(3)),
-    **{op: Operator(reason=f"{NOT_YET}, its MACs are not counted") for op in ("Attention", "DeformConv")},
+    "DeformConv": Operator(reason=f"{NOT_YET}, its MACs are not counted"),
+    **dict.fromkeys(("Attention", "com.microsoft.MultiHeadAttention"), _later(_attention_macs)),
+    "com.microsoft.Attention": _later(_projected_attention_macs),
+    "com.microsoft.FusedGemm": _later(_gemm_macs),
     **{f"com.microsoft.{op}": Operator(reason=f"{NOT_YET}, its MACs are not counted") for op in _UNCOUNTED.split()},
     "com.microsoft.DynamicQuantizeLSTM": _later(_recurrent_macs),
     "Gather": Operator(kind="lookup", labels=_table_labels, axes=together.gathered),

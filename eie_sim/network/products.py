@@ -32,6 +32,7 @@ class Style:
         so that no group spans two taps, dense ones are not; None where there is none, or it is yet to be chosen
     fold : False where a BatchNorm is left to the host
     persistent : True where all steps of a recurrent product are one launch
+    two_activations : True where a product of two activations is taken too, False where it is left to the host
     """
 
     batched: bool = False
@@ -39,6 +40,7 @@ class Style:
     pattern: Pattern | None = None
     fold: bool = True
     persistent: bool = False
+    two_activations: bool = False
 
     def padded(self, channels: int) -> int:
         """Channels of a tap with the zeros that fill up its last group."""
@@ -96,7 +98,8 @@ class Product:
     name : of its node and what tells it from others of that node
     kind : in words fit for a table, such as "kxk conv2d"
     n_out, n_in : rows and columns of its weights
-    n_weight : how many elements are weights, the others being padding and what stands outside of blocks
+    n_weight : how many elements are weights, the others being padding and what stands outside of blocks; 0 where they
+        are activations, which `weight` has only while the step runs
     positions : vectors; blocks : groups on the diagonal of the weights
     launch : products that share it depend on none of each other and are one batched launch
     parameters : names of those that the weights are made of
@@ -139,9 +142,14 @@ class Product:
         return self.make_elements()
 
     @property
+    def of_activations(self) -> bool:
+        """True where the weights are activations: nothing that is stored, pruned, or shared."""
+        return self.n_weight == 0
+
+    @property
     def macs(self) -> int:
-        """Weights times positions."""
-        return self.n_weight * self.positions
+        """Weights, or the activations in their place, times positions."""
+        return (self.n_weight or self.n_out * self.n_in) * self.positions
 
     def gathered(self, n_vector: int) -> int:
         """Numbers that so many vectors are gathered of, one for each tap and channel; 0 where they lie as they are."""
@@ -177,6 +185,7 @@ class Step:
 
     node : what is lowered; nodes : the same and the bias or BatchNorm that went into it
     reads : the value that vectors are made of; makes : the values that come out
+    weighs : the value that weights are made of, where they are activations; "" where they are constant
     run : what `compute` calls
     pattern : what weights of all its products are padded for and compressed as; None of a unit that has none
     """
@@ -188,6 +197,7 @@ class Step:
     products: tuple[Product, ...]
     run: Callable[[Sequence[Product], Mapping[str, Array], Multiply], tuple[Array, ...]]
     pattern: Pattern | None = None
+    weighs: str = ""
 
     @property
     def macs(self) -> int:
@@ -206,6 +216,12 @@ class Step:
         multiply : is asked for each product in order, for one that runs in `steps` once a step
         """
         return tuple(np.asarray(value, order="C") for value in self.run(self.products, values, multiply))
+
+
+def chunks_of(rows: Array, most: int) -> Iterator[Array]:
+    """Vectors [n, n_in] as they are, at most so many at once."""
+    for start in range(0, len(rows), most):
+        yield rows[start : start + most]
 
 
 def blocks_of(shape: tuple[int, ...], most: int) -> Iterator[tuple[slice, ...]]:

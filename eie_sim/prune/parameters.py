@@ -94,7 +94,8 @@ def views_of(graph: Graph, recipe: Recipe, config: Any, names: Iterable[str]) ->
     if recipe.pattern == "element":
         return [View(name=name, parameters=(name,)) for name in names]
     balanced = recipe.pattern == "balanced"
-    style = replace(Style(**unit_of(config).style(config)), fold=False) if balanced else Style(batched=True, fold=False)
+    style = Style(**unit_of(config).style(config)) if balanced else Style(batched=True)
+    style = replace(style, fold=False, two_activations=False)
     style = style if recipe.n_of_m is None else replace(style, pattern=recipe.n_of_m)
     rows, cols = (recipe.block_rows, recipe.block_cols) if recipe.pattern == "block" else (1, 1)
     steps = steps_of(graph, style)

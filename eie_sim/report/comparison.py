@@ -14,6 +14,7 @@ from eie_sim.graphs import mac_share, made_by, source_of, style_of
 from eie_sim.network import Network
 from eie_sim.network.graph import Graph
 from eie_sim.network.lower import steps_of
+from eie_sim.network.products import Style
 from eie_sim.prune.measure import inputs_in_words
 from eie_sim.record import account_of, versions
 from eie_sim.report import figures
@@ -104,7 +105,8 @@ def _of_layers(network: Network, layer: str | None) -> Record:
 
 def _of_graph(graph: Graph, compared: Compared) -> Record:
     """The same of a graph; covers : by title, the share of its MACs that a design computes."""
-    steps = steps_of(graph)
+    two = any(style_of(one.design).two_activations for one in compared.designs)
+    steps = steps_of(graph, Style(two_activations=two))
     made = made_by(steps)
     reads = {step.node.name: step.reads for step in steps if compared.layer in (None, step.node.name)}
     return {

@@ -32,7 +32,7 @@ def products(record: Record) -> Section:
         Column("kind", lambda r: r["kind"]),
         Column("out x in", lambda r: [r["n_out"], r["n_in"]], lambda sides: "{}x{}".format(*sides)),
         Column("vectors", lambda r: r["n_vector"] if "name" in r else "", _count),
-        Column("weights\nnon-zero", lambda r: r["weight_density"], percent),
+        Column("weights\nnon-zero", lambda r: "-" if r["weight_density"] is None else r["weight_density"], _share),
         Column("inputs active\n(p5-p95)", _active, _spread),
         Column(ALL_ZERO, lambda r: r["positions"]["all_zero"] if "positions" in r else "", _share),
         Column("cycles", lambda r: r["cycles"], _count),

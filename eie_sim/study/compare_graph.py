@@ -9,6 +9,7 @@ from itertools import groupby, pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from eie_sim.core.errors import InputError, require, unknown
 from eie_sim.core.nm_pattern import DENSE, Pattern, said
@@ -18,7 +19,7 @@ from eie_sim.core.steps import Steps
 from eie_sim.graphs import mac_share, style_of
 from eie_sim.network import floatrun
 from eie_sim.network.graph import Graph
-from eie_sim.network.lower import host_reason, steps_of
+from eie_sim.network.lower import EVERYTHING, host_reason, steps_of
 from eie_sim.passed_on import Arrays, Multiplied, passed_on
 from eie_sim.prune.network import prune_network
 from eie_sim.prune.recipe import Recipe
@@ -59,7 +60,7 @@ class OfGraph:
         """Raise InputError for another batch than the graph is for, and for a node that no unit computes."""
         rule = "must be 1: a graph is for the batch of its inputs, load it with inputs or shapes of more"
         require(list(batches) == [1], "batches", ",".join(map(str, batches)), rule)
-        steps = {step.node.name: step for step in steps_of(graph)}
+        steps = {step.node.name: step for step in steps_of(graph, EVERYTHING)}
         if layer is not None and layer not in steps:
             raise unknown("layer", layer, steps)
         wanted = steps.values() if layer is None else [steps[layer]]
@@ -70,7 +71,7 @@ class OfGraph:
     def own_density(self) -> float:
         """Of the weights before pruning."""
         arrays = [self.graph.parameters[name].array for name in self.parameters]
-        return float(sum(map(np.count_nonzero, arrays)) / max(1, sum(array.size for array in arrays)))
+        return _density(arrays)
 
     def pruned(self, to: Pattern | float) -> PrunedGraph:
         """All parameters pruned by magnitude."""
@@ -80,9 +81,7 @@ class OfGraph:
             graph, _ = prune_network(graph, recipe, None)
         before, after = ([of.parameters[name].array for name in self.parameters] for of in (self.graph, graph))
         total, kept = (sum(float(np.abs(w).sum(dtype=np.float64)) for w in each) for each in (before, after))
-        size = sum(array.size for array in before)
-        density = float(sum(map(np.count_nonzero, after)) / max(1, size))
-        return PrunedGraph(to=to, graph=graph, density=density, kept_l1=kept / total if total else 0.0)
+        return PrunedGraph(to=to, graph=graph, density=_density(after), kept_l1=kept / total if total else 0.0)
 
     def rows(self, one: Instances, at: PrunedGraph, label: str, on: str | None) -> Iterator[Row]:
         """The row of a design. Raises InputError where it leaves the node to the host, and as `run` does."""
@@ -96,7 +95,8 @@ class OfGraph:
         passed = passed_on(graph, design, pattern=at.to if isinstance(at.to, tuple) else None)
         products = [each for each in passed.products if self.layer in (None, each.step.node.name)]
         repeated = set(again(tuple(dict.fromkeys(each.step for each in products))))
-        stored = [each.ready.matrix for each in products if each.product.name not in repeated]
+        weights = [each for each in products if not each.product.of_activations]
+        stored = [each.ready.matrix for each in weights if each.product.name not in repeated]
         weight_bytes = sum(unit.storage(matrix, design).total_bits for matrix in stored) / 8
         figures = (
             _in_turn(one, products, round(weight_bytes)) if one.chip is None else _at_once(one, one.chip, products)
@@ -123,6 +123,12 @@ class OfGraph:
     def _floats(self) -> Arrays:
         """Outputs of the network before pruning, in floats."""
         return floatrun.run(self.graph)
+
+
+def _density(arrays: Sequence[NDArray[Any]]) -> float:
+    """Of weights; 1.0 of none, as a node of two activations has."""
+    size = sum(array.size for array in arrays)
+    return float(sum(map(np.count_nonzero, arrays)) / size) if size else 1.0
 
 
 def _in_turn(one: Instances, products: Sequence[Multiplied], weight_bytes: int) -> dict[str, Any]:

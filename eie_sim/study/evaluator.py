@@ -119,7 +119,7 @@ def looped(stages: Stages | GraphStages, point: Point) -> dict[str, Any]:
         "accuracy": None if done.accuracy is None else done.accuracy.compressed,
         "n_weight": total.n_weight,
         "weight_density": sum(one.matrix.density * one.layer.n_out * one.layer.n_in for one in layers)
-        / sum(one.n_weight or one.layer.n_out * one.layer.n_in for one in layers),
+        / max(1, sum(one.layer.n_out * one.layer.n_in if one.n_weight is None else one.n_weight for one in layers)),
         "effectual_macs": total.effectual_macs,
         "dense_macs": total.dense_macs,
         "utilisation": total.utilisation,

@@ -22,7 +22,7 @@ from eie_sim.network import Layer, Network, batch_for, drawn_preset, load, loadi
 from eie_sim.network.graph import Graph
 from eie_sim.network.layered import graph_of
 from eie_sim.network.loading import is_graph
-from eie_sim.network.lower import steps_of
+from eie_sim.network.lower import EVERYTHING, steps_of
 
 
 def digest_of(value: Any) -> bytes:
@@ -73,7 +73,7 @@ class Subject:
         if self.network is not None or self.graph is not None:
             graph = self.graph if self.network is None else graph_of(self.network)
             assert graph is not None
-            steps = steps_of(graph)
+            steps = steps_of(graph, EVERYTHING)
             made = made_by(steps)
             given = {name for name, array in graph.examples.items() if bool((array < 0).any())}
             return {
@@ -161,8 +161,8 @@ def subject_of(
 
 
 def _of_graph(graph: Any, **common: Any) -> Subject:
-    """All that plain lowering makes products of can be swept; units may leave some of it to the host."""
-    names = tuple(step.node.name for step in steps_of(graph))
+    """All that can become products can be swept; units may leave some of it to the host."""
+    names = tuple(step.node.name for step in steps_of(graph, EVERYTHING))
     return Subject(
         name=graph.name,
         network=None,

@@ -50,7 +50,8 @@ class SweptLayer:
     reads : () -> what it reads in the pruned network in floats, [n_vector, n_in], of at most 256 vectors
 
     Of a product of a graph of operators:
-    n_weight : elements of the matrix that are weights, neither padding nor between blocks; None of a layer
+    n_weight : elements of the matrix that are weights, neither padding nor between blocks; 0 where activations stand
+        for them, which `pruned` does not have; None of a layer
     launch : products that share it depend on none of each other; "" of one alone
     again : its weights are those of a layer before, and are stored once
     gathered : inputs that all vectors are gathered of, from a map outside of the unit

@@ -124,6 +124,9 @@ class Unit:
     opened: Callable[..., Any] | None = (
         None  # (matrix, vectors or extremes [n, n_in], config, *, outputs) -> with scales that were open chosen
     )
+    repacked: Callable[[Any, Any], Any] | None = (
+        None  # (matrix, weights [n_out, n_in]) -> these, dense, at its scales; of a unit that takes two activations
+    )
     words_of: Callable[[Any, Any], Any] = lambda matrix, real: real  # real activations as the unit keeps them
     output_of: Callable[..., Any] | None = None  # (matrix, words, config) -> real [n_vector, n_out], nothing timed
     advice: Callable[[Mapping[str, Any]], list[str]] = lambda record: []  # a run's record -> lines of what to try

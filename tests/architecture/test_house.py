@@ -22,7 +22,17 @@ ROWS = ["cli", "report", "study", "train", "pipeline", "prune", "network", "unit
 APART = {("network", "units"), ("report", "train"), ("study", "train")}
 """Rows of which the upper one does not import the lower one all the same."""
 TODAY = {
-    "pipeline": ["inputs", "tracing", "record", "runs", "graphs", "product_run", "footprints", "passed_on"],
+    "pipeline": [
+        "inputs",
+        "tracing",
+        "record",
+        "runs",
+        "graphs",
+        "product_run",
+        "launching",
+        "footprints",
+        "passed_on",
+    ],
     "prune": ["deep_compression"],
     "network": ["archive"],
     "units": ["engine", "energy", "tables", "formats"],

@@ -17,6 +17,7 @@ from eie_sim.network.graph import Array, Framework, Graph, Node, Value
 from eie_sim.network.moves import MOVES
 from eie_sim.network.operators import INSIDE, operator_of
 from eie_sim.network.readers.assembling import Found, assembled
+from eie_sim.network.readers.decomposing import FUSED, Plain, decomposed
 from eie_sim.network.readers.onnx_file import NARROWED, Contents, captured, dtype_of, graphs_of, naming, read_contents
 from eie_sim.network.readers.onnx_runtime import framework, libraries
 
@@ -113,7 +114,7 @@ class Reading:
         self.defined.update(self.values, (name for node in self.contents.nodes for name in node.output))
 
     def read(self) -> None:
-        """Run all nodes, those of branches that are taken in place of their If."""
+        """Run all nodes: those of branches that are taken in place of their If, plain ones in place of fused ones."""
         waiting = deque(self.contents.nodes)
         self.uses.update(name for node in waiting for name in _reads(node))
         while waiting:
@@ -123,14 +124,18 @@ class Reading:
                 raise InputError(f"node {_name(proto)}: reads {missing[0]}, which is made by no node before it")
             if proto.op_type == "If":
                 require(len(proto.input) == 1, f"node {_name(proto)}", "If", "must have one input")
+            reason, taken = "", None
             if proto.op_type == "If" and proto.input[0] not in self.depends:
                 self._run()
                 taken = self._branch(proto)
+            elif _operator(proto) in FUSED:
+                reason, taken = self._plain(proto)
+            if taken is not None:
                 self.uses.update(name for node in taken for name in _reads(node))
                 self.uses.subtract(_reads(proto))
                 waiting.extendleft(reversed(taken))
             elif not self._take_array(proto):
-                self._take(proto)
+                self._take(proto, reason)
         self._run()
         for name in self.contents.outputs:
             require(name in self.made, "output", shown(name), "is made by no node")
@@ -148,8 +153,26 @@ class Reading:
         self.values[proto.output[0]] = value_of(proto.output[0], array)
         return True
 
-    def _take(self, proto: Any) -> None:
-        node = _node(proto, fresh(_name(proto), self.names))
+    def _plain(self, proto: Any) -> tuple[str, list[Any] | None]:
+        """Plain nodes in place of a fused one, or why there are none."""
+        self._run()  # for the shapes of what it reads
+        found = decomposed(
+            _operator(proto),
+            Plain(
+                name=_name(proto),
+                inputs=proto.input,
+                makes=proto.output,
+                given=_attributes(proto),
+                values=self.values,
+                taken=self.defined,
+                opset=self.contents.opsets.get("", 0),
+            ),
+        )
+        return (found, None) if isinstance(found, str) else ("", found)
+
+    def _take(self, proto: Any, reason: str) -> None:
+        """Reason : why it is not decomposed"""
+        node = replace(_node(proto, fresh(_name(proto), self.names)), reason=reason)
         operator_of(node).require(node)
         inner = sorted(set(_ops_inside(proto)) & INSIDE)
         if inner:
@@ -244,6 +267,10 @@ class Reading:
 def _name(proto: Any) -> str:
     name = proto.name or next((name for name in proto.output if name), proto.op_type)
     return shown(shown(name, MOST_OF_NAME), MOST_OF_NAME)  # what does not print is longer where it is quoted
+
+
+def _operator(proto: Any) -> str:
+    return f"{proto.domain}.{proto.op_type}" if proto.domain else str(proto.op_type)
 
 
 def _reads(proto: Any) -> list[str]:

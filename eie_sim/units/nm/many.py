@@ -58,7 +58,7 @@ def _figures_of(config: TensorCoreConfig, swept: Swept) -> dict[str, Any]:
         "bytes": stored_bits / 8,
         "accuracy": accuracy,
         "n_weight": n_weight,
-        "weight_density": kept / size,
+        "weight_density": kept / max(1, size),
         "dense_macs": dense_macs,
         "verified": verified,
     }
@@ -86,6 +86,8 @@ def _of_products(layers: Sequence[SweptLayer], swept: Swept, config: TensorCoreC
     """The same of products of a graph in one launch: weights are packed, as those that round to 0 are not counted."""
 
     def made() -> tuple[int, int]:
+        if not layers[0].n_weight:
+            return 0, 0
         matrices = [compress(_weights(layer), config, pattern=layer.pattern) for layer in layers]
         return sum(storage(one, config).total_bits for one in matrices), sum(one.n_weight for one in matrices)
 

@@ -122,6 +122,13 @@ class NmMatrix:
         held = np.rint(dense / scale).astype(np.int8)
         return replace(cls.from_dense(held, n_keep=n_keep, m_group=m_group), weight_scale=scale)
 
+    def repacked(self, w: Any) -> NmMatrix:
+        """Other real weights [n_out, n_in], dense, at the scales of this one; what int8 does not hold is clamped."""
+        if self.element == "int8":
+            w = as_words(w, self.weight_scale)
+        made = NmMatrix.from_dense(w, n_keep=1, m_group=1, element=self.element)
+        return replace(made, weight_scale=self.weight_scale, activation_scale=self.activation_scale)
+
     @classmethod
     def from_metadata(
         cls,
@@ -276,8 +283,7 @@ class NmMatrix:
         """Real activations as int8, clamped; integers, and all activations of float16, as they are."""
         if self.activation_scale is None or activations.dtype.kind != "f":
             return activations
-        quotient = activations.astype(np.float64) / self.activation_scale
-        return np.clip(np.rint(quotient), -INT8_MAX, INT8_MAX).astype(np.int8)
+        return as_words(activations, self.activation_scale)
 
     def decode(self) -> NDArray[Any]:
         """The dense weights [n_out, n_in], float16 or int8, from values and positions alone."""
@@ -297,6 +303,11 @@ def scale_of(field: str, values: NDArray[Any]) -> float:
     rule = f"must be 0 or within 1/{MAX_SCALED:g} and {MAX_SCALED:g} for int8"
     require(largest == 0 or 1 / MAX_SCALED <= largest <= MAX_SCALED, f"largest of {field}", largest, rule)
     return largest / INT8_MAX if largest else 1.0
+
+
+def as_words(values: NDArray[Any], scale: float) -> NDArray[np.int8]:
+    """Real values as int8 of a scale, clamped."""
+    return np.clip(np.rint(values.astype(np.float64) / scale), -INT8_MAX, INT8_MAX).astype(np.int8)
 
 
 def storage(matrix: NmMatrix, config: Any) -> Format:

@@ -240,6 +240,11 @@ def opened(
     return matrix.opened(activations)
 
 
+def repacked(matrix: NmMatrix, weights: NDArray[Any]) -> NmMatrix:
+    """Activations [n_out, n_in] that stand for weights, dense, at the scales of the matrix."""
+    return matrix.repacked(weights)
+
+
 def describe(config: TensorCoreConfig) -> str:
     """The design in a line."""
     name, macs = _names().get(config, ""), config.tc_per_core * config.macs_per_cycle

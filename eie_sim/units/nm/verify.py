@@ -37,21 +37,21 @@ def verify(
     step, scale = matrix.activation_scale or 1.0, result.output_scale
     batch, outputs = np.atleast_2d(activations), np.atleast_2d(result.output)
     floats = batch.dtype.kind == "f"
-    wrong = wrong_weights = zeroed = lost = saturated_inputs = 0
+    wrong = wrong_weights = zeroed = lost = saturated = 0
     error = bound = 0.0
     squares = np.zeros(4)
     height = max(1, NUMBERS // max(1, matrix.n_in))
     blocks = [slice(top, top + height) for top in range(0, matrix.n_out, height)]
     for rows in blocks:
-        own, decoded = weights[rows].astype(np.float64), held[rows].astype(np.float64)
-        expected = np.rint(own / matrix.weight_scale) if exact else own.astype(np.float16)
-        wrong_weights += int(np.count_nonzero(decoded != expected))
+        expected, beyond = _as_stored(weights[rows], matrix)
+        wrong_weights += int(np.count_nonzero(held[rows] != expected))
+        saturated += beyond
     for at in range(0, len(batch), VECTORS):
         part = slice(at, at + VECTORS)
         real = batch[part].astype(np.float64) * (1.0 if floats else step)
         words = np.clip(np.rint(real / step), -INT8_MAX, INT8_MAX) if exact and floats else real / step
         lost += int(np.count_nonzero(real.any(axis=1) & ~words.any(axis=1)))
-        saturated_inputs += int(np.count_nonzero(np.abs(real) > (INT8_MAX + 0.5) * step)) if exact else 0
+        saturated += int(np.count_nonzero(np.abs(real) > (INT8_MAX + 0.5) * step)) if exact else 0
         allowed = np.zeros((1, matrix.n_out)) if exact else error_bound(matrix, batch[part].T).T
         bound = max(bound, scale * float(allowed.max(initial=0.0)))
         for rows in blocks:
@@ -80,5 +80,15 @@ def verify(
         vectors=len(batch),
         lost_vectors=lost,
         inputs=batch.size,
-        saturated_inputs=saturated_inputs,
+        saturated_inputs=saturated,
     )
+
+
+def _as_stored(weights: NDArray[Any], matrix: NmMatrix) -> tuple[NDArray[Any], int]:
+    """What a matrix has to hold of weights, and how many are beyond it: activations, scaled by the calibration's."""
+    if matrix.element == "float16":
+        return weights.astype(np.float64).astype(np.float16), 0
+    words = np.rint(weights.astype(np.float64) / matrix.weight_scale)
+    if weights.dtype.kind != "f":
+        return words, 0
+    return np.clip(words, -INT8_MAX, INT8_MAX), int(np.count_nonzero(np.abs(words) > INT8_MAX))
