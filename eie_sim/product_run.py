@@ -257,7 +257,6 @@ def run_product(
             options = {"engine": how.engine, "outputs": outputs, "steps": product.steps}
             result = unit.simulate(ready.matrix, x, design, **options)
             verification = unit.verify(ready.layer, ready.matrix, x, result)
-            where = where if unit.in_turn else f"{where}; {result.inputs}"
         elif unit.in_turn and how.positions is not None and how.positions < product.positions:
             result, verification, sample = _sampled(ready, chunks, design, how)
         else:
@@ -281,6 +280,7 @@ def run_product(
             map_size=product.map_size,
             sampled=sample,
             positions=positions_of([(result, product.n_in)]),
+            steps="" if product.steps is None or unit.in_turn else result.inputs,
         )
     except InputError as error:
         raise InputError(f"{ready.about}: {error}") from None

@@ -125,6 +125,7 @@ def _layer(run: LayerRun) -> LayerResult:
         memories=[Memory(**memory._asdict(), fits=memory.fits) for memory in result.memories],
         map_buffer_bits=UNSET if buffer is None or not run.map_size else run.map_size * buffer.word_bits,
         positions=UNSET if run.positions is None else run.positions,
+        steps=run.steps or UNSET,
         verification=run.verification,
     )
 

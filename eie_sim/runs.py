@@ -33,6 +33,7 @@ class LayerRun:
     sampled : how many of its positions were timed and checked, None where all were
     map_size : numbers of the map that its vectors are gathered from; 0 where they lie as they are read
     positions : how its vectors differ in the inputs that take part
+    steps : of vectors that wait for each other, how the unit takes them, in words; "" of others
     """
 
     layer: Layer
@@ -48,6 +49,7 @@ class LayerRun:
     sampled: Sampled | None = None
     map_size: int = 0
     positions: Positions | None = None
+    steps: str = ""
 
     @property
     def n_vector(self) -> int:

@@ -127,6 +127,7 @@ class LayerResult(Figures, frozen=True, kw_only=True):
     again : there where its weights are those of a layer before; the total counts them once
     positions : there where vectors are several, and the unit counts their inputs apart
     map_buffer_bits : there of a convolution whose map lies in a memory outside of the unit: what that holds
+    steps : there where vectors wait for each other, and the unit has a choice in it: what it does, in words
     """
 
     name: str
@@ -147,6 +148,7 @@ class LayerResult(Figures, frozen=True, kw_only=True):
     again: Literal[True] | UnsetType = UNSET
     positions: Positions | UnsetType = UNSET
     map_buffer_bits: Count | UnsetType = UNSET
+    steps: str | UnsetType = UNSET
 
 
 class Accuracy(Struct, frozen=True, kw_only=True):

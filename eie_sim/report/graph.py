@@ -172,6 +172,10 @@ def provenance(record: Record, most: int = MOST_NAMES) -> list[str]:
         f"lowered: products differ from the framework by at most {graph['lowered_error']:.1e} of a node's largest "
         f"output, at {graph['lowered_node']}"
     )
+    stepped: dict[str, list[str]] = {}
+    for layer in record["layers"]:
+        stepped.setdefault(layer.get("steps", ""), []).append(layer["name"])
+    lines += [f"{few(names, most, ' (--all)')}: {said}" for said, names in stepped.items() if said]
     left = [f"{one['name']} ({one['reason']})" for one in record["not_simulated"]]
     share = percent(1 - coverage["share_of_macs_not_simulated"])
     host = few(left, most, " (--all)") if left else "none"

@@ -219,7 +219,7 @@ def test_tensor_cores_launch_each_step_and_read_weights_that_l2_cannot_hold(l2, 
         if len(sizes) > 1:
             launches = "one launch" if persistent else "5 launches"
             read_from = "once, they stay in L2" if held else "in each, L2 cannot hold them"
-            assert f"; 5 steps in {launches}; weights are read {read_from}" in row.inputs
+            assert row.steps == f"5 steps in {launches}; weights are read {read_from}"
     (row,) = es.sweep.run(read(proto, inputs), grid={"chip": ["rtx3090"], "l2_bytes": [l2]}, workers=1).rows
     assert persistent or row["cycles"] == ran.cycles
     assert row["dram_bytes"] == sum(one.stats["events"]["dram_bytes"] for one in ran.rows)
@@ -230,7 +230,7 @@ def test_weights_of_a_step_must_fit_together():
     graph = graph_of("GRU", sizes=(5, 1, 16, 32))
     for l2, held in ((96 * 32 * 2, True), (96 * 32 * 2 - 1, False)):
         ran = es.run(graph, dataclasses.replace(es.TensorCoreConfig.preset("rtx3090"), l2_bytes=l2))
-        assert [("stay" in row.inputs) for row in ran.rows] == [False, held, held]
+        assert ["stay" in (row.steps or "") for row in ran.rows] == [False, held, held]
 
 
 def test_a_unit_without_launches_has_none_to_persist():
