@@ -143,6 +143,7 @@ def footprint(
                     again=again,
                 )
             )
+    require(len(found) > 0, "network", graph.name, "must have weights: both sides of its products are activations")
     word_bits = unit.word_bits(config)
     return GraphFootprint(
         products=tuple(found),

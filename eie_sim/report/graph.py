@@ -8,7 +8,7 @@ from typing import Any
 
 from eie_sim.core.arrays import shown
 from eie_sim.core.errors import few
-from eie_sim.report.network import MOST_NAMES, Column, Record, Section, decibels, percent
+from eie_sim.report.network import MOST_NAMES, WEIGHTS, Column, Record, Section, decibels, percent, share
 
 MOST_ROWS = 40
 LARGEST = 20
@@ -32,9 +32,9 @@ def products(record: Record) -> Section:
         Column("kind", lambda r: r["kind"]),
         Column("out x in", lambda r: [r["n_out"], r["n_in"]], lambda sides: "{}x{}".format(*sides)),
         Column("vectors", lambda r: r["n_vector"] if "name" in r else "", _count),
-        Column("weights\nnon-zero", lambda r: "-" if r["weight_density"] is None else r["weight_density"], _share),
+        WEIGHTS,
         Column("inputs active\n(p5-p95)", _active, _spread),
-        Column(ALL_ZERO, lambda r: r["positions"]["all_zero"] if "positions" in r else "", _share),
+        Column(ALL_ZERO, lambda r: r["positions"]["all_zero"] if "positions" in r else "", share),
         Column("cycles", lambda r: r["cycles"], _count),
         Column("utilisation", lambda r: r["utilisation"], percent),
         Column("load\nbalance", lambda r: r["load_balance"], percent),
@@ -61,10 +61,6 @@ def _active(row: Record) -> list[float]:
 def _spread(shares: list[float]) -> str:
     mean, *most = shares
     return percent(mean) + (f" ({100 * most[0]:.0f}-{100 * most[1]:.0f})" if most else "")
-
-
-def _share(value: Any) -> str:
-    return percent(value) if isinstance(value, float) else value
 
 
 def _checked(row: Record) -> str:

@@ -180,6 +180,11 @@ def percent(share: float, decimals: int = 1) -> str:
     return f"{100 * share:.{decimals}f} %"
 
 
+def share(value: float | str) -> str:
+    """A share of one, in percent; a word in place of one as it is."""
+    return value if isinstance(value, str) else percent(value)
+
+
 def decibels(error: float | None) -> str:
     """Signal to noise of a relative error, 20 log10 of its inverse; nothing where there is no error, or no signal."""
     return f"{round(-20 * log10(error), 1) + 0.0:.1f}" if error else "-"  # + 0.0: no -0.0
@@ -190,9 +195,10 @@ def per_vector(record: Record, figure: float) -> float:
     return figure / max(int(record["n_vector"]), 1)
 
 
+WEIGHTS = Column("weights\nnon-zero", lambda r: "-" if r["weight_density"] is None else r["weight_density"], share)
 CYCLES = [
     Column("out x in", lambda r: [r["n_out"], r["n_in"]], lambda sides: "{}x{}".format(*sides)),
-    Column("weights\nnon-zero", lambda r: r["weight_density"], percent),
+    WEIGHTS,
     Column("inputs\nactive", lambda r: r["activation_density"], percent),
     Column("vectors", lambda r: r["n_vector"]),
     Column("cycles", lambda r: r["cycles_per_vector"]["mean"], "{:,.1f}".format),

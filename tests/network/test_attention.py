@@ -230,6 +230,7 @@ def test_attention_is_pruned_by_the_name_of_its_weights_and_saved(tmp_path):
         helper.make_node("MatMul", ["h", "out"], ["y"], name="projection"),
     ]
     graph = read(model(nodes, inputs, arrays, domains=MICROSOFT), inputs)
+    assert graph.notes == ("1 Attention decomposed into plain operators",)
     run = es.run(graph, es.TensorCoreConfig.preset("nm-64"), pattern="2:4")
     assert run.verified and run.coverage["share_of_macs_not_simulated"] == 0
     assert [(row.name, row.named["runs_as"]) for row in run.rows] == [

@@ -227,6 +227,20 @@ def test_both_sides_may_be_the_same_value():
     assert es.run(read(model(nodes, inputs), inputs), FP16).verified
 
 
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_side_that_is_not_finite_is_refused_by_name(place):
+    inputs = {"x": drawn(4, 4), "z": drawn(4, 4, seed=1)}
+    nodes = [node("Log", "z", "n"), node("MatMul", ["n x", "x n"][place], "y")]
+    with pytest.raises(es.InputError, match="node MatMul_y: input n is NaN or infinite first at"):
+        es.run(read(model(nodes, inputs), inputs), FP16)
+
+
+def test_a_side_that_overflows_float16_is_refused_by_name():
+    inputs = {"x": drawn(4, 4), "z": drawn(4, 4, seed=1) * np.float32(1e6)}
+    with pytest.raises(es.InputError, match=r"node MatMul_y.*overflows float16"):
+        es.run(read(model([node("MatMul", "x z", "y")], inputs), inputs), FP16)
+
+
 def test_a_side_that_depends_on_no_input_is_weights():
     inputs = {"x": drawn(2, 3, 4)}
     nodes = [node("Shape", "x", "s"), node("Cast", "s", "f", to=1), node("MatMul", "x o", "h")]
@@ -252,7 +266,14 @@ def test_a_graph_without_weights_runs_and_cannot_be_pruned():
     run = es.run(graph, FP16)
     assert (run.verified, run.record.total.n_weight, run.coverage["weights_simulated"]) == (True, 0, 0)
     assert json.loads(json.dumps(run.to_dict()))["layers"][0]["weight_density"] is None
-    for call in (lambda: es.run(graph, FP16, density=0.5), lambda: es.run(graph, es.EieConfig())):
+    (row,) = es.sweep.run(graph, grid={"chip": "nm-64"}, workers=1, verify=True).rows
+    assert (row["error"], row["cycles"], row["n_weight"]) == (None, run.cycles, 0)
+    refused = (
+        lambda: es.run(graph, FP16, density=0.5),
+        lambda: es.run(graph, es.EieConfig()),
+        lambda: es.footprint(graph, FP16),
+    )
+    for call in refused:
         with pytest.raises(es.InputError):
             call()
 
@@ -289,6 +310,9 @@ def test_every_command_takes_them(saved, words, tmp_path, monkeypatch, capsys):
     assert code == 0, out.err
     if command in ("run", "describe") and "nm" in words and "--json" not in rest:
         assert "two activations matmul" in out.out
+    if "--out" in rest:
+        assert main(["report", "folder"]) == 0
+        assert "two activations matmul" in (tmp_path / "folder" / "report.html").read_text()
 
 
 @pytest.mark.parametrize("layer", ["all", "MatMul_scores"])

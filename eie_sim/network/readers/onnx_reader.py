@@ -83,6 +83,7 @@ class Reading:
     held : values that later nodes read; depends : names of all that depend on an input
     pending, pending_bytes : nodes yet to be run, and what they read; uses : how many nodes read a value from here on
     made : values that are there now; defined, names : names of values and nodes that are taken
+    replaced : how many fused nodes are plain ones, by operator
     """
 
     contents: Contents
@@ -101,6 +102,7 @@ class Reading:
     made: set[str] = field(default_factory=set)
     defined: set[str] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
+    replaced: Counter[str] = field(default_factory=Counter)
 
     def start(self, examples: Mapping[str, Array]) -> None:
         """Take inputs and initializers. An input that is one whole number, or true or false, is a constant."""
@@ -168,7 +170,10 @@ class Reading:
                 opset=self.contents.opsets.get("", 0),
             ),
         )
-        return (found, None) if isinstance(found, str) else ("", found)
+        if isinstance(found, str):
+            return found, None
+        self.replaced[proto.op_type] += 1
+        return "", found
 
     def _take(self, proto: Any, reason: str) -> None:
         """Reason : why it is not decomposed"""
@@ -260,7 +265,11 @@ class Reading:
             examples={name: array for name, array in examples.items() if name in self.depends},
             framework=self.framework,
             drawn=tuple(drawn),
-            notes=(*notes, *(f"{kind} is computed as float32" for kind in kinds)),
+            notes=(
+                *notes,
+                *(f"{kind} is computed as float32" for kind in kinds),
+                *(f"{count} {op} decomposed into plain operators" for op, count in self.replaced.items()),
+            ),
         )
 
 
