@@ -28,7 +28,7 @@ def output_of(command: str, folder: Path) -> str:
     if program == "eie-sim":
         arguments = ["-c", "import sys; from eie_sim.cli import main; sys.exit(main())", *arguments]
     paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    environment = {**os.environ, "PYTHONPATH": paths}
+    environment = {**os.environ, "PYTHONPATH": paths, "COLUMNS": "80"}
     program = [sys.executable, *arguments]
     done = subprocess.run(program, capture_output=True, text=True, check=True, cwd=folder, env=environment)
     return "\n".join(line.rstrip() for line in done.stdout.splitlines()) + "\n"
