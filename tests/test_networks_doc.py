@@ -17,7 +17,7 @@ ROUNDING = re.compile(r"\d\.\de-\d\d")
 def test_every_output_is_what_its_command_prints(tmp_path):
     put_network(tmp_path)
     blocks = list(BLOCK.finditer(NETWORKS.read_text()))
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     for block in blocks:
         printed = output_of(block["command"], tmp_path)
         shown, found = (ROUNDING.sub("", text) for text in (block["text"], printed))

@@ -63,7 +63,7 @@ def with_winograd(graph: Graph) -> Graph:
         nodes=tuple(nodes),
         parameters={name: one for name, one in parameters.items() if name in read or name not in made},
         values=values,
-        framework=replace(graph.framework, run=partial(_run_nodes, graph.framework), save=_refuse),
+        framework=replace(graph.framework, run_nodes=partial(_run_nodes, graph.framework), save=_refuse),
         notes=(
             *graph.notes,
             f"Winograd: {count} of {count + left} convolutions, those of 3x3 without strides or groups",
@@ -88,7 +88,11 @@ def _require_alike(before: Graph, after: Graph) -> None:
 
 
 def _run_nodes(
-    framework: Framework, nodes: Sequence[Node], values: Mapping[str, Array], wanted: Sequence[str]
+    framework: Framework,
+    nodes: Sequence[Node],
+    values: Mapping[str, Array],
+    wanted: Sequence[str],
+    opsets: Mapping[str, int],
 ) -> dict[str, Array]:
     """Values that nodes make: those of Winograd's here, all others by the framework."""
     found: dict[str, Array] = {}

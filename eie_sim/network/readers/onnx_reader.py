@@ -13,7 +13,7 @@ import numpy as np
 from eie_sim.core.arrays import as_dtype, fresh, one_line, shown
 from eie_sim.core.errors import InputError, as_array, require, require_int, require_seed, unknown
 from eie_sim.network.floatrun import value_of
-from eie_sim.network.graph import Array, Framework, Graph, Node, Value
+from eie_sim.network.graph import PRUNED, Array, Framework, Graph, Node, Value
 from eie_sim.network.moves import MOVES
 from eie_sim.network.operators import INSIDE, operator_of
 from eie_sim.network.readers.assembling import Found, assembled
@@ -23,6 +23,7 @@ from eie_sim.network.readers.onnx_runtime import framework, libraries
 
 MOST_OF_NAME = 150
 """Characters of a node's name that are kept, so that names of its products fit in tables."""
+MOST_OF_NOTE = 400
 PENDING_BYTES = 2**25
 MOST_NODES = 32
 """Nodes are run so many at once, or fewer where they read more than PENDING_BYTES: every value is looked at."""
@@ -247,7 +248,12 @@ class Reading:
 
     def graph(self, examples: Mapping[str, Array], drawn: Sequence[str], notes: Sequence[str]) -> Graph:
         """The graph of what was read."""
-        kinds = sorted(self.contents.narrowed)
+        notes = [*notes, *(f"{kind} is computed as float32" for kind in sorted(self.contents.narrowed))]
+        notes += [f"{count} {op} decomposed into plain operators" for op, count in self.replaced.items()]
+        pinned = [name for name in examples if name not in self.depends]
+        notes += [f"{shown(name)}: is the constant {examples[name]}, and no input of a saved file" for name in pinned]
+        if PRUNED in self.contents.metadata:
+            notes.append(f"the file says of itself: pruned, {shown(self.contents.metadata[PRUNED], MOST_OF_NOTE)}")
         found = Found(
             nodes=self.nodes,
             constant_nodes={name: node for node in self.constant_nodes for name in node.makes},
@@ -265,11 +271,8 @@ class Reading:
             examples={name: array for name, array in examples.items() if name in self.depends},
             framework=self.framework,
             drawn=tuple(drawn),
-            notes=(
-                *notes,
-                *(f"{kind} is computed as float32" for kind in kinds),
-                *(f"{count} {op} decomposed into plain operators" for op, count in self.replaced.items()),
-            ),
+            notes=tuple(notes),
+            metadata=self.contents.metadata,
         )
 
 
