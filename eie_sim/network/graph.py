@@ -313,9 +313,8 @@ class Graph:
         )
         require(array.dtype.kind in "iu", "labels", array.dtype.name, "must be whole numbers")
         outside = array[(array < 0) | (array >= n_class)]
-        require(
-            not len(outside), "labels", outside[:1].tolist(), f"must be 0 to {n_class - 1}, a class of {shown(name)}"
-        )
+        if len(outside):
+            raise InputError(f"labels={outside[0]}: must be 0 to {n_class - 1}, a class of {shown(name)}")
         return replace(self, labels=Labels(name, array.astype(np.int64)))
 
     def right(self, outputs: Mapping[str, Array]) -> float | None:

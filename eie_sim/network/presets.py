@@ -84,13 +84,13 @@ class Preset:
 
 def preset_names() -> tuple[str, ...]:
     """Names of all presets, the real networks first."""
-    return (*STORED, *GRAPHS, *drawn())
+    return (*TRAINED, *GRAPHS, HAND, *drawn())
 
 
 def presets() -> list[Preset]:
     """Every preset with its layers, shapes, densities and source, the real networks first. Nothing is drawn."""
-    stored = [_stored_record(make(0)) for make in STORED.values()]
-    return [*stored, *map(_graph_record, GRAPHS), *(_drawn_record(one) for one in drawn().values())]
+    trained = [*(_stored_record(make(0)) for make in TRAINED.values()), *map(_graph_record, GRAPHS)]
+    return [*trained, _stored_record(_hand(0)), *(_drawn_record(one) for one in drawn().values())]
 
 
 def preset_layers(name: str) -> tuple[LayerShape, ...]:
@@ -236,8 +236,9 @@ def _table(path: Path) -> Floats:
         return np.array(list(csv.reader(stream)), dtype=np.float32)
 
 
-STORED = {DIGITS: _digits, LENET: _lenet, HAND: _hand}
-"""Presets whose weights are files, by name."""
+TRAINED = {DIGITS: _digits, LENET: _lenet}
+STORED = {**TRAINED, HAND: _hand}
+"""Presets of layers whose weights are files, by name."""
 
 
 def _trained_layers(name: str, recorded: dict[str, Any]) -> tuple[tuple[Layer, ...], tuple[Layer, ...]]:

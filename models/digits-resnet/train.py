@@ -46,8 +46,8 @@ class Recipe(NamedTuple):
         """The recipe as one sentence."""
         return (
             f"Adam with cosine decay, batch {self.batch}, softmax cross-entropy, L2 {self.weight_l2:g} on all "
-            f"parameters; {self.epochs} epochs at {self.rate:g}; in the second half the smallest {100 * self.small:g} % "
-            f"of each layer's weights lose {100 * self.shrink:g} % of themselves after each step"
+            f"parameters; {self.epochs} epochs at {self.rate:g}; in the second half the smallest {100 * self.small:g} "
+            f"% of each layer's weights lose {100 * self.shrink:g} % of themselves after each step"
         )
 
 
