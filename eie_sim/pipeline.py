@@ -110,7 +110,8 @@ def run(
     if isinstance(network, Graph):
         before = given if isinstance(given, Graph) and given is not network else None
         return _of_graph(before, network, ran, config, style, how)
-    dense = None if network.dense_layers is None else graph_of(replace(network, layers=network.dense_layers))
+    dense = None if graph.labels is None else network.dense_layers
+    unpruned = None if dense is None else floatrun.run(graph_of(replace(network, layers=dense)))
     whole = network.chained and all(network.takes_outputs(at) for at in range(1, len(ran.layers)))
     error = relative_error(ran.layers[-1].real_output, ran.floats[graph.outputs[-1]]) if whole else None
     return Run(
@@ -118,7 +119,7 @@ def run(
         config=config,
         table=table,
         layers=ran.layers,
-        accuracy=accuracy(graph, ran.outputs, ran.floats, dense),
+        accuracy=accuracy(graph, ran.outputs, ran.floats, unpruned),
         end_to_end_error=error,
     )
 
@@ -215,7 +216,7 @@ def _of_graph(unpruned: Graph | None, graph: Graph, ran: Ran, config: Any, style
         config=config,
         table=how.table,
         layers=ran.layers,
-        accuracy=accuracy(graph, ran.outputs, ran.floats, unpruned),
+        accuracy=accuracy(graph, ran.outputs, ran.floats, before),
         end_to_end_error=whole_error(ran.outputs, ran.floats),
         graph=GraphRun(
             lowered_error=ran.lowered[node],
@@ -233,17 +234,17 @@ run_network = run
 """The same by its older name."""
 
 
-def accuracy(graph: Graph, outputs: Arrays, floats: Arrays, unpruned: Graph | None) -> Accuracy | None:
+def accuracy(graph: Graph, outputs: Arrays, floats: Arrays, before: Arrays | None) -> Accuracy | None:
     """Share of examples that are classified as labelled; None without labels.
 
-    outputs, floats : by name, simulated and in floats; unpruned : the graph before pruning
+    outputs, floats, before : outputs by name, simulated, in floats, and in floats before pruning
     """
     compressed, pruned = graph.right(outputs), graph.right(floats)
     if graph.labels is None or compressed is None or pruned is None:
         return None
     return Accuracy(
         images=len(graph.labels.classes),
-        dense=None if unpruned is None else graph.right(floatrun.run(unpruned)),
+        dense=None if before is None else graph.right(before),
         pruned=pruned,
         compressed=compressed,
     )

@@ -1,6 +1,7 @@
 """The networks of the repository that are graphs: stored, documented, run on every unit; labels and their accuracy."""
 
 import json
+import subprocess
 import sys
 
 import numpy as np
@@ -247,3 +248,30 @@ def test_chains_have_the_accuracy_of_their_graph():
     assert run.accuracy.compressed == np.mean(run.output.argmax(axis=1) == network.test_labels)
     assert round(run.accuracy.pruned * 360) == 353
     assert round(run.accuracy.dense * 360) == 354
+
+
+def test_pruning_on_the_command_line_says_the_accuracy_before_and_after(capsys):
+    assert main(["prune", "digits-gru", "--density", "0.1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (line,) = [line for line in lines if line.startswith("accuracy on 100 labelled inputs: float 100.00 % => ")]
+    runs = [es.run(es.load("digits-gru"), es.EieConfig(), **how).accuracy for how in ({}, {"density": 0.1})]
+    assert line.endswith(f"simulated {100 * runs[0].compressed:.2f} % => {100 * runs[1].compressed:.2f} %")
+    assert f"float 100.00 % => {100 * runs[1].pruned:.2f} %" in line
+    assert main(["run", "digits-gru", "--density", "0.1"]) == 0
+    shares = (f"{100 * share:.2f} %" for share in (runs[1].dense, runs[1].pruned, runs[1].compressed))
+    said = "accuracy on 100 labelled inputs: float {}, pruned {}, compressed and simulated {}".format(*shares)
+    assert said in capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_the_script_makes_a_network_as_accurate(name, tmp_path):
+    for module in ("torch", "onnxscript"):
+        pytest.importorskip(module, reason=f"{module} is not installed")
+    subprocess.run([sys.executable, folder(name) / "train.py", "--out", tmp_path], check=True, capture_output=True)
+    made = tmp_path / "models" / name
+    files = {path.name for path in folder(name).iterdir() if path.is_file()} - {"train.py"}
+    assert {path.name for path in made.iterdir()} == files
+    assert json.loads((made / "results.json").read_text())["held_back"]["ratio"] > 0.97
+    for file in ("test.npz", "calibration.npz"):
+        assert (made / file).read_bytes() == (folder(name) / file).read_bytes()
