@@ -220,7 +220,7 @@ def whole_error(outputs: Arrays, floats: Arrays) -> float | None:
 def output_error(name: str, outputs: Arrays, floats: Arrays, original: Arrays | None) -> OutputError:
     """How far an output is from floats. original : outputs before pruning, in floats"""
     found, wanted = outputs[name], floats[name]
-    classes = wanted.dtype.kind == "f" and wanted.ndim == 2 and wanted.shape[0] > 0 and wanted.shape[1] > 1
+    classes = Value(name, wanted.shape, wanted.dtype.name).is_classes
     same = found.shape == wanted.shape  # data may choose it
     with np.errstate(invalid="ignore"):
         difference = np.abs(found.astype(np.float64) - wanted).max(initial=0.0) if same else np.inf

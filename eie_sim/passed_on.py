@@ -54,11 +54,13 @@ class PassedOn:
     """What a unit multiplies in a run of a network, and what comes out.
 
     products : in order; outputs : of the network, by name; floats : those of the float run
+    accuracy : share of examples that the outputs classify as labelled; None without labels
     """
 
     products: tuple[Multiplied, ...]
     outputs: Arrays
     floats: Arrays
+    accuracy: float | None
 
     def distance(self, floats: Arrays | None = None) -> float | None:
         """Root mean squares of all outputs together, relative to those of the float run, or of another one.
@@ -117,7 +119,8 @@ def passed_on(
         return made
 
     outputs = floatrun.run(graph, steps, passed)
-    return PassedOn(products=tuple(found), outputs=outputs, floats=floats)
+    judged = None if last is not None else graph.right(outputs)
+    return PassedOn(products=tuple(found), outputs=outputs, floats=floats, accuracy=judged)
 
 
 def _up_to(graph: Graph, last: Step) -> Graph:

@@ -32,7 +32,7 @@ from eie_sim.graphs import (
 from eie_sim.launching import launched, without_weights
 from eie_sim.network import RELU, Layer, Network, floatrun
 from eie_sim.network.graph import Graph
-from eie_sim.network.layered import with_calibration
+from eie_sim.network.layered import graph_of, with_calibration
 from eie_sim.network.products import Product, Step, Style
 from eie_sim.network.winograd import KIND as WINOGRAD_KIND
 from eie_sim.network.winograd import OP
@@ -147,6 +147,8 @@ def _run(
     if isinstance(network, Graph):
         before = given if isinstance(given, Graph) and given is not network else None
         return _of_graph(before, network, ran, config, wanted, how)
+    dense = None if graph.labels is None else network.dense_layers
+    unpruned = None if dense is None else floatrun.run(graph_of(replace(network, layers=dense)))
     whole = network.chained and all(network.takes_outputs(at) for at in range(1, len(ran.layers)))
     error = relative_error(ran.layers[-1].real_output, ran.floats[graph.outputs[-1]]) if whole else None
     return Run(
@@ -154,7 +156,7 @@ def _run(
         config=config,
         table=how.table,
         layers=ran.layers,
-        accuracy=accuracy(network, ran.layers[-1].real_output),
+        accuracy=accuracy(graph, ran.outputs, ran.floats, unpruned),
         end_to_end_error=error,
     )
 
@@ -280,7 +282,7 @@ def _of_graph(unpruned: Graph | None, graph: Graph, ran: Ran, config: Any, style
         config=config,
         table=how.table,
         layers=ran.layers,
-        accuracy=None,
+        accuracy=accuracy(graph, ran.outputs, ran.floats, before),
         end_to_end_error=whole_error(ran.outputs, ran.floats),
         graph=GraphRun(
             lowered_error=ran.lowered[node],
@@ -298,21 +300,19 @@ run_network = run
 """The same by its older name."""
 
 
-def accuracy(network: Network, outputs: NDArray[Any]) -> Accuracy | None:
-    """Accuracy on the network's test images; outputs : raw ones of the compressed last layer, [n_vector, n_out].
+def accuracy(graph: Graph, outputs: Arrays, floats: Arrays, before: Arrays | None) -> Accuracy | None:
+    """Share of examples that are classified as labelled; None without labels.
 
-    None without labels, or where only part of the network ran.
+    outputs, floats, before : outputs by name, simulated, in floats, and in floats before pruning
     """
-    if network.test_labels is None or network.test_inputs is None or not network.chained:
+    compressed, pruned = graph.right(outputs), graph.right(floats)
+    if graph.labels is None or compressed is None or pruned is None:
         return None
-    labels = network.test_labels
     return Accuracy(
-        images=len(labels),
-        dense=None
-        if network.dense_layers is None
-        else _accuracy(_forward(network.dense_layers, network.test_inputs, network.between), labels),
-        pruned=_accuracy(_forward(network.layers, network.test_inputs, network.between), labels),
-        compressed=_accuracy(np.atleast_2d(outputs), labels),
+        images=len(graph.labels.classes),
+        dense=None if before is None else graph.right(before),
+        pruned=pruned,
+        compressed=compressed,
     )
 
 
@@ -345,7 +345,3 @@ def _forward(layers: tuple[Layer, ...], inputs: NDArray[np.floating], between: s
     for at, layer in enumerate(layers):
         inputs = layer.outputs(np.maximum(inputs, 0) if at > 0 and between == RELU else inputs)
     return inputs
-
-
-def _accuracy(outputs: NDArray[Any], labels: NDArray[np.integer]) -> float:
-    return float(np.mean(outputs.argmax(axis=1) == labels))

@@ -178,7 +178,8 @@ class Run:
         lines = [f"{row.name}: weights {row.weights}; inputs {row.inputs}" for row in record.layers]
         if self.accuracy is not None:
             share = f"{100 * self.accuracy.compressed:.2f} %"
-            lines.append(f"accuracy on {self.accuracy.images} held-back images, compressed and simulated: {share}")
+            judged = "held-back images" if self.graph is None else "labelled inputs"
+            lines.append(f"accuracy on {self.accuracy.images} {judged}, compressed and simulated: {share}")
         if self.end_to_end_error is not None:
             lines.append(f"end to end, outputs are {100 * self.end_to_end_error:.3g} % off those of the float network")
         lines += [*given_lines(self.table.trace), f"config {self.config_hash}; seed {self.network.seed}"]

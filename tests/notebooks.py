@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-NEEDED = ("jupytext", "nbclient", "ipykernel", "pandas")
+NEEDED = ("jupytext", "nbclient", "ipykernel", "pandas", "onnx", "onnxruntime")
 MISSING = [name for name in NEEDED if find_spec(name) is None]
 TIMEOUT_S = 60
 TAGS = re.compile(r"<style.*?</style>|<script.*?</script>|<[^>]*>", re.DOTALL)

@@ -22,6 +22,16 @@ BLOCK = re.compile(r"(<!-- output: (?P<command>.+?) -->\n```(?P<language>\w*)\n)
 FILE = re.compile(r"(<!-- file: (?P<path>.+?) -->\n```\w+\n)(?P<text>.*?)(```\n)", re.DOTALL)
 
 
+ROUNDING = re.compile(r"\d\.\de-\d\d")
+"""How far float32 sums differ, which depends on the processor."""
+NEEDS_ONNX = "digits-resnet"
+
+
+def settled(text: str) -> str:
+    """An output without what depends on the processor."""
+    return ROUNDING.sub("", text)
+
+
 def output_of(command: str, folder: Path) -> str:
     """What an `eie-sim` or `python` command prints in a folder, without trailing blanks."""
     program, *arguments = shlex.split(command)

@@ -2,16 +2,13 @@
 
 import contextlib
 import io
-import re
 from importlib.util import find_spec
 
 import pytest
-from readme import BLOCK, NETWORKS, output_of, put_network, python_blocks
+from readme import BLOCK, NETWORKS, output_of, put_network, python_blocks, settled
 
 pytest.importorskip("onnx", reason="onnx is not installed")
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
-ROUNDING = re.compile(r"\d\.\de-\d\d")
-"""How far float32 sums differ, which depends on the processor."""
 
 
 def test_every_output_is_what_its_command_prints(tmp_path):
@@ -20,8 +17,7 @@ def test_every_output_is_what_its_command_prints(tmp_path):
     assert len(blocks) == 4
     for block in blocks:
         printed = output_of(block["command"], tmp_path)
-        shown, found = (ROUNDING.sub("", text) for text in (block["text"], printed))
-        assert shown == found, f"{block['command']}: run python tests/readme.py"
+        assert settled(block["text"]) == settled(printed), f"{block['command']}: run python tests/readme.py"
 
 
 def test_python_examples_run(tmp_path, monkeypatch):

@@ -20,9 +20,9 @@ def kept(source):
     return nbformat.read(source.with_suffix(".ipynb"), as_version=4)
 
 
-def test_there_are_nine_pairs():
+def test_there_are_ten_pairs():
     names = [source.stem for source in sources()]
-    assert [name[:2] for name in names] == [f"{at:02}" for at in range(1, 10)]
+    assert [name[:2] for name in names] == [f"{at:02}" for at in range(1, 11)]
     assert names == sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
     listed = re.findall(r"\((\w+)\.ipynb\)", (ROOT / "notebooks" / "README.md").read_text())
     assert listed == names

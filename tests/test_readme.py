@@ -4,14 +4,17 @@ import contextlib
 import io
 from importlib.util import find_spec
 
-from readme import BLOCK, README, output_of, python_blocks
+from readme import BLOCK, NEEDS_ONNX, README, output_of, python_blocks, settled
 
 
 def test_every_output_is_what_its_command_prints(tmp_path):
     blocks = list(BLOCK.finditer(README.read_text()))
     assert len(blocks) >= 2
     for block in blocks:
-        assert block["text"] == output_of(block["command"], tmp_path), f"{block['command']}: run python tests/readme.py"
+        if NEEDS_ONNX in block["command"] and find_spec("onnxruntime") is None:
+            continue
+        found = output_of(block["command"], tmp_path)
+        assert settled(block["text"]) == settled(found), f"{block['command']}: run python tests/readme.py"
 
 
 def test_python_examples_run(tmp_path, monkeypatch):

@@ -125,12 +125,15 @@ class OfModel:
         First side of inputs that are drawn, where the file leaves it free.
     calibration
         File with other inputs of the same shapes to choose fixed-point scales from.
+    labels
+        File npy or npz with the right class of each input, for accuracy; an array labels in the file of --inputs is it.
     """
 
     inputs: Path | None = None
     shape: tuple[str, ...] = ()
     batch: int | None = None
     calibration: Path | None = None
+    labels: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,6 +237,7 @@ def graph_at(source: str, model: OfModel, progress: Progress, arrays: Reading, *
         "shapes": shapes_of(model),
         "batch": model.batch,
         "calibration": model.calibration,
+        "labels": model.labels,
     }
     found = load(source, **loading, **given, **changed)
     if isinstance(found, Network):

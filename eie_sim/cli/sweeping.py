@@ -111,6 +111,7 @@ def sweep(
         "inputs": None if model.inputs is None else str(model.inputs),
         "shapes": shapes_of(model),
         "calibration": None if model.calibration is None else str(model.calibration),
+        "labels": None if model.labels is None else str(model.labels),
         "verify": verify or None,
         "energy_table": energy_table,
         "store": store,

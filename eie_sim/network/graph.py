@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.core.arrays import as_dtype
-from eie_sim.core.errors import as_array, as_floats, require, unknown
+from eie_sim.core.arrays import as_dtype, shown
+from eie_sim.core.errors import InputError, as_array, as_floats, require, unknown
 from eie_sim.core.sparse import is_sparse
 from eie_sim.network.layers import Layer
 from eie_sim.network.moves import MOVES, moves_data
@@ -36,6 +36,18 @@ class Value(NamedTuple):
     def size(self) -> int:
         """Elements."""
         return prod(self.shape)
+
+    @property
+    def is_classes(self) -> bool:
+        """True where it looks like a score for each of several classes, float [n, classes]."""
+        return self.dtype.startswith("float") and len(self.shape) == 2 and self.shape[0] > 0 and self.shape[1] > 1
+
+
+class Labels(NamedTuple):
+    """The right classes int64 [n] of what an output of scores [n, classes] is of."""
+
+    output: str
+    classes: Array
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -128,6 +140,7 @@ class Graph:
     notes : what was assumed, such as a free axis that is 1
     metadata : texts that a file has by name, which are saved again
     layers : those that nodes were made of, by name of node; about : what inputs are, in words, where that is known
+    labels : the right classes of the examples; None where nobody says
     """
 
     name: str
@@ -147,6 +160,7 @@ class Graph:
     metadata: Mapping[str, str] = field(default_factory=dict)
     layers: Mapping[str, Layer] = field(default_factory=dict)
     about: Mapping[str, str] = field(default_factory=dict)
+    labels: Labels | None = None
 
     @cached_property
     def readers(self) -> dict[str, tuple[Node, ...]]:
@@ -173,6 +187,8 @@ class Graph:
         for group in (own, self.constants, self.examples, self.calibration or {}):
             for name, array in group.items():
                 found.update(repr((name, _plain(array))).encode())
+        if self.labels is not None:
+            found.update(repr(_plain(list(self.labels))).encode())
         return found.digest()
 
     def is_constant(self, name: str) -> bool:
@@ -277,6 +293,44 @@ class Graph:
             finite = array.dtype.kind != "f" or bool(np.isfinite(array).all())
             require(finite, field, "not finite", "must be finite numbers")
         return replace(self, calibration=found)
+
+    def with_labels(self, given: Any) -> Graph:
+        """Return the same graph with the right classes of its examples, from which a run has its accuracy.
+
+        given : whole numbers [n], or such by the name of the output [n, classes] that they are for
+        Raise InputError where no output, or more than one, looks like classes, and for other numbers than it has rows.
+        """
+        found = [name for name in self.outputs if self.values[name].is_classes]
+        if isinstance(given, Mapping):
+            _require_known("labels", given, self.outputs)
+            require(len(given) == 1, "labels", f"{len(given)} outputs", "must be for one output")
+            ((name, given),) = given.items()
+            if name not in found:
+                raise InputError(f"labels={shown(name)}: is no output of classes, float [n, classes]")
+        else:
+            shapes = ", ".join(f"{shown(name)} {list(self.values[name].shape)}" for name in found or self.outputs)
+            rule = "one output" if len(found) > 1 else "an output of classes, float [n, classes]"
+            require(len(found) == 1, "labels", "given", f"must be for {rule}: the network has {shapes}")
+            name = found[0]
+        n, n_class = self.values[name].shape
+        array = as_array("labels", given)
+        require(
+            array.shape == (n,),
+            "labels",
+            f"shape {array.shape}",
+            f"must be ({n},), a class for each row of {shown(name)}",
+        )
+        require(array.dtype.kind in "iu", "labels", array.dtype.name, "must be whole numbers")
+        outside = array[(array < 0) | (array >= n_class)]
+        if len(outside):
+            raise InputError(f"labels={outside[0]}: must be 0 to {n_class - 1}, a class of {shown(name)}")
+        return replace(self, labels=Labels(name, array.astype(np.int64)))
+
+    def right(self, outputs: Mapping[str, Array]) -> float | None:
+        """Share of examples that outputs, by name, classify as labelled; None without labels."""
+        if self.labels is None:
+            return None
+        return float(np.mean(outputs[self.labels.output].argmax(axis=1) == self.labels.classes))
 
     def reshaped(self) -> Graph:
         """Return the graph with the shapes of all values as its framework finds them. Raise InputError if it fails."""

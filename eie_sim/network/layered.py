@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from eie_sim.core.errors import InputError
-from eie_sim.network.graph import Array, Framework, Graph, Node, Parameter, Value
+from eie_sim.network.graph import Array, Framework, Graph, Labels, Node, Parameter, Value
 from eie_sim.network.layers import RELU, Network
 from eie_sim.network.operators import classified, operator_of
 
@@ -40,6 +40,8 @@ def graph_of(network: Network, inputs: Array | None = None) -> Graph:
         last.append(f"{layer.name}.output")
         nodes.append(_node(layer.name, "Gemm", (reads, *own), last[-1]))
     parameters = {name: array for name, array in arrays.items() if name not in about}
+    judged = network.chained and inputs is None and network.test_inputs is not None
+    labels = network.test_labels if judged else None
     graph = Graph(
         name=network.name,
         source=network.source,
@@ -56,6 +58,7 @@ def graph_of(network: Network, inputs: Array | None = None) -> Graph:
         framework=Framework(run_nodes=_run, save=_save, opsets={"": OPSET}),
         layers={layer.name: layer for layer in network.layers},
         about=about,
+        labels=None if labels is None else Labels(last[-1], labels),
     )
     return classified(graph)
 

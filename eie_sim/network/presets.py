@@ -5,6 +5,7 @@ published shapes.
 from __future__ import annotations
 
 import csv
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from eie_sim.core.arrays import Floats, as_floats, shown
-from eie_sim.core.errors import require_type, unknown
+from eie_sim.core.errors import require, require_type, unknown
 from eie_sim.network import mnist
 from eie_sim.network.folders import data_folder
 from eie_sim.network.layers import NO_ACTIVATIONS, Layer, Network
@@ -29,6 +30,14 @@ LENET_SOURCE = "trained on 4,000 MNIST images (models/lenet-300-100)"
 LENET_UNSEEN = f"its images are not installed: {mnist.INSTALL}"
 N_CALIBRATION = 256
 """Training images that choose fixed-point scales."""
+
+GRAPHS = {
+    "digits-resnet": "a residual network trained on the UCI digits (models/digits-resnet)",
+    "digits-gru": "a GRU trained on rows of the UCI digits (models/digits-gru)",
+}
+"""Presets that are ONNX files, by name, and what they are."""
+GRAPHS_READ = "real: 100 held-back images"
+"""What they run on where nothing else is given."""
 
 HAND = "hand-8x8"
 HAND_SOURCE = "made up for teaching (models/hand-8x8)"
@@ -75,12 +84,13 @@ class Preset:
 
 def preset_names() -> tuple[str, ...]:
     """Names of all presets, the real networks first."""
-    return (*STORED, *drawn())
+    return (*TRAINED, *GRAPHS, HAND, *drawn())
 
 
 def presets() -> list[Preset]:
     """Every preset with its layers, shapes, densities and source, the real networks first. Nothing is drawn."""
-    return [*(_stored_record(make(0)) for make in STORED.values()), *(_drawn_record(one) for one in drawn().values())]
+    trained = [*(_stored_record(make(0)) for make in TRAINED.values()), *map(_graph_record, GRAPHS)]
+    return [*trained, _stored_record(_hand(0)), *(_drawn_record(one) for one in drawn().values())]
 
 
 def preset_layers(name: str) -> tuple[LayerShape, ...]:
@@ -89,6 +99,9 @@ def preset_layers(name: str) -> tuple[LayerShape, ...]:
     Raises InputError for an unknown name: did you mean.
     """
     wanted = _known(name)
+    if wanted in GRAPHS:
+        one = _graph_record(wanted)
+        return tuple(LayerShape(layer, *shape) for layer, shape in zip(one.layers, one.shapes, strict=True))
     if wanted in STORED:
         return tuple(LayerShape(layer.name, layer.n_out, layer.n_in) for layer in STORED[wanted](0).layers)
     return tuple(LayerShape(row.name, row.n_out, row.n_in) for row in drawn()[wanted].rows)
@@ -106,14 +119,22 @@ def load_preset(name: str, *, layer: str | None = None, seed: int = 0, before_pr
     seed : of a synthetic one's weights and activations
     before_pruning : draw a synthetic one dense, to be pruned; a trained one has its weights before pruning beside it
 
-    Raises InputError for an unknown name: did you mean.
+    Raises InputError for an unknown name: did you mean; and for a preset that is a graph of operators.
     """
     wanted = _known(name)
+    rule = "is a graph of operators, which run, describe, prune, footprint, sweep, compare and trace take, not layers"
+    require(wanted not in GRAPHS, "workload", wanted, rule)
     require_type("layer", layer, str, type(None))
     if wanted not in STORED:
         return drawn()[wanted].network(layer=layer, seed=seed, before_pruning=before_pruning)
     network = STORED[wanted](seed)
     return network if layer is None else network.layer(layer)
+
+
+def graph_folder(source: Any) -> Path | None:
+    """Where the files of a preset are that is a graph of operators, its name in any case; None for any other source."""
+    name = source.lower() if isinstance(source, str) else ""
+    return data_folder("models") / name if name in GRAPHS else None
 
 
 def _known(name: str) -> str:
@@ -132,6 +153,20 @@ def _drawn_record(preset: Drawn) -> Preset:
         weight_density=tuple(row.weight_density for row in preset.rows),
         activation_density=tuple(row.activation_density for row in preset.rows),
         source=preset.source,
+    )
+
+
+def _graph_record(name: str) -> Preset:
+    """From the figures of its training, so that nothing is read that needs more than numpy."""
+    layers = json.loads((data_folder("models") / name / "results.json").read_text(encoding="utf-8"))["layers"]
+    return Preset(
+        name=name,
+        kind="real",
+        layers=tuple(layers),
+        shapes=tuple((n_out, n_in) for n_out, n_in in layers.values()),
+        weight_density=(1.0,) * len(layers),
+        activation_density=(None,) * len(layers),
+        source=GRAPHS[name],
     )
 
 
@@ -201,8 +236,9 @@ def _table(path: Path) -> Floats:
         return np.array(list(csv.reader(stream)), dtype=np.float32)
 
 
-STORED = {DIGITS: _digits, LENET: _lenet, HAND: _hand}
-"""Presets whose weights are files, by name."""
+TRAINED = {DIGITS: _digits, LENET: _lenet}
+STORED = {**TRAINED, HAND: _hand}
+"""Presets of layers whose weights are files, by name."""
 
 
 def _trained_layers(name: str, recorded: dict[str, Any]) -> tuple[tuple[Layer, ...], tuple[Layer, ...]]:

@@ -161,7 +161,8 @@ def _least(own: Sequence[Record], quantity: str, without: str = "") -> str:
 def comparison_table(record: Record) -> TextTable:
     """A row per batch and candidate; times and energies per vector."""
     of_graph = "covers" in record
-    judged = ["off\nfloats", "off before\npruning", "MACs\ncovered"] if of_graph else ["accuracy"]
+    labelled = not of_graph or any(row["accuracy"] is not None for row in record["rows"])
+    judged = ["accuracy"] * labelled + ["off\nfloats", "off before\npruning", "MACs\ncovered"] * of_graph
     headings = ["batch", "unit", "precision", "weights\nkept", "of sum\n|w|", *judged, "weights\nkB", "MACs\nused"]
     headings += [f"{unit}/vector\n{place}" for unit in ("us", "nJ") for place in ("SRAM", "DRAM")]
     headings += ["DRAM kB\n/vector", "tile", "bound", ""]
@@ -171,11 +172,11 @@ def comparison_table(record: Record) -> TextTable:
         batch = row["batch"]
         own = ["" if batch == before else str(batch), row["name"], row["precision"]]
         own += [percent(row["density"]), percent(row["kept_l1"])]
+        if labelled:
+            own += ["" if row["accuracy"] is None else f"{100 * row['accuracy']:.2f} %"]
         if of_graph:
             own += ["-" if row[off] is None else percent(row[off], 2) for off in ("distance", "distance_unpruned")]
             own += [percent(row["covers"])]
-        else:
-            own += ["" if row["accuracy"] is None else f"{100 * row['accuracy']:.2f} %"]
         own += [f"{row['weight_bytes'] / 1e3:,.1f}", percent(row["utilisation"])]
         own += [f"{row[time] / batch:,.3f}" for time in ("time_us", "time_us_dram")]
         own += [_energy(row, where, batch) for where in ("", "_dram")]
@@ -195,6 +196,14 @@ def _energy(row: Record, where: str, batch: int) -> str:
     return f"{parts / batch:,.1f}" + ("" if bound is None else f" to {bound / batch:,.0f}")
 
 
+def _judged(record: Record) -> str:
+    """What the columns say of the outputs."""
+    if "covers" not in record:
+        return JUDGED
+    labelled = any(row["accuracy"] is not None for row in record["rows"])
+    return "accuracy: of labelled inputs, as each unit computes the network; " * labelled + JUDGED_GRAPH
+
+
 def comparison_lines(record: Record, compared: Compared) -> list[str]:
     """What was compared, and which is fastest when. record : of what is compared"""
     designs = [(record["preset"] if one is compared.size else one.title, one) for one in compared.designs]
@@ -207,7 +216,7 @@ def comparison_lines(record: Record, compared: Compared) -> list[str]:
         *_size_lines(record, designs, listed=compared.listed),
         f"SRAM: all weights where they are used, {record['weights_in']['sram']}. DRAM: {record['weights_in']['dram']}",
         *(_graph_lines(record) if "covers" in record else []),
-        f"{JUDGED_GRAPH if 'covers' in record else JUDGED}. Tile and bound: from SRAM | from DRAM where they differ",
+        f"{_judged(record)}. Tile and bound: from SRAM | from DRAM where they differ",
         "MACs used: of kept weights, and only of active inputs where a unit skips the others",
         *_bias_lines(designs, listed=compared.listed),
         *(f"not compared: {why}" for why in record["not_compared"]),

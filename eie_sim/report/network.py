@@ -170,9 +170,11 @@ def misfits(record: Record) -> list[str]:
 def accuracy(record: Record) -> str:
     """Accuracy of a network that has labelled inputs, before and after."""
     shares = record["accuracy"]
-    dense = "" if shares["dense"] is None else f"float {100 * shares['dense']:.2f} %, "
+    of_graph = "graph" in record  # whose own weights are not known to be pruned, nor its inputs to be held back
+    floats = [] if shares["dense"] is None else [f"float {100 * shares['dense']:.2f} %"]
+    floats.append(f"{'pruned' if floats or not of_graph else 'float'} {100 * shares['pruned']:.2f} %")
     return (
-        f"accuracy on {shares['images']} held-back images: {dense}pruned {100 * shares['pruned']:.2f} %, "
+        f"accuracy on {shares['images']} {'labelled inputs' if of_graph else 'held-back images'}: {', '.join(floats)}, "
         f"compressed and simulated {100 * shares['compressed']:.2f} %"
     )
 

@@ -11,6 +11,7 @@ from eie_sim.prune import Selection
 from eie_sim.prune.recipe import Recipe
 from eie_sim.report import graph
 from eie_sim.report.network import Record, decibels, not_simulated, percent, verdict
+from eie_sim.report.pruning import accuracy_lines
 from eie_sim.report.text import TextTable
 from eie_sim.runs import Run
 
@@ -57,6 +58,7 @@ def pruned_graph_record(
             for was, now in zip(old["layers"], new["layers"], strict=True)
         ],
         "total": {"before": _costs(old["total"]), "after": _costs(new["total"])},
+        "accuracy": {"before": old["accuracy"], "after": new["accuracy"]},
         "outputs_off": dict(off),
         "end_to_end_error": {"before": old["end_to_end_error"], "after": new["end_to_end_error"]},
         "differs": [*old["differs"], *new["differs"]],
@@ -135,6 +137,7 @@ def pruned_graph_lines(record: Record) -> list[str]:
         *record["notes"],
         *(_off(name, error) for name, error in record["outputs_off"].items()),
         f"compressed and simulated, outputs {said} off those in floats",
+        *accuracy_lines(record["accuracy"], "labelled inputs"),
         *not_simulated({**record, "graph": {}}),
         *(f"warning: {text}" for text in record["warnings"]),
         *(f"differs: {text}" for text in record["differs"]),

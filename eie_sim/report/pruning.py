@@ -92,7 +92,7 @@ def source_lines(record: Record) -> list[str]:
     return [f"{layer['name']}: weights {layer['weights']}; inputs {layer['inputs']}" for layer in record["layers"]]
 
 
-def accuracy_lines(accuracy: Mapping[str, Any]) -> list[str]:
+def accuracy_lines(accuracy: Mapping[str, Any], judged: str = "held-back images") -> list[str]:
     """Accuracy before => after, in floats and as compressed and simulated; nothing without labelled images."""
     if accuracy["before"] is None or accuracy["after"] is None:
         return []
@@ -101,7 +101,7 @@ def accuracy_lines(accuracy: Mapping[str, Any]) -> list[str]:
         " => ".join(f"{100 * accuracy[when][kind]:.2f} %" for when in ("before", "after"))
         for kind in ("pruned", "compressed")
     )
-    return [f"accuracy on {images} held-back images: float {floats}, compressed and simulated {simulated}"]
+    return [f"accuracy on {images} {judged}: float {floats}, compressed and simulated {simulated}"]
 
 
 def compressed_record(run: Run, streams: Mapping[str, Sizes]) -> Record:

@@ -108,8 +108,10 @@ class OfGraph:
             precision=unit.precision(design),
             density=at.density,
             kept_l1=at.kept_l1,
-            accuracy=None,
-            accuracy_of=None,
+            accuracy=passed.accuracy,
+            accuracy_of=None
+            if graph.labels is None
+            else f"{len(graph.labels.classes)} labelled inputs, in {unit.precision(design)}",
             weight_bytes=weight_bytes,
             batch=1,
             on=on,

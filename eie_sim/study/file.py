@@ -26,7 +26,7 @@ def read_study(path: str | os.PathLike[str]) -> dict[str, Any]:
     """A study from a TOML file, as a dict that has every key; what the file leaves out is None but where said.
 
     workload : a preset's name, or the path of a file
-    activations, energy_table, store, inputs, calibration : paths of files
+    activations, energy_table, store, inputs, calibration, labels : paths of files
     shapes : of inputs of an ONNX file that are drawn, a table of lists by name
     seed, activation_density, verify : as `run` takes them; 0, None and False where left out
     grid : values of each axis, all of whose combinations are run; a dict of tuples, {} where left out
@@ -184,6 +184,7 @@ _KEYS: dict[str, Read] = {
     "inputs": _path,
     "shapes": _shapes,
     "calibration": _path,
+    "labels": _path,
     "activations": _path,
     "activation_density": _checked(require_fraction),
     "verify": _checked(lambda key, value: require_type(key, value, bool)),

@@ -81,8 +81,8 @@ class GraphStages:
             chained=True,
             table=self.subject.table,
             verify=self.subject.verify,
-            passed_on=lambda design: (self._passed_on(point.recipe, design), None),
-            accuracy=lambda stored: None,
+            passed_on=partial(self._passed_on, point.recipe),
+            accuracy=lambda stored: None if self._graph.labels is None else self._passed_on(point.recipe, config)[1],
             verified=partial(self._verified, point.recipe),
             kept=kept,
         )
@@ -126,12 +126,12 @@ class GraphStages:
 
         return self._kept.get("lowered", (*_pruned_by(recipe, config), *_lowered_by(recipe, config)), made, most=2)
 
-    def _passed_on(self, recipe: Recipe | None, config: Any) -> Words:
+    def _passed_on(self, recipe: Recipe | None, config: Any) -> tuple[Words, float | None]:
         done = passed_on(self._pruned(recipe, config), config, pattern=_n_of_m(recipe))
-        return Words({one.product.name: one for one in done.products})
+        return Words({one.product.name: one for one in done.products}), done.accuracy
 
     def _reads(self, recipe: Recipe | None, config: Any, name: str) -> NDArray[Any]:
-        return self._passed_on(recipe, config).products[name].vectors()
+        return self._passed_on(recipe, config)[0].products[name].vectors()
 
 
 class Words(Mapping[str, NDArray[Any]]):

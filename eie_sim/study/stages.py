@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from eie_sim.core.errors import InputError
 from eie_sim.network import Layer, Network
 from eie_sim.passed_on import passed_on
-from eie_sim.pipeline import accuracy as accuracy_of
 from eie_sim.pipeline import run_network
 from eie_sim.prune import prune_network
 from eie_sim.prune.measure import N_MEASURED, dense, held_back, inputs_of, mlp_of
@@ -142,8 +141,7 @@ class Stages:
     def _passed_on(self, recipe: Recipe | None, config: Any) -> tuple[dict[str, NDArray[Any]], float | None]:
         network = self.network(recipe, config)
         found = passed_on(network, config)
-        judged = None if network.test_labels is None else accuracy_of(network, *found.outputs.values())
-        return {one.product.name: one.words() for one in found.products}, None if judged is None else judged.compressed
+        return {one.product.name: one.words() for one in found.products}, found.accuracy
 
     def _accuracy(
         self, recipe: Recipe | None, config: Any, stored: Callable[[NDArray[Any]], NDArray[Any]]

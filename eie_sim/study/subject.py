@@ -117,6 +117,7 @@ def subject_of(
     inputs: Any = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
     calibration: Any = None,
+    labels: Any = None,
     activations: Any = None,
     activation_density: float | None = None,
     seed: int = 0,
@@ -132,7 +133,7 @@ def subject_of(
     require_type("verify", verify, bool)
     require_type("table", table, EnergyTable, type(None))
     common: dict[str, Any] = {"seed": int(seed), "densities": densities, "verify": verify, "table": table}
-    of_file = {"inputs": inputs, "shapes": shapes, "calibration": calibration}
+    of_file = {"inputs": inputs, "shapes": shapes, "calibration": calibration, "labels": labels}
     if is_graph(source) or any(value is not None for value in of_file.values()):
         given = {"activations": activations, "activation_density": activation_density}
         return _of_graph(loading.load(source, **of_file, seed=seed, **given), **common)

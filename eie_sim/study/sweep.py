@@ -93,6 +93,7 @@ def run(
     inputs: Any = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
     calibration: Any = None,
+    labels: Any = None,
     activations: Any = None,
     activation_density: float | None = None,
     seed: int = 0,
@@ -106,7 +107,7 @@ def run(
     """Sweep a workload over axes of pruning and hardware.
 
     source, activations, activation_density, seed : as `load` takes them
-    inputs, shapes, calibration : of a graph of operators, or of its file, as `load` takes them
+    inputs, shapes, calibration, labels : of a graph of operators, or of its file, as `load` takes them
     grid : values by axis, all of whose combinations are run: lists, ranges, arrays, or text such as "0.02:0.5:20"
     points : single combinations besides, a value by axis each
     verify : encode every layer, multiply, and compare with the golden product; else entries are only counted
@@ -125,6 +126,7 @@ def run(
         inputs=inputs,
         shapes=shapes,
         calibration=calibration,
+        labels=labels,
         activations=activations,
         activation_density=activation_density,
         seed=seed,

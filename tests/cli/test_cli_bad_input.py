@@ -10,7 +10,7 @@ from asking import contents, start, weights
 BAD_INPUT = [
     ("run", "Command"),
     ("rnu digits-mlp", 'Did you mean "run"?'),
-    ("run digit-mlp", "workload=digit-mlp: unknown; did you mean digits-mlp?"),
+    ("run digit-mlp", "workload=digit-mlp: unknown; did you mean digits-mlp"),
     ("run nothing-like-it", "workload=nothing-like-it: unknown; must be one of"),
     ("run digits-mlp extra", "Unused Tokens: ['extra']"),
     ("run missing.npz", "missing.npz: file=missing: must be an existing file"),

@@ -117,7 +117,7 @@ def test_a_search_runs_as_many_designs_as_asked(ask, folder):
     ("options", "message"),
     [
         (["digits-mlp"], "axes=none: must vary something, as --queue-depth 1..16 does"),
-        (["digits-ml", "--n-pe", "4"], "workload=digits-ml: unknown; did you mean digits-mlp?"),
+        (["digits-ml", "--n-pe", "4"], "workload=digits-ml: unknown; did you mean digits-mlp"),
         (["digits-mlp", "--n-pe", "0"], "n_pe=0: must be an integer in 1..65536"),
         (["digits-mlp", "--n-pe", "4", "--pareto", "cycles"], "pareto=cycles: must be two or more"),
         (["digits-mlp", "--n-pe", "4", "--pareto", "cycles,enrgy"], "did you mean energy_nj"),

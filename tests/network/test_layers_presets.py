@@ -25,7 +25,7 @@ PAPER = {
     "nt-wd": (8791, 600, 0.11, 1.0),
     "nt-lstm": (2400, 1201, 0.10, 1.0),
 }
-REAL = ["digits-mlp", "lenet-300-100"]
+REAL = ["digits-mlp", "lenet-300-100", "digits-resnet", "digits-gru"]
 HAND = "hand-8x8"
 BLOCK = "llama-2-7b-block"
 
