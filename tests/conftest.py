@@ -2,6 +2,7 @@ import os
 
 for variable in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
+os.environ["COLUMNS"] = "1000"  # a test that asks for a line finds it whole; those of a narrow terminal say so
 
 from hypothesis import HealthCheck, settings  # noqa: E402  after the environment, which numpy reads once
 

@@ -1,7 +1,7 @@
 """What the documents show of commands, files and the code. `python tests/readme.py` writes it anew.
 
-A block that follows a line `<!-- output: COMMAND -->` is the output of that command, of `COMMAND | head -N` its first N
-lines; one that follows a line `<!-- file: PATH -->` is that file, and a table after a line `<!-- table: NAME -->` is
+A block that follows a line `<!-- output: COMMAND -->` is the output of that command, of `COMMAND | grep -A N WORDS` its
+first line with these words and N more; one that follows a line `<!-- file: PATH -->` is that file, and a table after a line `<!-- table: NAME -->` is
 made by tests/document_tables.py. `python tests/readme.py docs/sweeps.md` leaves the other documents alone. The commands
 of a document run one after the other in a folder of their own, empty at first, so that what they write is not left in
 the checkout; those of docs/networks.md find a network that docs/small_network.py writes, and those of docs/new_unit.md
@@ -29,16 +29,20 @@ FILE = re.compile(r"(<!-- file: (?P<path>.+?) -->\n```\w+\n)(?P<text>.*?)(```\n)
 
 def output_of(command: str, folder: Path) -> str:
     """What an `eie-sim` or `python` command prints in a folder, without trailing blanks."""
-    command, _, first = command.partition(" | head -")
+    command, _, shown = command.partition(" | grep -A ")
     program, *arguments = shlex.split(command)
     if program == "eie-sim":
         arguments = ["-c", "import sys; from eie_sim.cli import main; sys.exit(main())", *arguments]
     paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    environment = {**os.environ, "PYTHONPATH": paths}
+    environment = {**os.environ, "PYTHONPATH": paths, "COLUMNS": "80"}
     program = [sys.executable, *arguments]
     done = subprocess.run(program, capture_output=True, text=True, check=True, cwd=folder, env=environment)
     lines = [line.rstrip() for line in done.stdout.splitlines()]
-    return "\n".join(lines[: int(first) if first else None]) + "\n"
+    if shown:
+        more, _, words = shown.partition(" ")
+        first = next(at for at, line in enumerate(lines) if words in line)
+        lines = lines[first : first + int(more) + 1]
+    return "\n".join(lines) + "\n"
 
 
 def python_blocks(text: str) -> list[str]:

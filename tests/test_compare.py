@@ -189,7 +189,7 @@ def test_the_fastest_are_named_and_the_figure_is_drawn(tmp_path):
     (one, five) = record["fastest"]
     assert one["any_sram"] == min((f for f in compared.rows if f.batch == 1), key=lambda f: f.time_us).name
     assert five["batch"] == 5
-    assert comparison_table(record).row_count == 6
+    assert len(comparison_table(record).cells) == 6
     assert any(line.startswith("batch 1, SRAM / DRAM: fastest ") for line in comparison_lines(record, compared))
     for suffix in ("png", "svg"):
         draw_comparison(record, tmp_path / f"a.{suffix}")

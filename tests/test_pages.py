@@ -82,6 +82,15 @@ def test_examples_of_commands_run(name, example, tmp_path, monkeypatch, capsys):
     assert main(example.split()[1:]) == 0, capsys.readouterr().err
 
 
+def test_commands_of_the_readme_on_a_graph_run(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("onnxruntime")
+    monkeypatch.chdir(tmp_path)
+    put_network(tmp_path)
+    (tmp_path / "small.onnx").rename("model.onnx")
+    for command in re.findall(r"^    eie-sim (.*\bmodel\.onnx.*)$", README.read_text(), re.MULTILINE):
+        assert main(command.partition("  #")[0].split()) == 0, (command, capsys.readouterr().err)
+
+
 @pytest.mark.parametrize("page", LINKING, ids=name_of)
 def test_links_lead_somewhere(page):
     text = FENCED.sub("", page.read_text())

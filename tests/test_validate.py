@@ -332,7 +332,7 @@ def test_the_command_prints_every_row_with_error_and_verdict(quick, capsys):
     assert main(["validate"]) == 0
     out = capsys.readouterr().out
     for row in quick:
-        own = out.split(f"{row.group}: {row.quantity}, {row.source} ")[1].split("\n\n")[0]
+        own = out.split(f"{row.group}: {row.quantity}, {row.source}\n")[1].split("\n\n")[0]
         lines = [line for line in own.splitlines() if line.startswith(f"{row.row} ")]
         assert any(f"{100 * row.error:+.1f} %" in line and row.verdict in line for line in lines)
     headings = {line for line in out.splitlines() if line.startswith("row ")}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tempfile import TemporaryDirectory
 
 from eie_sim.cli import EXIT_FAILED
-from eie_sim.cli.shell import Json, app, console, print_json, print_lines, steps_shown
+from eie_sim.cli.shell import Full, Json, app, console, print_json, print_lines, steps_shown
 
 
 @app.command
@@ -15,6 +15,7 @@ def check_unit(
     *,
     examples: int = 25,
     json: Json = False,
+    full: Full = False,
 ) -> int:
     """Check a unit, ours or another package's: both engines agree, counts add up, bad input is refused, and more.
 
@@ -28,7 +29,7 @@ def check_unit(
     examples
         Designs and workloads that each check is tried on.
     """
-    from eie_sim.report.text import rows
+    from eie_sim.report.text import TextTable
     from eie_sim.units import unit_named
     from eie_sim.units.testing import checked, require_hypothesis
 
@@ -49,6 +50,6 @@ def check_unit(
             [check.name, f"{check.n_example:,}", f"{len(check.faults)} faults" if check.faults else "passed"]
             for check in report.checks
         ]
-        console().print(rows(["check", "examples", "found"], cells, text={0, 2}))
+        console(full).print(TextTable(["check", "examples", "found"], cells, text={0, 2}))
         print_lines(["", *report.faults, report.line])
     return EXIT_FAILED if report.faults else 0

@@ -14,6 +14,7 @@ from eie_sim.cli.shell import (
     MODEL,
     Arrays,
     Counts,
+    Full,
     Inputs,
     Json,
     Model,
@@ -75,6 +76,7 @@ def compare(
     seed: int = 0,
     figure: Path | None = None,
     json: Json = False,
+    full: Full = False,
     arrays: Arrays = ARRAYS,
     model: Model = MODEL,
 ) -> int:
@@ -120,7 +122,6 @@ def compare(
     designs = _chip(preset, elem_bytes) if on is None else [name.strip() for name in on.split(",")]
     _, size, _ = equal_size(designs)
     table = energies_of(energy_table, size.design)
-    shapes = [pattern_of("patterns", word) for word in patterns]
     if figure is not None:
         require_file("figure", figure, shown.FIGURE_SUFFIXES)
     with steps_shown() as progress:
@@ -134,7 +135,7 @@ def compare(
             network,
             designs,
             layer=layer,
-            patterns=shapes,
+            patterns=[pattern_of("patterns", word) for word in patterns],
             densities=densities,
             batches=batches,
             table=table,
@@ -146,7 +147,7 @@ def compare(
     if json:
         print_json(record)
     else:
-        console().print(shown.comparison_table(record))
+        console(full).print(shown.comparison_table(record))
         print_lines(["", *shown.comparison_lines(record, found)])
     return 0
 

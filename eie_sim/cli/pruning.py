@@ -17,6 +17,7 @@ from eie_sim.cli.shell import (
     LOWERING,
     MODEL,
     Arrays,
+    Full,
     Inputs,
     Json,
     Lowered,
@@ -61,6 +62,7 @@ def prune(
     out: Path | None = None,
     inputs: Inputs = INPUTS,
     json: Json = False,
+    full: Full = False,
     arrays: Arrays = ARRAYS,
     model: Model = MODEL,
     lowering: Lowered = LOWERING,
@@ -87,7 +89,9 @@ def prune(
     densities = _densities_of_layers(layer_density)
     if is_graph(source):
         given = {"seed": recipe.seed, **asdict(inputs)}
-        return _prune_graph(source, recipe, densities, out, design, arrays, model, lowering, given, json=json)
+        return _prune_graph(
+            source, recipe, densities, out, design, arrays, model, lowering, given, json=json, full=full
+        )
     require_layers(model)
     _require_archive(out, design)
     with steps_shown() as progress:
@@ -101,7 +105,7 @@ def prune(
     if json:
         print_json(record)
     else:
-        console().print(pruned_table(record))
+        console(full).print(pruned_table(record))
         print_lines(["", *pruned_lines(record)])
     return 0 if record["verified"] else EXIT_DIFFERS
 
@@ -118,6 +122,7 @@ def _prune_graph(
     given: dict[str, Any],
     *,
     json: bool,
+    full: bool,
 ) -> int:
     """`prune` of an ONNX file."""
     from eie_sim.pipeline import run_network
@@ -141,7 +146,7 @@ def _prune_graph(
         print_json(record)
     else:
         for shown in pruned_graph_tables(record):
-            console().print(shown, soft_wrap=isinstance(shown, str))
+            console(full).print(shown)
         print_lines(["", *pruned_graph_lines(record)])
     return 0 if record["verified"] else EXIT_DIFFERS
 
@@ -155,6 +160,7 @@ def compress(
     out: Path | None = None,
     inputs: Inputs = INPUTS,
     json: Json = False,
+    full: Full = False,
     arrays: Arrays = ARRAYS,
     design: Any,
 ) -> int:
@@ -197,9 +203,9 @@ def compress(
     if json:
         print_json(record)
     else:
-        console().print(storage_table(record))
-        console().print()
-        console().print(streams_table(record))
+        console(full).print(storage_table(record))
+        console(full).print()
+        console(full).print(streams_table(record))
         print_lines(["", f"design: {record['design']}", *source_lines(record)])
         print_lines([*not_simulated(record), *closing(record)])
     return 0 if record["verified"] else EXIT_DIFFERS
@@ -216,6 +222,7 @@ def sensitivity(
     figure: Path | None = None,
     inputs: Inputs = INPUTS,
     json: Json = False,
+    full: Full = False,
     arrays: Arrays = ARRAYS,
     design: Any,
 ) -> int:
@@ -253,7 +260,7 @@ def sensitivity(
     if json:
         print_json(record)
     else:
-        console().print(points_table(record))
+        console(full).print(points_table(record))
         print_lines(["", *measured_lines(record)])
     return 0
 
@@ -271,6 +278,7 @@ def allocate(
     out: Path | None = None,
     inputs: Inputs = INPUTS,
     json: Json = False,
+    full: Full = False,
     arrays: Arrays = ARRAYS,
     design: Any,
 ) -> int:
@@ -323,7 +331,7 @@ def allocate(
     if json:
         print_json(record)
     else:
-        console().print(choices_table(record))
+        console(full).print(choices_table(record))
         print_lines(["", *choices_lines(record)])
     return 0 if record["verified"] else EXIT_DIFFERS
 
@@ -339,6 +347,7 @@ def accuracy(
     penalties: Names = ("L1", "L2"),
     epochs: int | None = None,
     json: Json = False,
+    full: Full = False,
     arrays: Arrays = ARRAYS,
     design: Any,
 ) -> int:
@@ -380,7 +389,7 @@ def accuracy(
     if json:
         print_json(record)
     else:
-        console().print(accuracies_table(record))
+        console(full).print(accuracies_table(record))
         print_lines(["", *account_lines(record), *(f"left out: {words}" for words in left_out)])
     return 0
 

@@ -71,6 +71,7 @@ Counts = Annotated[tuple[int, ...], Parameter(consume_multiple=True)]
 Names = Annotated[tuple[str, ...], Parameter(consume_multiple=True)]
 
 Json = Annotated[bool, Parameter(help="Print the result as JSON.")]
+Full = Annotated[bool, Parameter(help="Show all columns of tables, however wide the terminal is.")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,18 +252,18 @@ def on_given(network: Network, inputs: Given) -> Network:
     return network if inputs == INPUTS else replace(network, calibration=None)
 
 
-def console() -> Screen:
-    """Where tables are printed."""
+def console(full: bool = False) -> Screen:
+    """Where tables are printed. full : with all columns"""
     from eie_sim.report.text import Screen
 
-    return Screen()
+    return Screen(full=full)
 
 
 def print_lines(lines: Iterable[str]) -> None:
     """Print text that the terminal wraps."""
     shown = console()
     for line in lines:
-        shown.print(line, soft_wrap=True)
+        shown.print(line)
 
 
 def print_json(value: Any) -> None:

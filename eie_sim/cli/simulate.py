@@ -19,6 +19,7 @@ from eie_sim.cli.shell import (
     Arrays,
     Energies,
     Engine,
+    Full,
     Inputs,
     Json,
     Lowered,
@@ -55,6 +56,7 @@ def run(
     out: Path | None = None,
     every: Annotated[bool, Parameter(name="--all")] = False,
     json: Json = False,
+    full: Full = False,
     arrays: Arrays = ARRAYS,
     model: Model = MODEL,
     lowering: Lowered = LOWERING,
@@ -113,7 +115,7 @@ def run(
     if json:
         print_json(record)
     else:
-        print_network(record, console(), every=every)
+        print_network(record, console(full), every=every)
     return 0 if done.verified else EXIT_DIFFERS
 
 
@@ -124,6 +126,7 @@ def describe(
     *,
     seed: int = 0,
     json: Json = False,
+    full: Full = False,
     arrays: Arrays = ARRAYS,
     model: Model = MODEL,
     design: Any,
@@ -156,12 +159,12 @@ def describe(
         print_json(record)
     else:
         for one in description_tables(record):
-            console().print(one, soft_wrap=isinstance(one, str))
+            console(full).print(one)
     return 0
 
 
 @app.command
-def presets(*, json: Json = False) -> int:
+def presets(*, json: Json = False, full: Full = False) -> int:
     """List the networks and layers that come with the package.
 
     Example: eie-sim presets
@@ -173,7 +176,7 @@ def presets(*, json: Json = False) -> int:
     if json:
         print_json(records)
     else:
-        console().print(presets_table(records))
+        console(full).print(presets_table(records))
     return 0
 
 
@@ -188,6 +191,7 @@ def footprint(
     value_bits: int | None = None,
     figure: Path | None = None,
     json: Json = False,
+    full: Full = False,
     arrays: Arrays = ARRAYS,
     model: Model = MODEL,
     design: Any,
@@ -226,7 +230,7 @@ def footprint(
         require_file("figure", figure)
     if is_graph(source):
         options = {"value_bits": value_bits, "n_keep": n_keep, "m_group": m_group}
-        return _footprint_of_graph(source, density, options, figure, design, arrays, model, layer, json=json)
+        return _footprint_of_graph(source, density, options, figure, design, arrays, model, layer, json=json, full=full)
     require_layers(model)
     with steps_shown() as progress:
         network = loaded(source, progress, arrays, layer=layer, density=density)
@@ -253,7 +257,7 @@ def footprint(
     if json:
         print_json(record)
     else:
-        console().print(formats_table(record))
+        console(full).print(formats_table(record))
         print_lines([f"design: {record['design']}", *not_simulated(record)])
     return 0
 
@@ -269,6 +273,7 @@ def _footprint_of_graph(
     layer: str | None,
     *,
     json: bool,
+    full: bool,
 ) -> int:
     """`footprint` of an ONNX file."""
     from eie_sim.core.result import config_hash
@@ -301,7 +306,7 @@ def _footprint_of_graph(
         print_json(record)
     else:
         for one in footprint_tables(record):
-            console().print(one, soft_wrap=isinstance(one, str))
+            console(full).print(one)
     return 0
 
 
@@ -310,6 +315,7 @@ def energy(
     *,
     csv: bool = False,
     json: Json = False,
+    full: Full = False,
     design: Any,
 ) -> int:
     """Show the energy per event with the source of every constant, and the area of a design.
@@ -334,7 +340,7 @@ def energy(
     elif json:
         print_json({"energy": records, "area": areas})
     else:
-        shown = console()
+        shown = console(full)
         shown.print(energy_table(records))
         if areas is not None:
             shown.print()

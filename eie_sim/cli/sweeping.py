@@ -19,6 +19,7 @@ from eie_sim.cli.shell import (
     MODEL,
     Arrays,
     Energies,
+    Full,
     Json,
     Model,
     Reading,
@@ -61,6 +62,7 @@ def sweep(
     unfit: bool = False,
     out: Path | None = None,
     json: Json = False,
+    full: Full = False,
     arrays: Arrays = ARRAYS,
     model: Model = MODEL,
 ) -> int:
@@ -131,7 +133,9 @@ def sweep(
             asked["unfit"] = unfit
         asked["progress"] = stack.enter_context(_points_shown())
         found = _found(asked, arrays)
-    return _shown(found, asked["source"], objectives or asked.get("objectives"), unfit=unfit, out=out, json=json)
+    return _shown(
+        found, asked["source"], objectives or asked.get("objectives"), unfit=unfit, out=out, json=json, full=full
+    )
 
 
 def _asked(source: str, axes: Any, options: dict[str, Any], optimize: str | None, trials: int | None) -> dict[str, Any]:
@@ -206,7 +210,7 @@ def _found(asked: dict[str, Any], arrays: Reading) -> Sweep:
     return search(source, **options) if "objectives" in asked else run(source, **options)
 
 
-def _shown(found: Sweep, source: str, objectives: Any, *, unfit: bool, out: Path | None, json: bool) -> int:
+def _shown(found: Sweep, source: str, objectives: Any, *, unfit: bool, out: Path | None, json: bool, full: bool) -> int:
     """Print a sweep, write its table, and tell by the exit code whether a point failed."""
     from eie_sim.report import sweep as report
 
@@ -219,7 +223,7 @@ def _shown(found: Sweep, source: str, objectives: Any, *, unfit: bool, out: Path
     if json:
         report.write_json(record, sys.stdout)
     else:
-        report.print_sweep(record, console(), with_front=bool(objectives))
+        report.print_sweep(record, console(full), with_front=bool(objectives))
     return EXIT_FAILED if found.failed else 0
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from eie_sim.cli.shell import Json, app, console, print_json, steps_shown
+from eie_sim.cli.shell import Full, Json, app, console, print_json, steps_shown
 from eie_sim.core.errors import any_of, require, require_one_of, require_seed
 from eie_sim.units import UNITS
 
@@ -32,6 +32,7 @@ def validate(
     summary: bool = False,
     figure: Path | None = None,
     json: Json = False,
+    full: Full = False,
 ) -> int:
     """Rerun every published figure that the simulator is set beside: published, simulated, error and verdict.
 
@@ -67,7 +68,7 @@ def validate(
         if json:
             print_json(found.record)
         else:
-            print_details(found, console())
+            print_details(found, console(full))
         return 0
     if figure is not None:
         require_file("figure", figure)
@@ -82,5 +83,5 @@ def validate(
     if json:
         print_json(record)
     else:
-        print_validation(record, console(), summary=summary)
+        print_validation(record, console(full), summary=summary)
     return 0

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.table import Table
-
 from eie_sim.core.result import config_hash
 from eie_sim.energy.report import table_for
 from eie_sim.energy.table import given_lines, hashed
@@ -20,7 +18,7 @@ from eie_sim.record import account_of, versions
 from eie_sim.report import figures
 from eie_sim.report.figures.style import drawing, named, write_figure
 from eie_sim.report.network import Record, account_lines, percent
-from eie_sim.report.text import rows
+from eie_sim.report.text import TextTable
 from eie_sim.study.compare import Compared
 from eie_sim.study.instances import Instances
 
@@ -160,7 +158,7 @@ def _least(own: Sequence[Record], quantity: str, without: str = "") -> str:
     return str(min(own, key=lambda row: row[without] if row[quantity] is None else row[quantity])["name"])
 
 
-def comparison_table(record: Record) -> Table:
+def comparison_table(record: Record) -> TextTable:
     """A row per batch and candidate; times and energies per vector."""
     of_graph = "covers" in record
     judged = ["off\nfloats", "off before\npruning", "MACs\ncovered"] if of_graph else ["accuracy"]
@@ -186,7 +184,9 @@ def comparison_table(record: Record) -> Table:
         own += [sram if sram == dram else f"{sram} | {dram}" for sram, dram in both]
         cells.append([*own, "" if row["scaled_from"] is None else f"from {row['scaled_from']}"])
         before = batch
-    return rows(headings, cells, text={1, 2, *range(len(headings) - 3, len(headings))})
+    least = {"precision": 5, "of sum\n|w|": 4, "MACs\nused": 4, "tile": 4, "": 3, "weights\nkept": 4}
+    rank = {one: 1 for one in headings if one.endswith("DRAM") or one in judged} | least
+    return TextTable(headings, cells, text={1, 2, *range(len(headings) - 3, len(headings))}, rank=rank)
 
 
 def _energy(row: Record, where: str, batch: int) -> str:

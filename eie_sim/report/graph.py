@@ -30,19 +30,19 @@ def products(record: Record) -> Section:
     """A row for each product, figures of all its vectors together."""
     columns = [
         Column("kind", lambda r: r["kind"]),
-        Column("out x in", lambda r: [r["n_out"], r["n_in"]], lambda sides: "{}x{}".format(*sides)),
+        Column("out x in", lambda r: [r["n_out"], r["n_in"]], lambda sides: "{}x{}".format(*sides), rank=1),
         Column("vectors", lambda r: r["n_vector"] if "name" in r else "", _count),
         WEIGHTS,
-        Column("inputs active\n(p5-p95)", _active, _spread),
-        Column(ALL_ZERO, lambda r: r["positions"]["all_zero"] if "positions" in r else "", share),
-        Column("cycles", lambda r: r["cycles"], _count),
-        Column("utilisation", lambda r: r["utilisation"], percent),
-        Column("load\nbalance", lambda r: r["load_balance"], percent),
-        Column("time us", lambda r: r["time_us"], "{:,.1f}".format),
-        Column("energy\nuJ", lambda r: r["energy"]["total_pj"] / 1e6, "{:,.3f}".format),
+        Column("inputs active\n(p5-p95)", _active, _spread, rank=3),
+        Column(ALL_ZERO, lambda r: r["positions"]["all_zero"] if "positions" in r else "", share, rank=4),
+        Column("cycles", lambda r: r["cycles"], _count, rank=1),
+        Column("utilisation", lambda r: r["utilisation"], percent, rank=1),
+        Column("load\nbalance", lambda r: r["load_balance"], percent, rank=4),
+        Column("time us", lambda r: r["time_us"], "{:,.1f}".format, rank=3),
+        Column("energy\nuJ", lambda r: r["energy"]["total_pj"] / 1e6, "{:,.3f}".format, rank=1),
         Column("fits", lambda r: "yes" if r["fits"] else f"no: {r['passes']}"),
-        Column("map, kB\n(outside)", lambda r: r.get("map_buffer_bits", ""), _kilobytes),
-        Column("", _checked),
+        Column("map, kB\n(outside)", lambda r: r.get("map_buffer_bits", ""), _kilobytes, rank=4),
+        Column("", _checked, rank=1),
     ]
     if not any("map_buffer_bits" in layer for layer in record["layers"]):
         del columns[-2]

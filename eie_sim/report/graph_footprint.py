@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from rich.table import Table
-
 from eie_sim.core.arrays import shown
 from eie_sim.core.errors import few
 from eie_sim.report import graph
 from eie_sim.report.network import MOST_NAMES, Record, percent
-from eie_sim.report.text import rows
+from eie_sim.report.text import TextTable
 
 SHOWN = ("csr", "bitmap")
 """Formats beside the unit's own and the dense one; JSON has all."""
@@ -16,7 +14,7 @@ NAME = 20
 """Columns of a name."""
 
 
-def footprint_tables(record: Record) -> list[Table | str]:
+def footprint_tables(record: Record) -> list[TextTable | str]:
     """A row for each product in kB, then what the network keeps, and what of it no product is of."""
     own, peak = record["total"]["own"], record["peak_activations"]
     names = list(dict.fromkeys([own, "dense", *SHOWN]))
@@ -37,11 +35,16 @@ def footprint_tables(record: Record) -> list[Table | str]:
         f"design: {record['design']}",
         *record["notes"],
         "",
-        rows(["product", "out x in", "kept", *names], cells, text={0}, title="Weights by format, kB (1,000 bytes)"),
+        TextTable(
+            ["product", "out x in", "kept", *names],
+            cells,
+            text={0},
+            title="Weights by format, kB (1,000 bytes)",
+        ),
         *([more] if more else []),
         *(f"{name} cannot hold all of them (--json says which)" for name in invalid),
         "",
-        rows(["kept", "bytes"], _kept(record), text={0}, title="The network, weights that are shared once"),
+        TextTable(["kept", "bytes"], _kept(record), text={0}, title="The network, weights that are shared once"),
         f"peak at {_short(peak['node'] or 'the inputs', 40)}: {few([_short(one, 40) for one in peak['values']], 4)}",
         *_left(record),
     ]

@@ -17,11 +17,13 @@ class Column(NamedTuple):
     """A heading with its unit, what a layer's (or the total's) record has in it, and how that reads.
 
     value : a number of the record, several of them in a list, or text; KeyError where the total has none
+    rank : how soon it goes where a terminal is too narrow, those of 1 last
     """
 
     heading: str
     value: Callable[[Record], Any]
     form: Callable[[Any], str] = str
+    rank: int = 2
 
     def cell(self, record: Record) -> str:
         """The value as people read it."""
@@ -200,7 +202,7 @@ CYCLES = [
     Column("out x in", lambda r: [r["n_out"], r["n_in"]], lambda sides: "{}x{}".format(*sides)),
     WEIGHTS,
     Column("inputs\nactive", lambda r: r["activation_density"], percent),
-    Column("vectors", lambda r: r["n_vector"]),
+    Column("vectors", lambda r: r["n_vector"], rank=3),
     Column("cycles", lambda r: r["cycles_per_vector"]["mean"], "{:,.1f}".format),
     Column(
         "min-max",
@@ -208,7 +210,7 @@ CYCLES = [
         lambda ends: "" if None in ends else "{:,}-{:,}".format(*ends),
     ),
     Column("time us", lambda r: r["time_us_per_vector"], "{:.3f}".format),
-    Column("utilisation", lambda r: r["utilisation"], percent),
+    Column("utilisation", lambda r: r["utilisation"], percent, rank=1),
     Column("load\nbalance", lambda r: r["load_balance"], percent),
 ]
 
@@ -251,7 +253,7 @@ def energy(record: Record) -> list[Column]:
     per_lane = f"mW/{unit_named(record['unit']).words.lane}"
     return [
         *(component(name) for name, pj in record["total"]["energy"]["by_component_pj"].items() if pj),
-        Column("total nJ", lambda r: r["energy"]["total_nj_per_vector"], "{:.3f}".format),
+        Column("total nJ", lambda r: r["energy"]["total_nj_per_vector"], "{:.3f}".format, 1),
         Column("pJ per\neffectual MAC", lambda r: r["energy"]["pj_per_effectual_mac"], "{:.2f}".format),
         Column(per_lane, lambda r: r["energy"]["power_mw_per_pe"], "{:.2f}".format),
     ]
@@ -266,7 +268,7 @@ def on_chip(record: Record) -> list[Column]:
 
     memories = record["layers"][0]["memories"]
     columns = [memory(at, one["memory"], one["unit"]) for at, one in enumerate(memories)]
-    return [*columns, Column("fits", lambda r: "yes" if r["fits"] else f"no: {r['passes']} passes")]
+    return [*columns, Column("fits", lambda r: "yes" if r["fits"] else f"no: {r['passes']} passes", rank=1)]
 
 
 def _needed(memory: list[int]) -> str:
@@ -281,14 +283,14 @@ def storage(record: Record) -> Section:
     def share(part: str) -> Column:
         return Column(f"{part}\n%", lambda r: r["storage"]["percent"][part], "{:.1f}".format)
 
-    def smaller(bits: int) -> Column:
+    def smaller(bits: int, rank: int) -> Column:
         heading = f"times smaller\nthan {bits}-bit dense"
-        return Column(heading, lambda r: r["storage"][f"compression_vs_dense{bits}"], "{:.2f}".format)
+        return Column(heading, lambda r: r["storage"][f"compression_vs_dense{bits}"], "{:.2f}".format, rank)
 
-    total = Column("total\nbits", lambda r: r["storage"]["total_bits"], "{:,}".format)
+    total = Column("total\nbits", lambda r: r["storage"]["total_bits"], "{:,}".format, 1)
     return Section(
         f"Storage of the compressed weights (shares add to 100 %; {bias})",
-        [total, *map(share, record["total"]["storage"]["bits"]), smaller(32), smaller(16)],
+        [total, *map(share, record["total"]["storage"]["bits"]), smaller(32, 3), smaller(16, 1)],
         True,
     )
 
@@ -310,7 +312,7 @@ VERIFICATION = [
     Column("saturated", lambda r: r["verification"]["saturated"], "{:,}".format),
     Column("distance\nfrom float", lambda r: r["verification"]["error"], "{:.2e}".format),
     Column("derived\nbound", lambda r: r["verification"]["bound"], "{:.2e}".format),
-    Column("", lambda r: "verified" if r["verification"]["ok"] else "DIFFERS"),
+    Column("", lambda r: "verified" if r["verification"]["ok"] else "DIFFERS", rank=1),
 ]
 
 

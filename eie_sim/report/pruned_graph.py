@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rich.table import Table
-
 from eie_sim.core.arrays import shown
 from eie_sim.network.graph import Graph
 from eie_sim.prune import Selection
 from eie_sim.prune.recipe import Recipe
 from eie_sim.report import graph
 from eie_sim.report.network import Record, decibels, not_simulated, percent, verdict
-from eie_sim.report.text import rows
+from eie_sim.report.text import TextTable
 from eie_sim.runs import Run
 
 SHARED = ("network", "source", "chained", "seed", "unit", "design", "config", "config_hash", "versions", "inputs")
@@ -80,15 +78,20 @@ def _costs(record: Record) -> Record:
     }
 
 
-def pruned_graph_tables(record: Record) -> list[Table | str]:
+def pruned_graph_tables(record: Record) -> list[TextTable | str]:
     """What is kept of each parameter; then a row per product and one for the network, before => after."""
     parameters, more = graph.largest(record["parameters"], lambda one: one["total"])
     cells = [
         [shown(one["name"]), "x".join(map(str, one["shape"])), *_shares(one), f"{one['kept']:,}", f"{one['total']:,}"]
         for one in [*parameters, {**record, "name": "network", "shape": [], "total": record["total_weights"]}]
     ]
-    found: list[Table | str] = [
-        rows(["parameter", "shape", "asked", "kept", "weights kept", "weights"], cells, text={0}, title="Parameters"),
+    found: list[TextTable | str] = [
+        TextTable(
+            ["parameter", "shape", "asked", "kept", "weights kept", "weights"],
+            cells,
+            text={0},
+            title="Parameters",
+        ),
         *([more] if more else []),
         "",
     ]
@@ -97,7 +100,8 @@ def pruned_graph_tables(record: Record) -> list[Table | str]:
     cells = [[one["name"], *_changes(one)] for one in [*layers, {"name": "network", **record["total"]}]]
     sampled = f"; sampled {graph.sample(record['total']['after'])}" if "sampled" in record["total"]["after"] else ""
     title = f"Before => after, all vectors together, one product after the other{graph.covers(record)}{sampled}"
-    return [*found, rows(headings, cells, text={0}, title=title), *([more] if more else [])]
+    rank = {"cycles": 1, "energy uJ": 1, "out x in": 3, "vectors": 3}
+    return [*found, TextTable(headings, cells, text={0}, title=title, rank=rank), *([more] if more else [])]
 
 
 def _shares(one: Record) -> list[str]:

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
 from eie_sim.core.errors import few
 from eie_sim.core.result import config_hash
 from eie_sim.deep_compression import Sizes
@@ -22,7 +20,7 @@ from eie_sim.record import account_of, versions
 from eie_sim.report import figures
 from eie_sim.report.figures.style import drawing
 from eie_sim.report.network import MOST_NAMES, Record, account_lines, not_simulated, percent, total_name, verdict
-from eie_sim.report.text import rows
+from eie_sim.report.text import TextTable
 from eie_sim.runs import Run
 from eie_sim.units import unit_of
 
@@ -56,7 +54,7 @@ def pruned_record(before: Run, after: Run, kept: Selection, recipe: Recipe) -> R
     }
 
 
-def pruned_table(record: Record) -> Table:
+def pruned_table(record: Record) -> TextTable:
     """A row per layer and one for the network, before => after; an `!` marks what does not fit."""
     headings = ["layer", "out x in", "asked", "kept", "weights and biases", "compressed bits", "cycles/vector"]
     total = {"asked": record["asked"], "achieved": record["achieved"], **record["total"]}
@@ -64,7 +62,8 @@ def pruned_table(record: Record) -> Table:
     cells = [
         [name, _shape(row), _percent(row["asked"]), _percent(row["achieved"]), *_changes(row)] for name, row in named
     ]
-    return rows([*headings, "energy nJ/vector"], cells, text={0})
+    rank = {"weights and biases": 1, "cycles/vector": 1, "energy nJ/vector": 1, "out x in": 3, "asked": 4}
+    return TextTable([*headings, "energy nJ/vector"], cells, text={0}, rank=rank)
 
 
 def pruned_lines(record: Record) -> list[str]:
@@ -120,7 +119,7 @@ def compressed_record(run: Run, streams: Mapping[str, Sizes]) -> Record:
     }
 
 
-def streams_table(record: Record) -> Table:
+def streams_table(record: Record) -> TextTable:
     """Deep Compression's format of each layer, part by part, in bits, before and after Huffman coding."""
     headings = ["layer", "weights", "fillers", "codes", "indices", "codebook", "total", "times\nsmaller"]
     headings += ["Huffman\ncodes", "Huffman\nindices", "code\ntables", "total", "times\nsmaller"]
@@ -135,7 +134,7 @@ def streams_table(record: Record) -> Table:
         for name, sizes in named
     ]
     title = "Deep Compression's stream of the same weights, bits (times smaller than 32-bit dense; bias included)"
-    return rows(headings, cells, text={0}, title=title)
+    return TextTable(headings, cells, text={0}, title=title)
 
 
 def points_record(points: Sequence[Point], network: Network, config: Any, *, quantity: str, quality: str) -> Record:
@@ -161,7 +160,7 @@ def measured_lines(record: Record) -> list[str]:
     ]
 
 
-def points_table(record: Record) -> Table:
+def points_table(record: Record) -> TextTable:
     """Layers at densities: what is kept, the quality of the network, the cost of the layer."""
     cells = [
         [
@@ -175,7 +174,7 @@ def points_table(record: Record) -> Table:
         for r in record["points"]
     ]
     headings = ["layer", "density", "achieved", "weights kept", record["quality"], heading_of(record["quantity"])]
-    return rows(headings, cells, text={0})
+    return TextTable(headings, cells, text={0})
 
 
 @drawing()
@@ -236,7 +235,7 @@ def choices_lines(record: Record) -> list[str]:
     return [f"budget {record['budget']:,g} {record['quantity']}", *said, *_closing(record, warnings)]
 
 
-def choices_table(record: Record) -> Table:
+def choices_table(record: Record) -> TextTable:
     """A row per choice: densities, what was budgeted, and what the whole network takes when it is simulated."""
     layers = list(record["choices"][0]["densities"])
     headings = ["choice", *(f"{layer}\ndensity" for layer in layers), f"budgeted\n{heading_of(record['quantity'])}"]
@@ -258,7 +257,7 @@ def choices_table(record: Record) -> Table:
         ]
         for choice in record["choices"]
     ]
-    return rows(headings, cells, text={0})
+    return TextTable(headings, cells, text={0})
 
 
 def accuracies_record(
@@ -268,7 +267,7 @@ def accuracies_record(
     return {**_of(network, config), "left_out": list(left_out), "records": [record.to_dict() for record in records]}
 
 
-def accuracies_table(record: Record) -> Table:
+def accuracies_table(record: Record) -> TextTable:
     """A row per pruned network; of cycles, those of the trained network."""
     headings = ["pattern", "schedule", "penalty", "asked", "weights\nkept", "density", "accuracy\nuntrained"]
     cells = [
@@ -285,7 +284,8 @@ def accuracies_table(record: Record) -> Table:
         ]
         for one in record["records"]
     ]
-    return rows([*headings, "accuracy\ntrained", "cycles/\nvector"], cells, text={0, 1, 2})
+    rank = {"accuracy\ntrained": 1, "cycles/\nvector": 1, "asked": 3, "penalty": 3}
+    return TextTable([*headings, "accuracy\ntrained", "cycles/\nvector"], cells, text={0, 1, 2}, rank=rank)
 
 
 def _of(network: Network, config: Any) -> Record:

@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from typing import IO, Any
 
 import numpy as np
-from rich.table import Table
 
 from eie_sim.energy.table import given_lines
 from eie_sim.graphs import mac_share, style_of
 from eie_sim.network.graph import Graph
 from eie_sim.record import account_of, versions
 from eie_sim.report.network import Record, account_lines, percent
-from eie_sim.report.text import Screen, rows
+from eie_sim.report.text import Screen, TextTable
 from eie_sim.study import Sweep, front
 from eie_sim.study.axes import PRUNING, WORKLOAD, known_axes
 from eie_sim.study.showing import axis_cell, counted, row_cells
@@ -88,7 +87,7 @@ def print_sweep(record: Record, console: Screen, *, with_front: bool) -> None:
         console.print(sweep_table(shown, axes, title) if shown else title)
     console.print()
     for line in (*sweep_lines(record), *failure_lines(found)):
-        console.print(line, soft_wrap=True)
+        console.print(line)
 
 
 def fastest_rows(found: Rows, axes: Sequence[str]) -> tuple[list[str], list[Record]]:
@@ -132,13 +131,13 @@ def default_objectives(found: Rows) -> tuple[str, ...]:
     return ("cycles", "energy_nj", "accuracy") if several else ("cycles", "energy_nj")
 
 
-def sweep_table(shown: Sequence[Record], axes: Sequence[str], title: str | None = None) -> Table:
+def sweep_table(shown: Sequence[Record], axes: Sequence[str], title: str | None = None) -> TextTable:
     """A row for each point: the axes that were given, then figures that any of them has, then what does not fit."""
     headings, cells = row_cells(shown, axes)
     words = {at for row in cells for at, cell in enumerate(row) if cell.text and cell.value is None}
     last = len(headings) - 1
     texts = [[cell.text for cell in row] for row in cells]
-    return rows(headings, texts, text=words | {last}, wrapped={last}, title=title)
+    return TextTable(headings, texts, text=words | {last}, wrapped={last}, title=title)
 
 
 def sweep_lines(record: Record) -> list[str]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import KW_ONLY, dataclass, field
 from math import prod
 from typing import Any
 
 from rich.cells import cell_len
-from rich.console import Console
-from rich.measure import Measurement
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from eie_sim.core.arrays import shown
 from eie_sim.energy.table import given_lines
@@ -30,11 +31,14 @@ from eie_sim.report.network import (
     total_name,
 )
 
-MIN_WIDTH = 120
-"""Columns used where the output is not a terminal, so that tables line up in files and pipes."""
+ALL_COLUMNS = 2**20
+"""Width of a table that shows all."""
 
 NAME_WIDTH = 40
 """Most columns of a name; longer ones go on in the next line."""
+
+FEWEST = 12
+"""Columns of a name where the terminal is narrow."""
 
 MOST_SIDES = 16
 """Inputs and outputs that a description lists."""
@@ -42,24 +46,89 @@ MOST_SIDES = 16
 WRAPPED_WIDTH = 24
 """Fewest columns of text that may break lines."""
 
+GAP = 2
+"""Spaces between columns."""
 
-class Screen(Console):
-    """A console that shows names as they are, with neither markup nor emoji, and cuts no table.
 
-    Where a table is wider than the terminal, it is the terminal that wraps it.
+@dataclass(frozen=True, eq=False)
+class TextTable:
+    """A plain table that fits its place: columns that matter less are left out where it is too narrow for all.
+
+    cells : rows of one text for each heading; figures are aligned right and never broken
+    text : places of columns that are aligned left, whose cells go on in the next line where they are long
+    wrapped : of those, the ones that fill what is left
+    rank : how soon a column goes, by its heading, those of 1 last; 2 where it is not said
+    bold : places of rows that stand out
     """
 
-    def __init__(self) -> None:
+    headings: Sequence[str]
+    cells: Sequence[Sequence[str]]
+    _: KW_ONLY
+    text: Set[int]
+    wrapped: Set[int] = frozenset()
+    rank: Mapping[str, int] = field(default_factory=dict)
+    title: str | None = None
+    bold: Set[int] = frozenset()
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        """The table, and a line that says how many columns are left out."""
+        widths, width = self._widths(options.max_width), options.max_width
+        kept = {0}
+        for at in sorted(range(1, len(widths)), key=lambda at: (self.rank.get(self.headings[at], 2), at)):
+            if len(kept) == 1 or sum(widths[one] + GAP for one in (*kept, at)) - GAP <= width:
+                kept.add(at)
+        widths[0] = max(1, min(widths[0], width - sum(widths[at] + GAP for at in kept if at)))
+        shown = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
+        for at in sorted(kept):
+            shown.add_column(
+                self.headings[at],
+                justify="left" if at in self.text else "right",
+                width=None if at in self.wrapped else widths[at],
+                min_width=widths[at] if at in self.wrapped else None,
+                overflow="fold",
+            )
+        for place, row in enumerate(self.cells):
+            shown.add_row(*(row[at] for at in sorted(kept)), style="bold" if place in self.bold else None)
+        if self.title:
+            yield Text(self.title, style="bold")
+        yield shown
+        left = len(widths) - len(kept)
+        if left:
+            yield Text(f"{left} column{'s' if left > 1 else ''} more: --full")
+
+    def _widths(self, most: int) -> list[int]:
+        """Of each column: all that it needs, less of a name where there is little room."""
+        found = []
+        for at, column in enumerate(zip(self.headings, *self.cells, strict=True)):
+            needed = max(cell_len(line) for cell in column for line in cell.split("\n"))
+            if at in self.wrapped:
+                needed = min(needed, WRAPPED_WIDTH)
+            elif at in self.text:
+                needed = min(needed, NAME_WIDTH, max(FEWEST, most * 2 // 5))
+            found.append(needed)
+        return found
+
+
+class Screen(Console):
+    """A console that shows names as they are, with neither markup nor emoji, and leaves no space at the end of a line.
+
+    full : tables have all columns, however wide the terminal is, which then wraps them
+    """
+
+    def __init__(self, *, full: bool = False) -> None:
         super().__init__(highlight=False, markup=False, emoji=False)
-        self.width = max(self.width, MIN_WIDTH)
+        self.full = full
 
     def print(self, *objects: Any, **options: Any) -> None:
-        """Print as any console, as wide as the tables need."""
-        unlimited = self.options.update(width=2**20)
-        for one in objects:
-            if isinstance(one, Table):
-                self.width = max(self.width, Measurement.get(self, unlimited, one).minimum)
-        super().print(*objects, **options)
+        """Print tables and lines, both within the terminal's width."""
+        before = self.width
+        if self.full and any(isinstance(one, TextTable) for one in objects):
+            self.width = ALL_COLUMNS
+        with self.capture() as captured:
+            super().print(*objects, **{"crop": False, "overflow": "fold", **options})
+        self.width = before
+        found = captured.get()
+        self.file.write(found if self.is_terminal else "".join(f"{line.rstrip()}\n" for line in found.splitlines()))
 
 
 def print_network(record: Record, console: Screen, *, every: bool = False) -> None:
@@ -71,53 +140,57 @@ def print_network(record: Record, console: Screen, *, every: bool = False) -> No
         _print_graph(record, console, every=every)
         return
     for line in opening(record):
-        console.print(line, soft_wrap=True)
+        console.print(line)
     for section in sections(record).values():
         console.print()
         console.print(table(section, record))
     console.print()
     *lines, last = closing(record)
     for line in (*lines, *hints(record), last):
-        console.print(line, soft_wrap=True)
+        console.print(line)
 
 
 def _print_graph(record: Record, console: Screen, *, every: bool) -> None:
     """Print a run of a graph: distances first, then its products, kinds and what is left to the host."""
     for line in (*opening(record)[:3], *given_lines(record["energy_table"])):
-        console.print(line, soft_wrap=True)
+        console.print(line)
     limits = (len(record["layers"]), len(record["not_simulated"])) if every else (graph.MOST_ROWS, MOST_NAMES)
     for line in (*graph.distances(record), *graph.advice(record), *graph.provenance(record, limits[1])):
-        console.print(line, soft_wrap=True)
+        console.print(line)
     layers, more = graph.largest(record["layers"], most=limits[0])
     console.print()
     console.print(_table(graph.products(record), layers, record["total"], "network"))
     if more:
-        console.print(more, soft_wrap=True)
+        console.print(more)
     console.print()
-    console.print(rows(graph.KINDS, graph.kinds(record), text={0}, title="By kind, shares of the whole"))
+    console.print(TextTable(graph.KINDS, graph.kinds(record), text={0}, title="By kind, shares of the whole"))
     console.print()
     for line in closing({**record, "end_to_end_error": None}):
-        console.print(line, soft_wrap=True)
+        console.print(line)
 
 
-def table(section: Section, record: Record) -> Table:
+def table(section: Section, record: Record) -> TextTable:
     """One row per layer, and one for the network where the layers add up."""
     total = record["total"] if section.with_total and has_total(record) else None
     return _table(section, record["layers"], total, total_name(record))
 
 
-def _table(section: Section, layers: Sequence[Record], total: Record | None, name: str) -> Table:
+def _table(section: Section, layers: Sequence[Record], total: Record | None, name: str) -> TextTable:
     title, columns, _ = section
     cells = [[_marked(layer), *(column.cell(layer) for column in columns)] for layer in layers]
     if total is not None:
         cells.append([name, *(_or_blank(column, total) for column in columns)])
-    shown = rows(["layer", *(column.heading for column in columns)], cells, text={0}, title=title)
-    if total is not None:
-        shown.rows[-1].style = "bold"
-    return shown
+    return TextTable(
+        ["layer", *(column.heading for column in columns)],
+        cells,
+        text={0},
+        rank={column.heading: column.rank for column in columns},
+        title=title,
+        bold=frozenset() if total is None else {len(cells) - 1},
+    )
 
 
-def description_tables(record: Record) -> list[Table | str]:
+def description_tables(record: Record) -> list[TextTable | str]:
     """What a graph is: its inputs, its operators, and MACs by kind."""
     sides = [
         f"{kind} {shown(one['name'])}: {' x '.join(map(str, one['shape'])) or 'one number'}"
@@ -145,14 +218,14 @@ def description_tables(record: Record) -> list[Table | str]:
         *record["notes"],
         f"operators: {found}",
         f"parameters: {len(record['parameters'])} arrays, {numbers:,} numbers; {computed:,} in products",
-        rows(["kind", "nodes", "MACs", "share", "computed by"], cells, text={0, 4}, title="MACs by kind"),
+        TextTable(["kind", "nodes", "MACs", "share", "computed by"], cells, text={0, 4}, title="MACs by kind"),
         *not_simulated(record),
         f"covers {percent(1 - (counts['share_of_macs_not_simulated'] or 0.0))} of {total:,} MACs"
         + (" of these layers" if record["not_simulated"] else ""),
     ]
 
 
-def storage_table(record: Record) -> Table:
+def storage_table(record: Record) -> TextTable:
     """Bits of the compressed weights by part."""
     return table(storage(record), record)
 
@@ -169,35 +242,7 @@ def _or_blank(column: Column, total: Record) -> str:
         return ""
 
 
-def rows(
-    headings: Sequence[str],
-    cells: Iterable[Sequence[str]],
-    *,
-    text: set[int],
-    wrapped: Set[int] = frozenset(),
-    title: str | None = None,
-) -> Table:
-    """A plain table. Figures are aligned right and never broken.
-
-    Columns in `text` are aligned left, and names longer than `NAME_WIDTH` fold; those in `wrapped` fill what is left.
-    """
-    shown = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    body = [list(row) for row in cells]
-    for at, (heading, *column) in enumerate(zip(headings, *body, strict=True)):
-        needed = max(cell_len(line) for cell in (heading, *column) for line in cell.split("\n"))
-        shown.add_column(
-            heading,
-            justify="left" if at in text else "right",
-            width=None if at in wrapped else min(needed, NAME_WIDTH) if at in text else needed,
-            min_width=min(needed, WRAPPED_WIDTH) if at in wrapped else None,
-            overflow="fold",
-        )
-    for row in body:
-        shown.add_row(*row)
-    return shown
-
-
-def presets_table(records: list[Record]) -> Table:
+def presets_table(records: list[Record]) -> TextTable:
     """What `eie-sim presets` lists: a row per layer."""
     headings = ["name", "kind", "layer", "out x in", "weights\nnon-zero", "inputs\nactive", "source"]
     cells = [
@@ -215,26 +260,26 @@ def presets_table(records: list[Record]) -> Table:
             zip(*(record[key] for key in ("layers", "shapes", "weight_density", "activation_density")), strict=True)
         )
     ]
-    return rows(headings, cells, text={0, 1, 2, 6}, wrapped={6})
+    return TextTable(headings, cells, text={0, 1, 2, 6}, wrapped={6}, rank={"source": 1, "kind": 3})
 
 
-def energy_table(records: list[Record]) -> Table:
+def energy_table(records: list[Record]) -> TextTable:
     """Energies per event with their sources; chosen constants are marked."""
     cells = [
         [r["event"], r["component"], f"{r['energy_pj']:.4f}", "chosen" if r["chosen"] else "", r["source"]]
         for r in records
     ]
-    return rows(["event", "component", "pJ", "", "source"], cells, text={0, 1, 3, 4}, wrapped={4})
+    return TextTable(["event", "component", "pJ", "", "source"], cells, text={0, 1, 3, 4}, wrapped={4})
 
 
-def area_table(record: Record) -> Table:
+def area_table(record: Record) -> TextTable:
     """Area of a design by module."""
     cells = [[module, f"{mm2:.6f}"] for module, mm2 in record["by_module_mm2"].items()]
     cells += [["one PE", f"{record['pe_mm2']:.6f}"], [f"{record['n_pe']} PEs", f"{record['total_mm2']:.3f}"]]
-    return rows(["module", "mm2"], cells, text={0})
+    return TextTable(["module", "mm2"], cells, text={0})
 
 
-def formats_table(record: Record) -> Table:
+def formats_table(record: Record) -> TextTable:
     """Bits of each layer in every storage format, by part."""
     cells = [
         [
@@ -249,4 +294,11 @@ def formats_table(record: Record) -> Table:
         for at, one in enumerate(layer["formats"])
     ]
     headings = ["layer", "format", "bits", "of dense", "by part", "holds the layer"]
-    return rows(headings, cells, text={0, 1, 4, 5}, wrapped={4}, title="Bits of every format, the bias included")
+    return TextTable(
+        headings,
+        cells,
+        text={0, 1, 4, 5},
+        wrapped={4},
+        rank={"by part": 3},
+        title="Bits of every format, the bias included",
+    )

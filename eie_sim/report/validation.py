@@ -7,8 +7,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
 from eie_sim.core.published import (
     KIND_MEANINGS,
     Comparison,
@@ -25,7 +23,7 @@ from eie_sim.record import versions
 from eie_sim.report import figures
 from eie_sim.report.figures.style import write_figure
 from eie_sim.report.network import Record
-from eie_sim.report.text import Screen, rows
+from eie_sim.report.text import Screen, TextTable
 
 
 def validation_record(compared: Sequence[Comparison], rerun: Sequence[Study], *, seed: int, config_hash: str) -> Record:
@@ -68,32 +66,26 @@ def print_details(details: Details, console: Screen) -> None:
             case Groups(record, title):
                 tables = [groups_table(record, title)]
             case PlainTable(headings, cells, text, title, bold):
-                tables = [rows(headings, cells, text=set(text), title=title)]
-                for at in bold:
-                    tables[0].rows[at].style = "bold"
+                tables = [TextTable(headings, cells, text=set(text), title=title, bold=set(bold))]
             case lines:
                 tables = []
                 for line in lines:
-                    console.print(line, soft_wrap=True)
+                    console.print(line)
         for table in tables:
             console.print(table)
             console.print()
 
 
-def validation_tables(record: Record) -> list[Table]:
-    """A table for each group, source and quantity, all of the same widths: a row for each published figure."""
+def validation_tables(record: Record) -> list[TextTable]:
+    """A table for each group, source and quantity: a row for each published figure."""
     number = {note: at for at, note in enumerate(notes_of(record), start=1)}
-    whole = _rows(record["rows"], number)
-    tables = []
-    for (group, source, quantity), own in groupby(record["rows"], key=part_of):
-        shown = _rows(own, number, title=f"{group}: {quantity}, {source}")
-        for column, of_all in zip(shown.columns, whole.columns, strict=True):
-            column.width = of_all.width
-        tables.append(shown)
-    return tables
+    return [
+        _rows(own, number, title=f"{group}: {quantity}, {source}")
+        for (group, source, quantity), own in groupby(record["rows"], key=part_of)
+    ]
 
 
-def _rows(own: Iterable[Record], number: Mapping[str, int], title: str | None = None) -> Table:
+def _rows(own: Iterable[Record], number: Mapping[str, int], title: str) -> TextTable:
     headings = ["row", "unit", "published", "simulated", "error", "verdict", "fits", "note"]
     cells = [
         [
@@ -108,10 +100,10 @@ def _rows(own: Iterable[Record], number: Mapping[str, int], title: str | None = 
         ]
         for r in own
     ]
-    return rows(headings, cells, text={0, 1, 5, 6}, title=title)
+    return TextTable(headings, cells, text={0, 1, 5, 6}, title=title)
 
 
-def groups_table(record: Record, title: str | None = None) -> Table:
+def groups_table(record: Record, title: str | None = None) -> TextTable:
     """Errors of each group, validated, calibrated and derived rows apart."""
     within = f"within\n{100 * record['agrees_within']:g} %"
     headings = ["group", "kind", "rows", within, "mean\nerror", "worst\nerror", "worst row"]
@@ -121,16 +113,16 @@ def groups_table(record: Record, title: str | None = None) -> Table:
         + [one["worst_row"]]
         for one in record["groups"]
     ]
-    return rows(headings, cells, text={0, 1, 6}, title=title)
+    return TextTable(headings, cells, text={0, 1, 6}, title=title)
 
 
-def studies_table(record: Record) -> Table:
+def studies_table(record: Record) -> TextTable:
     """What the text of the publication says of its studies, and what the rerun shows."""
     cells = [
         [f"Fig. {one['figure']}", "holds" if one["holds"] else "differs", one["says"], one["found"]]
         for one in record["studies"]
     ]
-    return rows(["study", "", "the paper's text, in short", "rerun"], cells, text={0, 1, 2, 3}, wrapped={2, 3})
+    return TextTable(["study", "", "the paper's text, in short", "rerun"], cells, text={0, 1, 2, 3}, wrapped={2, 3})
 
 
 def validation_lines(record: Record, *, notes: bool = True) -> list[str]:
