@@ -112,8 +112,9 @@ def exports():
     return ["suffix", "what the error says"], [[" ".join(of), what.replace("`", "")] for what, of in said.items()]
 
 
-def errors(pattern=""):
-    """Errors of published figures by group: of those whose names a regular expression matches."""
+def errors(asked=""):
+    """Errors of published figures by group. asked : a regular expression of its name, before it the kind or nothing"""
+    kind, _, pattern = asked.partition(" ") if asked.startswith("validated ") else ("", "", asked)
     rows = [
         [
             *(one[name] for name in ("group", "kind", "n_row", "n_agree")),
@@ -121,7 +122,7 @@ def errors(pattern=""):
             one["worst_row"],
         ]
         for one in validated()["groups"]
-        if re.match(pattern, one["group"])
+        if re.match(pattern, one["group"]) and kind in one["kind"]
     ]
     within = f"within {100 * validated()['agrees_within']:g} %"
     return ["group", "kind", "rows", within, "mean error", "worst", "worst row"], rows

@@ -1,11 +1,13 @@
 """What the documents show of commands, files and the code. `python tests/readme.py` writes it anew.
 
 A block that follows a line `<!-- output: COMMAND -->` is the output of that command, of `COMMAND | grep -A N WORDS` its
-first line with these words and N more; one that follows a line `<!-- file: PATH -->` is that file, and a table after a line `<!-- table: NAME -->` is
-made by tests/document_tables.py. `python tests/readme.py docs/sweeps.md` leaves the other documents alone. The commands
-of a document run one after the other in a folder of their own, empty at first, so that what they write is not left in
-the checkout; those of docs/networks.md find a network that docs/small_network.py writes, and those of docs/new_unit.md
-the toy of tests/units.
+first line with these words and N more. One that follows a line `<!-- file: PATH -->` is that file. A table after a line
+`<!-- table: NAME -->` is made by tests/document_tables.py. `python tests/readme.py docs/sweeps.md` leaves the other
+documents alone.
+
+The commands of a document run one after the other in a folder of their own, empty at first, so that what they write is
+not left in the checkout; those of docs/networks.md find a network that docs/small_network.py writes, and those of
+docs/new_unit.md the toy of tests/units.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The pages in docs/ tell the truth: outputs, tables, examples and links."""
+"""The README and the pages in docs/ tell the truth: outputs, tables, examples and links."""
 
 import contextlib
 import io
@@ -7,13 +7,26 @@ from importlib.util import find_spec
 
 import pytest
 from document_tables import RERUN, made
-from readme import BLOCK, DOCS, DOCUMENTS, NETWORKS, NEW_UNIT, README, ROOT, SWEEPS, TABLE, output_of, put_network
+from readme import (
+    BLOCK,
+    CLUSTERS,
+    DOCS,
+    DOCUMENTS,
+    NETWORKS,
+    NEW_UNIT,
+    README,
+    ROOT,
+    SWEEPS,
+    TABLE,
+    output_of,
+    put_network,
+)
 from readme import python_blocks as examples_of
 
 import eie_sim as es
 from eie_sim.cli import commands, main
 
-PAGES = [page for page in DOCUMENTS if page not in (README, NETWORKS, NEW_UNIT)]
+PAGES = [page for page in DOCUMENTS if page not in (NETWORKS, NEW_UNIT)]
 """Those without a test of their own for what commands print."""
 COMMANDS = (DOCS / "commands.md").read_text() if (DOCS / "commands.md").exists() else ""
 OF_TABLE = re.findall(r"^\| `(?:eie-sim )?([\w-]+)` \|.*\| `(eie-sim .+?)` \|", COMMANDS, re.MULTILINE)
@@ -49,7 +62,7 @@ def test_errors_are_those_of_the_figures_rerun():
         assert table["text"].count("\n") > 2, f"{table['asked']} has no rows"
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page.parent == DOCS and page != SWEEPS], ids=name_of)
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in (SWEEPS, CLUSTERS)], ids=name_of)
 def test_python_examples_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # some write a file
     if ".onnx" in page.read_text() and find_spec("onnxruntime") is not None:
@@ -57,7 +70,7 @@ def test_python_examples_run(page, tmp_path, monkeypatch):
     names: dict[str, object] = {}
     with contextlib.redirect_stdout(io.StringIO()):
         for block in examples_of(page.read_text()):
-            if "cluster" not in block and all(word not in block or find_spec(NEEDS[word]) for word in NEEDS):
+            if all(word not in block or find_spec(NEEDS[word]) for word in NEEDS):
                 exec(block, names)
 
 
