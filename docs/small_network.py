@@ -15,7 +15,7 @@ arrays |= {"norm.weight": 1 + rng.random(16), "norm.bias": rng.standard_normal(1
 arrays |= {"norm.mean": rng.standard_normal(16) / 9, "norm.var": 1 + rng.random(16)}
 norm = ["norm.weight", "norm.bias", "norm.mean", "norm.var"]
 nodes = [
-    helper.make_node("Conv", ["x", "stem.weight"], ["a"], name="stem", pads=[1, 1, 1, 1], strides=[2, 2]),
+    helper.make_node("Conv", ["x", "stem.weight"], ["a"], name="stem", pads=[1, 1, 1, 1]),
     helper.make_node("BatchNormalization", ["a", *norm], ["b"], name="norm"),
     helper.make_node("Relu", ["b"], ["c"]),
     helper.make_node("Conv", ["c", "depth.weight"], ["d"], name="depth", pads=[1, 1, 1, 1], group=16),

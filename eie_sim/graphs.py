@@ -186,6 +186,11 @@ def network_of_products(graph: Graph, steps: tuple[Step, ...], style: Style, lay
         if node.name not in computed and node.kind != "move" and not (macs(graph, node) or node.reason):
             others.setdefault(node.op, []).append([graph.values[name] for name in node.makes if name in graph.values])
     host = [(op, _host_work(found)) for op, found in others.items()]
+    around: dict[str, list[list[Value]]] = {}
+    for step in steps:
+        for words, size in step.host:
+            around.setdefault(words, []).append([Value(words, (size,), "float32")])
+    host += [(words, _host_work(found)) for words, found in around.items()]
     return Network(
         name=graph.name,
         layers=tuple(layers),

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+from msgspec import structs
 from numpy.typing import NDArray
 
-from eie_sim.core.errors import InputError, require, require_int, require_type
-from eie_sim.core.record import Accuracy, GraphRun
+from eie_sim.core.errors import InputError, require, require_int, require_one_of, require_type
+from eie_sim.core.record import Accuracy, GraphRun, Lowerings
 from eie_sim.core.sparse import weights_digest
 from eie_sim.core.verification import relative_error
 from eie_sim.energy import EnergyTable
@@ -32,6 +34,9 @@ from eie_sim.network import RELU, Layer, Network, floatrun
 from eie_sim.network.graph import Graph
 from eie_sim.network.layered import with_calibration
 from eie_sim.network.products import Product, Step, Style
+from eie_sim.network.winograd import KIND as WINOGRAD_KIND
+from eie_sim.network.winograd import OP
+from eie_sim.network.winograd_graph import with_winograd
 from eie_sim.product_run import (
     Before,
     How,
@@ -54,6 +59,7 @@ from eie_sim.units.unit import require_engine
 
 Arrays = Mapping[str, NDArray[Any]]
 Progress = Callable[[str], None]
+WINOGRAD = "winograd"
 
 
 def run(
@@ -67,6 +73,7 @@ def run(
     fold: bool = True,
     depthwise_as_gemm: bool = False,
     persistent: bool = False,
+    conv: str = "im2col",
     engine: str = "fast",
     table: EnergyTable | None = None,
     progress: Progress = lambda step: None,
@@ -88,42 +95,64 @@ def run(
         evenly, where the unit runs them one after the other; outputs are of all, figures are scaled, and rows say so
     fold : of a graph, False leaves BatchNorms to the host
     depthwise_as_gemm : of a graph, hand depthwise convolutions also to a unit that leaves them to the host
+    conv : of a graph, winograd runs 3x3 convolutions without strides and groups in transformed weights, which are what
+        is pruned, and as im2col too, beside it
     persistent : all steps of a recurrent product are one launch, of a unit that has launches
 
     Raises InputError for what the unit cannot run, and for a table of another unit, node or clock.
     """
     require_type("network", network, Network, Graph)
+    require_one_of("conv", conv, ("im2col", WINOGRAD))
     require_engine(engine)
     table = table_for(config, table)
     require(callable(progress), "progress", type(progress).__name__, "must be a function of the step's name")
     require(density is None or pattern is None, "density", density, f"must be left out, {pattern} has its own")
     require(scope != "global" or density is not None, "scope", scope, "must be local without a density")
-    require_type("fold", fold, bool)
-    require_type("depthwise_as_gemm", depthwise_as_gemm, bool)
-    require_type("persistent", persistent, bool)
+    style = {"fold": fold, "depthwise_as_gemm": depthwise_as_gemm, "persistent": persistent}
+    for name, value in style.items():
+        require_type(name, value, bool)
     launches = not persistent or unit_of(config).launch is not None
     require(launches, "persistent", persistent, f"must be left out, {unit_of(config).title} has no launches")
     if positions is not None:
         require_int("positions", positions, 1)
-    how = How(engine=engine, table=table, positions=positions)
-    given, said, n_of_m = network, "", None
+    recipe = None
     if density is not None or pattern is not None:
         recipe = Recipe(density=density, pattern=pattern or "element", scope=scope)
+    how = How(engine=engine, table=table, positions=positions)
+    once = partial(_run, config=config, recipe=recipe, style=style, how=how, progress=progress)
+    if conv != WINOGRAD:
+        return once(network)
+    if not isinstance(network, Graph):
+        raise InputError(f"conv={conv}: must be left out: layers are no convolutions")
+    as_winograd = with_winograd(network)
+    return _beside([node.name for node in as_winograd.nodes if node.op == OP], once(as_winograd), once(network))
+
+
+def _run(
+    network: Network | Graph,
+    config: Any,
+    recipe: Recipe | None,
+    style: Mapping[str, bool],
+    how: How,
+    progress: Progress,
+) -> Run:
+    """A run in one lowering. recipe : how it is pruned first; style : keywords of `style_of`"""
+    given, said, n_of_m = network, "", None
+    if recipe is not None:
         network, said = _pruned(network, config, recipe, progress)
         n_of_m = recipe.n_of_m
-    own = {"fold": fold, "depthwise_as_gemm": depthwise_as_gemm, "persistent": persistent}
-    style = style_of(config, pattern=n_of_m, **own)
+    wanted = style_of(config, pattern=n_of_m, **style)
     graph, calibration = with_calibration(network)
-    ran = _run_steps(graph, calibration, config, style, how, said if isinstance(network, Graph) else "", progress)
+    ran = _run_steps(graph, calibration, config, wanted, how, said if isinstance(network, Graph) else "", progress)
     if isinstance(network, Graph):
         before = given if isinstance(given, Graph) and given is not network else None
-        return _of_graph(before, network, ran, config, style, how)
+        return _of_graph(before, network, ran, config, wanted, how)
     whole = network.chained and all(network.takes_outputs(at) for at in range(1, len(ran.layers)))
     error = relative_error(ran.layers[-1].real_output, ran.floats[graph.outputs[-1]]) if whole else None
     return Run(
         network=network,
         config=config,
-        table=table,
+        table=how.table,
         layers=ran.layers,
         accuracy=accuracy(network, ran.layers[-1].real_output),
         end_to_end_error=error,
@@ -207,6 +236,25 @@ def _run_steps(
     ]
     layers = tuple(replace(one, again=one is not first) for one, first in zip(done, firsts, strict=True))
     return Ran(steps, layers, outputs, floats, lowered)
+
+
+def _beside(nodes: Sequence[str], done: Run, im2col: Run) -> Run:
+    """The run of convolutions as Winograd, with what they take as im2col. nodes : their names, in order"""
+    one = {layer.layer.name: layer for layer in im2col.layers}
+    own = [layer for layer in done.layers if layer.kind == WINOGRAD_KIND]
+    each = len(own) // len(nodes)  # 16, or 1 of a unit that launches all of a node at once
+    found = [
+        Lowerings(
+            node=node,
+            im2col_cycles=one[node].result.cycles,
+            winograd_cycles=sum(layer.result.cycles for layer in own[at * each : (at + 1) * each]),
+            im2col_pj=one[node].energy.total_pj,
+            winograd_pj=sum(layer.energy.total_pj for layer in own[at * each : (at + 1) * each]),
+        )
+        for at, node in enumerate(nodes)
+    ]
+    assert done.graph is not None
+    return replace(done, graph=structs.replace(done.graph, lowerings=found))
 
 
 def _before(runs: list[LayerRun], relu: bool, step: Step, x: NDArray[Any]) -> Before | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -50,6 +50,7 @@ def run(
     inputs: Inputs = INPUTS,
     density: float | None = None,
     everywhere: Annotated[bool, Parameter(name="--global")] = False,
+    conv: Literal["im2col", "winograd"] = "im2col",
     seed: int = 0,
     engine: Engine = "fast",
     energy_table: Energies = None,
@@ -77,6 +78,9 @@ def run(
         Prune each layer by magnitude to this density first, 0 to 1.
     everywhere
         Rank the weights of all layers together: the density is that of the whole network.
+    conv
+        winograd runs 3x3 convolutions without strides and groups in transformed weights, which are what is pruned
+        then, and shows them beside im2col.
     seed
         Of everything random.
     out
@@ -108,7 +112,8 @@ def run(
             given |= {"before_pruning": True} if everywhere or of_pattern else {"density": density}
             network = loaded(source, progress, arrays, **given)
             prune = {"pattern": pattern, **ranked}
-        done = run_network(network, design, **prune, **lowering.options, engine=engine, table=table, progress=progress)
+        options = {**prune, **lowering.options, "conv": conv}
+        done = run_network(network, design, **options, engine=engine, table=table, progress=progress)
     record = done.to_dict()
     if out is not None:
         write_run(out, record)

@@ -207,11 +207,22 @@ class OutputError(Struct, frozen=True, kw_only=True):
     first_not_finite: list[Count] | UnsetType = UNSET
 
 
+class Lowerings(Struct, frozen=True, kw_only=True):
+    """A convolution as one product of its windows, im2col, and as the 16 of its patches, Winograd."""
+
+    node: str
+    im2col_cycles: Count
+    winograd_cycles: Count
+    im2col_pj: Amount
+    winograd_pj: Amount
+
+
 class GraphRun(Struct, frozen=True, kw_only=True):
     """What only a graph of operators has.
 
     lowered_error : largest difference of a node from its products in floats, of the node's largest output, and where
     notes : what was assumed of the inputs
+    lowerings : there where convolutions ran as Winograd: what they take so and as im2col
     """
 
     lowered_error: Amount
@@ -219,6 +230,7 @@ class GraphRun(Struct, frozen=True, kw_only=True):
     outputs: list[OutputError]
     macs: list[MacShare]
     notes: list[str]
+    lowerings: list[Lowerings] | UnsetType = UNSET
 
 
 class GivenEnergy(Struct, frozen=True, kw_only=True):

@@ -126,7 +126,8 @@ def _step(graph: Graph, node: Node, style: Style) -> Step:
         affine = _with_norm(graph, form, nodes, affine) if style.fold else affine
     wide = form.bias != "" and graph.values[form.bias].dtype == "float64"  # of layers
     bias = affine.bias if affine.bias is None or wide else _single(affine.bias)
-    products = tuple(_product(graph, node, form, part, affine, bias) for part in form.parts)
+    within = None if form.bias_on_host else bias
+    products = tuple(_product(graph, node, form, part, affine, within) for part in form.parts)
     return Step(
         node=node,
         nodes=tuple(nodes),
@@ -135,6 +136,7 @@ def _step(graph: Graph, node: Node, style: Style) -> Step:
         products=products,
         run=partial(_run, form, bias, left, graph),
         pattern=style.pattern,
+        host=form.host,
     )
 
 

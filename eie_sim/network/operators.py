@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from eie_sim.network import axes as together
+from eie_sim.network import winograd
 from eie_sim.network.contraction import (
     einsum_letters,
     is_linear,
@@ -104,6 +105,8 @@ def kind_words(graph: Graph, node: Node) -> str:
         return f"two activations {words or node.op}"
     if node.op in ("Conv", "ConvTranspose"):
         return kind_of_conv(graph, node)
+    if node.op == winograd.OP:
+        return winograd.KIND
     return "weights matmul" if node.op == "MatMul" else words or node.op
 
 
@@ -127,6 +130,11 @@ def _out(graph: Graph, node: Node) -> tuple[int, ...]:
 
 def _conv_macs(place: int) -> Callable[[Graph, Node], int]:
     return lambda graph, node: prod(_out(graph, node)) * prod(_shape(graph, node, place)[1:])
+
+
+def _winograd_macs(graph: Graph, node: Node) -> int:
+    """Of the convolution that it is."""
+    return prod(_out(graph, node)) * _shape(graph, node, 1)[3] * winograd.KERNEL**2
 
 
 def _matmul_macs(graph: Graph, node: Node) -> int:
@@ -318,6 +326,13 @@ OPERATORS: Mapping[str, Operator] = {
     **{f"com.microsoft.{op}": Operator(reason=f"{NOT_YET}, its MACs are not counted") for op in _UNCOUNTED.split()},
     "com.microsoft.DynamicQuantizeLSTM": _later(_recurrent_macs),
     "Gather": Operator(kind="lookup", labels=_table_labels, axes=together.gathered),
+    f"{winograd.DOMAIN}.{winograd.OP}": Operator(
+        kind="conv",
+        sides=(0, 1),
+        lower=winograd.lower_winograd,
+        labels=lambda graph, node: {1: ("kernel0", "kernel1", "out", "in"), 2: ("out",)},
+        macs=_winograd_macs,
+    ),
     "BatchNormalization": Operator(labels=_same("norm", 1, 2, 3, 4), axes=together.channel_norm),
     "InstanceNormalization": Operator(labels=_same("norm", 1, 2), axes=together.channel_norm),
     "GroupNormalization": Operator(labels=_same("norm", 1, 2), axes=together.channel_norm),

@@ -77,6 +77,8 @@ class Form:
     alpha, beta : what weights and bias are multiplied with
     group_axes, out_axes : axes of the output that its channels stand on, outermost first
     join : (outputs [positions, n_out] of the parts, bias of the channels or None) -> the node's output
+    bias_on_host : True where the bias is no part of the products: `join` adds it
+    host : what is computed around the products, in words, and how many numbers that makes
     """
 
     kind: str
@@ -89,6 +91,8 @@ class Form:
     bias: str = ""
     alpha: float = 1.0
     beta: float = 1.0
+    bias_on_host: bool = False
+    host: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -185,6 +189,7 @@ class Step:
 
     node : what is lowered; nodes : the same and the bias or BatchNorm that went into it
     reads : the value that vectors are made of; makes : the values that come out
+    host : work around the products, in words, and how many numbers each makes
     weighs : the value that weights are made of, where they are activations; "" where they are constant
     run : what `compute` calls
     pattern : what weights of all its products are padded for and compressed as; None of a unit that has none
@@ -198,6 +203,7 @@ class Step:
     run: Callable[[Sequence[Product], Mapping[str, Array], Multiply], tuple[Array, ...]]
     pattern: Pattern | None = None
     weighs: str = ""
+    host: tuple[tuple[str, int], ...] = ()
 
     @property
     def macs(self) -> int:

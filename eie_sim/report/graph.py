@@ -122,6 +122,31 @@ def kinds(record: Record) -> list[list[str]]:
 KINDS = ["kind", "products", "MACs", "cycles", "energy", "bytes of\nweights"]
 
 
+LOWERINGS = ["node", "im2col\ncycles", "Winograd\ncycles", "of\nim2col", "im2col\nuJ", "Winograd\nuJ", "of im2col"]
+
+
+def lowerings(record: Record) -> tuple[list[list[str]], str]:
+    """What convolutions take as im2col and as Winograd, the last row of all of them, and what that says in a line."""
+    each = record["graph"]["lowerings"]
+    names = ("im2col_cycles", "winograd_cycles", "im2col_pj", "winograd_pj")
+    whole = {"node": "all of them", **{name: sum(one[name] for one in each) for name in names}}
+    shown, _ = largest(each, itemgetter("im2col_cycles"))
+    cells = [
+        [
+            one["node"],
+            *(f"{one[name]:,}" for name in names[:2]),
+            percent(one["winograd_cycles"] / max(1, one["im2col_cycles"])),
+            *(f"{one[name] / 1e6:,.3f}" for name in names[2:]),
+            percent(one["winograd_pj"] / max(1e-30, one["im2col_pj"])),
+        ]
+        for one in (*shown, whole)
+    ]
+    cycles, energy = (whole[f"winograd_{of}"] / max(1e-30, whole[f"im2col_{of}"]) for of in ("cycles", "pj"))
+    better = "Winograd is faster" if cycles < 1 else "im2col is faster"
+    more = f", {len(each) - len(shown)} nodes more (--json)" if len(shown) < len(each) else ""
+    return cells, f"{better} here: Winograd takes {cycles:.2f} x the cycles and {energy:.2f} x the energy{more}"
+
+
 def distances(record: Record) -> list[str]:
     """End to end, said first: how far outputs are from floats, and what would bring them nearer."""
     lines = []

@@ -165,6 +165,13 @@ def _print_graph(record: Record, console: Screen, *, every: bool) -> None:
     console.print()
     console.print(TextTable(graph.KINDS, graph.kinds(record), text={0}, title="By kind, shares of the whole"))
     console.print()
+    if "lowerings" in record["graph"]:
+        cells, said = graph.lowerings(record)
+        rank = {"im2col\ncycles": 1, "Winograd\ncycles": 1}
+        title = "3x3 convolutions in two lowerings"
+        console.print(TextTable(graph.LOWERINGS, cells, text={0}, rank=rank, title=title, bold={len(cells) - 1}))
+        console.print(said)
+        console.print()
     for line in closing({**record, "end_to_end_error": None}):
         console.print(line)
 
