@@ -19,13 +19,11 @@ import numpy as np
 from eie_sim.network.graph import Array, Graph, Node
 from eie_sim.network.products import Form, Part, Style, blocks_of
 
-OP, DOMAIN, KIND = "WinogradConv", "eie_sim", "winograd conv2d"
-"""The operator, of which no framework knows, and its kind in words."""
+OP, PATCHES, DOMAIN, KIND = "WinogradConv", "WinogradPatches", "eie_sim", "winograd conv2d"
+"""Operators that no framework knows: of U and V, and what makes V, on the host; the kind of the first in words."""
 SIDE, PATCH, KERNEL = 4, 2, 3
 """Of the inputs of a patch, of its outputs, and of the kernel."""
 G = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
-MOST_ROWS = 2**14
-"""Patches that are multiplied at a time in floats."""
 B = np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]], dtype=np.float32)
 """B transposed: a row for each element of V."""
 A = np.array([[1, 1, 1, 0], [0, 1, -1, -1]], dtype=np.float32)
@@ -40,10 +38,9 @@ def transformed(weights: Array) -> Array:
 
 def lower_winograd(graph: Graph, node: Node, style: Style) -> Form:
     """One product for each of the 16 elements; bias is added after the outputs are transformed, on the host."""
-    batch = graph.values[node.inputs[0]].shape[0]
-    _, _, out, channels = graph.values[node.inputs[1]].shape
-    patches = _patches(node)
-    n_in, positions = style.padded(channels), batch * prod(patches)
+    batch, *_, channels = graph.values[node.inputs[0]].shape
+    out = graph.values[node.inputs[1]].shape[2]
+    n_in, positions = style.padded(channels), batch * prod(_patches(node))
 
     def arrange(at: tuple[int, int], weights: Array, fill: Any) -> Array:
         rows = np.full((out, n_in), fill, dtype=weights.dtype)
@@ -58,7 +55,7 @@ def lower_winograd(graph: Graph, node: Node, style: Style) -> Form:
             channels=np.arange(out),
             positions=positions,
             arrange=partial(arrange, (i, j)),
-            vectors=partial(_vectors, node, (i, j), n_in),
+            vectors=partial(_vectors, (i, j), n_in),
         )
         for i in range(SIDE)
         for j in range(SIDE)
@@ -73,10 +70,7 @@ def lower_winograd(graph: Graph, node: Node, style: Style) -> Form:
         join=partial(_join, node),
         bias=node.reading(2),
         bias_on_host=True,
-        host=(
-            ("Winograd input transform", SIDE * SIDE * positions * channels),
-            ("Winograd output transform", batch * out * prod(node.attributes["size"])),
-        ),
+        host=(("Winograd output transform", batch * out * prod(node.attributes["size"])),),
     )
 
 
@@ -84,23 +78,29 @@ def _patches(node: Node) -> tuple[int, ...]:
     return tuple(-(-side // PATCH) for side in node.attributes["size"])
 
 
-def _vectors(node: Node, at: tuple[int, int], n_in: int, value: Array, most: int) -> Iterator[Array]:
-    """One element of V of all patches: sums and differences of inputs that lie at one place of each patch."""
+def patches_of(node: Node, value: Array) -> Array:
+    """V of a map [batch, channels, height, width]: [batch, 4, 4, patches down, patches across, channels]."""
     (batch, channels), patches = value.shape[:2], _patches(node)
     sides = [PATCH * n + SIDE - PATCH for n in patches]
-    padded = np.zeros((batch, *sides, n_in), dtype=value.dtype)
+    padded = np.zeros((batch, *sides, channels), dtype=value.dtype)
     before = zip(node.attributes["pads"], value.shape[2:], sides, strict=True)
     reached = [slice(pad, min(pad + side, whole)) for pad, side, whole in before]
     inside = [slice(0, one.stop - one.start) for one in reached]
-    padded[(slice(None), *reached, slice(channels))] = np.moveaxis(value[(slice(None), slice(None), *inside)], 1, -1)
-    rows, columns = ([(int(n), B[one, n]) for n in np.flatnonzero(B[one])] for one in at)
-    here = [
-        (sign * other, padded[:, a : a + PATCH * patches[0] : PATCH, b : b + PATCH * patches[1] : PATCH])
-        for a, sign in rows
-        for b, other in columns
-    ]
-    for block in blocks_of((batch, *patches), most):
-        yield np.sum([sign * one[block] for sign, one in here], axis=0).reshape(-1, n_in)
+    padded[(slice(None), *reached)] = np.moveaxis(value[(slice(None), slice(None), *inside)], 1, -1)
+    made = np.zeros((batch, SIDE, SIDE, *patches, channels), dtype=value.dtype)
+    for i, j, a, b in np.ndindex(SIDE, SIDE, SIDE, SIDE):
+        sign = B[i, a] * B[j, b]
+        if sign:
+            made[:, i, j] += sign * padded[:, a : a + PATCH * patches[0] : PATCH, b : b + PATCH * patches[1] : PATCH]
+    return made
+
+
+def _vectors(at: tuple[int, int], n_in: int, value: Array, most: int) -> Iterator[Array]:
+    """One element of V of all patches, channels filled up with zeros."""
+    mine = value[(slice(None), *at)]
+    for block in blocks_of(mine.shape[:-1], most):
+        rows = mine[block].reshape(-1, mine.shape[-1])
+        yield rows if rows.shape[1] == n_in else np.pad(rows, ((0, 0), (0, n_in - rows.shape[1])))
 
 
 def _join(node: Node, outputs: Sequence[Array], bias: Array | None) -> Array:
@@ -113,11 +113,9 @@ def _join(node: Node, outputs: Sequence[Array], bias: Array | None) -> Array:
 
 
 def convolved(node: Node, values: Mapping[str, Array]) -> Array:
-    """The convolution in floats, from U."""
-    x, u = values[node.inputs[0]], values[node.inputs[1]]
-    sums = [
-        np.concatenate([chunk @ u[at].T for chunk in _vectors(node, at, u.shape[3], x, MOST_ROWS)])
-        for at in np.ndindex(SIDE, SIDE)
-    ]
-    bias = values[node.inputs[2]] if node.reading(2) else None
-    return _join(node, sums, bias).astype(np.float32)
+    """What a node of ours makes in floats: V, or the convolution of V and U."""
+    if node.op == PATCHES:
+        return patches_of(node, values[node.inputs[0]])
+    v, u = values[node.inputs[0]], values[node.inputs[1]]
+    sums = [v[(slice(None), *at)].reshape(-1, v.shape[-1]) @ u[at].T for at in np.ndindex(SIDE, SIDE)]
+    return _join(node, sums, values[node.inputs[2]] if node.reading(2) else None).astype(np.float32)

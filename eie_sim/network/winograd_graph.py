@@ -9,14 +9,16 @@ from functools import partial
 from itertools import groupby
 from pathlib import Path
 
+import numpy as np
+
 from eie_sim.core.arrays import fresh
 from eie_sim.core.errors import InputError
 from eie_sim.network.convolution import conv_geometry
-from eie_sim.network.floatrun import Constants, require_lowered, run
+from eie_sim.network.floatrun import Constants, framework_values, require_lowered, run
 from eie_sim.network.graph import Array, Framework, Graph, Node, Parameter, Value
 from eie_sim.network.lower import steps_of
 from eie_sim.network.products import Product, Step, Style
-from eie_sim.network.winograd import DOMAIN, KERNEL, OP, convolved, transformed
+from eie_sim.network.winograd import DOMAIN, KERNEL, OP, PATCHES, convolved, patches_of, transformed
 
 
 def is_eligible(graph: Graph, node: Node) -> bool:
@@ -35,8 +37,10 @@ def with_winograd(graph: Graph) -> Graph:
 
     Raise InputError where there is none.
     """
-    nodes, parameters, values, names = [], dict(graph.parameters), dict(graph.values), {*graph.values}
+    nodes, parameters, values = [], dict(graph.parameters), dict(graph.values)
+    names = {*values, *(node.name for node in graph.nodes)}
     made: dict[str, str] = {}
+    patches: dict[tuple[object, ...], str] = {}
     for node in graph.nodes:
         if not is_eligible(graph, node):
             nodes.append(node)
@@ -44,24 +48,38 @@ def with_winograd(graph: Graph) -> Graph:
         weight = node.inputs[1]
         if weight not in made:
             made[weight] = fresh(f"{weight}.winograd", names)
-            names.add(made[weight])
             u = transformed(graph.array(weight))
             axes = ("kernel0", "kernel1", "out", "in")
             parameters[made[weight]] = Parameter(name=made[weight], array=u, axes=axes, derived=True)
             values[made[weight]] = Value(made[weight], u.shape, u.dtype.name)
-        inputs = (node.inputs[0], made[weight], *node.inputs[2:])
-        x, y = (graph.values[name].shape for name in (node.inputs[0], node.outputs[0]))
-        _, _, pads = conv_geometry(node, x[2:], (KERNEL, KERNEL), y[2:])
-        given = {"pads": pads, "size": list(y[2:])}  # zeros before the first input, and outputs, of each axis
+        x, y = (graph.values[name] for name in (node.inputs[0], node.outputs[0]))
+        _, _, pads = conv_geometry(node, x.shape[2:], (KERNEL, KERNEL), y.shape[2:])
+        given = {"pads": list(pads), "size": list(y.shape[2:])}  # zeros before the first input, and outputs, by axis
+        read = x.name, *given["pads"], *given["size"]
+        if read not in patches:
+            patches[read] = fresh(f"{x.name}.patches", names)
+            maker = Node(
+                name=fresh(f"{node.name}.patches", names),
+                op=PATCHES,
+                domain=DOMAIN,
+                kind="host",
+                inputs=(x.name,),
+                outputs=(patches[read],),
+                attributes=given,
+            )
+            nodes.append(maker)
+            v = patches_of(maker, np.zeros(x.shape, np.float32))
+            values[patches[read]] = Value(patches[read], v.shape, x.dtype)
+        inputs = (patches[read], made[weight], *node.inputs[2:])
         nodes.append(replace(node, op=OP, domain=DOMAIN, inputs=inputs, attributes=given))
     if not made:
         raise InputError("conv=winograd: the network has no 3x3 convolution of stride, dilation and group 1")
-    read = {name for node in nodes for name in node.reads}
+    still = {name for node in nodes for name in node.reads}
     count, left = (sum(node.op == op for node in nodes) for op in (OP, "Conv"))
     found = replace(
         graph,
         nodes=tuple(nodes),
-        parameters={name: one for name, one in parameters.items() if name in read or name not in made},
+        parameters={name: one for name, one in parameters.items() if name in still or name not in made},
         values=values,
         framework=replace(graph.framework, run_nodes=partial(_run_nodes, graph.framework), save=_refuse),
         notes=(
@@ -75,16 +93,18 @@ def with_winograd(graph: Graph) -> Graph:
 
 def _require_alike(before: Graph, after: Graph) -> None:
     """Raise InputError where a convolution in transformed weights is not, in floats, what it was."""
-    own = {node.name: node for node in before.nodes}
-    steps = [step for step in steps_of(after, Style(fold=False)) if step.node.op == OP]
+    style = Style(fold=False)
+    ours = {step.node.name: step for step in steps_of(after, style) if step.node.op == OP}
 
     def compute(step: Step, values: Mapping[str, Array]) -> tuple[Array, ...]:
-        nodes = [own[node.name] for node in step.nodes]
-        expected = before.framework.run(nodes, ChainMap({}, values, Constants(before)), step.makes)  # type: ignore[arg-type]
-        require_lowered(step, step.compute(values, Product.multiply), [expected[name] for name in step.makes])
-        return tuple(expected[name] for name in step.makes)
+        expected = framework_values(before, step, values)
+        one = ours[step.node.name]
+        v = convolved(after.makers[one.reads], values)
+        known: ChainMap[str, Array] = ChainMap({one.reads: v}, values, Constants(after))  # type: ignore[arg-type]
+        require_lowered(one, one.compute(known, Product.multiply), expected)
+        return expected
 
-    run(after, steps, compute)
+    run(before, [step for step in steps_of(before, style) if step.node.name in ours], compute)
 
 
 def _run_nodes(
@@ -97,7 +117,7 @@ def _run_nodes(
     """Values that nodes make: those of Winograd's here, all others by the framework."""
     found: dict[str, Array] = {}
     known: ChainMap[str, Array] = ChainMap(found, values)  # type: ignore[arg-type]
-    groups = [(ours, list(own)) for ours, own in groupby(nodes, lambda node: node.op == OP)]
+    groups = [(ours, list(own)) for ours, own in groupby(nodes, lambda node: node.domain == DOMAIN)]
     for place, (ours, own) in enumerate(groups):
         if ours:
             found.update((node.outputs[0], convolved(node, known)) for node in own)

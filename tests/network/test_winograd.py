@@ -13,7 +13,7 @@ from eie_sim.cli import main
 from eie_sim.core.errors import InputError
 from eie_sim.network.floatrun import run
 from eie_sim.network.lower import steps_of
-from eie_sim.network.winograd import OP
+from eie_sim.network.winograd import OP, convolved
 from eie_sim.network.winograd_graph import with_winograd
 
 DESIGNS = [es.EieConfig(n_pe=4), es.TensorCoreConfig.preset("nm-64")]
@@ -106,7 +106,8 @@ def test_cycles_are_those_of_16_products():
     ran = es.run(graph, DESIGNS[0], conv="winograd")
     assert len(ran.layers) == 16 and ran.verified
     for one, product in zip(ran.layers, es.lower(with_winograd(graph)), strict=True):
-        (x,) = product.vectors(graph.examples["x"])
+        other = with_winograd(graph)
+        (x,) = product.vectors(convolved(other.nodes[0], graph.examples))
         assert x.shape == (2 * 4 * 3, 8)  # patches of outputs 7 x 5, the last ones not whole
         alone = es.simulate(one.matrix, x, one.result.config)
         assert one.result.cycles == alone.cycles
@@ -127,7 +128,7 @@ def test_a_run_has_both_lowerings_beside_each_other(config):
     assert one.winograd_pj == pytest.approx(ran.record.total.energy.total_pj, rel=1e-12)
     assert (ran.covered.share_of_macs_not_simulated, ran.graph.macs[0].macs) == (0, im2col.graph.macs[0].macs)
     host = dict(ran.record.not_simulated and [(each.name, each.reason) for each in ran.record.not_simulated])
-    assert "576 numbers" in host["Winograd input transform"]  # 16 x 9 patches x 4 channels
+    assert "576 numbers" in host["WinogradPatches"]  # 16 x 9 patches x 4 channels
     assert f"{8 * 6 * 6:,} numbers" in host["Winograd output transform"]
     assert (ran.graph.lowered_error < 1e-5) and any("Winograd: 1 of 1" in note for note in ran.graph.notes)
 
