@@ -15,6 +15,7 @@ from eie_sim.core.errors import require
 from eie_sim.core.verification import relative_error
 from eie_sim.network import floatrun
 from eie_sim.network.graph import Graph
+from eie_sim.network.integers import magnitudes_of, with_zeros
 from eie_sim.network.lower import steps_of
 from eie_sim.network.products import Product, Step, Style
 from eie_sim.prune import PruneResult, Selection, globally, locally
@@ -59,17 +60,17 @@ def prune_graph(
     _require_untrained(recipe)
     names = tuple(dict.fromkeys(name for step in steps_of(graph) for one in step.products for name in one.parameters))
     require(len(names) > 0, "network", graph.name, "must have weights that are parameters: all of its are computed")
-    weights: Arrays = {name: dense(graph.parameters[name].array) for name in names}
+    weights: Arrays = {name: dense(array) for name, array in magnitudes_of(graph, names).items()}
     views = views_of(graph, recipe, config, names)
 
     def select(weights: Arrays, asked: Asked, before: Selection | None) -> Selection:
         scores = scores_of_weights(recipe.criterion, weights, recipe.seed)
-        scores = _wanda(graph.with_parameters(weights), weights) if scores is None else scores
+        scores = _wanda(with_zeros(graph, weights), weights) if scores is None else scores
         return _selected(graph, views, recipe, config, scores, asked, None if before is None else before.masks)
 
     asked = wanted(recipe, names, density_of)
     weights, kept = in_steps(weights, asked, select, progress=lambda step: progress(f"{graph.name}: {step}"))
-    return graph.with_parameters(weights), kept
+    return with_zeros(graph, weights), kept
 
 
 def _require_untrained(recipe: Recipe) -> None:
