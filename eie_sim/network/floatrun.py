@@ -117,13 +117,14 @@ def _require_alike(step: Step, value: Array, expected: Array) -> float:
         apart = np.abs(value.astype(np.float64) - expected)
     largest = float(np.abs(expected).max(initial=0.0))
     error = float(apart.max(initial=0.0)) / (largest or 1.0)
-    fits, rule = error <= LOWERED_TOLERANCE, f"must be at most {LOWERED_TOLERANCE:.0e}"
+    fits, rule = bool(error <= LOWERED_TOLERANCE), f"must be at most {LOWERED_TOLERANCE:.0e}"
     if step.rounded and not fits and expected.dtype.kind == "f":
         norm = float(np.linalg.norm(expected.astype(np.float64)))
         fits = float(np.linalg.norm(apart)) <= ROUNDED_TOLERANCE * norm
         rule = f"must be at most {ROUNDED_TOLERANCE:.0e} of its outputs by root mean squares"
     elif step.rounded and not fits:
-        fits = float(apart.max()) <= 1 and np.count_nonzero(apart) <= max(1, ROUNDED_SHARE * apart.size)
+        few = max(1, int(ROUNDED_SHARE * apart.size))
+        fits = float(apart.max()) <= 1 and int(np.count_nonzero(apart)) <= few
         rule = f"must be one step at most, in {ROUNDED_SHARE:.1%} of its outputs"
     if not fits:
         raise InputError(

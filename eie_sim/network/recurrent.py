@@ -5,7 +5,8 @@ LSTM). Where ONNX is silent, or onnxruntime differs from it, the cells are onnxr
 state; alpha and beta that are left out are 0 of Affine, ScaledTanh and ThresholdedRelu; states of an empty sequence are
 0. DynamicQuantizeLSTM rounds the vectors of each product to 8 bits; weights and vectors here are what these stand for.
 The range of inputs is that of all steps up to the longest sequence, the range of states that of all sequences that had
-the step before: so does onnxruntime on one thread, while on several it rounds parts of a batch apart.
+the step before, or of the last states of all where Y is left out: as onnxruntime on one thread; on several it rounds
+parts of a batch apart.
 """
 
 from __future__ import annotations
@@ -140,16 +141,14 @@ def why_left(graph: Graph, node: Node) -> str:
         return "its weights are computed"
     if node.reading(B) and not graph.is_constant(node.reading(B)):
         return "its biases are computed"
-    if integers_of(node) is not None and (why := left_because(graph, node)):
-        return why
     lengths = node.reading(LENGTHS)
     if lengths and not graph.is_constant(lengths) and lengths not in graph.inputs:
         return "its sequence_lens are computed"
-    return (
-        ""
-        if lengths_of(graph, node).any() and all(graph.values[name].size for name in node.reads[:3])
-        else "it has no elements"
-    )
+    if not lengths_of(graph, node).any() or not all(graph.values[name].size for name in node.reads[:3]):
+        return "it has no elements"
+    if integers_of(node) is not None and not node.outputs[0] and not lengths_of(graph, node).all():
+        return "a sequence is empty and Y is left out: onnxruntime reads states that nobody wrote"
+    return left_because(graph, node)
 
 
 def lengths_of(graph: Graph, node: Node) -> NDArray[np.int64]:
@@ -305,8 +304,9 @@ def _direction(
     state = tuple(np.where(lengths[:, None] > 0, values[name][at] if name else y[0], np.float32(0)) for name in given)
     for now, live in _order(lengths, n_step, WAYS[node.attributes.get("direction", "forward")][at]):
         after = cell.step(gates[now, live], tuple(each[live] for each in state), partial(times, among=before))
-        before = y[now, live] = after[0]
+        y[now, live] = after[0]
         state = tuple(_written(each, live, new) for each, new in zip(state, after, strict=True))
+        before = after[0] if node.outputs[0] else state[0]
     return y, state
 
 
