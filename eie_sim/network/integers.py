@@ -5,7 +5,7 @@ A product of integers is that of `x - x_zero` and `w - w_zero`; what the operato
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -109,7 +109,7 @@ def _beside(given: Given, node: Node, place: int | None, shape: tuple[int, ...],
     return array
 
 
-def _axis(own: Integers, at: int) -> int:
+def row_axis(own: Integers, at: int) -> int:
     """Along which axis of a side a row of zero points or scales stands: outputs, or directions."""
     return 0 if own.op == "LSTM" or (own.op == "Conv" and at == 1) else -1
 
@@ -125,7 +125,7 @@ def shifted(given: Given, node: Node, at: int) -> Floats:
     own = integers_of(node)
     assert own is not None
     array = given(node.inputs[own.sides[at].data])
-    return _less_zero(array, _beside(given, node, own.sides[at].zero, array.shape, _axis(own, at)))
+    return _less_zero(array, _beside(given, node, own.sides[at].zero, array.shape, row_axis(own, at)))
 
 
 def dequantised(graph: Graph, node: Node, at: int) -> Floats:
@@ -133,7 +133,7 @@ def dequantised(graph: Graph, node: Node, at: int) -> Floats:
     own = integers_of(node)
     assert own is not None
     found = shifted(graph.array, node, at)
-    scale = _beside(graph.array, node, own.sides[at].scale, found.shape, _axis(own, at))
+    scale = _beside(graph.array, node, own.sides[at].scale, found.shape, row_axis(own, at))
     return found if scale is None else found * scale
 
 
@@ -245,8 +245,8 @@ def _read(graph: Graph, node: Node) -> Iterator[tuple[str, Levels]]:
             continue
         assert own is not None
         shape = graph.values[name].shape
-        zero = _beside(graph.array, node, side.zero, shape, _axis(own, at))
-        scale = _beside(graph.array, node, side.scale, shape, _axis(own, at))
+        zero = _beside(graph.array, node, side.zero, shape, row_axis(own, at))
+        scale = _beside(graph.array, node, side.scale, shape, row_axis(own, at))
         dtype = np.dtype(graph.values[name].dtype)
         one = Levels(
             np.zeros((), dtype) if zero is None else zero.astype(dtype),
@@ -269,7 +269,7 @@ def _moved(graph: Graph, name: str, owner: str, levels: Levels) -> Levels:
     return Levels(back(levels.zero), back(levels.scale))
 
 
-def magnitudes_of(graph: Graph, names: Iterator[str] | tuple[str, ...]) -> dict[str, Array]:
+def magnitudes_of(graph: Graph, names: Iterable[str]) -> dict[str, Array]:
     """Arrays of parameters; of integers what they stand for, float32, 0 where a weight is its zero point."""
     levels = levels_of(graph)
     return {

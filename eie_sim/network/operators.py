@@ -239,7 +239,7 @@ def _on_integers(name: str, same: Operator) -> Operator:
         lower=_lower_integer,
         labels=labels,
         macs=lambda graph, node: same.macs(graph, plain(node)),
-        axes=together.pinned("op {op} has zero points"),
+        axes=together.on_integers(same.axes),
     )
 
 
@@ -310,9 +310,7 @@ OPERATORS: Mapping[str, Operator] = {
         for name, own in INTEGERS.items()
         if own.op != "LSTM"
     },
-    "com.microsoft.DynamicQuantizeLSTM": replace(
-        RECURRENT, labels=_turned_labels, axes=together.pinned("op {op} has zero points")
-    ),
+    "com.microsoft.DynamicQuantizeLSTM": replace(RECURRENT, labels=_turned_labels),
     "com.microsoft.FusedMatMul": _later(_matmul_macs),
     "com.microsoft.FusedConv": _later(_conv_macs(1)),
     **{op: Operator(reason=f"{NOT_YET}, its MACs are not counted") for op in ("Attention", "DeformConv")},

