@@ -213,7 +213,9 @@ def _run_steps(
             outputs = one_by_one(found.pop(product.name)) if product.steps else None
             return run_product(one, vectors, read_by(step, product, source).words, how, before, outputs)
 
-        def multiply(product: Product, x: NDArray[Any]) -> NDArray[Any]:
+        def multiply(product: Product, given: NDArray[Any]) -> NDArray[Any]:
+            nonlocal x
+            x = given
             met[product.name].append(x)
             if product.steps:  # the next reads what these outputs become; all are timed and checked together, after
                 found[product.name].append(computed(product, ready[product.name], x))
@@ -265,7 +267,11 @@ def _before(runs: list[LayerRun], relu: bool, step: Step, x: NDArray[Any]) -> Be
     Nor if the step transposes the value `x` that it reads, as one does whose constant is on the left.
     """
     outputs = runs[0].real_output
-    same = len(runs) == 1 and np.array_equal(np.maximum(outputs, 0) if relu else outputs, x)
+    same = (
+        len(runs) == 1
+        and step.node.kind != "integer"
+        and np.array_equal(np.maximum(outputs, 0) if relu else outputs, x)
+    )
     same = same and all(np.array_equal(vectors_of(product, x), x) for product in step.products)
     return Before(result=runs[0].result, relu=relu) if same else None
 

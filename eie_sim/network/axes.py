@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from eie_sim.network.contraction import einsum_letters, matmul_letters
 from eie_sim.network.graph import Graph, Node
+from eie_sim.network.integers import integers_of, plain, row_axis
 
 
 class Axis(NamedTuple):
@@ -165,6 +166,27 @@ def convolved(graph: Graph, node: Node) -> Iterator[Relation]:
         yield Same(axis_of(graph, node.inputs[2], 0), y[1])
 
 
+def on_integers(same: Rule) -> Rule:
+    """The rule of the operator on floats; a row of zero points, scales or biases goes with what it stands beside."""
+
+    def rule(graph: Graph, node: Node) -> Iterator[Relation]:
+        own = integers_of(node)
+        assert own is not None
+        yield from same(graph, plain(node))
+        rows = [(place, side.data, row_axis(own, at)) for at, side in enumerate(own.sides) for place in side[1:]]
+        for place, data, axis in rows:
+            name = "" if place is None else node.reading(place)
+            if not name or not graph.values[name].shape:
+                continue
+            mine, beside = axes_of(graph, name), axes_of(graph, node.inputs[data])
+            pairs = [(mine[0], beside[axis])] if len(mine) == 1 else list(zip(mine[::-1], beside[::-1], strict=False))
+            yield from (Same(one, other) for one, other in pairs if one.size == other.size)
+        if own.float_bias is not None and node.reading(own.float_bias):
+            yield Same(axis_of(graph, node.inputs[own.float_bias], 0), axis_of(graph, node.outputs[0], -1))
+
+    return rule
+
+
 def channel_norm(graph: Graph, node: Node) -> Iterator[Relation]:
     """Of axis 1, whose parameters are one for each channel."""
     yield from map(Same, axes_of(graph, node.inputs[0]), axes_of(graph, node.outputs[0]))
@@ -253,6 +275,8 @@ def gathered(graph: Graph, node: Node) -> Iterator[Relation]:
 def recurrent(graph: Graph, node: Node) -> Iterator[Relation]:
     """Rows of the weights are gates of hidden units; the hidden axis is the output's and that of R."""
     x, w, r = (axes_of(graph, name) for name in node.inputs[:3])
+    if integers_of(node) is not None:  # whose weights are turned
+        w, r = ((one[0], one[2], one[1]) for one in (w, r))
     gates = Axis(f"{node.name}:gates", 0, r[1].size // r[2].size)
     hidden = r[2]
     yield from (
@@ -269,7 +293,11 @@ def recurrent(graph: Graph, node: Node) -> Iterator[Relation]:
             Regrouped((axis_of(graph, node.inputs[3], 1),), (both, gates, hidden)),
             Pinned(both, "biases of W and R"),
         )
-    if node.op == "LSTM" and node.reading(7):
+    for axes in (axes_of(graph, name) for name in node.inputs[8:] if name):  # zero points and scales
+        yield Pinned(axes[0], "directions")
+        if len(axes) == 2 and axes[1].size > 1:
+            yield Regrouped(axes[1:], (gates, hidden))
+    if plain(node).op == "LSTM" and node.reading(7):
         three = Axis(f"{node.name}:peepholes", 0, 3)
         yield from (Regrouped((axis_of(graph, node.inputs[7], 1),), (three, hidden)), Pinned(three, "gates"))
     for name in (*node.makes, *node.inputs[5:7]):

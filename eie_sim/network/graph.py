@@ -65,7 +65,7 @@ class Parameter:
     derived: bool = False
 
 
-COMPUTED = ("gemm", "matmul", "einsum", "conv", "conv_transpose", "recurrent")
+COMPUTED = ("gemm", "matmul", "einsum", "conv", "conv_transpose", "integer", "recurrent")
 """Kinds of nodes that become products."""
 KINDS = (*COMPUTED, "two_activations", "lookup", "move", "host")
 

@@ -15,17 +15,19 @@ from eie_sim.core.errors import InputError
 from eie_sim.core.sparse import is_sparse
 from eie_sim.network.convolution import is_depthwise
 from eie_sim.network.graph import COMPUTED, Array, Graph, Node
+from eie_sim.network.integers import plain
 from eie_sim.network.operators import kind_words, macs, operator_of
 from eie_sim.network.products import Form, Multiply, Part, Product, Step, Style
 from eie_sim.network.two_activations import step_of_two
+from eie_sim.network.winograd import OP as WINOGRAD
 
 Doubles = NDArray[np.float64]
 PLAIN = Style()
 EVERYTHING = Style(two_activations=True)
 FOLDED = ("conv", "conv_transpose", "gemm")
 """Kinds that a BatchNorm right after them is folded into."""
-GATHERED = ("conv", "conv_transpose")
-"""Kinds whose vectors are gathered from a map."""
+GATHERED = ("Conv", "ConvTranspose", WINOGRAD)
+"""Operators whose vectors are gathered from a map."""
 
 
 def steps_of(graph: Graph, style: Style = PLAIN) -> tuple[Step, ...]:
@@ -63,7 +65,7 @@ def host_reason(graph: Graph, node: Node, style: Style) -> str | None:
         return None
     if node.kind not in COMPUTED:
         return node.reason or ("both sides are activations" if node.kind == "two_activations" else "no products")
-    if node.op in ("Conv", "ConvTranspose") and is_depthwise(graph, node) and not style.depthwise:
+    if plain(node).op in ("Conv", "ConvTranspose") and is_depthwise(graph, node) and not style.depthwise:
         return "depthwise"
     return None
 
@@ -121,10 +123,10 @@ def _step(graph: Graph, node: Node, style: Style) -> Step:
     left = form.bias if form.bias and affine.bias is None else ""
     if affine.bias is not None:
         affine = Affine(bias=affine.bias * form.beta)
-    if not left:
+    if not left and form.integer is None:
         affine = _with_add(graph, form, nodes, affine)
         affine = _with_norm(graph, form, nodes, affine) if style.fold else affine
-    wide = form.bias != "" and graph.values[form.bias].dtype == "float64"  # of layers
+    wide = form.bias != "" and graph.values[form.bias].dtype in ("float64", "int32")  # of layers, of integers
     bias = affine.bias if affine.bias is None or wide else _single(affine.bias)
     within = None if form.bias_on_host else bias
     products = tuple(_product(graph, node, form, part, affine, within) for part in form.parts)
@@ -137,6 +139,7 @@ def _step(graph: Graph, node: Node, style: Style) -> Step:
         run=partial(_run, form, bias, left, graph),
         pattern=style.pattern,
         host=form.host,
+        rounded=form.integer is not None and form.integer.rounds,
     )
 
 
@@ -150,7 +153,10 @@ def _run(
     multiply: Multiply,
 ) -> tuple[Array]:
     """Left : name of a bias that is not one value for each output, "" if there is none"""
-    y = form.join([multiply(product, values[form.reads]) for product in products], bias)
+    x = values[form.reads] if form.integer is None else form.integer.inputs(values)
+    y = form.join([multiply(product, x) for product in products], bias)
+    if form.integer is not None:
+        return (form.integer.outputs(y, values),)
     if not left:
         return (y,)
     extra = np.float32(form.beta) * (graph.array(left) if graph.is_constant(left) else values[left])
@@ -231,7 +237,7 @@ def _single(array: Array) -> NDArray[np.float32]:
 
 def _product(graph: Graph, node: Node, form: Form, part: Part, affine: Affine, bias: Array | None) -> Product:
     def weight() -> Array:
-        array = graph.array(form.weight)
+        array = graph.array(form.weight) if form.integer is None else form.integer.weights()
         if is_sparse(array):  # of layers, which are as they are multiplied
             return array
         rows = part.arrange(array, 0)
@@ -256,5 +262,6 @@ def _product(graph: Graph, node: Node, form: Form, part: Part, affine: Affine, b
         make_weight=weight,
         make_elements=elements,
         make_vectors=part.vectors,
-        map_size=prod(graph.values[form.reads].shape[1:]) if node.kind in GATHERED else 0,
+        map_size=prod(graph.values[form.reads].shape[1:]) if plain(node).op in GATHERED else 0,
+        whole=form.integer is not None,
     )

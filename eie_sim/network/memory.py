@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from eie_sim.network.graph import Graph, Node
+from eie_sim.network.integers import plain
 from eie_sim.network.operators import macs
 from eie_sim.network.products import Step
 
@@ -104,7 +105,8 @@ def floats_of(graph: Graph, steps: Sequence[Step]) -> dict[str, int]:
             if (node.name in computed) != inside or node.kind == "move":
                 continue
             for name in node.reads:
-                beside = node.kind == "recurrent" and name in node.inputs[4:]  # peepholes and first states
+                in_products = node.inputs[:4] if node.kind == "recurrent" else plain(node).inputs
+                beside = name not in in_products  # peepholes and first states, zero points and scales
                 for kind, owner, size in _owned(graph, node, name):
                     found[kind] += 0 if (inside and not beside) or owner in seen else size
                     seen.add(owner)
@@ -119,6 +121,6 @@ def _owned(graph: Graph, node: Node, name: str) -> Iterator[tuple[str, str, int]
         for owner in graph.origins(name):
             one = graph.parameters[owner]
             kind = "norms" if "norm" in one.axes else "other parameters"
-            left = node.reason or (macs(graph, node) and node.kind != "recurrent")
+            left = node.reason or (macs(graph, node) and node.kind not in ("recurrent", "integer"))
             kind = "weights left to the host" if left else kind
             yield "lookups" if node.kind == "lookup" else kind, owner, one.array.nbytes

@@ -21,6 +21,7 @@ from eie_sim.network.contraction import (
 )
 from eie_sim.network.convolution import kind_of_conv, lower_conv, lower_conv_transpose
 from eie_sim.network.graph import Array, Graph, Node
+from eie_sim.network.integers import INTEGERS, Sums, integers_of, left_because, places_of, plain
 from eie_sim.network.products import Form, Step, Style
 from eie_sim.network.recurrent import lengths_of, lower_recurrent, require_known, why_left
 
@@ -78,16 +79,16 @@ def _classified(graph: Graph, node: Node) -> Node:
         return replace(node, kind="host" if reason else "recurrent", reason=reason)
     if node.op == "Einsum" and not is_linear(graph, node):
         return replace(node, kind="host", reason="not a linear map of one input")
-    if not any(constant) or (node.op in ("Conv", "ConvTranspose") and not constant[1]):
+    if not any(constant) or (plain(node).op in ("Conv", "ConvTranspose") and not constant[1]):
         return replace(node, kind="two_activations", reason=_why_not_two(graph, node))
-    if any(graph.values[name].size == 0 for name in (*node.inputs[:2], node.outputs[0])):
-        return replace(node, kind="host", reason="it has no elements")
-    return replace(node, kind=operator.kind)
+    empty = any(graph.values[name].size == 0 for name in (*plain(node).inputs[:2], node.outputs[0]))
+    reason = "it has no elements" if empty else left_because(graph, node)
+    return replace(node, kind="host" if reason else operator.kind, reason=reason)
 
 
 def _why_not_two(graph: Graph, node: Node) -> str:
     """Why no unit takes a product of two activations, "" where one may."""
-    if node.op in ("Conv", "ConvTranspose"):
+    if plain(node).op in ("Conv", "ConvTranspose"):
         return "both sides are activations"
     read = [graph.values[name] for name in node.inputs[:2]]
     if any(value.size == 0 for value in (*read, graph.values[node.outputs[0]])):
@@ -100,14 +101,14 @@ def _why_not_two(graph: Graph, node: Node) -> str:
 
 def kind_words(graph: Graph, node: Node) -> str:
     """Words of a table for nodes that multiply, such as "1x1 conv2d" or "two activations matmul"."""
-    words = {"Gemm": "gemm", "MatMul": "matmul", "Einsum": "einsum"}.get(node.op)
+    words = {"Gemm": "gemm", "MatMul": "matmul", "Einsum": "einsum"}.get(plain(node).op)
     if node.kind == "two_activations":
         return f"two activations {words or node.op}"
-    if node.op in ("Conv", "ConvTranspose"):
-        return kind_of_conv(graph, node)
+    if plain(node).op in ("Conv", "ConvTranspose"):
+        return kind_of_conv(graph, plain(node))
     if node.op == winograd.OP:
         return winograd.KIND
-    return "weights matmul" if node.op == "MatMul" else words or node.op
+    return "weights matmul" if plain(node).op == "MatMul" else words or node.op
 
 
 def macs(graph: Graph, node: Node) -> int:
@@ -238,6 +239,10 @@ def _recurrent_labels(graph: Graph, node: Node) -> Labels:
     return {1: ("group", "gate_out", "in"), 2: ("group", "gate_out", "hidden"), 3: ("group", "gate_out")}
 
 
+def _turned_labels(graph: Graph, node: Node) -> Labels:
+    return {1: ("group", "in", "gate_out"), 2: ("group", "hidden", "gate_out"), 3: ("group", "gate_out")}
+
+
 def _table_labels(graph: Graph, node: Node) -> Labels:
     return {0: ("row",) + ("out",) * (len(_shape(graph, node, 0)) - 1)}
 
@@ -249,7 +254,32 @@ def _gemm(node: Node, a: Array, b: Array, c: Array | None = None) -> Array:
     return product if c is None else product + np.float32(given.get("beta", 1.0)) * c
 
 
-_MATMULS = "DynamicQuantizeMatMul MatMulIntegerToFloat FusedMatMul"
+def _lower_integer(graph: Graph, node: Node, style: Style) -> Form:
+    """As the same operator on floats, with zero points taken off and outputs as the operator says them."""
+    own, same = integers_of(node), plain(node)
+    assert own is not None
+    form = (lower_conv if own.op == "Conv" else lower_matmul)(graph, same, style)
+    at = 1 if own.op == "Conv" else weight_place(graph, same)
+    return replace(form, integer=Sums(graph=graph, node=node, own=own, at=at))
+
+
+def _on_integers(name: str, same: Operator) -> Operator:
+    """The entry of an operator on integers. same : that of the operator on floats"""
+
+    def labels(graph: Graph, node: Node) -> Labels:
+        places = places_of(node)
+        return {places[place]: axes for place, axes in same.labels(graph, plain(node)).items() if place < len(places)}
+
+    return Operator(
+        kind="integer",
+        sides=tuple(side.data for side in INTEGERS[name].sides),
+        lower=_lower_integer,
+        labels=labels,
+        macs=lambda graph, node: same.macs(graph, plain(node)),
+        axes=together.on_integers(same.axes),
+    )
+
+
 _UNCOUNTED = "GroupQueryAttention MatMulNBits QAttention QGemm QLinearConv"
 PAST = {"": (4,), "com.microsoft": (6,)}
 """Places of the keys of the past in attention, by domain."""
@@ -259,6 +289,31 @@ def _later(macs: Callable[[Graph, Node], int], **more: Any) -> Operator:
     return Operator(macs=macs, reason=NOT_YET, **more)
 
 
+MATMUL = Operator(
+    kind="matmul",
+    sides=(0, 1),
+    lower=lower_matmul,
+    labels=_matmul_labels,
+    macs=_matmul_macs,
+    axes=together.lettered,
+)
+CONV = Operator(
+    kind="conv",
+    sides=(0, 1),
+    lower=lower_conv,
+    labels=_kernel("out", "in"),
+    macs=_conv_macs(1),
+    axes=together.convolved,
+)
+RECURRENT = Operator(
+    kind="recurrent",
+    sides=(1, 2),
+    lower=lower_recurrent,
+    require=require_known,
+    labels=_recurrent_labels,
+    macs=_recurrent_macs,
+    axes=together.recurrent,
+)
 OPERATORS: Mapping[str, Operator] = {
     **{op: Operator(axes=rule) for op, rule in together.RULES.items()},
     "Gemm": Operator(
@@ -270,14 +325,7 @@ OPERATORS: Mapping[str, Operator] = {
         axes=together.lettered,
         forward=_gemm,
     ),
-    "MatMul": Operator(
-        kind="matmul",
-        sides=(0, 1),
-        lower=lower_matmul,
-        labels=_matmul_labels,
-        macs=_matmul_macs,
-        axes=together.lettered,
-    ),
+    "MatMul": MATMUL,
     "Einsum": Operator(
         kind="einsum",
         sides=(0, 1),
@@ -286,14 +334,7 @@ OPERATORS: Mapping[str, Operator] = {
         macs=_einsum_macs,
         axes=together.lettered,
     ),
-    "Conv": Operator(
-        kind="conv",
-        sides=(0, 1),
-        lower=lower_conv,
-        labels=_kernel("out", "in"),
-        macs=_conv_macs(1),
-        axes=together.convolved,
-    ),
+    "Conv": CONV,
     "ConvTranspose": Operator(
         kind="conv_transpose",
         sides=(0, 1),
@@ -302,29 +343,20 @@ OPERATORS: Mapping[str, Operator] = {
         macs=_transpose_macs,
         axes=together.convolved,
     ),
-    **dict.fromkeys(
-        ("GRU", "LSTM", "RNN"),
-        Operator(
-            kind="recurrent",
-            sides=(1, 2),
-            lower=lower_recurrent,
-            require=require_known,
-            labels=_recurrent_labels,
-            macs=_recurrent_macs,
-            axes=together.recurrent,
-        ),
-    ),
-    **dict.fromkeys(
-        ("MatMulInteger", "QLinearMatMul", *(f"com.microsoft.{op}" for op in _MATMULS.split())), _later(_matmul_macs)
-    ),
-    **dict.fromkeys(("ConvInteger", "com.microsoft.FusedConv"), _later(_conv_macs(1))),
-    "QLinearConv": _later(_conv_macs(3)),
+    **dict.fromkeys(("GRU", "LSTM", "RNN"), RECURRENT),
+    **{
+        name: _on_integers(name, {"MatMul": MATMUL, "Conv": CONV}[own.op])
+        for name, own in INTEGERS.items()
+        if own.op != "LSTM"
+    },
+    "com.microsoft.DynamicQuantizeLSTM": replace(RECURRENT, labels=_turned_labels),
+    "com.microsoft.FusedMatMul": _later(_matmul_macs),
+    "com.microsoft.FusedConv": _later(_conv_macs(1)),
     "DeformConv": Operator(reason=f"{NOT_YET}, its MACs are not counted"),
     **dict.fromkeys(("Attention", "com.microsoft.MultiHeadAttention"), _later(_attention_macs)),
     "com.microsoft.Attention": _later(_projected_attention_macs),
     "com.microsoft.FusedGemm": _later(_gemm_macs),
     **{f"com.microsoft.{op}": Operator(reason=f"{NOT_YET}, its MACs are not counted") for op in _UNCOUNTED.split()},
-    "com.microsoft.DynamicQuantizeLSTM": _later(_recurrent_macs),
     "Gather": Operator(kind="lookup", labels=_table_labels, axes=together.gathered),
     f"{winograd.DOMAIN}.{winograd.OP}": Operator(
         kind="conv",

@@ -14,6 +14,7 @@ from eie_sim.core.nm_pattern import DENSE, Pattern, whole_groups
 from eie_sim.core.sparse import is_sparse
 from eie_sim.core.steps import Steps
 from eie_sim.network.graph import Array, Node
+from eie_sim.network.integers import Sums
 
 Multiply = Callable[["Product", Array], Array]
 """(product, what its vectors are made of) -> outputs [n_vector, n_out] as nodes read them, the bias included."""
@@ -79,6 +80,7 @@ class Form:
     join : (outputs [positions, n_out] of the parts, bias of the channels or None) -> the node's output
     bias_on_host : True where the bias is no part of the products: `join` adds it
     host : what is computed around the products, in words, and how many numbers that makes
+    integer : of a node on integers, what stands before and after its products
     """
 
     kind: str
@@ -93,6 +95,7 @@ class Form:
     beta: float = 1.0
     bias_on_host: bool = False
     host: tuple[tuple[str, int], ...] = ()
+    integer: Sums | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -109,8 +112,9 @@ class Product:
     parameters : names of those that the weights are made of
     depends_on : names of products of the same node that come before
     steps : how vectors are made of outputs of those before; None where all are there at once
+    whole : True where weights and vectors are whole numbers, so that float64 has their sums exactly
     map_size : numbers of the map that a vector is gathered from, of one input of a batch; 0 where it lies as it is read
-    bias : float32 [n_out], or None; a bias that is all zero is one
+    bias : float32 [n_out], float64 of whole numbers, or None; a bias that is all zero is one
     make_weight, make_elements, make_vectors : what `weight`, `elements` and `vectors` call
     """
 
@@ -130,6 +134,7 @@ class Product:
     depends_on: tuple[str, ...] = ()
     steps: Steps | None = None
     map_size: int = 0
+    whole: bool = False
 
     @property
     def weight(self) -> NDArray[np.float32]:
@@ -169,8 +174,10 @@ class Product:
         return self.with_bias(self.sums(x))
 
     def sums(self, x: Array) -> Array:
-        """The float product without its bias, float64 where float32 would overflow."""
+        """The float product without its bias, float64 of whole numbers, and where float32 would overflow."""
         weight = self.make_weight().T
+        if self.whole:
+            weight = weight.astype(np.float64)
         with np.errstate(over="ignore", invalid="ignore"):
             sums = np.concatenate([chunk @ weight for chunk in self.vectors(x)])
             if np.isfinite(sums).all():
@@ -191,6 +198,7 @@ class Step:
     reads : the value that vectors are made of; makes : the values that come out
     host : work around the products, in words, and how many numbers each makes
     weighs : the value that weights are made of, where they are activations; "" where they are constant
+    rounded : True where the node rounds to 8 bits on its way, which is one step apart where sums differ a little
     run : what `compute` calls
     pattern : what weights of all its products are padded for and compressed as; None of a unit that has none
     """
@@ -204,6 +212,7 @@ class Step:
     pattern: Pattern | None = None
     weighs: str = ""
     host: tuple[tuple[str, int], ...] = ()
+    rounded: bool = False
 
     @property
     def macs(self) -> int:

@@ -1,9 +1,12 @@
-"""GRU, LSTM and RNN as products: inputs of all steps at once, states step by step, and the cells between them.
+"""GRU, LSTM, also of integers, and RNN as products: inputs of all steps at once, states step by step, cells between.
 
 Gates stand one after the other in the rows of W, R and the biases: z r h of a GRU, i o f c of an LSTM (ONNX, GRU and
 LSTM). Where ONNX is silent, or onnxruntime differs from it, the cells are onnxruntime's: an LSTM does not clip its cell
 state; alpha and beta that are left out are 0 of Affine, ScaledTanh and ThresholdedRelu; states of an empty sequence are
-0.
+0. DynamicQuantizeLSTM rounds the vectors of each product to 8 bits; weights and vectors here are what these stand for.
+The range of inputs is that of all steps up to the longest sequence, the range of states that of all sequences that had
+the step before, or of the last states of all where Y is left out: as onnxruntime on one thread; on several it rounds
+parts of a batch apart.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from numpy.typing import NDArray
 from eie_sim.core.errors import require, unknown
 from eie_sim.core.steps import Steps
 from eie_sim.network.graph import Array, Graph, Node
+from eie_sim.network.integers import dequantised, integers_of, left_because, plain, rounded
 from eie_sim.network.products import Multiply, Product, Step, Style
 
 GATES = {"GRU": 3, "LSTM": 4, "RNN": 1}
@@ -124,7 +128,7 @@ def require_known(node: Node) -> None:
     way = given.get("direction", "forward")
     if way not in WAYS:
         raise unknown(f"{where}: direction", way, WAYS)
-    names, count = _names(node), len(DEFAULTS[node.op]) * len(WAYS[way])
+    names, count = _names(node), len(DEFAULTS[plain(node).op]) * len(WAYS[way])
     require(len(names) == count, f"{where}: activations", ", ".join(names), f"must be {count}")
     for name in names:
         if name.lower() not in SMALL or (node.op == "RNN" and name not in ACTIVATIONS):
@@ -140,11 +144,11 @@ def why_left(graph: Graph, node: Node) -> str:
     lengths = node.reading(LENGTHS)
     if lengths and not graph.is_constant(lengths) and lengths not in graph.inputs:
         return "its sequence_lens are computed"
-    return (
-        ""
-        if lengths_of(graph, node).any() and all(graph.values[name].size for name in node.reads[:3])
-        else "it has no elements"
-    )
+    if not lengths_of(graph, node).any() or not all(graph.values[name].size for name in node.reads[:3]):
+        return "it has no elements"
+    if integers_of(node) is not None and not node.outputs[0] and not lengths_of(graph, node).all():
+        return "a sequence is empty and Y is left out: onnxruntime reads states that nobody wrote"
+    return left_because(graph, node)
 
 
 def lengths_of(graph: Graph, node: Node) -> NDArray[np.int64]:
@@ -173,6 +177,7 @@ def lower_recurrent(graph: Graph, node: Node, style: Style) -> Step:
         products=tuple(one for at, way in enumerate(ways) for one in _products(graph, node, style, at, way)),
         run=partial(_run, node),
         pattern=style.pattern,
+        rounded=integers_of(node) is not None,
     )
 
 
@@ -185,8 +190,8 @@ def _suffixes(node: Node) -> tuple[str, ...]:
 def _products(graph: Graph, node: Node, style: Style, at: int, way: str) -> list[Product]:
     """The products of a direction."""
     lengths = lengths_of(graph, node)
-    hidden = graph.values[node.inputs[R]].shape[2]
-    whole = slice(0, GATES[node.op] * hidden)
+    n_in, hidden = sides_of(graph, node)
+    whole = slice(0, GATES[plain(node).op] * hidden)
     biases = _biases(graph, node, at)
     sizes = tuple(int((lengths > step).sum()) for step in range(lengths.max()))
     steps = Steps(sizes, rows=whole.stop, persistent=style.persistent)
@@ -194,22 +199,22 @@ def _products(graph: Graph, node: Node, style: Style, at: int, way: str) -> list
     for suffix in _suffixes(node):
         cut = {"Rzr": slice(0, 2 * hidden), "Rh": slice(2 * hidden, whole.stop)}.get(suffix, whole)
         place = W if suffix == "W" else R
-        n_out, n_in = cut.stop - cut.start, graph.values[node.inputs[place]].shape[2]
+        n_out, n_vector = cut.stop - cut.start, n_in if suffix == "W" else hidden
         name = f"{node.name}{way}.{suffix}"
         found.append(
             Product(
                 name=name,
                 kind=node.op,
                 n_out=n_out,
-                n_in=n_in,
-                n_weight=n_out * n_in,
+                n_in=n_vector,
+                n_weight=n_out * n_vector,
                 positions=int(lengths.sum()),
                 blocks=1,
                 launch=name,
                 parameters=graph.origins(node.inputs[place]),
                 bias=None if biases is None else biases[int(place == R)][cut],
-                make_weight=cache(partial(_rows, graph.array, node.inputs[place], at, cut)),
-                make_elements=partial(_rows, graph.elements, node.inputs[place], at, cut),
+                make_weight=cache(partial(_rows, partial(_weights, graph, node), place, at, cut)),
+                make_elements=partial(_rows, partial(_elements, graph, node), place, at, cut),
                 make_vectors=_chunks,
                 depends_on=tuple(one.name for one in found),
                 steps=None if suffix == "W" else steps,
@@ -218,9 +223,28 @@ def _products(graph: Graph, node: Node, style: Style, at: int, way: str) -> list
     return found
 
 
-def _rows(given: Callable[[str], Array], name: str, at: int, cut: slice) -> Array:
+def sides_of(graph: Graph, node: Node) -> tuple[int, int]:
+    """Inputs and hidden units of a direction."""
+    columns = 2 if integers_of(node) is None else 1
+    return graph.values[node.inputs[W]].shape[columns], graph.values[node.inputs[R]].shape[columns]
+
+
+def _rows(given: Callable[[int], Array], place: int, at: int, cut: slice) -> Array:
     """Rows of a direction."""
-    return given(name)[at, cut]
+    return given(place)[at, cut]
+
+
+def _weights(graph: Graph, node: Node, place: int) -> Array:
+    """W or R, float32 [direction, gates * hidden, inputs]; those of integers are stored turned."""
+    if integers_of(node) is None:
+        return graph.array(node.inputs[place])
+    return dequantised(graph, node, place - W).swapaxes(1, 2)
+
+
+def _elements(graph: Graph, node: Node, place: int) -> Array:
+    """Which elements those are."""
+    numbers = graph.elements(node.inputs[place])
+    return numbers if integers_of(node) is None else numbers.swapaxes(1, 2)
 
 
 def _biases(graph: Graph, node: Node, at: int) -> Array | None:
@@ -263,20 +287,26 @@ def _direction(
     """Y of a direction [n_step, batch, hidden], and its last states [batch, hidden]."""
     x, cell = values[node.inputs[X]], _cell(node, at, values)
     n_step, batch, _ = x.shape
+    of_8_bits, lstm = integers_of(node) is not None, plain(node).op == "LSTM"
 
-    def times(suffix: str, vectors: Array) -> Array:
+    def times(suffix: str, vectors: Array, among: Array) -> Array:
+        if of_8_bits:
+            words, scale = rounded(vectors, among)
+            vectors = words * scale
         return multiply(products[suffix], vectors).astype(np.float32, copy=False)
 
     inside = np.arange(n_step)[:, None] < lengths
     gates = np.zeros((n_step, batch, products["W"].n_out), np.float32)
-    gates[inside] = times("W", x[inside])
-    y = np.zeros((n_step, batch, products["W"].n_out // GATES[node.op]), np.float32)
-    given = [node.reading(place) for place in ((H0, C0) if node.op == "LSTM" else (H0,))]
+    gates[inside] = times("W", x[inside], x[: lengths.max()])
+    y = np.zeros((n_step, batch, products["W"].n_out // GATES[plain(node).op]), np.float32)
+    given = [node.reading(place) for place in ((H0, C0) if lstm else (H0,))]
+    before = values[given[0]][at] if given[0] else y[0]
     state = tuple(np.where(lengths[:, None] > 0, values[name][at] if name else y[0], np.float32(0)) for name in given)
     for now, live in _order(lengths, n_step, WAYS[node.attributes.get("direction", "forward")][at]):
-        after = cell.step(gates[now, live], tuple(each[live] for each in state), times)
+        after = cell.step(gates[now, live], tuple(each[live] for each in state), partial(times, among=before))
         y[now, live] = after[0]
         state = tuple(_written(each, live, new) for each, new in zip(state, after, strict=True))
+        before = after[0] if node.outputs[0] else state[0]
     return y, state
 
 
@@ -302,7 +332,7 @@ def _written(state: Array, live: Any, new: Array) -> Array:
 def _names(node: Node) -> list[str]:
     """Names of the activations of all directions."""
     n_direction = len(WAYS[node.attributes.get("direction", "forward")])
-    return list(node.attributes.get("activations") or DEFAULTS[node.op] * n_direction)
+    return list(node.attributes.get("activations") or DEFAULTS[plain(node).op] * n_direction)
 
 
 def _cell(node: Node, at: int, values: Mapping[str, Array]) -> Cell:
@@ -316,10 +346,11 @@ def _cell(node: Node, at: int, values: Mapping[str, Array]) -> Cell:
             for default, left in ((one.alpha, alphas), (one.beta, betas))
         )
         functions.append(partial(one.function, alpha=alpha, beta=beta))
-    n = len(DEFAULTS[node.op])
-    peepholes = node.op == "LSTM" and node.reading(PEEPHOLES)
+    op = plain(node).op
+    n = len(DEFAULTS[op])
+    peepholes = op == "LSTM" and node.reading(PEEPHOLES)
     return Cell(
-        op=node.op,
+        op=op,
         activations=tuple(functions[at * n : (at + 1) * n]),
         clip=np.float32(given["clip"]) if "clip" in given else None,
         peepholes=values[node.inputs[PEEPHOLES]][at].reshape(3, -1) if peepholes else None,

@@ -16,6 +16,7 @@ from eie_sim.core.errors import require
 from eie_sim.core.verification import relative_error
 from eie_sim.network import floatrun
 from eie_sim.network.graph import PRUNED, Graph
+from eie_sim.network.integers import magnitudes_of, with_zeros
 from eie_sim.network.lower import steps_of
 from eie_sim.network.products import Product, Step, Style
 from eie_sim.prune import PruneResult, Selection, globally, locally
@@ -60,19 +61,19 @@ def prune_graph(
     _require_untrained(recipe)
     names = tuple(dict.fromkeys(name for step in steps_of(graph) for one in step.products for name in one.parameters))
     require(len(names) > 0, "network", graph.name, "must have weights that are parameters: all of its are computed")
-    weights: Arrays = {name: dense(graph.parameters[name].array) for name in names}
+    weights: Arrays = {name: dense(array) for name, array in magnitudes_of(graph, names).items()}
     views = views_of(graph, recipe, config, names)
 
     def select(weights: Arrays, asked: Asked, before: Selection | None) -> Selection:
         scores = scores_of_weights(recipe.criterion, weights, recipe.seed)
-        scores = _wanda(graph.with_parameters(weights), weights) if scores is None else scores
+        scores = _wanda(with_zeros(graph, weights), weights) if scores is None else scores
         return _selected(graph, views, recipe, config, scores, asked, None if before is None else before.masks)
 
     asked = wanted(recipe, names, density_of)
     weights, kept = in_steps(weights, asked, select, progress=lambda step: progress(f"{graph.name}: {step}"))
     said = [graph.metadata[PRUNED]] if PRUNED in graph.metadata else []
     metadata = {**graph.metadata, PRUNED: "; then ".join([*said, _said(recipe, density_of)])}
-    return replace(graph.with_parameters(weights), metadata=metadata), kept
+    return replace(with_zeros(graph, weights), metadata=metadata), kept
 
 
 def _said(recipe: Recipe, density_of: Mapping[str, float]) -> str:

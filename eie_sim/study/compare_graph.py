@@ -19,6 +19,7 @@ from eie_sim.core.steps import Steps
 from eie_sim.graphs import mac_share, style_of
 from eie_sim.network import floatrun
 from eie_sim.network.graph import Graph
+from eie_sim.network.integers import magnitudes_of
 from eie_sim.network.lower import EVERYTHING, host_reason, steps_of
 from eie_sim.passed_on import Arrays, Multiplied, passed_on
 from eie_sim.prune.network import prune_network
@@ -70,8 +71,7 @@ class OfGraph:
     @property
     def own_density(self) -> float:
         """Of the weights before pruning."""
-        arrays = [self.graph.parameters[name].array for name in self.parameters]
-        return _density(arrays)
+        return _density(list(magnitudes_of(self.graph, self.parameters).values()))
 
     def pruned(self, to: Pattern | float) -> PrunedGraph:
         """All parameters pruned by magnitude."""
@@ -79,7 +79,7 @@ class OfGraph:
         if to not in (DENSE, self.own_density):
             recipe = Recipe(pattern=said(to)) if isinstance(to, tuple) else Recipe(density=to)
             graph, _ = prune_network(graph, recipe, None)
-        before, after = ([of.parameters[name].array for name in self.parameters] for of in (self.graph, graph))
+        before, after = (list(magnitudes_of(of, self.parameters).values()) for of in (self.graph, graph))
         total, kept = (sum(float(np.abs(w).sum(dtype=np.float64)) for w in each) for each in (before, after))
         return PrunedGraph(to=to, graph=graph, density=_density(after), kept_l1=kept / total if total else 0.0)
 

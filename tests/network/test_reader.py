@@ -329,18 +329,6 @@ def test_embeddings_are_lookups_and_norms_parameters():
     }
 
 
-def test_recurrence_of_integers_is_counted_and_left_to_the_host():
-    inputs = {"x": drawn(3, 1, 4)}
-    arrays = {name: np.ones((1, side, 20), np.uint8) for name, side in (("w", 4), ("r", 5))} | {"v": drawn(5, 2)}
-    arrays |= {"s": np.ones(1, np.float32), "z": np.zeros(1, np.uint8)}
-    lstm = node("DynamicQuantizeLSTM", "x w r", "q h", hidden_size=5, domain="com.microsoft")
-    lstm.input.extend(["", "", "", "", "", "s", "z", "s", "z"])
-    proto = model([lstm, node("MatMul", "h v", "y")], inputs, arrays, domains=("com.microsoft",))
-    shares = {share.kind: share for share in coverage(agree(proto, inputs))}
-    assert shares["DynamicQuantizeLSTM"].macs == 3 * 20 * 9
-    assert shares["DynamicQuantizeLSTM"].reason == "is not computed yet"
-
-
 def test_what_multiplies_and_is_not_counted_is_named():
     inputs = {"x": drawn(1, 2, 4, 4)}
     arrays = {"w": drawn(3, 2, 2, 2), "o": drawn(1, 8, 3, 3), "v": drawn(3, 3, 1, 1)}

