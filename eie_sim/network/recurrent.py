@@ -23,7 +23,7 @@ from eie_sim.core.errors import require, unknown
 from eie_sim.core.steps import Steps
 from eie_sim.network.graph import Array, Graph, Node
 from eie_sim.network.integers import dequantised, integers_of, left_because, plain, rounded
-from eie_sim.network.products import Multiply, Product, Step, Style
+from eie_sim.network.products import Multiply, Product, Step, Style, chunks_of
 
 GATES = {"GRU": 3, "LSTM": 4, "RNN": 1}
 X, W, R, B, LENGTHS, H0, C0, PEEPHOLES = range(8)
@@ -215,7 +215,7 @@ def _products(graph: Graph, node: Node, style: Style, at: int, way: str) -> list
                 bias=None if biases is None else biases[int(place == R)][cut],
                 make_weight=cache(partial(_rows, partial(_weights, graph, node), place, at, cut)),
                 make_elements=partial(_rows, partial(_elements, graph, node), place, at, cut),
-                make_vectors=_chunks,
+                make_vectors=chunks_of,
                 depends_on=tuple(one.name for one in found),
                 steps=None if suffix == "W" else steps,
             )
@@ -254,12 +254,6 @@ def _biases(graph: Graph, node: Node, at: int) -> Array | None:
         return None
     both: Array = graph.array(name)[at].reshape(2, -1)
     return both
-
-
-def _chunks(rows: Array, most: int) -> Iterator[Array]:
-    """Vectors as they are."""
-    for start in range(0, len(rows), most):
-        yield rows[start : start + most]
 
 
 def _run(node: Node, products: Sequence[Product], values: Mapping[str, Array], multiply: Multiply) -> tuple[Array, ...]:

@@ -185,8 +185,18 @@ def comparison_table(record: Record) -> TextTable:
         own += [sram if sram == dram else f"{sram} | {dram}" for sram, dram in both]
         cells.append([*own, "" if row["scaled_from"] is None else f"from {row['scaled_from']}"])
         before = batch
-    least = {"precision": 5, "of sum\n|w|": 4, "MACs\nused": 4, "tile": 4, "": 3, "weights\nkept": 4}
-    rank = {one: 1 for one in headings if one.endswith("DRAM") or one in judged} | least
+    least = {
+        "off before\npruning": 3,
+        "MACs\ncovered": 3,
+        "precision": 5,
+        "of sum\n|w|": 4,
+        "MACs\nused": 4,
+        "tile": 4,
+        "": 3,
+        "weights\nkept": 4,
+    }
+    first = ("SRAM", "DRAM", "accuracy", "off\nfloats")
+    rank = {one: 1 for one in headings if one.endswith(first)} | least
     return TextTable(headings, cells, text={1, 2, *range(len(headings) - 3, len(headings))}, rank=rank)
 
 
