@@ -354,6 +354,28 @@ def test_two_activations_are_left_to_the_host():
     assert [share.kind for share in coverage(graph)] == ["two activations matmul", "weights matmul"]
 
 
+def test_floats_that_are_constant_are_no_weights_of_integers():
+    fed = {"z": whole(4, 5), "f": drawn(2, 3)}
+    nodes = [node("DynamicQuantizeMatMul", "x z s", "y", domain="com.microsoft"), node("MatMul", "f v", "g")]
+    arrays = {"x": drawn(3, 4), "s": np.ones(1, np.float32), "v": drawn(3, 2)}
+    graph = agree(model(nodes, fed, arrays, outputs="y g", domains=["com.microsoft"]), fed)
+    assert coverage(graph)[0].reason == "its weights are computed"
+
+
+@pytest.mark.parametrize("op", ["ConvInteger", "QLinearMatMul"])
+def test_samples_engines_and_calibration_leave_outputs_as_they_are(op):
+    proto, inputs = some(op)
+    graph, config = read(proto, inputs), es.EieConfig(n_pe=4, weight_bits=8)
+    whole_run = es.run(graph, config)
+    others = [es.run(graph, config, positions=2), es.run(graph, config, engine="reference")]
+    others.append(es.run(graph.with_calibration(inputs), config))
+    for ran in others:
+        assert ran.verified
+        np.testing.assert_array_equal(ran.outputs["y"], whole_run.outputs["y"])
+    assert others[0].rows[0].sampled.positions == 2
+    assert others[1].cycles == others[2].cycles == whole_run.cycles
+
+
 def test_a_weight_with_two_zero_points_is_not_pruned():
     arrays = {"w": whole(4, 5), "a": np.uint8(3), "b": np.uint8(4)}
     nodes = [node("MatMulInteger", "x w  a", "y"), node("MatMulInteger", "x w  b", "z")]
