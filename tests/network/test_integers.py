@@ -307,7 +307,7 @@ def test_states_that_are_not_given_are_zeros_and_long_sequences_stay_near():
     run_products(graph)
 
 
-@pytest.mark.parametrize(("factor", "fits"), [(1.005, True), (1.02, False)])
+@pytest.mark.parametrize(("factor", "fits"), [(1.04, True), (1.06, False)])
 def test_what_rounds_may_be_a_little_apart(factor, fits):
     graph = read(*lstm())
     (step,) = steps_of(graph)
@@ -315,7 +315,7 @@ def test_what_rounds_may_be_a_little_apart(factor, fits):
     if fits:
         assert require_lowered(step, [each * np.float32(factor) for each in y], y) > 4e-3
         return
-    with pytest.raises(InputError, match=r"^node DynamicQuantizeLSTM_y: DynamicQuantizeLSTM differs .* 1e-02 of its"):
+    with pytest.raises(InputError, match=r"^node DynamicQuantizeLSTM_y: DynamicQuantizeLSTM differs .* 5e-02 of its"):
         require_lowered(step, [each * np.float32(factor) for each in y], y)
 
 
