@@ -180,7 +180,7 @@ def calibrated(
         made = step.compute(values, multiply)
         if layer is None:
             expected = floatrun.framework_values(calibration, step, values)
-            lowered[step.node.name] = floatrun.require_lowered(step, made, expected)
+            lowered[step.node.name] = floatrun.require_lowered(step, values, made, expected)
         for product in step.products:
             x, sums = (one_by_one(arrays) for arrays in zip(*met.pop(product.name), strict=True))
             ready[product.name] = prepared(product, x, sums, config, layer=layer, said=said, pattern=step.pattern)

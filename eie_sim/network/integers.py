@@ -165,7 +165,7 @@ class Sums:
     @property
     def rounds(self) -> bool:
         """True where 8 bits are made of what is computed."""
-        return self.own.dynamic or self.own.y is not None
+        return self.own.y is not None
 
     def weights(self) -> Floats:
         """Less their zero points."""

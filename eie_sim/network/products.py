@@ -184,8 +184,10 @@ class Step:
 
     node : what is lowered; nodes : the same and the bias or BatchNorm that went into it
     reads : the value that vectors are made of; makes : the values that come out
-    rounded : True where the node rounds to 8 bits on its way, which is one step apart where sums differ a little
+    rounded : True where sums are rounded to 8 bits unseen, which are one step apart where sums differ a little
     run : what `compute` calls
+    follow : (products, values, multiply, the step's values as others have them) -> those values again, each state made
+        of the others' state before; None where they have none
     pattern : what weights of all its products are padded for and compressed as; None of a unit that has none
     """
 
@@ -197,6 +199,7 @@ class Step:
     run: Callable[[Sequence[Product], Mapping[str, Array], Multiply], tuple[Array, ...]]
     pattern: Pattern | None = None
     rounded: bool = False
+    follow: Callable[[Sequence[Product], Mapping[str, Array], Multiply, Array], tuple[Array, ...]] | None = None
 
     @property
     def macs(self) -> int:

@@ -309,28 +309,41 @@ def test_states_that_are_not_given_are_zeros_and_long_sequences_stay_near():
 
 @pytest.mark.parametrize(("factor", "fits"), [(1.04, True), (1.06, False)])
 def test_what_rounds_may_be_a_little_apart(factor, fits):
-    graph = read(*lstm())
+    graph = read(*lstm(outputs="- h c"))
     (step,) = steps_of(graph)
+    values = graph.examples
     y = tuple(run(graph).values())
     if fits:
-        assert require_lowered(step, [each * np.float32(factor) for each in y], y) > 4e-3
+        assert require_lowered(step, values, [each * np.float32(factor) for each in y], y) > 4e-3
         return
-    with pytest.raises(InputError, match=r"^node DynamicQuantizeLSTM_y: DynamicQuantizeLSTM differs .* 5e-02 of its"):
-        require_lowered(step, [each * np.float32(factor) for each in y], y)
+    with pytest.raises(InputError, match=r"^node DynamicQuantizeLSTM_-: DynamicQuantizeLSTM differs .* 5e-02 of its"):
+        require_lowered(step, values, [each * np.float32(factor) for each in y], y)
+
+
+def test_states_that_differ_are_held_against_those_made_of_the_same_state_before():
+    graph = read(*lstm("bidirectional", (12, 3, 8, 16), own=["b", "h0"]))
+    (step,) = steps_of(graph)
+    y = list(run(graph).values())
+    values = graph.examples
+    moved = [each * np.float32(1.01) for each in y]
+    assert require_lowered(step, values, moved, y) < 1e-5
+    with pytest.raises(InputError, match=r"^node DynamicQuantizeLSTM_y: .* must be at most 1e-04"):
+        require_lowered(step, values, y, moved)
 
 
 def test_an_8_bit_output_may_be_one_step_off_a_sum_may_not():
     for op, most in (("QLinearMatMul", 1), ("MatMulInteger", 0)):
         graph = read(*some(op))
         (step,) = steps_of(graph)
+        values = graph.examples
         y = run(graph)["y"]
         other = y.copy()
         other[0, :most] ^= 1
-        require_lowered(step, [other], [y])
+        require_lowered(step, values, [other], [y])
         other[0, : most + 1] ^= 1
         other[1, 0] = 200
         with pytest.raises(InputError, match="differs from its products"):
-            require_lowered(step, [other], [y])
+            require_lowered(step, values, [other], [y])
 
 
 @pytest.mark.parametrize(
