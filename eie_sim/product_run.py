@@ -222,7 +222,7 @@ def calibrated(
         made = step.compute(values, multiply)
         if layer is None:
             expected = floatrun.framework_values(calibration, step, values)
-            lowered[step.node.name] = floatrun.require_lowered(step, made, expected)
+            lowered[step.node.name] = floatrun.require_lowered(step, values, made, expected)
         if step.weighs:
             ready.update(scaled(step, ends, config))
         for product in step.products if not step.weighs else ():

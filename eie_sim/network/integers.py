@@ -86,6 +86,8 @@ def left_because(graph: Graph, node: Node) -> str:
     own = integers_of(node)
     if own is None:
         return ""
+    if own.dynamic and not graph.is_constant(node.reading(own.sides[1].data)):
+        return "its weights are computed"
     beside = [place for side in own.sides if graph.is_constant(node.reading(side.data)) for place in side[1:]]
     names = [node.reading(place) for place in beside if place is not None]
     if not all(graph.is_constant(name) for name in names if name):
@@ -163,7 +165,7 @@ class Sums:
     @property
     def rounds(self) -> bool:
         """True where 8 bits are made of what is computed."""
-        return self.own.dynamic or self.own.y is not None
+        return self.own.y is not None
 
     def weights(self) -> Floats:
         """Less their zero points."""

@@ -198,8 +198,10 @@ class Step:
     reads : the value that vectors are made of; makes : the values that come out
     host : work around the products, in words, and how many numbers each makes
     weighs : the value that weights are made of, where they are activations; "" where they are constant
-    rounded : True where the node rounds to 8 bits on its way, which is one step apart where sums differ a little
+    rounded : True where sums are rounded to 8 bits unseen, which are one step apart where sums differ a little
     run : what `compute` calls
+    follow : (products, values, multiply, the step's values as others have them) -> those values again, each state made
+        of the others' state before; None where they have none
     pattern : what weights of all its products are padded for and compressed as; None of a unit that has none
     """
 
@@ -213,6 +215,7 @@ class Step:
     weighs: str = ""
     host: tuple[tuple[str, int], ...] = ()
     rounded: bool = False
+    follow: Callable[[Sequence[Product], Mapping[str, Array], Multiply, Array], tuple[Array, ...]] | None = None
 
     @property
     def macs(self) -> int:

@@ -177,7 +177,8 @@ def lower_recurrent(graph: Graph, node: Node, style: Style) -> Step:
         products=tuple(one for at, way in enumerate(ways) for one in _products(graph, node, style, at, way)),
         run=partial(_run, node),
         pattern=style.pattern,
-        rounded=integers_of(node) is not None,
+        rounded=integers_of(node) is not None and not node.outputs[0],
+        follow=partial(_run, node) if integers_of(node) is not None and node.outputs[0] else None,
     )
 
 
@@ -256,15 +257,27 @@ def _biases(graph: Graph, node: Node, at: int) -> Array | None:
     return both
 
 
-def _run(node: Node, products: Sequence[Product], values: Mapping[str, Array], multiply: Multiply) -> tuple[Array, ...]:
-    """Y [n_step, direction, batch, hidden] and the last states [direction, batch, hidden], those that have a name."""
+def _run(
+    node: Node,
+    products: Sequence[Product],
+    values: Mapping[str, Array],
+    multiply: Multiply,
+    told: Array | None = None,
+) -> tuple[Array, ...]:
+    """Y [n_step, direction, batch, hidden] and the last states [direction, batch, hidden], those that have a name.
+
+    told : Y as others have it, of which each h is read by the step after it; None for what is made here
+    """
     n_step, batch, _ = values[node.inputs[X]].shape
     lengths = values[node.reading(LENGTHS)] if node.reading(LENGTHS) else np.full(batch, n_step)
     require(bool(lengths.any()), f"node {node.name}: sequence_lens", "0", "must be above 0 for a sequence")
     suffixes = _suffixes(node)
     n = len(suffixes)
     each = [dict(zip(suffixes, products[first : first + n], strict=True)) for first in range(0, len(products), n)]
-    ways = [_direction(node, at, own, lengths, values, multiply) for at, own in enumerate(each)]
+    ways = [
+        _direction(node, at, own, lengths, values, multiply, None if told is None else told[:, at])
+        for at, own in enumerate(each)
+    ]
     states = zip(*(state for _, state in ways), strict=True)
     made = (np.stack([y for y, _ in ways], axis=1), *map(np.stack, states))
     return tuple(value for name, value in zip(node.outputs, made, strict=False) if name)
@@ -277,6 +290,7 @@ def _direction(
     lengths: NDArray[Any],
     values: Mapping[str, Array],
     multiply: Multiply,
+    told: Array | None,
 ) -> tuple[Array, tuple[Array, ...]]:
     """Y of a direction [n_step, batch, hidden], and its last states [batch, hidden]."""
     x, cell = values[node.inputs[X]], _cell(node, at, values)
@@ -299,6 +313,7 @@ def _direction(
     for now, live in _order(lengths, n_step, WAYS[node.attributes.get("direction", "forward")][at]):
         after = cell.step(gates[now, live], tuple(each[live] for each in state), partial(times, among=before))
         y[now, live] = after[0]
+        after = after if told is None else (told[now, live], *after[1:])
         state = tuple(_written(each, live, new) for each, new in zip(state, after, strict=True))
         before = after[0] if node.outputs[0] else state[0]
     return y, state

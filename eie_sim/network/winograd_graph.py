@@ -101,7 +101,7 @@ def _require_alike(before: Graph, after: Graph) -> None:
         one = ours[step.node.name]
         v = convolved(after.makers[one.reads], values)
         known: ChainMap[str, Array] = ChainMap({one.reads: v}, values, Constants(after))  # type: ignore[arg-type]
-        require_lowered(one, one.compute(known, Product.multiply), expected)
+        require_lowered(one, known, one.compute(known, Product.multiply), expected)
         return expected
 
     run(before, [step for step in steps_of(before, style) if step.node.name in ours], compute)

@@ -85,7 +85,7 @@ def run_products(graph, style=STYLES[0], inputs=None):
 
     def compute(step, values):
         made = step.compute(values, Product.multiply)
-        require_lowered(step, made, framework_values(graph, step, values))
+        require_lowered(step, values, made, framework_values(graph, step, values))
         return made
 
     return run(graph, steps_of(graph, style), compute, inputs)
