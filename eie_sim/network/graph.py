@@ -21,6 +21,9 @@ from eie_sim.network.moves import MOVES, moves_data
 
 Array = NDArray[Any]
 
+PRUNED = "eie_sim.pruned"
+"""Name of the metadata that say how a network was pruned."""
+
 
 class Value(NamedTuple):
     """An array that a node reads or makes. dtype : as numpy names it"""
@@ -96,16 +99,20 @@ class Node:
 class Framework:
     """What runs nodes that are not computed here.
 
-    run : (nodes in order, values by name, names) -> the named values that the nodes make
+    run_nodes : (nodes in order, values by name, names, opsets) -> the named values that the nodes make
     save : (graph, file) -> None
     opsets : versions of the operators, by domain
 
-    Other processes get it with a graph: both are functions of modules, or partial ones.
+    Other processes get it with a graph: both are functions of modules.
     """
 
-    run: Callable[[Sequence[Node], Mapping[str, Array], Sequence[str]], dict[str, Array]]
+    run_nodes: Callable[[Sequence[Node], Mapping[str, Array], Sequence[str], Mapping[str, int]], dict[str, Array]]
     save: Callable[[Graph, Path], None]
-    opsets: Mapping[str, int] = field(default_factory=dict)
+    opsets: Mapping[str, int]
+
+    def run(self, nodes: Sequence[Node], values: Mapping[str, Array], wanted: Sequence[str]) -> dict[str, Array]:
+        """Values by name that nodes make of others. Raise InputError, which names the node, where that fails."""
+        return self.run_nodes(nodes, values, wanted, self.opsets)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -119,6 +126,7 @@ class Graph:
     examples : an array for each input; drawn : which of them were drawn, not given, with the seed
     calibration : inputs to choose scales from, of the same names and shapes; None for the examples
     notes : what was assumed, such as a free axis that is 1
+    metadata : texts that a file has by name, which are saved again
     layers : those that nodes were made of, by name of node; about : what inputs are, in words, where that is known
     """
 
@@ -136,6 +144,7 @@ class Graph:
     drawn: tuple[str, ...] = ()
     seed: int = 0
     notes: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
     layers: Mapping[str, Layer] = field(default_factory=dict)
     about: Mapping[str, str] = field(default_factory=dict)
 
@@ -276,7 +285,12 @@ class Graph:
         return replace(self, values=shapes_of(self))
 
     def save(self, file: str | Path) -> None:
-        """Write an ONNX file: the same nodes, names of parameters and outputs, for inputs of these shapes."""
+        """Write an ONNX file: the same name, nodes, parameters, outputs and metadata, for inputs of these shapes.
+
+        An input that was taken as a constant, as a note says, is none of the file's. A weight that was computed from
+        others, as a dequantised one, is written as what it is now.
+        Raise InputError for a file that cannot be written, and for arrays of more than ONNX files hold.
+        """
         from eie_sim.core.files import as_path, place_for
 
         self.framework.save(self, place_for("file", as_path("file", file)))

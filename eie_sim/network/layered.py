@@ -53,7 +53,7 @@ def graph_of(network: Network, inputs: Array | None = None) -> Graph:
         },
         constants={},
         examples={name: arrays[name] for name in about},
-        framework=Framework(run=_run, save=_save),
+        framework=Framework(run_nodes=_run, save=_save, opsets={"": OPSET}),
         layers={layer.name: layer for layer in network.layers},
         about=about,
     )
@@ -93,7 +93,9 @@ def _values(nodes: Sequence[Node], arrays: Mapping[str, Array]) -> dict[str, Val
     return values
 
 
-def _run(nodes: Sequence[Node], values: Mapping[str, Array], wanted: Sequence[str]) -> dict[str, Array]:
+def _run(
+    nodes: Sequence[Node], values: Mapping[str, Array], wanted: Sequence[str], opsets: Mapping[str, int]
+) -> dict[str, Array]:
     made: dict[str, Array] = {}
     for node in nodes:
         forward = operator_of(node).forward
@@ -104,6 +106,6 @@ def _run(nodes: Sequence[Node], values: Mapping[str, Array], wanted: Sequence[st
 
 
 def _save(graph: Graph, file: Path) -> None:
-    from eie_sim.network.readers.onnx_runtime import framework
+    from eie_sim.network.readers.onnx_runtime import save_graph
 
-    framework({"": OPSET}).save(graph, file)
+    save_graph(graph, file)

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import eie_sim
 from eie_sim.core.errors import require
 from eie_sim.core.verification import relative_error
 from eie_sim.network import floatrun
-from eie_sim.network.graph import Graph
+from eie_sim.network.graph import PRUNED, Graph
 from eie_sim.network.lower import steps_of
 from eie_sim.network.products import Product, Step, Style
 from eie_sim.prune import PruneResult, Selection, globally, locally
@@ -69,7 +70,17 @@ def prune_graph(
 
     asked = wanted(recipe, names, density_of)
     weights, kept = in_steps(weights, asked, select, progress=lambda step: progress(f"{graph.name}: {step}"))
-    return graph.with_parameters(weights), kept
+    said = [graph.metadata[PRUNED]] if PRUNED in graph.metadata else []
+    metadata = {**graph.metadata, PRUNED: "; then ".join([*said, _said(recipe, density_of)])}
+    return replace(graph.with_parameters(weights), metadata=metadata), kept
+
+
+def _said(recipe: Recipe, density_of: Mapping[str, float]) -> str:
+    """How it was pruned, in words for the metadata of a file: its pattern, what else is not as usual, and by what."""
+    usual = {**Recipe().to_dict(), "pattern": None}
+    words = [f"{name} {value}" for name, value in recipe.to_dict().items() if value != usual[name]]
+    words += [f"{name} {density:g}" for name, density in density_of.items()]
+    return ", ".join([*words, f"by eie-sim {eie_sim.__version__}"])
 
 
 def _require_untrained(recipe: Recipe) -> None:

@@ -38,7 +38,7 @@ class Contents:
     """What a file holds, its arrays apart from its nodes.
 
     nodes, inputs, outputs : as onnx has them; arrays : initializers by name
-    opsets : version by domain; narrowed : names of types that became float32
+    opsets : version by domain; metadata : texts by name; narrowed : names of types that became float32
     """
 
     name: str
@@ -48,6 +48,7 @@ class Contents:
     outputs: list[str]
     arrays: dict[str, Array]
     opsets: dict[str, int]
+    metadata: dict[str, str]
     narrowed: set[str] = field(default_factory=set)
 
 
@@ -120,6 +121,7 @@ def _contents(model: Any, source: str, folder: Path | None) -> Contents:
         outputs=outputs,
         arrays=arrays,
         opsets={domain: number for domain, number in opsets.items() if domain in KNOWN_DOMAINS},
+        metadata={one.key: one.value for one in model.metadata_props},
         narrowed=narrowed,
     )
 

@@ -13,15 +13,16 @@ import numpy as np
 from eie_sim.core.arrays import as_dtype, fresh, one_line, shown
 from eie_sim.core.errors import InputError, as_array, require, require_int, require_seed, unknown
 from eie_sim.network.floatrun import value_of
-from eie_sim.network.graph import Array, Framework, Graph, Node, Value
+from eie_sim.network.graph import PRUNED, Array, Framework, Graph, Node, Value
 from eie_sim.network.moves import MOVES
 from eie_sim.network.operators import INSIDE, operator_of
 from eie_sim.network.readers.assembling import Found, assembled
 from eie_sim.network.readers.onnx_file import NARROWED, Contents, captured, dtype_of, graphs_of, naming, read_contents
-from eie_sim.network.readers.onnx_runtime import framework, libraries
+from eie_sim.network.readers.onnx_runtime import libraries, run_nodes, save_graph
 
 MOST_OF_NAME = 150
 """Characters of a node's name that are kept, so that names of its products fit in tables."""
+MOST_OF_NOTE = 400
 PENDING_BYTES = 2**25
 MOST_NODES = 32
 """Nodes are run so many at once, or fewer where they read more than PENDING_BYTES: every value is looked at."""
@@ -64,7 +65,9 @@ def graph_of(
     require(shapes is None or isinstance(shapes, Mapping), "shapes", type(shapes).__name__, "must be given by name")
     with naming(contents.source):
         examples, drawn, notes = _examples(contents, inputs, dict(shapes or {}), batch, np.random.default_rng(seed))
-        reading = Reading(contents=contents, framework=framework(contents.opsets))
+        reading = Reading(
+            contents=contents, framework=Framework(run_nodes=run_nodes, save=save_graph, opsets=contents.opsets)
+        )
         reading.start(examples)
         try:
             reading.read()
@@ -219,7 +222,13 @@ class Reading:
 
     def graph(self, examples: Mapping[str, Array], drawn: Sequence[str], notes: Sequence[str]) -> Graph:
         """The graph of what was read."""
-        kinds = sorted(self.contents.narrowed)
+        notes = [*notes, *(f"{kind} is computed as float32" for kind in sorted(self.contents.narrowed))]
+        pinned = {name: array for name, array in examples.items() if name not in self.depends}
+        notes += [
+            f"{shown(name)}: is the constant {array}, and no input of a saved file" for name, array in pinned.items()
+        ]
+        if PRUNED in self.contents.metadata:
+            notes.append(f"the file says of itself: pruned, {shown(self.contents.metadata[PRUNED], MOST_OF_NOTE)}")
         found = Found(
             nodes=self.nodes,
             constant_nodes={name: node for node in self.constant_nodes for name in node.makes},
@@ -237,7 +246,8 @@ class Reading:
             examples={name: array for name, array in examples.items() if name in self.depends},
             framework=self.framework,
             drawn=tuple(drawn),
-            notes=(*notes, *(f"{kind} is computed as float32" for kind in kinds)),
+            notes=tuple(notes),
+            metadata=self.contents.metadata,
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from functools import cache, partial
+from functools import cache
 from importlib import import_module
 from math import prod
 from pathlib import Path
@@ -13,13 +13,15 @@ from typing import Any
 import numpy as np
 
 from eie_sim.core.arrays import one_line
-from eie_sim.core.errors import InputError
+from eie_sim.core.errors import InputError, require
 from eie_sim.core.files import write_whole
-from eie_sim.network.graph import Array, Framework, Graph, Node
+from eie_sim.network.graph import Array, Graph, Node
 
 SMALL_BYTES = 1024
 """Up to so many bytes a constant is written into the model that is run: some operators want to see shapes and axes."""
 IR_VERSION = 10
+MOST_FILE_BYTES = 2**31 - 2**20
+"""Protobuf holds 2 GiB; nodes need some of it."""
 MOST_LOOP_SECONDS = 60.0
 MOST_VALUE_BYTES = 2**31
 """Most bytes of a value that is made, where its shape can be told before."""
@@ -38,21 +40,19 @@ def libraries() -> tuple[Any, Any]:
     return onnx, runtime
 
 
-def framework(opsets: Mapping[str, int]) -> Framework:
-    """What runs and writes the nodes of one file. opsets : version of the operators, by domain"""
-    return Framework(run=partial(run_nodes, opsets=opsets), save=partial(save_graph, opsets=opsets), opsets=opsets)
-
-
-def save_graph(graph: Graph, file: Path, *, opsets: Mapping[str, int]) -> None:
+def save_graph(graph: Graph, file: Path) -> None:
     """Write a graph as an ONNX file, whole or not at all."""
+    arrays = [*graph.constants.values(), *(one.array for one in graph.parameters.values())]
+    size = sum(array.nbytes for array in arrays)
+    require(size < MOST_FILE_BYTES, "file", file, f"arrays have {size:,} bytes: must be below {MOST_FILE_BYTES:,}")
     try:
-        write_whole({file: model_of(graph, opsets).SerializeToString()})
+        write_whole({file: model_of(graph).SerializeToString()})
     except OSError as error:
         raise InputError(f"file={file}: cannot be written: {error.strerror}") from error
 
 
 def run_nodes(
-    nodes: Sequence[Node], values: Mapping[str, Array], wanted: Sequence[str], *, opsets: Mapping[str, int]
+    nodes: Sequence[Node], values: Mapping[str, Array], wanted: Sequence[str], opsets: Mapping[str, int]
 ) -> dict[str, Array]:
     """Return values that nodes make, as onnxruntime computes them without optimisation on one thread.
 
@@ -107,14 +107,17 @@ def _outputs(
             raise InputError(f"node {loops[0].name}: {loops[0].op} took more than {MOST_LOOP_SECONDS} s: was ended")
 
 
-def model_of(graph: Graph, opsets: Mapping[str, int]) -> Any:
-    """The graph as an ONNX model for inputs of its shapes."""
+def model_of(graph: Graph) -> Any:
+    """The graph as an ONNX model for inputs of its shapes, with its name and metadata."""
     onnx, _ = libraries()
     arrays = {**{name: one.array for name, one in graph.parameters.items()}, **graph.constants}
     outputs = [
         _info(onnx, graph.values[name].shape, np.dtype(graph.values[name].dtype), name) for name in graph.outputs
     ]
-    return _model(graph.nodes, arrays, _infos(dict(graph.examples)), outputs, opsets)
+    model = _model(graph.nodes, arrays, _infos(dict(graph.examples)), outputs, graph.framework.opsets)
+    model.graph.name = graph.name
+    onnx.helper.set_model_props(model, dict(graph.metadata))
+    return model
 
 
 def _model(
