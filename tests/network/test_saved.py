@@ -266,7 +266,7 @@ def test_a_file_pruned_to_a_pattern_runs_as_it(tmp_path, capsys):
         assert {name: mine[name] for name in ROW} == {name: theirs[name] for name in ROW}
     assert main(["run", str(out), *given_]) == 0
     assert "pruned, pattern 2:4, by eie-sim" in capsys.readouterr().out
-    assert all(row["stats"]["events"]["l2_metadata_bytes"] > 0 for row in alone["layers"])
+    assert [row["named"]["runs_as"] for row in alone["layers"]] == ["2:4", "2:4"]
 
 
 def test_what_a_file_cannot_hold_is_refused(tmp_path):
