@@ -180,7 +180,7 @@ def row_of(name, folder, into):
         row["run"] = {unit: run(options, unit) for unit in UNITS}
     failed = [one for part in ("describe", "run") for one in row.get(part, {}).values() if "error" in one]
     for one in failed:
-        one["error"] = one["error"].replace(str(file), Path(known.file).name)
+        one["error"] = one["error"].replace(f"{file}: ", "")
     sys.stderr.write(f"{name}: {'; '.join(dict.fromkeys(one['error'] for one in failed)) or 'done'}\n")
     return row
 
@@ -193,7 +193,7 @@ def table(headings, rows, texts=1):
 
 def cell(form, record, name):
     """A figure of a record as text, or a dash."""
-    return "-" if record.get(name) is None else form.format(record[name])
+    return "-" if record.get(name) is None else form.format(record[name]).replace("%", " %")
 
 
 def what_table(kept):
@@ -227,7 +227,11 @@ def tables(kept):
     kept = {name: kept[name] for name in NETWORKS if name in kept}
     every = {(name, unit): one for name, row in kept.items() for unit, one in row.get("run", {}).items()}
     ran = {name: kept[name]["run"] for name in kept if any("cycles" in every.get((name, unit), {}) for unit in UNITS)}
-    said = [f"* {name}: {one['error']}" for (name, _), one in every.items() if "error" in one]
+    said = [
+        f"* {name}: {one['error'].partition('; its operators')[0]}"
+        for (name, _), one in every.items()
+        if "error" in one
+    ]
     said += [f"* {name} on {unit}: DIFFERS" for (name, unit), one in every.items() if not one.get("verified", True)]
     said = list(dict.fromkeys(said))
     return "\n".join(["", *what_table(kept), "", *run_table(ran), "", *said, *[""] * bool(said), ""])

@@ -2,9 +2,11 @@
 
 import contextlib
 import io
+import json
 from importlib.util import find_spec
 
 import pytest
+import real_networks
 from readme import BLOCK, NETWORKS, output_of, put_network, python_blocks, settled
 
 pytest.importorskip("onnx", reason="onnx is not installed")
@@ -32,3 +34,9 @@ def test_python_examples_run(tmp_path, monkeypatch):
                 assert names["run"].verified
     assert "('out', 'in', 'kernel0', 'kernel1')\nTrue 0.0" in printed.getvalue()
     assert (tmp_path / "pruned.onnx").exists()
+
+
+def test_real_networks_are_those_that_were_measured():
+    text = NETWORKS.read_text()
+    assert text == real_networks.page(text, json.loads(real_networks.KEPT.read_text())), "run tests/real_networks.py"
+    assert text.count("\n| ddddocr |") == 2

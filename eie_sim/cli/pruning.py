@@ -79,7 +79,8 @@ def prune(
     layer_density
         Densities of single layers, or parameters, as fc1=0.3 fc2=0.1; the others have --density.
     out
-        Keep the pruned and compressed layers as this archive, or a pruned ONNX file, weights as floats, as another.
+        Keep the pruned and compressed layers as this archive, or a pruned ONNX file, weights as floats, as another,
+        which is for inputs of the shapes that it was pruned with.
     """
     from eie_sim.network.loading import is_graph
     from eie_sim.pipeline import run_network

@@ -341,8 +341,8 @@ class Graph:
     def save(self, file: str | Path) -> None:
         """Write an ONNX file: the same name, nodes, parameters, outputs and metadata, for inputs of these shapes.
 
-        An input that was taken as a constant, as a note says, is none of the file's. A weight that was computed from
-        others, as a dequantised one, is written as what it is now.
+        An input that was taken as a constant, as a note says, or that has a default, is none of the file's. A weight
+        that was computed from others, as a dequantised one, is written as what it is now.
         Raise InputError for a file that cannot be written, and for arrays of more than ONNX files hold.
         """
         from eie_sim.core.files import as_path, place_for

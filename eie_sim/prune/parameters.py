@@ -77,10 +77,9 @@ def prune_graph(
 
 
 def _said(recipe: Recipe, density_of: Mapping[str, float]) -> str:
-    """How it was pruned, in words for the metadata of a file: what is not as usual, and by what."""
-    usual = Recipe(density=1.0).to_dict()
-    given = {name: value for name, value in recipe.to_dict().items() if value is not None}
-    words = [f"{name} {value}" for name, value in given.items() if value != usual[name]]
+    """How it was pruned, in words for the metadata of a file: its pattern, what else is not as usual, and by what."""
+    usual = {**Recipe().to_dict(), "pattern": None}
+    words = [f"{name} {value}" for name, value in recipe.to_dict().items() if value != usual[name]]
     words += [f"{name} {density:g}" for name, density in density_of.items()]
     return ", ".join([*words, f"by eie-sim {eie_sim.__version__}"])
 

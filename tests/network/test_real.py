@@ -3,11 +3,17 @@
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
-from onnx_models import STYLES, run_products
+from onnx_models import STYLES, expected, lower, onnx, run_products
 
+from eie_sim.network.floatrun import run
 from eie_sim.network.lower import coverage
 from eie_sim.network.readers.onnx_reader import read_onnx
+from eie_sim.prune.measure import dense
+from eie_sim.prune.network import prune_network
+from eie_sim.prune.recipe import Recipe
+from eie_sim.units.eie.config import EieConfig
 
 # package, file, sides of its inputs, MACs in millions as they were counted once by other means
 NETWORKS = [
@@ -48,3 +54,20 @@ def test_a_real_network_is_its_products(package, name, shapes, millions):
     assert abs(found - millions) < 0.06
     run_products(graph, STYLES[0])
     run_products(graph, STYLES[3])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("package", "name", "shapes"), [one[:3] for one in NETWORKS])
+def test_a_real_network_comes_out_pruned(package, name, shapes, tmp_path):
+    graph = read_onnx(file_of(package, name), shapes=shapes)
+    pruned, _ = prune_network(graph, Recipe(density=0.5), EieConfig())
+    pruned.save(tmp_path / "pruned.onnx")
+    written = onnx.load(tmp_path / "pruned.onnx")
+    assert written.graph.name == graph.name
+    found, masked = expected(written, dict(graph.examples)), run(pruned)
+    for output, array in masked.items():
+        assert np.abs(found[output] - array).max() <= 1e-6 * np.abs(array).max()
+    again = read_onnx(tmp_path / "pruned.onnx", dict(graph.examples))
+    for mine, theirs in zip(lower(again), lower(pruned), strict=True):
+        assert mine.name == theirs.name
+        np.testing.assert_array_equal(dense(mine.weight), dense(theirs.weight))

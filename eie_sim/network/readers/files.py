@@ -55,7 +55,8 @@ TORCH = (
     "st.save_file({k: v.clone().contiguous() for k, v in d.get('state_dict', d).items()}, 'weights.safetensors')"
 )
 KERAS = (
-    "a file of Keras, not read; keras.models.load_model(PATH).export('net.onnx', format='onnx'), or save its weights: "
+    "a file of Keras, not read; with KERAS_BACKEND=torch: m = keras.models.load_model(PATH); m(m.inputs); "
+    "m.export('net.onnx', format='onnx'), or save its weights: "
     "import keras, numpy; "
     "numpy.savez('weights.npz', **{w.path: w.numpy() for w in keras.models.load_model(PATH).weights})"
 )

@@ -19,7 +19,7 @@ from eie_sim.network.operators import INSIDE, operator_of
 from eie_sim.network.readers.assembling import Found, assembled
 from eie_sim.network.readers.decomposing import FUSED, Plain, decomposed
 from eie_sim.network.readers.onnx_file import NARROWED, Contents, captured, dtype_of, graphs_of, naming, read_contents
-from eie_sim.network.readers.onnx_runtime import framework, libraries
+from eie_sim.network.readers.onnx_runtime import libraries, run_nodes, save_graph
 
 MOST_OF_NAME = 150
 """Characters of a node's name that are kept, so that names of its products fit in tables."""
@@ -66,7 +66,9 @@ def graph_of(
     require(shapes is None or isinstance(shapes, Mapping), "shapes", type(shapes).__name__, "must be given by name")
     with naming(contents.source):
         examples, drawn, notes = _examples(contents, inputs, dict(shapes or {}), batch, np.random.default_rng(seed))
-        reading = Reading(contents=contents, framework=framework(contents.opsets))
+        reading = Reading(
+            contents=contents, framework=Framework(run_nodes=run_nodes, save=save_graph, opsets=contents.opsets)
+        )
         reading.start(examples)
         try:
             reading.read()

@@ -15,7 +15,7 @@ import numpy as np
 from eie_sim.core.arrays import one_line
 from eie_sim.core.errors import InputError, require
 from eie_sim.core.files import write_whole
-from eie_sim.network.graph import Array, Framework, Graph, Node
+from eie_sim.network.graph import Array, Graph, Node
 
 SMALL_BYTES = 1024
 """Up to so many bytes a constant is written into the model that is run: some operators want to see shapes and axes."""
@@ -38,11 +38,6 @@ def libraries() -> tuple[Any, Any]:
         raise InputError('onnx and onnxruntime are not installed: pip install "eie-sim[onnx]"') from error
     runtime.set_default_logger_severity(4)  # what fails is raised, not printed
     return onnx, runtime
-
-
-def framework(opsets: Mapping[str, int]) -> Framework:
-    """What runs and writes the nodes of one file. opsets : version of the operators, by domain"""
-    return Framework(run_nodes=run_nodes, save=save_graph, opsets=opsets)
 
 
 def save_graph(graph: Graph, file: Path) -> None:
