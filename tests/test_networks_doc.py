@@ -16,7 +16,7 @@ pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 def test_every_output_is_what_its_command_prints(tmp_path):
     put_network(tmp_path)
     blocks = list(BLOCK.finditer(NETWORKS.read_text()))
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     for block in blocks:
         printed = output_of(block["command"], tmp_path)
         assert settled(block["text"]) == settled(printed), f"{block['command']}: run python tests/readme.py"

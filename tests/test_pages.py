@@ -26,6 +26,8 @@ from readme import python_blocks as examples_of
 import eie_sim as es
 from eie_sim.cli import commands, main
 
+OWN = DOCS / "bring_your_own.md"
+"""Has a test of its own, test_bring_your_own.py."""
 PAGES = [page for page in DOCUMENTS if page not in (NETWORKS, NEW_UNIT)]
 """Those without a test of their own for what commands print."""
 COMMANDS = (DOCS / "commands.md").read_text() if (DOCS / "commands.md").exists() else ""
@@ -62,7 +64,7 @@ def test_errors_are_those_of_the_figures_rerun():
         assert table["text"].count("\n") > 2, f"{table['asked']} has no rows"
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page not in (SWEEPS, CLUSTERS)], ids=name_of)
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in (SWEEPS, CLUSTERS, OWN)], ids=name_of)
 def test_python_examples_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # some write a file
     if ".onnx" in page.read_text() and find_spec("onnxruntime") is not None:
