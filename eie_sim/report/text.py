@@ -59,6 +59,7 @@ class TextTable:
     wrapped : of those, the ones that fill what is left
     rank : how soon a column goes, by its heading, those of 1 last; 2 where it is not said
     bold : places of rows that stand out
+    beside : rows of other tables that this one lines up with
     """
 
     headings: Sequence[str]
@@ -69,6 +70,7 @@ class TextTable:
     rank: Mapping[str, int] = field(default_factory=dict)
     title: str | None = None
     bold: Set[int] = frozenset()
+    beside: Sequence[Sequence[str]] = ()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         """The table, and a line that says how many columns are left out."""
@@ -99,7 +101,7 @@ class TextTable:
     def _widths(self, most: int) -> list[int]:
         """Of each column: all that it needs, less of a name where there is little room."""
         found = []
-        for at, column in enumerate(zip(self.headings, *self.cells, strict=True)):
+        for at, column in enumerate(zip(self.headings, *self.cells, *self.beside, strict=True)):
             needed = max(cell_len(line) for cell in column for line in cell.split("\n"))
             if at in self.wrapped:
                 needed = min(needed, WRAPPED_WIDTH)

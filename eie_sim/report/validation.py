@@ -77,17 +77,23 @@ def print_details(details: Details, console: Screen) -> None:
 
 
 def validation_tables(record: Record) -> list[TextTable]:
-    """A table for each group, source and quantity: a row for each published figure."""
+    """A table for each group, source and quantity, all lined up: a row for each published figure."""
     number = {note: at for at, note in enumerate(notes_of(record), start=1)}
+    headings = ["row", "unit", "published", "simulated", "error", "verdict", "fits", "note"]
     return [
-        _rows(own, number, title=f"{group}: {quantity}, {source}")
+        TextTable(
+            headings,
+            _cells(own, number),
+            text={0, 1, 5, 6},
+            title=f"{group}: {quantity}, {source}",
+            beside=_cells(record["rows"], number),
+        )
         for (group, source, quantity), own in groupby(record["rows"], key=part_of)
     ]
 
 
-def _rows(own: Iterable[Record], number: Mapping[str, int], title: str) -> TextTable:
-    headings = ["row", "unit", "published", "simulated", "error", "verdict", "fits", "note"]
-    cells = [
+def _cells(own: Iterable[Record], number: Mapping[str, int]) -> list[list[str]]:
+    return [
         [
             r["row"],
             r["unit"],
@@ -100,7 +106,6 @@ def _rows(own: Iterable[Record], number: Mapping[str, int], title: str) -> TextT
         ]
         for r in own
     ]
-    return TextTable(headings, cells, text={0, 1, 5, 6}, title=title)
 
 
 def groups_table(record: Record, title: str | None = None) -> TextTable:
