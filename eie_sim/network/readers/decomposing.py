@@ -14,11 +14,14 @@ from typing import Any
 import numpy as np
 
 from eie_sim.core.arrays import fresh
-from eie_sim.network.graph import Array, Value
+from eie_sim.core.errors import InputError
+from eie_sim.network.graph import Array, Framework, Node, Value
 from eie_sim.network.readers.onnx_runtime import libraries
 
 LOWEST_OPSET = 9
 """Of plain operators that stand for a fused one."""
+ALIKE = 1e-4
+"""Largest difference between a fused operator and plain ones, of its largest output."""
 LOWEST = float(np.finfo(np.float32).min)
 MASKED = -10000.0
 """What com.microsoft's attention adds to a masked score where its attribute does not say."""
@@ -102,6 +105,25 @@ def decomposed(op: str, plain: Plain) -> list[Any] | str:
     except (ArithmeticError, LookupError, TypeError, ValueError):
         return "not decomposed: damaged"  # the framework says what is wrong
     return plain.nodes
+
+
+def why_unlike(framework: Framework, fused: Node, plain: Sequence[Node], values: Mapping[str, Array]) -> str:
+    """Why plain nodes may not stand for a fused one: they make other values. "" where they are alike.
+
+    Also where the framework cannot run the fused one, so that nothing says more than its document.
+    """
+    try:
+        wanted = framework.run([fused], values, fused.makes)
+    except InputError:
+        return ""
+    found = framework.run(plain, values, fused.makes)
+    for name, array in wanted.items():
+        largest = float(np.abs(array).max(initial=0.0)) or 1.0
+        with np.errstate(invalid="ignore"):
+            off = float(np.abs(found[name].astype(np.float64) - array).max(initial=0.0)) / largest
+        if not off <= ALIKE:
+            return f"not decomposed: plain operators differ by {off:.1e} of its largest output"
+    return ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from eie_sim.network.graph import PRUNED, Array, Framework, Graph, Node, Value
 from eie_sim.network.moves import MOVES
 from eie_sim.network.operators import INSIDE, operator_of
 from eie_sim.network.readers.assembling import Found, assembled
-from eie_sim.network.readers.decomposing import FUSED, Plain, decomposed
+from eie_sim.network.readers.decomposing import FUSED, Plain, decomposed, why_unlike
 from eie_sim.network.readers.onnx_file import NARROWED, Contents, captured, dtype_of, graphs_of, naming, read_contents
 from eie_sim.network.readers.onnx_runtime import libraries, run_nodes, save_graph
 
@@ -175,6 +175,10 @@ class Reading:
         )
         if isinstance(found, str):
             return found, None
+        known = ChainMap({}, self.held, self.fixed, self.roots)
+        reason = why_unlike(self.framework, _node(proto, _name(proto)), [_node(one, one.name) for one in found], known)
+        if reason:
+            return reason, None
         self.replaced[proto.op_type] += 1
         return "", found
 
