@@ -254,8 +254,7 @@ def run_product(
         design = unit.for_inputs(ready.config, unit.words_of(ready.matrix, x))
         sample: Sampled | None = None
         if product.steps is not None:
-            options = {"engine": how.engine, "outputs": outputs, "steps": product.steps}
-            result = unit.simulate(ready.matrix, x, design, **options)
+            result = _stepped(ready, x, design, how.engine, outputs)
             verification = unit.verify(ready.layer, ready.matrix, x, result)
         elif unit.in_turn and how.positions is not None and how.positions < product.positions:
             result, verification, sample = _sampled(ready, chunks, design, how)
@@ -280,10 +279,22 @@ def run_product(
             map_size=product.map_size,
             sampled=sample,
             positions=positions_of([(result, product.n_in)]),
-            steps="" if product.steps is None or unit.in_turn else result.inputs,
+            steps=result.inputs if product.steps is not None and unit.stepped is not None and not unit.in_turn else "",
         )
     except InputError as error:
         raise InputError(f"{ready.about}: {error}") from None
+
+
+def _stepped(
+    ready: Prepared, vectors: NDArray[Any], design: Any, engine: str, outputs: NDArray[Any] | None
+) -> SimResult:
+    """The result of vectors each of which is made of outputs of those before. outputs : as for `run_product`"""
+    unit, steps = unit_of(design), ready.product.steps
+    assert steps is not None
+    if unit.stepped is not None:
+        return unit.stepped(ready.matrix, vectors, design, engine=engine, outputs=outputs, steps=steps)
+    of_steps = [vectors] if unit.in_turn else np.split(vectors, np.cumsum(steps.sizes)[:-1])
+    return in_turn([simulate(ready.matrix, one, design, engine=engine) for one in of_steps])
 
 
 def positions_of(results: Sequence[tuple[SimResult, int]]) -> Positions | None:

@@ -244,7 +244,7 @@ def _at_once(one: Instances, chip: Chip, pruned: _Pruned, matrices: Mapping[str,
     shares = [(count, n) for count, n in ((more, share + 1), (one.number - more, share)) if count and n]
 
     def phases_of(design: Any) -> Phases:
-        return [[(count, [chip.timed(matrix, n, design, None) for matrix in matrices.values()]) for count, n in shares]]
+        return [[(count, [chip.timed(matrix, n, design) for matrix in matrices.values()]) for count, n in shares]]
 
     return at_once(one, chip, phases_of, batch * sum(int(np.count_nonzero(w)) for w in pruned.weights.values()))
 

@@ -169,7 +169,10 @@ def _at_once(one: Instances, chip: Chip, products: Sequence[Multiplied]) -> dict
     ) -> list[SimResult]:
         """What the chip of a place among all does of a launch."""
         sides = [(each.ready.matrix, _share(n, first, one.number)) for each, n in zip(group, positions, strict=True)]
-        parts = [(matrix, chip.timed(matrix, n, design, after)) for matrix, n in sides if n]
+        if after is None or chip.later is None:
+            parts = [(matrix, chip.timed(matrix, n, design)) for matrix, n in sides if n]
+        else:
+            parts = [(matrix, chip.later(matrix, n, design, after)) for matrix, n in sides if n]
         done = [result for _, result in parts]
         if len(parts) > 1 and one.unit.launch is not None:
             done = [one.unit.launch(parts, design, engine="fast")]

@@ -34,8 +34,9 @@ class Chip:
     board_watts : power limit of its board; None of a design that is no board
     packed : (weights [n_out, n_in], pattern, inputs float [n_vector, n_in]) -> matrix as it stores it, its product
         checked on these inputs. Raises InvariantError where that is wrong
-    timed : (matrix, vectors, near or far, the steps of which this is a later one or None) -> result of their product,
-        without data
+    timed : (matrix, vectors, near or far) -> result of their product, without data
+    later : (the same, steps) -> of a later one of these, which may find weights where the first left them; None where
+        each is as the first
     """
 
     near: Any
@@ -46,4 +47,5 @@ class Chip:
     copies: tuple[str, ...]
     board_watts: float | None
     packed: Callable[[NDArray[Any], Pattern, NDArray[Any]], Any]
-    timed: Callable[[Any, int, Any, Steps | None], SimResult]
+    timed: Callable[[Any, int, Any], SimResult]
+    later: Callable[[Any, int, Any, Steps], SimResult] | None = None

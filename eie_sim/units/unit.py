@@ -113,8 +113,7 @@ class Unit:
     words: Words
     takes_bias: bool  # compressed with the weights; else it is added to the outputs, outside the unit
     compress: Callable[..., Any]  # (weights [n_out, n_in], config, *, bias=None) -> matrix; see `runs_as`
-    simulate: Callable[..., SimResult]  # (matrix, activations, config or None, *, engine, timeline, inputs), checked;
-    # with outputs=, what `output_of` gave of them, it multiplies nothing; with steps=, vectors wait for those before
+    simulate: Callable[..., SimResult]  # (matrix, activations, config or None, *, engine, timeline, inputs), checked
     energies: Callable[[Any], tuple[EnergyRow, ...]]  # config -> a row for each of words.components, at 45 nm
     lanes: Callable[[Any], int]  # config -> PEs, or MACs in a cycle, which clock and leakage are counted by
     roof: Callable[[Mapping[str, Any], Mapping[str, int]], Roof]  # (config, events) as plain values
@@ -142,6 +141,9 @@ class Unit:
     style: Callable[[Any], Mapping[str, Any]] = lambda config: {}  # fields of `network.Style` that differ from its own
     word_bits: Callable[[Any], int] = lambda config: 16  # config -> bits of a value that stands between products
     in_turn: bool = False  # vectors run one after the other: a batch may be cut, and a sample of it stands for it
+    stepped: Callable[..., SimResult] | None = (
+        None  # (matrix, vectors, config, *, engine, outputs, steps) -> of vectors that wait for each other, `outputs`  # being what `output_of` made of them; None: as `simulate` has them, in turn or a call for each step
+    )
     launch: Callable[..., SimResult] | None = None  # ([(matrix, its result)], config, *, engine) -> all at once, as one
     presets: tuple[str, ...] = ()  # names of designs, of which `config.preset(name)` makes one
     start: str = ""  # the preset that a sweep starts from

@@ -7,6 +7,7 @@ import sys
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from tiny_unit import UNIT, TinyConfig, TinyMatrix, simulate
@@ -185,3 +186,13 @@ def test_an_installed_package_is_swept_from_the_command_and_by_workers(package, 
     rows = json.loads(done.stdout)["rows"]
     assert [row["n_lane"] for row in rows] == list(range(1, 10))
     assert {row["unit"] for row in rows} == {"tiny"}
+
+
+def test_one_that_knows_no_steps_takes_each_by_itself(tiny):
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    graph = es.load("digits-gru", batch=2)
+    ran = es.run(graph, TinyConfig())
+    assert ran.verified
+    w, r, fc = ran.rows
+    assert [(row.name, row.n_vector) for row in (w, r, fc)] == [("gru.W", 16), ("gru.R", 16), ("fc", 2)]
+    assert r.steps is msgspec.UNSET

@@ -16,6 +16,7 @@ UNIT = Unit(
     in_turn=True,
     compress=late("eie_sim.units.eie.unit:compress"),
     simulate=late("eie_sim.units.eie.unit:simulate"),
+    stepped=late("eie_sim.units.eie.unit:simulate"),
     for_inputs=EieConfig.for_inputs,
     storage=late("eie_sim.units.eie.matrix:storage"),
     storage_of_mask=late("eie_sim.units.eie.storage:of_mask"),

@@ -17,6 +17,7 @@ UNIT = Unit(
     takes_bias=False,
     compress=late("eie_sim.units.nm.unit:compress"),
     simulate=late("eie_sim.units.nm.unit:simulate"),
+    stepped=late("eie_sim.units.nm.unit:simulate"),
     storage=late("eie_sim.units.nm.matrix:storage"),
     patterns=attrgetter("patterns"),
     runs_as=lambda config, pattern: config.runs_as(*pattern),

@@ -48,6 +48,7 @@ def chip(config: TensorCoreConfig, dram_bytes_per_cycle: Fraction | None = None)
         board_watts=config.board_watts,
         packed=checked,
         timed=timed,
+        later=timed,
     )
 
 
