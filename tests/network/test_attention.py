@@ -141,6 +141,18 @@ def test_a_query_all_of_whose_keys_are_masked_gets_zeros():
             assert len(steps_of(graph, TAKEN)) == 2
 
 
+@pytest.mark.parametrize("shape", [(2, 3), (2, 3, 3)])
+@pytest.mark.parametrize("op", ["Attention", "MultiHeadAttention"])
+def test_a_key_is_masked_where_its_number_is_not_above_zero(op, shape):
+    mask = np.resize(np.array([2, -1, 1, 0, -7, 3, 1], np.int32), shape)
+    if op == "Attention":
+        inputs, arrays = {"x": drawn(2, 3, 4)}, {"w": drawn(4, 12, seed=1), "b": drawn(12, seed=2)}
+        plain(fused(op, "x w b m", num_heads=2), inputs | {"m": mask}, arrays)
+    else:
+        inputs = {name: drawn(2, 3, 4, seed=at) for at, name in enumerate("qkv")}
+        plain(fused(op, "q k v - m", num_heads=2), inputs | {"m": mask})
+
+
 @pytest.mark.parametrize(
     ("node", "shapes", "reason", "macs"),
     [

@@ -193,9 +193,9 @@ def _where(plain: Plain, masked: Array, value: float, what: str) -> str:
     return plain.add("Mul", what, ones, plain.constant(np.float32(value), f"{what}_value"))
 
 
-def _of_zeros(plain: Plain, mask: str, value: float, *shape: int) -> str:
-    """A value where a mask of whole numbers is 0, else 0, under another shape."""
-    inside = plain.add("Cast", "mask_inside", plain.add("Cast", "mask_bool", mask, to=9), to=1)
+def _of_false(plain: Plain, mask: str, value: float, *shape: int) -> str:
+    """A value where a mask of truths is false, else 0, under another shape."""
+    inside = plain.add("Cast", "mask_inside", mask, to=1)
     outside = plain.add("Sub", "mask_outside", plain.constant(np.float32(1), "mask_one"), inside)
     added = plain.add("Mul", "mask_added", outside, plain.constant(np.float32(value), "mask_value"))
     return plain.reshaped(added, "mask", *shape)
@@ -209,11 +209,10 @@ def _key_mask(plain: Plain, place: int, batch: int, n_query: int, n_key: int, va
     if shape == (batch,):
         at = plain.constant(np.arange(n_key, dtype=np.int32)[None], "mask_at")
         name = plain.add("Less", "mask_less", at, plain.reshaped(name, "mask_lengths", batch, 1))
-        return [_of_zeros(plain, name, value, batch, 1, 1, n_key)]
-    if shape == (batch, n_key):
-        return [_of_zeros(plain, name, value, batch, 1, 1, n_key)]
-    if shape == (batch, n_query, n_key):
-        return [_of_zeros(plain, name, value, batch, 1, n_query, n_key)]
+        return [_of_false(plain, name, value, batch, 1, 1, n_key)]
+    if shape in ((batch, n_key), (batch, n_query, n_key)):  # onnxruntime masks what is negative too
+        name = plain.add("Greater", "mask_above", name, plain.constant(np.int32(0), "mask_least"))
+        return [_of_false(plain, name, value, batch, 1, *shape[1:-1] or (1,), n_key)]
     raise UnknownVariantError(f"a mask of shape {shape}")
 
 
@@ -334,7 +333,7 @@ def _attention(plain: Plain) -> None:
         mask = plain.values[plain.inputs[3]]
         if mask.shape[-1] != n_key:
             raise UnknownVariantError(f"a mask of {mask.shape[-1]} of {n_key} keys")
-        masks = [_of_zeros(plain, mask.name, LOWEST, *mask.shape) if mask.dtype == "bool" else mask.name]
+        masks = [_of_false(plain, mask.name, LOWEST, *mask.shape) if mask.dtype == "bool" else mask.name]
     of = Heads(
         q=q,
         k=k,
