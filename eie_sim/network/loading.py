@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from eie_sim.core.arrays import shown
+from eie_sim.core.arrays import Unread, shown
 from eie_sim.core.errors import InputError, require
 from eie_sim.network import layer_loading
 from eie_sim.network.graph import Array, Graph
@@ -104,5 +104,8 @@ def arrays_at(inputs: Any) -> Any:
     if not isinstance(inputs, (str, os.PathLike)):
         return inputs
     found: dict[str, Array] = read_arrays(Path(inputs))
+    for name, array in found.items():
+        if isinstance(array, Unread):
+            raise InputError(f"{inputs}: {shown(name)}: {array.reason}")
     alone = Path(inputs).suffix.lower() == ".npy" and len(found) == 1
     return np.asarray(next(iter(found.values()))) if alone else found

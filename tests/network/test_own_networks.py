@@ -201,6 +201,15 @@ def test_an_output_that_is_no_classes_has_no_labels(tmp_path):
         es.load("digits-mlp", labels=np.zeros(360, int))
 
 
+def test_what_a_file_has_that_cannot_be_read_is_said(tmp_path):
+    x, labels = images_of("digits-gru")
+    np.save(tmp_path / "objects.npy", labels[:4].astype(object))
+    file = folder("digits-gru") / "digits-gru.onnx"
+    for given in ({"inputs": x[:4], "labels": tmp_path / "objects.npy"}, {"inputs": tmp_path / "objects.npy"}):
+        with pytest.raises(InputError, match="objects: Python objects, never unpickled"):
+            es.load(file, **given)
+
+
 def test_labels_given_twice_are_refused(capsys):
     file = str(folder("digits-gru") / "test.npz")
     assert main(["run", "digits-gru", "--labels", file]) == 2
