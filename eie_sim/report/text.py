@@ -31,6 +31,7 @@ from eie_sim.report.network import (
     total_name,
 )
 
+UNKNOWN_WIDTH = 80
 ALL_COLUMNS = 2**20
 """Width of a table that shows all."""
 
@@ -119,6 +120,8 @@ class Screen(Console):
 
     def __init__(self, *, full: bool = False) -> None:
         super().__init__(highlight=False, markup=False, emoji=False)
+        if self.width < 1:  # COLUMNS=0, as terminals of unknown size have it: nothing would be printed
+            self.width = UNKNOWN_WIDTH
         self.full = full
 
     def print(self, *objects: Any, **options: Any) -> None:

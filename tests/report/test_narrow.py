@@ -67,3 +67,12 @@ def test_columns_go_by_rank_and_figures_are_never_cut(body, width, ranks):
     for one in gone:  # there was no room for it beside those that matter more
         before = [other for other in there if (rank[other], headings.index(other)) < (rank[one], headings.index(one))]
         assert before and first + sum(2 + wide[other] for other in [*before, one]) > width
+
+
+def test_a_terminal_of_unknown_width_is_80_wide(monkeypatch, capsys):
+    found = {}
+    for columns in ("0", "80"):
+        monkeypatch.setenv("COLUMNS", columns)
+        found[columns] = printed(capsys, "run", "hand-8x8")
+    assert "verified" in found["80"]
+    assert found["0"] == found["80"]
