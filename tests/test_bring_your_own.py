@@ -33,7 +33,7 @@ def test_all_ways_are_there_in_six_lines():
 def test_a_way_in_prints_what_the_page_says(way, tmp_path, monkeypatch, capsys):
     missing = [name for name in NEEDS.get(way, ()) if find_spec(name) is None]
     if missing:
-        pytest.skip(f"{', '.join(missing)} not installed")
+        pytest.skip(f"{', '.join(missing)} not installed")  # libraries of the users, of which we need none
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     for name in ("dense.safetensors", "digits.npz"):

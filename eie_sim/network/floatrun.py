@@ -112,33 +112,33 @@ def require_lowered(step: Step, values: Mapping[str, Array], made: Sequence[Arra
     Raise InputError for another shape, and above LOWERED_TOLERANCE; of a `rounded` step, above
     ROUNDED_TOLERANCE or ROUNDED_SHARE.
     """
-    if step.follow is not None and max(map(_apart, made, expected)) > LOWERED_TOLERANCE:
+    if step.follow is not None and LOWERED_TOLERANCE < max(map(apart, made, expected)) < np.inf:
         made = step.follow(step.products, values, Product.multiply, expected[0])
     return max(_require_alike(step, *pair) for pair in zip(made, expected, strict=True))
 
 
-def _apart(value: Array, expected: Array) -> float:
-    """The largest difference, as a share of the largest value; 0 of another shape, which is refused later."""
+def apart(value: Array, expected: Array) -> float:
+    """The largest difference, as a share of the largest expected one; infinite of another shape."""
     if value.shape != expected.shape:
-        return 0.0
+        return np.inf
     with np.errstate(invalid="ignore"):
-        apart = float(np.abs(value.astype(np.float64) - expected).max(initial=0.0))
-    return apart / (float(np.abs(expected).max(initial=0.0)) or 1.0)
+        largest = float(np.abs(value.astype(np.float64) - expected).max(initial=0.0))
+    return largest / (float(np.abs(expected).max(initial=0.0)) or 1.0)
 
 
 def _require_alike(step: Step, value: Array, expected: Array) -> float:
     if value.shape != expected.shape:
         raise InputError(f"node {step.node.name}: lowered to shape {value.shape}, the framework has {expected.shape}")
-    error = _apart(value, expected)
+    error = apart(value, expected)
     fits, rule = bool(error <= LOWERED_TOLERANCE), f"must be at most {LOWERED_TOLERANCE:.0e}"
     if step.rounded and not fits and expected.dtype.kind == "f":
         wanted = expected.astype(np.float64)
         fits = float(np.linalg.norm(value - wanted)) <= ROUNDED_TOLERANCE * float(np.linalg.norm(wanted))
         rule = f"must be at most {ROUNDED_TOLERANCE:.0e} of its outputs by root mean squares"
     elif step.rounded and not fits:
-        apart = np.abs(value.astype(np.int64) - expected)
-        few = max(1, int(ROUNDED_SHARE * apart.size))
-        fits = int(apart.max()) <= 1 and int(np.count_nonzero(apart)) <= few
+        off = np.abs(value.astype(np.int64) - expected)
+        few = max(1, int(ROUNDED_SHARE * off.size))
+        fits = int(off.max()) <= 1 and int(np.count_nonzero(off)) <= few
         rule = f"must be one step at most, in {ROUNDED_SHARE:.1%} of its outputs"
     if not fits:
         raise InputError(

@@ -101,14 +101,15 @@ def _why_not_two(graph: Graph, node: Node) -> str:
 
 def kind_words(graph: Graph, node: Node) -> str:
     """Words of a table for nodes that multiply, such as "1x1 conv2d" or "two activations matmul"."""
-    words = {"Gemm": "gemm", "MatMul": "matmul", "Einsum": "einsum"}.get(plain(node).op)
+    same = plain(node)
+    words = {"Gemm": "gemm", "MatMul": "matmul", "Einsum": "einsum"}.get(same.op)
     if node.kind == "two_activations":
         return f"two activations {words or node.op}"
-    if plain(node).op in ("Conv", "ConvTranspose"):
-        return kind_of_conv(graph, plain(node))
+    if same.op in ("Conv", "ConvTranspose"):
+        return kind_of_conv(graph, same)
     if node.op == winograd.OP:
         return winograd.KIND
-    return "weights matmul" if plain(node).op == "MatMul" else words or node.op
+    return "weights matmul" if same.op == "MatMul" else words or node.op
 
 
 def macs(graph: Graph, node: Node) -> int:

@@ -78,8 +78,13 @@ def _patches(node: Node) -> tuple[int, ...]:
     return tuple(-(-side // PATCH) for side in node.attributes["size"])
 
 
-def patches_of(node: Node, value: Array) -> Array:
-    """V of a map [batch, channels, height, width]: [batch, 4, 4, patches down, patches across, channels]."""
+def shape_of_patches(node: Node, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Of V, for a map [batch, channels, height, width]: [batch, 4, 4, patches down, patches across, channels]."""
+    return shape[0], SIDE, SIDE, *_patches(node), shape[1]
+
+
+def _patches_of(node: Node, value: Array) -> Array:
+    """V of a map [batch, channels, height, width]."""
     (batch, channels), patches = value.shape[:2], _patches(node)
     sides = [PATCH * n + SIDE - PATCH for n in patches]
     padded = np.zeros((batch, *sides, channels), dtype=value.dtype)
@@ -87,7 +92,7 @@ def patches_of(node: Node, value: Array) -> Array:
     reached = [slice(pad, min(pad + side, whole)) for pad, side, whole in before]
     inside = [slice(0, one.stop - one.start) for one in reached]
     padded[(slice(None), *reached)] = np.moveaxis(value[(slice(None), slice(None), *inside)], 1, -1)
-    made = np.zeros((batch, SIDE, SIDE, *patches, channels), dtype=value.dtype)
+    made = np.zeros(shape_of_patches(node, value.shape), dtype=value.dtype)
     for i, j, a, b in np.ndindex(SIDE, SIDE, SIDE, SIDE):
         sign = B[i, a] * B[j, b]
         if sign:
@@ -115,7 +120,7 @@ def _join(node: Node, outputs: Sequence[Array], bias: Array | None) -> Array:
 def convolved(node: Node, values: Mapping[str, Array]) -> Array:
     """What a node of ours makes in floats: V, or the convolution of V and U."""
     if node.op == PATCHES:
-        return patches_of(node, values[node.inputs[0]])
+        return _patches_of(node, values[node.inputs[0]])
     v, u = values[node.inputs[0]], values[node.inputs[1]]
     sums = [v[(slice(None), *at)].reshape(-1, v.shape[-1]) @ u[at].T for at in np.ndindex(SIDE, SIDE)]
     return _join(node, sums, values[node.inputs[2]] if node.reading(2) else None).astype(np.float32)

@@ -9,8 +9,6 @@ from functools import partial
 from itertools import groupby
 from pathlib import Path
 
-import numpy as np
-
 from eie_sim.core.arrays import fresh
 from eie_sim.core.errors import InputError
 from eie_sim.network.convolution import conv_geometry
@@ -18,7 +16,7 @@ from eie_sim.network.floatrun import Constants, framework_values, require_lowere
 from eie_sim.network.graph import Array, Framework, Graph, Node, Parameter, Value
 from eie_sim.network.lower import steps_of
 from eie_sim.network.products import Product, Step, Style
-from eie_sim.network.winograd import DOMAIN, KERNEL, OP, PATCHES, convolved, patches_of, transformed
+from eie_sim.network.winograd import DOMAIN, KERNEL, OP, PATCHES, convolved, shape_of_patches, transformed
 
 
 def is_eligible(graph: Graph, node: Node) -> bool:
@@ -68,8 +66,7 @@ def with_winograd(graph: Graph) -> Graph:
                 attributes=given,
             )
             nodes.append(maker)
-            v = patches_of(maker, np.zeros(x.shape, np.float32))
-            values[patches[read]] = Value(patches[read], v.shape, x.dtype)
+            values[patches[read]] = Value(patches[read], shape_of_patches(maker, x.shape), x.dtype)
         inputs = (patches[read], made[weight], *node.inputs[2:])
         nodes.append(replace(node, op=OP, domain=DOMAIN, inputs=inputs, attributes=given))
     if not made:
@@ -100,6 +97,7 @@ def _require_alike(before: Graph, after: Graph) -> None:
         expected = framework_values(before, step, values)
         one = ours[step.node.name]
         v = convolved(after.makers[one.reads], values)
+        # a ChainMap is written to in its first map alone, so that the others may be read-only, which its stub denies
         known: ChainMap[str, Array] = ChainMap({one.reads: v}, values, Constants(after))  # type: ignore[arg-type]
         require_lowered(one, known, one.compute(known, Product.multiply), expected)
         return expected
@@ -116,7 +114,7 @@ def _run_nodes(
 ) -> dict[str, Array]:
     """Values that nodes make: those of Winograd's here, all others by the framework."""
     found: dict[str, Array] = {}
-    known: ChainMap[str, Array] = ChainMap(found, values)  # type: ignore[arg-type]
+    known: ChainMap[str, Array] = ChainMap(found, values)  # type: ignore[arg-type]  # as in `_require_alike`
     groups = [(ours, list(own)) for ours, own in groupby(nodes, lambda node: node.domain == DOMAIN)]
     for place, (ours, own) in enumerate(groups):
         if ours:

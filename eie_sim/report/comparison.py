@@ -186,6 +186,7 @@ def comparison_table(record: Record) -> TextTable:
         cells.append([*own, "" if row["scaled_from"] is None else f"from {row['scaled_from']}"])
         before = batch
     least = {
+        "unit": 0,
         "off before\npruning": 3,
         "MACs\ncovered": 3,
         "precision": 5,

@@ -80,13 +80,14 @@ def validation_tables(record: Record) -> list[TextTable]:
     """A table for each group, source and quantity, all lined up: a row for each published figure."""
     number = {note: at for at, note in enumerate(notes_of(record), start=1)}
     headings = ["row", "unit", "published", "simulated", "error", "verdict", "fits", "note"]
+    every = _cells(record["rows"], number)
     return [
         TextTable(
             headings,
             _cells(own, number),
             text={0, 1, 5, 6},
             title=f"{group}: {quantity}, {source}",
-            beside=_cells(record["rows"], number),
+            beside=every,
         )
         for (group, source, quantity), own in groupby(record["rows"], key=part_of)
     ]

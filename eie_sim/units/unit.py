@@ -142,7 +142,7 @@ class Unit:
     word_bits: Callable[[Any], int] = lambda config: 16  # config -> bits of a value that stands between products
     in_turn: bool = False  # vectors run one after the other: a batch may be cut, and a sample of it stands for it
     stepped: Callable[..., SimResult] | None = (
-        None  # (matrix, vectors, config, *, engine, outputs, steps) -> of vectors that wait for each other, `outputs`  # being what `output_of` made of them; None: as `simulate` has them, in turn or a call for each step
+        None  # (matrix, vectors, config, *, engine, outputs that `output_of` gave, steps); None: a `simulate` a step
     )
     launch: Callable[..., SimResult] | None = None  # ([(matrix, its result)], config, *, engine) -> all at once, as one
     presets: tuple[str, ...] = ()  # names of designs, of which `config.preset(name)` makes one

@@ -39,6 +39,14 @@ def test_what_is_printed_fits_80_columns_and_ends_in_no_space(command, capsys, m
         assert len(max(whole, key=len)) > 80 and not any("more: --full" in line for line in whole)
 
 
+def test_a_comparison_of_a_graph_names_its_rows(capsys, monkeypatch):
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = printed(capsys, "compare", "digits-gru", "--patterns", "2:4", "--densities", "0.3")
+    assert [line.split()[0] for line in lines[1:5]] == ["batch", "1", "2:4", "EIE"]
+    assert lines[1].split()[1] == "unit" and lines[2].split()[1] == "dense"
+
+
 def test_a_terminal_of_20_columns_has_a_name_and_a_figure(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "20")
     lines = printed(capsys, "run", "digits-mlp")

@@ -15,13 +15,12 @@ import numpy as np
 
 from eie_sim.core.arrays import fresh
 from eie_sim.core.errors import InputError
+from eie_sim.network.floatrun import LOWERED_TOLERANCE, apart
 from eie_sim.network.graph import Array, Framework, Node, Value
 from eie_sim.network.readers.onnx_runtime import libraries
 
 LOWEST_OPSET = 9
 """Of plain operators that stand for a fused one."""
-ALIKE = 1e-4
-"""Largest difference between a fused operator and plain ones, of its largest output."""
 LOWEST = float(np.finfo(np.float32).min)
 MASKED = -10000.0
 """What com.microsoft's attention adds to a masked score where its attribute does not say."""
@@ -118,10 +117,8 @@ def why_unlike(framework: Framework, fused: Node, plain: Sequence[Node], values:
         return ""
     found = framework.run(plain, values, fused.makes)
     for name, array in wanted.items():
-        largest = float(np.abs(array).max(initial=0.0)) or 1.0
-        with np.errstate(invalid="ignore"):
-            off = float(np.abs(found[name].astype(np.float64) - array).max(initial=0.0)) / largest
-        if not off <= ALIKE:
+        off = apart(found[name], array)
+        if not off <= LOWERED_TOLERANCE:
             return f"not decomposed: plain operators differ by {off:.1e} of its largest output"
     return ""
 
