@@ -71,6 +71,8 @@ def launched(step: Step, runs: list[LayerRun], squares: Sequence[float], table: 
         ),
         verification=together([one.verification for one in runs], squares),
         n_weight=sum(one.n_weight or 0 for one in runs),
+        samples=tuple(sample for one in runs for sample in one.samples),
+        gathered=gathered,
         positions=positions_of([(one.result, one.layer.n_in) for one in runs]),
     )
 
@@ -80,6 +82,7 @@ def without_weights(run: LayerRun) -> LayerRun:
     layer, checked = run.layer, run.verification
     return replace(
         run,
+        samples=tuple(sample._replace(matrix=None) for sample in run.samples),
         layer=replace(layer, weights=all_zero((layer.n_out, layer.n_in))),
         matrix=Launched(matrices=(), n_out=layer.n_out, n_in=layer.n_in),
         storage=replace(run.storage, parts=dict.fromkeys(run.storage.parts, 0), dense_bits=0),

@@ -24,6 +24,10 @@ from eie_sim.network.graph import Graph
 from eie_sim.network.products import Product, Step, chunks_of
 from eie_sim.runs import LayerRun
 from eie_sim.units import unit_of
+from eie_sim.units.unit import Sample
+
+TRIED_VECTORS = 8
+"""Vectors of a product that other designs are timed on."""
 
 IN_95_PERCENT = 1.96
 """Standard errors on either side of a mean, of a normal distribution."""
@@ -250,6 +254,13 @@ def run_product(
     """
     unit, product = unit_of(ready.config), ready.product
     chunks = product.vectors(x) if unit.in_turn else iter([vectors_of(product, x)])
+    taken: list[NDArray[Any]] = []
+    if unit.in_turn and unit.timed is not None:
+        wanted = stratified(min(TRIED_VECTORS, product.positions), product.positions, 0)
+        if product.steps is None:
+            chunks = _watched(chunks, wanted, taken)
+        else:
+            taken.append(x[wanted])
     try:
         design = unit.for_inputs(ready.config, unit.words_of(ready.matrix, x))
         sample: Sampled | None = None
@@ -266,12 +277,14 @@ def run_product(
                 del chunk  # before the next is made
             result = in_turn([part for part, _, _ in parts])
             verification = verified_in_turn([part for _, part, _ in parts], [part for _, _, part in parts])
+        words = unit.words_of(ready.matrix, one_by_one(taken)) if taken else None
+        gathered = product.gathered(result.n_vector)
         return LayerRun(
             layer=ready.layer,
             matrix=ready.matrix,
             inputs=where + (f"; {unit.words.negative}" if bool((x < 0).any()) else ""),
             result=result,
-            energy=account(result, how.table, gathered=product.gathered(result.n_vector)),
+            energy=account(result, how.table, gathered=gathered),
             storage=unit.storage(ready.matrix, ready.config),
             verification=verification,
             kind=ready.kind,
@@ -280,9 +293,23 @@ def run_product(
             sampled=sample,
             positions=positions_of([(result, product.n_in)]),
             steps=result.inputs if product.steps is not None and unit.stepped is not None and not unit.in_turn else "",
+            samples=(Sample(ready.matrix, (product.n_out, product.n_in), words, result.n_vector, product.steps),),
+            gathered=gathered,
         )
     except InputError as error:
         raise InputError(f"{ready.about}: {error}") from None
+
+
+def _watched(
+    chunks: Iterator[NDArray[Any]], wanted: NDArray[np.int64], taken: list[NDArray[Any]]
+) -> Iterator[NDArray[Any]]:
+    """The same chunks, of which vectors at the wanted positions are taken."""
+    first = 0
+    for chunk in chunks:
+        taken.append(chunk[wanted[(wanted >= first) & (wanted < first + len(chunk))] - first])
+        first += len(chunk)
+        yield chunk
+        del chunk  # before the next is made
 
 
 def _stepped(

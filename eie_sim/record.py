@@ -26,6 +26,7 @@ from eie_sim.core.record import (
 )
 from eie_sim.core.storage import Format
 from eie_sim.energy import EnergyReport, total_of
+from eie_sim.limit import limit_of
 from eie_sim.network import Network
 from eie_sim.units import unit_of
 
@@ -58,6 +59,7 @@ def record_of(run: Run) -> Result:
         not_simulated=account.not_simulated,
         coverage=account.coverage if run.covered is None else run.covered,
         graph=UNSET if run.graph is None else run.graph,
+        limit=limit_of(run.layers, run.config, run.table),
         verified=run.verified,
         differs=[f"{one.layer.name}: {one.verification.differs()}" for one in run.layers if not one.verification.ok],
         warnings=list(run.warnings),

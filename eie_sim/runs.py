@@ -21,6 +21,7 @@ from eie_sim.energy.table import given_lines, hashed
 from eie_sim.network import Layer, Network
 from eie_sim.record import record_of
 from eie_sim.units import unit_of
+from eie_sim.units.unit import Sample
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,6 +35,7 @@ class LayerRun:
     map_size : numbers of the map that its vectors are gathered from; 0 where they lie as they are read
     positions : how its vectors differ in the inputs that take part
     steps : of vectors that wait for each other, how the unit takes them, in words; "" of others
+    samples : the products of its launch, as another design may time them; gathered : inputs their vectors are made of
     """
 
     layer: Layer
@@ -50,6 +52,8 @@ class LayerRun:
     map_size: int = 0
     positions: Positions | None = None
     steps: str = ""
+    samples: tuple[Sample, ...] = ()
+    gathered: int = 0
 
     @property
     def n_vector(self) -> int:

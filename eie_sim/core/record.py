@@ -233,6 +233,25 @@ class GraphRun(Struct, frozen=True, kw_only=True):
     lowerings: list[Lowerings] | UnsetType = UNSET
 
 
+class Tried(Struct, frozen=True, kw_only=True):
+    """Another design, timed: what it takes of the cycles and energy of the run.
+
+    option : as the command line has it, or in words; times : vectors at once, of those of the run
+    """
+
+    option: str
+    cycles_ratio: Amount
+    energy_ratio: Amount
+    times: Count
+
+
+class Limit(Struct, frozen=True, kw_only=True):
+    """What limits a run, in a clause, and other designs that were timed on a sample of its vectors, the best first."""
+
+    said: str
+    tried: list[Tried]
+
+
 class GivenEnergy(Struct, frozen=True, kw_only=True):
     """An energy that the user gave."""
 
@@ -266,6 +285,7 @@ class Result(Account, frozen=True, kw_only=True):
 
     design : in a line
     graph : of a graph of operators; not there for layers
+    limit : None of a unit that does not say what limits it
     end_to_end_error : of a chain's outputs from those of the float chain of the network's own weights, root mean
         squares relative to the float chain's; None without a chain, or where the float outputs are all 0
     """
@@ -291,6 +311,7 @@ class Result(Account, frozen=True, kw_only=True):
     differs: list[str]
     warnings: list[str]
     graph: GraphRun | UnsetType = UNSET
+    limit: Limit | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as JSON has it: what something is stands before its figures."""

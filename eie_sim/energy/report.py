@@ -175,7 +175,7 @@ def components_pj(by_event: Mapping[str, float], table: EnergyTable) -> dict[str
 
 
 def add_time(
-    by_component: Mapping[str, float], table: EnergyTable, lanes: int, cycles: int, time_us: float
+    by_component: Mapping[str, float], table: EnergyTable, lanes: int, cycles: float, time_us: float
 ) -> dict[str, float]:
     """The same with clock and leakage of `lanes` PEs, or MAC lanes, over a time."""
     found = dict(by_component)

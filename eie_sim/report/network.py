@@ -108,6 +108,9 @@ def sections(record: Record) -> dict[str, Section]:
     }
 
 
+WORTH = 0.95
+"""Cycles x energy, of those of the run, below which another design is worth a try."""
+
 MEMORIES = "On chip: needed / available on the fullest PE"
 
 
@@ -123,7 +126,27 @@ def closing(record: Record) -> list[str]:
     lines += [f"warning: {text}" for text in record["warnings"]]
     lines += [f"differs: {text}" for text in record["differs"]]
     sample = record["total"].get("sampled")
-    return [*lines, verdict(verified=record["verified"], warnings=record["warnings"], sample=sample)]
+    lines.append(verdict(verified=record["verified"], warnings=record["warnings"], sample=sample))
+    return lines
+
+
+def limit(record: Record) -> list[str]:
+    """Return the last line: what limits the run, and what the best of the designs that were timed would take."""
+    found = record.get("limit")
+    if found is None:
+        return []
+    shown = [f"{one['option']} would take {_times(one)}" for one in found["tried"]]
+    better = [one["cycles_ratio"] * one["energy_ratio"] / one["times"] ** 2 < WORTH for one in found["tried"]]
+    if not shown:
+        return [f"{found['said']}"]
+    if better[0]:
+        return [f"{found['said']}: {shown[0]}"]
+    return [f"{found['said']}; no better: {', '.join(shown)}"]
+
+
+def _times(one: Record) -> str:
+    """Cycles and energy of a design that was timed, of those of the run."""
+    return f"{one['cycles_ratio']:.2g} x the cycles and {one['energy_ratio']:.2g} x the energy"
 
 
 def hints(record: Record) -> list[str]:

@@ -23,6 +23,7 @@ from eie_sim.report.network import (
     closing,
     has_total,
     hints,
+    limit,
     not_simulated,
     opening,
     percent,
@@ -151,7 +152,7 @@ def print_network(record: Record, console: Screen, *, every: bool = False) -> No
         console.print(table(section, record))
     console.print()
     *lines, last = closing(record)
-    for line in (*lines, *hints(record), last):
+    for line in (*lines, *hints(record), last, *limit(record)):
         console.print(line)
 
 
@@ -177,7 +178,7 @@ def _print_graph(record: Record, console: Screen, *, every: bool) -> None:
         console.print(TextTable(graph.LOWERINGS, cells, text={0}, rank=rank, title=title, bold={len(cells) - 1}))
         console.print(said)
         console.print()
-    for line in closing({**record, "end_to_end_error": None}):
+    for line in (*closing({**record, "end_to_end_error": None}), *limit(record)):
         console.print(line)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from eie_sim.core.errors import unknown
 from eie_sim.core.nm_pattern import Pattern
+from eie_sim.core.steps import Steps
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -99,6 +100,41 @@ def described(config: Any) -> str:
     return ", ".join(f"{name} {value}" for name, value in config.to_dict().items())
 
 
+class Sample(NamedTuple):
+    """A product that was run, as another design may time it.
+
+    matrix : compressed; None of two activations, neither of which is kept
+    words : a sample of its vectors [n, n_in] as the unit keeps them; None of a unit that runs all vectors at once
+    n_vector : how many vectors it has; steps : how they wait for each other
+    """
+
+    matrix: Any
+    shape: tuple[int, int]
+    words: NDArray[Any] | None
+    n_vector: int
+    steps: Steps | None
+
+
+class Try(NamedTuple):
+    """Another design for the same products. option : as the command line has it, or in words
+
+    pattern : N:M that weights are pruned to; None as they are; times : vectors at once, of those of the run
+    """
+
+    option: str
+    config: Any
+    pattern: Pattern | None = None
+    times: int = 1
+
+
+class Timed(NamedTuple):
+    """Cycles of the vectors of a launch, and how often what costs energy took place. fits : whether memories hold it"""
+
+    cycles: int
+    counts: dict[str, float]
+    fits: bool = True
+
+
 @dataclass(frozen=True, kw_only=True)
 class Unit:
     """An accelerator: everything that the rest of the house may ask of it. What may be left out stands last.
@@ -129,6 +165,10 @@ class Unit:
     words_of: Callable[[Any, Any], Any] = lambda matrix, real: real  # real activations as the unit keeps them
     output_of: Callable[..., Any] | None = None  # (matrix, words, config) -> real [n_vector, n_out], nothing timed
     advice: Callable[[Mapping[str, Any]], list[str]] = lambda record: []  # a run's record -> lines of what to try
+    limit: Callable[..., tuple[str, tuple[Try, ...]]] | None = (
+        None  # (config, [SimResult], samples) -> what limits a run, and what to try that takes a tenth of its time
+    )
+    timed: Callable[..., Timed] | None = None  # (samples of one launch, `Try`, config of the run) -> of their samples
     codes: Callable[[Any], tuple[int, int] | None] = lambda config: None  # bits of a code and of a gap, where there are
     energy_counts: Callable[[SimResult], dict[str, float]] = lambda result: dict(result.stats["events"])
     area: Callable[[Any], AreaReport] | None = None

@@ -30,6 +30,7 @@ TODAY = {
         "graphs",
         "product_run",
         "launching",
+        "limit",
         "footprints",
         "passed_on",
     ],

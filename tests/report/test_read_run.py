@@ -51,7 +51,7 @@ def parts(value, path=()):
             yield from parts(part, (*path, name))
 
 
-FREE = {"config", "named", "versions", "inputs", "by_event_pj", "scales", "min", "max", "version", "positions"}
+FREE = {"config", "named", "versions", "inputs", "by_event_pj", "scales", "min", "max", "version", "positions", "limit"}
 """Fields whose names may be any, or that may be missing."""
 OPEN = FREE | {field.name for field in msgspec.structs.fields(Verification) if not field.required}
 
