@@ -123,7 +123,7 @@ def test_energies_of_the_user_are_those_of_the_other_design_too():
 def said(*tried: tuple[str, float, float]) -> list[str]:
     """The line of designs that took so many of the cycles and energy."""
     rows = [{"option": name, "cycles_ratio": c, "energy_ratio": e, "times": 1} for name, c, e in tried]
-    return last_line({"limit": {"said": "PEs wait", "tried": rows}})
+    return last_line({"verified": True, "limit": {"said": "PEs wait", "tried": rows}})
 
 
 def test_the_line_names_the_best_design_where_one_is_better_and_all_where_none_is():
@@ -132,4 +132,5 @@ def test_the_line_names_the_best_design_where_one_is_better_and_all_where_none_i
         "PEs wait; no better: --n-pe 4 would take 2 x the cycles and 0.5 x the energy"
     ]
     assert said() == ["PEs wait"]
-    assert last_line({}) == last_line({"limit": None}) == []
+    assert last_line({"verified": True}) == last_line({"verified": True, "limit": None}) == []
+    assert last_line({"verified": False, "limit": {"said": "PEs wait", "tried": []}}) == []

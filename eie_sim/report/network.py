@@ -133,7 +133,7 @@ def closing(record: Record) -> list[str]:
 def limit(record: Record) -> list[str]:
     """Return the last line: what limits the run, and what the best of the designs that were timed would take."""
     found = record.get("limit")
-    if found is None:
+    if found is None or not record["verified"]:
         return []
     shown = [f"{one['option']} would take {_times(one)}" for one in found["tried"]]
     better = [one["cycles_ratio"] * one["energy_ratio"] / one["times"] ** 2 < WORTH for one in found["tried"]]

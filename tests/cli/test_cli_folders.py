@@ -17,7 +17,7 @@ from eie_sim.report.folder import LAYERS, RECORD, layers_csv, write_run
 def test_out_keeps_the_record_and_a_row_per_layer(ask, ask_json, chain, tmp_path):
     folder = tmp_path / "new" / "run"
     code, out, err = ask("run", chain, "--out", folder)
-    assert (code, err, out.splitlines()[-1]) == (0, "", "verified")
+    assert (code, err, out.splitlines()[-2]) == (0, "", "verified")
     assert sorted(path.name for path in folder.iterdir()) == [LAYERS, RECORD]
     record = json.loads((folder / RECORD).read_text())
     assert record == ask_json("run", chain)
