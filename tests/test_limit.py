@@ -99,8 +99,8 @@ def test_a_design_whose_memories_do_not_hold_a_layer_is_not_advised():
 
 def test_what_would_take_more_than_a_tenth_of_the_run_is_left_out(monkeypatch):
     network = chain_of(0, 32, 32, 0.1, 1)
-    assert es.run(network, es.EieConfig()).record.limit.tried
-    for module, config in ((of_eie, es.EieConfig()), (of_nm, es.TensorCoreConfig())):
+    for module, config in ((of_eie, es.EieConfig(n_pe=2**15)), (of_nm, es.TensorCoreConfig())):
+        assert es.run(network, config).record.limit.tried
         monkeypatch.setattr(module, "LEAST_US", 0.0)
         found = es.run(network, config).record.limit
         assert found.said

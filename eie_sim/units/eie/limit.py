@@ -36,7 +36,8 @@ def limit(
     classes = np.sum([one.classes.sum(axis=0) for one in results], axis=0)
     most = list(EieClass)[int(classes.argmax())]
     said = SAID[most].format(share=f"{100 * classes[most] / max(1, classes.sum()):.0f} %")
-    pes = [config.n_pe * 4] if most is EieClass.WEIGHT else [config.n_pe // 4, config.n_pe // 16]
+    more = most is EieClass.WEIGHT
+    pes = [4 * config.n_pe, 2 * config.n_pe] if more else [config.n_pe // 4, config.n_pe // 16]
     tries = [Try(f"--n-pe {n_pe}", replace(config, n_pe=n_pe)) for n_pe in pes if 0 < n_pe <= 2**14]
     if most is EieClass.WAITING:
         depth = min(4 * config.queue_depth, 2**20)
@@ -44,13 +45,15 @@ def limit(
     bits = min(config.index_bits + 2, 8, config.spmat_width_bits - config.weight_bits)
     if most is EieClass.PADDING and bits > config.index_bits:
         tries.insert(0, Try(f"--index-bits {bits}", replace(config, index_bits=bits)))
-    left = max(LEAST_US, _run_us(results, layers) / 10) - _try_us(config, layers)
+    left = max(LEAST_US, _run_us(results, layers) / 10)
     afforded = []
     for one in tries:
-        left -= _try_us(one.config, layers)
+        left -= (cost := _try_us(one.config, layers))
         if left > 0:
             afforded.append(one)
-    return said, tuple(afforded)
+        elif more:  # fewer of them may do
+            left += cost
+    return said, tuple(afforded[:1] if more else afforded)
 
 
 def timed(samples: Sequence[Sample], one: Try, config: EieConfig) -> Timed:
@@ -91,14 +94,14 @@ def _run_us(results: Sequence[SimResult], layers: Sequence[Sequence[Sample]]) ->
     for result, (sample,) in zip(results, layers, strict=True):
         n_out, n_in = sample.shape
         kept, steps = sample.matrix.n_weight, (result.active_inputs or 0) * result.n_unit
-        total += 1000 + 0.01 * n_out * n_in + 0.1 * kept + 10 * sample.n_vector + 0.0005 * steps
+        total += 8000 + 0.005 * n_out * n_in + 0.06 * kept + 10 * sample.n_vector + 0.0005 * steps
     return total
 
 
 def _try_us(config: EieConfig, layers: Sequence[Sequence[Sample]]) -> float:
-    """Time of one design, likewise: entries counted, and a sample of vectors run."""
+    """Time of one design, likewise: weights counted by column and PE, and a sample of vectors run."""
     return math.fsum(
-        300 + 0.006 * sample.matrix.n_weight + 0.0005 * len(sample.words) * sample.shape[1] * config.n_pe
+        150 + 0.004 * sample.matrix.n_weight + (0.015 + 0.0005 * len(sample.words)) * sample.shape[1] * config.n_pe
         for (sample,) in layers
         if sample.words is not None
     )
