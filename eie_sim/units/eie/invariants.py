@@ -129,16 +129,12 @@ def bound(
 
 def broadcasts_to_last_issue(matrix: EieCounts, activations: NDArray[np.int16], config: EieConfig) -> Counts:
     """Broadcasts of each vector up to the last one that any PE has entries for, int64[n_vector]."""
-    key = "invariants", "used"
-    if key not in matrix.prepared:
-        matrix.prepared[key] = (matrix.pointers[1:] > matrix.pointers[:-1]).any(axis=1)
-    used: NDArray[np.bool_] = matrix.prepared[key]
     active = activations != 0 if config.active == "nonzero" else activations > 0
-    if matrix.has_bias and used[-1]:
+    if matrix.has_bias and matrix.used[-1]:
         everything: Counts = np.count_nonzero(active, axis=1) + 1
         return everything
     place = np.arange(1, matrix.n_in + 1, dtype=np.int32)
-    last = np.max((active & used[: matrix.n_in]) * place, axis=1, initial=0)
+    last = np.max((active & matrix.used[: matrix.n_in]) * place, axis=1, initial=0)
     found: Counts = np.count_nonzero(active & (place <= last[:, None]), axis=1)
     return found
 

@@ -205,9 +205,11 @@ def _counts(layer: SweptLayer, swept: Swept, design: EieConfig) -> EieCounts:
             has_bias=places.has_bias,
         )
 
+    def of_width() -> EieCounts:
+        return replace(swept.kept.get("counts", key, count, most=most), weight_bits=design.weight_bits)
+
     key = layer.name, swept.weights, design.n_pe, design.index_bits
-    found = swept.kept.get("counts", key, count, most=most)
-    return found if found.weight_bits == design.weight_bits else replace(found, weight_bits=design.weight_bits)
+    return swept.kept.get("counts of a width", (*key, design.weight_bits), of_width, most=most)
 
 
 def _places(layer: SweptLayer) -> _Places:

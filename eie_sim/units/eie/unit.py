@@ -136,7 +136,7 @@ def output_of(matrix: EieMatrix, activations: NDArray[Any], config: EieConfig) -
 def raw_activations(matrix: EieMatrix, activations: NDArray[Any]) -> NDArray[np.int16]:
     """Floats quantised by the matrix's scales; integers are raw words already."""
     if activations.dtype.kind != "f":
-        return activations.astype(np.int16)
+        return activations.astype(np.int16, copy=False)
     assert matrix.scales.activation is not None
     return to_fixed(activations, matrix.scales.activation)
 

@@ -186,8 +186,7 @@ def _sums(matrix: NmMatrix, values: NDArray[Any], b: NDArray[Any], kind: Any) ->
         b = np.pad(b, ((0, matrix.n_filled), (0, 0)))
     starts = (np.arange(matrix.n_kept) // matrix.n_keep * matrix.m_group).astype(np.uint32)
     sums = np.zeros((matrix.n_out, b.shape[1]), dtype=kind)
-    arrays = values.astype(kind, copy=False), matrix.positions, starts, b
-    _add_products(*arrays, KEPT_BLOCK, VECTOR_BLOCK, sums)
+    _add_products(values.astype(kind, copy=False), matrix.positions, starts, b, sums)
     return sums
 
 
@@ -222,18 +221,17 @@ def _add_dense_columns(values, rows, b, sums):
                 mine[i] += values[k, i] * one
 
 
+# Before k, sums[row, j] holds the products of all k before, in ascending order, whatever the blocks. Blocks are for the
+# cache, and four products at a time load and store a sum a quarter as often; neither changes the order. Indices are
+# unsigned, which saves numba's check for negative ones.
 @kernel
-def _add_products(values, positions, starts, b, kept_block, vector_block, sums):
-    """sums[row] += values[row, k] * b[starts[k] + positions[row, k]], k ascending; starts[k] is where k's group begins.
-
-    Blocks are for the cache, four products at a time so that a sum is loaded and stored a quarter as often; neither
-    changes the order in which a sum is taken. Indices are unsigned, which saves numba's check for negative ones.
-    """
+def _add_products(values, positions, starts, b, sums):
+    """sums[row] += values[row, k] * b[starts[k] + positions[row, k]], k ascending; group of k begins at starts[k]."""
     n_kept, n_vector = values.shape[1], b.shape[1]
-    for left in range(0, n_vector, vector_block):
-        low, high = np.uint64(left), np.uint64(min(left + vector_block, n_vector))
-        for first in range(0, n_kept, kept_block):
-            last = min(first + kept_block, n_kept)
+    for left in range(0, n_vector, VECTOR_BLOCK):
+        low, high = np.uint64(left), np.uint64(min(left + VECTOR_BLOCK, n_vector))
+        for first in range(0, n_kept, KEPT_BLOCK):
+            last = min(first + KEPT_BLOCK, n_kept)
             whole = last - (last - first) % 4
             for row in range(values.shape[0]):
                 for k in range(first, whole, 4):
