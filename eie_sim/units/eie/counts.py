@@ -1,4 +1,4 @@
-"""How many entries every column asks of every PE: all that time, events and bits depend on, without the entries.
+"""Entries that every column asks of every PE, counted: all that time, events and bits depend on.
 
 A sweep over PEs, gaps and densities needs no more than this, which takes one pass over the non-zeros to count.
 Source: Han et al. 2016, section III (interleaved compressed sparse columns).

@@ -66,7 +66,7 @@ def columns_of(w: Any) -> tuple[Columns, tuple[int, int]]:
 
 
 def require_finite_columns(field: str, columns: Columns) -> None:
-    """The same for non-zeros held column by column; the error names row and column."""
+    """Raise InputError where a non-zero is NaN or infinite; the error names row and column."""
     at = first_not_finite(field, columns.values)
     if at is not None:
         column = int(np.searchsorted(columns.starts, at, side="right")) - 1
@@ -74,7 +74,7 @@ def require_finite_columns(field: str, columns: Columns) -> None:
 
 
 def append_column(columns: Columns, column: NDArray[Any]) -> Columns:
-    """The same columns and one more, given dense [n_row]; the type of the values is one that holds both."""
+    """Return the columns and one more, given dense [n_row]; the type of the values is one that holds both."""
     rows = np.flatnonzero(column).astype(np.int32)
     return Columns(
         np.append(columns.starts, columns.starts[-1] + len(rows)),

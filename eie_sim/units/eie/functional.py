@@ -1,4 +1,4 @@
-"""What the array computes, to the bit and without time: broadcast order, rounding and saturation included.
+"""Outputs of the array, to the bit and without time: broadcast order, rounding and saturation included.
 
 Source: Han et al. 2016, section IV (arithmetic unit).
 """

@@ -1,4 +1,4 @@
-"""What must be so in every run, whichever engine ran it: checked always, from the counts alone.
+"""Rules that hold in every run, whichever engine ran it: checked always, from the counts alone.
 
 Nothing here computes what an engine computes; each rule sets counts of a result beside each other, or beside a bound
 that no design can beat. The reference engine counts each event where it happens, so every rule can catch it. The fast
@@ -54,7 +54,7 @@ def check_depths(
     classes: Counts,
     sent: int,
 ) -> None:
-    """The same of several queue depths, on which counts do not depend.
+    """Raise InvariantError as `check` does, for several queue depths, on which counts do not depend.
 
     cycles : int64[n_depth, n_vector]; counts : int64[n_pe + 1, len(EieEvent)], of all vectors;
     classes : int64[n_depth, len(EieClass)], of all vectors and PEs; sent : items broadcast to all vectors
@@ -89,7 +89,7 @@ def _entries_take_a_cycle(classes: Counts, counts: Counts) -> None:
 
 
 def _events_agree(counts: Counts, sent: int, config: EieConfig) -> None:
-    """What is pushed is popped, what is visited is a weight or padding, and what is read is written back.
+    """Items pushed are popped, entries visited are weights or padding, and accumulators read are written back.
 
     Rows of the Spmat SRAM, whose width times reads is its traffic, hold the entries: at most one is read for each.
     """

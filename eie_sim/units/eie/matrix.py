@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from eie_sim.core import quantize
 from eie_sim.core.arrays import require_finite
-from eie_sim.core.errors import InputError, as_array, require, require_int
+from eie_sim.core.errors import InputError, as_array, require, require_int, require_type
 from eie_sim.core.fixed import from_fixed, to_fixed
 from eie_sim.core.html import Cell, card, table
 from eie_sim.core.quantize import Scales
@@ -77,6 +78,7 @@ class EieMatrix:
         Raises InputError for wrong shapes, NaN or infinity, or sizes out of range.
         """
         require_int("weight_bits", weight_bits, 1, 8)
+        require_type("scales", scales, Scales, NoneType)
         weight_bits = int(weight_bits)
         columns, shape = columns_of(w)
         require_finite_columns("weights", columns)
@@ -116,9 +118,8 @@ class EieMatrix:
 
         Raises InputError for a codebook of the wrong size, codes out of range, wrong shapes.
         """
-        scales = Scales() if scales is None else scales
-        require(isinstance(scales, Scales), "scales", type(scales).__name__, "must be Scales")
-        book, scales = _codebook(codebook, scales)
+        require_type("scales", scales, Scales, NoneType)
+        book, scales = _codebook(codebook, Scales() if scales is None else scales)
         dense = _codes("codes", codes, len(book))
         require(dense.ndim == 2, "codes", f"shape {dense.shape}", "must have 2 dimensions, (out, in)")
         columns, shape = columns_of(dense)
@@ -149,7 +150,6 @@ class EieMatrix:
         codebook: NDArray[np.float64],
         scales: Scales,
     ) -> EieMatrix:
-        require(isinstance(scales, Scales), "scales", type(scales).__name__, "must be Scales")
         if scales.weight is None:
             scales = Scales(
                 weight=quantize.weight_scale(codebook), activation=scales.activation, accumulator=scales.accumulator
@@ -276,13 +276,13 @@ class EieMatrix:
         return np.sort(self.weights.rows[: starts[-1]].astype(np.int64) * self.n_in + columns)
 
     def with_scales(self, scales: Scales) -> EieMatrix:
-        """The same entries with other fractional bits."""
+        """Return the same entries with other fractional bits."""
         return replace(self, scales=scales)
 
     def with_scales_for(
         self, activations: ArrayLike, *, active: str = "positive", outputs: NDArray[np.floating] | None = None
     ) -> EieMatrix:
-        """The same entries with the scales not chosen yet chosen for `activations`, float [n_in] or [n_vector, n_in].
+        """Return the same entries with open scales chosen for `activations`, float [n_in] or [n_vector, n_in].
 
         Raw int16 activations are integers: 0 fractional bits, where the scales do not say.
         outputs : float [n_vector, n_out], those that set the accumulator's scale, bias included; when left out, those
@@ -323,7 +323,7 @@ class EieMatrix:
         require(n_vector * self.n_out <= MAX_OUTPUTS, "activations", f"{n_vector} vectors", most)
 
     def _repr_html_(self) -> str:
-        """What a notebook shows; nothing is decoded."""
+        """Return the card that a notebook shows; nothing is decoded."""
         headings = [
             "out x in",
             "PEs",
@@ -369,7 +369,7 @@ def encoded(matrix: EieMatrix | EieCounts, *, pointer_bits: int = 16) -> Format:
 
 
 def storage(matrix: EieMatrix, config: EieConfig) -> Format:
-    """The same, with the design's pointers."""
+    """Return `encoded` with the design's pointers."""
     return encoded(matrix, pointer_bits=config.pointer_bits)
 
 

@@ -1,4 +1,4 @@
-"""What tensor cores compute, without time: int8 products to the bit, float16 products within a derived bound.
+"""Products of tensor cores, without time: int8 to the bit, float16 within a derived bound.
 
 D[n_out, n_vector] = A[n_out, n_in] @ B[n_in, n_vector], where A is N:M (N is the number **kept** in each group of M).
 Only kept values are multiplied; the position of each selects the row of B.
@@ -58,7 +58,7 @@ def multiply(matrix: NmMatrix, b: ArrayLike) -> NDArray[Any]:
 
 
 def product(matrix: NmMatrix, inputs: NDArray[Any]) -> NDArray[Any]:
-    """The same for inputs [n_in, n_vector] that are of the matrix's type, finite and in C order."""
+    """Return `multiply` for inputs [n_in, n_vector] that are of the matrix's type, finite and in C order."""
     most = f"must give at most {MAX_OUTPUTS} outputs"
     require(matrix.n_out * inputs.shape[1] <= MAX_OUTPUTS, "b", f"{inputs.shape[1]} vectors", most)
     if matrix.element == "float16":
@@ -72,7 +72,7 @@ def product(matrix: NmMatrix, inputs: NDArray[Any]) -> NDArray[Any]:
 
 
 def error_bound(matrix: NmMatrix, b: ArrayLike, weights: ArrayLike | None = None) -> NDArray[np.float64]:
-    """How far `multiply` of a float16 matrix can be from a dense float64 product, float64[n_out, n_vector].
+    """Return how far `multiply` of a float16 matrix can be from a dense float64 product, float64[n_out, n_vector].
 
     b : [n_in, n_vector], as `multiply` takes it; weights : [n_out, n_in], what the matrix was made from, without which
     its own float16 values are meant. The bound is on multiply(matrix, b) - weights @ b, taken in float64.
