@@ -13,7 +13,7 @@ from eie_sim.core.jit import kernel
 WORD_BITS = 16
 WORD_MIN, WORD_MAX = -(2**15), 2**15 - 1
 MIN_FRACTIONAL_BITS, MAX_FRACTIONAL_BITS = -15, 30
-"""Of a word; accumulators, which hold products of two, have up to twice as many."""
+"""Fractional bits of a word; accumulators, which hold products of two, have up to twice as many."""
 
 SIGN_SHIFT = 32
 """A product of two words is below 2**31, so shifts from 32 bits on all leave the same: 0, or its sign when floored."""
@@ -34,7 +34,7 @@ def one(fractional_bits: int) -> int:
 
 
 def n_saturated(values: ArrayLike, fractional_bits: int) -> int:
-    """How many floats are too large for a word, where `to_fixed` saturates."""
+    """Count floats that are too large for a word, where `to_fixed` saturates."""
     rounded = np.rint(np.asarray(values, dtype=np.float64) * 2.0**fractional_bits)
     return int(np.count_nonzero((rounded < WORD_MIN) | (rounded > WORD_MAX)))
 
@@ -61,7 +61,7 @@ def accumulator_range(accumulator_bits: int) -> tuple[int, int]:
 
 
 def half_and_shift(rounding: str, shift: int) -> tuple[int, int]:
-    """What `product` takes to shift right by `shift` >= 0 bits: half a unit for "nearest", 0 for "floor", and the bits.
+    """Return what `product` takes to shift right by `shift` >= 0 bits: half a unit, 0 for "floor", and the bits.
 
     The shift is at most `SIGN_SHIFT`, so that half a unit and the sum fit 64 bits.
     """

@@ -29,7 +29,7 @@ Products = Callable[[NDArray[np.uint8], NDArray[np.int32]], NDArray[np.int64]]
 
 
 class NonZeros(NamedTuple):
-    """What a matrix holds, row by row and by ascending column in a row.
+    """Non-zeros of a matrix, row by row and by ascending column in a row.
 
     shape : (n_out, n_column), a bias being the last column
     starts : int64[n_out + 1], where each row begins; columns : int32[n]; values : [n], codes or weights
@@ -59,7 +59,7 @@ class Golden(NamedTuple):
 
 
 class Terms(NamedTuple):
-    """What outputs are sums of: products of the value of a code and that of an input.
+    """Terms that outputs are sums of: products of the value of a code and that of an input.
 
     word : int64[n_code]; x_raw : int64[n_vector, n_column]; (word * x_raw + half) >> shift is added to an accumulator
         of -limit..limit - 1
@@ -237,7 +237,7 @@ def product(weights: NonZeros, x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def terms(stored: NonZeros, codebook: NDArray[np.float64], activations: ArrayLike, rules: Arithmetic) -> Terms:
-    """What `matmul` sums, of the same arguments."""
+    """Return the terms that `matmul` sums, of the same arguments."""
     x_raw, x = _inputs(np.atleast_2d(np.asarray(activations)), rules, n_column=stored.shape[1])
     word = _words(codebook, rules.weight)
     word_value = word / 2.0**rules.weight
@@ -298,7 +298,7 @@ def _longest_first(held: NonZeros, n_vector: int) -> Iterator[tuple[NDArray[np.i
 
 
 def _driven(held: NonZeros, x: NDArray[np.float64]) -> NonZeros:
-    """What is held in columns that any vector drives."""
+    """Return the entries in columns that any vector drives."""
     kept = np.flatnonzero((x != 0).any(axis=0)[held.columns])
     return NonZeros(held.shape, np.searchsorted(kept, held.starts), held.columns[kept], held.values[kept])
 

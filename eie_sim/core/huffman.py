@@ -66,10 +66,10 @@ def codewords(lengths: ArrayLike) -> NDArray[np.int64]:
     Raises InputError for lengths that are not those of a full prefix code.
     """
     checked = _lengths(lengths)
-    tables = _canonical(checked)
+    code = _canonical(checked)
     words = np.zeros(len(checked), dtype=np.int64)
-    ordered = checked[tables.order]
-    words[tables.order] = tables.first[ordered] + np.arange(len(ordered)) - tables.offset[ordered]
+    ordered = checked[code.order]
+    words[code.order] = code.first[ordered] + np.arange(len(ordered)) - code.offset[ordered]
     return words
 
 
@@ -122,9 +122,8 @@ def decode(data: ArrayLike | bytes, n_bits: int, n_symbols: int, lengths: ArrayL
     require_int("n_symbols", n_symbols, 0)
     require(n_symbols <= n_bits, "n_symbols", n_symbols, f"must be <= n_bits = {n_bits}, a codeword has a bit at least")
     symbols = np.zeros(int(n_symbols), dtype=np.uint8)
-    tables = _canonical(checked)
-    look_up = _look_up(checked, tables)
-    n_found, used = huffman_kernels.decode(stream, int(n_bits), LOOK_BITS, look_up, *tables, symbols)
+    code = _canonical(checked)
+    n_found, used = huffman_kernels.decode(stream, int(n_bits), code, _look_up(checked, code), symbols)
     if n_found < n_symbols and used <= n_bits:
         raise InputError(f"data: no codeword begins at bit {used}, symbol {n_found} of {n_symbols}")
     require(n_found == n_symbols, "n_bits", n_bits, f"must hold {n_symbols} symbols, ends in symbol {n_found}")
@@ -146,8 +145,13 @@ def decompress(stream: Stream) -> NDArray[np.uint8]:
     return decode(stream.data, stream.n_bits, stream.n_symbol, stream.lengths)
 
 
-class _Tables(NamedTuple):
-    """A canonical code by length, as the kernels take it; int64[MAX_LENGTH + 1], and order: symbols by codeword."""
+class Canonical(NamedTuple):
+    """A canonical code by length, as the kernels take it.
+
+    first, n_word : int64[MAX_LENGTH + 1], the lowest codeword of each length, and how many there are
+    offset : int64[MAX_LENGTH + 1], where a length's symbols begin in `order`
+    order : int64[n_used], symbols by codeword
+    """
 
     first: NDArray[np.int64]
     n_word: NDArray[np.int64]
@@ -177,7 +181,7 @@ def _package_merge(weights: NDArray[np.int64]) -> NDArray[np.int64]:
     return lengths
 
 
-def _canonical(lengths: NDArray[np.int64]) -> _Tables:
+def _canonical(lengths: NDArray[np.int64]) -> Canonical:
     n_word = np.bincount(lengths, minlength=MAX_LENGTH + 1)
     n_word[0] = 0
     first = np.zeros(MAX_LENGTH + 1, dtype=np.int64)
@@ -185,12 +189,12 @@ def _canonical(lengths: NDArray[np.int64]) -> _Tables:
         first[length] = (first[length - 1] + n_word[length - 1]) << 1
     used = np.flatnonzero(lengths)
     order = used[np.argsort(lengths[used], kind="stable")]
-    return _Tables(first, n_word, np.cumsum(n_word) - n_word, order)
+    return Canonical(first, n_word, np.cumsum(n_word) - n_word, order)
 
 
-def _look_up(lengths: NDArray[np.int64], tables: _Tables) -> NDArray[np.int64]:
+def _look_up(lengths: NDArray[np.int64], code: Canonical) -> NDArray[np.int64]:
     """By the next LOOK_BITS bits, symbol * 64 + length where a codeword is among them: int64[2**LOOK_BITS]."""
-    short = tables.order[lengths[tables.order] <= LOOK_BITS]
+    short = code.order[lengths[code.order] <= LOOK_BITS]
     filled = np.repeat(short * 64 + lengths[short], 2 ** (LOOK_BITS - lengths[short]))
     return np.concatenate([filled, np.zeros(2**LOOK_BITS - len(filled), dtype=np.int64)])
 

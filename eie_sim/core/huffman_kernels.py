@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from eie_sim.core.huffman import LOOK_BITS
 from eie_sim.core.jit import kernel
 
 
+# Before each symbol all bits are written but the last n_held, fewer than 8, which `held` has: they fill no byte yet.
+# With a codeword of at most 31 bits they fit 64.
 @kernel
 def encode(symbols, words, lengths, stream):
     """Write the codewords, highest bit first, into `stream`; unused bits of its last byte stay 0.
@@ -17,7 +20,7 @@ def encode(symbols, words, lengths, stream):
     symbols : uint8[n_symbol], each with a codeword; words, lengths : int64[n], codeword of each symbol and its bits
     stream : uint8, exactly as many bytes as the codewords need
     """
-    held = np.int64(0)  # bits that do not fill a byte yet, at most 7 between symbols
+    held = np.int64(0)
     n_held = np.int64(0)
     at = 0
     for i in range(len(symbols)):
@@ -33,16 +36,19 @@ def encode(symbols, words, lengths, stream):
         stream[at] = held << (8 - n_held) & 255
 
 
+# Before symbol i, the symbols before it took `used` bits, and `held` has the n_held bits that follow, once it is filled
+# as many as the longest codeword. Codewords of one length are consecutive numbers from first[length] on, and the prefix
+# of a longer codeword is a larger number than all of them: the least length whose codewords hold it is the right one.
 @kernel
-def decode(stream, n_bits, look_bits, table, first, n_word, offset, order, symbols):
+def decode(stream, n_bits, code, look_up, symbols):
     """Fill `symbols` from the stream; returns (symbols decoded, bits they took).
 
     Ends early where no codeword fits, which takes no bits, and after a codeword that goes beyond `n_bits`.
     stream : uint8; beyond its end bits read as 0
-    table : int64[2**look_bits], by the next bits: symbol * 64 + length, 0 where no codeword is that short
-    first, n_word : int64[max_length + 1], by length: the lowest codeword, and how many there are
-    offset : int64[max_length + 1], where a length's symbols begin in order : int64, symbols by codeword
+    code : `huffman.Canonical`
+    look_up : int64[2**LOOK_BITS], by the next bits: symbol * 64 + length, 0 where no codeword is that short
     """
+    first, n_word, offset, order = code
     max_length = len(first) - 1
     held = np.int64(0)
     n_held = np.int64(0)
@@ -54,11 +60,11 @@ def decode(stream, n_bits, look_bits, table, first, n_word, offset, order, symbo
             held = held << 8 | byte
             at += 1
             n_held += 8
-        entry = table[held >> (n_held - look_bits)]
+        entry = look_up[held >> (n_held - LOOK_BITS)]
         length = entry & 63
         symbol = entry >> 6
         if length == 0:
-            length = look_bits + 1
+            length = LOOK_BITS + 1
             while length <= max_length and (held >> (n_held - length)) - first[length] >= n_word[length]:
                 length += 1
             if length > max_length:

@@ -103,6 +103,9 @@ def _levels(values: NDArray[Any], counts: NDArray[np.int64]) -> NDArray[np.uint8
     return levels
 
 
+# cuts descend: cuts[j] is the least score that density first + j keeps. The search holds cuts[:low] >= score and
+# cuts[high:] < score, so it ends at the first density that keeps the score for being above its cut; scores equal to a
+# cut are left to `_level_equal`.
 @kernel
 def _level_above(scores, cuts, first, levels, above):
     """Level of every score by the first cut below it; above[j] counts the scores whose first such cut is j."""
@@ -120,9 +123,12 @@ def _level_above(scores, cuts, first, levels, above):
             levels[i] = first + low
 
 
+# surplus[j] is how many scores equal to cuts[j] density first + j keeps. Equal cuts are a run begin .. after - 1 whose
+# surplus ascends, and seen[begin] counts the equal scores at higher places: the first density of the run with a surplus
+# above that keeps the score, or else it has the level that `_level_above` gave it.
 @kernel
 def _level_equal(scores, cuts, first, surplus, levels):
-    """Of scores equal to a cut as many as are wanted are kept, those at the higher places."""
+    """Lower the levels of scores equal to a cut: as many are kept as are wanted, those at the higher places."""
     seen = np.zeros(len(cuts), dtype=np.int64)
     for i in range(len(scores) - 1, -1, -1):
         score = scores[i]

@@ -251,8 +251,11 @@ def _comparable(groups: Rows, normalise: str | Normaliser) -> Rows:
     return values
 
 
+# gone[i] is the weights pruned with the i + 1 lowest groups of the line. They grow with i, so the count nearest to the
+# target is the last whose weights do not exceed it or the one after; of two equally near, the even one. Groups pruned
+# before (-inf) go first, and groups under a floor (inf) never go.
 def _pruned_groups(line: Rows, layers: Sequence[_Ranked], density: Density) -> int:
-    """How many groups go, of all layers' in one line: until the weights gone are nearest to what was asked."""
+    """Return how many groups to prune of all layers in one line, by the weights gone."""
     total = sum(layer.size * layer.groups.size for layer in layers)
     target = (1 - fraction("density", density)) * total
     sizes = [layer.size for layer in layers]

@@ -19,7 +19,7 @@ CHUNK = 1024
 
 
 class Objective(NamedTuple):
-    """What a row may be judged by: its unit, what it is, and whether more of it is better."""
+    """A figure that rows are judged by: its unit, what it is, and whether more of it is better."""
 
     unit: str
     meaning: str
@@ -53,7 +53,7 @@ class Front:
     left_out: dict[str, int]
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the first rows, best in the first objective, and how many there are."""
+        """Return what a notebook shows: the first rows, best in the first objective, and how many there are."""
         lines = [f"{counted(number, 'row')} left out: {reason}" for reason, number in self.left_out.items()]
         title = f"not beaten in {', '.join(self.objectives)}: {len(self.rows):,}"
         first = self.rows[:FIRST_ROWS]
@@ -193,11 +193,14 @@ def undominated(points: Floats) -> Bools:
     return good
 
 
+# steps and heights are the staircase that bounds what the points so far cover: steps ascend and heights descend. The
+# last step at or left of a point covers it where it is at or below it. A point that is not covered becomes a step, in
+# place of those at or right of it that are at or above it.
 def _uncovered_plane(points: Floats) -> Bools:
     """Which points, [n, 2], no earlier one is <= in both coordinates."""
     found = np.zeros(len(points), np.bool_)
-    steps: list[float] = []  # the first coordinates of those that bound what is covered, ascending
-    heights: list[float] = []  # and the second ones, descending
+    steps: list[float] = []
+    heights: list[float] = []
     for at, (x, y) in enumerate(points.tolist()):
         place = bisect_right(steps, x)
         if place == 0 or heights[place - 1] > y:
@@ -210,6 +213,8 @@ def _uncovered_plane(points: Floats) -> Bools:
     return found
 
 
+# Before each chunk, found[:start] is right, and points it leaves out cover nothing that those in it do not: a point is
+# compared with them, and with the earlier ones of its chunk that they leave.
 def _uncovered(points: Floats) -> Bools:
     """Which points, [n, n_dimension], no earlier one is <= in all coordinates."""
     found = np.zeros(len(points), np.bool_)

@@ -94,10 +94,10 @@ def test_outputs_of_all_vectors_are_limited(monkeypatch):
             es.simulate(MATRIX, vectors, CONFIG)
 
 
-def test_counts_share_what_engines_prepare_with_their_matrix():
+def test_a_matrix_shares_its_counts_with_one_of_other_scales():
     counts = MATRIX.counts
     assert (counts.shape, counts.n_pe, counts.weight_bits, counts.index_bits) == ((2, 3), 2, 2, 4)
-    assert counts.prepared is MATRIX.prepared
+    assert MATRIX.with_scales(es.Scales(weight=1, activation=1, accumulator=1)).counts is counts
 
 
 @pytest.mark.parametrize("bias", [None, [1, 3]])

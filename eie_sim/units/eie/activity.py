@@ -1,4 +1,4 @@
-"""What happened when on the array, for one vector: who was busy, what was queued, in bins of cycles.
+"""One vector on the array, in bins of cycles: when PEs were busy, how much was queued, where cycles went.
 
 Everything follows from the timeline of a result and the matrix it ran. Times come in order on every PE, so that sums up
 to any cycle take a binary search, and no array of cycles times PEs is ever made.
@@ -57,12 +57,12 @@ class Activity:
 
     @property
     def n_pe(self) -> int:
-        """Of the design."""
+        """PEs of the design."""
         return self.matrix.n_pe
 
     @property
     def queue_depth(self) -> int:
-        """Of the design."""
+        """Places in the queue of a PE."""
         return int(self.result.config.queue_depth)
 
     @property
@@ -72,7 +72,7 @@ class Activity:
 
     @property
     def config_hash(self) -> str:
-        """Of the result."""
+        """Hash of the design, as the result has it."""
         return self.result.config_hash
 
     @property
@@ -207,7 +207,7 @@ def activity(
     vector: int = 0,
     engine: str = "fast",
 ) -> Activity:
-    """What happens when one vector runs through a compressed layer on the EIE array.
+    """Run one vector through a compressed layer on the EIE array, and return what happens in which cycle.
 
     activations : [n_in] or [n_vector, n_in], as `simulate` takes them; open scales are chosen for all of them
     vector : which of them
@@ -227,7 +227,7 @@ def activity(
 
 
 def activity_of(matrix: EieMatrix, activations: NDArray[Any], result: SimResult, *, label: str) -> Activity:
-    """The activity behind a result with a timeline, of one vector, float or raw [n_in].
+    """Return the activity behind a result with a timeline, of one vector, float or raw [n_in].
 
     matrix : with complete scales, those of the result; label : what ran, in words
     """

@@ -1,4 +1,4 @@
-"""What an array of EIE processing elements is (Han et al. 2016, sections IV and V, Table II)."""
+"""The design of an array of EIE processing elements (Han et al. 2016, sections IV and V, Table II)."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def advice(record: Mapping[str, Any]) -> list[str]:
 
 
 def alike(config: EieConfig) -> tuple[Hashable, Hashable]:
-    """What designs have in common whose entries are counted once; whose vectors go through them in the same way."""
+    """Return what designs share whose entries are counted once, and whose vectors go through them in the same way."""
     return (config.n_pe, config.index_bits), _stream(config)
 
 

@@ -1,4 +1,4 @@
-"""How many entries every column asks of every PE: all that time, events and bits depend on, without the entries.
+"""Entries that every column asks of every PE, counted: all that time, events and bits depend on.
 
 A sweep over PEs, gaps and densities needs no more than this, which takes one pass over the non-zeros to count.
 Source: Han et al. 2016, section III (interleaved compressed sparse columns).
@@ -6,8 +6,8 @@ Source: Han et al. 2016, section III (interleaved compressed sparse columns).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,6 @@ class EieCounts:
     n_weight : stored weights, the bias included
     pointers : int32[n_column + 1, n_pe], where each column starts in that PE's entries
     padding : int32[n_column, n_pe], padding entries by column and PE
-    prepared : what an engine has made of the counts and keeps here, by its own key
     """
 
     shape: tuple[int, int]
@@ -43,7 +42,6 @@ class EieCounts:
     n_weight: int
     pointers: NDArray[np.int32]
     padding: NDArray[np.int32]
-    prepared: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     @property
     def n_out(self) -> int:
@@ -64,6 +62,11 @@ class EieCounts:
     def n_entry(self) -> int:
         """Stored entries over all PEs, padding included."""
         return int(self.pointers[-1].sum(dtype=np.int64))
+
+    @cached_property
+    def used(self) -> NDArray[np.bool_]:
+        """Whether any PE has entries of a column, bool[n_column]."""
+        return np.asarray((self.pointers[1:] > self.pointers[:-1]).any(axis=1))
 
 
 def counted(

@@ -1,4 +1,4 @@
-"""What the array does in each cycle of a window, cycle by cycle: for waveforms and for text, which show every one."""
+"""The array in a window of cycles, cycle by cycle: for waveforms and for text, which show every one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Control(IntEnum):
-    """What the central control unit does in a cycle."""
+    """Actions of the central control unit, one a cycle."""
 
     STARTS = 0
     LOSES = 1

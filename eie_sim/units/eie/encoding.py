@@ -29,6 +29,20 @@ class Columns(NamedTuple):
     values: NDArray[Any]
 
 
+class Entries(NamedTuple):
+    """Entries of a matrix, PE by PE and column by column.
+
+    codes, gaps : uint8[n_entry]
+    pe_starts : int64[n_pe + 1], where each PE's entries begin
+    pointers : int32[n_col + 1, n_pe], where each column starts in that PE's entries
+    """
+
+    codes: NDArray[np.uint8]
+    gaps: NDArray[np.uint8]
+    pe_starts: NDArray[np.int64]
+    pointers: NDArray[np.int32]
+
+
 def columns_of(w: Any) -> tuple[Columns, tuple[int, int]]:
     """Non-zeros of a 2-D array, scipy.sparse matrix or tensor, column by column, and the shape (n_out, n_in)."""
     w = of_tensor(w)
@@ -52,7 +66,7 @@ def columns_of(w: Any) -> tuple[Columns, tuple[int, int]]:
 
 
 def require_finite_columns(field: str, columns: Columns) -> None:
-    """The same for non-zeros held column by column; the error names row and column."""
+    """Raise InputError where a non-zero is NaN or infinite; the error names row and column."""
     at = first_not_finite(field, columns.values)
     if at is not None:
         column = int(np.searchsorted(columns.starts, at, side="right")) - 1
@@ -60,7 +74,7 @@ def require_finite_columns(field: str, columns: Columns) -> None:
 
 
 def append_column(columns: Columns, column: NDArray[Any]) -> Columns:
-    """The same columns and one more, given dense [n_row]; the type of the values is one that holds both."""
+    """Return the columns and one more, given dense [n_row]; the type of the values is one that holds both."""
     rows = np.flatnonzero(column).astype(np.int32)
     return Columns(
         np.append(columns.starts, columns.starts[-1] + len(rows)),
@@ -97,13 +111,12 @@ def divmod_small(row, n_pe):
     return np.int64(local), np.int64(np.uint32(row) - local * np.uint32(n_pe))
 
 
+# next_row[p] is the local row after PE p's last entry of the column, from which its next gap counts. A row is below
+# 2**31, so half a row more times 1 / n_pe rounds to the PE's local row without an error that could matter; a product
+# takes a fraction of the time of an integer division, and this is the inner loop of sweeps over PEs.
 @kernel
 def count_entries(starts, rows, reach, pointers, padding):
-    """Fill column pointers and padding; an entry reaches over `reach` local rows. Returns the entries of all PEs.
-
-    A row is below 2**31, so that half a row more is divided by the PEs without a rounding error that could matter; a
-    product takes a fraction of the time of an integer division, and this is the inner loop of sweeps over PEs.
-    """
+    """Fill column pointers and padding; an entry reaches over `reach` local rows. Returns the entries of all PEs."""
     n_pe = pointers.shape[1]
     per_pe = 1.0 / n_pe
     next_row = np.zeros(n_pe, dtype=np.int32)
@@ -129,46 +142,48 @@ def count_entries(starts, rows, reach, pointers, padding):
     return total
 
 
+# cursor[p] is where PE p's next entry goes, and next_row[p] the local row after its last entry of the column. Columns
+# come in order and rows ascend in each, so entries are written one after the other, and a gap is never negative.
 @kernel
-def fill_entries(starts, rows, values, pe_starts, pointers, reach, codes, gaps):
-    """Write the entries; padding is code 0 with the longest gap."""
-    n_pe = pointers.shape[1]
+def fill_entries(columns, reach, entries):
+    """Write codes and gaps, given zeros and the pointers of `count_entries`; padding is code 0 with the longest gap."""
+    gaps, n_pe = entries.gaps, entries.pointers.shape[1]
     next_row = np.zeros(n_pe, dtype=np.int64)
-    cursor = pe_starts[:-1].copy()
-    for j in range(len(starts) - 1):
+    cursor = entries.pe_starts[:-1].copy()
+    for j in range(len(columns.starts) - 1):
         next_row[:] = 0
-        for at in range(starts[j], starts[j + 1]):
-            local, p = divmod_small(rows[at], n_pe)
+        for at in range(columns.starts[j], columns.starts[j + 1]):
+            local, p = divmod_small(columns.rows[at], n_pe)
             gap = local - next_row[p]
             while gap >= reach:
                 gaps[cursor[p]] = reach - 1
                 cursor[p] += 1
                 gap -= reach
-            codes[cursor[p]] = values[at]
+            entries.codes[cursor[p]] = columns.values[at]
             gaps[cursor[p]] = gap
             cursor[p] += 1
             next_row[p] = local + 1
 
 
 @kernel
-def decode(codes, gaps, pe_starts, pointers, dense):
+def decode(entries, dense):
     """dense[column, row] = code, by walking every PE's entries."""
-    n_pe = pointers.shape[1]
-    for j in range(pointers.shape[0] - 1):
+    codes, pointers, n_pe = entries.codes, entries.pointers, entries.pointers.shape[1]
+    for j in range(len(pointers) - 1):
         for p in range(n_pe):
-            local = -1
-            for at in range(pe_starts[p] + pointers[j, p], pe_starts[p] + pointers[j + 1, p]):
-                local += np.int64(gaps[at]) + 1
+            local, start = -1, entries.pe_starts[p]
+            for at in range(start + pointers[j, p], start + pointers[j + 1, p]):
+                local += np.int64(entries.gaps[at]) + 1
                 if codes[at] != 0:
                     dense[j, local * n_pe + p] = codes[at]
 
 
 @kernel
-def multiply(starts, rows, values, inputs, outputs):
-    """outputs[v] = W @ inputs[v] in float64, skipping zero inputs."""
+def multiply(columns, inputs, outputs):
+    """outputs[v] += W @ inputs[v] in float64, skipping zero inputs."""
     for v in range(inputs.shape[0]):
         for j in range(inputs.shape[1]):
             x = inputs[v, j]
             if x != 0.0:
-                for at in range(starts[j], starts[j + 1]):
-                    outputs[v, rows[at]] += values[at] * x
+                for at in range(columns.starts[j], columns.starts[j + 1]):
+                    outputs[v, columns.rows[at]] += columns.values[at] * x

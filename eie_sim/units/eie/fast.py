@@ -13,6 +13,7 @@ Source: Han et al. 2016, section IV; the queue semantics are those of a credit t
 from __future__ import annotations
 
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ from eie_sim.units.eie.words import EieClass, EieEvent, EieTiming
 
 
 class Service(NamedTuple):
-    """What every column asks of every PE, [n_column, n_pe] each.
+    """Entries that every column asks of every PE, [n_column, n_pe] each.
 
     entries, padding : entries, and padding entries among them; uint8, or int32 where a figure is above 255
     rows : Spmat rows touched; likewise
@@ -48,19 +49,22 @@ STRIP = 2**17
 """Columns times PEs whose tables are made at a time."""
 
 
+_SERVICES: WeakKeyDictionary[EieCounts, dict[int, Service]] = WeakKeyDictionary()
+"""Tables by entries of a Spmat row. This module makes them once; they live as long as the counts they are made of."""
+
+
 def service(matrix: EieCounts, entries_per_row: int) -> Service:
-    """The tables of a matrix, made once for each width of the Spmat SRAM and kept with the matrix."""
-    key = "fast", entries_per_row
-    if key not in matrix.prepared:
-        matrix.prepared[key] = _prepare(matrix, entries_per_row)
-    tables: Service = matrix.prepared[key]
-    return tables
+    """Return the tables of a matrix for a width of the Spmat SRAM."""
+    made = _SERVICES.setdefault(matrix, {})
+    if entries_per_row not in made:
+        made[entries_per_row] = _service(matrix, entries_per_row)
+    return made[entries_per_row]
 
 
-def _prepare(matrix: EieCounts, entries_per_row: int) -> Service:
-    """Tables as narrow as their figures allow: the engine waits for memory more than it computes.
+def _service(matrix: EieCounts, entries_per_row: int) -> Service:
+    """Make the tables as narrow as their figures allow: the engine waits for memory more than it computes.
 
-    Made some columns at a time, so that a matrix of millions of columns takes little memory beside them.
+    They are made some columns at a time, so that a matrix of millions of columns takes little memory beside them.
     """
     starts, ends, shape = matrix.pointers[:-1], matrix.pointers[1:], matrix.padding.shape
     strip = max(1, STRIP // matrix.n_pe)
@@ -85,7 +89,7 @@ def _prepare(matrix: EieCounts, entries_per_row: int) -> Service:
 
 
 class Totals(NamedTuple):
-    """What several vectors come to at several queue depths; nothing but cycles and waiting depends on the depth.
+    """Time and events of several vectors at several queue depths; only cycles and waiting depend on the depth.
 
     cycles : int64[n_depth, n_vector]
     sums : int64[4, n_pe], entries, padding entries, items without entries and Spmat rows read, over all vectors
@@ -98,8 +102,49 @@ class Totals(NamedTuple):
     sums: NDArray[np.int64]
     empty: NDArray[np.int64]
     blocked: NDArray[np.int64]
-    items: int
-    lost: int
+    items: int = 0
+    lost: int = 0
+
+
+class Items(NamedTuple):
+    """Items of one vector in the order of their broadcast, int32[n_item] each; T and L as at the top of this module.
+
+    columns : the column of each
+    lost : cycles the scan loses before each
+    broadcast_at : T
+    taken_by_all : max over PEs of L
+    """
+
+    columns: NDArray[np.int32]
+    lost: NDArray[np.int32]
+    broadcast_at: NDArray[np.int32]
+    taken_by_all: NDArray[np.int32]
+
+
+class PeTimes(NamedTuple):
+    """Cycles of each PE, int32[n_pe] each.
+
+    free_at : first cycle in which it can take its next item
+    busy_until : cycle after its last entry, 0 where it has issued none
+    """
+
+    free_at: NDArray[np.int32]
+    busy_until: NDArray[np.int32]
+
+
+class Scratch(NamedTuple):
+    """Memory that every vector uses again.
+
+    items : int32[4, n_column], rows as in `Items`
+    pes : PeTimes
+    narrow : [5, n_pe] in the type of `Service.first_row`: the sums of `Totals`, and the Spmat row that is latched
+    vector : Totals of the one vector
+    """
+
+    items: NDArray[np.int32]
+    pes: PeTimes
+    narrow: NDArray[np.integer]
+    vector: Totals
 
 
 def totals(
@@ -109,29 +154,24 @@ def totals(
 
     depths : int64[n_depth], ascending; the config's own when left out
     """
-    asked = service(matrix, config.entries_per_row)
+    asked, n_pe = service(matrix, config.entries_per_row), matrix.n_pe
     depths = np.array([config.queue_depth], dtype=np.int64) if depths is None else depths
-    n_pe, n_depth = matrix.n_pe, len(depths)
-    found = Totals(
-        cycles=np.zeros((n_depth, len(activations)), dtype=np.int64),
-        sums=np.zeros((4, n_pe), dtype=np.int64),
-        empty=np.zeros((n_depth, n_pe), dtype=np.int64),
-        blocked=np.zeros(n_depth, dtype=np.int64),
-        items=0,
-        lost=0,
+    found, vector = (
+        Totals(
+            cycles=np.zeros((len(depths), n_vector), dtype=np.int64),
+            sums=np.zeros((4, n_pe), dtype=np.int64),
+            empty=np.zeros((len(depths), n_pe), dtype=np.int64),
+            blocked=np.zeros(len(depths), dtype=np.int64),
+        )
+        for n_vector in (len(activations), 1)
     )
-    items, lost = _run_vectors(
-        activations,
-        config.active == "nonzero",
-        matrix.has_bias,
-        depths,
-        *asked,
-        np.empty((4, matrix.n_column), dtype=np.int32),
-        np.empty((2, n_pe), dtype=np.int32),
-        np.empty((5, n_pe), dtype=asked.first_row.dtype),
-        *(np.empty(of_all.shape, dtype=np.int64) for of_all in found[1:4]),
-        *found[:4],
+    scratch = Scratch(
+        items=np.empty((4, matrix.n_column), dtype=np.int32),
+        pes=PeTimes(*np.empty((2, n_pe), dtype=np.int32)),
+        narrow=np.empty((5, n_pe), dtype=asked.first_row.dtype),
+        vector=vector,
     )
+    items, lost = _run_vectors(activations, config.active == "nonzero", depths, asked, scratch, found)
     return found._replace(items=int(items), lost=int(lost))  # numpy's where nothing is compiled
 
 
@@ -202,100 +242,67 @@ def _timeline(matrix: EieCounts, activations: NDArray[np.int16], config: EieConf
     """(T int64[n_item], L int64[n_item, n_pe])."""
     asked, n_pe = service(matrix, config.entries_per_row), matrix.n_pe
     scratch = np.empty((4, matrix.n_column), dtype=np.int32)
-    n_item = _scan(activations, config.active == "nonzero", matrix.has_bias, n_pe, *scratch[:2])
-    items, lost, broadcast_at, taken_by_all = scratch[:, :n_item]
-    pe_times = np.zeros((2, n_pe), dtype=np.int32)
-    _solve(items, lost, asked.entries, config.queue_depth, broadcast_at, taken_by_all, *pe_times)
-    taken_at = np.empty((n_item, n_pe), dtype=np.int64)
-    _take(items, asked.entries, broadcast_at, np.zeros(n_pe, dtype=np.int64), taken_at)
-    return broadcast_at.astype(np.int64), taken_at
+    items = _scan(activations, config.active == "nonzero", matrix.has_bias, n_pe, scratch)
+    _solve(items, asked.entries, config.queue_depth, PeTimes(*np.zeros((2, n_pe), dtype=np.int32)))
+    taken_at = np.empty((len(items.columns), n_pe), dtype=np.int64)
+    _take(items, asked.entries, np.zeros(n_pe, dtype=np.int64), taken_at)
+    return items.broadcast_at.astype(np.int64), taken_at
 
 
+# A vector whose active inputs are those of the vector before leaves scratch.vector as it is: values do not count, only
+# which inputs are active. So after each vector, scratch.vector holds that vector's figures, and `found` the sum so far.
 @kernel
-def _run_vectors(
-    activations,
-    any_sign,
-    has_bias,
-    depths,
-    entries,
-    padding,
-    rows,
-    first_row,
-    safe_items,
-    scratch,
-    pe_times,
-    narrow_sums,
-    vector_sums,
-    vector_empty,
-    vector_blocked,
-    cycles,
-    sums,
-    empty,
-    blocked,
-):
-    """Fill cycles, sums, empty and blocked; returns the items and the cycles lost of all vectors.
-
-    What a PE reads and issues is added up once for all depths. Where no item ever waits for a queue, none waits for a
-    deeper one either, and the times are the same. So are all figures of a vector whose items are those of the one
-    before, whatever their values, as dense inputs have it.
-    """
-    n_pe = entries.shape[1]
-    all_items = np.int64(0)
-    all_lost = np.int64(0)
-    n_item, vector_lost = 0, np.int64(0)
+def _run_vectors(activations, any_sign, depths, asked, scratch, found):
+    """Add up every vector into `found`; returns the items and the cycles lost of all vectors."""
+    has_bias = len(asked.entries) > activations.shape[1]
+    vector, sums, empty, blocked = scratch.vector, found.sums, found.empty, found.blocked
+    all_items, all_lost = np.int64(0), np.int64(0)
+    n_item, n_lost = np.int64(0), np.int64(0)
     for v in range(len(activations)):
-        if v > 0 and _same_items(activations[v - 1], activations[v], any_sign):
-            cycles[:, v] = cycles[:, v - 1]
-        else:
-            n_item = _scan(activations[v], any_sign, has_bias, n_pe, scratch[0], scratch[1])
-            items, lost = scratch[0, :n_item], scratch[1, :n_item]
-            vector_lost = np.int64(lost.sum())
-            vector_sums[:] = 0
-            vector_empty[:] = 0
-            _add_up(items, entries, padding, rows, first_row, safe_items, narrow_sums, vector_sums)
-            _at_depths(
-                (items, lost, scratch[2, :n_item], scratch[3, :n_item]),
-                vector_lost,
-                depths,
-                entries,
-                vector_sums[2],
-                pe_times,
-                cycles[:, v],
-                vector_empty,
-                vector_blocked,
-            )
+        if v == 0 or not _same_items(activations[v - 1], activations[v], any_sign):
+            items = _scan(activations[v], any_sign, has_bias, asked.entries.shape[1], scratch.items)
+            n_item, n_lost = np.int64(len(items.columns)), np.int64(items.lost.sum())
+            _add_up(items.columns, asked, scratch.narrow, vector.sums)
+            _at_depths(items, depths, asked.entries, scratch.pes, vector)
         all_items += n_item
-        all_lost += vector_lost
-        sums += vector_sums
-        empty += vector_empty
-        blocked += vector_blocked
+        all_lost += n_lost
+        for d in range(len(depths)):
+            found.cycles[d, v] = vector.cycles[d, 0]
+        sums += vector.sums
+        empty += vector.empty
+        blocked += vector.blocked
     return all_items, all_lost
 
 
+# Times shrink as the depth grows, and stay once no item waits for a queue. So the times in `items` and `pes` are those
+# of every deeper queue too, and they are solved again only while items wait: T of the last item is then later than
+# 1 + n_item + the cycles lost, by just the cycles in which it and those before it were blocked.
 @kernel
-def _at_depths(of_items, vector_lost, depths, entries, empty_items, pe_times, cycles, empty, blocked):
-    """Fill cycles[n_depth], empty[n_depth, n_pe] and blocked[n_depth] of one vector."""
-    items, lost, broadcast_at, taken_by_all = of_items
-    n_item = len(items)
+def _at_depths(items, depths, entries, pes, vector):
+    """Fill cycles, empty and blocked of one vector, whose sums are known, at every depth."""
+    n_item, n_lost = len(items.columns), np.int64(items.lost.sum())
     waited = np.int64(1)
     last_issue = np.int64(0)
     for d in range(len(depths)):
         if waited > 0:
-            pe_times[:] = 0
-            _solve(items, lost, entries, depths[d], broadcast_at, taken_by_all, pe_times[0], pe_times[1])
-            waited = broadcast_at[n_item - 1] - 1 - n_item - vector_lost if n_item > 0 else np.int64(0)
-            last_issue = max(np.int64(pe_times[1].max()) - 1, np.int64(0))
-        blocked[d] = waited
+            pes.free_at[:] = 0
+            pes.busy_until[:] = 0
+            _solve(items, entries, depths[d], pes)
+            waited = items.broadcast_at[n_item - 1] - 1 - n_item - n_lost if n_item > 0 else np.int64(0)
+            last_issue = max(np.int64(pes.busy_until.max()) - 1, np.int64(0))
+        vector.blocked[d] = waited
+        vector.cycles[d, 0] = 0
+        vector.empty[d] = 0
         if last_issue > 0:
-            cycles[d] = last_issue + DRAIN_CYCLES
-            for p in range(entries.shape[1]):
-                late = _late_empty(items, entries, p, broadcast_at, pe_times[1, p], last_issue)
-                empty[d, p] = empty_items[p] - late
+            vector.cycles[d, 0] = last_issue + DRAIN_CYCLES
+            for p in range(len(pes.busy_until)):
+                late = _late_empty(items, entries, p, pes.busy_until[p], last_issue)
+                vector.empty[d, p] = vector.sums[2, p] - late
 
 
 @kernel
 def _same_items(before, now, any_sign):
-    """Whether two vectors have the same active inputs."""
+    """Say whether two vectors have the same active inputs."""
     for j in range(len(now)):
         was = before[j] != 0 if any_sign else before[j] > 0
         is_now = now[j] != 0 if any_sign else now[j] > 0
@@ -304,13 +311,13 @@ def _same_items(before, now, any_sign):
     return True
 
 
+# Every lane row without an active input costs a cycle, and every other one does after its last active input, unless
+# that sits in the last lane. lost_since holds the cycles lost since the last item; the next item takes them over, and
+# those after the last item delay nothing. A bias is a lane row of its own, in lane 0.
 @kernel
-def _scan(activations, any_sign, has_bias, n_pe, items, lost):
-    """Fill the items and the cycles lost before each; returns how many items there are.
-
-    Every lane row without an active input costs a cycle, and every other one does after its last active input unless
-    that sits in the last lane. A bias is a lane row of its own, in lane 0.
-    """
+def _scan(activations, any_sign, has_bias, n_pe, scratch):
+    """Return the Items of a vector in scratch int32[4, n_column]: columns and lost are filled, times are not."""
+    columns, lost = scratch[0], scratch[1]
     n_in = len(activations)
     n_item = 0
     lost_since = 0
@@ -319,7 +326,7 @@ def _scan(activations, any_sign, has_bias, n_pe, items, lost):
         last_active = -1
         for j in range(row_start, row_end):
             if activations[j] > 0 or (any_sign and activations[j] != 0):
-                items[n_item] = j
+                columns[n_item] = j
                 lost[n_item] = lost_since
                 lost_since = 0
                 last_active = j
@@ -327,25 +334,29 @@ def _scan(activations, any_sign, has_bias, n_pe, items, lost):
         if last_active != row_start + n_pe - 1:
             lost_since += 1
     if has_bias:
-        items[n_item] = n_in
+        columns[n_item] = n_in
         lost[n_item] = lost_since
         n_item += 1
-    return n_item
+    return Items(columns[:n_item], lost[:n_item], scratch[2, :n_item], scratch[3, :n_item])
 
 
+# Before item k, `previous` is T[k-1], free_at[p] = L[k-1, p] + max(1, n[k-1, p]), the second term of L[k, p], and
+# taken_by_all holds max_p L of all items before, of which T[k] needs that of item k - Q: its leaving every queue frees
+# the place that item k takes. One pass over the PEs then gives L[k, p] of each, and no L is kept.
 @kernel
-def _solve(items, lost, entries, queue_depth, broadcast_at, taken_by_all, free_at, busy_until):
-    """Fill T, max over PEs of L, and the cycle after each PE's last entry; int32 throughout, for vector registers."""
+def _solve(items, entries, queue_depth, pes):
+    """Fill T and max over PEs of L, given zeros in `pes`; int32 throughout, for vector registers."""
+    free_at, busy_until = pes.free_at, pes.busy_until
     previous = np.int32(1)
-    for k in range(len(items)):
-        at = np.int32(previous + 1 + lost[k])
+    for k in range(len(items.columns)):
+        at = np.int32(previous + 1 + items.lost[k])
         if k >= queue_depth:
-            at = max(at, np.int32(taken_by_all[k - queue_depth] + 1))
-        broadcast_at[k] = at
+            at = max(at, np.int32(items.taken_by_all[k - queue_depth] + 1))
+        items.broadcast_at[k] = at
         previous = at
         visible = np.int32(at + 1)
         latest = np.int32(0)
-        of_item = entries[items[k]]
+        of_item = entries[items.columns[k]]
         for p in range(len(free_at)):
             n = np.int32(of_item[p])
             taken = max(visible, free_at[p])
@@ -353,71 +364,67 @@ def _solve(items, lost, entries, queue_depth, broadcast_at, taken_by_all, free_a
             done = np.int32(taken + max(n, np.int32(1)))
             free_at[p] = done
             busy_until[p] = done if n > 0 else busy_until[p]
-        taken_by_all[k] = latest
+        items.taken_by_all[k] = latest
 
 
+# Before each block, sums hold the items before it, and narrow sums are 0: safe_items is how many items surely fit their
+# type. The latched row stays from block to block.
 @kernel
-def _add_up(items, entries, padding, rows, first_row, safe_items, narrow_sums, sums):
-    """Sum entries, padding, items without entries and Spmat rows read, PE by PE, into sums int64[4, n_pe].
-
-    Narrow sums are moved on before a PE's entries could overflow them. The row read last stays latched: a row in which
-    an item begins is not read again. Entries come in order, so the row read last only grows.
-    """
-    latched = narrow_sums[4]
-    latched[:] = -1
-    for start in range(0, len(items), safe_items):
-        narrow_sums[:4] = 0
-        _add_block(
-            items[start : start + safe_items],
-            entries,
-            padding,
-            rows,
-            first_row,
-            narrow_sums[0],
-            narrow_sums[1],
-            narrow_sums[2],
-            narrow_sums[3],
-            latched,
-        )
-        sums += narrow_sums[:4]
+def _add_up(columns, asked, narrow, sums):
+    """Sum entries, padding, items without entries and Spmat rows read, PE by PE, into sums int64[4, n_pe]."""
+    sums[:] = 0
+    narrow[4] = -1
+    for start in range(0, len(columns), asked.safe_items):
+        narrow[:4] = 0
+        _add_block(columns[start : start + asked.safe_items], asked, narrow)
+        sums += narrow[:4]
 
 
+# latched[p] is the Spmat row that PE p has read last: the largest so far, as entries lie in the order of the items. An
+# item touches the rows first[p] .. first[p] + touched[p] - 1, and does not read the first of them where it is latched.
+# Every step stays as narrow as the sums, so that many PEs share a vector register.
 @kernel
-def _add_block(items, entries, padding, rows, first_row, sum_entries, sum_padding, sum_empty, sum_rows, latched):
-    """Add up a few items. Every step stays as narrow as the sums, so that many PEs share a vector register."""
-    narrow = sum_entries.dtype.type
-    for k in range(len(items)):
-        j = items[k]
-        of_item, fillers, touched, first = entries[j], padding[j], rows[j], first_row[j]
+def _add_block(columns, asked, narrow):
+    """Add up a few items, whose sums fit the type of `narrow`."""
+    of_type = narrow.dtype.type
+    sum_entries, sum_padding, sum_empty, sum_rows, latched = narrow[0], narrow[1], narrow[2], narrow[3], narrow[4]
+    for k in range(len(columns)):
+        j = columns[k]
+        of_item, fillers, touched, first = asked.entries[j], asked.padding[j], asked.rows[j], asked.first_row[j]
         for p in range(len(latched)):
-            n, row, row_before = narrow(of_item[p]), first[p], latched[p]
-            sum_entries[p] = narrow(sum_entries[p] + n)
-            sum_padding[p] = narrow(sum_padding[p] + narrow(fillers[p]))
-            sum_empty[p] = narrow(sum_empty[p] + narrow(n == 0))
-            sum_rows[p] = narrow(sum_rows[p] + narrow(narrow(touched[p]) - narrow(row == row_before)))
-            latched[p] = max(row_before, narrow(narrow(row + narrow(touched[p])) - 1))
+            n, row, row_before = of_type(of_item[p]), first[p], latched[p]
+            sum_entries[p] = of_type(sum_entries[p] + n)
+            sum_padding[p] = of_type(sum_padding[p] + of_type(fillers[p]))
+            sum_empty[p] = of_type(sum_empty[p] + of_type(n == 0))
+            sum_rows[p] = of_type(sum_rows[p] + of_type(of_type(touched[p]) - of_type(row == row_before)))
+            latched[p] = max(row_before, of_type(of_type(row + of_type(touched[p])) - 1))
 
 
+# The items a PE takes after the last issue of all PEs are without entries, and a tail of those that follow its own last
+# entry: it takes one in each cycle from busy_until on, or later as they come. The first one taken too late tells how
+# many are, as those behind it are later still. They count in no class, for the cycles after the last issue drain.
 @kernel
-def _late_empty(items, entries, p, broadcast_at, busy_until, last_issue):
-    """Items without entries that a PE takes after the last issue: they follow its last entry, and count in no class."""
-    k = len(items)
-    while k > 0 and entries[items[k - 1], p] == 0:
+def _late_empty(items, entries, p, busy_until, last_issue):
+    """Return how many items without entries a PE takes after the last issue."""
+    n_item = len(items.columns)
+    k = n_item
+    while k > 0 and entries[items.columns[k - 1], p] == 0:
         k -= 1
     free_at = np.int64(busy_until)
-    for later in range(k, len(items)):
-        taken = max(np.int64(broadcast_at[later]) + 1, free_at)
+    for later in range(k, n_item):
+        taken = max(np.int64(items.broadcast_at[later]) + 1, free_at)
         if taken > last_issue:
-            return len(items) - later
+            return n_item - later
         free_at = taken + 1
     return 0
 
 
 @kernel
-def _take(items, entries, broadcast_at, free_at, taken_at):
+def _take(items, entries, free_at, taken_at):
     """Fill L, given T."""
-    for k in range(len(items)):
+    for k in range(len(items.columns)):
+        of_item = entries[items.columns[k]]
         for p in range(len(free_at)):
-            taken = max(np.int64(broadcast_at[k]) + 1, free_at[p])
+            taken = max(np.int64(items.broadcast_at[k]) + 1, free_at[p])
             taken_at[k, p] = taken
-            free_at[p] = taken + max(1, np.int64(entries[items[k], p]))
+            free_at[p] = taken + max(1, np.int64(of_item[p]))

@@ -1,4 +1,4 @@
-"""What must be so in every run, whichever engine ran it: checked always, from the counts alone.
+"""Rules that hold in every run, whichever engine ran it: checked always, from the counts alone.
 
 Nothing here computes what an engine computes; each rule sets counts of a result beside each other, or beside a bound
 that no design can beat. The reference engine counts each event where it happens, so every rule can catch it. The fast
@@ -54,7 +54,7 @@ def check_depths(
     classes: Counts,
     sent: int,
 ) -> None:
-    """The same of several queue depths, on which counts do not depend.
+    """Raise InvariantError as `check` does, for several queue depths, on which counts do not depend.
 
     cycles : int64[n_depth, n_vector]; counts : int64[n_pe + 1, len(EieEvent)], of all vectors;
     classes : int64[n_depth, len(EieClass)], of all vectors and PEs; sent : items broadcast to all vectors
@@ -89,7 +89,7 @@ def _entries_take_a_cycle(classes: Counts, counts: Counts) -> None:
 
 
 def _events_agree(counts: Counts, sent: int, config: EieConfig) -> None:
-    """What is pushed is popped, what is visited is a weight or padding, and what is read is written back.
+    """Items pushed are popped, entries visited are weights or padding, and accumulators read are written back.
 
     Rows of the Spmat SRAM, whose width times reads is its traffic, hold the entries: at most one is read for each.
     """
@@ -129,16 +129,12 @@ def bound(
 
 def broadcasts_to_last_issue(matrix: EieCounts, activations: NDArray[np.int16], config: EieConfig) -> Counts:
     """Broadcasts of each vector up to the last one that any PE has entries for, int64[n_vector]."""
-    key = "invariants", "used"
-    if key not in matrix.prepared:
-        matrix.prepared[key] = (matrix.pointers[1:] > matrix.pointers[:-1]).any(axis=1)
-    used: NDArray[np.bool_] = matrix.prepared[key]
     active = activations != 0 if config.active == "nonzero" else activations > 0
-    if matrix.has_bias and used[-1]:
+    if matrix.has_bias and matrix.used[-1]:
         everything: Counts = np.count_nonzero(active, axis=1) + 1
         return everything
     place = np.arange(1, matrix.n_in + 1, dtype=np.int32)
-    last = np.max((active & used[: matrix.n_in]) * place, axis=1, initial=0)
+    last = np.max((active & matrix.used[: matrix.n_in]) * place, axis=1, initial=0)
     found: Counts = np.count_nonzero(active & (place <= last[:, None]), axis=1)
     return found
 

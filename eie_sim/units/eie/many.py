@@ -98,7 +98,7 @@ class _Layer(NamedTuple):
 
 
 class _Shared(NamedTuple):
-    """What all points of a group have in common, over their layers.
+    """Figures that all points of a group share, over their layers.
 
     cycles : by depth; classes : PE-cycles by depth and class; blocked : by depth
     figures : columns that do not depend on the depth
@@ -114,7 +114,7 @@ class _Shared(NamedTuple):
 
 
 class _Sized(NamedTuple):
-    """What a design's sizes, clock and node decide: energy of the events, and what fits.
+    """Figures that a design's sizes, clock and node decide: energy of the events, and what fits.
 
     figures : all columns that do not depend on the queue depth
     """
@@ -125,7 +125,7 @@ class _Sized(NamedTuple):
 
 
 def many(designs: Sequence[EieConfig], swept: Swept) -> Callable[[EieConfig], Figures]:
-    """What gives the figures of each of some designs that are `alike`.
+    """Return a function that gives the figures of each of some designs that are `alike`.
 
     The engine has run when it returns. Raises InputError where none can be run; a figure does where its design cannot.
     """
@@ -153,6 +153,8 @@ def _steps(swept: Swept, design: EieConfig) -> float:
     return float(steps * design.n_pe)
 
 
+# All designs of a group run the same items through the same counts: what differs by queue depth is cycles, classes and
+# blocked alone, which one call of the engine gives for all depths. A layer's figures are checked before the next runs.
 def _shared(swept: Swept, design: EieConfig, depths: Sequence[int]) -> _Shared:
     encoded_of = _verified(swept, design) if swept.verify else None
     layers, accuracy, dense_macs = [], None, 0
@@ -205,9 +207,11 @@ def _counts(layer: SweptLayer, swept: Swept, design: EieConfig) -> EieCounts:
             has_bias=places.has_bias,
         )
 
+    def of_width() -> EieCounts:
+        return replace(swept.kept.get("counts", key, count, most=most), weight_bits=design.weight_bits)
+
     key = layer.name, swept.weights, design.n_pe, design.index_bits
-    found = swept.kept.get("counts", key, count, most=most)
-    return found if found.weight_bits == design.weight_bits else replace(found, weight_bits=design.weight_bits)
+    return swept.kept.get("counts of a width", (*key, design.weight_bits), of_width, most=most)
 
 
 def _places(layer: SweptLayer) -> _Places:
@@ -225,7 +229,7 @@ def _places(layer: SweptLayer) -> _Places:
 
 
 def _inputs(layer: SweptLayer, swept: Swept, design: EieConfig) -> tuple[NDArray[np.int16], float | None]:
-    """What a layer reads, raw words int16[n_vector, n_in], and the accuracy of a labelled chain."""
+    """Return the inputs of a layer, raw words int16[n_vector, n_in], and the accuracy of a labelled chain."""
     if not swept.chained:
         return swept.kept.get("inputs", layer.name, lambda: _own_inputs(layer), most=len(swept.layers)), None
     arithmetic = design.weight_bits, design.accumulator_bits, design.rounding, design.active

@@ -5,8 +5,9 @@ Source: Han et al. 2016, section III (interleaved compressed sparse columns) and
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from eie_sim.core import quantize
 from eie_sim.core.arrays import require_finite
-from eie_sim.core.errors import InputError, as_array, require, require_int
+from eie_sim.core.errors import InputError, as_array, require, require_int, require_type
 from eie_sim.core.fixed import from_fixed, to_fixed
 from eie_sim.core.html import Cell, card, table
 from eie_sim.core.quantize import Scales
@@ -22,7 +23,7 @@ from eie_sim.core.storage import Format
 from eie_sim.units.eie import encoding
 from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.counts import EieCounts, counted
-from eie_sim.units.eie.encoding import Columns, append_column, columns_of, require_finite_columns
+from eie_sim.units.eie.encoding import Columns, Entries, append_column, columns_of, require_finite_columns
 from eie_sim.units.eie.storage import CODEBOOK_VALUE_BITS, encoding_of, format_of
 
 MAX_DENSE = 2**31
@@ -36,33 +37,21 @@ MAX_OUTPUTS = 2**28
 class EieMatrix:
     """A layer as the PEs hold it. Build one with `from_dense` or `from_codes`.
 
-    shape : (n_out, n_in)
-    n_pe, weight_bits, index_bits : what the format fixes
-    has_bias : True when one more column, driven by activation 1.0, follows the inputs
+    counts : the shape, the format, and the entries of every column on every PE; all that time and bits depend on
     codebook : float64[2**weight_bits], value of each code, code 0 is 0.0
     scales : fractional bits; activation and accumulator may be None, then a run chooses them from its activations
     codes, gaps : uint8[n_entry], entries PE by PE and column by column
     pe_starts : int64[n_pe + 1], where each PE's entries begin
-    pointers : int32[n_col + 1, n_pe], where each column starts in that PE's entries
-    padding : int32[n_col, n_pe], padding entries by column and PE
     weights : the weight entries again, column by column, with their global rows (no padding)
-    prepared : what an engine has made of the entries and keeps here, by its own key
     """
 
-    shape: tuple[int, int]
-    n_pe: int
-    weight_bits: int
-    index_bits: int
-    has_bias: bool
+    counts: EieCounts
     codebook: NDArray[np.float64]
     scales: Scales
     codes: NDArray[np.uint8]
     gaps: NDArray[np.uint8]
     pe_starts: NDArray[np.int64]
-    pointers: NDArray[np.int32]
-    padding: NDArray[np.int32]
     weights: Columns
-    prepared: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         if self.has_bias:
@@ -89,6 +78,7 @@ class EieMatrix:
         Raises InputError for wrong shapes, NaN or infinity, or sizes out of range.
         """
         require_int("weight_bits", weight_bits, 1, 8)
+        require_type("scales", scales, Scales, NoneType)
         weight_bits = int(weight_bits)
         columns, shape = columns_of(w)
         require_finite_columns("weights", columns)
@@ -128,9 +118,8 @@ class EieMatrix:
 
         Raises InputError for a codebook of the wrong size, codes out of range, wrong shapes.
         """
-        scales = Scales() if scales is None else scales
-        require(isinstance(scales, Scales), "scales", type(scales).__name__, "must be Scales")
-        book, scales = _codebook(codebook, scales)
+        require_type("scales", scales, Scales, NoneType)
+        book, scales = _codebook(codebook, Scales() if scales is None else scales)
         dense = _codes("codes", codes, len(book))
         require(dense.ndim == 2, "codes", f"shape {dense.shape}", "must have 2 dimensions, (out, in)")
         columns, shape = columns_of(dense)
@@ -161,7 +150,6 @@ class EieMatrix:
         codebook: NDArray[np.float64],
         scales: Scales,
     ) -> EieMatrix:
-        require(isinstance(scales, Scales), "scales", type(scales).__name__, "must be Scales")
         if scales.weight is None:
             scales = Scales(
                 weight=quantize.weight_scale(codebook), activation=scales.activation, accumulator=scales.accumulator
@@ -176,57 +164,67 @@ class EieMatrix:
             has_bias=has_bias,
         )
         pe_starts = np.concatenate([[0], np.cumsum(counts.pointers[-1], dtype=np.int64)])
-        n_entry, index_bits = int(pe_starts[-1]), counts.index_bits
-        codes = np.zeros(n_entry, dtype=np.uint8)
-        gaps = np.zeros(n_entry, dtype=np.uint8)
-        encoding.fill_entries(
-            columns.starts, columns.rows, columns.values, pe_starts, counts.pointers, 2**index_bits, codes, gaps
-        )
+        codes, gaps = np.zeros((2, int(pe_starts[-1])), dtype=np.uint8)
+        encoding.fill_entries(columns, 2**counts.index_bits, Entries(codes, gaps, pe_starts, counts.pointers))
         return cls(
-            shape=shape,
-            n_pe=counts.n_pe,
-            weight_bits=counts.weight_bits,
-            index_bits=index_bits,
-            has_bias=has_bias,
+            counts=counts,
             codebook=codebook,
             scales=scales,
             codes=codes,
             gaps=gaps,
             pe_starts=pe_starts,
-            pointers=counts.pointers,
-            padding=counts.padding,
             weights=columns,
         )
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """(n_out, n_in)"""
+        return self.counts.shape
+
+    @property
     def n_out(self) -> int:
         """Rows of the weights."""
-        return self.shape[0]
+        return self.counts.n_out
 
     @property
     def n_in(self) -> int:
         """Columns of the weights, without a bias."""
-        return self.shape[1]
+        return self.counts.n_in
 
     @property
     def n_column(self) -> int:
         """Stored columns, the bias included."""
-        return self.n_in + int(self.has_bias)
+        return self.counts.n_column
 
     @property
-    def counts(self) -> EieCounts:
-        """What time, events and bits depend on, shared with this matrix."""
-        return EieCounts(
-            shape=self.shape,
-            n_pe=self.n_pe,
-            weight_bits=self.weight_bits,
-            index_bits=self.index_bits,
-            has_bias=self.has_bias,
-            n_weight=self.n_weight,
-            pointers=self.pointers,
-            padding=self.padding,
-            prepared=self.prepared,
-        )
+    def n_pe(self) -> int:
+        """PEs that the rows are interleaved over."""
+        return self.counts.n_pe
+
+    @property
+    def weight_bits(self) -> int:
+        """Bits of a code."""
+        return self.counts.weight_bits
+
+    @property
+    def index_bits(self) -> int:
+        """Bits of a gap."""
+        return self.counts.index_bits
+
+    @property
+    def has_bias(self) -> bool:
+        """True when one more column, driven by activation 1.0, follows the inputs."""
+        return self.counts.has_bias
+
+    @property
+    def pointers(self) -> NDArray[np.int32]:
+        """Where each column starts in a PE's entries, int32[n_column + 1, n_pe]."""
+        return self.counts.pointers
+
+    @property
+    def padding(self) -> NDArray[np.int32]:
+        """Padding entries by column and PE, int32[n_column, n_pe]."""
+        return self.counts.padding
 
     @property
     def n_entry(self) -> int:
@@ -236,7 +234,7 @@ class EieMatrix:
     @property
     def n_weight(self) -> int:
         """Stored weights, the bias included."""
-        return len(self.weights.rows)
+        return self.counts.n_weight
 
     @property
     def n_padding(self) -> int:
@@ -260,6 +258,11 @@ class EieMatrix:
         assert self.scales.weight is not None
         return to_fixed(self.codebook, self.scales.weight)
 
+    @cached_property
+    def unsigned_weights(self) -> Columns:
+        """The weights with rows as uint32, which saves kernels numba's check for negative indices."""
+        return self.weights._replace(rows=self.weights.rows.view(np.uint32))
+
     def items(self, activations: NDArray[np.int16], active: str) -> NDArray[np.int32]:
         """Columns that are broadcast for raw activations int16[n_in], in order; a bias comes last. int32[n_item]"""
         takes_part = activations > 0 if active == "positive" else activations != 0
@@ -273,13 +276,13 @@ class EieMatrix:
         return np.sort(self.weights.rows[: starts[-1]].astype(np.int64) * self.n_in + columns)
 
     def with_scales(self, scales: Scales) -> EieMatrix:
-        """The same entries with other fractional bits."""
+        """Return the same entries with other fractional bits."""
         return replace(self, scales=scales)
 
     def with_scales_for(
         self, activations: ArrayLike, *, active: str = "positive", outputs: NDArray[np.floating] | None = None
     ) -> EieMatrix:
-        """The same entries with the scales not chosen yet chosen for `activations`, float [n_in] or [n_vector, n_in].
+        """Return the same entries with open scales chosen for `activations`, float [n_in] or [n_vector, n_in].
 
         Raw int16 activations are integers: 0 fractional bits, where the scales do not say.
         outputs : float [n_vector, n_out], those that set the accumulator's scale, bias included; when left out, those
@@ -311,7 +314,7 @@ class EieMatrix:
         outputs = np.zeros((len(activations), self.n_out))
         ones = np.ones((len(activations), int(self.has_bias)))
         inputs = np.concatenate([activations, ones], axis=1)  # float64, as the ones are
-        encoding.multiply(self.weights.starts, self.weights.rows, self.codebook[self.weights.values], inputs, outputs)
+        encoding.multiply(self.weights._replace(values=self.codebook[self.weights.values]), inputs, outputs)
         return outputs
 
     def require_outputs(self, n_vector: int) -> None:
@@ -320,7 +323,7 @@ class EieMatrix:
         require(n_vector * self.n_out <= MAX_OUTPUTS, "activations", f"{n_vector} vectors", most)
 
     def _repr_html_(self) -> str:
-        """What a notebook shows; nothing is decoded."""
+        """Return the card that a notebook shows; nothing is decoded."""
         headings = [
             "out x in",
             "PEs",
@@ -349,7 +352,7 @@ class EieMatrix:
         rule = f"must have at most {MAX_DENSE} positions to be decoded to a dense array"
         require(self.n_out * self.n_column <= MAX_DENSE, "weights", f"shape {shape}", rule)
         dense = np.zeros((self.n_column, self.n_out), dtype=np.uint8)
-        encoding.decode(self.codes, self.gaps, self.pe_starts, self.pointers, dense)
+        encoding.decode(Entries(self.codes, self.gaps, self.pe_starts, self.pointers), dense)
         return dense.T
 
 
@@ -366,7 +369,7 @@ def encoded(matrix: EieMatrix | EieCounts, *, pointer_bits: int = 16) -> Format:
 
 
 def storage(matrix: EieMatrix, config: EieConfig) -> Format:
-    """The same, with the design's pointers."""
+    """Return `encoded` with the design's pointers."""
     return encoded(matrix, pointer_bits=config.pointer_bits)
 
 

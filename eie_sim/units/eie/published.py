@@ -173,7 +173,7 @@ def _energy(name: str, layer: LayerResult) -> Comparison:
 
 
 def derived(layers: Mapping[str, LayerResult]) -> list[Comparison]:
-    """What the paper computes from other figures of its own, computed from ours: area, power, peak, frame rates."""
+    """Compute from our figures what the paper computes from its own: area, power, peak, frame rates."""
     layer = layers[MEASURED_LAYER]
     config, watts = layer.result.config, account(layer.result).power_mw / 1e3
     frames, mm2 = 1e6 / layer.result.time_us, area(config).total_mm2
@@ -270,7 +270,7 @@ def _times(name: str, layer: LayerResult) -> Iterator[Comparison]:
 
 
 def _theoretical_note(name: str, layer: LayerResult) -> str:
-    """What Table III allows for the time of all entries, and whether that is the difference."""
+    """Say what Table III allows for the time of all entries, and whether that is the difference."""
     result, (n_out, n_in) = layer.result, layer.shape
     macs = n_in * layer.activation_density * n_out * layer.weight_density
     before_us = macs / result.n_unit / float(result.config.clock_mhz)
@@ -292,7 +292,7 @@ def _theoretical_note(name: str, layer: LayerResult) -> str:
 
 
 def _actual_note(name: str, result: SimResult) -> str:
-    """Whether an actual time is off because the theoretical one is, or because PEs wait more in the paper."""
+    """Say whether an actual time is off because the theoretical one is, or because PEs wait more in the paper."""
     published, theoretical_us = _published_times()[name], _theoretical_us(result)
     low = (published["theoretical"] - TIME_ROUNDING_US) / (published["actual"] + TIME_ROUNDING_US)
     high = (published["theoretical"] + TIME_ROUNDING_US) / (published["actual"] - TIME_ROUNDING_US)

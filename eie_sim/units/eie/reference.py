@@ -28,7 +28,7 @@ Process = Generator[simpy.Event, None, None]
 
 
 class Item(NamedTuple):
-    """What is broadcast: the column, and the raw activation that drives it."""
+    """An item of the broadcast: the column, and the raw activation that drives it."""
 
     column: int
     value: int

@@ -42,7 +42,7 @@ def signals(activity: Activity) -> list[Signal]:
 
 
 def notes(activity: Activity) -> list[str]:
-    """What a reader must know."""
+    """Return notes that a reader of the waveform needs."""
     states = ", ".join(f"{kind.value} {kind.name.lower()}" for kind in EieClass)
     return [
         f"state of a PE: {states}",

@@ -34,7 +34,7 @@ class Issue(NamedTuple):
 
 
 class Added(NamedTuple):
-    """What an entry adds, all raw: the weight, the product at the accumulator's scale, and the sum after it."""
+    """One entry in raw numbers: the weight, the product at the accumulator's scale, and the sum after it."""
 
     weight: int
     addend: int
@@ -52,7 +52,7 @@ def words(activity: Activity) -> tuple[str, str]:
 
 
 def legend(activity: Activity) -> list[str]:
-    """How to read a block."""
+    """Return lines that say how to read a block."""
     return [
         f"output i belongs to PE i % {activity.n_pe}; a PE issues one entry a cycle: y[row] += weight x input",
         "queue: columns that wait, oldest first; one in (brackets) is taken in this cycle, its place free in the next",
@@ -94,7 +94,7 @@ def _control_lines(activity: Activity, first: int, last: int) -> Iterator[str]:
 
 
 def _control(activity: Activity, cycle: int, does: int, item: int) -> str:
-    """What the central control unit does."""
+    """Say what the central control unit does in a cycle."""
     if does == Control.STARTS:
         return "the scan for active inputs begins"
     if does == Control.LOSES:
@@ -199,7 +199,7 @@ def _short(activity: Activity, item: int) -> str:
 
 
 def _queue_width(activity: Activity) -> int:
-    """Of the longest that can be: one is taken, and of many the rest is counted."""
+    """Return the width of the longest queue: one column is taken, and beyond QUEUE_SHOWN the rest is counted."""
     named, widest = min(activity.queue_depth, QUEUE_SHOWN), len(str(max(activity.matrix.n_in - 1, 0)))
     rest = activity.queue_depth - named
     return named * (widest + 1) + 1 + (len(f"+{rest}") if rest else 0)

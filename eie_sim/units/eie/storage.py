@@ -36,7 +36,7 @@ def of_mask(flat: NDArray[np.int64], shape: tuple[int, int], config: EieConfig) 
 
 
 def encoding_of(matrix: Any, pointer_bits: int) -> Encoding:
-    """What the encoding of an EieMatrix, or the counts of one, is counted from."""
+    """Return the counts and widths of an EieMatrix, or of its counts."""
     entries = matrix.pointers[-1].astype(np.int64)
     widths = matrix.weight_bits, matrix.index_bits, pointer_bits
     return Encoding(int(matrix.n_column), int(matrix.n_weight), entries, *widths)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def tracks(activity: Activity, first: int, last: int) -> Iterator[Track]:
-    """What overlaps the cycles first..last."""
+    """Yield the tracks of what overlaps the cycles first..last."""
     yield Track("broadcast", _broadcasts(activity, first, last), iter(()))
     for pe in range(activity.n_pe):
         yield Track(f"PE {pe}", _items(activity, pe, first, last), _queue(activity, pe, first, last))

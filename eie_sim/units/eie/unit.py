@@ -26,7 +26,7 @@ Run = Callable[[EieMatrix, NDArray[np.int16], EieConfig], EieRun]
 FIXED_BY_MATRIX = ("n_pe", "index_bits", "weight_bits")
 
 MOST_PES = 256
-"""Of one array, the largest the paper studies (section VII)."""
+"""Most PEs of one array, the largest the paper studies (section VII)."""
 
 
 class _Batch(NamedTuple):
@@ -107,7 +107,7 @@ def simulate(
         classes=done.classes,
         useful_class=WORDS.useful.name.lower(),
         busy_classes=tuple(kind.name.lower() for kind in WORDS.busy),
-        extra={"broadcast": _named(done.broadcast)},
+        extra={"broadcast": dict(zip(EieBroadcast.names(), done.broadcast.tolist(), strict=True))},
         effectual_macs=int(done.counts[:, EieEvent.MACS].sum()),
         dense_macs=matrix.n_out * matrix.n_column * n_vector,
         memories=memories(matrix.counts, config),
@@ -136,7 +136,7 @@ def output_of(matrix: EieMatrix, activations: NDArray[Any], config: EieConfig) -
 def raw_activations(matrix: EieMatrix, activations: NDArray[Any]) -> NDArray[np.int16]:
     """Floats quantised by the matrix's scales; integers are raw words already."""
     if activations.dtype.kind != "f":
-        return activations.astype(np.int16)
+        return activations.astype(np.int16, copy=False)
     assert matrix.scales.activation is not None
     return to_fixed(activations, matrix.scales.activation)
 
@@ -221,10 +221,6 @@ def checked_activations(matrix: EieMatrix, activations: ArrayLike) -> NDArray[An
     return given
 
 
-def _named(broadcast: NDArray[np.int64]) -> dict[str, int]:
-    return dict(zip(EieBroadcast.names(), broadcast.tolist(), strict=True))
-
-
 def placed(matrix: EieMatrix, n_out: int, n_in: int) -> Placed:
     """The first rows and columns, without decoding all of them."""
     stored = matrix.weights
@@ -239,7 +235,7 @@ def placed(matrix: EieMatrix, n_out: int, n_in: int) -> Placed:
 
 
 def pack(matrix: EieMatrix) -> dict[str, Any]:
-    """What an archive keeps: codes uint8[n_out, n_in], bias_codes uint8[n_out] or None, codebook, and scales."""
+    """Return what an archive keeps: codes uint8[n_out, n_in], bias_codes uint8[n_out] or None, codebook, and scales."""
     columns = matrix.decode()
     return {
         "codes": np.ascontiguousarray(columns[:, : matrix.n_in]),
@@ -268,7 +264,7 @@ def sized(lanes: int, clock_mhz: float, node_nm: int) -> tuple[EieConfig, int]:
 
 
 def held_against(design: EieConfig, number: int) -> str:
-    """What times were held against: the paper's design, of which any other is an extrapolation."""
+    """Name what times were held against: the paper's design, of which any other is an extrapolation."""
     paper = EieConfig()
     if (design, number) == (paper, 1):
         return "the nine layers of its paper"

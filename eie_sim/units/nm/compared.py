@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from eie_sim.units.nm.matrix import NmMatrix
 
 RESIDENT_BYTES_PER_CYCLE = 2**20
-"""Of the L2 port where weights are in shared memory already: nothing waits for it."""
+"""Rate of the L2 port where weights are in shared memory already: nothing waits for it."""
 
 COPIES = ("l2_bytes", "l2_metadata_bytes", "dram_bytes", "dram_metadata_bytes")
 """Events that do not take place then."""

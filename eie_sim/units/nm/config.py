@@ -1,4 +1,4 @@
-"""What a chip of N:M tensor cores is, the patterns it runs, and presets.
+"""The design of a chip of N:M tensor cores, the patterns it runs, and presets.
 
 N of N:M is the number **kept** in each group of M along the reduction axis. Field names are those of the model's page;
 latencies and `launch` are cycles, bandwidths bytes per cycle and exact rationals.
@@ -20,12 +20,12 @@ MAX_SIDE = 2**31
 """Most rows, columns or inputs of a product, so that counts stay far below 2**127 in Python and 2**63 in a kernel."""
 
 MEMORIES = ("none", "lpddr4", "gddr6x", "hbm2", "hbm3")
-"""What is behind the DRAM port; energy only."""
+"""Memories behind the DRAM port; energy only."""
 
 _RATES = ("smem_bytes_per_cycle", "l2_bytes_per_cycle", "store_bytes_per_cycle", "dram_bytes_per_cycle")
 
 LEAST_RATE, MOST_RATE = Fraction(1, 2**64), Fraction(2**40)
-"""Of any port, in bytes per cycle."""
+"""Limits of the rate of any port, in bytes per cycle."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

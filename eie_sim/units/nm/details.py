@@ -25,7 +25,7 @@ Record = dict[str, Any]
 
 
 def details(seed: int, *, progress: Progress) -> Details:
-    """What `eie-sim validate nm` says. Raises InputError for another seed than 0."""
+    """Return what `eie-sim validate nm` says. Raises InputError for another seed than 0."""
     require(seed == 0, "seed", seed, "must be left out for nm, where nothing is random")
     record = gemm_record(gemm_times())
     found = record["chips"] = chips_record(chips(), chips(BEFORE), power())
@@ -88,7 +88,7 @@ def chips_record(compared: Sequence[Comparison], before: Sequence[Comparison], w
 
 
 def power_table(record: Record) -> Table:
-    """What modelled parts draw beside the board's limit, W, a row for each board; what is measured, where it is."""
+    """Tabulate the watts of modelled parts, the board's limit and what was measured, a row for each board."""
     parts = list(record["power"][0]["parts_watts"])
     headings = [
         "preset",
@@ -116,7 +116,7 @@ def power_table(record: Record) -> Table:
 
 
 def chips_lines(record: Record) -> list[str]:
-    """What watts leave out, what each preset is held against, and the notes of the rows."""
+    """Say what watts leave out, what each preset is held against, and the notes of the rows."""
     return [
         f"watts: {record['left_out']}. A measured board: power.csv beside the H100's times",
         *(f"held against: {preset}: {held}" for preset, held in record["held_against"].items()),

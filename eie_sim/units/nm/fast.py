@@ -101,7 +101,7 @@ class _Product(NamedTuple):
         return min(self.bn, self.n - column * self.bn)
 
     def held(self, size: int) -> int:
-        """What an object of a size takes of L2: nothing where it never fits."""
+        """Return the bytes of L2 that an object takes: none where it never fits."""
         return size if size <= self.l2 else 0
 
     def reads_row(self, row: int, column: int) -> bool:
@@ -230,6 +230,8 @@ def last_step_end(steps: int, copy: int, latency: int, compute: int, stages: int
     return max((returns + 1) * through + (steps - 1 - returns * stages) * slower for returns in (0, most))
 
 
+# `parts` is the wave under way, with `free` cores left; it is empty where a wave ends. A product first fills it, then
+# has whole waves of its own, counted by kind, and its rest begins the next: every tile is in one wave, in order.
 def _waves(products: Sequence[_Product], n_core: int) -> Iterator[tuple[list[Part], int]]:
     """Waves over all products, those that move the same together: (the parts of one of them, how many)."""
     parts: list[Part] = []
@@ -291,6 +293,7 @@ def _between(rows: int, start: int, waves: int, n_core: int) -> Iterator[tuple[i
 
 def floor_sum(count: int, step: int, offset: int, size: int) -> int:
     """Sum of floor((step * i + offset) / size) for i in 0..count-1, as Euclid finds a divisor."""
+    # total and the sum of what is left make the sum asked for; size shrinks as in Euclid's algorithm.
     total = 0
     while count > 0:
         total += count * (count - 1) // 2 * (step // size) + count * (offset // size)

@@ -1,4 +1,4 @@
-"""What tensor cores compute, without time: int8 products to the bit, float16 products within a derived bound.
+"""Products of tensor cores, without time: int8 to the bit, float16 within a derived bound.
 
 D[n_out, n_vector] = A[n_out, n_in] @ B[n_in, n_vector], where A is N:M (N is the number **kept** in each group of M).
 Only kept values are multiplied; the position of each selects the row of B.
@@ -58,7 +58,7 @@ def multiply(matrix: NmMatrix, b: ArrayLike) -> NDArray[Any]:
 
 
 def product(matrix: NmMatrix, inputs: NDArray[Any]) -> NDArray[Any]:
-    """The same for inputs [n_in, n_vector] that are of the matrix's type, finite and in C order."""
+    """Return `multiply` for inputs [n_in, n_vector] that are of the matrix's type, finite and in C order."""
     most = f"must give at most {MAX_OUTPUTS} outputs"
     require(matrix.n_out * inputs.shape[1] <= MAX_OUTPUTS, "b", f"{inputs.shape[1]} vectors", most)
     if matrix.element == "float16":
@@ -72,7 +72,7 @@ def product(matrix: NmMatrix, inputs: NDArray[Any]) -> NDArray[Any]:
 
 
 def error_bound(matrix: NmMatrix, b: ArrayLike, weights: ArrayLike | None = None) -> NDArray[np.float64]:
-    """How far `multiply` of a float16 matrix can be from a dense float64 product, float64[n_out, n_vector].
+    """Return how far `multiply` of a float16 matrix can be from a dense float64 product, float64[n_out, n_vector].
 
     b : [n_in, n_vector], as `multiply` takes it; weights : [n_out, n_in], what the matrix was made from, without which
     its own float16 values are meant. The bound is on multiply(matrix, b) - weights @ b, taken in float64.
@@ -186,8 +186,7 @@ def _sums(matrix: NmMatrix, values: NDArray[Any], b: NDArray[Any], kind: Any) ->
         b = np.pad(b, ((0, matrix.n_filled), (0, 0)))
     starts = (np.arange(matrix.n_kept) // matrix.n_keep * matrix.m_group).astype(np.uint32)
     sums = np.zeros((matrix.n_out, b.shape[1]), dtype=kind)
-    arrays = values.astype(kind, copy=False), matrix.positions, starts, b
-    _add_products(*arrays, KEPT_BLOCK, VECTOR_BLOCK, sums)
+    _add_products(values.astype(kind, copy=False), matrix.positions, starts, b, sums)
     return sums
 
 
@@ -222,18 +221,17 @@ def _add_dense_columns(values, rows, b, sums):
                 mine[i] += values[k, i] * one
 
 
+# Before k, sums[row, j] holds the products of all k before, in ascending order, whatever the blocks. Blocks are for the
+# cache, and four products at a time load and store a sum a quarter as often; neither changes the order. Indices are
+# unsigned, which saves numba's check for negative ones.
 @kernel
-def _add_products(values, positions, starts, b, kept_block, vector_block, sums):
-    """sums[row] += values[row, k] * b[starts[k] + positions[row, k]], k ascending; starts[k] is where k's group begins.
-
-    Blocks are for the cache, four products at a time so that a sum is loaded and stored a quarter as often; neither
-    changes the order in which a sum is taken. Indices are unsigned, which saves numba's check for negative ones.
-    """
+def _add_products(values, positions, starts, b, sums):
+    """sums[row] += values[row, k] * b[starts[k] + positions[row, k]], k ascending; group of k begins at starts[k]."""
     n_kept, n_vector = values.shape[1], b.shape[1]
-    for left in range(0, n_vector, vector_block):
-        low, high = np.uint64(left), np.uint64(min(left + vector_block, n_vector))
-        for first in range(0, n_kept, kept_block):
-            last = min(first + kept_block, n_kept)
+    for left in range(0, n_vector, VECTOR_BLOCK):
+        low, high = np.uint64(left), np.uint64(min(left + VECTOR_BLOCK, n_vector))
+        for first in range(0, n_kept, KEPT_BLOCK):
+            last = min(first + KEPT_BLOCK, n_kept)
             whole = last - (last - first) % 4
             for row in range(values.shape[0]):
                 for k in range(first, whole, 4):

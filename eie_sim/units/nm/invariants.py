@@ -1,4 +1,4 @@
-"""What must be so of every product, whichever engine timed it: checked always, from the counts alone."""
+"""Rules that hold for every product, whichever engine timed it: checked always, from the counts alone."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ KEPT = 64
 
 
 def many(designs: Sequence[TensorCoreConfig], swept: Swept) -> Callable[[TensorCoreConfig], Figures]:
-    """What gives the figures of each design, by closed forms; it raises InputError for what the unit cannot run."""
+    """Return a function that gives each design's figures by closed forms; it raises InputError for what cannot run."""
     return lambda design: (_figures_of(design, swept), {})
 
 
@@ -83,7 +83,7 @@ def _of_layer(layer: SweptLayer, swept: Swept, config: TensorCoreConfig) -> tupl
 
 
 def _of_products(layers: Sequence[SweptLayer], swept: Swept, config: TensorCoreConfig) -> tuple[SimResult, int, int]:
-    """The same of products of a graph in one launch: weights are packed, as those that round to 0 are not counted."""
+    """Time products of a graph in one launch; weights are packed, as those that round to 0 are not counted."""
 
     def made() -> tuple[int, int]:
         if not layers[0].n_weight:

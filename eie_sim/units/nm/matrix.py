@@ -23,7 +23,7 @@ from eie_sim.core.storage import Format
 from eie_sim.units.nm import packing
 
 ELEMENTS: dict[str, type[np.float16] | type[np.int8]] = {"float16": np.float16, "int8": np.int8}
-"""What values can be, and how numpy calls it."""
+"""Types of values, and numpy's name for each."""
 
 MAX_POSITIONS = 2**31
 """Positions, zeros included, of one matrix."""
@@ -252,7 +252,7 @@ class NmMatrix:
         return self.values_bits + self.metadata_bits
 
     def _repr_html_(self) -> str:
-        """What a notebook shows; no value is looked at."""
+        """Return the card that a notebook shows; no value is looked at."""
         headings = ["out x in", "kept", "values\nstored", "value\nbits", "values kB", "metadata kB"]
         stored, values, metadata = self.n_out * self.n_kept, self.values_bits, self.metadata_bits
         figures = [
@@ -274,7 +274,7 @@ class NmMatrix:
         return np.packbits(self.positions.reshape(-1, 1) >> bits & 1, bitorder="little")
 
     def opened(self, activations: NDArray[Any]) -> NmMatrix:
-        """The same weights, with the scale of int8 activations chosen for real ones, so that none is clamped."""
+        """Return the weights with the scale of int8 activations chosen for real ones, so that none is clamped."""
         if self.element == "float16" or self.activation_scale is not None or activations.dtype.kind != "f":
             return self
         return replace(self, activation_scale=scale_of("activations", activations))

@@ -134,7 +134,7 @@ def dense_note(compared: Sequence[GemmComparison]) -> str:
 
 
 def calibration_note(compared: Sequence[GemmComparison]) -> str:
-    """What these errors cannot show: constants were chosen with the same times, and figures repeat shapes."""
+    """Say what these errors cannot show: constants were chosen with the same times, and figures repeat shapes."""
     shapes = [(one.m, one.k, one.n) for one in compared if one.pattern == said(PATTERNS["sparse_ms"])]
     return (
         f"launch and clock of {PRESET} were chosen with the 2:4 times, launch so that dense times of short K are met "

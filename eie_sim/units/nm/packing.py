@@ -10,6 +10,8 @@ import numpy as np
 from eie_sim.core.jit import kernel
 
 
+# Before each position, the first `at` places of the group hold what is kept, in order, and `missing` counts the zeros
+# still to be kept: one at any of the last n_keep positions is kept while some are missing. So n_keep places are filled.
 @kernel
 def _pack(dense, n_keep, m_group, tiny, values, positions):
     """See `pack`."""

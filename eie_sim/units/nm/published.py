@@ -50,7 +50,7 @@ BEFORE["stc-1024-flexible"] = {**BEFORE["stc-1024"], "bk": 192}
 """Preset: values of the model's page, which nobody held against anything."""
 
 INT8: dict[str, Any] = {"elem_bytes": 1, "out_bytes": 4, "macs_per_cycle": 1024, "mma": (64, 8, 32), "bk": 128}
-"""Of an H100 that multiplies int8 to int32: twice the MACs, and K, of fp16."""
+"""Settings of an H100 that multiplies int8 to int32: twice the MACs, and K, of fp16."""
 
 STC = {"STC": "stc-1024", "STC_flexible": "stc-1024-flexible"}
 STC_PATTERNS: dict[str, Pattern] = {"1.0": DENSE, "0.5": TWO_OF_FOUR, "0.25": (2, 8)}
@@ -209,12 +209,12 @@ def stc(changes: Changes = NO_CHANGES) -> list[Comparison]:
 
 
 def calibrated_shapes(shapes: Iterable[Shape]) -> set[Shape]:
-    """Of the distinct shapes in order of their MACs, those at even places: the half that constants were chosen with."""
+    """Return every second of the distinct shapes by MACs: the half that constants were chosen with."""
     return set(sorted(set(shapes), key=lambda shape: (shape[0] * shape[1] * shape[2], shape))[::2])
 
 
 class ChipPower(NamedTuple):
-    """What the modelled parts of a board draw in a large dense product, and what the board may.
+    """Power of the modelled parts of a board in a large dense product, and the limit of the board.
 
     product : in words; time_us : simulated
     parts_watts : by level of the N:M unit, and leakage

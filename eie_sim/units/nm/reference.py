@@ -106,7 +106,7 @@ class Load(NamedTuple):
 
 
 class StepWork(NamedTuple):
-    """What one step asks of the parts of a core.
+    """Work that one step asks of the parts of a core.
 
     copy : through the L2 port
     operands : read from shared memory by all warps
@@ -251,12 +251,12 @@ class Core:
         self.count(NmEvent.STORE_BYTES, output_bytes)
 
     def count(self, event: NmEvent, amount: int | Fraction) -> None:
-        """What this core does, all in lockstep with it do."""
+        """Count an event of this core, and so of all in lockstep with it."""
         self.tally.add(event, amount * self.in_lockstep)
 
 
 class L2:
-    """What stays in the chip's L2: objects by name with their bytes, the least recently touched first."""
+    """Contents of the chip's L2: objects by name with their bytes, the least recently touched first."""
 
     def __init__(self, size_bytes: int) -> None:
         self.free_bytes: int | Fraction = size_bytes

@@ -264,7 +264,7 @@ def config_for(matrix: NmMatrix) -> TensorCoreConfig:
 
 
 def held_against(config: TensorCoreConfig, number: int = 1) -> str:
-    """What times of the design were held against, in a phrase: a preset's own, else that it was not measured."""
+    """Name what times of the design were held against: a preset's own phrase, else that it was not measured."""
     return HELD_AGAINST.get(_names().get(config, ""), NOT_MEASURED)
 
 

@@ -85,7 +85,7 @@ def verify(
 
 
 def _as_stored(weights: NDArray[Any], matrix: NmMatrix) -> tuple[NDArray[Any], int]:
-    """What a matrix has to hold of weights, and how many are beyond it: activations, scaled by the calibration's."""
+    """Return weights as a matrix has to hold them, and how many are beyond its type."""
     if matrix.element == "float16":
         return weights.astype(np.float64).astype(np.float16), 0
     words = np.rint(weights.astype(np.float64) / matrix.weight_scale)
