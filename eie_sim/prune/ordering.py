@@ -122,7 +122,7 @@ def _level_above(scores, cuts, first, levels, above):
 
 @kernel
 def _level_equal(scores, cuts, first, surplus, levels):
-    """Of scores equal to a cut as many as are wanted are kept, those at the higher places."""
+    """Keep as many scores equal to a cut as are wanted, those at the higher places."""
     seen = np.zeros(len(cuts), dtype=np.int64)
     for i in range(len(scores) - 1, -1, -1):
         score = scores[i]

@@ -1,4 +1,4 @@
-"""What a pruning step says of itself: masks, and what was asked against what was reached."""
+"""Results of a pruning step: masks, and the density asked against the one reached."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from eie_sim.core.html import Cell, Row, card, table
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PruneResult:
-    """What a pruning step kept of a layer.
+    """The weights of a layer that a pruning step kept.
 
     mask : bool array of the weights' shape, True where a weight is kept
     asked : density asked for, 0 to 1
@@ -37,7 +37,7 @@ class PruneResult:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Selection:
-    """What a pruning step kept of several layers.
+    """The weights of several layers that a pruning step kept.
 
     layers : by name, in the order given
     asked : density asked for over all weights of all layers
