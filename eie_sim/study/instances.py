@@ -31,12 +31,12 @@ class Instances:
 
     @property
     def macs_per_cycle(self) -> int:
-        """Of all of them together."""
+        """MACs of all of them together in a cycle."""
         return self.number * int(self.unit.lanes(self.design))
 
     @property
     def in_patterns(self) -> bool:
-        """Whether weights are pruned to patterns for it."""
+        """True where weights are pruned to patterns for it."""
         return self.unit.patterns(self.design) is not None
 
     @property
@@ -47,7 +47,7 @@ class Instances:
         return float(self.unit.lanes(self.design) * per_lane)
 
     def label(self, size: Instances, *, listed: bool) -> str:
-        """How rows call it: with the number in a list, and with MACs a cycle where it is not as large as `size`."""
+        """Return its name in rows, with the number in a list, and MACs a cycle where it is not as large as `size`."""
         equal = self.macs_per_cycle == size.macs_per_cycle
         times = f"{self.number} x " if self.number > 1 and (listed or not equal) else ""
         return f"{times}{self.title}" + ("" if equal else f" ({self.macs_per_cycle:,} MACs)")
@@ -101,7 +101,7 @@ def equal_size(on: Any, table: EnergyTable | None = None) -> tuple[list[Instance
 
 
 def reason(one: Instances, error: Exception) -> str:
-    """Why a design is not compared, in a line; what is no fault of its unit is raised again."""
+    """Return in a line why a design is not compared; an error that is no fault of its unit is raised again."""
     why = f"{one.title}: {error}" if isinstance(error, InputError) else blamed(error)
     if why is None:
         raise error

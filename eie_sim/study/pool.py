@@ -33,7 +33,7 @@ ONE_THREAD = (
 
 START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from eie_sim.study.pool import serve; serve()"
 LENGTH_BYTES = 8
-"""Of the length that goes before every message."""
+"""Bytes of the length that goes before every message."""
 
 Process = subprocess.Popen[bytes]
 
