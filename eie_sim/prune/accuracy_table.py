@@ -109,7 +109,9 @@ def accuracy_table(
         for schedule, (regulariser, config) in product(schedules, regularisers.items()):
             progress(f"{len(records) + 1} of {networks}: {pattern}, density {density:g}, {schedule}, {regulariser}")
             asked = curve_of(schedule, density, ITERATIVE_STEPS).densities
-            result = prune_and_train(network, training, schedule=asked, rule=rule, config=_split(config, len(asked)))
+            epochs = max(config.epochs // len(asked), min(config.epochs, 1))  # of a step; none at all stays none
+            each = replace(config, epochs=epochs)
+            result = prune_and_train(network, training, schedule=asked, rule=rule, config=each)
             records.append(
                 AccuracyRecord(
                     pattern=pattern,
@@ -125,8 +127,3 @@ def accuracy_table(
                 )
             )
     return records
-
-
-def _split(config: TrainConfig, steps: int) -> TrainConfig:
-    """The training of one step of `steps`; no training at all stays none."""
-    return replace(config, epochs=max(config.epochs // max(steps, 1), min(config.epochs, 1)))

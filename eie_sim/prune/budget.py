@@ -43,7 +43,7 @@ ROUNDS = 4
 GRAIN = 1000
 """Densities of the rivals are whole parts of it."""
 
-Asked = TypeVar("Asked")
+Option = TypeVar("Option")
 Made = TypeVar("Made", bound="Costed")
 MaskOf = Callable[[NDArray[Any], float], NDArray[np.bool_]]
 
@@ -200,7 +200,7 @@ def _rivals(config: Any, floor: float) -> dict[str, list[Recipe]]:
     }
 
 
-def largest_within(choices: Sequence[Asked], make: Callable[[Asked], Made], budget: float) -> Made | None:
+def largest_within(choices: Sequence[Option], make: Callable[[Option], Made], budget: float) -> Made | None:
     """Return what is made of the last choice within the budget, by halving; cost rises along them, by and large."""
     low, high, best = 0, len(choices) - 1, None
     while low <= high:

@@ -83,7 +83,8 @@ def train_codebook(
                 targets = None if soft is None else soft[rows]
                 now = _with(layers, vector)[1]
                 write_gradients(now, inputs[rows], samples.labels[rows], config, targets, into=slopes)
-                optimiser.step(_summed(layers, slopes), rate)
+                by_code = [sum_by_code(*each) for each in zip(layers, slopes.weights, slopes.biases, strict=True)]
+                optimiser.step(np.concatenate(by_code).astype(dtype), rate)
             require_converged(vector, config)
             lost = unjudged_loss(_with(layers, vector)[1], inputs, samples.labels, config, soft)
             if lost < best_loss:  # never where it is NaN
@@ -112,9 +113,3 @@ def _with(layers: Sequence[CodedLayer], vector: Array) -> tuple[list[CodedLayer]
         for layer, end in zip(layers, ends, strict=True)
     ]
     return found, expand(found)
-
-
-def _summed(layers: Sequence[CodedLayer], slopes: Mlp) -> Array:
-    """The gradient of everything trained, in the order of `_with`."""
-    parts = [sum_by_code(*each) for each in zip(layers, slopes.weights, slopes.biases, strict=True)]
-    return np.concatenate(parts).astype(slopes.weights[0].dtype)

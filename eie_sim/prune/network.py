@@ -30,7 +30,7 @@ from eie_sim.prune.parameters import prune_graph
 from eie_sim.prune.pruned_training import training_of
 from eie_sim.prune.recipe import Recipe
 from eie_sim.prune.smaller import without_dead
-from eie_sim.prune.steps import Asked, in_steps, scores_of_weights, shape_of, wanted
+from eie_sim.prune.steps import LayerDensities, densities_by_step, in_steps, scores_of_weights, shape_of
 from eie_sim.prune.train import ScoreGradients, TrainConfig, score_gradients
 
 Progress = Callable[[str], None]
@@ -105,11 +105,11 @@ def prune_network(
         whole = network.chained and recipe.pattern == "neuron" and name in weights
         rule = "must be left out, neurons are pruned to a density of the network's weights"
         require(not whole, f"layer_density of {name}", density, rule)
-    asked = wanted(recipe, weights, layer_density or {})
+    asked = densities_by_step(recipe, weights, layer_density or {})
     teacher = mlp_of(weights, biases) if network.chained else None
     rng, trainings = np.random.default_rng(recipe.seed), list(_trainings(recipe, len(asked)))
 
-    def select(weights: Arrays, asked: Asked, before: Selection | None) -> Selection:
+    def select(weights: Arrays, asked: LayerDensities, before: Selection | None) -> Selection:
         scores = (
             scores_of_weights(recipe.criterion, weights, recipe.seed)
             if criterion is None
@@ -173,7 +173,7 @@ CRITERIA: dict[str, Scores] = {"wanda": _wanda, "taylor": _taylor, "obd": _obd, 
 def _selected(
     network: Network,
     scores: Arrays,
-    asked: Asked,
+    asked: LayerDensities,
     shape: Pattern | Mapping[str, Pattern],
     recipe: Recipe,
     weights: Arrays,

@@ -23,7 +23,7 @@ from eie_sim.prune import PruneResult, Selection, globally, locally
 from eie_sim.prune.counts import keep_count, least_count, nearest_density
 from eie_sim.prune.measure import Arrays, dense
 from eie_sim.prune.recipe import Recipe
-from eie_sim.prune.steps import Asked, Masks, in_steps, scores_of_weights, shape_of, wanted
+from eie_sim.prune.steps import LayerDensities, Masks, densities_by_step, in_steps, scores_of_weights, shape_of
 from eie_sim.units import unit_of
 
 Progress = Callable[[str], None]
@@ -64,12 +64,12 @@ def prune_graph(
     weights: Arrays = {name: dense(array) for name, array in magnitudes_of(graph, names).items()}
     views = views_of(graph, recipe, config, names)
 
-    def select(weights: Arrays, asked: Asked, before: Selection | None) -> Selection:
+    def select(weights: Arrays, asked: LayerDensities, before: Selection | None) -> Selection:
         scores = scores_of_weights(recipe.criterion, weights, recipe.seed)
         scores = _wanda(with_zeros(graph, weights), weights) if scores is None else scores
         return _selected(graph, views, recipe, config, scores, asked, None if before is None else before.masks)
 
-    asked = wanted(recipe, names, density_of)
+    asked = densities_by_step(recipe, names, density_of)
     weights, kept = in_steps(weights, asked, select, progress=lambda step: progress(f"{graph.name}: {step}"))
     earlier = [graph.metadata[PRUNED]] if PRUNED in graph.metadata else []
     metadata = {**graph.metadata, PRUNED: "; then ".join([*earlier, _recipe_in_words(recipe, density_of)])}
@@ -163,7 +163,7 @@ def _selected(
     recipe: Recipe,
     config: Any,
     scores: Arrays,
-    asked: Asked,
+    asked: LayerDensities,
     before: Masks | None,
 ) -> Selection:
     """Select the elements that stay of every parameter, among those that stayed before."""

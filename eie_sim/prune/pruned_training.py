@@ -18,7 +18,7 @@ from eie_sim.prune import PruneResult, Selection, keep_count
 from eie_sim.prune.measure import Arrays, Biases, mlp_of
 from eie_sim.prune.mlp import Array, Mlp, Samples
 from eie_sim.prune.neurons import most_parts, n_kept, with_columns
-from eie_sim.prune.steps import Asked, Masks, in_steps
+from eie_sim.prune.steps import LayerDensities, Masks, in_steps
 from eie_sim.prune.train import Mask, TrainConfig, fit
 
 MaskOf = Callable[[Array, float], NDArray[Any]]
@@ -57,7 +57,7 @@ def prune_and_train(
     biases: Biases = dict(zip(numbers, network.biases, strict=True))
     steps: list[Selection] = []
 
-    def select(weights: Arrays, asked: Asked, before: Selection | None) -> Selection:
+    def select(weights: Arrays, asked: LayerDensities, before: Selection | None) -> Selection:
         density = asked[numbers[0]] or 0.0
         masks = rule(tuple(weights.values()), density)
         layers = {

@@ -30,7 +30,7 @@ class PruneResult:
         return self.kept / self.total
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
+        """Return the table of a notebook."""
         shape = "x".join(map(str, self.mask.shape))
         return card(f"pruned weights, {shape}", table(_HEADINGS, [_figures(self)]))
 
@@ -69,7 +69,7 @@ class Selection:
         return self.kept / self.total
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
+        """Return the table of a notebook."""
         rows = [[name, *_figures(layer)] for name, layer in self.layers.items()]
         shown = table(["layer", *_HEADINGS], rows, foot=["network", *_figures(self)])
         return card("pruned layers", shown, lines=self.warnings)

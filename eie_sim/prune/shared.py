@@ -20,7 +20,7 @@ def with_trained_codebooks(
 
     config : a design with codebooks, for weight_bits; epochs : of training; seed : of the order of the training inputs
 
-    Masks and codes stay. Of the codebooks after each epoch those of the lowest loss on the training inputs are kept.
+    Masks and codes stay. The codebooks of the epoch with the lowest loss on the training inputs are kept.
     Raises InputError for a network that is no chain with labelled training inputs, or has layers without biases where
     others have some.
     """

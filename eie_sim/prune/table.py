@@ -131,12 +131,9 @@ def _n_of_m(weight: Array, density: float, m_group: int) -> Any:
 
 def _cycles(network: Mlp, *, inputs: Array, config: Any, smaller: bool) -> float:
     """Cycles per vector of all layers, the inputs passed on in floats; of the smaller network where neurons went."""
-    network = _without_neurons(network) if smaller else network
+    if smaller:
+        pairs = enumerate(zip(network.weights, network.biases, strict=True))
+        left = shrunk([LayerArrays(name=str(at), weight=weight, bias=bias) for at, (weight, bias) in pairs])
+        network = Mlp(tuple(one.weight for one in left), tuple(one.bias for one in left if one.bias is not None))
     layers = zip(network.weights, network.biases, forward(network, inputs)[0], strict=True)
     return sum(cost("cycles", weight, config, activations=read, bias=bias) for weight, bias, read in layers)
-
-
-def _without_neurons(network: Mlp) -> Mlp:
-    pairs = zip(network.weights, network.biases, strict=True)
-    layers = shrunk([LayerArrays(name=str(at), weight=weight, bias=bias) for at, (weight, bias) in enumerate(pairs)])
-    return Mlp(tuple(layer.weight for layer in layers), tuple(layer.bias for layer in layers if layer.bias is not None))

@@ -51,7 +51,7 @@ class ClusterExecutor(Executor):
     def num_workers(self) -> int:
         """Threads of the cluster, at most a second ago; 1 while it has none.
 
-        Whoever asks again and again has the tasks of workers that left ended: Dask waits for these to come back.
+        Each look ends the tasks of workers that left: Dask waits for these to come back.
         """
         if monotonic() - self._counted_s > COUNT_S:
             try:

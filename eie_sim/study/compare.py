@@ -100,7 +100,7 @@ def compare(
     one with most decides the time. All have the DRAM of the design that sets the size, LPDDR4 where it has none: arrays
     read the weights once a batch, and each of several chips reads its own, with an equal share of the rate.
 
-    Of a graph of operators the positions of a product are its vectors, each node waits for those before, and rows have
+    In a graph of operators the positions of a product are its vectors, each node waits for those before, and rows have
     the distance of the outputs in place of an accuracy, and the share of MACs that the unit covers.
 
     Raises InputError for a network without inputs, for values out of range, and where no design can run the network.

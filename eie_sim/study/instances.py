@@ -75,14 +75,14 @@ def equal_size(on: Any, table: EnergyTable | None = None) -> tuple[list[Instance
     """
     listed = isinstance(on, (list, tuple))
     require(not listed or len(on) > 0, "on", "none", "must be at least one")
-    named = [_asked(item) for item in (on if listed else [on])]
+    named = [_instance_of(item) for item in (on if listed else [on])]
     named = [_default(one) if one.design is None and one.unit.sized is None else one for one in named]
     if all(one.design is None for one in named):
         most = max(map(_default, named), key=lambda one: one.macs_per_cycle)
         named = [most if one.unit is most.unit else one for one in named]
     largest = max((one for one in named if one.design is not None), key=lambda one: one.macs_per_cycle)
     size = _with_own_dram(largest, table)
-    beside = [] if listed else [_asked(unit.name) for unit in units() if unit is not size.unit]
+    beside = [] if listed else [_instance_of(unit.name) for unit in units() if unit is not size.unit]
     found, left_out = [], [] if listed else [*faults()]
     for one in [*named, *beside]:
         try:
@@ -108,7 +108,7 @@ def reason(one: Instances, error: Exception) -> str:
     return why
 
 
-def _asked(item: Any) -> Instances:
+def _instance_of(item: Any) -> Instances:
     """A design, a preset by its name, or a unit by its name, which has no design yet."""
     if not isinstance(item, str):
         unit = unit_of(item, "on")

@@ -38,7 +38,7 @@ class Stored(NamedTuple):
 def read_store(path: str | os.PathLike[str], *, progress: Progress = lambda step: None) -> Stored:
     """The rows of a store, which stays as it is; a line that is damaged or cut off is counted and left out.
 
-    Of rows with the same key the first is kept; those that differ from it are damage. Raises InputError, one line: for
+    The first of rows with the same key is kept; others that differ from it are damage. Raises InputError, one line: for
     what holds no row of a sweep, or more than MAX_POINTS, and what cannot be read.
     """
     said = as_path("store", path)

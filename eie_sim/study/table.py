@@ -107,7 +107,7 @@ class _Group(NamedTuple):
 class Rows(Sequence[dict[str, Any]]):
     """Rows that do not change: each is made when it is asked for, equal to the one that was given, in the same order.
 
-    A slice is a list, `take` gives Rows. What holds for many rows at once is asked by column: `numbers`, `distinct`,
+    A slice is a list, `take` gives Rows. Questions about many rows at once are asked by column: `numbers`, `distinct`,
     `where` and `groups`.
     """
 

@@ -55,7 +55,7 @@ KEPT_SUBJECTS = 4
 
 
 class WorkersLostError(ChildProcessError):
-    """Workers end, or do not start, faster than they answer. What was answered before is kept."""
+    """Workers end, or do not start, faster than they answer. Earlier answers are kept."""
 
 
 class Task(NamedTuple):
