@@ -1,4 +1,4 @@
-"""How many bytes a network takes: products in the unit's format and the usual ones, and what is kept beside them."""
+"""Bytes of a network: products in the unit's format and the usual ones, and what is kept beside them."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from eie_sim.network.lower import steps_of
 from eie_sim.network.memory import Peak, floats_of, peak_of, state_of
 from eie_sim.network.products import Product, Step, Style
 from eie_sim.pipeline import Progress
+from eie_sim.prune.measure import dense
 from eie_sim.units import unit_of
 
 
@@ -53,7 +54,7 @@ class ProductFootprint:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class GraphFootprint:
-    """What a graph takes on a design.
+    """The footprint of a graph on a design.
 
     products : in order
     floats : bytes of what stays floats, by what it is
@@ -124,12 +125,13 @@ def footprint(
             at = step.products.index(products[0])
             again = key in seen
             if not again:
-                stacked = (_of_blocks(blocks, step, at + i) for i in range(len(products)))
+                stacked = (_stacked_blocks(blocks, step, at + i) for i in range(len(products)))
                 seen[key] = [
                     _formats(*pair, step.pattern, config, options) for pair in zip(products, stacked, strict=True)
                 ]
             parts = seen[key]
-            outside += 0 if unit.takes_bias or again else sum(_bias_bytes(one) for one in products)
+            if not (unit.takes_bias or again):
+                outside += sum(one.bias.nbytes for one in products if one.bias is not None)
             found.append(
                 ProductFootprint(
                     name=products[0].name if alone else step.node.name,
@@ -154,15 +156,7 @@ def footprint(
     )
 
 
-def _dense(weight: Any) -> NDArray[Any]:
-    return np.asarray(weight.toarray() if hasattr(weight, "toarray") else weight)
-
-
-def _bias_bytes(product: Product) -> int:
-    return 0 if product.bias is None else product.bias.nbytes
-
-
-def _of_blocks(blocks: dict[str, tuple[Product, ...]], step: Step, at: int) -> NDArray[Any] | None:
+def _stacked_blocks(blocks: dict[str, tuple[Product, ...]], step: Step, at: int) -> NDArray[Any] | None:
     """The groups on the diagonal of a product, below each other; None where it has no zeros beside them."""
     n = step.products[at].blocks
     if n == 1:
@@ -189,7 +183,7 @@ def _formats(
         raise InputError(f"node {product.name}: {error}") from None
     if stacked is not None:
         found[own.name] = replace(own, dense_bits=found[own.name].dense_bits)
-    return found, own.name, int(np.count_nonzero(_dense(weight)))
+    return found, own.name, int(np.count_nonzero(dense(weight)))
 
 
 def _added(each: Sequence[Footprint]) -> Footprint:

@@ -1,4 +1,4 @@
-"""How many bits a pruned layer takes: exact, by part, in its unit's encoding and in the usual formats of the same mask.
+"""Bits of a pruned layer: exact, by part, in its unit's encoding and in the usual formats of the same mask.
 
 `dense32` is the baseline compression ratios are usually quoted against. Widths of indices and pointers are the fewest
 bits that tell their values apart, so an index into one row or column takes none; every note says what was assumed.
@@ -22,8 +22,8 @@ from eie_sim.units import unit_of, units
 from eie_sim.units.unit import Unit
 
 
-class _Layer(NamedTuple):
-    """What the formats are counted from.
+class _Nonzeros(NamedTuple):
+    """Sizes and non-zeros of a layer, which the formats are counted from.
 
     flat : int64[n_nonzero], row-major positions of the non-zeros, ascending
     n_bias : values of a dense bias, n_out or 0
@@ -75,8 +75,8 @@ def footprint(
     run_bits : width of a zero run in run_length
     n_keep, m_group : the pattern of nm, `n_keep` kept in each `m_group` inputs of a row; else 2 and 4
 
-    What a matrix states itself need not be given. Raises InputError for a wrong shape or dtype, NaN or infinity,
-    options out of range or at odds with the matrix.
+    Options that a matrix states may be left out. Raises InputError for a wrong shape or dtype, NaN or infinity, options
+    out of range or at odds with the matrix.
     """
     matrix: Any = matrix_or_mask if hasattr(matrix_or_mask, "decode") else None
     require_int("run_bits", run_bits, 1, 62)
@@ -96,7 +96,7 @@ def footprint(
         n_bias = int(matrix.n_out) if getattr(matrix, "has_bias", False) else 0
         places = getattr(matrix, "nonzero_positions", lambda: np.flatnonzero(matrix.decode()))
         positions = places()
-        layer = _Layer(int(matrix.n_out), int(matrix.n_in), positions, stated["value_bits"] or 16, n_bias)
+        layer = _Nonzeros(int(matrix.n_out), int(matrix.n_in), positions, stated["value_bits"] or 16, n_bias)
     usual = [
         _dense(layer),
         _dense32(layer),
@@ -147,7 +147,7 @@ def _fields(unit: Unit) -> set[str]:
     return {field.name for field in fields(unit.config)}
 
 
-def _of_unit(matrix: Any, layer: _Layer, config: Any) -> Format | None:
+def _of_unit(matrix: Any, layer: _Nonzeros, config: Any) -> Format | None:
     """The layer in the encoding of the design's unit, beside the same dense bits; None where it has no own one."""
     if config is None:
         return None
@@ -166,19 +166,19 @@ def _width(n_value: int) -> int:
     return max(n_value - 1, 0).bit_length()
 
 
-def _dense(layer: _Layer) -> Format:
+def _dense(layer: _Nonzeros) -> Format:
     return layer.format(
         "dense", {"values": layer.n_position * layer.value_bits}, f"{layer.value_bits}-bit values at every position"
     )
 
 
-def _dense32(layer: _Layer) -> Format:
+def _dense32(layer: _Nonzeros) -> Format:
     wide = layer._replace(value_bits=32)
     dense = wide.format("dense32", {"values": wide.n_position * 32}, "32-bit values at every position")
     return Format(name=dense.name, parts=dense.parts, dense_bits=layer.dense_bits, note=dense.note)
 
 
-def _compressed(layer: _Layer, name: str, along: str, *, n_pointer: int, n_index: int) -> Format:
+def _compressed(layer: _Nonzeros, name: str, along: str, *, n_pointer: int, n_index: int) -> Format:
     """CSR or CSC: pointers hold 0 to n_nonzero, indices 0 to n_index - 1."""
     index, pointer = _width(n_index), _width(layer.n_nonzero + 1)
     across = "column" if along == "row" else "row"
@@ -191,7 +191,7 @@ def _compressed(layer: _Layer, name: str, along: str, *, n_pointer: int, n_index
     return layer.format(name, parts, f"{layer.value_bits}-bit values, {note}")
 
 
-def _coo(layer: _Layer) -> Format:
+def _coo(layer: _Nonzeros) -> Format:
     row, column = _width(layer.n_out), _width(layer.n_in)
     parts = {
         "values": layer.n_nonzero * layer.value_bits,
@@ -201,12 +201,12 @@ def _coo(layer: _Layer) -> Format:
     return layer.format("coo", parts, f"{layer.value_bits}-bit values, {row}-bit row and {column}-bit column indices")
 
 
-def _bitmap(layer: _Layer) -> Format:
+def _bitmap(layer: _Nonzeros) -> Format:
     parts = {"values": layer.n_nonzero * layer.value_bits, "bitmap": layer.n_position}
     return layer.format("bitmap", parts, f"{layer.value_bits}-bit values, one bit per position")
 
 
-def _run_length(layer: _Layer, run_bits: int) -> Format:
+def _run_length(layer: _Nonzeros, run_bits: int) -> Format:
     """Pairs of a zero run and a value; a filler is the longest run followed by a zero value."""
     runs = np.diff(layer.flat, prepend=-1) - 1
     n_filler = int((runs >> run_bits).sum())
@@ -222,7 +222,7 @@ def _run_length(layer: _Layer, run_bits: int) -> Format:
     return layer.format("run_length", parts, note)
 
 
-def _nm(layer: _Layer, n_keep: int, m_group: int, *, dense: bool = False) -> Format:
+def _nm(layer: _Nonzeros, n_keep: int, m_group: int, *, dense: bool = False) -> Format:
     """N of M kept: what it stores depends on the shape alone, whether it may on the mask.
 
     dense : an N:M matrix with N = M, which stores no positions
@@ -244,7 +244,7 @@ def _nm(layer: _Layer, n_keep: int, m_group: int, *, dense: bool = False) -> For
     return layer.format("nm", parts, note, valid=violations == 0, violations=violations)
 
 
-def _group_counts(layer: _Layer, n_group: int, m_group: int) -> NDArray[np.int64]:
+def _group_counts(layer: _Nonzeros, n_group: int, m_group: int) -> NDArray[np.int64]:
     """Non-zeros of every group that has any, int64[n_group_in_use]; neighbours in `flat` are neighbours in groups."""
     if not layer.n_nonzero:
         return np.zeros(0, dtype=np.int64)
@@ -254,7 +254,7 @@ def _group_counts(layer: _Layer, n_group: int, m_group: int) -> NDArray[np.int64
     return np.diff(first, append=len(group))
 
 
-def _layer_of_mask(mask: Any, value_bits: int) -> _Layer:
+def _layer_of_mask(mask: Any, value_bits: int) -> _Nonzeros:
     array = checked("mask", mask) if is_sparse(mask) else as_array("mask", mask)
     shape = tuple(int(size) for size in array.shape)
     require(array.dtype.kind in "fiub", "mask", f"dtype {array.dtype}", "must hold booleans or real numbers")
@@ -265,7 +265,7 @@ def _layer_of_mask(mask: Any, value_bits: int) -> _Layer:
         first = int(np.argmin(finite))
         row, column = divmod(int(flat[first]), shape[1])
         raise InputError(f"mask[{row}, {column}]={values[first]}: must be finite")
-    return _Layer(shape[0], shape[1], flat, value_bits)
+    return _Nonzeros(shape[0], shape[1], flat, value_bits)
 
 
 def _dense_nonzeros(array: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[Any]]:

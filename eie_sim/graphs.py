@@ -57,7 +57,7 @@ def style_of(
     depthwise_as_gemm: bool = False,
     persistent: bool = False,
 ) -> Style:
-    """How the design's unit wants its products.
+    """Return the style in which the design's unit wants its products.
 
     pattern : what all weights were pruned to, which a unit with patterns compresses them for; None where it chooses
     fold, depthwise_as_gemm, persistent : as for `eie_sim.run`
@@ -113,7 +113,7 @@ def mac_share(graph: Graph, style: Style) -> float:
 
 
 def covered(graph: Graph, style: Style) -> Coverage:
-    """How much of a graph products are of. Weights of one that is shared count once."""
+    """Return the share of a graph that is in products. Weights of one that is shared count once."""
     inside: set[str] = set()
     outside: set[str] = set()
     tables: set[str] = set()
@@ -174,7 +174,7 @@ def description(graph: Graph, config: Any) -> dict[str, Any]:
 
 
 def network_of_products(graph: Graph, steps: tuple[Step, ...], style: Style, layers: Sequence[Layer]) -> Network:
-    """What the record of a run asks of a network. layers : of the products that ran"""
+    """Return the network that the record of a run asks for. layers : of the products that ran"""
     computed = {node.name for step in steps for node in step.nodes}
     left = [
         (node.name, f"{node.op}, {host_reason(graph, node, style)}")
@@ -202,7 +202,7 @@ def network_of_products(graph: Graph, steps: tuple[Step, ...], style: Style, lay
 
 
 def _host_work(nodes: Sequence[Sequence[Value]]) -> str:
-    """How much nodes of one operator make, in words."""
+    """Return in words how many numbers and bytes nodes of one operator make."""
     made = [value for values in nodes for value in values]
     size = sum(value.size for value in made)
     size_bytes = sum(value.size * np.dtype(value.dtype).itemsize for value in made)
@@ -211,14 +211,14 @@ def _host_work(nodes: Sequence[Sequence[Value]]) -> str:
 
 
 def whole_error(outputs: Arrays, floats: Arrays) -> float | None:
-    """Of all outputs together that are floats."""
+    """Return the error of all outputs together that are floats."""
     names = [name for name, array in floats.items() if array.dtype.kind == "f"]
     none = [np.empty(0)]
     return _error(*(np.concatenate([of[name].ravel() for name in names] or none) for of in (outputs, floats)))
 
 
 def output_error(name: str, outputs: Arrays, floats: Arrays, original: Arrays | None) -> OutputError:
-    """How far an output is from floats. original : outputs before pruning, in floats"""
+    """Return the distance of an output from floats. original : outputs before pruning, in floats"""
     found, wanted = outputs[name], floats[name]
     classes = Value(name, wanted.shape, wanted.dtype.name).is_classes
     same = found.shape == wanted.shape  # data may choose it
@@ -242,7 +242,7 @@ def _error(found: NDArray[Any], wanted: NDArray[Any]) -> float | None:
 
 
 class Source(NamedTuple):
-    """Where a value comes from, in words. node : the computed one that makes it, perhaps before a ReLU"""
+    """The source of a value, in words. node : the computed one that makes it, perhaps before a ReLU"""
 
     words: str
     node: str | None = None
@@ -250,7 +250,7 @@ class Source(NamedTuple):
 
 
 def read_by(step: Step, product: Product, source: Source) -> Source:
-    """What a product reads. source : of what its step reads"""
+    """Return the source of a product's inputs. source : of what its step reads"""
     if not product.steps:
         return source
     return Source(f"simulated: states of {shown(step.node.name)}, each from the step before")

@@ -1,4 +1,4 @@
-"""What a layer's own activations cost beside independent ones, on the same compressed weights."""
+"""Costs of a layer's own activations beside independent ones, on the same compressed weights."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class Launched:
 
     @property
     def density(self) -> float:
-        """Of the matrix that has all of them on its diagonal."""
+        """Density of the matrix that has all of them on its diagonal."""
         return self.n_weight / (self.n_out * self.n_in)
 
 
@@ -78,7 +78,7 @@ def launched(step: Step, runs: list[LayerRun], squares: Sequence[float], table: 
 
 
 def without_weights(run: LayerRun) -> LayerRun:
-    """What stays of two activations that were multiplied: nothing of them is a weight, and both sides are inputs."""
+    """Return a run of two multiplied activations without stored weights: both sides are inputs."""
     layer, checked = run.layer, run.verification
     return replace(
         run,

@@ -1,4 +1,4 @@
-"""What products of a network read in a run: what nodes before put out as the unit computes them, nothing timed."""
+"""Inputs of products in a run of a network: what nodes before put out as the unit computes them, nothing timed."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Multiplied:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PassedOn:
-    """What a unit multiplies in a run of a network, and what comes out.
+    """The products and outputs of a run of a network.
 
     products : in order; outputs : of the network, by name; floats : those of the float run
     accuracy : share of examples that the outputs classify as labelled; None without labels

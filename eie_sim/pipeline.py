@@ -12,7 +12,7 @@ from msgspec import structs
 from numpy.typing import NDArray
 
 from eie_sim.core.errors import InputError, require, require_int, require_one_of, require_type
-from eie_sim.core.record import Accuracy, GraphRun, Lowerings
+from eie_sim.core.record import Accuracy, GraphRecord, Lowerings
 from eie_sim.core.sparse import weights_digest
 from eie_sim.core.verification import relative_error
 from eie_sim.energy import EnergyTable
@@ -38,8 +38,8 @@ from eie_sim.network.winograd import KIND as WINOGRAD_KIND
 from eie_sim.network.winograd import OP
 from eie_sim.network.winograd_graph import with_winograd
 from eie_sim.product_run import (
-    Before,
-    How,
+    DirectInput,
+    RunOptions,
     at_run,
     calibrated,
     computed,
@@ -82,7 +82,7 @@ def run(
 
     Layers of a chained network take their recorded activations where they have some, else the outputs of the one
     before, after what stands between, as the unit writes them back; layers of any other take their own activations. A
-    layer whose negative inputs the design would drop runs with them. What the user gave of a table is taken as it is,
+    layer whose negative inputs the design would drop runs with them. The user's part of a table is taken as it is,
     and only default energies are scaled to the node; `table.trace` says which is which.
 
     config : a design of any unit
@@ -118,7 +118,7 @@ def run(
     recipe = None
     if density is not None or pattern is not None:
         recipe = Recipe(density=density, pattern=pattern or "element", scope=scope)
-    how = How(engine=engine, table=table, positions=positions)
+    how = RunOptions(engine=engine, table=table, positions=positions)
     once = partial(_run, config=config, recipe=recipe, style=style, how=how, progress=progress)
     if conv != WINOGRAD:
         return once(network)
@@ -133,7 +133,7 @@ def _run(
     config: Any,
     recipe: Recipe | None,
     style: Mapping[str, bool],
-    how: How,
+    how: RunOptions,
     progress: Progress,
 ) -> Run:
     """A run in one lowering. recipe : how it is pruned first; style : keywords of `style_of`"""
@@ -146,7 +146,7 @@ def _run(
     ran = _run_steps(graph, calibration, config, wanted, how, said if isinstance(network, Graph) else "", progress)
     if isinstance(network, Graph):
         before = given if isinstance(given, Graph) and given is not network else None
-        return _of_graph(before, network, ran, config, wanted, how)
+        return _run_of_graph(before, network, ran, config, wanted, how)
     dense = None if graph.labels is None else network.dense_layers
     unpruned = None if dense is None else floatrun.run(graph_of(replace(network, layers=dense)))
     whole = network.chained and all(network.takes_outputs(at) for at in range(1, len(ran.layers)))
@@ -162,7 +162,7 @@ def _run(
 
 
 def _pruned(network: Network | Graph, config: Any, recipe: Recipe, progress: Progress) -> tuple[Network | Graph, str]:
-    """What a recipe leaves of a network, layers counted as parameters of a graph are, and how it was made in words."""
+    """Return a network pruned by a recipe, layers counted as parameters of a graph are, and how, in words."""
     said = f"; pruned by magnitude to {recipe.pattern if recipe.density is None else f'density {recipe.density:g}'}"
     said += ", all parameters together" if recipe.scope == "global" else ""
     density, densities = recipe.density, {}
@@ -189,7 +189,7 @@ class Ran(NamedTuple):
 
 
 def _run_steps(
-    graph: Graph, calibration: Graph, config: Any, style: Style, how: How, said: str, progress: Progress
+    graph: Graph, calibration: Graph, config: Any, style: Style, how: RunOptions, said: str, progress: Progress
 ) -> Ran:
     """Choose scales in the float run of the calibration, then run every product on the outputs of those before."""
     steps = steps_for(graph, config, style)
@@ -261,7 +261,7 @@ def _beside(nodes: Sequence[str], done: Run, im2col: Run) -> Run:
     return replace(done, graph=structs.replace(done.graph, lowerings=found))
 
 
-def _before(runs: list[LayerRun], relu: bool, step: Step, x: NDArray[Any]) -> Before | None:
+def _before(runs: list[LayerRun], relu: bool, step: Step, x: NDArray[Any]) -> DirectInput | None:
     """The only product of a node, where its outputs are the vectors of a step: not if the host added a bias.
 
     Nor if the step transposes the value `x` that it reads, as one does whose constant is on the left.
@@ -273,10 +273,10 @@ def _before(runs: list[LayerRun], relu: bool, step: Step, x: NDArray[Any]) -> Be
         and np.array_equal(np.maximum(outputs, 0) if relu else outputs, x)
     )
     same = same and all(np.array_equal(vectors_of(product, x), x) for product in step.products)
-    return Before(result=runs[0].result, relu=relu) if same else None
+    return DirectInput(result=runs[0].result, relu=relu) if same else None
 
 
-def _of_graph(unpruned: Graph | None, graph: Graph, ran: Ran, config: Any, style: Style, how: How) -> Run:
+def _run_of_graph(unpruned: Graph | None, graph: Graph, ran: Ran, config: Any, style: Style, how: RunOptions) -> Run:
     """The run of a graph of operators. unpruned : what it was before it was pruned"""
     before = None if unpruned is None else floatrun.run(unpruned)
     node = max(ran.lowered, key=lambda name: ran.lowered[name])
@@ -290,7 +290,7 @@ def _of_graph(unpruned: Graph | None, graph: Graph, ran: Ran, config: Any, style
         layers=ran.layers,
         accuracy=accuracy(graph, ran.outputs, ran.floats, before),
         end_to_end_error=whole_error(ran.outputs, ran.floats),
-        graph=GraphRun(
+        graph=GraphRecord(
             lowered_error=ran.lowered[node],
             lowered_node=node,
             outputs=[output_error(name, ran.outputs, ran.floats, before) for name in ran.outputs],
@@ -323,9 +323,9 @@ def accuracy(graph: Graph, outputs: Arrays, floats: Arrays, before: Arrays | Non
 
 
 def outputs_off(before: Network, after: Network) -> dict[str, float | None]:
-    """How far outputs are from those before pruning, in floats: root mean squares relative to those before.
+    """Return how far float outputs are from those before pruning: root mean squares relative to those before.
 
-    Of a chain `end to end`, from the inputs that it starts from; else of each layer by name, from its own inputs. None
+    A chain has `end to end`, from the inputs that it starts from; else each layer its name, from its own inputs. None
     where the outputs before are all 0. before, after : the same layers, as `pruning.unpruned` gives those before
     """
     if before.chained:

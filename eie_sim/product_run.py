@@ -34,8 +34,8 @@ IN_95_PERCENT = 1.96
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class How:
-    """How products are run.
+class RunOptions:
+    """Options of a run of products.
 
     positions : most of a product that are timed and checked, None for all; seed : which of them
     """
@@ -62,8 +62,8 @@ class Prepared:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Before:
-    """What a product reads directly: the result of the product before, each row a vector, perhaps after a ReLU."""
+class DirectInput:
+    """A direct input of a product: the result of the product before, each row a vector, perhaps after a ReLU."""
 
     result: SimResult
     relu: bool
@@ -149,7 +149,7 @@ Ends = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
 
 
 def ends_of(product: Product, x: NDArray[Any], sums: NDArray[Any]) -> Ends:
-    """Of a product whose weights are activations. sums : as for `prepared`"""
+    """Return the ends of a product whose weights are activations. sums : as for `prepared`"""
     weights, inputs, outputs = (np.stack([each.min(axis=0), each.max(axis=0)]) for each in (product.weight, x, sums))
     return weights, inputs, outputs
 
@@ -242,8 +242,8 @@ def run_product(
     ready: Prepared,
     x: NDArray[Any],
     where: str,
-    how: How,
-    before: Before | None = None,
+    how: RunOptions,
+    before: DirectInput | None = None,
     outputs: NDArray[Any] | None = None,
 ) -> LayerRun:
     """Simulate a product on the vectors of `x`, check it, and account for it.
@@ -325,7 +325,7 @@ def _stepped(
 
 
 def positions_of(results: Sequence[tuple[SimResult, int]]) -> Positions | None:
-    """How vectors of (result, inputs of a vector) differ; None of one vector, and of a unit that does not count it."""
+    """Return how vectors of (result, inputs of a vector) differ; None for one vector, or where nothing counts it."""
     shares = [one.active_per_vector / n_in for one, n_in in results if one.active_per_vector is not None]
     if len(shares) < len(results) or sum(map(len, shares)) < 2:
         return None
@@ -375,7 +375,7 @@ def as_read(exact: NDArray[np.float64], outside: NDArray[Any] | None) -> NDArray
 
 
 def _part(
-    ready: Prepared, inputs: NDArray[Any], design: Any, engine: str, before: Before | None, first: int
+    ready: Prepared, inputs: NDArray[Any], design: Any, engine: str, before: DirectInput | None, first: int
 ) -> tuple[SimResult, Verification, float]:
     """The result of some vectors, how it compares, and the sum of squares of their float outputs.
 
@@ -394,7 +394,7 @@ def _part(
 
 
 def _sampled(
-    ready: Prepared, chunks: Iterator[NDArray[Any]], design: Any, how: How
+    ready: Prepared, chunks: Iterator[NDArray[Any]], design: Any, how: RunOptions
 ) -> tuple[SimResult, Verification, Sampled]:
     """Run a sample of the vectors, and compute the outputs of all."""
     n_position = ready.product.positions

@@ -15,12 +15,12 @@ from eie_sim.core.record import (
     Coverage,
     Energy,
     EnergyTrace,
-    Figures,
     LayerResult,
     Memory,
     NotSimulated,
     PerVector,
     Result,
+    RunCosts,
     Sampled,
     Storage,
 )
@@ -67,7 +67,7 @@ def record_of(run: Run) -> Result:
 
 
 def account_of(network: Network | None, inputs: Mapping[str, str]) -> dict[str, Any]:
-    """What each layer's inputs are, and what of the file is not simulated, as plain data.
+    """Return what each layer's inputs are, and what of the file is not simulated, as plain data.
 
     network : None for a preset that is drawn, of which nothing is left; inputs : in words, by layer
     """
@@ -132,15 +132,15 @@ def _layer(run: LayerRun) -> LayerResult:
     )
 
 
-def total_of_layers(runs: Sequence[LayerRun]) -> Figures:
+def total_of_layers(runs: Sequence[LayerRun]) -> RunCosts:
     """The layers together, one after the other on the same design; ratios are of the sums."""
     vectors = max(run.result.n_vector for run in runs)
     figures = _shared(runs, vectors)
-    return Figures(**figures, cycles_per_vector=PerVector(mean=figures["cycles"] / max(vectors, 1)))
+    return RunCosts(**figures, cycles_per_vector=PerVector(mean=figures["cycles"] / max(vectors, 1)))
 
 
 def _shared(runs: Sequence[LayerRun], vectors: int) -> dict[str, Any]:
-    """Figures of a layer, or of all together."""
+    """RunCosts of a layer, or of all together."""
     results, stored = [run.result for run in runs], [run for run in runs if not run.again] or runs
     cycles, time_us = sum(one.cycles for one in results), sum(one.time_us for one in results)
     macs, dense_macs = sum(one.effectual_macs for one in results), sum(one.dense_macs for one in results)
@@ -175,7 +175,7 @@ def _shared(runs: Sequence[LayerRun], vectors: int) -> dict[str, Any]:
 
 
 def _sampled(runs: Sequence[LayerRun]) -> Sampled | UnsetType:
-    """Of layers some of which are sampled: independent intervals add in squares."""
+    """Return the sample of layers some of which are sampled: independent intervals add in squares."""
     samples = [run.sampled for run in runs if run.sampled is not None]
     if not samples:
         return UNSET
@@ -220,7 +220,7 @@ def percentages(counts: dict[str, int], decimals: int = 1) -> dict[str, float]:
 
 
 def versions() -> dict[str, str]:
-    """What produced the numbers."""
+    """Return the versions of all that produced the numbers."""
     return {
         "eie_sim": eie_sim.__version__,
         "python": platform.python_version(),

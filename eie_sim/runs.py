@@ -12,7 +12,7 @@ from msgspec import UnsetType, to_builtins
 from numpy.typing import NDArray
 
 from eie_sim.core.html import Cell, Row, card, table
-from eie_sim.core.record import Accuracy, Coverage, Figures, GraphRun, LayerResult, Positions, Result, Sampled
+from eie_sim.core.record import Accuracy, Coverage, GraphRecord, LayerResult, Positions, Result, RunCosts, Sampled
 from eie_sim.core.result import SimResult, config_hash
 from eie_sim.core.storage import Format
 from eie_sim.core.verification import MOST_ERROR, Verification
@@ -83,7 +83,7 @@ class Run:
     layers: tuple[LayerRun, ...]
     accuracy: Accuracy | None
     end_to_end_error: float | None = None
-    graph: GraphRun | None = None
+    graph: GraphRecord | None = None
     covered: Coverage | None = None
     outputs: Mapping[str, NDArray[Any]] | None = None
 
@@ -114,7 +114,7 @@ class Run:
 
     @property
     def coverage(self) -> dict[str, Any] | None:
-        """How much of the file is simulated; None where that was not counted."""
+        """The share of the file that is simulated; None where that was not counted."""
         counted: dict[str, Any] | None = to_builtins(self.record.coverage)
         return counted
 
@@ -122,7 +122,7 @@ class Run:
     def output(self) -> Any:
         """Outputs of the last layer in real values float64 [n_vector, n_out], the bias included.
 
-        Of a graph its output, or a dict of its outputs by name where it has several.
+        A graph has its output here, or a dict of its outputs by name where it has several.
         """
         if self.outputs is None:
             return self.layers[-1].real_output
@@ -165,7 +165,7 @@ class Run:
         return self.record.total.cycles
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: a row per layer, figures of all vectors together."""
+        """Return the table of a notebook: a row per layer, figures of all vectors together."""
         record, headings = self.record, ["layer", "out x in", "vectors", "cycles", "time us", "energy nJ", "bits"]
         rows = [
             [
@@ -194,13 +194,13 @@ class Run:
         return card(f"{self.network.name}: {self.network.source}", shown, lines=lines, alarms=alarms)
 
 
-def _sampled(figures: Figures) -> str:
-    """How many positions were checked, where figures are of a sample."""
+def _sampled(figures: RunCosts) -> str:
+    """Return in words how many positions were checked, where figures are of a sample."""
     taken = figures.sampled
     return "" if isinstance(taken, UnsetType) else f"checked {taken.positions:,} of {taken.of:,}"
 
 
-def _costs(figures: Figures) -> Row:
+def _costs(figures: RunCosts) -> Row:
     """Columns of a layer, or of all together."""
     energy_nj, bits = figures.energy.total_pj / 1e3, figures.storage.total_bits
     return [

@@ -59,7 +59,7 @@ def trace(
 ) -> Traced:
     """Run one vector through a layer, the first where none is named, with the inputs that `run` gives it.
 
-    What follows the layer is not run.
+    Layers after it are not run.
 
     network : as `network.load_for_layer` gives it, or a graph of operators, of which a product by name is a layer
     vector : from 0; of a product one of its positions
@@ -86,9 +86,12 @@ def trace(
     result = simulate(one.ready.matrix, inputs, design, engine=engine, timeline=True)
     whole = isinstance(network, Network) and len(network.layers) == 1
     name = network.name if whole else f"{network.name}/{one.ready.layer.name}"
+    if isinstance(network, Graph):
+        layers, source, seed = (one.ready.layer,), network.source, network.seed
+        network = Network(name=network.name, layers=layers, chained=False, source=source, left=None, seed=seed)
     return Traced(
         name=name,
-        network=network if isinstance(network, Network) else _of_one(network, one.ready.layer),
+        network=network,
         layer=one.ready.layer,
         vector=vector,
         n_vector=one.product.positions,
@@ -127,7 +130,3 @@ def _products_up_to(
 def _vector_at(one: Multiplied, position: int) -> NDArray[Any]:
     """One vector [n_in], made without all the others."""
     return next(islice((row for chunk in one.product.vectors(one.value) for row in chunk), position, None))
-
-
-def _of_one(graph: Graph, layer: Layer) -> Network:
-    return Network(name=graph.name, layers=(layer,), chained=False, source=graph.source, left=None, seed=graph.seed)

@@ -93,13 +93,13 @@ def limits():
         ["arrays of a file", f"{arrays.MAX_ARRAYS:,}"],
         ["rows or columns of a matrix", f"{arrays.MAX_SIDE:,}"],
         ["numbers of an array", f"{arrays.MAX_NUMBERS:,}"],
-        ["ONNX file, and all its arrays together", size(onnx_file.MAX_BYTES)],
+        ["ONNX file, and all its arrays together", size(onnx_file.MAX_ONNX_BYTES)],
         ["nodes of an ONNX file", f"{onnx_file.MOST_NODES:,}"],
         ["lowest opset of an ONNX file", onnx_file.LOWEST_OPSET],
         ["bytes that a gzip file may hold, for each of its own", f"{unpacked.MOST_DEFLATED:,}"],
         ["weights of a layer that is drawn", f"{MAX_WEIGHTS:,}"],
         ["points of a sweep, and rows of a store that is read", f"{MAX_POINTS:,}"],
-        ["study in TOML", size(study_file.MAX_BYTES)],
+        ["study in TOML", size(study_file.MAX_STUDY_BYTES)],
     ]
     return ["what", "at most"], rows
 

@@ -1,4 +1,4 @@
-"""What an archive holds, and what becomes of it: a network to run, the matrices of a design."""
+"""The contents of an archive, and what becomes of it: a network to run, the matrices of a design."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Archive:
             require(layer.stored is not None, f"layer {layer.name}: stored", None, "must be there in an archive")
         is_hash = HASH.fullmatch(self.source_sha256) is not None
         require(is_hash, "source_sha256", self.source_sha256, "must be 64 digits")
-        object.__setattr__(self, "recipe", _plain(self.recipe))
+        object.__setattr__(self, "recipe", _json_copy(self.recipe))
 
     @property
     def stored(self) -> dict[str, SharedWeights]:
@@ -54,14 +54,14 @@ class Archive:
         return {layer.name: layer.stored for layer in self.network.layers if layer.stored is not None}
 
 
-def _all_of(field: str, values: Iterable[Any]) -> list[Any]:
+def _list_of(field: str, values: Iterable[Any]) -> list[Any]:
     ok = isinstance(values, Iterable) and not isinstance(values, np.ndarray)
     require(ok, field, type(values).__name__, "must be of type Iterable")
     return list(values)
 
 
-def _shared(matrix: Any) -> SharedWeights:
-    """What is stored of a compressed matrix. Raises InputError for one of a unit without codebooks."""
+def _stored_form(matrix: Any) -> SharedWeights:
+    """Return the stored form of a compressed matrix. Raises InputError for one of a unit without codebooks."""
     unit = unit_of(matrix, "matrix")
     if unit.pack is None:
         raise InputError(f"matrix={type(matrix).__name__}: must have a codebook to be archived, {unit.title} has none")
@@ -84,7 +84,7 @@ def archive_of(
     where matrices and layers do not match.
     """
     require_type("network", network, Network)
-    stored = [_shared(matrix) for matrix in _all_of("matrices", matrices)]
+    stored = [_stored_form(matrix) for matrix in _list_of("matrices", matrices)]
     layers, count = network.layers, len(stored)
     complete = all(each.scales.complete for each in stored)
     require(count == len(layers), "matrices", count, f"must be one for each of the {len(layers)} layers")
@@ -146,7 +146,7 @@ def hash_of(layers: Iterable[Layer]) -> str:
     Raises InputError for other types.
     """
     digest = hashlib.sha256()
-    for layer in _all_of("layers", layers):
+    for layer in _list_of("layers", layers):
         require_type("layer", layer, Layer)
         for array in (layer.weights, layer.bias):
             if array is not None:
@@ -180,7 +180,7 @@ def _stored_layer(layer: Layer, stored: SharedWeights) -> Layer:
     )
 
 
-def _plain(recipe: Mapping[str, Any]) -> dict[str, Any]:
+def _json_copy(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """The recipe as JSON reads it back, so that it is the same before and after a file."""
     if not isinstance(recipe, Mapping):
         raise InputError(f"recipe: must be a JSON object, not {type(recipe).__name__}")

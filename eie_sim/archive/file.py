@@ -28,7 +28,7 @@ SUFFIX = ".safetensors"
 CALIBRATION = "calibration"
 DTYPES = {"<f8": "F64", "<f4": "F32", "<i2": "I16", "|u1": "U8"}
 ALIGNMENT = 8
-"""Of the first tensor in the file, by spaces after the header."""
+"""Bytes that the first tensor in the file is aligned to, by spaces after the header."""
 
 Tensors = dict[str, NDArray[Any]]
 

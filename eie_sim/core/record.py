@@ -87,7 +87,7 @@ class Positions(Struct, frozen=True, kw_only=True):
     all_zero: Amount
 
 
-class Figures(Struct, frozen=True, kw_only=True):
+class RunCosts(Struct, frozen=True, kw_only=True):
     """What a layer has, and all layers together, one after the other on the same design.
 
     stats : totals by name: `events`, `classes` in cycles of all PEs, and the unit's own
@@ -116,7 +116,7 @@ class Figures(Struct, frozen=True, kw_only=True):
     sampled: Sampled | UnsetType = UNSET
 
 
-class LayerResult(Figures, frozen=True, kw_only=True):
+class LayerResult(RunCosts, frozen=True, kw_only=True):
     """One layer on one unit.
 
     kind : of its operation; bias : whether it has one
@@ -217,7 +217,7 @@ class Lowerings(Struct, frozen=True, kw_only=True):
     winograd_pj: Amount
 
 
-class GraphRun(Struct, frozen=True, kw_only=True):
+class GraphRecord(Struct, frozen=True, kw_only=True):
     """What only a graph of operators has.
 
     lowered_error : largest difference of a node from its products in floats, of the node's largest output, and where
@@ -304,13 +304,13 @@ class Result(Account, frozen=True, kw_only=True):
     energy_table: EnergyTrace | None
     versions: dict[str, str]
     layers: Annotated[list[LayerResult], Meta(min_length=1)]
-    total: Figures
+    total: RunCosts
     accuracy: Accuracy | None
     end_to_end_error: Amount | None
     verified: bool
     differs: list[str]
     warnings: list[str]
-    graph: GraphRun | UnsetType = UNSET
+    graph: GraphRecord | UnsetType = UNSET
     limit: Limit | None = None
 
     def to_dict(self) -> dict[str, Any]:

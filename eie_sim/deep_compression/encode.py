@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from eie_sim.core.errors import InputError, as_array, require
 from eie_sim.core.sparse import checked, is_sparse
-from eie_sim.deep_compression.layer import DeepCompression, require_codebook, require_shape, require_widths
+from eie_sim.deep_compression.layer import DeepCompression, require_shape, require_widths
 
 MAX_ENTRIES = 2**30
 """Most entries of a layer; a lone weight after a huge gap of narrow indices would claim all memory in fillers."""
@@ -94,9 +94,8 @@ def compress_codes(codes: ArrayLike, codebook: ArrayLike, *, index_bits: int) ->
     require(low >= 0 and high < book.size, "codes", low if low < 0 else high, f"must be in 0..{book.size - 1}")
     weight_bits = book.size.bit_length() - 1
     require_widths(weight_bits, index_bits)
-    with np.errstate(over="ignore"):  # the next line tells of values too large for 32 bits
+    with np.errstate(over="ignore"):  # a DeepCompression refuses values too large for 32 bits
         rounded = book.astype(np.float32)
-    require_codebook(rounded, weight_bits)
     return _encode(positions, kept.astype(np.uint8), array.shape, weight_bits, int(index_bits), rounded)
 
 

@@ -88,7 +88,7 @@ class DeepCompression:
         return self.n_entry - self.n_weight
 
     def positions(self) -> NDArray[np.int64]:
-        """Where the weights are in the flattened layer, int64[n_weight], ascending."""
+        """Return the places of the weights in the flattened layer, int64[n_weight], ascending."""
         kept = np.flatnonzero(self.codes)
         places: NDArray[np.int64] = np.cumsum(self.gaps, dtype=np.int64)[kept] + kept
         return places

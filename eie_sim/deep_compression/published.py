@@ -49,7 +49,7 @@ def _size(record: CompressionRecord) -> Comparison:
 
 
 def _open(record: CompressionRecord) -> str:
-    """What a miss leaves open: no fillers at all, and what rounding of the density allows with random ones."""
+    """Return what a miss leaves open: no fillers at all, and what rounding of the density allows with random ones."""
     return (
         f"{record.formula_pct:.2f} % of dense without fillers, {record.encoder_low_pct:.2f} to "
         f"{record.encoder_high_pct:.2f} with those of random masks of densities that are printed alike"
@@ -57,7 +57,7 @@ def _open(record: CompressionRecord) -> str:
 
 
 def _details(seed: int, *, progress: Progress) -> Details:
-    """How each size comes about, and what cannot be computed."""
+    """Return how each size comes about, and what cannot be computed."""
     records = published_record(seed, progress=progress)
     lines = [
         "rates in percent of the dense layer at 32 bits a weight; differences are computed minus published, in points",

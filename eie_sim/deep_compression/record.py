@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eie_sim import tables
-from eie_sim.core.errors import require_int, require_seed, unknown
+from eie_sim.core.errors import require_seed, unknown
 from eie_sim.deep_compression.encode import compress_positions
 from eie_sim.deep_compression.sizes import CODEBOOK_VALUE_BITS, Sizes
 
@@ -40,7 +40,7 @@ LABELS: Mapping[str, str] = {
     "unknown": "without the trained weights: fillers and index bits of their masks, which are not random, and any "
     "property of their codes, so the coded weights' bits are never computed",
 }
-"""What each figure is, and what cannot be computed."""
+"""Meanings of the figures, and of what cannot be computed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +146,6 @@ def random_positions(rng: np.random.Generator, n_position: int, n_kept: int) -> 
     Every position is kept with a probability a little above n_kept / n_position, by geometric skips, and the excess is
     dropped at random: given its size, such a subset is uniform.
     """
-    require_int("n_kept", n_kept, 0, n_position)
     probability = min(1.0, (n_kept + 6 * sqrt(n_kept) + 10) / n_position) if n_position else 1.0
     while True:
         drawn = _bernoulli(rng, n_position, probability)

@@ -1,4 +1,4 @@
-"""What a layer takes in Deep Compression's format, part by part, in exact bits.
+"""Sizes of a layer in Deep Compression's format, part by part, in exact bits.
 
 Source: Han, Mao, Dally, ICLR 2016, sections 2 to 4 and the tables of section 5.
 """

@@ -66,7 +66,7 @@ class EnergyReport:
         return self.power_mw / self.n_pe
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
+        """Return the table of a notebook."""
         total = self.total_pj
         shares = {name: 100 * pj / total if total else 0.0 for name, pj in self.by_component.items()}
         rows = [

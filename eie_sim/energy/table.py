@@ -19,7 +19,7 @@ from eie_sim.units.energy import LEAKAGE, PE_CYCLE, Components, EnergyRow, row_o
 from eie_sim.units.technology import REFERENCE_NM, scaling
 
 DRAM = "dram"
-"""How events off the chip begin: their energy does not scale with the chip's node."""
+"""First letters of events off the chip: their energy does not scale with the chip's node."""
 
 CSV_COLUMNS = ["event", "energy_pj", "source"]
 
@@ -33,7 +33,7 @@ RULE = f"must be a number of pJ in 0..{MAX_ENERGY_PJ:g}"
 class EnergyTable:
     """Energy per event for one design, each constant with its source. Build one with `for_config` or `from_csv`.
 
-    What the user gives is taken as given, at whatever node and clock the table is used; only default energies are
+    The user's energies are taken as given, at whatever node and clock the table is used; only default ones are
     scaled. `given` and `trace` say which are which.
 
     name : how reports call it
@@ -108,7 +108,7 @@ class EnergyTable:
             given = _parse(text, default.components)
         except InputError as error:
             raise InputError(f"{where if where.isprintable() else repr(where)}: {error}") from None
-        return default._with(given.values(), name)
+        return default._with_rows(given.values(), name)
 
     def at(self, config: Any) -> EnergyTable:
         """The default table of a design, with what the user gave here in place of its own, unscaled.
@@ -117,9 +117,9 @@ class EnergyTable:
         """
         unit, default = unit_of(config), EnergyTable.for_config(config)
         require(self.components == unit.words.components, "table", self.name, f"must be one for the {unit.name} unit")
-        return default._with(self.given, self.name)
+        return default._with_rows(self.given, self.name)
 
-    def _with(self, given: Iterable[EnergyRow], name: str) -> EnergyTable:
+    def _with_rows(self, given: Iterable[EnergyRow], name: str) -> EnergyTable:
         """The default table, which this must be, with other rows; itself without any."""
         rows = {row.event: row for row in given}
         if not rows:
@@ -143,7 +143,7 @@ class EnergyTable:
 
     @cached_property
     def trace(self) -> dict[str, Any] | None:
-        """What of the table is the user's, as plain data for JSON; None of a default table.
+        """The user's part of the table, as plain data for JSON; None of a default table.
 
         name, node_nm, sha256 : of the table; the last is the same at every node and design
         given : of each entry the event, default_pj (None where not known), given_pj and the source
@@ -197,7 +197,7 @@ def entries_csv(entries: Iterable[tuple[str, float, str]]) -> str:
 
 
 def given_lines(trace: Mapping[str, Any] | None, *, swept: bool = False) -> list[str]:
-    """What of the energies is the user's, in words; no line where all are default. swept : over designs of any node"""
+    """Return the user's part of the energies in words; no line where all are default. swept : designs of any node"""
     if trace is None:
         return []
     count, node, kept = len(trace["given"]), trace["node_nm"], trace["default"]
@@ -221,7 +221,7 @@ def given_lines(trace: Mapping[str, Any] | None, *, swept: bool = False) -> list
 
 
 def hashed(sha256: str | None) -> tuple[dict[str, str], ...]:
-    """What a table of this hash adds to the parts of a config hash: nothing where all of it is default."""
+    """Return the parts that a table of this hash adds to a config hash: none where all of it is default."""
     return () if sha256 is None else ({"energy_table": sha256},)
 
 

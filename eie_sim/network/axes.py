@@ -188,7 +188,7 @@ def on_integers(same: Rule) -> Rule:
 
 
 def channel_norm(graph: Graph, node: Node) -> Iterator[Relation]:
-    """Of axis 1, whose parameters are one for each channel."""
+    """A norm of axis 1, whose parameters are one for each channel."""
     yield from map(Same, axes_of(graph, node.inputs[0]), axes_of(graph, node.outputs[0]))
     for name in node.inputs[1:]:
         yield Same(axis_of(graph, node.inputs[0], 1), axis_of(graph, name, 0))
@@ -200,7 +200,7 @@ def channel_norm(graph: Graph, node: Node) -> Iterator[Relation]:
 
 
 def last_norm(graph: Graph, node: Node) -> Iterator[Relation]:
-    """Of the last axes, which the parameters have too."""
+    """A norm of the last axes, which the parameters have too."""
     x = axes_of(graph, node.inputs[0])
     yield from map(Same, x, axes_of(graph, node.outputs[0]))
     for axis in x[node.attributes.get("axis", -1) % len(x) :]:
@@ -329,4 +329,4 @@ RULES: dict[str, Rule] = {
     "Slice": sliced,
     "Transpose": transposed,
 }
-"""Of operators that are host work and have no weights."""
+"""Rules of operators that are host work and have no weights."""

@@ -32,7 +32,7 @@ GAMMAS, BETAS = ("weight", "gamma", "scale"), ("bias", "beta", "offset", "shift"
 
 STATISTICS_OF = re.compile(r"(^|[./])batch_stats([./])")
 TRAINED = (r"\1params\2", r"\1")
-"""Where Flax has statistics, and where what is trained is instead."""
+"""Patterns that turn the place of Flax's statistics into that of what is trained."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -17,7 +17,7 @@ from eie_sim.network.products import Form, Part, Style, blocks_of
 
 @dataclass(frozen=True, kw_only=True)
 class Along:
-    """What the windows of a product read along one axis of the input: elements first + position * step + tap * gap.
+    """Elements that windows read along one axis of the input: first + position * step + tap * gap.
 
     side : of the input, outside of which zeros are read; taps : indices into the kernel, evenly spaced
     """
@@ -181,7 +181,7 @@ def _windows(along: Sequence[Along], channels: slice, n_in: int, value: Array, m
 
 
 def _shapes(graph: Graph, node: Node) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-    """Of input, weights and output."""
+    """Return the shapes of input, weights and output."""
     x, w = (graph.values[name].shape for name in node.inputs[:2])
     return x, w, graph.values[node.outputs[0]].shape
 

@@ -1,4 +1,4 @@
-"""Where the package keeps its data."""
+"""The folders in which the package keeps its data."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ class Node:
 
 @dataclass(frozen=True, kw_only=True)
 class Framework:
-    """What runs nodes that are not computed here.
+    """The framework that runs nodes which are not computed here.
 
     run_nodes : (nodes in order, values by name, names, opsets) -> the named values that the nodes make
     save : (graph, file) -> None
@@ -182,13 +182,15 @@ class Graph:
         found = sha256(repr((self.inputs, self.outputs, sorted(self.framework.opsets.items()))).encode())
         for node in self.nodes:
             said = (node.name, node.op, node.kind, node.inputs, node.outputs, node.domain)
-            found.update(repr((said, *((name, _plain(one)) for name, one in sorted(node.attributes.items())))).encode())
+            found.update(
+                repr((said, *((name, _identity(one)) for name, one in sorted(node.attributes.items())))).encode()
+            )
         own = {name: parameter.array for name, parameter in self.parameters.items()}
         for group in (own, self.constants, self.examples, self.calibration or {}):
             for name, array in group.items():
-                found.update(repr((name, _plain(array))).encode())
+                found.update(repr((name, _identity(array))).encode())
         if self.labels is not None:
-            found.update(repr(_plain(list(self.labels))).encode())
+            found.update(repr(_identity(list(self.labels))).encode())
         return found.digest()
 
     def is_constant(self, name: str) -> bool:
@@ -238,7 +240,7 @@ class Graph:
         return tuple(dict.fromkeys(owner for one in data for owner in self.origins(one)))
 
     def owned(self, numbers: Array, name: str) -> tuple[Array, Array]:
-        """Where element numbers are of a parameter, and which of its elements, flat, those are."""
+        """Return where element numbers are of a parameter, and which of its elements, flat, those are."""
         first = self.offsets[name]
         inside = (numbers >= first) & (numbers < first + prod(self.parameters[name].array.shape))
         return inside, numbers[inside] - first
@@ -350,14 +352,14 @@ class Graph:
         self.framework.save(self, place_for("file", as_path("file", file)))
 
 
-def _plain(value: Any) -> Any:
-    """What tells a value from others: of arrays and of subgraphs a digest."""
+def _identity(value: Any) -> Any:
+    """Return a key that tells a value from others: of arrays and of subgraphs a digest."""
     if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
+        return [_identity(one) for one in value]
     if hasattr(value, "SerializeToString"):
         return sha256(value.SerializeToString(deterministic=True)).hexdigest()
     if is_sparse(value):
-        return [value.shape, *map(_plain, (value.indptr, value.indices, value.data))]
+        return [value.shape, *map(_identity, (value.indptr, value.indices, value.data))]
     if isinstance(value, np.ndarray):
         return value.dtype.str, value.shape, sha256(np.ascontiguousarray(value).data).hexdigest()
     return value

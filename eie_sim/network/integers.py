@@ -152,7 +152,7 @@ def rounded(x: Array, among: Array) -> tuple[Floats, np.float32]:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Sums:
-    """What a node on integers makes of values before its product, and of sums after it.
+    """The steps of a node on integers around its product: to its inputs before, to its outputs after.
 
     at : which side is the weights
     """
@@ -172,7 +172,7 @@ class Sums:
         return shifted(self.graph.array, self.node, self.at)
 
     def inputs(self, values: Mapping[str, Array]) -> Floats:
-        """What vectors are made of."""
+        """Return the array that vectors are made of."""
         if self.own.dynamic:
             x = values[self.node.inputs[0]]
             return rounded(x, x)[0]
@@ -214,7 +214,7 @@ def _whole(floats: Array, dtype: np.dtype[Any]) -> Array:
 
 
 class Levels(NamedTuple):
-    """What the elements of a parameter of integers stand for: (array - zero) * scale. Both broadcast to it.
+    """Values that a parameter of integers stands for: (array - zero) * scale. Both broadcast to it.
 
     scale : 1 where all have the same, which changes no order
     """

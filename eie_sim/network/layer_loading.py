@@ -32,7 +32,7 @@ ONE_MATRIX = (".npy", ".mtx", ".smtx", ".mtx.gz", ".smtx.gz")
 
 
 class Reading(NamedTuple):
-    """What named arrays are read as; see `load`."""
+    """Options for reading named arrays; see `load`."""
 
     chain: str | Sequence[str] | None = None
     between: str = RELU
@@ -289,7 +289,7 @@ def _with_drawn(network: Network, density: float) -> Network:
 
 
 def _with_default(network: Network) -> Network:
-    """What has no activations and needs some gets dense ones; a chain's later layers get theirs from the one before."""
+    """Draw dense activations for layers that need some and have none; a chain's later layers get theirs from before."""
     layers = list(network.layers)
     for at, layer in enumerate(layers):
         if layer.activations is not None:

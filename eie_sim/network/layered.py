@@ -73,7 +73,7 @@ def with_calibration(network: Network | Graph) -> tuple[Graph, Graph]:
 
 
 def _first_read(network: Network, at: int, inputs: Array | None) -> tuple[Array, str]:
-    """What a layer reads that takes no outputs, and what that is in words. inputs : as for `graph_of`"""
+    """Return what a layer that takes no outputs reads, and where that is from in words. inputs : as for `graph_of`"""
     layer, first = network.layers[at], at == 0 and network.chained
     given = inputs if first and inputs is not None else network.inputs if first else layer.activations
     if given is None:
@@ -102,8 +102,7 @@ def _run(
     made: dict[str, Array] = {}
     for node in nodes:
         forward = operator_of(node).forward
-        if forward is None:
-            raise InputError(f"node {node.name}: {node.op} is not run by numpy")
+        assert forward is not None  # `graph_of` makes no other nodes
         made[node.outputs[0]] = forward(node, *(made[one] if one in made else values[one] for one in node.inputs))
     return {name: made[name] for name in wanted}
 

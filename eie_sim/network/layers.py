@@ -1,4 +1,4 @@
-"""What is simulated: layers with weights and activations, and where each of them comes from."""
+"""Layers to simulate, with weights and activations, and where each of them comes from."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ FROM_LAYER_BEFORE = "computed by the layer before"
 
 RELU, NONE = "relu", "none"
 BETWEEN = (RELU, NONE)
-"""What stands between the layers of a chain."""
+"""Activation functions between the layers of a chain."""
 
 
 class Left(NamedTuple):
-    """How much of a file is not simulated.
+    """Weights of a file that are not simulated.
 
     weights : numbers in arrays that are multiplied, convolutions and recurrent ones too; looked_up : in embeddings
     uncounted : arrays of weights whose numbers cannot be told, such as packed words
@@ -226,7 +226,7 @@ class Network:
 
     @property
     def inputs(self) -> Floats | None:
-        """What a run starts from, float [n, n_in]: the test inputs, or else the first layer's activations."""
+        """Inputs that a run starts from, float [n, n_in]: the test inputs, or else the first layer's activations."""
         return self.layers[0].activations if self.test_inputs is None else self.test_inputs
 
     def takes_outputs(self, at: int) -> bool:

@@ -81,7 +81,7 @@ class Share:
 
 
 def coverage(graph: Graph, style: Style = PLAIN) -> tuple[Share, ...]:
-    """Return the MACs of every kind, the largest first. What depends on no input is not computed by anybody."""
+    """Return the MACs of every kind, the largest first. Nodes that depend on no input are not computed by anybody."""
     found: dict[tuple[str, str], list[int]] = {}
     for node in graph.nodes:
         count = macs(graph, node)
@@ -93,7 +93,7 @@ def coverage(graph: Graph, style: Style = PLAIN) -> tuple[Share, ...]:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Affine:
-    """What is done to each channel of a node's outputs: w * gain / root, and bias. None: nothing is."""
+    """A change of each channel of a node's outputs: w * gain / root, and bias. None: no change."""
 
     gain: Doubles | None = None
     root: Doubles | None = None

@@ -60,8 +60,8 @@ NO_WEIGHTS = ("optimiser state", "scale or zero point", "statistics", "mask", "n
 
 
 @dataclass(kw_only=True)
-class Told:
-    """What the arrays are.
+class Roles:
+    """Roles of named arrays.
 
     arrays : all that can be used, parts put together; said : by name, how they came about
     left : by name, the reason of every array that is simulated in no way
@@ -106,7 +106,7 @@ def network_from_arrays(
     between : "relu" or "none", between the layers of the chain
     layout : "out-in" or "in-out", of weights whose bias does not tell
 
-    Whatever is no layer stands in `not_simulated` with its reason; layers that are no chain are sorted by name.
+    Arrays that are no layers stand in `not_simulated` with their reasons; layers that are no chain are sorted by name.
     Raises InputError where there is no layer, or where shapes, numbers or the chain are wrong.
     """
     require_type("arrays", arrays, Mapping)
@@ -118,32 +118,34 @@ def network_from_arrays(
     asked = asked_chain(chain) if chain is not None else () if layer is None else (layer,)
     usable, left = _usable(arrays)
     examples = {each: array for each, array in usable.items() if each in EXAMPLES}
-    told = _told({each: array for each, array in usable.items() if each not in examples}, left, name, asked, layout)
-    _record(told, asked)
-    if not told.weights:
-        raise InputError(f"no weight matrix, 2-D (out, in), among {_listing(arrays, told.left)}")
-    used = [each for each in told.arrays if each not in told.left and not is_sparse(told.arrays[each])]
-    total = sum(array.size for array in (*(told.arrays[each] for each in used), *examples.values()))
+    roles = _roles_of(
+        {each: array for each, array in usable.items() if each not in examples}, left, name, asked, layout
+    )
+    _record(roles, asked)
+    if not roles.weights:
+        raise InputError(f"no weight matrix, 2-D (out, in), among {_listing(arrays, roles.left)}")
+    used = [each for each in roles.arrays if each not in roles.left and not is_sparse(roles.arrays[each])]
+    total = sum(array.size for array in (*(roles.arrays[each] for each in used), *examples.values()))
     require(total <= MAX_NUMBERS, "arrays", f"{total} numbers", f"must be at most {MAX_NUMBERS} over all arrays")
-    chained = chain is not None or (len(told.weights) == 1 and len(examples) > 0)
-    wanted = set(asked) or {*told.weights, *told.weights.values()}
+    chained = chain is not None or (len(roles.weights) == 1 and len(examples) > 0)
+    wanted = set(asked) or {*roles.weights, *roles.weights.values()}
     if chain is not None:  # before recordings are looked at, whose widths then say nothing
-        _require_order(told, asked, layout)
+        _require_order(roles, asked, layout)
     layers = [
-        _layer(told, matrix, origin, seed, layout)
-        for matrix in sorted(told.weights, key=counted)
-        if matrix in wanted or told.weights[matrix] in wanted
+        _layer(roles, matrix, origin, seed, layout)
+        for matrix in sorted(roles.weights, key=counted)
+        if matrix in wanted or roles.weights[matrix] in wanted
     ]
     if chain is not None:
-        layers = _in_chain(told, layers, asked, layout)
+        layers = _in_chain(roles, layers, asked, layout)
     elif layer is not None:
-        if layer in told.left:
-            raise InputError(f"layer={shown(layer)}: is no layer: {told.left[layer]}")
+        if layer in roles.left:
+            raise InputError(f"layer={shown(layer)}: is no layer: {roles.left[layer]}")
         if not layers:
-            raise unknown("layer", shown(layer), told.weights.values())
-        name = name if len(told.weights) == 1 else f"{name}/{layers[0].name}"
+            raise unknown("layer", shown(layer), roles.weights.values())
+        name = name if len(roles.weights) == 1 else f"{name}/{layers[0].name}"
     if examples and not chained:
-        told.left |= dict.fromkeys(examples, "inputs or labels of a network, which only a declared chain makes")
+        roles.left |= dict.fromkeys(examples, "inputs or labels of a network, which only a declared chain makes")
         examples = {}
     return Network(
         name=name,
@@ -151,18 +153,18 @@ def network_from_arrays(
         chained=chained,
         between=between,
         source=origin,
-        not_simulated=tuple((each, told.left[each]) for each in sorted(told.left, key=counted)),
-        left=None if layer is not None and len(told.weights) > 1 else _left(told),
+        not_simulated=tuple((each, roles.left[each]) for each in sorted(roles.left, key=counted)),
+        left=None if layer is not None and len(roles.weights) > 1 else _left(roles),
         seed=seed,
         **_examples(examples),
     )
 
 
-def _left(told: Told) -> Left:
-    """How many weights are in the arrays that are left, as names, shapes and reasons have it."""
+def _left(roles: Roles) -> Left:
+    """Return how many weights are in the arrays that are left, by names, shapes and reasons."""
     weights = looked_up = uncounted = 0
-    for name, reason in told.left.items():
-        array = told.arrays.get(name)
+    for name, reason in roles.left.items():
+        array = roles.arrays.get(name)
         if reason.startswith(UNCOUNTED):
             uncounted += 1
         elif reason.startswith(NO_WEIGHTS):
@@ -202,13 +204,13 @@ def _usable(arrays: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     return usable, left
 
 
-def _told(
+def _roles_of(
     given: dict[str, Any], left: dict[str, str], network: str, asked: tuple[str, ...], layout: str | None
-) -> Told:
+) -> Roles:
     """Which arrays are weights and biases; what is neither, nor may be recorded inputs, is left with its reason."""
     parts = put_together(given, left, layout=layout)
-    told = Told(arrays=parts.arrays, said=parts.said, left={**left, **parts.left}, maps=parts.maps)
-    free = {each: array for each, array in told.arrays.items() if each not in told.left}
+    roles = Roles(arrays=parts.arrays, said=parts.said, left={**left, **parts.left}, maps=parts.maps)
+    free = {each: array for each, array in roles.arrays.items() if each not in roles.left}
     vectors = by_names(each for each, array in free.items() if not is_sparse(array) and _is_vector(array))
     wanted = {each for each in free if each in asked or layer_names([each], network)[each] in asked}
     owned = {bias_of(each, vectors, alone=False) for each, array in free.items() if array.ndim == 2}
@@ -221,15 +223,15 @@ def _told(
         has_bias = bias is not None and free[bias].size in array.shape
         reason = None if _is_inputs(each) else no_layer(each, array, has_bias=has_bias)
         if reason is not None and (each not in wanted or array.ndim != 2 or reason.startswith(NEVER)):
-            told.left[each] = reason
+            roles.left[each] = reason
         elif array.ndim == 2 and max(array.shape) > MAX_SIDE:
-            told.left[each] = f"{kind(array)}, more than {MAX_SIDE} rows or columns"
+            roles.left[each] = f"{kind(array)}, more than {MAX_SIDE} rows or columns"
         elif array.ndim == 2 and array.dtype.kind in "fiub" and (each in wanted or not _is_inputs(each)):
             (matrices if each in wanted or has_bias or is_weights(each) else open_ones).append(each)
     several = sum(array.ndim >= 2 and not _is_inputs(each) and each not in owned for each, array in given.items()) > 1
     if not matrices and len(open_ones) == 1 and not several and components(open_ones[0])[-1:] != ["bias"]:
         matrices = open_ones
-    every = by_names([*told.arrays, *told.left])
+    every = by_names([*roles.arrays, *roles.left])
     for matrix in matrices:
         bias = bias_of(matrix, vectors, alone=len(matrices) == 1)
         there = bias_of(matrix, every, alone=False)
@@ -237,24 +239,24 @@ def _told(
         parts_of_it = [f"{module}{each}" for each in ("bias_orig", "parametrizations.bias.original") if module]
         there = next((each for each in parts_of_it if each in every), there)
         scaled = bias is not None and free[bias].dtype.kind in "iu"
-        scaled = scaled and (" times " in told.said.get(matrix, "") or any(f"{bias}{end}" in every for end in SCALES))
+        scaled = scaled and (" times " in roles.said.get(matrix, "") or any(f"{bias}{end}" in every for end in SCALES))
         if bias is not None and not scaled and there not in parts_of_it:
-            told.biases[matrix] = bias
+            roles.biases[matrix] = bias
         elif there is not None and there not in matrices:
-            told.left[matrix] = f"its bias, {shown(there)}, cannot be used"
-    taken = {*told.biases.values(), *told.left}
-    told.weights = layer_names([each for each in matrices if each not in taken], network)
-    told.biases = {matrix: bias for matrix, bias in told.biases.items() if matrix in told.weights}
-    for matrix, bias in told.biases.items():
-        rows, columns = told.arrays[matrix].shape
-        if min(rows, columns) > 1 and rows != columns and told.arrays[bias].size in (rows, columns):
-            told.layouts.setdefault(layout_of(matrix), set()).add(told.arrays[bias].size == columns)
-    told.left |= {
+            roles.left[matrix] = f"its bias, {shown(there)}, cannot be used"
+    taken = {*roles.biases.values(), *roles.left}
+    roles.weights = layer_names([each for each in matrices if each not in taken], network)
+    roles.biases = {matrix: bias for matrix, bias in roles.biases.items() if matrix in roles.weights}
+    for matrix, bias in roles.biases.items():
+        rows, columns = roles.arrays[matrix].shape
+        if min(rows, columns) > 1 and rows != columns and roles.arrays[bias].size in (rows, columns):
+            roles.layouts.setdefault(layout_of(matrix), set()).add(roles.arrays[bias].size == columns)
+    roles.left |= {
         each: f"{kind(free[each])}, neither its name nor a bias says that it is a layer: ask for it by name"
         for each in open_ones
-        if each not in told.weights and each not in taken
+        if each not in roles.weights and each not in taken
     }
-    return told
+    return roles
 
 
 def _is_vector(array: Any) -> bool:
@@ -266,23 +268,23 @@ def _is_inputs(name: str) -> bool:
     return (RECORDING.fullmatch(name) or INPUTS.fullmatch(name)) is not None
 
 
-def _record(told: Told, asked: tuple[str, ...]) -> None:
+def _record(roles: Roles, asked: tuple[str, ...]) -> None:
     """Find the recorded inputs of each layer; name every array that nothing uses."""
-    owner = {layer: matrix for matrix, layer in told.weights.items()} | {matrix: matrix for matrix in told.weights}
-    first = owner.get(asked[0]) if asked else next(iter(told.weights)) if len(told.weights) == 1 else None
-    taken = {*told.weights, *told.biases.values(), *told.left}
-    others = sorted((each for each in told.arrays if each not in taken), key=lambda each: (_rank(each), each))
+    owner = {layer: matrix for matrix, layer in roles.weights.items()} | {matrix: matrix for matrix in roles.weights}
+    first = owner.get(asked[0]) if asked else next(iter(roles.weights)) if len(roles.weights) == 1 else None
+    taken = {*roles.weights, *roles.biases.values(), *roles.left}
+    others = sorted((each for each in roles.arrays if each not in taken), key=lambda each: (_rank(each), each))
     for each in others:
         found = RECORDING.fullmatch(each)
         if found is not None and found["layer"] in owner:
-            told.recorded.setdefault(owner[found["layer"]], each)
+            roles.recorded.setdefault(owner[found["layer"]], each)
         elif each.lower() in BARE_RECORDINGS and first is not None:
-            told.recorded.setdefault(first, each)
-    taken |= set(told.recorded.values())
-    for each, array in told.arrays.items():
+            roles.recorded.setdefault(first, each)
+    taken |= set(roles.recorded.values())
+    for each, array in roles.arrays.items():
         if each not in taken:
             inputs = _is_inputs(each) and array.dtype.kind in "fiub"
-            told.left[each] = "inputs of no layer here" if inputs else f"not a weight matrix, {kind(array)}"
+            roles.left[each] = "inputs of no layer here" if inputs else f"not a weight matrix, {kind(array)}"
 
 
 def _rank(name: str) -> tuple[bool, int]:
@@ -293,41 +295,41 @@ def _rank(name: str) -> tuple[bool, int]:
     return bare, BARE_RECORDINGS.index(last) if last in BARE_RECORDINGS else len(BARE_RECORDINGS)
 
 
-def _layer(told: Told, matrix: str, origin: str, seed: int, layout: str | None) -> Layer:
-    layer, array = told.weights[matrix], told.arrays[matrix]
-    bias, recorded = told.biases.get(matrix), told.recorded.get(matrix)
-    told_by = _transposed(told, matrix, layout)
+def _layer(roles: Roles, matrix: str, origin: str, seed: int, layout: str | None) -> Layer:
+    layer, array = roles.weights[matrix], roles.arrays[matrix]
+    bias, recorded = roles.biases.get(matrix), roles.recorded.get(matrix)
+    told_by = _transposed(roles, matrix, layout)
     weights, source, drawn = _weights(f"array {matrix}", array.T if told_by else array, layer, origin, seed)
     whole = f"{array.dtype} as they are, no scale beside them" if array.dtype.kind in "iu" else None
-    source = ", ".join(part for part in (source, whole, told.said.get(matrix), told_by) if part)
+    source = ", ".join(part for part in (source, whole, roles.said.get(matrix), told_by) if part)
     return Layer(
         name=layer,
         weights=weights,
-        bias=None if bias is None else _bias(bias, told.arrays[bias], weights.shape[0]),
+        bias=None if bias is None else _bias(bias, roles.arrays[bias], weights.shape[0]),
         activations=None
         if recorded is None
-        else as_batch(f"array {recorded}", told.arrays[recorded], weights.shape[1], maps=told.maps.get(matrix, 0)),
+        else as_batch(f"array {recorded}", roles.arrays[recorded], weights.shape[1], maps=roles.maps.get(matrix, 0)),
         weights_source=source,
         activations_source=NO_ACTIVATIONS if recorded is None else f"recorded: array {recorded}",
         synthetic=drawn,
-        maps=told.maps.get(matrix, 0),
+        maps=roles.maps.get(matrix, 0),
     )
 
 
-def _transposed(told: Told, matrix: str, layout: str | None) -> str:
-    """Why a matrix is stored (in, out) and is transposed, in words; "" for one that is stored (out, in).
+def _transposed(roles: Roles, matrix: str, layout: str | None) -> str:
+    """Return why a matrix is stored (in, out) and is transposed, in words; "" for one that is stored (out, in).
 
     The length of a bias tells, then the user's layout, then the name. Raises InputError where none does and other
     weights of the file are (in, out).
     """
-    rows, columns = told.arrays[matrix].shape
-    bias = told.biases.get(matrix)
-    n = None if bias is None else told.arrays[bias].size
+    rows, columns = roles.arrays[matrix].shape
+    bias = roles.biases.get(matrix)
+    n = None if bias is None else roles.arrays[bias].size
     if rows != columns and n in (rows, columns):
         return "stored (in, out) as its bias says, transposed" if n == columns else ""
     if layout is not None:
         return "stored (in, out) as asked, transposed" if layout == "in-out" else ""
-    kept = told.layouts.get(layout_of(matrix), set())
+    kept = roles.layouts.get(layout_of(matrix), set())
     if layout_of(matrix) == "kernel" and kept <= {True}:
         return "stored (in, out) as its name says, transposed"
     if kept == {True} and layout_of(matrix) == "conv1d":
@@ -338,11 +340,11 @@ def _transposed(told: Told, matrix: str, layout: str | None) -> str:
     raise InputError(f"array {shown(matrix)}: layout=none: {rule}")
 
 
-def _shape(told: Told, matrix: str, layout: str | None) -> tuple[int, int]:
-    """(n_out, n_in) of a matrix, as far as that can be told."""
-    rows, columns = told.arrays[matrix].shape
+def _shape(roles: Roles, matrix: str, layout: str | None) -> tuple[int, int]:
+    """(n_out, n_in) of a matrix, as far as that can be roles."""
+    rows, columns = roles.arrays[matrix].shape
     try:
-        return (columns, rows) if _transposed(told, matrix, layout) else (rows, columns)
+        return (columns, rows) if _transposed(roles, matrix, layout) else (rows, columns)
     except InputError:  # nobody asks for this one
         return rows, columns
 
@@ -385,46 +387,46 @@ def as_batch(field: str, array: Any, n_in: int, *, maps: int = 0) -> Floats:
     return as_floats(field, values.reshape(-1, n_in))
 
 
-def _require_order(told: Told, names: tuple[str, ...], layout: str | None) -> None:
+def _require_order(roles: Roles, names: tuple[str, ...], layout: str | None) -> None:
     """Raise InputError where a layer of the chain has not as many inputs as the layer named before it has outputs."""
-    shapes = {layer: _shape(told, matrix, layout) for matrix, layer in told.weights.items()}
-    for first, second in pairwise(told.weights.get(each, each) for each in names):
+    shapes = {layer: _shape(roles, matrix, layout) for matrix, layer in roles.weights.items()}
+    for first, second in pairwise(roles.weights.get(each, each) for each in names):
         if first in shapes and second in shapes:
             require_follows(second, shapes[second][1], first, shapes[first][0])
 
 
-def _in_chain(told: Told, layers: list[Layer], names: tuple[str, ...], layout: str | None) -> list[Layer]:
+def _in_chain(roles: Roles, layers: list[Layer], names: tuple[str, ...], layout: str | None) -> list[Layer]:
     """The layers of the chain; the others, and BatchNorms that were not folded, are left with their reasons."""
-    norms = batch_norms(told.arrays)
+    norms = batch_norms(roles.arrays)
     shapes: dict[str, tuple[int, ...]] = {
-        layer: _shape(told, matrix, layout)[:1] for matrix, layer in told.weights.items()
+        layer: _shape(roles, matrix, layout)[:1] for matrix, layer in roles.weights.items()
     }
-    for each in dict.fromkeys((*told.arrays, *told.left)):  # whatever else a BatchNorm may follow
-        array = told.arrays.get(each)
+    for each in dict.fromkeys((*roles.arrays, *roles.left)):  # whatever else a BatchNorm may follow
+        array = roles.arrays.get(each)
         named = is_weights(each) or PACKED.search(each) or PART.search(each)
-        if named and each not in told.weights and (array is None or array.ndim >= 2):
+        if named and each not in roles.weights and (array is None or array.ndim >= 2):
             sides = () if array is None or array.ndim == 2 else array.shape[:2]
             sides = array.shape[-2:] if array is not None and sides and layout_of(each) == "kernel" else sides
             shapes.setdefault(re.sub(r"[._/](parametrizations\.weight\.|weight_)?[^._/]+(:0)?$", "", each), sides)
-    wanted = [told.weights.get(name, name) for name in names]
-    chain, placed = in_order(layers, wanted, norms, shapes, tuple(told.weights.values()))
+    wanted = [roles.weights.get(name, name) for name in names]
+    chain, placed = in_order(layers, wanted, norms, shapes, tuple(roles.weights.values()))
     inside = {layer.name for layer in chain}
-    told.left |= {matrix: "not in the chain" for matrix, layer in told.weights.items() if layer not in inside}
+    roles.left |= {matrix: "not in the chain" for matrix, layer in roles.weights.items() if layer not in inside}
     known = {each for norm in norms.values() for each in norm.arrays}
     widths = {side for layer in chain for side in (layer.n_in, layer.n_out)}
-    for each in (*told.arrays, *told.left):
+    for each in (*roles.arrays, *roles.left):
         asked_out = any(each == name[1:] or each.startswith(f"{name[1:]}.") for name in names if name.startswith("-"))
         if asked_out or each.lower().endswith("num_batches_tracked"):
             continue
         if STATISTIC.search(each) and each not in known:
-            size = told.arrays[each].size if each in told.arrays else None
+            size = roles.arrays[each].size if each in roles.arrays else None
             rule = "must be of a BatchNorm with mean and variance, one value per output: its place is not clear"
             require(
-                size is not None and size not in widths, f"statistics {shown(each)}", told.left.get(each, size), rule
+                size is not None and size not in widths, f"statistics {shown(each)}", roles.left.get(each, size), rule
             )
     for name in placed:
         for each in norms[name].arrays:
-            told.left.pop(each, None)
+            roles.left.pop(each, None)
     return list(chain)
 
 

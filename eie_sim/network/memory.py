@@ -1,4 +1,4 @@
-"""What a graph keeps beside the weights of its products: arrays that stay floats, state, values on the way."""
+"""Memory of a graph beside the weights of its products: arrays that stay floats, state, values on the way."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def peak_of(graph: Graph, steps: Sequence[Step], word_bits: int) -> Peak:
 
 
 def _work(graph: Graph, steps: Sequence[Step]) -> Iterator[tuple[Node, tuple[str, ...], tuple[str, ...]]]:
-    """What is run in order: a node, what it reads and makes; those of a step as one."""
+    """Yield the work in order: a node, what it reads and makes; the nodes of a step as one."""
     inside = {node.name: step for step in steps for node in step.nodes}
     for node in graph.nodes:
         step = inside.get(node.name)

@@ -44,7 +44,7 @@ class Mnist(NamedTuple):
 
 
 def images_file() -> Path | None:
-    """Where the installed package keeps the images, None where it is not installed."""
+    """Return the path of the images in the installed package, None where it is not installed."""
     try:
         path = Path(str(metadata.distribution(CARRIER).locate_file(IMAGES)))
     except metadata.PackageNotFoundError:

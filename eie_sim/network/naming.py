@@ -1,4 +1,4 @@
-"""What named arrays are: weights of a layer, what belongs to them, and what is no layer, each with its reason.
+"""Roles of named arrays: weights of a layer, what belongs to them, and what is no layer, each with its reason.
 
 Names and shapes say what an array is only where they leave no doubt; whatever else there is stands in `left`.
 """
@@ -98,7 +98,7 @@ def _own_words(name: str) -> list[str]:
 
 
 def no_layer(name: str, array: Any, *, has_bias: bool) -> str | None:
-    """Why an array certainly is not weights of a fully connected layer, as its name or shape has it; else None."""
+    """Return why an array certainly is no weights of a fully connected layer, by its name or shape; else None."""
     words = _own_words(name)
     multiplied = any(map(MULTIPLIED.fullmatch, words))
     is_cell = not multiplied and not has_bias and any(map(CELL.fullmatch, words))

@@ -32,7 +32,7 @@ NOT_KNOWN = together.pinned("op {op} is not known")
 
 @dataclass(frozen=True, kw_only=True)
 class Operator:
-    """What is known of an operator.
+    """An operator.
 
     kind : of nodes one of whose `sides` is constant
     sides : inputs that are multiplied with each other
@@ -87,7 +87,7 @@ def _classified(graph: Graph, node: Node) -> Node:
 
 
 def _why_not_two(graph: Graph, node: Node) -> str:
-    """Why no unit takes a product of two activations, "" where one may."""
+    """Return why no unit takes a product of two activations, "" where one may."""
     if plain(node).op in ("Conv", "ConvTranspose"):
         return "both sides are activations"
     read = [graph.values[name] for name in node.inputs[:2]]
@@ -135,7 +135,7 @@ def _conv_macs(place: int) -> Callable[[Graph, Node], int]:
 
 
 def _winograd_macs(graph: Graph, node: Node) -> int:
-    """Of the convolution that it is."""
+    """Return the MACs of the convolution that it is."""
     return prod(_out(graph, node)) * _shape(graph, node, 1)[3] * winograd.KERNEL**2
 
 
@@ -164,7 +164,7 @@ def _einsum_macs(graph: Graph, node: Node) -> int:
 
 
 def _attention_macs(graph: Graph, node: Node) -> int:
-    """Of scores and context, where queries, keys and the output have values of their own."""
+    """Return the MACs of scores and context, where queries, keys and the output have values of their own."""
     if len(node.inputs) < 3 or not all(node.inputs[1:3]) or len(_shape(graph, node, 1)) == 5:
         return 0
     past = next((_shape(graph, node, at)[-2] for at in PAST[node.domain] if node.reading(at)), 0)
@@ -172,7 +172,7 @@ def _attention_macs(graph: Graph, node: Node) -> int:
 
 
 def _projected_attention_macs(graph: Graph, node: Node) -> int:
-    """Of the projections, scores and context."""
+    """Return the MACs of the projections, scores and context."""
     (batch, length, width), hidden = _shape(graph, node, 0), _shape(graph, node, 1)[1]
     past = _shape(graph, node, 4)[-2] if node.reading(4) else 0
     of_v = _out(graph, node)[2]
@@ -180,7 +180,7 @@ def _projected_attention_macs(graph: Graph, node: Node) -> int:
 
 
 def _recurrent_macs(graph: Graph, node: Node) -> int:
-    """Of W over all steps and of R step by step, for each direction; weights [direction, gates * H, .] or turned."""
+    """Return the MACs of W over all steps and of R step by step; weights [direction, gates * H, .] or turned."""
     return int(lengths_of(graph, node).sum()) * sum(prod(_shape(graph, node, place)) for place in (1, 2))
 
 

@@ -246,7 +246,7 @@ def _is_of_activations(parts: Parts, name: str) -> bool:
 
 
 def _module(name: str) -> str:
-    """What stands before the last dot or slash, with it."""
+    """Return the part of a name up to its last dot or slash, that included."""
     return re.sub(r"[^./]+$", "", name.removesuffix(":0"))
 
 

@@ -37,7 +37,7 @@ GRAPHS = {
 }
 """Presets that are ONNX files, by name, and what they are."""
 GRAPHS_READ = "real: 100 held-back images"
-"""What they run on where nothing else is given."""
+"""Inputs of these presets where nothing else is given."""
 
 HAND = "hand-8x8"
 HAND_SOURCE = "made up for teaching (models/hand-8x8)"
@@ -53,7 +53,7 @@ class LayerShape(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:
-    """What a preset is, for a list of them; tuples have one item per layer.
+    """An entry of a list of presets; tuples have one item per layer.
 
     kind : "real" (trained weights, recorded activations) or "synthetic" (drawn to a shape and density, or made up)
     shapes : (n_out, n_in)
@@ -132,7 +132,7 @@ def load_preset(name: str, *, layer: str | None = None, seed: int = 0, before_pr
 
 
 def graph_folder(source: Any) -> Path | None:
-    """Where the files of a preset are that is a graph of operators, its name in any case; None for any other source."""
+    """Return the folder of a preset that is a graph of operators, its name in any case; None for any other source."""
     name = source.lower() if isinstance(source, str) else ""
     return data_folder("models") / name if name in GRAPHS else None
 

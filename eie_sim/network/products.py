@@ -25,7 +25,7 @@ CHUNK_BYTES = 2**26
 
 @dataclass(frozen=True, kw_only=True)
 class Style:
-    """How a unit wants its products.
+    """A unit's wishes for its products.
 
     batched : True for one product for each group of a convolution, False for one whose weights are block-diagonal
     depthwise : False where a convolution of one channel a group is left to the host
@@ -219,7 +219,7 @@ class Step:
 
     @property
     def macs(self) -> int:
-        """Of all its products."""
+        """MACs of all its products."""
         return sum(product.macs for product in self.products)
 
     @property

@@ -29,7 +29,7 @@ GATES = {"GRU": 3, "LSTM": 4, "RNN": 1}
 X, W, R, B, LENGTHS, H0, C0, PEEPHOLES = range(8)
 """Places of inputs; C0 and PEEPHOLES are of an LSTM alone."""
 WAYS = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
-"""Whether each direction reads time backwards."""
+"""True for each direction that reads time backwards."""
 DEFAULTS = {"GRU": ("Sigmoid", "Tanh"), "LSTM": ("Sigmoid", "Tanh", "Tanh"), "RNN": ("Tanh",)}
 
 
@@ -89,25 +89,25 @@ class Cell:
             return self._lstm(x, state[0], state[1], times)
         return (self._gru(x, state[0], times) if self.op == "GRU" else self._rnn(x, state[0], times),)
 
-    def _in(self, x: Array) -> Array:
-        """What goes into an activation."""
+    def _clipped(self, x: Array) -> Array:
+        """Return the input of an activation, clipped."""
         return x if self.clip is None else np.asarray(np.clip(x, -self.clip, self.clip))
 
     def _rnn(self, x: Array, h: Array, times: Times) -> Array:
-        return self.activations[0](self._in(x + times("R", h)))
+        return self.activations[0](self._clipped(x + times("R", h)))
 
     def _gru(self, x: Array, h: Array, times: Times) -> Array:
         f, g = self.activations
         n = h.shape[1]
         if self.linear_before_reset:
             of_h = times("R", h)
-            z_r = f(self._in(x[:, : 2 * n] + of_h[:, : 2 * n]))
+            z_r = f(self._clipped(x[:, : 2 * n] + of_h[:, : 2 * n]))
             candidate = z_r[:, n:] * of_h[:, 2 * n :]
         else:
-            z_r = f(self._in(x[:, : 2 * n] + times("Rzr", h)))
+            z_r = f(self._clipped(x[:, : 2 * n] + times("Rzr", h)))
             candidate = times("Rh", z_r[:, n:] * h)
         z = z_r[:, :n]
-        return np.asarray((1 - z) * g(self._in(x[:, 2 * n :] + candidate)) + z * h)
+        return np.asarray((1 - z) * g(self._clipped(x[:, 2 * n :] + candidate)) + z * h)
 
     def _lstm(self, x: Array, h: Array, c: Array, times: Times) -> tuple[Array, Array]:
         f, g, out = self.activations
@@ -115,10 +115,10 @@ class Cell:
         gates = x + times("R", h)
         i, o, forget, new = (gates[:, at * n : (at + 1) * n] for at in range(4))
         p_i, p_o, p_f = np.zeros(3, np.float32) if self.peepholes is None else self.peepholes
-        i = f(self._in(i + p_i * c))
-        forget = 1 - i if self.input_forget else f(self._in(forget + p_f * c))
-        c = forget * c + i * g(self._in(new))
-        return f(self._in(o + p_o * c)) * out(c), c
+        i = f(self._clipped(i + p_i * c))
+        forget = 1 - i if self.input_forget else f(self._clipped(forget + p_f * c))
+        c = forget * c + i * g(self._clipped(new))
+        return f(self._clipped(o + p_o * c)) * out(c), c
 
 
 def require_known(node: Node) -> None:
@@ -128,7 +128,7 @@ def require_known(node: Node) -> None:
     way = given.get("direction", "forward")
     if way not in WAYS:
         raise unknown(f"{where}: direction", way, WAYS)
-    names, count = _names(node), len(DEFAULTS[plain(node).op]) * len(WAYS[way])
+    names, count = _activation_names(node), len(DEFAULTS[plain(node).op]) * len(WAYS[way])
     require(len(names) == count, f"{where}: activations", ", ".join(names), f"must be {count}")
     for name in names:
         if name.lower() not in SMALL or (node.op == "RNN" and name not in ACTIVATIONS):
@@ -163,9 +163,9 @@ def lengths_of(graph: Graph, node: Node) -> NDArray[np.int64]:
 
 
 def lower_recurrent(graph: Graph, node: Node, style: Style) -> Step:
-    """Of each direction `.W`, of all steps, and `.R`, step by step; of a GRU whose reset comes first `.Rzr` and `.Rh`.
+    """Return `.W` of each direction, of all steps, and `.R`, step by step; `.Rzr`, `.Rh` where a GRU resets first.
 
-    Of both directions, `.forward` or `.reverse` stands before. Steps beyond a sequence are not multiplied.
+    With two directions `.forward` or `.reverse` stands before. Steps beyond a sequence are not multiplied.
     """
     turned = WAYS[node.attributes.get("direction", "forward")]
     ways = ("",) if len(turned) == 1 else (".forward", ".reverse")
@@ -183,7 +183,7 @@ def lower_recurrent(graph: Graph, node: Node, style: Style) -> Step:
 
 
 def _suffixes(node: Node) -> tuple[str, ...]:
-    """Of the products of a direction, those of the state after the one of the inputs."""
+    """Return the suffixes of the products of a direction, those of the state after the one of the inputs."""
     split = node.op == "GRU" and not node.attributes.get("linear_before_reset")
     return ("W", "Rzr", "Rh") if split else ("W", "R")
 
@@ -249,7 +249,7 @@ def _elements(graph: Graph, node: Node, place: int) -> Array:
 
 
 def _biases(graph: Graph, node: Node, at: int) -> Array | None:
-    """Of W and of R, float32 [2, gates * hidden]; exporters compute zeros where a module has none."""
+    """Return the biases of W and of R, float32 [2, gates * hidden]; exporters write zeros where a module has none."""
     name = node.reading(B)
     if not name or (name in graph.constants and not graph.constants[name].any()):
         return None
@@ -262,11 +262,11 @@ def _run(
     products: Sequence[Product],
     values: Mapping[str, Array],
     multiply: Multiply,
-    told: Array | None = None,
+    expected: Array | None = None,
 ) -> tuple[Array, ...]:
     """Y [n_step, direction, batch, hidden] and the last states [direction, batch, hidden], those that have a name.
 
-    told : Y as others have it, of which each h is read by the step after it; None for what is made here
+    expected : Y as others have it, of which each h is read by the step after it; None for what is made here
     """
     n_step, batch, _ = values[node.inputs[X]].shape
     lengths = values[node.reading(LENGTHS)] if node.reading(LENGTHS) else np.full(batch, n_step)
@@ -275,7 +275,7 @@ def _run(
     n = len(suffixes)
     each = [dict(zip(suffixes, products[first : first + n], strict=True)) for first in range(0, len(products), n)]
     ways = [
-        _direction(node, at, own, lengths, values, multiply, None if told is None else told[:, at])
+        _direction(node, at, own, lengths, values, multiply, None if expected is None else expected[:, at])
         for at, own in enumerate(each)
     ]
     states = zip(*(state for _, state in ways), strict=True)
@@ -290,7 +290,7 @@ def _direction(
     lengths: NDArray[Any],
     values: Mapping[str, Array],
     multiply: Multiply,
-    told: Array | None,
+    expected: Array | None,
 ) -> tuple[Array, tuple[Array, ...]]:
     """Y of a direction [n_step, batch, hidden], and its last states [batch, hidden]."""
     x, cell = values[node.inputs[X]], _cell(node, at, values)
@@ -313,7 +313,7 @@ def _direction(
     for now, live in _order(lengths, n_step, WAYS[node.attributes.get("direction", "forward")][at]):
         after = cell.step(gates[now, live], tuple(each[live] for each in state), partial(times, among=before))
         y[now, live] = after[0]
-        after = after if told is None else (told[now, live], *after[1:])
+        after = after if expected is None else (expected[now, live], *after[1:])
         state = tuple(_written(each, live, new) for each, new in zip(state, after, strict=True))
         before = after[0] if node.outputs[0] else state[0]
     return y, state
@@ -330,7 +330,7 @@ def _order(lengths: NDArray[Any], n_step: int, turned: bool) -> Iterator[tuple[A
 
 
 def _written(state: Array, live: Any, new: Array) -> Array:
-    """The state with rows written anew. What was is kept by those who were asked to multiply it."""
+    """The state with rows written anew, in a copy: those who were asked to multiply it keep the old one."""
     if isinstance(live, slice):  # all of them
         return new
     state = state.copy()
@@ -338,7 +338,7 @@ def _written(state: Array, live: Any, new: Array) -> Array:
     return state
 
 
-def _names(node: Node) -> list[str]:
+def _activation_names(node: Node) -> list[str]:
     """Names of the activations of all directions."""
     n_direction = len(WAYS[node.attributes.get("direction", "forward")])
     return list(node.attributes.get("activations") or DEFAULTS[plain(node).op] * n_direction)
@@ -348,7 +348,7 @@ def _cell(node: Node, at: int, values: Mapping[str, Array]) -> Cell:
     given = node.attributes
     alphas, betas = (iter(given.get(f"activation_{name}") or ()) for name in ("alpha", "beta"))
     functions = []
-    for name in _names(node):  # in order, each takes the next of what it needs
+    for name in _activation_names(node):  # in order, each takes the next of what it needs
         one = SMALL[name.lower()]
         alpha, beta = (
             None if default is None else np.float32(next(left, default))

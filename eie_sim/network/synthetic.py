@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.core.arrays import MAX_NUMBERS, MAX_SIDE, require_fraction
+from eie_sim.core.arrays import MAX_SIDE, require_fraction
 from eie_sim.core.errors import require, require_int, require_seed
 
 BLOCK = 2**20
@@ -24,7 +24,7 @@ SMALLEST_ACTIVATION = 2.0**-10
 
 
 def label(density: float, seed: int) -> str:
-    """How drawn numbers are named wherever they are shown."""
+    """Return the name of drawn numbers wherever they are shown."""
     return f"synthetic, density {density:g}, seed {seed}"
 
 
@@ -32,13 +32,10 @@ def weights(name: str, *, n_out: int, n_in: int, density: float, seed: int = 0) 
     """Weights of a magnitude-pruned Gaussian layer, each there with probability `density`.
 
     Returns a csc_array, float32 [n_out, n_in], standard deviation 1/sqrt(n_in) before pruning. It depends on name,
-    shape, density and seed alone. Raises InputError for sizes or a density out of range.
+    shape, density and seed alone. Raises InputError for more than MAX_WEIGHTS.
     """
     from scipy.sparse import csc_array
 
-    require_int("n_out", n_out, 1, MAX_SIDE)
-    require_int("n_in", n_in, 1, MAX_SIDE)
-    density = require_fraction("density", density)
     expected = n_out * n_in * density
     require(expected <= MAX_WEIGHTS, "density", density, f"must leave at most {MAX_WEIGHTS} of {n_out * n_in} weights")
     starts, rows = _positions(generator(f"positions of {name}", seed), n_out, n_in, density)
@@ -49,12 +46,8 @@ def weights(name: str, *, n_out: int, n_in: int, density: float, seed: int = 0) 
 def dense_weights(name: str, *, n_out: int, n_in: int, seed: int = 0) -> NDArray[np.float32]:
     """Gaussian weights of a layer that is yet to be pruned, float32 [n_out, n_in], standard deviation 1/sqrt(n_in).
 
-    They depend on name, shape and seed alone; about one in 10^7 is exactly 0. Raises InputError for sizes out of range.
+    They depend on name, shape and seed alone; about one in 10^7 is exactly 0.
     """
-    require_int("n_out", n_out, 1, MAX_SIDE)
-    require_int("n_in", n_in, 1, MAX_SIDE)
-    most = f"must be at most {MAX_NUMBERS} weights"
-    require(n_out * n_in <= MAX_NUMBERS, "n_out x n_in", f"{n_out} x {n_in}", most)
     rng = generator(f"weights of {name}", seed)
     values = np.empty(n_out * n_in, dtype=np.float32)
     scale = np.float32(1.0 / np.sqrt(n_in))
@@ -81,13 +74,7 @@ def weights_on(pattern: Any, name: str, *, seed: int = 0) -> Any:
 
 
 def activations(name: str, *, n_in: int, density: float, seed: int = 0, n_vector: int = 1) -> NDArray[np.float32]:
-    """Half-normal activations, each there with probability `density`: float32 [n_vector, n_in], none negative.
-
-    Raises InputError for sizes or a density out of range.
-    """
-    require_int("n_in", n_in, 1, MAX_SIDE)
-    require_int("n_vector", n_vector, 1)
-    density = require_fraction("activation_density", density)
+    """Half-normal activations, each there with probability `density`: float32 [n_vector, n_in], none negative."""
     rng = generator(f"activations of {name}", seed)
     shape = (n_vector, n_in)
     there = rng.random(shape, dtype=np.float32) < density
@@ -97,6 +84,8 @@ def activations(name: str, *, n_in: int, density: float, seed: int = 0, n_vector
 
 def synthetic_activations(n_in: int, density: float, *, seed: int = 0) -> tuple[NDArray[np.float32], str]:
     """One vector of `activations` that belongs to no layer, float32 [n_in], and its label. Raises InputError."""
+    require_int("n_in", n_in, 1, MAX_SIDE)
+    density = require_fraction("activation_density", density)
     return activations("any layer", n_in=n_in, density=density, seed=seed)[0], label(density, seed)
 
 

@@ -22,7 +22,7 @@ from eie_sim.network.products import Form, Part, Style, blocks_of
 OP, PATCHES, DOMAIN, KIND = "WinogradConv", "WinogradPatches", "eie_sim", "winograd conv2d"
 """Operators that no framework knows: of U and V, and what makes V, on the host; the kind of the first in words."""
 SIDE, PATCH, KERNEL = 4, 2, 3
-"""Of the inputs of a patch, of its outputs, and of the kernel."""
+"""Sides of the inputs of a patch, of its outputs, and of the kernel."""
 G = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
 B = np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]], dtype=np.float32)
 """B transposed: a row for each element of V."""
@@ -79,7 +79,7 @@ def _patches(node: Node) -> tuple[int, ...]:
 
 
 def shape_of_patches(node: Node, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Of V, for a map [batch, channels, height, width]: [batch, 4, 4, patches down, patches across, channels]."""
+    """Return V's shape for a map [batch, channels, height, width]: [batch, 4, 4, patches down, across, channels]."""
     return shape[0], SIDE, SIDE, *_patches(node), shape[1]
 
 
@@ -118,7 +118,7 @@ def _join(node: Node, outputs: Sequence[Array], bias: Array | None) -> Array:
 
 
 def convolved(node: Node, values: Mapping[str, Array]) -> Array:
-    """What a node of ours makes in floats: V, or the convolution of V and U."""
+    """Return the value of one of our nodes in floats: V, or the convolution of V and U."""
     if node.op == PATCHES:
         return _patches_of(node, values[node.inputs[0]])
     v, u = values[node.inputs[0]], values[node.inputs[1]]

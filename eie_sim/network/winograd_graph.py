@@ -20,7 +20,7 @@ from eie_sim.network.winograd import DOMAIN, KERNEL, OP, PATCHES, convolved, sha
 
 
 def is_eligible(graph: Graph, node: Node) -> bool:
-    """Whether a node is a 3x3 convolution of stride, dilation and group 1, with constant weights."""
+    """Return True for a 3x3 convolution of stride, dilation and group 1, with constant weights."""
     if (node.op, node.domain, node.kind) != ("Conv", "", "conv"):
         return False
     x, w, y = (graph.values[name].shape for name in (*node.inputs[:2], node.outputs[0]))

@@ -1,4 +1,4 @@
-"""What to remove from a network: scores, patterns, schedules of arrays; recipes and budgets of networks.
+"""Pruning of a network: scores, patterns, schedules of arrays; recipes and budgets of networks.
 
 A score is an array, a pattern turns scores into a mask, a schedule turns a step into a density:
 
@@ -77,15 +77,15 @@ _HOME = {
     "smaller": ("without_dead",),
     "table": ("table_of",),
 }
-_OF = {name: module for module, names in _HOME.items() for name in names}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
-__all__ = [*_MODULES, *_OF]  # noqa: PLE0604  all strings
+__all__ = [*_MODULES, *_MODULE_OF]  # noqa: PLE0604  all strings
 
 
 def __getattr__(name: str) -> Any:
     """Load a name when it is first used: a recipe needs no numpy, masks of arrays need no network."""
     if name in _MODULES:
         return importlib.import_module(f"eie_sim.prune.{name}")
-    if name in _OF:
-        return getattr(importlib.import_module(f"eie_sim.prune.{_OF[name]}"), name)
+    if name in _MODULE_OF:
+        return getattr(importlib.import_module(f"eie_sim.prune.{_MODULE_OF[name]}"), name)
     raise AttributeError(f"module 'eie_sim.prune' has no attribute '{name}'")

@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
-from eie_sim.core.errors import require_one_of, require_type
-from eie_sim.prune.counts import fractions
 from eie_sim.prune.mlp import Mlp, Samples, count_correct
 from eie_sim.prune.pruned_training import Rule, prune, prune_and_train
 from eie_sim.prune.steps import curve_of
@@ -15,13 +13,13 @@ from eie_sim.prune.train import TrainConfig
 
 ITERATIVE_STEPS = 5
 
-SCHEDULES = ("one-shot", "iterative")
+TABLE_SCHEDULES = ("one-shot", "iterative")
 
 REGULARISERS = {
     "L1": TrainConfig(epochs=20, learning_rate=8e-3, l1=1e-4),
     "L2": TrainConfig(epochs=20, learning_rate=8e-3, l2=1e-4),
 }
-"""How survivors are trained; the epochs are those of all steps together. Chosen by the accuracy on a fifth of the
+"""Training of survivors; the epochs are those of all steps together. Chosen by the accuracy on a fifth of the
 digits' training images that the networks tried did not learn from."""
 
 
@@ -85,7 +83,7 @@ def accuracy_table(
     *,
     patterns: Mapping[str, Rule],
     densities: Sequence[float],
-    schedules: Sequence[str] = SCHEDULES,
+    schedules: Sequence[str] = TABLE_SCHEDULES,
     regularisers: Mapping[str, TrainConfig] = REGULARISERS,
     cost_of: Callable[[Mlp], float] | None = None,
     progress: Callable[[str], None] = lambda step: None,
@@ -101,16 +99,8 @@ def accuracy_table(
     progress : told about each network before its turn
 
     Returns a record per network, in the order of patterns, densities, schedules, regularisers.
-    Raises InputError for densities out of range and for what `prune_and_train` refuses.
+    Raises InputError where the training diverged.
     """
-    for field, named in (("patterns", patterns), ("regularisers", regularisers)):
-        require_type(field, named, Mapping)
-    require_type("schedules", schedules, list, tuple)
-    for name in schedules:
-        require_one_of("schedules", name, SCHEDULES)
-    for name, config in regularisers.items():
-        require_type(f"regularisers {name}", config, TrainConfig)
-    densities = fractions("densities", densities)
     records: list[AccuracyRecord] = []
     networks = len(patterns) * len(densities) * len(schedules) * len(regularisers)
     for (pattern, rule), density in product(patterns.items(), densities):
@@ -119,7 +109,9 @@ def accuracy_table(
         for schedule, (regulariser, config) in product(schedules, regularisers.items()):
             progress(f"{len(records) + 1} of {networks}: {pattern}, density {density:g}, {schedule}, {regulariser}")
             asked = curve_of(schedule, density, ITERATIVE_STEPS).densities
-            result = prune_and_train(network, training, schedule=asked, rule=rule, config=_split(config, len(asked)))
+            epochs = max(config.epochs // len(asked), min(config.epochs, 1))  # of a step; none at all stays none
+            each = replace(config, epochs=epochs)
+            result = prune_and_train(network, training, schedule=asked, rule=rule, config=each)
             records.append(
                 AccuracyRecord(
                     pattern=pattern,
@@ -135,8 +127,3 @@ def accuracy_table(
                 )
             )
     return records
-
-
-def _split(config: TrainConfig, steps: int) -> TrainConfig:
-    """The training of one step of `steps`; no training at all stays none."""
-    return replace(config, epochs=max(config.epochs // max(steps, 1), min(config.epochs, 1)))

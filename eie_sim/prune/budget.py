@@ -1,4 +1,4 @@
-"""What layers lose and cost at each density, and densities for a budget beside those of plain magnitude pruning."""
+"""Loss and cost of each layer at each density, and densities for a budget beside those of plain magnitude pruning."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from eie_sim.network import Network
 from eie_sim.prune import Selection, magnitude, pattern, score
 from eie_sim.prune.allocate import allocate
 from eie_sim.prune.cost import cost_of
+from eie_sim.prune.counts import fraction, fractions
 from eie_sim.prune.measure import (
     Arrays,
-    Quality,
     default_quality,
     dense,
     inputs_of,
@@ -28,7 +28,8 @@ from eie_sim.prune.measure import (
 )
 from eie_sim.prune.network import prune_network
 from eie_sim.prune.recipe import Recipe
-from eie_sim.prune.sensitivity import Point, Progress, scan
+from eie_sim.prune.score import as_finite
+from eie_sim.prune.sensitivity import Progress, Sensitivity, scan
 from eie_sim.units import unit_of
 
 DENSITIES = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.7, 1.0)
@@ -42,7 +43,7 @@ ROUNDS = 4
 GRAIN = 1000
 """Densities of the rivals are whole parts of it."""
 
-Asked = TypeVar("Asked")
+Option = TypeVar("Option")
 Made = TypeVar("Made", bound="Costed")
 MaskOf = Callable[[NDArray[Any], float], NDArray[np.bool_]]
 
@@ -52,7 +53,7 @@ class Costed(Protocol):
 
     @property
     def cost(self) -> float:
-        """What is compared with the budget."""
+        """The cost that a budget limits."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -82,7 +83,7 @@ def scan_network(
     *,
     quality: str | None = None,
     progress: Progress = lambda step: None,
-) -> list[Point]:
+) -> list[Sensitivity]:
     """Prune one layer at a time by magnitude, from its weights before pruning, and measure quality and cost.
 
     densities : of a unit that runs N of M alone, those of its patterns
@@ -94,11 +95,14 @@ def scan_network(
     """
     require_type("network", network, Network)
     require(len(densities) > 0, "densities", "none", "must be at least one")
+    densities = fractions("density", densities)
     measured = quality_of(default_quality(network, "accuracy") if quality is None else quality, network)
     before, biases = weights_of(network)
     costs = cost_of(quantity, config, inputs_of(network, before, biases), biases)
     grids = dict.fromkeys(before, densities)
-    return _scanned(before, before, grids, _masks_for(config), measured, costs, progress)
+    return scan(
+        before, before, grids, mask_of=_masks_for(config), quality_of=measured, cost_of=costs, progress=progress
+    )
 
 
 def allocate_network(
@@ -129,12 +133,15 @@ def allocate_network(
     """
     require_type("network", network, Network)
     require(len(densities) > 0, "densities", "none", "must be at least one")
+    densities, floor = fractions("density", densities), float(fraction("floor", floor))
+    budget = as_finite("budget", budget)
     measured = quality_of(default_quality(network, "loss") if quality is None else quality, network, training(network))
     before, biases = weights_of(network)
     costs = cost_of(quantity, config, inputs_of(network, before, biases), biases)
+    mask_of = _masks_for(config)
 
-    def scan_of(base: Arrays, grids: Mapping[str, Sequence[float]]) -> list[Point]:
-        return _scanned(before, base, grids, _masks_for(config), measured, costs, progress)
+    def scan_of(base: Arrays, grids: Mapping[str, Sequence[float]]) -> list[Sensitivity]:
+        return scan(before, base, grids, mask_of=mask_of, quality_of=measured, cost_of=costs, progress=progress)
 
     def choice(name: str, pruned: tuple[Network, Selection]) -> Choice:
         weights = _weights(pruned[0])
@@ -147,8 +154,8 @@ def allocate_network(
             warnings=pruned[1].warnings,
         )
 
-    def allocated(points: Sequence[Point]) -> Choice:
-        chosen = allocate(points, budget, floor=floor).densities
+    def allocated(scanned: Sequence[Sensitivity]) -> Choice:
+        chosen = allocate(scanned, budget, floor=floor).densities
         return choice("budgeted", _pruned_to(chosen, network, config, floor))
 
     def plain(recipe: Recipe) -> Choice:
@@ -193,8 +200,8 @@ def _rivals(config: Any, floor: float) -> dict[str, list[Recipe]]:
     }
 
 
-def largest_within(choices: Sequence[Asked], make: Callable[[Asked], Made], budget: float) -> Made | None:
-    """What is made of the last choice within the budget, by halving; cost rises along them, by and large."""
+def largest_within(choices: Sequence[Option], make: Callable[[Option], Made], budget: float) -> Made | None:
+    """Return what is made of the last choice within the budget, by halving; cost rises along them, by and large."""
     low, high, best = 0, len(choices) - 1, None
     while low <= high:
         middle = (low + high) // 2
@@ -214,29 +221,6 @@ def _around(density: float, floor: float) -> list[float]:
     """Densities near one, itself among them."""
     near = {min(max(round(density * factor, 6), floor), 1.0) for factor in NEARBY}
     return sorted(near | {density})
-
-
-def _scanned(
-    before: Arrays,
-    base: Arrays,
-    grids: Mapping[str, Sequence[float]],
-    mask_of: MaskOf,
-    measured: Quality,
-    costs: Callable[[str, NDArray[Any]], float],
-    progress: Progress,
-) -> list[Point]:
-    """Each layer alone at densities of its own, pruned from `before`, the others as in `base`."""
-    points: list[Point] = []
-    for name, grid in grids.items():
-        points += scan(
-            {name: before[name]},
-            grid,
-            mask_of=mask_of,
-            quality_of=lambda pruned: measured({**base, **pruned}),
-            cost_of=costs,
-            progress=progress,
-        )
-    return points
 
 
 def densities_of(config: Any) -> tuple[float, ...] | None:

@@ -1,4 +1,4 @@
-"""What a pruned layer costs on a unit: the simulator as the cost model of the pruner."""
+"""Cost of a pruned layer on a unit: the simulator as the cost model of the pruner."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many: exact integers from fractions, and totals shared out in whole numbers."""
+"""Counts of weights: exact integers from fractions, and totals shared out in whole numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is cut: the arrays of layers, and couplings that say which inputs of a layer are the outputs of another.
+"""Arrays of layers that are cut, and couplings that say which inputs of a layer are the outputs of another.
 
 `couplings_of_chain` declares those of layers one after the other, flattening included; other graphs declare their own.
 """
@@ -38,7 +38,7 @@ class BatchNorm:
 
     @property
     def vectors(self) -> dict[str, Vector]:
-        """Those that were given, by name."""
+        """The vectors that were given, by name."""
         return {name: getattr(self, name) for name in NORM_VECTORS if getattr(self, name) is not None}
 
     def changed(self, change: Callable[[str, Vector], Vector]) -> BatchNorm:
@@ -59,7 +59,7 @@ class BatchNorm:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LayerArrays:
-    """What one layer is made of.
+    """The arrays of one layer.
 
     weight : real [n_out, n_in] of a fully connected layer, or [n_out, n_in, *kernel] of a convolution
     bias : real [n_out], or None

@@ -51,8 +51,8 @@ class Grouped:
         Raises InputError for anything else, and for a density above that of the survivors.
         """
         groups = self.rank(scores, shape=shape, within=within)
-        shape = np.shape(scores) if shape is None else as_shape("shape", shape)
-        kept = keep_count(_given(density), groups.size)
+        shape = np.shape(scores) if shape is None else tuple(map(int, shape))
+        kept = keep_count(_required(density), groups.size)
         alive = groups.size if within is None else int(np.count_nonzero(groups > -np.inf))
         require_survivors("density", density, kept, alive, groups.size)
         mask = self.expand(top(groups.reshape(1, -1), kept), shape, within=within)
@@ -81,10 +81,10 @@ class Grouped:
         """The mask of weights, of a shape, for a mask of groups, of as many elements as there are groups."""
         layout = self.layout(shape)
         mask = layout.mask_of_groups(groups.reshape(layout.outer))
-        return mask if within is None else mask & as_mask("within", within, shape)
+        return mask if within is None else mask & np.asarray(within)
 
     def grain(self, shape: Shape) -> int:
-        """What densities are made whole on: the number of groups."""
+        """The number of groups, which densities are made whole on."""
         return math.prod(self.layout(shape).outer)
 
 
@@ -136,7 +136,7 @@ class Quota:
 
     def _density(self, density: float | Fraction | None) -> float | Fraction:
         if self.fixed is None:
-            return _given(density)
+            return _required(density)
         ok = density is None or float(fraction("density", density)) == float(self.fixed)
         require(ok, "density", density, f"must be left out, {self.name} has {self.fixed}")
         return self.fixed
@@ -147,9 +147,9 @@ Pattern = Grouped | Quota
 
 def _result_of(mask: Mask, density: float | Fraction | None) -> PruneResult:
     """A mask with its counts."""
-    return PruneResult(mask=mask, asked=float(_given(density)), kept=int(np.count_nonzero(mask)), total=mask.size)
+    return PruneResult(mask=mask, asked=float(_required(density)), kept=int(np.count_nonzero(mask)), total=mask.size)
 
 
-def _given(density: float | Fraction | None) -> float | Fraction:
+def _required(density: float | Fraction | None) -> float | Fraction:
     require(density is not None, "density", density, "must be a number in 0..1")
     return density  # type: ignore[return-value]  # given, by the line above

@@ -88,7 +88,7 @@ def _l2(view: Rows, members: Axes) -> Rows:
 
 
 def _letters(view: Rows, members: Axes) -> tuple[str, str]:
-    """Of einsum: all axes, and those that number the groups. It adds small groups several times faster than sum."""
+    """Return letters for einsum: all axes, and those that number the groups. It adds small groups faster than sum."""
     every = string.ascii_letters[: view.ndim]
     return every, "".join(letter for axis, letter in enumerate(every) if axis not in members)
 
@@ -123,7 +123,7 @@ REDUCTIONS: dict[str, Callable[[Rows, Axes], Rows]] = {
     "last": _last,
     "l2": _l2,
 }
-"""How the scores of a group's members become the group's.
+"""Functions from the scores of a group's members to the score of the group.
 
 prod is the geometric mean: it orders groups of one size as their products do, and does not underflow. first and last
 are the members at the lowest and the highest place.

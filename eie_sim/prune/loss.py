@@ -28,7 +28,7 @@ MAX_EPOCHS = 10**6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig:
-    """How a network is trained. The loss is the mean over a batch of
+    """Settings of a training. The loss is the mean over a batch of
 
     (1 - distillation) x cross-entropy with the labels
     + distillation x temperature**2 x cross-entropy with the teacher, both softened by temperature
@@ -70,7 +70,7 @@ class TrainConfig:
 
 
 def loss(network: Mlp, samples: Samples, config: TrainConfig, *, teacher: Mlp | None = None) -> float:
-    """What training lowers, over all samples at once: the loss of `TrainConfig`.
+    """Return the loss of `TrainConfig`, which training lowers, over all samples at once.
 
     Raises InputError where samples or teacher do not fit the network, and for a loss that is not finite.
     """

@@ -51,7 +51,7 @@ def require_relu(network: Network) -> None:
 
 
 def training(network: Network) -> Samples | None:
-    """What a chain can learn from, None without labelled training inputs."""
+    """Return the labelled training inputs of a chain, None where it has none."""
     require_relu(network)
     if not network.chained or network.train_inputs is None or network.train_labels is None:
         return None
@@ -59,7 +59,7 @@ def training(network: Network) -> Samples | None:
 
 
 def held_back(network: Network) -> Samples | None:
-    """What a chain is judged on, None without labelled test inputs."""
+    """Return the labelled test inputs of a chain, None where it has none."""
     require_relu(network)
     if not network.chained or network.test_inputs is None or network.test_labels is None:
         return None
@@ -67,7 +67,7 @@ def held_back(network: Network) -> Samples | None:
 
 
 def require_training(network: Network, why: str) -> Samples:
-    """What a chain can learn from. Raises InputError, saying why it is needed, where there is none."""
+    """Return the labelled training inputs of a chain. Raises InputError where it has none; why : what needs them"""
     samples = training(network)
     if samples is None:
         raise InputError(f"train_labels=none: {why} needs a chain of layers with labelled training inputs")
@@ -75,7 +75,7 @@ def require_training(network: Network, why: str) -> Samples:
 
 
 def require_held_back(network: Network, why: str) -> Samples:
-    """What a chain is judged on. Raises InputError, saying why it is needed, where there is none."""
+    """Return the labelled test inputs of a chain. Raises InputError, saying why they are needed, where it has none."""
     samples = held_back(network)
     if samples is None:
         raise InputError(f"test_labels=none: {why} needs a chain of layers with labelled test inputs")
@@ -83,7 +83,7 @@ def require_held_back(network: Network, why: str) -> Samples:
 
 
 def inputs_of(network: Network, weights: Mapping[str, NDArray[Any]], biases: Mapping[str, Any]) -> Arrays:
-    """What each layer reads, float [n_vector, n_in], at most N_MEASURED vectors.
+    """Return the inputs of each layer, float [n_vector, n_in], at most N_MEASURED vectors.
 
     In a chain, what these weights make of the calibration inputs, or of those that a run starts from, unless a layer's
     own are recorded; else the layer's own activations. Raises InputError where there are none.
@@ -95,13 +95,13 @@ def inputs_of(network: Network, weights: Mapping[str, NDArray[Any]], biases: Map
             raise InputError(f"activations=none: layer {network.layers[0].name} needs some to be measured")
         read = forward(mlp_of(weights, biases), first[:N_MEASURED])[0]
         return {
-            layer.name: computed if at == 0 or network.takes_outputs(at) else _own(layer)[:N_MEASURED]
+            layer.name: computed if at == 0 or network.takes_outputs(at) else _activations_of(layer)[:N_MEASURED]
             for at, (layer, computed) in enumerate(zip(network.layers, read, strict=True))
         }
-    return {layer.name: _own(layer)[:N_MEASURED] for layer in network.layers}
+    return {layer.name: _activations_of(layer)[:N_MEASURED] for layer in network.layers}
 
 
-def _own(layer: Layer) -> NDArray[Any]:
+def _activations_of(layer: Layer) -> NDArray[Any]:
     if layer.activations is None:
         raise InputError(f"activations=none: layer {layer.name} needs some to be measured")
     return layer.activations
@@ -130,7 +130,7 @@ QUALITIES = {
     "loss": "minus the mean cross-entropy of the labelled inputs",
     "outputs": "minus the relative squared error of the layers' outputs, added up",
 }
-"""What the quality of a pruned network can be; higher is better."""
+"""Qualities of a pruned network, by name; higher is better."""
 
 
 def default_quality(network: Network, labelled: str) -> str:
@@ -151,7 +151,7 @@ def quality_of(name: str, network: Network, samples: Samples | None = None) -> Q
 
 
 def measured_on(name: str, network: Network, samples: Samples | None = None) -> str:
-    """What a quality is measured on, in words."""
+    """Return the inputs that a quality is measured on, in words."""
     if name == "outputs":
         return costed_on(network)
     if samples is None:
@@ -160,7 +160,7 @@ def measured_on(name: str, network: Network, samples: Samples | None = None) -> 
 
 
 def inputs_in_words(network: Network) -> dict[str, str]:
-    """What each layer reads of `inputs_of`, in words, by layer."""
+    """Return the inputs of each layer that `inputs_of` returns, in words, by layer."""
     layers = network.layers
     said = {layer.name: layer.activations_source for layer in layers}
     if network.chained:
@@ -173,7 +173,7 @@ def inputs_in_words(network: Network) -> dict[str, str]:
 
 
 def costed_on(network: Network) -> str:
-    """What costs and errors of outputs are measured on, in words."""
+    """Return the inputs that costs and errors of outputs are measured on, in words."""
     if network.chained and network.calibration is not None:
         return f"{min(len(network.calibration), N_MEASURED)} calibration inputs"
     if network.chained and network.test_inputs is not None:

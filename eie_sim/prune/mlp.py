@@ -65,7 +65,7 @@ class Mlp:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Samples:
-    """What a network learns from or is judged on.
+    """Inputs with labels: a network learns from them, or is judged on them.
 
     inputs : float (n, in), finite
     labels : int (n,), the number of the right output, from 0
@@ -107,7 +107,7 @@ def initial(widths: tuple[int, ...], rng: np.random.Generator) -> Mlp:
 
 
 def forward(network: Mlp, inputs: ArrayLike) -> tuple[list[Array], Array]:
-    """What each layer reads, and what the last one says.
+    """Return the inputs of each layer, and the outputs of the last.
 
     inputs : real (n, in)
 

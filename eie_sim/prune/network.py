@@ -30,7 +30,7 @@ from eie_sim.prune.parameters import prune_graph
 from eie_sim.prune.pruned_training import training_of
 from eie_sim.prune.recipe import Recipe
 from eie_sim.prune.smaller import without_dead
-from eie_sim.prune.steps import Asked, in_steps, scores_of_weights, shape_of, wanted
+from eie_sim.prune.steps import LayerDensities, densities_by_step, in_steps, scores_of_weights, shape_of
 from eie_sim.prune.train import ScoreGradients, TrainConfig, score_gradients
 
 Progress = Callable[[str], None]
@@ -105,11 +105,11 @@ def prune_network(
         whole = network.chained and recipe.pattern == "neuron" and name in weights
         rule = "must be left out, neurons are pruned to a density of the network's weights"
         require(not whole, f"layer_density of {name}", density, rule)
-    asked = wanted(recipe, weights, layer_density or {})
+    asked = densities_by_step(recipe, weights, layer_density or {})
     teacher = mlp_of(weights, biases) if network.chained else None
     rng, trainings = np.random.default_rng(recipe.seed), list(_trainings(recipe, len(asked)))
 
-    def select(weights: Arrays, asked: Asked, before: Selection | None) -> Selection:
+    def select(weights: Arrays, asked: LayerDensities, before: Selection | None) -> Selection:
         scores = (
             scores_of_weights(recipe.criterion, weights, recipe.seed)
             if criterion is None
@@ -158,7 +158,7 @@ def _obd(network: Network, weights: Arrays, biases: Biases, seed: int) -> Arrays
 
 
 def _apoz(network: Network, weights: Arrays, biases: Biases, seed: int) -> Arrays:
-    """Of hidden neurons, from what the next layer reads; those of the last layer are not compared."""
+    """Score hidden neurons by what the next layer reads; those of the last layer are not compared."""
     if not network.chained:
         raise InputError("criterion=apoz: needs a chain of layers, in which neurons have readers")
     names, read = list(weights), inputs_of(network, weights, biases)
@@ -167,19 +167,19 @@ def _apoz(network: Network, weights: Arrays, biases: Biases, seed: int) -> Array
 
 
 CRITERIA: dict[str, Scores] = {"wanda": _wanda, "taylor": _taylor, "obd": _obd, "apoz": _apoz}
-"""Those that look at more than weights."""
+"""Criteria that look at more than weights."""
 
 
 def _selected(
     network: Network,
     scores: Arrays,
-    asked: Asked,
+    asked: LayerDensities,
     shape: Pattern | Mapping[str, Pattern],
     recipe: Recipe,
     weights: Arrays,
     before: Selection | None,
 ) -> Selection:
-    """What stays of every layer, among what stayed before."""
+    """Select the weights that stay of every layer, among those that stayed before."""
     shapes = {name: w.shape for name, w in weights.items()}
     within = None if before is None else before.masks
     common: dict[str, Any] = {"pattern": shape, "floor": recipe.floor, "within": within, "shapes": shapes}
@@ -214,8 +214,10 @@ def _network_of(
 ) -> Network:
     before = before_pruning(network)
     shapes = shape if isinstance(shape, Mapping) else dict.fromkeys(weights, shape)
+    trained = f", trained {recipe.epochs} epochs" if recipe.epochs else ""
     said = {
-        name: _how(recipe, recipe.pattern if each is None else each.name, kept.layers[name].achieved)
+        name: f"pruned: {recipe.pattern if each is None else each.name}, {recipe.criterion}, {recipe.scope}, "
+        f"density {kept.layers[name].achieved:.4g}{trained}"
         for name, each in shapes.items()
     }
     layers = tuple(
@@ -229,9 +231,3 @@ def _network_of(
         for layer, source in zip(network.layers, before, strict=True)
     )
     return replace(network, layers=layers, dense_layers=before)
-
-
-def _how(recipe: Recipe, pattern: str, achieved: float) -> str:
-    """The recipe in words fit for a table."""
-    trained = f", trained {recipe.epochs} epochs" if recipe.epochs else ""
-    return f"pruned: {pattern}, {recipe.criterion}, {recipe.scope}, density {achieved:.4g}{trained}"

@@ -34,7 +34,7 @@ def select_neurons(
     Raises InputError as `select`.
     """
     names = list(shapes)
-    hidden = {name: _among(scores[name], within, name) for name in names[:-1]}
+    hidden = {name: _scores_of_survivors(scores[name], within, name) for name in names[:-1]}
     parts = sum(shapes[name][0] for name in hidden)
 
     def rows_at(part: int) -> Selection:
@@ -50,7 +50,7 @@ def select_neurons(
     return Selection(layers=layers, asked=density, warnings=rows.warnings)
 
 
-def _among(scores: NDArray[Any], within: Masks | None, name: str) -> NDArray[Any]:
+def _scores_of_survivors(scores: NDArray[Any], within: Masks | None, name: str) -> NDArray[Any]:
     """Scores, 0 for neurons that went before, so that they go first again."""
     if within is None:
         return scores

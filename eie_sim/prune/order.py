@@ -26,7 +26,7 @@ VAST = 2**18
 """Rows of more places are not copied: only what a sample of them says is near the place is partitioned."""
 
 SAMPLE_STEP = 499
-"""Of how many places the sample takes one; a prime, so that it does not fall in step with the rows of a matrix."""
+"""Places of a row for one of its sample; a prime, so that it does not fall in step with the rows of a matrix."""
 
 MARGIN = 6
 """Standard deviations by which a place of the sample may miss the place that it stands for."""
@@ -65,7 +65,7 @@ def _chunks(rows: Rows, counts: CountOfRow) -> Iterator[tuple[slice, Rows, Count
 
 
 def _cut(rows: Rows, counts: CountOfRow) -> Rows:
-    """See `kth_largest`; of the rows of one chunk."""
+    """Return what `kth_largest` says, for the rows of one chunk."""
     if np.ndim(counts) == 0:
         return _largest(rows, int(counts))
     of_each, cut = np.asarray(counts), np.empty(len(rows), dtype=rows.dtype)
@@ -88,7 +88,7 @@ def _largest(rows: Rows, count: int) -> Rows:
 
 
 def _bubbled(rows: Rows, place: int) -> Rows:
-    """What `_place` gives, of short rows: the largest of what is left moves to the end, until the place is reached."""
+    """Return what `_place` does, for short rows: the largest left moves to the end, until the place is reached."""
     columns: list[Rows] = list(rows.T.copy())  # its own, to be overwritten
     spare = np.empty_like(columns[0])
     for end in range(len(columns) - 1, place - 1, -1):
@@ -101,7 +101,7 @@ def _bubbled(rows: Rows, place: int) -> Rows:
 
 
 def _near(row: Rows, place: int) -> Any:
-    """What `_place` gives, of one vast row: two scores of a sample enclose the place, and few others lie between."""
+    """Return what `_place` does, for one vast row: two scores of a sample enclose the place, few others lie between."""
     sample = np.sort(row[::SAMPLE_STEP])
     share = place / row.size
     middle, margin = share * sample.size, MARGIN * math.sqrt(share * (1 - share) * sample.size) + MARGIN
@@ -127,7 +127,7 @@ def _near(row: Rows, place: int) -> Any:
 
 
 def _place(rows: Rows, place: int) -> Rows:
-    """What would be at a place of every row if the row were sorted.
+    """Return the score at a place of every row as if the row were sorted.
 
     Partition takes ten times as long where one value has a large share of a long row, as zeros have in pruned weights.
     They are the lowest of the row: for the partition they become many different numbers, lower than any score.

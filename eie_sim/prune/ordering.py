@@ -128,7 +128,7 @@ def _level_above(scores, cuts, first, levels, above):
 # above that keeps the score, or else it has the level that `_level_above` gave it.
 @kernel
 def _level_equal(scores, cuts, first, surplus, levels):
-    """Lower the levels of scores equal to a cut: as many are kept as are wanted, those at the higher places."""
+    """Keep as many scores equal to a cut as are wanted, those at the higher places."""
     seen = np.zeros(len(cuts), dtype=np.int64)
     for i in range(len(scores) - 1, -1, -1):
         score = scores[i]

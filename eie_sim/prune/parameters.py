@@ -23,7 +23,7 @@ from eie_sim.prune import PruneResult, Selection, globally, locally
 from eie_sim.prune.counts import keep_count, least_count, nearest_density
 from eie_sim.prune.measure import Arrays, dense
 from eie_sim.prune.recipe import Recipe
-from eie_sim.prune.steps import Asked, Masks, in_steps, scores_of_weights, shape_of, wanted
+from eie_sim.prune.steps import LayerDensities, Masks, densities_by_step, in_steps, scores_of_weights, shape_of
 from eie_sim.units import unit_of
 
 Progress = Callable[[str], None]
@@ -64,20 +64,20 @@ def prune_graph(
     weights: Arrays = {name: dense(array) for name, array in magnitudes_of(graph, names).items()}
     views = views_of(graph, recipe, config, names)
 
-    def select(weights: Arrays, asked: Asked, before: Selection | None) -> Selection:
+    def select(weights: Arrays, asked: LayerDensities, before: Selection | None) -> Selection:
         scores = scores_of_weights(recipe.criterion, weights, recipe.seed)
         scores = _wanda(with_zeros(graph, weights), weights) if scores is None else scores
         return _selected(graph, views, recipe, config, scores, asked, None if before is None else before.masks)
 
-    asked = wanted(recipe, names, density_of)
+    asked = densities_by_step(recipe, names, density_of)
     weights, kept = in_steps(weights, asked, select, progress=lambda step: progress(f"{graph.name}: {step}"))
-    said = [graph.metadata[PRUNED]] if PRUNED in graph.metadata else []
-    metadata = {**graph.metadata, PRUNED: "; then ".join([*said, _said(recipe, density_of)])}
+    earlier = [graph.metadata[PRUNED]] if PRUNED in graph.metadata else []
+    metadata = {**graph.metadata, PRUNED: "; then ".join([*earlier, _recipe_in_words(recipe, density_of)])}
     return replace(with_zeros(graph, weights), metadata=metadata), kept
 
 
-def _said(recipe: Recipe, density_of: Mapping[str, float]) -> str:
-    """How it was pruned, in words for the metadata of a file: its pattern, what else is not as usual, and by what."""
+def _recipe_in_words(recipe: Recipe, density_of: Mapping[str, float]) -> str:
+    """Return the recipe in words for the metadata of a file: its pattern, all else that is unusual, the version."""
     usual = {**Recipe().to_dict(), "pattern": None}
     words = [f"{name} {value}" for name, value in recipe.to_dict().items() if value != usual[name]]
     words += [f"{name} {density:g}" for name, density in density_of.items()]
@@ -96,7 +96,7 @@ def _require_untrained(recipe: Recipe) -> None:
 
 
 def views_of(graph: Graph, recipe: Recipe, config: Any, names: Iterable[str]) -> list[View]:
-    """What a recipe's pattern is laid over; what several nodes read in the same way, once.
+    """Return the matrices that a recipe's pattern is laid over; one that several nodes read in the same way, once.
 
     Single weights: each parameter. Counts balanced over a design: the products of its unit. Any other pattern: weights
     as rows of [n_out, n_in], groups below each other, of a node's products that are as wide and of the same parameters;
@@ -150,14 +150,11 @@ def _without_answers(graph: Graph, steps: Iterable[Step]) -> list[Step]:
     for node in reversed(graph.nodes):
         step = at.get(node.name)
         if needed.intersection(node.makes) or step is not None:
-            if step is not None and node is step.node and needed.intersection(step.makes) and not _has_gates(step):
+            gates = step is not None and any(product.steps for product in step.products)
+            if step is not None and node is step.node and needed.intersection(step.makes) and not gates:
                 found.append(step)
             needed.update(node.reads)
     return found[::-1]
-
-
-def _has_gates(step: Step) -> bool:
-    return any(product.steps for product in step.products)
 
 
 def _selected(
@@ -166,10 +163,10 @@ def _selected(
     recipe: Recipe,
     config: Any,
     scores: Arrays,
-    asked: Asked,
+    asked: LayerDensities,
     before: Masks | None,
 ) -> Selection:
-    """What stays of every parameter, among what stayed before."""
+    """Select the elements that stay of every parameter, among those that stayed before."""
     density: dict[str, Any] = {}
     floor: dict[str, Any] = {}
     within: Masks = {}
@@ -203,7 +200,7 @@ def _selected(
         found = globally(gathered, whole, **common)
     else:
         found = locally(gathered, density, **common)
-    masks = _of_parameters(graph, views, found.masks, scores, before)
+    masks = _masks_of_parameters(graph, views, found.masks, scores, before)
     said: dict[str, float] = {}
     for view in views:
         by_pattern = found.layers[view.name].asked
@@ -218,7 +215,7 @@ def _selected(
     return Selection(layers=layers, asked=float(overall), warnings=found.warnings)
 
 
-def _of_parameters(graph: Graph, views: list[View], found: Masks, scores: Arrays, before: Masks | None) -> Masks:
+def _masks_of_parameters(graph: Graph, views: list[View], found: Masks, scores: Arrays, before: Masks | None) -> Masks:
     """Masks of parameters from those of views; an element that goes from one goes from all."""
     masks = {
         name: np.ones(array.shape, dtype=np.bool_) if before is None else before[name].copy()
@@ -267,7 +264,7 @@ def _wanda(graph: Graph, weights: Arrays) -> Arrays:
 
 
 def graph_outputs_off(before: Graph, after: Graph) -> dict[str, float | None]:
-    """How far float outputs are from those before pruning, by name: root mean squares relative to those before.
+    """Return how far float outputs are from those before pruning, by name: root mean squares relative to the old ones.
 
     None where the outputs before are all 0, are no floats, not finite, or have another shape because data choose it.
     """

@@ -130,7 +130,7 @@ def balanced(config: Any, window: int | None = None) -> Quota:
 
 
 def is_nm(mask: ArrayLike, n_keep: int = 2, m_group: int = 4) -> bool:
-    """Whether no group of m_group along the reduction axis has more than n_keep non-zeros (N is kept; see `nm`).
+    """Return True where no group of m_group along the reduction axis has more than n_keep non-zeros (see `nm`).
 
     mask : a mask or weights, (out, in) or (out, in, kh, kw); a last group may have fewer than m_group inputs
     """

@@ -13,15 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.core.errors import InputError, require, require_callable, require_type
+from eie_sim.core.errors import InputError
 from eie_sim.prune import PruneResult, Selection, keep_count
-from eie_sim.prune.counts import fraction, fractions
-from eie_sim.prune.layout import as_mask
 from eie_sim.prune.measure import Arrays, Biases, mlp_of
 from eie_sim.prune.mlp import Array, Mlp, Samples
 from eie_sim.prune.neurons import most_parts, n_kept, with_columns
-from eie_sim.prune.steps import Asked, Masks, in_steps
-from eie_sim.prune.train import Mask, TrainConfig, checked_masks, fit
+from eie_sim.prune.steps import LayerDensities, Masks, in_steps
+from eie_sim.prune.train import Mask, TrainConfig, fit
 
 MaskOf = Callable[[Array, float], NDArray[Any]]
 """Weights (out, in) of a layer and the density to keep, to a bool mask (out, in)."""
@@ -40,7 +38,7 @@ class PrunedNetwork:
 
 def prune_and_train(
     network: Mlp,
-    samples: Samples,
+    samples: Samples | None,
     *,
     schedule: Sequence[float],
     rule: Rule,
@@ -49,47 +47,19 @@ def prune_and_train(
 ) -> PrunedNetwork:
     """Prune to each density of the schedule in turn, and train the survivors for config.epochs after each.
 
+    samples : what survivors learn from; None for no epochs
     schedule : densities 0 to 1, the last of them the one wanted; a single one is one-shot pruning
     rule : which weights to keep; it sees those already pruned as 0, so scores of magnitude never bring one back
     config : of each training; with distillation, `network` as it came in is the teacher
     rng : draws the order of the samples, default_rng(config.seed) when left out
-
-    Raises InputError for an empty schedule, densities out of range, masks of the wrong shape or type.
     """
-    densities = fractions("schedule", schedule)
-    require(len(densities) > 0, "schedule", densities, "must have one density or more")
-    require_type("config", config, TrainConfig)
-    return _in_steps(network, densities, rule, samples, config, rng)
-
-
-def prune(network: Mlp, *, density: float, rule: Rule) -> tuple[Mlp, Selection]:
-    """The network with the weights that `rule` does not keep at exactly 0, and what is kept.
-
-    Raises InputError for masks of the wrong shape or type.
-    """
-    found = _in_steps(network, [float(fraction("density", density))], rule, None, TrainConfig(epochs=0), None)
-    return found.network, found.steps[-1]
-
-
-def _in_steps(
-    network: Mlp,
-    densities: Sequence[float],
-    rule: Rule,
-    samples: Samples | None,
-    config: TrainConfig,
-    rng: np.random.Generator | None,
-) -> PrunedNetwork:
-    """`prune_and_train`; no samples are needed for no epochs."""
-    require_type("network", network, Mlp)
-    require_callable("rule", rule)
-    require_type("rng", rng, np.random.Generator, type(None))
     numbers = [str(at) for at in range(len(network.weights))]
     biases: Biases = dict(zip(numbers, network.biases, strict=True))
     steps: list[Selection] = []
 
-    def select(weights: Arrays, asked: Asked, before: Selection | None) -> Selection:
+    def select(weights: Arrays, asked: LayerDensities, before: Selection | None) -> Selection:
         density = asked[numbers[0]] or 0.0
-        masks = checked_masks(network, rule(tuple(weights.values()), density))
+        masks = rule(tuple(weights.values()), density)
         layers = {
             name: PruneResult(mask=mask, asked=density, kept=int(np.count_nonzero(mask)), total=mask.size)
             for name, mask in zip(numbers, masks, strict=True)
@@ -100,11 +70,17 @@ def _in_steps(
     rng = np.random.default_rng(config.seed) if rng is None else rng
     weights, _ = in_steps(
         dict(zip(numbers, network.weights, strict=True)),
-        [dict.fromkeys(numbers, density) for density in densities],
+        [dict.fromkeys(numbers, density) for density in schedule],
         select,
-        train=training_of(biases, lambda: samples, [config] * len(densities), network, rng),
+        train=training_of(biases, lambda: samples, [config] * len(schedule), network, rng),
     )
     return PrunedNetwork(network=mlp_of(weights, biases), steps=tuple(steps))
+
+
+def prune(network: Mlp, *, density: float, rule: Rule) -> tuple[Mlp, Selection]:
+    """The network with the weights that `rule` does not keep at exactly 0, and what is kept."""
+    found = prune_and_train(network, None, schedule=[density], rule=rule, config=TrainConfig(epochs=0))
+    return found.network, found.steps[-1]
 
 
 def training_of(
@@ -114,7 +90,7 @@ def training_of(
     teacher: Mlp | None,
     rng: np.random.Generator,
 ) -> Callable[[int, Arrays, Masks], Arrays]:
-    """What `in_steps` trains with: the survivors, step by step as `configs` say, and `biases` in place.
+    """Return the training for `in_steps`: of the survivors, step by step as `configs` say, and of `biases` in place.
 
     samples : () -> what to learn from, asked where there are epochs
     """
@@ -132,7 +108,6 @@ def training_of(
 
 def each_layer(mask_of: MaskOf) -> Rule:
     """The rule that prunes every layer to the same density."""
-    require_callable("mask_of", mask_of)
     return lambda weights, density: [mask_of(weight, density) for weight in weights]
 
 
@@ -145,7 +120,6 @@ def hidden_neurons(mask_of: MaskOf) -> Rule:
     the same fraction of its neurons: the largest for which the weights left are not more than the density asked for.
     The rule raises InputError, naming the least density there is, where a hidden layer would keep no neuron.
     """
-    require_callable("mask_of", mask_of)
 
     def rule(weights: Sequence[Array], density: float) -> list[Mask]:
         total = sum(weight.size for weight in weights)
@@ -154,7 +128,7 @@ def hidden_neurons(mask_of: MaskOf) -> Rule:
 
         def kept_at(part: int) -> Masks:
             hidden = zip(shapes, weights[:-1], strict=False)
-            stays = {name: as_mask("mask_of", mask_of(one, part / parts), one.shape) for name, one in hidden}
+            stays = {name: mask_of(one, part / parts) for name, one in hidden}
             rows = {name: np.asarray(mask.any(axis=1, keepdims=True)) for name, mask in stays.items()}
             return with_columns({name: np.repeat(row, shapes[name][1], axis=1) for name, row in rows.items()}, shapes)
 
@@ -171,5 +145,5 @@ def hidden_neurons(mask_of: MaskOf) -> Rule:
 
 
 def _all_there(masks: Masks) -> bool:
-    """Whether every layer but the last keeps something; what the last one reads, it keeps."""
+    """Return True where every layer but the last keeps something; the last one keeps what it reads."""
     return all(mask.any() for mask in list(masks.values())[:-1])

@@ -1,4 +1,4 @@
-"""How to prune a network, as one frozen record: what the command line takes and an archive keeps."""
+"""A recipe of pruning, as one frozen record: the command line takes it and an archive keeps it."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ PATTERNS = ("element", "per_row", "block", "neuron", "input", "balanced")
 CRITERIA = ("l1", "l2", "wanda", "taylor", "obd", "apoz", "random")
 SCOPES = ("local", "global")
 MAX_NUMBER = 1e30
-"""Of rates and penalties; infinity and NaN are beyond it."""
+"""Largest rate or penalty; infinity and NaN are beyond it."""
 
 SCHEDULES = ("one-shot", "linear", "cubic", "iterative")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """How to prune, and how to train what is left. Raises InputError naming field, value and rule.
+    """A recipe: how to prune, and how to train what is left. Raises InputError naming field, value and rule.
 
     Parameters
     ----------

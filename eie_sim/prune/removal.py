@@ -38,7 +38,7 @@ Activation = Callable[[Vector], Vector]
 
 
 def relu(values: Vector) -> Vector:
-    """What lies between layers unless said otherwise: max(x, 0)."""
+    """Return max(x, 0), the function between layers unless said otherwise."""
     return np.maximum(values, 0)
 
 
@@ -193,7 +193,7 @@ def _constants(layer: LayerArrays, activation: Activation) -> Vector:
 
 
 def _folded(network: NetworkArrays, rows: dict[str, Mask], activation: Activation) -> NetworkArrays:
-    """What removed constant neurons contribute, in the biases of the layers that read them."""
+    """Add what removed constant neurons contribute to the biases of the layers that read them."""
     added = {layer.name: np.zeros(layer.n_out) for layer in network.layers}
     feeding = {layer.name: np.zeros(layer.n_in, np.int64) for layer in network.layers}
     for coupling in network.couplings:

@@ -1,4 +1,4 @@
-"""What a pruning step says of itself: masks, and what was asked against what was reached."""
+"""Results of a pruning step: masks, and the density asked against the one reached."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from eie_sim.core.html import Cell, Row, card, table
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PruneResult:
-    """What a pruning step kept of a layer.
+    """The weights of a layer that a pruning step kept.
 
     mask : bool array of the weights' shape, True where a weight is kept
     asked : density asked for, 0 to 1
@@ -30,14 +30,14 @@ class PruneResult:
         return self.kept / self.total
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
+        """Return the table of a notebook."""
         shape = "x".join(map(str, self.mask.shape))
         return card(f"pruned weights, {shape}", table(_HEADINGS, [_figures(self)]))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Selection:
-    """What a pruning step kept of several layers.
+    """The weights of several layers that a pruning step kept.
 
     layers : by name, in the order given
     asked : density asked for over all weights of all layers
@@ -69,7 +69,7 @@ class Selection:
         return self.kept / self.total
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
+        """Return the table of a notebook."""
         rows = [[name, *_figures(layer)] for name, layer in self.layers.items()]
         shown = table(["layer", *_HEADINGS], rows, foot=["network", *_figures(self)])
         return card("pruned layers", shown, lines=self.warnings)

@@ -62,7 +62,7 @@ class Schedule:
 
     @property
     def densities(self) -> tuple[float, ...]:
-        """What to prune to at steps 1 to `steps`."""
+        """The densities at steps 1 to `steps`."""
         return tuple(self(step) for step in range(1, self.steps + 1))
 
 

@@ -116,7 +116,7 @@ def taylor_first(w: ArrayLike, gradients: ArrayLike) -> Reals:
     weights, slopes = as_reals("weights", w), as_reals("gradients", gradients)
     if slopes.ndim == weights.ndim + 1:
         _require_samples(weights, slopes)
-        slopes = _mean(slopes)
+        slopes = _mean_of_samples(slopes)
     _require_shape("gradients", slopes, weights)
     with np.errstate(over="ignore"):
         return np.abs(weights * slopes)
@@ -179,8 +179,8 @@ def random(shape: Sequence[Any], *, seed: int) -> Reals:
     return np.random.default_rng(seed).random(sizes)
 
 
-def _mean(samples: Reals) -> Reals:
-    """Of finite samples, the first axis: finite too, whatever their sum."""
+def _mean_of_samples(samples: Reals) -> Reals:
+    """Return the mean over the first axis: finite where the samples are, whatever their sum."""
     share: Reals = np.einsum("s...,s->...", samples, np.full(len(samples), 1 / len(samples)), dtype=np.float64)
     return share.astype(samples.dtype)
 

@@ -63,14 +63,14 @@ def locally(
     layers, warnings = {}, []
     for layer in _layers(scores, pattern, floor, within, shapes):
         with _named(layer.name):
-            asked = _of(density, layer.name, "density", scores)
+            asked = _of_layer(density, layer.name, "density", scores)
             lifted = _lifted(layer, asked)
             if lifted is not asked:
                 warnings.append(f"{layer.name}: density {float(asked):g} raised to the floor, {float(layer.floor):g}")
             layers[layer.name] = layer.pattern.prune(layer.scores, lifted, shape=layer.shape, within=layer.within)
     total = sum(layer.mask.size for layer in layers.values())
     overall = sum(Fraction(str(layer.asked)) * layer.total for layer in layers.values()) / total
-    return Selection(layers=layers, asked=float(overall), warnings=(*warnings, *_collapsed(layers)))
+    return Selection(layers=layers, asked=float(overall), warnings=(*warnings, *_warnings_of_empty(layers)))
 
 
 def globally(
@@ -108,12 +108,12 @@ def globally(
         count = int(np.count_nonzero(kept[start : start + layer.values.size]))
         start += layer.values.size
         results[layer.name] = layer.keep(count, float(density))
-    return Selection(layers=results, asked=float(density), warnings=_collapsed(results))
+    return Selection(layers=results, asked=float(density), warnings=_warnings_of_empty(results))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Layer:
-    """A layer as it was given."""
+class _Scored:
+    """A layer's scores with all that was given for it."""
 
     name: str
     scores: NDArray[Any]
@@ -153,22 +153,22 @@ def _layers(
     floor: Density | Mapping[str, Density],
     within: Mapping[str, ArrayLike] | None,
     shapes: Mapping[str, Shape] | None,
-) -> Iterator[_Layer]:
+) -> Iterator[_Scored]:
     require(
         isinstance(scores, Mapping) and len(scores) > 0, "scores", type(scores).__name__, "must name a layer or more"
     )
     for name, given in scores.items():
         with _named(name):
             array = as_array("scores", given)
-            shape = _of({} if shapes is None else shapes, name, "shapes", scores, None)
-            chosen = _of(pattern, name, "pattern", scores)
+            shape = _of_layer({} if shapes is None else shapes, name, "shapes", scores, None)
+            chosen = _of_layer(pattern, name, "pattern", scores)
             require(isinstance(chosen, Pattern), "pattern", type(chosen).__name__, "must be one, as pattern.element()")
-            yield _Layer(
+            yield _Scored(
                 name=name,
                 scores=array,
                 pattern=chosen,
-                floor=_of(floor, name, "floor", scores, 0.0),
-                within=_of({} if within is None else within, name, "within", scores, None),
+                floor=_of_layer(floor, name, "floor", scores, 0.0),
+                within=_of_layer({} if within is None else within, name, "within", scores, None),
                 shape=array.shape if shape is None else as_shape("shapes", shape),
             )
 
@@ -176,7 +176,7 @@ def _layers(
 _REQUIRED: Any = object()
 
 
-def _of(value: Any, name: str, field: str, layers: Mapping[str, Any], default: Any = _REQUIRED) -> Any:
+def _of_layer(value: Any, name: str, field: str, layers: Mapping[str, Any], default: Any = _REQUIRED) -> Any:
     """The value for a layer: its own where there is one for each, else the one for all."""
     if not isinstance(value, Mapping):
         return value
@@ -196,12 +196,12 @@ def _named(layer: str) -> Iterator[None]:
         raise InputError(f"{layer}: {error}") from None
 
 
-def _collapsed(layers: Mapping[str, PruneResult]) -> tuple[str, ...]:
+def _warnings_of_empty(layers: Mapping[str, PruneResult]) -> tuple[str, ...]:
     gone = (name for name, layer in layers.items() if layer.kept == 0)
     return tuple(f"{name}: all {layers[name].total} weights are pruned, nothing of the layer is left" for name in gone)
 
 
-def _lifted(layer: _Layer, density: Density | None) -> Density | None:
+def _lifted(layer: _Scored, density: Density | None) -> Density | None:
     """The density, or the least that is not below the layer's floor."""
     floor = fraction("floor", layer.floor)
     if isinstance(layer.pattern, Quota) and layer.pattern.fixed is not None:
@@ -215,7 +215,7 @@ def _lifted(layer: _Layer, density: Density | None) -> Density | None:
     return Fraction(least, grain)
 
 
-def _ranked(layer: _Layer, normalise: str | Normaliser) -> _Ranked:
+def _ranked(layer: _Scored, normalise: str | Normaliser) -> _Ranked:
     with _named(layer.name):
         pattern = layer.pattern
         if not isinstance(pattern, Grouped):
@@ -255,7 +255,7 @@ def _comparable(groups: Rows, normalise: str | Normaliser) -> Rows:
 # target is the last whose weights do not exceed it or the one after; of two equally near, the even one. Groups pruned
 # before (-inf) go first, and groups under a floor (inf) never go.
 def _pruned_groups(line: Rows, layers: Sequence[_Ranked], density: Density) -> int:
-    """Return how many groups to prune of all layers in one line, by the weights gone."""
+    """Return how many groups go, of all layers in one line: until the weights gone are nearest to what was asked."""
     total = sum(layer.size * layer.groups.size for layer in layers)
     target = (1 - fraction("density", density)) * total
     sizes = [layer.size for layer in layers]

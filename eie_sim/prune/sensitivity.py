@@ -1,4 +1,4 @@
-"""What pruning one layer at a time does to a network, and what the layer then costs.
+"""Quality of a network as one layer at a time is pruned, and the cost that is left of the layer.
 
 Source: Han et al. 2015, section 3.1 (sensitivity to pruning, layer by layer).
 """
@@ -12,16 +12,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.core.errors import require, require_callable, require_type
-from eie_sim.prune.counts import fractions
-from eie_sim.prune.layout import as_mask
-from eie_sim.prune.score import as_finite, as_reals
+from eie_sim.core.errors import require
 
 Weights = NDArray[Any]
 Progress = Callable[[str], None]
 
 
-class Point(NamedTuple):
+class Sensitivity(NamedTuple):
     """One layer at one density, the others as they are.
 
     asked, achieved : density; kept : weights
@@ -39,39 +36,34 @@ class Point(NamedTuple):
 
 def scan(
     weights: Mapping[str, Weights],
-    densities: Sequence[float],
+    others: Mapping[str, Weights],
+    grids: Mapping[str, Sequence[float]],
     *,
     mask_of: Callable[[Weights, float], NDArray[np.bool_]],
     quality_of: Callable[[Mapping[str, Weights]], float],
     cost_of: Callable[[str, Weights], float],
     progress: Progress = lambda step: None,
-) -> list[Point]:
-    """Prune every layer to every density, alone, and measure.
+) -> list[Sensitivity]:
+    """Prune each layer alone to densities of its own, and measure.
 
-    weights : [n_out, n_in] by layer
+    weights : [n_out, n_in] by layer, pruned from; others : weights of the layers that are not pruned
+    grids : densities by layer
     mask_of(weights, density) : what to keep; quality_of(weights by layer) : of the whole network
     cost_of(layer, pruned weights) : of that layer
 
-    Returns the points layer by layer, in the order of the densities.
-    Raises InputError for no density or one outside 0..1, and for a quality or cost that is not finite.
+    Returns the measurements layer by layer, in the order of the densities.
     """
-    require_type("weights", weights, Mapping)
-    functions = {"mask_of": mask_of, "quality_of": quality_of, "cost_of": cost_of, "progress": progress}
-    for field, function in functions.items():
-        require_callable(field, function)
-    asked = fractions("density", densities)
-    require(len(asked) > 0, "densities", 0, "must be at least one")
-    points = []
-    for layer, dense in {layer: as_reals(f"weights of {layer}", w) for layer, w in weights.items()}.items():
-        for density in asked:
+    found = []
+    for layer, densities in grids.items():
+        dense = weights[layer]
+        for density in densities:
             progress(f"{layer}: density {density:g}")
-            mask = as_mask("mask_of", mask_of(dense, density), dense.shape)
+            mask = mask_of(dense, density)
             pruned = np.where(mask, dense, dense.dtype.type(0))
             kept = int(np.count_nonzero(mask))
-            quality = as_finite("quality", quality_of({**weights, layer: pruned}))
-            cost = as_finite("cost", cost_of(layer, pruned))
-            points.append(Point(layer, density, kept / mask.size, kept, quality, cost))
-    return points
+            quality, cost = quality_of({**others, layer: pruned}), cost_of(layer, pruned)
+            found.append(Sensitivity(layer, density, kept / mask.size, kept, quality, cost))
+    return found
 
 
 def reconstruction_error(dense: Weights, pruned: Weights, inputs: NDArray[Any]) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 from eie_sim.core.errors import require, require_int, require_type
 from eie_sim.core.quantize import Scales, weight_scale
 from eie_sim.network import Layer, Network, SharedWeights
-from eie_sim.prune.codebook_training import SharedLayer, share, train_codebook
+from eie_sim.prune.codebook_training import CodedLayer, share, train_codebook
 from eie_sim.prune.measure import dense, mlp_of, require_training
 from eie_sim.prune.train import TrainConfig
 
@@ -20,7 +20,7 @@ def with_trained_codebooks(
 
     config : a design with codebooks, for weight_bits; epochs : of training; seed : of the order of the training inputs
 
-    Masks and codes stay. Of the codebooks after each epoch those of the lowest loss on the training inputs are kept.
+    Masks and codes stay. The codebooks of the epoch with the lowest loss on the training inputs are kept.
     Raises InputError for a network that is no chain with labelled training inputs, or has layers without biases where
     others have some.
     """
@@ -42,7 +42,7 @@ def with_trained_codebooks(
     return replace(network, layers=layers, dense_layers=network.dense_layers or network.layers)
 
 
-def _trained(layer: Layer, learnt: SharedLayer, said: str, *, with_bias: bool) -> Layer:
+def _trained(layer: Layer, learnt: CodedLayer, said: str, *, with_bias: bool) -> Layer:
     book = learnt.codebook.astype("float64")
     stored = SharedWeights(
         codes=learnt.codes,

@@ -13,7 +13,7 @@ from eie_sim.prune import Pattern, Schedule, Selection, pattern, schedule, score
 from eie_sim.prune.measure import Arrays
 from eie_sim.prune.recipe import Recipe
 
-Asked = dict[str, float | None]
+LayerDensities = dict[str, float | None]
 Masks = dict[str, NDArray[np.bool_]]
 
 
@@ -46,7 +46,7 @@ def scores_of_weights(criterion: str, weights: Arrays, seed: int) -> Arrays | No
     return None if of_each is None else {name: of_each(w) for name, w in weights.items()}
 
 
-def wanted(recipe: Recipe, names: Iterable[str], density_of: Mapping[str, float]) -> list[Asked]:
+def densities_by_step(recipe: Recipe, names: Iterable[str], density_of: Mapping[str, float]) -> list[LayerDensities]:
     """The density of every layer, or parameter, at every step. density_of : of those that have one of their own"""
     known = list(names)
     for name, density in density_of.items():
@@ -70,8 +70,8 @@ def wanted(recipe: Recipe, names: Iterable[str], density_of: Mapping[str, float]
 
 def in_steps(
     weights: Arrays,
-    asked: Sequence[Asked],
-    select: Callable[[Arrays, Asked, Selection | None], Selection],
+    asked: Sequence[LayerDensities],
+    select: Callable[[Arrays, LayerDensities, Selection | None], Selection],
     *,
     update: Callable[[Arrays, Masks], Arrays] = lambda weights, masks: weights,
     train: Callable[[int, Arrays, Masks], Arrays] = lambda step, weights, masks: weights,

@@ -13,9 +13,9 @@ from typing import Any
 from eie_sim.core.errors import InputError, require, require_int, unknown
 from eie_sim.network import Network
 from eie_sim.prune import pattern, score
-from eie_sim.prune.accuracy_table import ITERATIVE_STEPS, REGULARISERS, SCHEDULES, AccuracyRecord, accuracy_table
+from eie_sim.prune.accuracy_table import ITERATIVE_STEPS, REGULARISERS, TABLE_SCHEDULES, AccuracyRecord, accuracy_table
 from eie_sim.prune.cost import cost
-from eie_sim.prune.counts import fraction, keep_count
+from eie_sim.prune.counts import fraction, fractions, keep_count
 from eie_sim.prune.measure import N_MEASURED, mlp_of, require_held_back, require_training, weights_of
 from eie_sim.prune.mlp import Array, Mlp, forward
 from eie_sim.prune.pruned_training import Rule, each_layer, hidden_neurons
@@ -23,7 +23,6 @@ from eie_sim.prune.recipe import Recipe
 from eie_sim.prune.removal import LayerArrays
 from eie_sim.prune.smaller import shrunk
 from eie_sim.prune.steps import shape_of
-from eie_sim.prune.train import TrainConfig
 
 Progress = Callable[[str], None]
 
@@ -34,7 +33,7 @@ def table_of(
     *,
     patterns: Sequence[str],
     densities: Sequence[float],
-    schedules: Sequence[str] = SCHEDULES,
+    schedules: Sequence[str] = TABLE_SCHEDULES,
     penalties: Sequence[str] = tuple(REGULARISERS),
     epochs: int | None = None,
     recipe: Recipe | None = None,
@@ -56,14 +55,17 @@ def table_of(
     recipe = recipe or Recipe()
     for density in densities:
         require(fraction("densities", density) > 0, "densities", density, "must be above 0")
+    densities = fractions("densities", densities)
     require(len(patterns) > 0, "patterns", "none", "must be at least one")
-    recipes = {name: _recipe(name, recipe) for name in patterns}
-    _some("schedules", schedules, dict.fromkeys(SCHEDULES))
+    recipes = {name: _with_pattern(recipe, name) for name in patterns}
+    _chosen("schedules", schedules, dict.fromkeys(TABLE_SCHEDULES))
     if epochs is not None:
         require_int("epochs", epochs, 0, 10**6)
         rule = "must be a multiple of 5, the steps of an iterative schedule"
         require(epochs % ITERATIVE_STEPS == 0 or "iterative" not in schedules, "epochs", epochs, rule)
-    trainings = {name: _with_epochs(each, epochs) for name, each in _some("penalties", penalties, REGULARISERS).items()}
+    trainings = _chosen("penalties", penalties, REGULARISERS)
+    if epochs is not None:
+        trainings = {name: replace(training, epochs=epochs) for name, training in trainings.items()}
     samples, judged = require_training(network, "accuracy table"), require_held_back(network, "accuracy table")
     trained = mlp_of(*weights_of(network))
     records: list[AccuracyRecord] = []
@@ -86,14 +88,14 @@ def table_of(
     return records, left_out
 
 
-def _recipe(name: Any, recipe: Recipe) -> Recipe:
+def _with_pattern(recipe: Recipe, name: Any) -> Recipe:
     try:
         return replace(recipe, pattern=name)
     except InputError as error:
         raise InputError(str(error).replace("pattern=", "patterns=", 1)) from None
 
 
-def _some(field: str, names: Sequence[str], known: Mapping[str, Any]) -> dict[str, Any]:
+def _chosen(field: str, names: Sequence[str], known: Mapping[str, Any]) -> dict[str, Any]:
     require(len(names) > 0, field, "none", "must be at least one")
     for name in names:
         if name not in known:
@@ -101,12 +103,8 @@ def _some(field: str, names: Sequence[str], known: Mapping[str, Any]) -> dict[st
     return {name: known[name] for name in names}
 
 
-def _with_epochs(config: TrainConfig, epochs: int | None) -> TrainConfig:
-    return config if epochs is None else replace(config, epochs=epochs)
-
-
 def _impossible(name: str, density: float, network: Mlp) -> str:
-    """Why a pattern cannot have a density, in words; empty where it can."""
+    """Return the reason why a pattern cannot have a density; empty where it can."""
     widths = network.widths
     least = sum(prod(pair) for pair in pairwise([widths[0], *(1 for _ in widths[1:-1]), widths[-1]]))
     total = sum(weight.size for weight in network.weights)
@@ -133,12 +131,9 @@ def _n_of_m(weight: Array, density: float, m_group: int) -> Any:
 
 def _cycles(network: Mlp, *, inputs: Array, config: Any, smaller: bool) -> float:
     """Cycles per vector of all layers, the inputs passed on in floats; of the smaller network where neurons went."""
-    network = _without_neurons(network) if smaller else network
+    if smaller:
+        pairs = enumerate(zip(network.weights, network.biases, strict=True))
+        left = shrunk([LayerArrays(name=str(at), weight=weight, bias=bias) for at, (weight, bias) in pairs])
+        network = Mlp(tuple(one.weight for one in left), tuple(one.bias for one in left if one.bias is not None))
     layers = zip(network.weights, network.biases, forward(network, inputs)[0], strict=True)
     return sum(cost("cycles", weight, config, activations=read, bias=bias) for weight, bias, read in layers)
-
-
-def _without_neurons(network: Mlp) -> Mlp:
-    pairs = zip(network.weights, network.biases, strict=True)
-    layers = shrunk([LayerArrays(name=str(at), weight=weight, bias=bias) for at, (weight, bias) in enumerate(pairs)])
-    return Mlp(tuple(layer.weight for layer in layers), tuple(layer.bias for layer in layers if layer.bias is not None))

@@ -93,7 +93,8 @@ def epochs(
     for epoch in range(config.epochs):
         order = rng.permutation(n_sample)[: count * size].reshape(count, size)
         done = [(epoch * count + at) / (config.epochs * count) for at in range(count)]
-        yield [(rows, config.learning_rate * _decay(part)) for rows, part in zip(order, done, strict=True)]
+        rates = [config.learning_rate * (0.5 + 0.5 * math.cos(math.pi * part)) for part in done]
+        yield list(zip(order, rates, strict=True))
 
 
 def one_vector(network: Mlp) -> tuple[Array, Mlp]:
@@ -127,7 +128,3 @@ def require_converged(vector: Array, config: TrainConfig) -> None:
     if not np.isfinite(vector).all():
         given = f"learning_rate={config.learning_rate}, l1={config.l1}, l2={config.l2}"
         raise InputError(f"{given}: the training diverged; try a smaller learning_rate or penalty")
-
-
-def _decay(part: float) -> float:
-    return 0.5 + 0.5 * math.cos(math.pi * part)

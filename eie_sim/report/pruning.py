@@ -15,7 +15,7 @@ from eie_sim.prune import QUALITIES, Choice, Selection, costed_on, measured_on, 
 from eie_sim.prune.accuracy_table import AccuracyRecord
 from eie_sim.prune.measure import inputs_in_words
 from eie_sim.prune.recipe import Recipe
-from eie_sim.prune.sensitivity import Point
+from eie_sim.prune.sensitivity import Sensitivity
 from eie_sim.record import account_of, versions
 from eie_sim.report import figures
 from eie_sim.report.figures.style import drawing
@@ -137,7 +137,9 @@ def streams_table(record: Record) -> TextTable:
     return TextTable(headings, cells, text={0}, title=title)
 
 
-def points_record(points: Sequence[Point], network: Network, config: Any, *, quantity: str, quality: str) -> Record:
+def points_record(
+    points: Sequence[Sensitivity], network: Network, config: Any, *, quantity: str, quality: str
+) -> Record:
     """A sensitivity scan."""
     return {
         **_of(network, config),
@@ -178,7 +180,7 @@ def points_table(record: Record) -> TextTable:
 
 
 @drawing()
-def draw_points(points: Sequence[Point], record: Record, path: Path) -> None:
+def draw_points(points: Sequence[Sensitivity], record: Record, path: Path) -> None:
     """Quality and cost of a scan against sparsity, as PNG or SVG. Raises InputError."""
     from matplotlib.figure import Figure
 

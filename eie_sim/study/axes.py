@@ -16,12 +16,12 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from eie_sim.core.errors import unknown
 from eie_sim.prune.recipe import CRITERIA, SCHEDULES, SCOPES, Recipe
-from eie_sim.study.values import FRAMES, NAMES, OF_NAME, OF_TYPE, Kind, values_in, word_kind
+from eie_sim.study.values import FRAMES, KIND_OF_NAME, KIND_OF_TYPE, NAMES, Kind, values_in, word_kind
 from eie_sim.units import unit_named, units
 from eie_sim.units.unit import Unit
 
 WORKLOAD, PRUNING = "Workload", "Pruning"
-_OF_RECIPES = {"criterion": CRITERIA, "scope": SCOPES, "schedule": SCHEDULES}
+_RECIPE_WORDS = {"criterion": CRITERIA, "scope": SCOPES, "schedule": SCHEDULES}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ def unit_names() -> tuple[str, ...]:
 
 
 def groups() -> tuple[str, ...]:
-    """What axes are of: the workload, pruning, and each unit's design."""
+    """Return the groups of axes: the workload, pruning, and each unit's design."""
     return WORKLOAD, PRUNING, *(f"{unit.title} design" for unit in units())
 
 
@@ -104,7 +104,11 @@ def _axes_of(of: Any, group: str, units: tuple[str, ...], words: Mapping[str, tu
     hints = get_type_hints(of)
     for name, hint in ((field.name, hints[field.name]) for field in fields(of)):
         members = frozenset(get_args(hint) if get_origin(hint) in (Union, UnionType) else {hint})
-        kind = word_kind(words[name]) if name in words else OF_NAME.get(name, OF_TYPE.get(members - {type(None)}))
+        kind = (
+            word_kind(words[name])
+            if name in words
+            else KIND_OF_NAME.get(name, KIND_OF_TYPE.get(members - {type(None)}))
+        )
         if kind is not None and type(None) in members:
             kind = replace(kind, rule=f"{kind.rule}, or none", words={"none": None, **kind.words})
         if kind is not None:
@@ -113,7 +117,7 @@ def _axes_of(of: Any, group: str, units: tuple[str, ...], words: Mapping[str, tu
 
 @lru_cache(maxsize=2)
 def _axes(names: tuple[str, ...]) -> dict[str, Axis]:
-    """Of the units of these names; a field of several designs is one axis, of the first."""
+    """Return the axes of the units of these names; a field of several designs is one axis, of the first."""
     known = [unit_named(name) for name in names]
     presets = tuple(preset for unit in known for preset in unit.presets)
     with_presets = tuple(unit.name for unit in known if unit.presets)
@@ -124,7 +128,9 @@ def _axes(names: tuple[str, ...]) -> dict[str, Axis]:
         ("chip", word_kind(presets), with_presets, f"Design to start from: {', '.join(presets)}."),
     )
     every = [Axis(name=name, kind=kind, units=of, group=WORKLOAD, help=text) for name, kind, of, text in of_workload]
-    every += [axis for axis in _axes_of(Recipe, PRUNING, names, _OF_RECIPES) if axis.name != "seed"]  # a sweep has one
+    every += [
+        axis for axis in _axes_of(Recipe, PRUNING, names, _RECIPE_WORDS) if axis.name != "seed"
+    ]  # a sweep has one
     found: dict[str, Axis] = {}
     for axis in (*every, *(axis for unit in known for axis in design_axes(unit).values())):
         first = found.get(axis.name)

@@ -33,8 +33,8 @@ WORKERS_S = 30
 COUNT_S, AWAY_S = 1.0, 60
 """Seconds between two looks at how many workers there are, and until one is given up."""
 
-MOST_BYTES = 2**20
-"""Of a scheduler file, which has a few thousand."""
+MAX_SCHEDULER_FILE_BYTES = 2**20
+"""Most bytes of a scheduler file, which has a few thousand."""
 
 
 class ClusterExecutor(Executor):
@@ -51,7 +51,7 @@ class ClusterExecutor(Executor):
     def num_workers(self) -> int:
         """Threads of the cluster, at most a second ago; 1 while it has none.
 
-        Whoever asks again and again has the tasks of workers that left ended: Dask waits for these to come back.
+        Each look ends the tasks of workers that left: Dask waits for these to come back.
         """
         if monotonic() - self._counted_s > COUNT_S:
             try:
@@ -170,7 +170,7 @@ def _connected(address: str) -> Any:
         get_address_host_port(where)  # a client of what is no address at all would stay behind half alive
         return Client(where, timeout=CONNECT_S, set_as_default=False, name="eie-sim")  # type: ignore[no-untyped-call]  # untyped
     except Exception as error:  # as many kinds as Dask has transports
-        raise InputError(f"scheduler={address}: cannot be reached: {_line(error)}") from error
+        raise InputError(f"scheduler={address}: cannot be reached: {_one_line(error)}") from error
 
 
 def _address_in(path: str) -> str:
@@ -178,7 +178,7 @@ def _address_in(path: str) -> str:
     try:
         ordinary = Path(path).is_file() or not Path(path).exists()  # a pipe would never end
         with Path(path if ordinary else os.devnull).open("rb") as file:
-            return str(json.loads(file.read(MOST_BYTES))["address"])
+            return str(json.loads(file.read(MAX_SCHEDULER_FILE_BYTES))["address"])
     except OSError as error:
         raise InputError(f"scheduler={path}: {error.strerror or 'cannot be read'}") from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
@@ -203,10 +203,10 @@ def _require_workers(client: Any, address: str) -> None:
         if isinstance(theirs, OSError):  # it has just ended
             continue
         has = "no eie_sim" if theirs is None else f"eie_sim {theirs}"
-        has = _line(theirs) if isinstance(theirs, Exception) else has
+        has = _one_line(theirs) if isinstance(theirs, Exception) else has
         ok = theirs == eie_sim.__version__
         require(ok, "scheduler", address, f"worker {worker} has {has}, and here is {eie_sim.__version__}")
 
 
-def _line(error: BaseException) -> str:
+def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())

@@ -30,8 +30,8 @@ from eie_sim.prune.measure import Arrays, before_pruning, dense, held_back, inpu
 from eie_sim.prune.mlp import Samples
 from eie_sim.prune.network import prune_network
 from eie_sim.prune.recipe import Recipe
-from eie_sim.study.compare_costs import InTurn, Phases, Row, at_once, in_turn, said_of
-from eie_sim.study.compare_graph import OfGraph
+from eie_sim.study.compare_costs import InTurn, Phases, Row, at_once, in_turn, target_in_words
+from eie_sim.study.compare_graph import ComparedGraph
 from eie_sim.study.instances import Instances, equal_size, reason
 from eie_sim.units.compared import Chip
 
@@ -41,7 +41,7 @@ BATCHES = (1, 8, 64, 256)
 
 
 class Compared(NamedTuple):
-    """What `compare` found.
+    """The rows of a comparison, and the designs that they are of.
 
     rows : by batch, in the order of the designs; designs : those that have rows; size : the one that sets the size
     listed : whether a list was given; not_compared : why units have no rows, a line each
@@ -68,8 +68,8 @@ class _Pruned(NamedTuple):
 
     @property
     def said(self) -> str:
-        """What they are pruned to, in words."""
-        return said_of(self.to)
+        """The pattern or density that they are pruned to, in words."""
+        return target_in_words(self.to)
 
 
 def compare(
@@ -100,7 +100,7 @@ def compare(
     one with most decides the time. All have the DRAM of the design that sets the size, LPDDR4 where it has none: arrays
     read the weights once a batch, and each of several chips reads its own, with an equal share of the rate.
 
-    Of a graph of operators the positions of a product are its vectors, each node waits for those before, and rows have
+    In a graph of operators the positions of a product are its vectors, each node waits for those before, and rows have
     the distance of the outputs in place of an accuracy, and the share of MACs that the unit covers.
 
     Raises InputError for a network without inputs, for values out of range, and where no design can run the network.
@@ -119,13 +119,14 @@ def compare(
         require_pattern(shape)
     designs, size, not_compared = equal_size(on, table)
     listed, wanted = isinstance(on, (list, tuple)), list(dict.fromkeys(batches))
-    kind: Any = OfGraph.of if isinstance(network, Graph) else _OfLayers
+    kind: Any = ComparedGraph.of if isinstance(network, Graph) else _ComparedLayers
     weighed = kind(network, layer, wanted)
     alone = sum(one.in_patterns for one in designs) == 1
     found: dict[str, list[Row]] = {one.title: [] for one in designs}
     refused: dict[str, str] = {}
     shapes = dict.fromkeys([DENSE, *((int(n), int(m)) for n, m in patterns)])
-    kinds: list[Pattern | float] = [*shapes, *_distinct(weighed.own_density, densities)]
+    own = weighed.own_density  # those above what the weights have anyway make one row
+    kinds: list[Pattern | float] = [*shapes, *dict.fromkeys(min(float(density), own) for density in densities)]
     for to in kinds:
         takers = [one for one in designs if one.in_patterns is isinstance(to, tuple) and one.title not in refused]
         if not takers:
@@ -147,7 +148,7 @@ def compare(
     return Compared(rows, ran, size, listed, not_compared, network, layer)
 
 
-class _OfLayers:
+class _ComparedLayers:
     """Layers that are compared. part : all, or only the one that was asked for"""
 
     def __init__(self, network: Network, layer: str | None, batches: Sequence[int]) -> None:
@@ -155,7 +156,7 @@ class _OfLayers:
 
     @property
     def own_density(self) -> float:
-        """Of the weights before pruning."""
+        """Density of the weights before pruning."""
         before, _ = weights_of(self.part)
         return float(sum(np.count_nonzero(w) for w in before.values()) / sum(w.size for w in before.values()))
 
@@ -182,11 +183,6 @@ def _layer_of(network: Network, name: str | None) -> Network:
         return one
     label = f"{len(read)} vectors passed on by the layers before, in floats"
     return replace(one, layers=(replace(one.layers[0], activations=read, activations_source=label),))
-
-
-def _distinct(own: float, densities: Sequence[float]) -> list[float]:
-    """Densities, those above what the weights have anyway as one."""
-    return list(dict.fromkeys(min(float(density), own) for density in densities))
 
 
 def _pruned(network: Network, to: Pattern | float) -> _Pruned:
@@ -263,7 +259,7 @@ def _in_turn(
 
 
 def _accuracy(one: Instances, network: Network, judged: Samples, pruned: _Pruned, matrices: Mapping[str, Any]) -> float:
-    """Of the unit's own arithmetic in the layers that it holds, and of floats in the others."""
+    """Return the accuracy of the unit's own arithmetic in the layers that it holds, and of floats in the others."""
     unit, read = one.unit, judged.inputs
     outputs = read
     for layer in before_pruning(network):

@@ -20,7 +20,7 @@ from eie_sim.study.instances import Instances
 from eie_sim.units.compared import Chip
 
 WORD_BYTES = 2
-"""Of an input or output that is read from or written to DRAM."""
+"""Bytes of an input or output that is read from or written to DRAM."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,19 +107,19 @@ def at_once(one: Instances, chip: Chip, phases_of: Callable[[Any], Phases], macs
             f"time_us{suffix}": cycles / clock,
             f"energy_nj{suffix}": (working_pj + idle * one.idle_pj) / 1e3,
             f"board_nj{suffix}": board_nj,
-            f"tile{suffix}": _each("x".join(map(str, each.named.get("tile", ()))) for each in largest),
-            f"bound{suffix}": _each(each.bound or "" for each in largest),
+            f"tile{suffix}": _distinct_words("x".join(map(str, each.named.get("tile", ()))) for each in largest),
+            f"bound{suffix}": _distinct_words(each.bound or "" for each in largest),
         }
     moved = sum(count * each.stats["events"]["dram_bytes"] for count, each in results)
     return found | {"dram_bytes": moved, "utilisation": macs / (found["cycles"] * one.macs_per_cycle)}
 
 
-def _each(words: Iterable[str]) -> str:
+def _distinct_words(words: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(words))
 
 
 class InTurn(NamedTuple):
-    """What arrays do one after the other: vectors wanted, and results of those that there are.
+    """A phase of arrays that take vectors in turn: vectors wanted, and results of those that there are.
 
     gathered : inputs that the vectors of each result are gathered of, from a map outside
     steps : vectors of each step, which arrays share out before the next; () for all vectors at once
@@ -167,7 +167,7 @@ def in_turn(one: Instances, phases: Sequence[InTurn], weight_bytes: int, words: 
 
 
 def _cycles_in_turn(wanted: int, results: Sequence[SimResult], number: int, steps: tuple[int, ...]) -> int:
-    """Of the array with most, each taking its share of the vectors; mean vectors, where they are too few or as one."""
+    """Return the cycles of the array with most, each with its share of the vectors; of mean ones where too few ran."""
     per_vector = np.sum([each.cycles_per_vector for each in results], axis=0)
     if len(per_vector) == wanted:
         shares = np.split(per_vector, np.cumsum(steps)[:-1]) if steps else [per_vector]
@@ -175,6 +175,6 @@ def _cycles_in_turn(wanted: int, results: Sequence[SimResult], number: int, step
     return round(Fraction(int(per_vector.sum()), results[0].n_vector) * -(-wanted // number))
 
 
-def said_of(to: Pattern | float) -> str:
-    """What weights are pruned to, in words: a pattern, or a density."""
+def target_in_words(to: Pattern | float) -> str:
+    """Return the pattern or density that weights are pruned to, in words."""
     return said(to) if isinstance(to, tuple) else f"{100 * to:.3g} %"

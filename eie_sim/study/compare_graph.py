@@ -24,7 +24,7 @@ from eie_sim.network.lower import EVERYTHING, host_reason, steps_of
 from eie_sim.passed_on import Arrays, Multiplied, passed_on
 from eie_sim.prune.network import prune_network
 from eie_sim.prune.recipe import Recipe
-from eie_sim.study.compare_costs import InTurn, Phases, Row, at_once, in_turn, said_of
+from eie_sim.study.compare_costs import InTurn, Phases, Row, at_once, in_turn, target_in_words
 from eie_sim.study.graph_stages import again
 from eie_sim.study.instances import Instances
 from eie_sim.units.compared import Chip
@@ -41,12 +41,12 @@ class PrunedGraph:
 
     @property
     def said(self) -> str:
-        """What it is pruned to, in words."""
-        return said_of(self.to)
+        """The pattern or density that it is pruned to, in words."""
+        return target_in_words(self.to)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class OfGraph:
+class ComparedGraph:
     """A graph that is compared.
 
     layer : only this node, on what those before pass on, and None for all; parameters : of what is compared
@@ -57,7 +57,7 @@ class OfGraph:
     parameters: tuple[str, ...]
 
     @classmethod
-    def of(cls, graph: Graph, layer: str | None, batches: Sequence[int]) -> OfGraph:
+    def of(cls, graph: Graph, layer: str | None, batches: Sequence[int]) -> ComparedGraph:
         """Raise InputError for another batch than the graph is for, and for a node that no unit computes."""
         rule = "must be 1: a graph is for the batch of its inputs, load it with inputs or shapes of more"
         require(list(batches) == [1], "batches", ",".join(map(str, batches)), rule)
@@ -70,7 +70,7 @@ class OfGraph:
 
     @property
     def own_density(self) -> float:
-        """Of the weights before pruning."""
+        """Density of the weights before pruning."""
         return _density(list(magnitudes_of(self.graph, self.parameters).values()))
 
     def pruned(self, to: Pattern | float) -> PrunedGraph:
@@ -128,7 +128,7 @@ class OfGraph:
 
 
 def _density(arrays: Sequence[NDArray[Any]]) -> float:
-    """Of weights; 1.0 of none, as a node of two activations has."""
+    """Return the density of weights; 1.0 of none, as a node of two activations has."""
     size = sum(array.size for array in arrays)
     return float(sum(map(np.count_nonzero, arrays)) / size) if size else 1.0
 
@@ -149,7 +149,7 @@ def _in_turn(one: Instances, products: Sequence[Multiplied], weight_bytes: int) 
 
 
 def _result(one: Instances, each: Multiplied) -> SimResult:
-    """Of all positions of a product, in chunks where the unit takes them one after the other."""
+    """Return the result of all positions of a product, in chunks where the unit takes them one after the other."""
     unit, design = one.unit, each.design
     chunks = each.product.vectors(each.value) if unit.in_turn else iter([each.vectors()])
     matrix = each.ready.matrix
@@ -167,7 +167,7 @@ def _at_once(one: Instances, chip: Chip, products: Sequence[Multiplied]) -> dict
     def timed(
         group: Sequence[Multiplied], positions: Sequence[int], first: int, design: Any, after: Steps | None
     ) -> list[SimResult]:
-        """What the chip of a place among all does of a launch."""
+        """Return the results of the chip at a place among all, for its share of a launch."""
         sides = [(each.ready.matrix, _share(n, first, one.number)) for each, n in zip(group, positions, strict=True)]
         if after is None or chip.later is None:
             parts = [(matrix, chip.timed(matrix, n, design)) for matrix, n in sides if n]

@@ -1,4 +1,4 @@
-"""What a worker does with points: groups that share work, their figures, and a row of each as a line of JSON."""
+"""The work of a worker on points: groups that share work, their figures, and a row of each as a line of JSON."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ class Evaluator:
     def _lines(self, group: list[Point]) -> Rows:
         try:
             figures_of = self._figures_of(group)
-        except Exception as error:  # `_said` raises again what is neither a rule nor another package's
-            message = _said(error)
+        except Exception as error:  # `_message_of` raises again what is neither a rule nor another package's
+            message = _message_of(error)
             return [(point.key, line_of(self._subject, point, {}, message)) for point in group]
         return [(point.key, self._line(point, figures_of)) for point in group]
 
@@ -79,10 +79,10 @@ class Evaluator:
         try:
             return line_of(self._subject, point, figures_of(point), None)
         except Exception as error:  # as above
-            return line_of(self._subject, point, {}, _said(error))
+            return line_of(self._subject, point, {}, _message_of(error))
 
     def _figures_of(self, group: list[Point]) -> Callable[[Point], Row]:
-        """What gives the figures of points; what a group of them shares is made here."""
+        """Return a function to the figures of a point; all that a group of points shares is made here."""
         first = group[0]
         if isinstance(first.design, Refused):
             raise InputError(first.design.message)
@@ -129,11 +129,11 @@ def looped(stages: Stages | GraphStages, point: Point) -> dict[str, Any]:
         "passes": total.passes,
         "misfit": ", ".join(dict.fromkeys(unfit)),
         "verified": True,
-        **{column: next(_own(column, rows, total.stats), None) for column in unit.words.columns},
+        **{column: next(_unit_column(column, rows, total.stats), None) for column in unit.words.columns},
     }
 
 
-def _own(column: str, rows: Sequence[LayerResult], stats: dict[str, dict[str, int]]) -> Iterator[Any]:
+def _unit_column(column: str, rows: Sequence[LayerResult], stats: dict[str, dict[str, int]]) -> Iterator[Any]:
     """A column that other units do not have: words joined with +, counts of events, cycles of a class."""
     words = [str(row.named[column]) for row in rows if column in row.named]
     if words:
@@ -153,9 +153,9 @@ def line_of(subject: Subject, point: Point, figures: Row, error: str | None) -> 
     row = {
         "key": point.key,
         "version": VERSION,
-        **_weights(subject.name, subject.seed, point.layer, point.recipe),
+        **_workload_columns(subject.name, subject.seed, point.layer, point.recipe),
         "vector": "all" if point.vector is None else point.vector,
-        **_design(point.design, subject.table_sha256),
+        **_design_columns(point.design, subject.table_sha256),
         **figures,
         "error": error,
     }
@@ -163,7 +163,7 @@ def line_of(subject: Subject, point: Point, figures: Row, error: str | None) -> 
 
 
 @lru_cache(maxsize=2**12)
-def _weights(workload: str, seed: int, layer: str | None, recipe: Recipe | None) -> Row:
+def _workload_columns(workload: str, seed: int, layer: str | None, recipe: Recipe | None) -> Row:
     """The workload, and how it is pruned: all fields but the seed, which is the study's."""
     named = workload.encode("utf-8", "backslashreplace").decode()  # names of files may hold halves of characters
     row = {"workload": named, "seed": seed, "layer": layer or "all"}
@@ -173,10 +173,10 @@ def _weights(workload: str, seed: int, layer: str | None, recipe: Recipe | None)
 
 
 @lru_cache(maxsize=2**14)
-def _design(design: Any, table_sha256: str | None) -> Row:
+def _design_columns(design: Any, table_sha256: str | None) -> Row:
     """All fields of a design with the preset that it is nearest to, the hash of a user's energy table, and its own."""
     if isinstance(design, Refused):
-        return {"unit": design.unit, **{name: _flat(name, value) for name, value in design.values}}
+        return {"unit": design.unit, **{name: _json_value(name, value) for name, value in design.values}}
     unit = unit_of(design)
     given = design.to_dict()
 
@@ -187,21 +187,21 @@ def _design(design: Any, table_sha256: str | None) -> Row:
     return {
         "unit": unit.name,
         **({"chip": min(unit.presets, key=differences)} if unit.presets else {}),
-        **{name: _flat(name, value) for name, value in given.items()},
+        **{name: _json_value(name, value) for name, value in given.items()},
         **({} if table_sha256 is None else {"energy_table": table_sha256}),
         "config_hash": config_hash(unit.name, given, *hashed(table_sha256)),
     }
 
 
-def _flat(axis: str, value: Any) -> Any:
+def _json_value(axis: str, value: Any) -> Any:
     """Tiles and the like as text, 16x8x16 or 64x64+32x32; all else as JSON has it."""
     if not isinstance(value, (list, tuple)):
         return plain(value)
     return text_of(axis, tuple(tuple(part) if isinstance(part, (list, tuple)) else part for part in value))
 
 
-def _said(error: Exception) -> str:
-    """What a row says of an error: the rule that a point breaks, or whose code fails. Raises any other error."""
+def _message_of(error: Exception) -> str:
+    """Return an error as a row has it: the rule that a point breaks, or whose code fails. Raise any other error."""
     line = str(error) if isinstance(error, InputError) else None if isinstance(error, MemoryError) else blamed(error)
     if line is None:
         raise error

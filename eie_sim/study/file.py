@@ -15,9 +15,10 @@ from eie_sim.core.arrays import require_fraction
 from eie_sim.core.errors import InputError, refused, require, require_int, require_seed, require_type, unknown
 from eie_sim.study.axes import values_of
 
-MAX_BYTES = 2**20
-MOST_PARTS = 100
-"""Of a dotted key; the reader of TOML takes the square of it in time."""
+MAX_STUDY_BYTES = 2**20
+"""Most bytes of a study, which is written by hand."""
+MAX_KEY_PARTS = 100
+"""Most parts of a dotted key; the reader of TOML takes the square of it in time."""
 
 Read = Callable[[str, Any, Path], Any]  # (key, what the file says, the file's folder) -> what the study has
 
@@ -60,7 +61,7 @@ def _within(place: str) -> Iterator[None]:
 
 
 def _text(file: Path) -> str:
-    """The text of an ordinary file of at most MAX_BYTES."""
+    """The text of an ordinary file of at most MAX_STUDY_BYTES."""
     try:
         mode = file.stat().st_mode
     except (OSError, ValueError):  # ValueError for names that no file can have
@@ -69,10 +70,12 @@ def _text(file: Path) -> str:
     require(stat.S_ISREG(mode), "study", what, "must be an ordinary file")
     try:
         with file.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
+            data = stream.read(MAX_STUDY_BYTES + 1)
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror or 'the system refuses'})") from None
-    require(len(data) <= MAX_BYTES, "size", f"more than {MAX_BYTES}", f"must be at most {MAX_BYTES} bytes")
+    require(
+        len(data) <= MAX_STUDY_BYTES, "size", f"more than {MAX_STUDY_BYTES}", f"must be at most {MAX_STUDY_BYTES} bytes"
+    )
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -84,7 +87,7 @@ def _parsed(text: str) -> dict[str, Any]:
     for at, line in enumerate(lines, start=1):
         for key in re.split(r"[][,={}#]", line):
             parts = sum(1 for part in key.split(".") if part.strip())
-            require(parts <= MOST_PARTS, "line", at, f"must have keys of at most {MOST_PARTS} parts")
+            require(parts <= MAX_KEY_PARTS, "line", at, f"must have keys of at most {MAX_KEY_PARTS} parts")
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -95,14 +98,14 @@ def _parsed(text: str) -> dict[str, Any]:
 
 
 def _read(table: Mapping[str, Any], keys: Mapping[str, Read], folder: Path) -> dict[str, Any]:
-    """What a table says for each key, None where it says nothing."""
+    """Return the value of each key of a table, None where the table does not have it."""
     for key in table:
         if key not in keys:
             raise unknown("key", key, keys)
     return {key: read(key, table[key], folder) if key in table else None for key, read in keys.items()}
 
 
-def _said(value: Any) -> Any:
+def _value_or_type(value: Any) -> Any:
     return value if isinstance(value, (str, int, float)) else type(value).__name__
 
 
@@ -118,7 +121,7 @@ def _checked(check: Callable[[str, Any], object]) -> Read:
 
 def _path(key: str, value: Any, folder: Path) -> str:
     ok = isinstance(value, str) and value != "" and value.isprintable()
-    require(ok, key, _said(value), "must be text, not empty, on one line")
+    require(ok, key, _value_or_type(value), "must be text, not empty, on one line")
     return str(folder / value)
 
 
@@ -129,7 +132,7 @@ def _workload(key: str, value: Any, folder: Path) -> str:
 
 
 def _store(key: str, value: Any, folder: Path) -> str:
-    """Where a study is written to: never elsewhere, whoever wrote the study."""
+    """Return the path of the store: never outside the study's folder, whoever wrote the study."""
     place = _path(key, value, folder)
     inside = Path(os.path.realpath(place)).is_relative_to(os.path.realpath(folder))  # links are followed
     rule = "must be within the study's folder; only --store may name another"
@@ -140,7 +143,7 @@ def _store(key: str, value: Any, folder: Path) -> str:
 @contextmanager
 def _table(key: str, value: Any) -> Iterator[dict[str, Any]]:
     """A table, and its name before whatever is wrong in it."""
-    require(isinstance(value, dict), key, _said(value), "must be a table")
+    require(isinstance(value, dict), key, _value_or_type(value), "must be a table")
     with _within(key if key.startswith("[") else f"[{key}]"):
         yield value
 
@@ -151,7 +154,7 @@ def _grid(key: str, value: Any, folder: Path) -> dict[str, tuple[Any, ...]]:
 
 
 def _points(key: str, value: Any, folder: Path) -> tuple[dict[str, Any], ...]:
-    require(isinstance(value, list), key, _said(value), "must be tables, [[points]]")
+    require(isinstance(value, list), key, _value_or_type(value), "must be tables, [[points]]")
     points = [(table, _grid(f"[[points]] {at}", table, folder)) for at, table in enumerate(value, start=1)]
     for at, (table, values) in enumerate(points, start=1):
         for axis, (_, *more) in values.items():
@@ -168,13 +171,13 @@ def _shapes(key: str, value: Any, folder: Path) -> dict[str, tuple[int, ...]]:
     with _table(key, value) as table:
         for name, sides in table.items():
             whole = isinstance(sides, list) and all(isinstance(side, int) and side > 0 for side in sides)
-            require(whole, name, _said(sides), "must be a list of sides, as [1, 3, 224, 224]")
+            require(whole, name, _value_or_type(sides), "must be a list of sides, as [1, 3, 224, 224]")
         return {name: tuple(sides) for name, sides in table.items()}
 
 
 def _objectives(key: str, value: Any, folder: Path) -> tuple[str, ...]:
     named = isinstance(value, list) and value and all(isinstance(each, str) for each in value)
-    require(bool(named), key, _said(value), "must be a list of names")
+    require(bool(named), key, _value_or_type(value), "must be a list of names")
     return tuple(value)
 
 

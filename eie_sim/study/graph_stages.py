@@ -1,4 +1,4 @@
-"""What points of a graph of operators share. Each is made once.
+"""Stages that points of a graph of operators share. Each is made once.
 
 | points that differ in                                  | share                                                     |
 | ------------------------------------------------------ | --------------------------------------------------------- |
@@ -50,7 +50,7 @@ class GraphStages:
         self._kept = Kept()
 
     def swept(self, point: Point, kept: Kept) -> Swept:
-        """What points have in common that differ from this one in their designs. kept : what their unit keeps."""
+        """Return all that points which differ in their designs only have in common. kept : what their unit keeps."""
         config, unit = point.design, unit_of(point.design)
         lowered = self._lowered(point.recipe, config)
         layers = [
@@ -95,7 +95,7 @@ class GraphStages:
         done = run(
             lowered.graph,
             design,
-            pattern=_pattern_said(point.recipe),
+            pattern=_pattern_text(point.recipe),
             table=None if given is None else given.at(design),
         )
         require_verified(done)
@@ -103,7 +103,7 @@ class GraphStages:
         return done, names
 
     def _verified(self, recipe: Recipe | None, config: Any) -> dict[str, Any]:
-        done = run(self._pruned(recipe, config), config, pattern=_pattern_said(recipe))
+        done = run(self._pruned(recipe, config), config, pattern=_pattern_text(recipe))
         require_verified(done)
         return {one.layer.name: one.matrix for one in done.layers}
 
@@ -135,7 +135,7 @@ class GraphStages:
 
 
 class Words(Mapping[str, NDArray[Any]]):
-    """What products read in a run, by name, in the unit's words [positions, n_in]; made when one is asked for."""
+    """Inputs of products in a run, by name, in the unit's words [positions, n_in]; made when one is asked for."""
 
     def __init__(self, products: Mapping[str, Multiplied]) -> None:
         self.products = products
@@ -151,23 +151,23 @@ class Words(Mapping[str, NDArray[Any]]):
 
 
 def _n_of_m(recipe: Recipe | None) -> Pattern | None:
-    """What products are compressed for; None where their weights say it."""
+    """Return the pattern that products are compressed for; None where their weights say it."""
     return None if recipe is None else recipe.n_of_m
 
 
-def _pattern_said(recipe: Recipe | None) -> str | None:
+def _pattern_text(recipe: Recipe | None) -> str | None:
     """The same for a run of weights that meet it: pruning these to it changes nothing."""
     pattern = _n_of_m(recipe)
     return None if pattern is None else f"{pattern[0]}:{pattern[1]}"
 
 
 def _pruned_by(recipe: Recipe | None, config: Any) -> tuple[Hashable, ...]:
-    """What the pruned parameters depend on; only balanced masks depend on the design."""
+    """Return all that the pruned parameters depend on; only balanced masks depend on the design."""
     return recipe, config if recipe is not None and recipe.pattern == "balanced" else None
 
 
 def _lowered_by(recipe: Recipe | None, config: Any) -> tuple[Hashable, ...]:
-    """What the products of a graph depend on."""
+    """Return all that the products of a graph depend on."""
     return unit_of(config).name, style_of(config, pattern=_n_of_m(recipe)), unit_of(config).patterns(config)
 
 

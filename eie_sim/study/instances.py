@@ -31,12 +31,12 @@ class Instances:
 
     @property
     def macs_per_cycle(self) -> int:
-        """Of all of them together."""
+        """MACs of all of them together in a cycle."""
         return self.number * int(self.unit.lanes(self.design))
 
     @property
     def in_patterns(self) -> bool:
-        """Whether weights are pruned to patterns for it."""
+        """True where weights are pruned to patterns for it."""
         return self.unit.patterns(self.design) is not None
 
     @property
@@ -47,7 +47,7 @@ class Instances:
         return float(self.unit.lanes(self.design) * per_lane)
 
     def label(self, size: Instances, *, listed: bool) -> str:
-        """How rows call it: with the number in a list, and with MACs a cycle where it is not as large as `size`."""
+        """Return its name in rows, with the number in a list, and MACs a cycle where it is not as large as `size`."""
         equal = self.macs_per_cycle == size.macs_per_cycle
         times = f"{self.number} x " if self.number > 1 and (listed or not equal) else ""
         return f"{times}{self.title}" + ("" if equal else f" ({self.macs_per_cycle:,} MACs)")
@@ -75,14 +75,14 @@ def equal_size(on: Any, table: EnergyTable | None = None) -> tuple[list[Instance
     """
     listed = isinstance(on, (list, tuple))
     require(not listed or len(on) > 0, "on", "none", "must be at least one")
-    named = [_asked(item) for item in (on if listed else [on])]
+    named = [_instance_of(item) for item in (on if listed else [on])]
     named = [_default(one) if one.design is None and one.unit.sized is None else one for one in named]
     if all(one.design is None for one in named):
         most = max(map(_default, named), key=lambda one: one.macs_per_cycle)
         named = [most if one.unit is most.unit else one for one in named]
     largest = max((one for one in named if one.design is not None), key=lambda one: one.macs_per_cycle)
     size = _with_own_dram(largest, table)
-    beside = [] if listed else [_asked(unit.name) for unit in units() if unit is not size.unit]
+    beside = [] if listed else [_instance_of(unit.name) for unit in units() if unit is not size.unit]
     found, left_out = [], [] if listed else [*faults()]
     for one in [*named, *beside]:
         try:
@@ -101,14 +101,14 @@ def equal_size(on: Any, table: EnergyTable | None = None) -> tuple[list[Instance
 
 
 def reason(one: Instances, error: Exception) -> str:
-    """Why a design is not compared, in a line; what is no fault of its unit is raised again."""
+    """Return in a line why a design is not compared; an error that is no fault of its unit is raised again."""
     why = f"{one.title}: {error}" if isinstance(error, InputError) else blamed(error)
     if why is None:
         raise error
     return why
 
 
-def _asked(item: Any) -> Instances:
+def _instance_of(item: Any) -> Instances:
     """A design, a preset by its name, or a unit by its name, which has no design yet."""
     if not isinstance(item, str):
         unit = unit_of(item, "on")

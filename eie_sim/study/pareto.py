@@ -19,7 +19,7 @@ CHUNK = 1024
 
 
 class Objective(NamedTuple):
-    """A figure that rows are judged by: its unit, what it is, and whether more of it is better."""
+    """A figure that rows are judged by: its unit, its meaning, and whether more of it is better."""
 
     unit: str
     meaning: str
@@ -53,7 +53,7 @@ class Front:
     left_out: dict[str, int]
 
     def _repr_html_(self) -> str:
-        """Return what a notebook shows: the first rows, best in the first objective, and how many there are."""
+        """Return the table of a notebook: the first rows, best in the first objective, and how many there are."""
         lines = [f"{counted(number, 'row')} left out: {reason}" for reason, number in self.left_out.items()]
         title = f"not beaten in {', '.join(self.objectives)}: {len(self.rows):,}"
         first = self.rows[:FIRST_ROWS]

@@ -1,4 +1,4 @@
-"""What is swept: from values by axis, or single combinations, to points that share their work with their neighbours.
+"""Points of a sweep: from values by axis, or single combinations, to points that share work with their neighbours.
 
 A sweep has at most 2,000,000 points (`MAX_POINTS`).
 """
@@ -21,7 +21,7 @@ from eie_sim.units import unit_named, unit_of
 from eie_sim.units.unit import Unit
 
 MAX_POINTS = 2_000_000
-"""Of a sweep, and rows of a report of one; a row takes about a kilobyte."""
+"""Most points of a sweep, and rows of a report of one; a row takes about a kilobyte."""
 
 KEY_BYTES = 16
 ALL, EACH = "all", "each"
@@ -38,7 +38,7 @@ class Refused(NamedTuple):
 
 
 class Point(NamedTuple):
-    """What is run."""
+    """A point of a sweep: the weights, the vectors and the design of one run."""
 
     key: str  # 32 hex digits
     layer: str | None  # None for all of them
@@ -50,26 +50,26 @@ class Point(NamedTuple):
 def key_of(study: bytes, layer: str | None, vector: int | None, recipe: Recipe | None, design: Any) -> str:
     """The key of a point. study : digest of the version, the workload and what is asked of every point."""
     digest = hashlib.blake2b(study, digest_size=KEY_BYTES)
-    digest.update(_of_weights(layer, recipe))
-    digest.update(_of_design(design))
+    digest.update(_digest_of_weights(layer, recipe))
+    digest.update(_digest_of_design(design))
     digest.update(b"all" if vector is None else str(vector).encode())
     return digest.hexdigest()
 
 
 @lru_cache(maxsize=2**16)
-def _of_weights(layer: str | None, recipe: Recipe | None) -> bytes:
+def _digest_of_weights(layer: str | None, recipe: Recipe | None) -> bytes:
     return digest_of([layer, None if recipe is None else recipe.to_dict()])
 
 
 @lru_cache(maxsize=2**16)
-def _of_design(design: Any) -> bytes:
+def _digest_of_design(design: Any) -> bytes:
     if isinstance(design, Refused):
         return digest_of([*design])
     return digest_of([type(design).__name__, design.to_dict()])
 
 
 def shared_by(point: Point) -> tuple[Hashable, Hashable]:
-    """What a point has in common with others: what is counted once, and what is run once; None for nothing."""
+    """Return what a point shares with others: what is counted once, and what is run once; None for nothing."""
     if isinstance(point.design, Refused):
         return None, None
     counted, run = unit_of(point.design).alike(point.design)
@@ -155,7 +155,7 @@ def _expanded(subject: Subject, study: Values, keep_refused: bool) -> Iterator[P
         if subject.table is not None and subject.table.components != unit.words.components:
             raise refused("table", subject.table.name, f"must be one for the {unit.name} unit, which is swept")
     pruning = [axis for axis in study if known_axes()[axis].group == PRUNING]
-    of_units = [_of_unit(study, unit) for unit in units]
+    of_units = [_axes_of_unit(study, unit) for unit in units]
     n_design = sum(prod(len(study[axis]) for axis in axes) for axes in of_units)
     n_point = len(layers) * len(vectors) * n_design * prod(len(study[axis]) for axis in pruning)
     require(n_point <= MAX_POINTS, "points", f"{n_point:,}", f"must be at most {MAX_POINTS:,}")
@@ -168,7 +168,7 @@ def _expanded(subject: Subject, study: Values, keep_refused: bool) -> Iterator[P
     for layer, recipe, design, vector in product(layers, recipes, designs, vectors):
         weights, on = recipe, design
         if isinstance(recipe, Refused):  # no weights, whatever the design is
-            of = design[:2] if isinstance(design, Refused) else (unit_of(design).name, _kept(design.to_dict()))
+            of = design[:2] if isinstance(design, Refused) else (unit_of(design).name, _frozen_items(design.to_dict()))
             weights, on = None, Refused(of[0], (*recipe.values, *of[1]), recipe.message)
         yield Point(key_of(subject.study, layer, vector, weights, on), layer, vector, weights, on)
 
@@ -197,7 +197,7 @@ def _vectors(subject: Subject, given: Iterable[Any]) -> list[int | None]:
     return [*found]
 
 
-def _of_unit(study: Values, unit: Unit) -> list[str]:
+def _axes_of_unit(study: Values, unit: Unit) -> list[str]:
     """Axes of a unit's designs: the preset to start from first, then fields."""
     known = {axis: known_axes()[axis] for axis in sorted(study, key=lambda axis: axis != "chip")}
     fields = [axis for axis in known if axis == "chip" or known[axis].group not in (PRUNING, WORKLOAD)]
@@ -207,7 +207,7 @@ def _of_unit(study: Values, unit: Unit) -> list[str]:
 def _built(
     study: Values, names: list[str], make: Callable[[dict[str, Any]], Any], unit: str, keep_refused: bool
 ) -> list[Any]:
-    """What is made of every combination of the axes, once each; refused ones too, but for values that never work."""
+    """Make something of every combination of the axes, once each; refused ones too, if their values work elsewhere."""
     found: dict[Any, None] = {}
     works: set[tuple[str, Any]] = set()
     why: dict[tuple[str, Any], InputError] = {}
@@ -217,7 +217,7 @@ def _built(
             found[make({**combination})] = None
             works.update(combination.items())
         except InputError as error:
-            found[Refused(unit, _kept(combination), str(error))] = None
+            found[Refused(unit, _frozen_items(combination), str(error))] = None
             for pair in combination.items():
                 why.setdefault(pair, error)
     never = [pair for pair in why if pair not in works]
@@ -238,7 +238,7 @@ def _design(unit: Unit, values: dict[str, Any]) -> Any:
     return unit.config.preset(values.pop("chip", unit.start), **values) if unit.presets else unit.config(**values)
 
 
-def _kept(values: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+def _frozen_items(values: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
     """Values as JSON has them, but lists as tuples: keys are made of them."""
     return tuple((axis, _frozen(plain(value))) for axis, value in values.items())
 

@@ -33,7 +33,7 @@ ONE_THREAD = (
 
 START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from eie_sim.study.pool import serve; serve()"
 LENGTH_BYTES = 8
-"""Of the length that goes before every message."""
+"""Bytes of the length that goes before every message."""
 
 Process = subprocess.Popen[bytes]
 
@@ -146,7 +146,7 @@ def _end(process: Process) -> str:
 def serve() -> None:
     """Answer calls that come in on standard input, until the program that started this one closes it or ends.
 
-    Whatever the calls print goes to standard error: standard output belongs to the answers.
+    Text that the calls print goes to standard error: standard output belongs to the answers.
     """
     calls, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)

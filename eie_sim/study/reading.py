@@ -38,7 +38,7 @@ class Stored(NamedTuple):
 def read_store(path: str | os.PathLike[str], *, progress: Progress = lambda step: None) -> Stored:
     """The rows of a store, which stays as it is; a line that is damaged or cut off is counted and left out.
 
-    Of rows with the same key the first is kept; those that differ from it are damage. Raises InputError, one line: for
+    The first of rows with the same key is kept; others that differ from it are damage. Raises InputError, one line: for
     what holds no row of a sweep, or more than MAX_POINTS, and what cannot be read.
     """
     said = as_path("store", path)
@@ -133,12 +133,12 @@ _DONE: dict[str, Rule] = {
     "queue_depth": _is_count,
     "clock_mhz": lambda value: value != 0,  # a number, as it is one of _COMMON
 }
-"""What columns hold where there is no error."""
+"""Rules for columns of a row without an error."""
 
 
 @lru_cache(maxsize=2)
 def _columns(names: tuple[str, ...]) -> tuple[dict[str, Rule], dict[str, dict[str, Rule]]]:
-    """What columns hold in any row, and those that a row without an error has, by its unit. names : of all units"""
+    """Return rules for columns of any row, and of a row without an error, by unit. names : of all units"""
     words = {name: unit_named(name).words for name in names}
     figures = {*FIGURES, *(column for own in words.values() for column in own.columns)} - {"fits", "verified"}
     worded = (*_WORDED, *(column for own in words.values() for column in own.worded))

@@ -98,7 +98,7 @@ def axis_cell(axis: str, value: Any) -> Cell:
 def rows_card(
     title: str, first: Sequence[Row], axes: Iterable[str], *, total: int, lines: Iterable[str], more: Iterable[str] = ()
 ) -> str:
-    """What a notebook shows of rows: the first of `total`. more : as for `row_cells`"""
+    """Return the table of a notebook: the first of `total` rows. more : as for `row_cells`"""
     headings, cells = row_cells(first, axes, more)
     cut = [f"the first {len(first):,} of {total:,} rows"] if total > len(first) else []
     return card(title, *([table(headings, cells)] if cells else []), lines=[*cut, *lines])
@@ -110,7 +110,7 @@ def counted(number: int, what: str) -> str:
 
 
 def _mark(row: Row) -> Cell:
-    """What is wrong with a point, if anything."""
+    """Return the fault of a point as a cell, empty without any."""
     if row.get("error") is not None:
         return Cell(f"failed: {row['error']}", alarming=True)
     if row.get("verified") is False:

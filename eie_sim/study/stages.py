@@ -1,4 +1,4 @@
-"""What points share, in the order in which it is made: layers, orderings, pruned networks. Each is made once.
+"""Stages that points share, in their order: layers, orderings, pruned networks. Each is made once.
 
 | points that differ in                                  | share                                                     |
 | ------------------------------------------------------ | --------------------------------------------------------- |
@@ -49,7 +49,7 @@ class Stages:
         return self.subject.layers if point.layer is None else (point.layer,)
 
     def swept(self, point: Point, kept: Kept) -> Swept:
-        """What points have in common that differ from this one in their designs. kept : what their unit keeps."""
+        """Return all that points which differ in their designs only have in common. kept : what their unit keeps."""
         recipe, config = point.recipe, point.design
         return Swept(
             layers=tuple(self._swept_layer(name, recipe, config) for name in self.names(point)),
@@ -104,7 +104,7 @@ class Stages:
         return self._kept.get("network", key, lambda: prune_network(network, recipe, config)[0], most=2)
 
     def _pruned_by(self, recipe: Recipe | None, config: Any) -> Hashable:
-        """What the pruned weights depend on; only balanced masks depend on the design."""
+        """Return all that the pruned weights depend on; only balanced masks depend on the design."""
         return recipe, getattr(config, "n_pe", None) if recipe is not None and recipe.pattern == "balanced" else None
 
     def _shape(self, at: int, recipe: Recipe | None, config: Any) -> tuple[int, int]:
@@ -115,7 +115,7 @@ class Stages:
         return self.subject.shapes[at]
 
     def _places(self, layer: str, recipe: Recipe | None) -> tuple[NDArray[np.int64], NDArray[np.int32]] | None:
-        """Of layers by themselves that are pruned by magnitude, where nothing but places is needed of them."""
+        """Return the places of a layer's weights, pruned by magnitude by itself; None where more is needed of it."""
         if recipe is None or recipe.density is None or self.subject.chained or self.subject.verify:
             return None
         densities = self.subject.densities
@@ -159,7 +159,7 @@ class Stages:
         names, given = self.names(point), self.subject.table
         network = self._network_of(names, point.recipe, point.design)
         done = run_network(
-            network if point.vector is None else _of_vector(network, point.vector),
+            network if point.vector is None else _with_one_vector(network, point.vector),
             point.design,
             table=None if given is None else given.at(point.design),
         )
@@ -186,7 +186,7 @@ def require_verified(done: Run) -> None:
         raise InputError(f"outputs: differ from the golden product: {'; '.join(done.record.differs)}")
 
 
-def _of_vector(network: Network, at: int) -> Network:
+def _with_one_vector(network: Network, at: int) -> Network:
     """The network with one of its input vectors, which nobody labels."""
     layers = tuple(
         layer if layer.activations is None else replace(layer, activations=layer.activations[at : at + 1])

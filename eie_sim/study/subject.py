@@ -1,4 +1,4 @@
-"""What is swept: a drawn preset, which workers draw by themselves, or a network or graph, which each gets once."""
+"""Subjects of sweeps: a drawn preset, which workers draw themselves, or a network or graph, which each gets once."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Subject:
 
     @property
     def table_sha256(self) -> str | None:
-        """Of what the user gave of the energies; None where all are default."""
+        """Hash of the energies that the user gave; None where all are default."""
         return None if self.table is None else self.table.sha256
 
     @cached_property
@@ -69,7 +69,7 @@ class Subject:
         return digest_of([self.study.hex(), self.densities]).hex()
 
     def input_words(self) -> dict[str, str]:
-        """What the inputs of each layer are, in words, by layer."""
+        """Return the source of the inputs of each layer, in words, by layer."""
         if self.network is not None or self.graph is not None:
             graph = self.graph if self.network is None else graph_of(self.network)
             assert graph is not None
@@ -91,7 +91,7 @@ class Subject:
         return dict(zip(self.layers, said, strict=True))
 
     def evaluator(self) -> Any:
-        """What computes the rows of points; made once in each worker."""
+        """Return the evaluator that computes the rows of points; made once in each worker."""
         from eie_sim.study.evaluator import Evaluator
 
         return Evaluator(self)
@@ -136,10 +136,10 @@ def subject_of(
     of_file = {"inputs": inputs, "shapes": shapes, "calibration": calibration, "labels": labels}
     if is_graph(source) or any(value is not None for value in of_file.values()):
         given = {"activations": activations, "activation_density": activation_density}
-        return _of_graph(loading.load(source, **of_file, seed=seed, **given), **common)
+        return _graph_subject(loading.load(source, **of_file, seed=seed, **given), **common)
     preset = drawn_preset(source) if isinstance(source, str) else None
     if preset is not None:
-        return _of_drawn(preset, activations, activation_density, **common)
+        return _drawn_subject(preset, activations, activation_density, **common)
     network = load(source, activations=activations, activation_density=activation_density, seed=seed)
     first = network.test_inputs if network.test_inputs is not None else network.layers[0].activations
     if first is None:
@@ -161,7 +161,7 @@ def subject_of(
     )
 
 
-def _of_graph(graph: Any, **common: Any) -> Subject:
+def _graph_subject(graph: Any, **common: Any) -> Subject:
     """All that can become products can be swept; units may leave some of it to the host."""
     names = tuple(step.node.name for step in steps_of(graph, EVERYTHING))
     return Subject(
@@ -178,7 +178,7 @@ def _of_graph(graph: Any, **common: Any) -> Subject:
     )
 
 
-def _of_drawn(preset: Any, activations: Any, activation_density: float | None, **common: Any) -> Subject:
+def _drawn_subject(preset: Any, activations: Any, activation_density: float | None, **common: Any) -> Subject:
     """Nothing is drawn here but where activations are given, which are checked against the layer."""
     n_vector = 1
     given: Any = None

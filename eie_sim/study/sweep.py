@@ -15,7 +15,7 @@ import msgspec
 from eie_sim.core.errors import refused, require_callable, require_type
 from eie_sim.energy.table import EnergyTable, given_lines
 from eie_sim.study.evaluator import line_of
-from eie_sim.study.points import Point, Values, bundles_of, densities_of, points_of, read_axes
+from eie_sim.study.points import Point, bundles_of, densities_of, points_of, read_axes
 from eie_sim.study.reading import require_version, shown
 from eie_sim.study.showing import FIRST_ROWS, counted, rows_card
 from eie_sim.study.store import Store
@@ -25,7 +25,7 @@ from eie_sim.study.work import execute, require_workers
 
 
 class Tally(NamedTuple):
-    """How far a sweep is: points in all, done, of them reused from the store, and failed."""
+    """Progress of a sweep: points in all, done, of them reused from the store, and failed."""
 
     total: int
     done: int
@@ -38,7 +38,7 @@ Progress = Callable[[Tally], None]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Sweep:
-    """What came of a sweep. Build one with `run`.
+    """The rows of a sweep, and where they come from. Build one with `run`.
 
     lines : a row of JSON for each point, in the order of the study
     axes : names of the axes that were given
@@ -68,7 +68,7 @@ class Sweep:
         return self._read(self.lines)
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the first rows, and how many there are; all others stay text."""
+        """Return the table of a notebook: the first rows, and how many there are; all others stay text."""
         first = self._read(self.lines[:FIRST_ROWS])
         name = first[0].get("workload", "") if first else "sweep"
         counts = f"{counted(len(self.lines), 'point')}, {self.reused:,} of them reused, {self.failed:,} failed"
@@ -137,11 +137,12 @@ def run(
     wanted = points_of(subject, studies)  # before the store: what is refused leaves none behind
     with ExitStack() as stack:
         runner = runner_of(stack, subject, store, executor=executor, workers=workers)
-        return runner.run(wanted, axes=_axes(studies), progress=progress)
+        axes = tuple(dict.fromkeys(axis for study in studies for axis in study))
+        return runner.run(wanted, axes=axes, progress=progress)
 
 
 def runner_of(stack: ExitStack, subject: Subject, store: Any, *, executor: Any, workers: Any) -> Runner:
-    """What runs points, with its store open until the stack ends. Raises InputError, before there is a store."""
+    """Return a runner of points, its store open until the stack ends. Raises InputError before there is a store."""
     require_type("store", store, str, Path, type(None))
     require_workers(executor, workers)
     kept = None if store is None else stack.enter_context(Store(Path(store)))
@@ -217,9 +218,5 @@ class Runner:
 
 
 def _failed(line: bytes) -> bool:
-    """Whether a row has an error, which is its last member."""
+    """Return True where a row has an error, which is its last member."""
     return not line.endswith(b'"error":null}\n') and msgspec.json.decode(line)["error"] is not None
-
-
-def _axes(studies: Sequence[Values]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(axis for study in studies for axis in study))

@@ -46,7 +46,7 @@ class Column(NamedTuple):
         if set(map(type, values)) in ({str}, {bool}, {type(None)}) and values.count(values[0]) == len(values):
             return _coded(values[:1], np.zeros(len(values), np.uint8))
         places: dict[Any, int] = {}
-        codes = np.array([places.setdefault(_told(value), len(places)) for value in values], np.intp)
+        codes = np.array([places.setdefault(_identity(value), len(places)) for value in values], np.intp)
         if len(places) > FEW:
             return cls(_objects(values))
         return _coded([values[at] for at in np.unique(codes, return_index=True)[1]], codes)
@@ -107,7 +107,7 @@ class _Group(NamedTuple):
 class Rows(Sequence[dict[str, Any]]):
     """Rows that do not change: each is made when it is asked for, equal to the one that was given, in the same order.
 
-    A slice is a list, `take` gives Rows. What holds for many rows at once is asked by column: `numbers`, `distinct`,
+    A slice is a list, `take` gives Rows. Questions about many rows at once are asked by column: `numbers`, `distinct`,
     `where` and `groups`.
     """
 
@@ -269,8 +269,8 @@ def as_rows(given: Any, names: Collection[str] | None = None) -> Rows:
     return Rows.of(given if names is None else ({name: row[name] for name in names if name in row} for row in given))
 
 
-def _told(value: Any) -> Any:
-    """What tells values apart, also those that are equal, and lists."""
+def _identity(value: Any) -> Any:
+    """Return a key that tells a value from others, from equal ones of another type too, and from lists."""
     return value if type(value) is str else (type(value), repr(value))
 
 
@@ -300,7 +300,7 @@ def _recoded(parts: Sequence[Column]) -> tuple[list[Any], NDArray[Any]]:
     values: dict[int, Any] = {}
     codes: list[NDArray[Any]] = [np.empty(0, np.intp)]
     for part in parts:
-        own = [places.setdefault(_told(value), len(places)) for value in part.values]
+        own = [places.setdefault(_identity(value), len(places)) for value in part.values]
         values |= zip(own, part.values, strict=True)
         codes.append(np.array(own, np.int32)[part.codes])
     return [values[at] for at in range(len(values))], np.concatenate(codes[1:] or codes)

@@ -40,7 +40,7 @@ NO_STEP = "must have one difference or one ratio, not 0 or 1, between the values
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """What one value of an axis can be."""
+    """The kind of one value of an axis."""
 
     rule: str  # in words, for errors
     read: Callable[[Any], Any]  # a text or object -> the value, a number exact; None, TypeError, ArithmeticError
@@ -52,7 +52,7 @@ class Kind:
 
     @property
     def optional(self) -> bool:
-        """Whether there may be no value, None."""
+        """True where the value may be None."""
         return "none" in self.words
 
     def value(self, axis: str, given: Any) -> Any:
@@ -69,7 +69,7 @@ class Kind:
         return [self.rounded(over, under) for over, under in exact]
 
     def exact(self, axis: str, given: Any) -> Any:
-        """What `read` gives. Raises InputError naming the axis."""
+        """Return the value that `read` makes. Raises InputError naming the axis."""
         try:
             found = self.read(given)
         except (TypeError, ArithmeticError):
@@ -278,7 +278,7 @@ FRAMES = Kind(
     rounded=floordiv,
     words={"all": "all", "each": "each"},
 )
-OF_TYPE = {
+KIND_OF_TYPE = {
     frozenset({str}): NAMES,
     frozenset({int}): Kind(rule="must be a whole number, of at most 30 digits", read=_whole, rounded=floordiv),
     frozenset({float}): Kind(
@@ -297,7 +297,7 @@ OF_TYPE = {
         words={"yes": True, "true": True, "no": False, "false": False},
     ),
 }
-OF_NAME = {
+KIND_OF_NAME = {
     "pattern": replace(word_kind(PATTERNS), read=_pattern, choices=(*PATTERNS, "2:4")),
     "mma": Kind(
         rule="must be a shape such as 16x8x16, or in Python (16, 8, 16) within a list of values",

@@ -55,7 +55,7 @@ KEPT_SUBJECTS = 4
 
 
 class WorkersLostError(ChildProcessError):
-    """Workers end, or do not start, faster than they answer. What was answered before is kept."""
+    """Workers end, or do not start, faster than they answer. Earlier answers are kept."""
 
 
 class Task(NamedTuple):
@@ -74,7 +74,7 @@ class Task(NamedTuple):
 
 
 class Done(NamedTuple):
-    """What came of a task.
+    """The answer to a task.
 
     missing : the worker has no subject of that token; nothing was computed
     rows : (key, JSON line) of the first points, in their order
@@ -228,8 +228,7 @@ def execute(
     Raises InputError where the executor takes no work, WorkersLostError where workers keep on ending, whatever an
     evaluator raises, and whatever `on_rows` raises; all workers have ended then.
     """
-    require_workers(executor, workers)
-    run = _Run(Plan(bundles), subject, token, on_rows, on_faults)
+    run = _Execution(Plan(bundles), subject, token, on_rows, on_faults)
     try:
         if executor is None:
             run.here(cores() if workers is None else workers)
@@ -248,7 +247,7 @@ def require_workers(executor: Any, workers: Any) -> None:
     require_type("executor", executor, Executor, type(None))
 
 
-class _Run:
+class _Execution:
     """A sweep under way: what is left, what is in flight, and whom to tell."""
 
     def __init__(self, plan: Plan, subject: Any, token: str, on_rows: OnRows, on_faults: OnFaults) -> None:

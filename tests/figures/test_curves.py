@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 import eie_sim as es
 from eie_sim.core.errors import InputError
-from eie_sim.prune.sensitivity import Point
+from eie_sim.prune.sensitivity import Sensitivity
 from eie_sim.report.figures.curves import _crossings
 from eie_sim.report.figures.style import UNFIT_NOTE
 
@@ -134,7 +134,7 @@ def test_points_that_do_not_fit_are_hollow(axes, designs):
 
 
 def test_sensitivity_has_quality_and_cost_of_every_point(axes):
-    points = [Point("fc1", 0.5, 0.5, 50, 0.9, 120.0), Point("fc1", 0.1, 0.1, 10, 0.4, 70.0)]
+    points = [Sensitivity("fc1", 0.5, 0.5, 50, 0.9, 120.0), Sensitivity("fc1", 0.1, 0.1, 10, 0.4, 70.0)]
     es.figures.sensitivity(points, axes)
     x, y = line(axes, "fc1")
     assert dict(zip(np.round(x), np.round(y), strict=True)) == {50: 90, 90: 40}

@@ -17,7 +17,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 import eie_sim as es
-from eie_sim.prune.sensitivity import Point
+from eie_sim.prune.sensitivity import Sensitivity
 from eie_sim.report.figures.style import COLOURS, HAIR_SPACE, LINES, LONG, joint_hash, named, printable, short, unit_for
 from eie_sim.units.nm.published import products
 
@@ -81,7 +81,7 @@ def everything(matrix, activity, result, designs, weights):
         "energy": lambda a: f.energy({"fc1": report.by_component}, a, config_hash=result.config_hash),
         "storage": lambda a: f.storage({"fc1": {"weights": 8}}, a, config_hash=result.config_hash),
         "sensitivity": lambda a: f.sensitivity(
-            [Point("fc1", 0.5, 0.5, 50, 0.9, 120.0)], a, config_hash=result.config_hash
+            [Sensitivity("fc1", 0.5, 0.5, 50, 0.9, 120.0)], a, config_hash=result.config_hash
         ),
         "batches": lambda a: f.batches(
             [{"name": "2:4", "unit": "nm", "batch": 1, "time_us": 2.0}], a, config_hash=result.config_hash
@@ -138,7 +138,7 @@ def with_names(name, result, activity, designs):
     yield lambda a: f.occupancy(named, a)
     yield lambda a: f.queues(named, a)
     yield lambda a: f.roofline({name: result}, a, config_hash=name)
-    yield lambda a: f.sensitivity([Point(name, 0.5, 0.5, 50, 0.9, 120.0)], a, quality=name, cost=name)
+    yield lambda a: f.sensitivity([Sensitivity(name, 0.5, 0.5, 50, 0.9, 120.0)], a, quality=name, cost=name)
     yield lambda a: f.batches([batch, batch | {"name": "other"}], a)
     for draw in (f.sparsity, f.balance, f.scaling, f.pareto):
         yield lambda a, draw=draw: draw(rows, axes=a)

@@ -12,13 +12,12 @@ import time
 from pathlib import Path
 
 import numpy as np
-from onnx_models import TensorProto, drawn, helper, model, node, run_products
+from onnx_models import TensorProto, drawn, helper, model, node, read_onnx, run_products
 from test_reader import constant, graph_with, loop
 
 from eie_sim.core.errors import InputError
 from eie_sim.network.lower import coverage
 from eie_sim.network.readers import onnx_reader, onnx_runtime
-from eie_sim.network.readers.onnx_reader import read_onnx
 
 MOST_GROWTH_BYTES = 200_000_000
 """What damaged files may need beside what a valid one has needed; inputs and values are held to a share of it."""

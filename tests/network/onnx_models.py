@@ -6,7 +6,7 @@ import pytest
 from eie_sim.network.floatrun import framework_values, require_lowered, run
 from eie_sim.network.lower import steps_of
 from eie_sim.network.products import Product, Style
-from eie_sim.network.readers.onnx_file import contents_of
+from eie_sim.network.readers.onnx_file import contents_of, read_contents
 from eie_sim.network.readers.onnx_reader import graph_of
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
@@ -14,6 +14,11 @@ onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not inst
 helper, numpy_helper, TensorProto = onnx.helper, onnx.numpy_helper, onnx.TensorProto
 
 STYLES = (Style(), Style(batched=True), Style(fold=False), Style(batched=True, pattern=(2, 4)), Style(pattern=(1, 2)))
+
+
+def read_onnx(path, inputs=None, **given):
+    """The graph of a file, whatever its name is. given : as `graph_of` takes it"""
+    return graph_of(read_contents(path), inputs, **given)
 
 
 def drawn(*shape, seed=0):

@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from onnx_models import agree, drawn, expected, helper, model, read
+from onnx_models import agree, drawn, expected, helper, model, read, read_onnx
 
 import eie_sim as es
 from eie_sim.network.floatrun import run
 from eie_sim.network.lower import coverage, host_reason, steps_of
 from eie_sim.network.products import Style
 from eie_sim.network.readers import decomposing
-from eie_sim.network.readers.onnx_reader import read_onnx
 
 TAKEN = Style(batched=True, two_activations=True)
 MICROSOFT = ("com.microsoft",)

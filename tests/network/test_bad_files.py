@@ -6,14 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from onnx_models import TensorProto, drawn, helper, model, node, numpy_helper, onnx, read, run_products
+from onnx_models import TensorProto, drawn, helper, model, node, numpy_helper, onnx, read, read_onnx, run_products
 
 import eie_sim as es
 from eie_sim.cli import main
 from eie_sim.core.errors import InputError
 from eie_sim.network.lower import steps_of
-from eie_sim.network.readers import onnx_file, onnx_reader
-from eie_sim.network.readers.onnx_reader import read_onnx
+from eie_sim.network.readers import onnx_file
 
 X = {"x": drawn(2, 4)}
 
@@ -79,7 +78,7 @@ def test_files_of_other_tools_are_not_opened_and_their_export_is_said(tmp_path, 
 
 def test_a_file_may_be_too_large(tmp_path, monkeypatch):
     path = put(tmp_path, small())
-    monkeypatch.setattr(onnx_file, "MAX_BYTES", path.stat().st_size - 1)
+    monkeypatch.setattr(onnx_file, "MAX_ONNX_BYTES", path.stat().st_size - 1)
     refused("bytes: must be at most", read_onnx, path)
 
 
@@ -338,7 +337,7 @@ def test_a_value_that_would_fill_the_memory_is_refused():
 GROWTH = """
 import sys
 from fuzzing import most_resident_bytes
-from eie_sim.network.readers.onnx_reader import read_onnx
+from onnx_models import read_onnx
 read_onnx(sys.argv[1])
 before = most_resident_bytes()
 read_onnx(sys.argv[2])
@@ -362,7 +361,7 @@ def test_what_is_missing_is_said_with_how_to_install_it(monkeypatch):
 
     monkeypatch.setattr(onnx_runtime, "import_module", lambda name: (_ for _ in ()).throw(ImportError(name)))
     onnx_runtime.libraries.cache_clear()
-    refused('pip install "eie-sim\\[onnx\\]"', onnx_reader.read_onnx, "model.onnx")
+    refused('pip install "eie-sim\\[onnx\\]"', read_onnx, "model.onnx")
     onnx_runtime.libraries.cache_clear()
 
 

@@ -6,14 +6,26 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx_models import STYLES, agree, drawn, expected, helper, model, node, numpy_helper, onnx, read, run_products
+from onnx_models import (
+    STYLES,
+    agree,
+    drawn,
+    expected,
+    helper,
+    model,
+    node,
+    numpy_helper,
+    onnx,
+    read,
+    read_onnx,
+    run_products,
+)
 
 import eie_sim as es
 from eie_sim.core.errors import InputError
 from eie_sim.network.floatrun import require_lowered, run
 from eie_sim.network.integers import INTEGERS, magnitudes_of
 from eie_sim.network.lower import coverage, steps_of
-from eie_sim.network.readers.onnx_reader import read_onnx
 
 kinds = st.sampled_from([np.uint8, np.int8])
 ways = st.sampled_from(["forward", "reverse", "bidirectional"])

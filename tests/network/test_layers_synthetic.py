@@ -120,18 +120,22 @@ def test_values_on_a_pattern():
         {"density": float("nan")},
         {"density": "0.5"},
         {"density": True},
-        {"n_out": 0},
+        {"n_in": 0},
         {"n_in": 2**21},
         {"n_in": 2.5},
         {"seed": -1},
         {"seed": 1.5},
-        {"n_out": 2**20, "n_in": 2**20},
     ],
 )
 def test_bad_values(wrong):
     with pytest.raises(InputError) as caught:
-        synthetic.weights("a", **({"n_out": 4, "n_in": 4, "density": 0.5, "seed": 0} | wrong))
+        synthetic_activations(**({"n_in": 4, "density": 0.5, "seed": 0} | wrong))
     assert "\n" not in str(caught.value)
+
+
+def test_a_layer_beyond_memory_is_not_drawn():
+    with pytest.raises(InputError, match=r"^density=0.5: must leave at most 1073741824 of 1099511627776 weights$"):
+        synthetic.weights("a", n_out=2**20, n_in=2**20, density=0.5)
 
 
 def test_no_dense_matrix_is_ever_built():

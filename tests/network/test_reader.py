@@ -18,6 +18,7 @@ from onnx_models import (
     numpy_helper,
     onnx,
     read,
+    read_onnx,
     run_products,
 )
 
@@ -26,7 +27,6 @@ from eie_sim.network import Layer, Network
 from eie_sim.network.floatrun import run
 from eie_sim.network.layered import graph_of
 from eie_sim.network.lower import coverage, steps_of
-from eie_sim.network.readers.onnx_reader import read_onnx
 
 
 def constant(name, array):

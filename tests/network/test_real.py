@@ -5,11 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from onnx_models import STYLES, expected, lower, onnx, run_products
+from onnx_models import STYLES, expected, lower, onnx, read_onnx, run_products
 
 from eie_sim.network.floatrun import run
 from eie_sim.network.lower import coverage
-from eie_sim.network.readers.onnx_reader import read_onnx
 from eie_sim.prune.measure import dense
 from eie_sim.prune.network import prune_network
 from eie_sim.prune.recipe import Recipe

@@ -180,7 +180,9 @@ def test_an_interval_holds_the_cycles_of_all_positions_in_most_samples():
     for seed in range(40):
         x = graph.examples["x"]
         ready = product_run.prepared(product, x, product.sums(x), config, layer=None, said="")
-        how = product_run.How(engine="fast", table=es.energy.EnergyTable.for_config(config), positions=30, seed=seed)
+        how = product_run.RunOptions(
+            engine="fast", table=es.energy.EnergyTable.for_config(config), positions=30, seed=seed
+        )
         one = product_run.run_product(ready, x, "", how)
         held += abs(one.result.cycles - cycles) <= one.sampled.cycles_half_interval
     assert held >= 34  # 38 are expected; so few have a chance of 1 in 50

@@ -7,12 +7,8 @@ import pytest
 
 from eie_sim.core.errors import InputError
 from eie_sim.prune import globally, locally, pattern, schedule, score
-from eie_sim.prune.accuracy_table import accuracy_table
-from eie_sim.prune.allocate import allocate
-from eie_sim.prune.codebook_training import expand, share, train_codebook
-from eie_sim.prune.pruned_training import each_layer, hidden_neurons, prune, prune_and_train
+from eie_sim.prune.pruned_training import hidden_neurons, prune
 from eie_sim.prune.removal import BatchNorm, LayerArrays, NetworkArrays, chain, dead, fold_norms, masked, remove
-from eie_sim.prune.sensitivity import Point, scan
 from eie_sim.prune.train import (
     Mlp,
     Samples,
@@ -33,11 +29,7 @@ SAMPLES = Samples(inputs=np.eye(3), labels=[0, 1, 0])
 CONFIG = TrainConfig(epochs=1)
 LAYER = LayerArrays(name="a", weight=W)
 CHAIN = chain([LAYER])
-POINT = Point("a", 0.07, 0.0625, 3, 0.9, 10.0)
 MASKED = np.ma.masked_array([1.0, 2.0], [1, 0])
-RULE = each_layer(lambda w, density: w > 0)
-ONES = {"mask_of": lambda w, density: w > 0, "quality_of": lambda ws: 1.0, "cost_of": lambda name, w: 1.0}
-TABLE = {"patterns": {"e": RULE}, "densities": [0.5], "regularisers": {"none": CONFIG}}
 
 
 def but(odd, kind):
@@ -71,29 +63,6 @@ def but(odd, kind):
         lambda odd: Mlp((W,), odd),
         lambda odd: initial(but(odd, list), np.random.default_rng(0)),
         lambda odd: initial((2, 3), odd),
-        share,
-        expand,
-        lambda odd: train_codebook(odd, SAMPLES, CONFIG),
-        lambda odd: train_codebook(share(NET), odd, CONFIG),
-        lambda odd: train_codebook(share(NET), SAMPLES, odd),
-        lambda odd: prune(odd, density=0.5, rule=RULE),
-        lambda odd: prune(NET, density=odd, rule=RULE),
-        lambda odd: prune(NET, density=0.5, rule=odd),
-        lambda odd: prune(NET, density=0.5, rule=lambda weights, density: but(odd, type(None))),
-        lambda odd: prune(NET, density=0.5, rule=hidden_neurons(lambda w, density: odd)),
-        each_layer,
-        hidden_neurons,
-        lambda odd: prune_and_train(odd, SAMPLES, schedule=[0.5], rule=RULE, config=CONFIG),
-        lambda odd: prune_and_train(NET, SAMPLES, schedule=odd, rule=RULE, config=CONFIG),
-        lambda odd: prune_and_train(NET, SAMPLES, schedule=[0.5], rule=RULE, config=odd),
-        lambda odd: prune_and_train(NET, SAMPLES, schedule=[0.5], rule=RULE, config=CONFIG, rng=but(odd, type(None))),
-        lambda odd: accuracy_table(odd, SAMPLES, SAMPLES, **TABLE),
-        lambda odd: accuracy_table(NET, odd, SAMPLES, **TABLE),
-        lambda odd: accuracy_table(NET, SAMPLES, odd, **TABLE),
-        *(
-            lambda odd, field=field: accuracy_table(NET, SAMPLES, SAMPLES, **(TABLE | {field: odd}))
-            for field in ("patterns", "densities", "schedules", "regularisers")
-        ),
         lambda odd: remove(odd, {}),
         lambda odd: remove(CHAIN, odd),
         lambda odd: remove(CHAIN, {}, keep_inputs=but(odd, type(None))),
@@ -108,17 +77,6 @@ def but(odd, kind):
         lambda odd: NetworkArrays(layers=(LAYER,), couplings=odd),
         lambda odd: LayerArrays(name="a", weight=W, norm=but(odd, type(None))),
         lambda odd: LayerArrays(name="a", weight=W, norm=BatchNorm(eps=but(odd, float))),
-        lambda odd: allocate(odd, 20.0),
-        lambda odd: allocate([POINT, odd], 20.0),
-        lambda odd: allocate([POINT], but(odd, float)),
-        lambda odd: allocate([POINT], 20.0, floor=odd),
-        lambda odd: allocate([POINT._replace(layer=but(odd, str))], 20.0),
-        lambda odd: allocate([POINT._replace(quality=but(odd, float))], 20.0),
-        lambda odd: scan(odd, [0.5], **ONES),
-        lambda odd: scan({"a": W}, odd, **ONES),
-        *(lambda odd, field=field: scan({"a": W}, [0.5], **(ONES | {field: odd})) for field in ONES),
-        lambda odd: scan({"a": W}, [0.5], **(ONES | {"mask_of": lambda w, density: odd})),
-        lambda odd: scan({"a": W}, [0.5], **(ONES | {"quality_of": lambda ws: but(odd, float)})),
         lambda odd: score.random(but(odd, list), seed=0),
         lambda odd: pattern.element().prune(S, 0.5, shape=but(odd, type(None))),
         lambda odd: pattern.per_row().prune(S, 0.5, shape=but(odd, type(None))),
@@ -186,15 +144,6 @@ TOO_LARGE = "must be finite; inputs or weights are too large"
             lambda: pattern.is_nm(np.zeros((2, 4), [("a", float)])),
             "mask=dtype [('a', '<f8')]: must be bool or real numbers",
         ),
-        (lambda: allocate([], 1.0), "points=0: must be at least one"),
-        (lambda: allocate([POINT], 1j), "budget=1j: must be finite and real"),
-        (
-            lambda: allocate([POINT._replace(cost=np.nan)], 1.0),
-            "points[0].cost=nan: must be finite and real",
-        ),
-        (lambda: allocate([POINT], 20.0, floor=0.07), "floor=0.07: layer a has no density at or above it"),
-        (lambda: scan({"a": W}, [], **ONES), "densities=0: must be at least one"),
-        (lambda: scan({"a": W}, ["x"], **ONES), "density='x': must be a number in 0..1"),
     ],
 )
 def test_messages(call, message):
@@ -205,14 +154,7 @@ def test_messages(call, message):
 
 def test_numbers_of_numpy_are_numbers():
     assert TrainConfig(learning_rate=np.float32(0.5)).learning_rate == 0.5
-    assert allocate([POINT], np.float32(20)).budget == 20.0
     assert score.lp([2.0], np.float32(2)) == [4.0]
-    (point,) = scan({"a": [[1, -2]]}, np.array([np.float32(0.3)]), **ONES)
-    assert (point.asked, point.kept) == (0.3, 1)
-
-
-def test_a_budget_below_zero_is_met():
-    assert allocate([POINT._replace(cost=-5)], -5).cost == -5
 
 
 def test_every_hidden_layer_keeps_a_neuron_or_the_least_density_is_named():

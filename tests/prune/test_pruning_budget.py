@@ -132,3 +132,21 @@ def test_a_budget_that_cannot_be_met_names_the_least():
         allocate_network(chain(), 1, "cycles", DESIGN)
     with pytest.raises(InputError, match="layer fc1 has no density at or above it"):
         allocate_network(chain(), 100, "cycles", DESIGN, densities=(0.1, 0.2), floor=0.5)
+
+
+@pytest.mark.parametrize(
+    ("budget", "wrong", "message"),
+    [
+        (1j, {}, "budget=1j: must be finite and real"),
+        ("x", {}, "budget='x': must be finite and real"),
+        (np.nan, {}, "budget=nan: must be finite and real"),
+        (100, {"densities": ["x"]}, "density='x': must be a number in 0..1"),
+        (100, {"densities": [0.5, 1.5]}, "density=1.5: must be in 0..1"),
+        (100, {"densities": []}, "densities=none: must be at least one"),
+        (100, {"floor": "x"}, "floor='x': must be a number in 0..1"),
+    ],
+)
+def test_a_budget_of_wrong_numbers_is_refused_before_the_scan(budget, wrong, message):
+    with pytest.raises(InputError) as caught:
+        allocate_network(chain(), budget, "cycles", DESIGN, **wrong, progress=pytest.fail)
+    assert str(caught.value) == message

@@ -39,6 +39,7 @@ def test_the_table_measures_what_it_says():
     ("given", "message"),
     [
         ({"densities": [float("nan")]}, "densities=nan"),
+        ({"densities": [0.5, 1.5]}, r"densities=1.5: must be in 0\.\.1"),
         ({"densities": [0]}, "densities=0: must be above 0"),
         ({"patterns": []}, "patterns=none: must be at least one"),
         ({"patterns": ["4:2"]}, "patterns=4:2: must be N:M, N kept of each M, as 2:4"),

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eie_sim.core.errors import InputError
-from eie_sim.prune.codebook_training import SharedLayer, expand, share, sum_by_code, train_codebook
+from eie_sim.prune.codebook_training import CodedLayer, expand, share, sum_by_code, train_codebook
 from eie_sim.prune.train import Mlp, Samples, TrainConfig, fit, gradients, initial, loss
 from eie_sim.units.eie.matrix import EieMatrix
 
@@ -57,7 +57,7 @@ def test_the_gradient_of_a_centroid_is_the_slope_of_the_loss(seed):
 
 def test_gradients_are_summed_by_code_by_hand():
     codes = np.array([[1, 0, 2], [2, 1, 1]])
-    layer = SharedLayer(codes=codes, codebook=np.array([0.0, 1.0, 2.0]), bias_codes=np.array([2, 0]))
+    layer = CodedLayer(codes=codes, codebook=np.array([0.0, 1.0, 2.0]), bias_codes=np.array([2, 0]))
     slopes = np.array([[1.0, 10.0, 100.0], [1000.0, 10_000.0, 100_000.0]])
     assert sum_by_code(layer, slopes, np.array([0.5, 7.0])).tolist() == [0, 110_001, 1100.5]
 
@@ -113,43 +113,6 @@ def test_codebooks_of_256_values_fit_a_byte():
     assert layer.codes.max() == 255
     spacing = np.ptp(network.weights[0]) / 254
     assert np.abs(expand([layer]).weights[0] - network.weights[0]).max() <= spacing
-
-
-CODES, BOOK, BIAS = np.array([[1, 0]]), np.array([0.0, 1.0]), np.zeros(1, int)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"codebook": np.ones(2)}, r"codebook\[0\]=1.0: must be 0"),
-        ({"codebook": np.zeros(1)}, r"codebook=shape \(1,\): must be 1-D with 2 to 256 values"),
-        ({"codebook": np.zeros((2, 2))}, r"codebook=shape \(2, 2\): must be 1-D"),
-        ({"codebook": np.array([0, 1])}, "codebook=dtype int64: must be floats"),
-        ({"codes": np.array([1, 0])}, r"codes=shape \(2,\): must be \(out, in\)"),
-        ({"codes": np.array([[2, 0]])}, "codes=2: must be below the codebook's 2 values"),
-        ({"codes": np.array([[-1, 0]])}, "codes=-1: must be >= 0"),
-        ({"codes": np.array([[0.5, 0]])}, "codes=dtype float64: must be integers"),
-        ({"bias_codes": np.array([5])}, "bias_codes=5: must be below"),
-        ({"bias_codes": np.array([0, 0])}, r"bias_codes=shape \(2,\): must be \(1,\)"),
-    ],
-)
-def test_bad_layers_are_refused_in_one_line(arguments, message):
-    with pytest.raises(InputError, match=message) as caught:
-        SharedLayer(**({"codes": CODES, "codebook": BOOK, "bias_codes": BIAS} | arguments))
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"weight_bits": 0}, r"weight_bits=0: must be an integer in 1\.\.8"),
-        ({"network": Mlp((np.full((1, 1), np.nan),), (np.zeros(1),))}, "layer 0=NaN or infinity: must be finite"),
-    ],
-)
-def test_what_cannot_be_shared_is_refused(arguments, message):
-    arguments = {"network": problem(0)[0]} | arguments
-    with pytest.raises(InputError, match=message):
-        share(arguments.pop("network"), **arguments)
 
 
 def test_divergence_is_said_so():

@@ -127,22 +127,3 @@ def test_as_many_neurons_stay_as_the_density_allows():
 def test_a_network_without_hidden_layers_has_no_neurons_to_remove():
     one = initial((6, 4), np.random.default_rng(0))
     assert prune(one, density=0.5, rule=hidden_neurons(rows))[1].kept == 24
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"schedule": []}, r"schedule=\[\]: must have one density or more"),
-        ({"schedule": [0.5, 1.5]}, r"schedule=1.5: must be in 0\.\.1"),
-        ({"schedule": [float("nan")]}, r"schedule=nan: must be in 0\.\.1"),
-        ({"schedule": ["x"]}, r"schedule='x': must be a number in 0\.\.1"),
-        ({"rule": lambda weights, density: [elements(weights[0], density)]}, "masks=1: must be 3, one per layer"),
-        ({"rule": each_layer(lambda weights, density: weights)}, r"masks\[0\]=dtype float32: must be bool"),
-        ({"rule": each_layer(lambda weights, density: elements(weights, density).T)}, r"masks\[0\]=shape \(6, 16\)"),
-    ],
-)
-def test_bad_input_is_refused_in_one_line(arguments, message):
-    arguments = {"schedule": [0.5], "rule": each_layer(elements), "config": CONFIG} | arguments
-    with pytest.raises(InputError, match=message) as caught:
-        prune_and_train(DENSE, SAMPLES, **arguments)
-    assert "\n" not in str(caught.value)

@@ -15,7 +15,7 @@ from toy_subject import BUSY, FAIL, FAULT, KILL, KILL_ONCE, NOTHING, WAIT
 
 from eie_sim.core.errors import InputError
 from eie_sim.study import work as work_module
-from eie_sim.study.work import WorkersLostError, cores, execute
+from eie_sim.study.work import WorkersLostError, cores
 
 
 def points(count, kind=NOTHING, seconds=0.0):
@@ -212,12 +212,6 @@ def test_an_executor_that_cancels_is_named_in_one_line(sweep):
 
     with pytest.raises((WorkersLostError, InputError), match=r"^executor=ThreadPoolExecutor: "):
         sweep(points(400, WAIT, 0.01), executor=executor, workers=2, on_rows=stop)
-
-
-@pytest.mark.parametrize("bad", [{"workers": 0}, {"workers": 1.5}, {"executor": "dask"}])
-def test_bad_arguments(bad):
-    with pytest.raises(InputError, match=r"^(workers|executor)="):
-        execute([], None, "t", on_rows=print, **bad)
 
 
 def test_cores_are_those_of_this_process():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from study_sample import EXAMPLE
 
 from eie_sim.core.errors import InputError
-from eie_sim.study.file import MAX_BYTES, read_study
+from eie_sim.study.file import MAX_STUDY_BYTES, read_study
 
 LEAST = 'workload = "alex-7"\n[grid]\n'
 
@@ -163,7 +163,7 @@ def test_files_are_beside_the_study_and_words_are_presets(study, tmp_path, monke
         ("a = " + "9" * 5000, "beyond any bounds"),
         ("a = " + "[" * 5000, "beyond any bounds"),
         (LEAST + ".".join("a" * 5000) + " = 1", "line=3: must have keys of at most 100 parts"),
-        ("#" * (MAX_BYTES + 1), "must be at most 1048576 bytes"),
+        ("#" * (MAX_STUDY_BYTES + 1), "must be at most 1048576 bytes"),
     ],
     ids=lambda text: repr(text[:40]),
 )
@@ -173,7 +173,7 @@ def test_what_is_wrong_is_said_in_one_line_with_the_file(study, text, said):
 
 
 def test_a_study_as_large_as_may_be(study):
-    assert study(LEAST + "#" * (MAX_BYTES - len(LEAST)))["workload"] == "alex-7"
+    assert study(LEAST + "#" * (MAX_STUDY_BYTES - len(LEAST)))["workload"] == "alex-7"
 
 
 def test_what_is_no_file(tmp_path):

@@ -1,4 +1,4 @@
-"""What a reader found to a graph: which arrays are parameters, what their axes are, which nodes move them."""
+"""From a reader's findings to a graph: which arrays are parameters, what their axes are, which nodes move them."""
 
 from __future__ import annotations
 

@@ -20,14 +20,14 @@ from eie_sim.network.graph import Array, Framework, Node, Value
 from eie_sim.network.readers.onnx_runtime import libraries
 
 LOWEST_OPSET = 9
-"""Of plain operators that stand for a fused one."""
+"""Lowest opset of the plain operators that stand for a fused one."""
 LOWEST = float(np.finfo(np.float32).min)
 MASKED = -10000.0
-"""What com.microsoft's attention adds to a masked score where its attribute does not say."""
+"""Number that com.microsoft's attention adds to a masked score where its attribute does not say."""
 
 
 class UnknownVariantError(Exception):
-    """Why a fused node stays as it is, in words."""
+    """The reason why a fused node stays as it is, in words."""
 
 
 @dataclass(kw_only=True)
@@ -52,7 +52,7 @@ class Plain:
         return self.inputs[place] if place < len(self.inputs) else ""
 
     def shape(self, place: int) -> tuple[int, ...]:
-        """Of an input."""
+        """The shape of an input."""
         return self.values[self.inputs[place]].shape
 
     def output(self, place: int) -> str:
@@ -107,7 +107,7 @@ def decomposed(op: str, plain: Plain) -> list[Any] | str:
 
 
 def why_unlike(framework: Framework, fused: Node, plain: Sequence[Node], values: Mapping[str, Array]) -> str:
-    """Why plain nodes may not stand for a fused one: they make other values. "" where they are alike.
+    """Return why plain nodes may not stand for a fused one: they make other values. "" where they are alike.
 
     Also where the framework cannot run the fused one, so that nothing says more than its document.
     """
@@ -165,7 +165,7 @@ def _attend(plain: Plain, of: Heads, *, wide: bool) -> None:
     later = np.arange(of.n_key) > np.arange(of.n_query)[:, None] + of.past
     masks = list(of.masks)
     if of.causal and later.any():
-        masks.append(_where(plain, later, LOWEST, "causal"))
+        masks.append(_value_inside(plain, later, LOWEST, "causal"))
     for at, mask in enumerate(masks):
         scores = plain.add("Add", f"masked{at}", scores, mask)
     p = plain.add("Softmax", "softmax", scores, axis=3)
@@ -184,13 +184,13 @@ def _attend(plain: Plain, of: Heads, *, wide: bool) -> None:
         plain.reshaped(y, "output", of.batch, of.n_query, -1, makes=last)
 
 
-def _where(plain: Plain, masked: Array, value: float, what: str) -> str:
+def _value_inside(plain: Plain, masked: Array, value: float, what: str) -> str:
     """A value where a constant of truths is true, else 0: made of it in the graph, as it is no weight."""
-    ones = plain.add("Cast", f"{what}_ones", plain.constant(masked, f"{what}_where"), to=1)
+    ones = plain.add("Cast", f"{what}_ones", plain.constant(masked, f"{what}_value_inside"), to=1)
     return plain.add("Mul", what, ones, plain.constant(np.float32(value), f"{what}_value"))
 
 
-def _of_false(plain: Plain, mask: str, value: float, *shape: int) -> str:
+def _value_outside(plain: Plain, mask: str, value: float, *shape: int) -> str:
     """A value where a mask of truths is false, else 0, under another shape."""
     inside = plain.add("Cast", "mask_inside", mask, to=1)
     outside = plain.add("Sub", "mask_outside", plain.constant(np.float32(1), "mask_one"), inside)
@@ -199,17 +199,17 @@ def _of_false(plain: Plain, mask: str, value: float, *shape: int) -> str:
 
 
 def _key_mask(plain: Plain, place: int, batch: int, n_query: int, n_key: int, value: float) -> list[str]:
-    """What is added for a mask of com.microsoft: lengths, a row for each batch, or for each query."""
+    """Return the terms added for a mask of com.microsoft: lengths, a row for each batch, or for each query."""
     if not plain.reads(place):
         return []
     name, shape = plain.inputs[place], plain.shape(place)
     if shape == (batch,):
         at = plain.constant(np.arange(n_key, dtype=np.int32)[None], "mask_at")
         name = plain.add("Less", "mask_less", at, plain.reshaped(name, "mask_lengths", batch, 1))
-        return [_of_false(plain, name, value, batch, 1, 1, n_key)]
+        return [_value_outside(plain, name, value, batch, 1, 1, n_key)]
     if shape in ((batch, n_key), (batch, n_query, n_key)):  # onnxruntime masks what is negative too
         name = plain.add("Greater", "mask_above", name, plain.constant(np.int32(0), "mask_least"))
-        return [_of_false(plain, name, value, batch, 1, *shape[1:-1] or (1,), n_key)]
+        return [_value_outside(plain, name, value, batch, 1, *shape[1:-1] or (1,), n_key)]
     raise UnknownVariantError(f"a mask of shape {shape}")
 
 
@@ -330,7 +330,7 @@ def _attention(plain: Plain) -> None:
         mask = plain.values[plain.inputs[3]]
         if mask.shape[-1] != n_key:
             raise UnknownVariantError(f"a mask of {mask.shape[-1]} of {n_key} keys")
-        masks = [_of_false(plain, mask.name, LOWEST, *mask.shape) if mask.dtype == "bool" else mask.name]
+        masks = [_value_outside(plain, mask.name, LOWEST, *mask.shape) if mask.dtype == "bool" else mask.name]
     of = Heads(
         q=q,
         k=k,
@@ -377,7 +377,7 @@ ACTIVATIONS = {
 
 
 def _activated(plain: Plain, y: str, activation: str, given: Mapping[str, float]) -> None:
-    """What comes after a product. given : attributes of the activation"""
+    """Add the activation after a product. given : attributes of the activation"""
     if activation not in ACTIVATIONS:
         raise UnknownVariantError(f"activation {activation}")
     plain.add(activation, "activation", y, makes=plain.makes[0], **given)

@@ -74,7 +74,7 @@ EXPORTS = {
         "onnx.load(PATH).graph.initializer})"
     ),
 }
-"""What files of other tools are, by their suffix, and the line of Python that makes one that is read."""
+"""Files of other tools by their suffix, with the line of Python that makes one that is read."""
 
 HEAD_BYTES = 64
 MAX_SHOWN_NAME = 40
@@ -143,7 +143,7 @@ def _kind(path: Path) -> Kind:
 
 
 def _guess(head: bytes) -> str:
-    """What the first bytes are instead, ready to append."""
+    """Return the kind of file that the first bytes are of instead, ready to append."""
     if not head:
         return "; it is empty"
     for kind in KINDS.values():

@@ -18,12 +18,12 @@ from eie_sim.core.errors import InputError, require
 from eie_sim.network.readers.unpacked import opened
 
 BANNER = re.compile(rb"\s*%%?matrixmarket", re.IGNORECASE)
-"""What a file begins with; some have blanks before it, or one % only."""
+"""First bytes of a file; some have blanks before it, or one % only."""
 
 FORMATS = ("coordinate", "array")
 FIELDS = ("real", "double", "integer", "unsigned-integer", "pattern")
 SYMMETRIES = {"general": 0, "symmetric": 1, "hermitian": 1, "skew-symmetric": -1}
-"""What the other triangle is, as a factor of the one in the file; 0 where the file has both."""
+"""The other triangle as a factor of the one in the file; 0 where the file has both."""
 
 MAX_LINE = 2**16
 MAX_COUNT_DIGITS = 18
@@ -35,7 +35,7 @@ FORTRAN = str.maketrans("dD", "eE")
 
 
 class Header(NamedTuple):
-    """What the first lines say.
+    """The header of a file.
 
     mirrored : factor of the triangle that the file leaves out, 0 where it has both
     entries : how many lines must follow, of `numbers` numbers each
@@ -158,7 +158,7 @@ def _table(block: bytes, numbers: int, before: int) -> NDArray[np.float64]:
 
 
 def _wrong_line(block: bytes, numbers: int, before: int) -> InputError | None:
-    """What is wrong with the first of some lines that does not hold its numbers and nothing else."""
+    """Return an error for the first of some lines that does not hold its numbers and nothing else."""
     for at, line in enumerate(block.decode("latin-1").split("\n"), start=before + 1):
         words = line.split()
         if words and not words[0].startswith("%") and not (len(words) == numbers and all(map(_is_number, words))):

@@ -92,7 +92,7 @@ def read_npy(path: Path, name: str) -> dict[str, Any]:
 def read_npz(path: Path, name: str) -> dict[str, Any]:
     """The members of a .npz file by name, in file order, `Unread` where one is no array that can be read.
 
-    Of a file of scipy.sparse, its parts become one matrix, called `name`. Raises InputError.
+    The parts of a file of scipy.sparse become one matrix, called `name`. Raises InputError.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -126,7 +126,7 @@ def _members(archive: zipfile.ZipFile, size: int) -> dict[str, Any]:
 
 
 def _unread(member: zipfile.ZipInfo) -> str | None:
-    """Why a member of an archive is no array that can be read, by what the directory says."""
+    """Return why a member of an archive is no array that can be read, by its entry in the directory."""
     if not member.filename.endswith(ENDING) or member.filename.startswith(OF_MACOS):
         return "not an array"
     if member.flag_bits & ENCRYPTED:

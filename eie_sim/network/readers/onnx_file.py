@@ -19,7 +19,8 @@ from eie_sim.network.graph import Array
 from eie_sim.network.readers.files import EXPORTS
 from eie_sim.network.readers.onnx_runtime import IR_VERSION, libraries
 
-MAX_BYTES = 2**31
+MAX_ONNX_BYTES = 2**31
+"""Most bytes of a file, and of all its arrays: protobuf messages end there."""
 MOST_NODES = 100_000
 LONGEST_PATH = 4096
 LOWEST_OPSET = 7
@@ -28,14 +29,14 @@ KNOWN_DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
 NARROWED = ("float16", "bfloat16", "float64")
 """Types that are computed as float32."""
 EQUATION = re.compile(r"{0}(,{0})*(->{0})?".format(r"[a-zA-Z ]*(\.\.\.[a-zA-Z ]*)?"))
-"""Of an Einsum. onnx never comes to the end of others."""
+"""Equations of an Einsum that onnx comes to the end of."""
 TYPED = ("to", "dtype", "output_dtype", "output_datatype")
 """Attributes that name a type."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Contents:
-    """What a file holds, its arrays apart from its nodes.
+    """The contents of a file, its arrays apart from its nodes.
 
     nodes, inputs, outputs : as onnx has them; arrays : initializers by name
     opsets : version by domain; metadata : texts by name; narrowed : names of types that became float32
@@ -61,7 +62,7 @@ def read_contents(path: str | Path) -> Contents:
         suffix = file.suffix.lower()
         require(suffix == ".onnx" or suffix not in EXPORTS, "file", file, f"is {EXPORTS.get(suffix)}")
         size = file.stat().st_size
-        require(size <= MAX_BYTES, "file", file, f"has {size:,} bytes: must be at most {MAX_BYTES:,}")
+        require(size <= MAX_ONNX_BYTES, "file", file, f"has {size:,} bytes: must be at most {MAX_ONNX_BYTES:,}")
         model = onnx.ModelProto()
         model.ParseFromString(file.read_bytes())
     except OSError as error:
@@ -98,7 +99,8 @@ def _contents(model: Any, source: str, folder: Path | None) -> Contents:
     opsets = _opsets(onnx, model)
     tensors = list(_tensors(model.graph)) + [t for f in model.functions for n in f.node for t in _of_node(n)]
     declared = sum(_declared_bytes(onnx, tensor) for tensor in tensors)
-    require(declared <= MAX_BYTES, "arrays", f"{declared:,} bytes declared", f"must be at most {MAX_BYTES:,}")
+    rule = f"must be at most {MAX_ONNX_BYTES:,}"
+    require(declared <= MAX_ONNX_BYTES, "arrays", f"{declared:,} bytes declared", rule)
     require(not model.graph.sparse_initializer, "arrays", "sparse", "must be plain arrays")
     arrays: dict[str, Array] = {}
     narrowed: set[str] = set()

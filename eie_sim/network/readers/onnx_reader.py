@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import ChainMap, Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from eie_sim.network.moves import MOVES
 from eie_sim.network.operators import INSIDE, operator_of
 from eie_sim.network.readers.assembling import Found, assembled
 from eie_sim.network.readers.decomposing import FUSED, Plain, decomposed, why_unlike
-from eie_sim.network.readers.onnx_file import NARROWED, Contents, captured, dtype_of, graphs_of, naming, read_contents
+from eie_sim.network.readers.onnx_file import NARROWED, Contents, captured, dtype_of, graphs_of, naming
 from eie_sim.network.readers.onnx_runtime import libraries, run_nodes, save_graph
 
 MOST_OF_NAME = 150
@@ -32,25 +31,7 @@ MOST_DRAWN = 2**25
 DRAWN_AT_ONCE = 2**20
 
 Sides = list[tuple[int | None, str]]
-"""Sides of an input as a file says them: a number or None, and a name. Of an input of any shape there is no list."""
-
-
-def read_onnx(
-    path: str | Path,
-    inputs: Mapping[str, Any] | Any = None,
-    *,
-    shapes: Mapping[str, Sequence[int]] | None = None,
-    batch: int | None = None,
-    seed: int = 0,
-) -> Graph:
-    """Return the graph of an ONNX file, for inputs of one shape.
-
-    inputs : arrays by name, or one array where there is one input; those not given are drawn, and the graph says so
-    shapes : sides of inputs that are drawn, by name; a side that neither they nor the file say is 1
-    batch : the first side of inputs that are drawn, where the file leaves it free
-    Raise InputError, one line with file and reason.
-    """
-    return graph_of(read_contents(path), inputs, shapes=shapes, batch=batch, seed=seed)
+"""Sides of an input as a file says them: a number or None, and a name. An input of any shape has no list."""
 
 
 def graph_of(
@@ -61,7 +42,13 @@ def graph_of(
     batch: int | None = None,
     seed: int = 0,
 ) -> Graph:
-    """Return the graph of what a file holds; see `read_onnx`."""
+    """Return the graph of an ONNX file's contents, for inputs of one shape.
+
+    inputs : arrays by name, or one array where there is one input; those not given are drawn, and the graph says so
+    shapes : sides of inputs that are drawn, by name; a side that neither they nor the file say is 1
+    batch : the first side of inputs that are drawn, where the file leaves it free
+    Raise InputError, one line with file and reason.
+    """
     require_seed(seed)
     require(shapes is None or isinstance(shapes, Mapping), "shapes", type(shapes).__name__, "must be given by name")
     with naming(contents.source):
@@ -126,15 +113,15 @@ class Reading:
             proto = waiting.popleft()
             missing = [shown(name) for name in _reads(proto) if name not in self.made]
             if missing:
-                raise InputError(f"node {_name(proto)}: reads {missing[0]}, which is made by no node before it")
+                raise InputError(f"node {_label(proto)}: reads {missing[0]}, which is made by no node before it")
             if proto.op_type == "If":
-                require(len(proto.input) == 1, f"node {_name(proto)}", "If", "must have one input")
+                require(len(proto.input) == 1, f"node {_label(proto)}", "If", "must have one input")
             reason, taken = "", None
             if proto.op_type == "If" and proto.input[0] not in self.depends:
                 self._run()
                 taken = self._branch(proto)
             elif _operator(proto) in FUSED:
-                reason, taken = self._plain(proto)
+                reason, taken = self._decomposed(proto)
             if taken is not None:
                 self.uses.update(name for node in taken for name in _reads(node))
                 self.uses.subtract(_reads(proto))
@@ -150,7 +137,7 @@ class Reading:
         if proto.op_type != "Constant" or proto.domain:
             return False
         name, value = next(iter(_attributes(proto).items()), ("value", None))
-        require(name.startswith("value") and value is not None, f"node {_name(proto)}", name, "must be its value")
+        require(name.startswith("value") and value is not None, f"node {_label(proto)}", name, "must be its value")
         array = value if isinstance(value, np.ndarray) else np.array(value, object if "string" in name else None)
         array = array.astype(np.float32) if name.startswith("value_float") else array
         self.made.add(proto.output[0])
@@ -158,13 +145,13 @@ class Reading:
         self.values[proto.output[0]] = value_of(proto.output[0], array)
         return True
 
-    def _plain(self, proto: Any) -> tuple[str, list[Any] | None]:
+    def _decomposed(self, proto: Any) -> tuple[str, list[Any] | None]:
         """Plain nodes in place of a fused one, or why there are none."""
         self._run()  # for the shapes of what it reads
         found = decomposed(
             _operator(proto),
             Plain(
-                name=_name(proto),
+                name=_label(proto),
                 inputs=proto.input,
                 makes=proto.output,
                 given=_attributes(proto),
@@ -176,7 +163,7 @@ class Reading:
         if isinstance(found, str):
             return found, None
         known = ChainMap({}, self.held, self.fixed, self.roots)
-        reason = why_unlike(self.framework, _node(proto, _name(proto)), [_node(one, one.name) for one in found], known)
+        reason = why_unlike(self.framework, _node(proto, _label(proto)), [_node(one, one.name) for one in found], known)
         if reason:
             return reason, None
         self.replaced[proto.op_type] += 1
@@ -184,7 +171,7 @@ class Reading:
 
     def _take(self, proto: Any, reason: str) -> None:
         """Reason : why it is not decomposed"""
-        node = replace(_node(proto, fresh(_name(proto), self.names)), reason=reason)
+        node = replace(_node(proto, fresh(_label(proto), self.names)), reason=reason)
         operator_of(node).require(node)
         inner = sorted(set(_ops_inside(proto)) & INSIDE)
         if inner:
@@ -239,7 +226,7 @@ class Reading:
         wanted = "then_branch" if bool(np.all(condition)) else "else_branch"
         graph = next((one.g for one in proto.attribute if one.name == wanted), None)
         fits = graph is not None and len(graph.output) == len(proto.output)
-        require(fits, f"node {_name(proto)}: {wanted}", "missing", f"must give {len(proto.output)} values")
+        require(fits, f"node {_label(proto)}: {wanted}", "missing", f"must give {len(proto.output)} values")
         assert graph is not None
         taken = [onnx.helper.make_node("Constant", [], [one.name], value=one) for one in graph.initializer]
         taken += graph.node
@@ -282,7 +269,7 @@ class Reading:
         )
 
 
-def _name(proto: Any) -> str:
+def _label(proto: Any) -> str:
     name = proto.name or next((name for name in proto.output if name), proto.op_type)
     return shown(shown(name, MOST_OF_NAME), MOST_OF_NAME)  # what does not print is longer where it is quoted
 
@@ -314,7 +301,7 @@ def _attributes(proto: Any) -> dict[str, Any]:
                 value = [item.decode() if isinstance(item, bytes) else item for item in value]
             found[one.name] = value
     except (ValueError, TypeError) as error:
-        raise InputError(f"node {_name(proto)}: attribute {shown(one.name)} is damaged: {one_line(error)}") from error
+        raise InputError(f"node {_label(proto)}: attribute {shown(one.name)} is damaged: {one_line(error)}") from error
     return found
 
 

@@ -93,7 +93,7 @@ def _as_read(array: Array) -> Array:
 def _outputs(
     runtime: Any, session: Any, wanted: Sequence[str], fed: Mapping[str, Array], nodes: Sequence[Node]
 ) -> list[Array]:
-    """What a session makes. Raise InputError for a loop that takes longer than MOST_LOOP_SECONDS; it is ended."""
+    """Return the values that a session makes. Raise InputError for a loop beyond MOST_LOOP_SECONDS, which is ended."""
     options = runtime.RunOptions()
     loops = [node for node in nodes if node.op in ("Loop", "Scan")]
     watch = threading.Timer(MOST_LOOP_SECONDS, setattr, (options, "terminate", True))

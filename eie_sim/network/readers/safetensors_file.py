@@ -51,7 +51,7 @@ class Tensor(NamedTuple):
 
 
 class Header(NamedTuple):
-    """What a file says that it holds.
+    """The header of a file.
 
     tensors : by name, names sorted as people count, fc2 before fc10: the format keeps no order of its own
     texts : the metadata
@@ -155,7 +155,7 @@ def _texts(metadata: Any) -> dict[str, str]:
 
 
 def _tensor(name: str, fields: Any) -> Tensor:
-    """What the header says of one tensor, checked."""
+    """Return the header's entry of one tensor, checked."""
     parts = (fields.get(part) for part in ("dtype", "shape", "data_offsets")) if isinstance(fields, dict) else ()
     match [*parts]:
         case [str(dtype), [*shape], [begin, end]] if _are_sizes([*shape, begin, end]) and begin <= end:
@@ -165,7 +165,7 @@ def _tensor(name: str, fields: Any) -> Tensor:
     if dtype in DTYPES and len(shape) <= MAX_DIMENSIONS:
         needed = math.prod(shape) * np.dtype(DTYPES[dtype]).itemsize
         if needed != end - begin:
-            raise _damaged(f"tensor {shown(name)}: {_said(tensor)} needs {needed} bytes, not {end - begin}")
+            raise _damaged(f"tensor {shown(name)}: {_dtype_and_shape(tensor)} needs {needed} bytes, not {end - begin}")
     return tensor
 
 
@@ -175,7 +175,7 @@ def _are_sizes(numbers: list[Any]) -> bool:
 
 def _array(stream: io.BufferedIOBase, begin: int, name: str, tensor: Tensor) -> NDArray[Any] | Unread:
     if tensor.dtype not in DTYPES or len(tensor.shape) > MAX_DIMENSIONS:
-        return Unread(f"{_said(tensor)}, not read")
+        return Unread(f"{_dtype_and_shape(tensor)}, not read")
     stream.seek(begin + tensor.begin)
     flat = np.empty(math.prod(tensor.shape), dtype=DTYPES[tensor.dtype])
     found = stream.readinto(flat.view(np.uint8).data)
@@ -185,10 +185,10 @@ def _array(stream: io.BufferedIOBase, begin: int, name: str, tensor: Tensor) -> 
     try:
         return flat.reshape(tensor.shape)
     except (ValueError, OverflowError):  # a side of 0 beside one beyond all bounds
-        return Unread(f"{_said(tensor)}, not read")
+        return Unread(f"{_dtype_and_shape(tensor)}, not read")
 
 
-def _said(tensor: Tensor) -> str:
+def _dtype_and_shape(tensor: Tensor) -> str:
     return f"dtype {shown(tensor.dtype)}, shape {shown(tensor.shape)}"
 
 

@@ -58,7 +58,7 @@ def read_index(path: Path, name: str) -> dict[str, Any]:
 
 
 def _merged(folder: Path, shards: list[str], weight_map: dict[str, str] | None = None) -> dict[str, Any]:
-    """The tensors of all shards, names sorted as people count. What a shard has beside the map is `Unread`."""
+    """The tensors of all shards, names sorted as people count. A shard's others, not in the map, are `Unread`."""
     paths = {shard: folder / shard for shard in shards}  # which may be links, as caches of models have them
     for shard, path in paths.items():
         require(path.is_file(), f"file {shown(shard)}", "missing", "must be an ordinary file in the same folder")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eie_sim.core.errors import require_all, require_type, unknown
-from eie_sim.prune.sensitivity import Point
+from eie_sim.prune.sensitivity import Sensitivity
 from eie_sim.report.figures.rows import MANY, Series, as_rows, hash_of, of_pes, series_of
 from eie_sim.report.figures.style import (
     DARK,
@@ -199,7 +199,7 @@ def scaling(
 
 
 def sensitivity(
-    points: Sequence[Point],
+    points: Sequence[Sensitivity],
     axes: Axes | None = None,
     *,
     quality: str = "accuracy",
@@ -212,7 +212,7 @@ def sensitivity(
     """
     title = "Sensitivity to pruning, one layer at a time"
     require_type("points", points, list, tuple)
-    require_all("points", points, Point)
+    require_all("points", points, Sensitivity)
     axes = on(axes)
     if not points:
         return nothing(axes, "no points", title=title)
