@@ -225,7 +225,7 @@ def test_a_file_that_is_no_archive_is_never_overwritten(tmp_path, content):
     path = tmp_path / "mine.safetensors"
     path.write_bytes(content)
     for call in (archive.require_archive_path, lambda path: archive.save(path, small())):
-        with pytest.raises(InputError, match="must be new or an archive; what is there is none and stays as it is"):
+        with pytest.raises(InputError, match="must be new, or an archive; something else is there and stays as it is"):
             call(path)
     assert [each.name for each in tmp_path.iterdir()] == ["mine.safetensors"]
     assert path.read_bytes() == content
@@ -280,10 +280,10 @@ def test_what_cannot_be_written(tmp_path):
         archive.save(tmp_path / "net.npz", small())
     with pytest.raises(InputError, match=r"must be in a folder that exists"):
         archive.save(tmp_path / "missing" / "net.safetensors", small())
-    with pytest.raises(InputError, match=r"cannot be written \(File name too long"):
+    with pytest.raises(InputError, match=r"^archive=.*: cannot be written: File name too long$"):
         archive.save(tmp_path / f"{'long' * 80}.safetensors", small())
     (tmp_path / "folder.safetensors").mkdir()
-    with pytest.raises(InputError, match=r"must be new or an archive"):
+    with pytest.raises(InputError, match=r"must be an ordinary file, or new"):
         archive.save(tmp_path / "folder.safetensors", small())
     with pytest.raises(InputError, match="manifest: source='a\\\\nb': must be printable text"):
         archive.to_bytes(replace(small(), network=replace(small().network, source="a\nb")))

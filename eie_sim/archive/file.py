@@ -17,7 +17,7 @@ from eie_sim.archive.content import Archive
 from eie_sim.archive.packing import pack, unpack
 from eie_sim.core.arrays import MAX_BYTES, Unread, shown
 from eie_sim.core.errors import InputError, require, require_type
-from eie_sim.core.files import as_path, write_whole
+from eie_sim.core.files import as_path, place_for, require_ours, write_file
 from eie_sim.core.quantize import Scales
 from eie_sim.network import Layer, Left, Network, SharedWeights
 from eie_sim.network.readers.files import about, is_file
@@ -39,11 +39,7 @@ def save(path: str | os.PathLike[str], archive: Archive) -> None:
     Raises InputError as `require_archive_path`, for another type, and where the file cannot be written.
     """
     file = require_archive_path(path)
-    data = to_bytes(archive)
-    try:
-        write_whole({file: data})
-    except OSError as error:
-        raise InputError(f"{shown(file)}: cannot be written ({error.strerror})") from error
+    write_file("archive", file, to_bytes(archive))
 
 
 def require_archive_path(path: str | os.PathLike[str]) -> Path:
@@ -54,14 +50,8 @@ def require_archive_path(path: str | os.PathLike[str]) -> Path:
     """
     file = as_path("archive", path)
     require(file.suffix == SUFFIX, "archive", shown(file.name), f"must end in {SUFFIX}")
-    said = shown(file)
-    try:
-        require(file.parent.is_dir(), "archive", said, "must be in a folder that exists")
-        require(os.access(file.parent, os.W_OK), "archive", said, "must be in a folder that can be written to")
-        free = not file.exists() or _is_archive(file)
-    except OSError as error:
-        raise InputError(f"{said}: cannot be written ({error.strerror})") from None
-    require(free, "archive", said, "must be new or an archive; what is there is none and stays as it is")
+    place_for("archive", file)
+    require_ours("archive", file, "an archive", not file.exists() or _is_archive(file))
     return file
 
 

@@ -36,7 +36,7 @@ from eie_sim.cli.shell import (
     steps_shown,
 )
 from eie_sim.core.errors import InputError, require
-from eie_sim.core.files import as_path, place_for
+from eie_sim.core.files import place_for
 from eie_sim.prune.recipe import Recipe
 from eie_sim.units import unit_of
 
@@ -133,7 +133,7 @@ def _prune_graph(
 
     if out is not None:
         require(out.suffix == ".onnx", "out", out, "must end in .onnx: a graph of operators is kept as one")
-        place_for("out", as_path("out", out))
+        place_for("out", out)
     with steps_shown() as progress:
         graph = graph_at(source, model, progress, arrays, **given)
         pruned, kept = prune_network(graph, recipe, design, layer_density=densities, progress=progress)

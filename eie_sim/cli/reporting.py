@@ -35,14 +35,14 @@ def report(
     figures
         Write each figure into this folder too, as PNG and SVG.
     """
-    from eie_sim.core.files import place_for
+    from eie_sim.core.files import place_for, require_folder
     from eie_sim.report.network import account_lines, verdict
     from eie_sim.report.page import files
 
     run = files.place_of(run)
     path = files.report_path(run, out)
     if figures is not None:
-        files.require_figures(figures)
+        require_folder("figures", figures)
     with steps_shown() as progress:
         progress(f"{run}: reading and drawing")
         page = files.page_of(run, progress)

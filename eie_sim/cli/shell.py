@@ -14,8 +14,8 @@ from cyclopts import App, CoercionError, Group, Parameter, Token, convert
 
 import eie_sim
 from eie_sim.cli.streams import plain
-from eie_sim.core.errors import InputError, refused, require
-from eie_sim.core.files import as_path
+from eie_sim.core.errors import InputError, require
+from eie_sim.core.files import read_text
 from eie_sim.units import UNITS
 from eie_sim.units.unit import Unit, found_at
 
@@ -281,20 +281,4 @@ def energies_of(path: Path | None, design: Any) -> EnergyTable | None:
         return None
     from eie_sim.energy import EnergyTable
 
-    return EnergyTable.from_csv(read_text("energy_table", path), design, where=f"energy_table={path}")
-
-
-def read_text(field: str, path: Path) -> str:
-    """The text of an ordinary file given for `field`. Raises InputError where it is none, too long, or not UTF-8."""
-    file = as_path(field, path)
-    try:
-        ordinary = file.is_file() or not file.exists()  # what does not exist has an error of its own
-        require(ordinary, field, file, "must be an ordinary file")
-        with file.open("rb") as stream:
-            data = stream.read(MAX_TEXT + 1)
-        require(len(data) <= MAX_TEXT, field, file, f"must be at most {MAX_TEXT} bytes")
-        return data.decode("utf-8")
-    except OSError as error:
-        raise refused(field, file, error.strerror or "cannot be read") from error
-    except UnicodeDecodeError as error:
-        raise refused(field, file, "must be UTF-8 text") from error
+    return EnergyTable.from_csv(read_text("energy_table", path, MAX_TEXT), design, where=f"energy_table={path}")

@@ -1,4 +1,4 @@
-"""Paths, where files may be written, and files that are whole or not there.
+"""The one door to files: whether one may be read or written, and files that are whole or not there.
 
 A file that the user names may be a link, which is followed. A name that we choose, such as `report.html` in a
 run folder, is taken from nobody: whoever made the folder may have put a link, a second name of a file or a pipe there.
@@ -43,29 +43,91 @@ def _has_bytes(name: str) -> bool:
     return True
 
 
-def place_for(field: str, said: Path) -> Path:
-    """The file to write, where `said` may be a link to it. Raises InputError for what is no place for a file."""
+@contextmanager
+def system_errors(field: str, path: object, doing: str) -> Iterator[None]:
+    """Turn the system's errors into InputError: `out=run: cannot be written: No space left on device`.
+
+    doing : written, read or another such word
+    """
     try:
-        file = Path(os.path.realpath(said))
-        plain = file.is_file() or not (file.exists() or file.is_symlink())  # a link to itself leads nowhere
-        require(plain, field, said, "must be an ordinary file, or new")
-        require(file.parent.is_dir(), field, said, "must be in a folder that exists")
+        yield
     except OSError as error:
-        raise refused(field, said, f"cannot be written: {error.strerror}") from error
+        raise refused(field, path, f"cannot be {doing}: {error.strerror or type(error).__name__}") from error
+
+
+def require_readable(field: str, path: Path) -> None:
+    """Raise InputError unless an ordinary file is there: a pipe or device may never end."""
+    with system_errors(field, path, "read"):
+        require(path.exists(), field, path, "no such file")
+        require(path.is_file(), field, path, "must be an ordinary file")
+
+
+def read_bytes(field: str, given: Any, most: int) -> bytes:
+    """Return what is in a file of at most `most` bytes. Raises InputError where it cannot be had, or is larger."""
+    path = as_path(field, given)
+    require_readable(field, path)
+    with system_errors(field, path, "read"), path.open("rb") as stream:
+        data = stream.read(most + 1)
+    require(len(data) <= most, field, path, f"must be at most {most:,} bytes")
+    return data
+
+
+def read_text(field: str, given: Any, most: int) -> str:
+    """Return the text of a file of at most `most` bytes. Raises InputError as `read_bytes`, and if it is no UTF-8."""
+    data = read_bytes(field, given, most)
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise refused(field, given, f"must be UTF-8 text: line {line} is not") from error
+
+
+def place_for(field: str, given: Any, *, replaced: bool = True) -> Path:
+    """Return the file to write, where `given` may be a link to it. Raises InputError where no file can be written.
+
+    replaced : a new file takes the place of one that is there; else that one is written to
+    """
+    said = as_path(field, given)
+    with system_errors(field, said, "written"):
+        file = Path(os.path.realpath(said))
+        new = not (file.exists() or file.is_symlink())  # a link to itself leads nowhere
+        require(new or file.is_file(), field, said, "must be an ordinary file, or new")
+        require(file.parent.is_dir(), field, said, "must be in a folder that exists")
+        free = not (new or replaced) or os.access(file.parent, os.W_OK)
+        require(free, field, said, "must be in a folder that can be written to")
     return file
+
+
+def require_folder(field: str, given: Any) -> None:
+    """Raise InputError unless a folder is there, or a new one can be made in one that is."""
+    said = as_path(field, given)
+    with system_errors(field, said, "written"):
+        ok = said.is_dir() or (not said.exists() and said.parent.is_dir())
+        require(ok, field, said, "must be a folder, or new in a folder that exists")
+
+
+def require_ours(field: str, path: Path, kind: str, ours: bool) -> None:
+    """Raise InputError, so that nothing else is written over, where something is there that is not `kind`."""
+    require(ours, field, path, f"must be new, or {kind}; something else is there and stays as it is")
 
 
 def require_own(field: str, path: Path) -> None:
     """Raise InputError unless a name that we chose is free or an ordinary file, this user's, with no other name."""
-    try:
-        status = path.lstat()
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise refused(field, path, f"cannot be written: {error.strerror}") from error
+    with system_errors(field, path, "written"):
+        try:
+            status = path.lstat()
+        except FileNotFoundError:
+            return
     ours = not hasattr(os, "geteuid") or status.st_uid == os.geteuid()
     ok = stat.S_ISREG(status.st_mode) and status.st_nlink <= 1 and ours
     require(ok, field, path, "must be an ordinary file of yours with no other name, or new")
+
+
+def write_file(field: str, given: Any, data: bytes) -> None:
+    """Write a file where `place_for` allows one, whole or not at all. Raises InputError where it cannot be written."""
+    file = place_for(field, given)
+    with system_errors(field, given, "written"):
+        write_whole({file: data})
 
 
 def write_whole(contents: dict[Path, bytes]) -> None:

@@ -1,11 +1,13 @@
-"""HTML as text: tables that carry exact values, for notebooks and pages. Whatever is named in them goes in escaped."""
+"""HTML for notebooks and pages. Templates make it, which escape whatever they are given; Jinja2 is imported late."""
 
 from __future__ import annotations
 
-import html
-import json
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 
 class Cell(NamedTuple):
@@ -24,86 +26,63 @@ class Cell(NamedTuple):
 Row = Sequence[object]
 """Cells, or their text."""
 
-LONG = 50
-"""Characters from which a cell is words, which a style may let wrap."""
+
+class Table(NamedTuple):
+    """A table, as `table` makes it. numbers : columns that have numbers, which are aligned right"""
+
+    title: str
+    headings: Sequence[str]
+    rows: list[list[Cell]]
+    foot: list[Cell]
+    numbers: set[int]
 
 
-def escape(text: object) -> str:
-    """Text as it stands in HTML, within quotes too; what does not print, and halves of characters, written out."""
-    shown = "".join(each if each.isprintable() or each == "\n" else repr(each)[1:-1] for each in str(text))
-    return html.escape(shown)
+def table(headings: Sequence[str], rows: Iterable[Row], *, foot: Row = (), title: str = "") -> Table:
+    """Return a table for `card` or a page. A heading may have lines; `foot` is a last row apart, as a total is."""
+    body, last = [_cells(row) for row in rows], _cells(foot)
+    numbers = {at for row in [*body, last] for at, cell in enumerate(row) if cell.value is not None}
+    return Table(title, headings, body, last, numbers)
 
 
-def table(headings: Sequence[str], rows: Iterable[Row], *, foot: Row = (), marks: str = "") -> str:
-    """A table. Columns of numbers are aligned right; a heading may have lines.
+def card(title: str, *tables: Table, lines: Iterable[str] = (), alarms: Iterable[str] = ()) -> str:
+    """Return what a notebook shows of an object: a title, alarms in red, tables, and lines below them."""
+    template = templates().get_template("core/card.html.j2")
+    return template.render(title=title, tables=tables, lines=lines, alarms=alarms)
 
-    foot : a last row that is none of the others, as a total is; marks : classes of the table, for a style or script
-    """
-    body = [[_cell(one) for one in row] for row in rows]
-    last = [_cell(one) for one in foot]
-    numbers = {at for row in [*body, last] for at, one in enumerate(row) if one.value is not None}
-    heads = "".join(
-        f"<th scope='col'{_classes(number=at in numbers)}>{_lines(heading)}</th>" for at, heading in enumerate(headings)
+
+@cache
+def templates() -> Environment:
+    """Return the templates of the package, by their paths in it. A name that a template lacks is an error."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    found = Environment(
+        loader=PackageLoader("eie_sim", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=printable,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
-    parts = [f"<thead><tr>{heads}</tr></thead>", "<tbody>", *(_row(row, numbers) for row in body), "</tbody>"]
-    if last:
-        parts.append(f"<tfoot>{_row(last, numbers)}</tfoot>")
-    opening = f'<table class="{escape(marks)}">' if marks else "<table>"
-    return "\n".join([opening, *parts, "</table>"])
+    found.policies["json.dumps_kwargs"] = {"default": _plain}
+    return found
 
 
-def card(title: str, *tables: str, lines: Iterable[str] = (), alarms: Iterable[str] = ()) -> str:
-    """What a notebook shows of an object: a title, tables, and lines below them.
+def printable(value: Any) -> Any:
+    """Return a value whose text prints: line breaks stay; signs that do not print and half characters are written out.
 
-    lines, alarms : text; alarms are in red, right below the title
+    HTML that a template has made stays as it is.
     """
-    parts = [f"<style>{_STYLE}</style>", f"<strong>{escape(title)}</strong>"]
-    parts += [f'<p class="alarm">{escape(line)}</p>' for line in alarms]
-    parts += [*tables, *(f"<p>{escape(line)}</p>" for line in lines)]
-    return '<div class="eie-sim">\n' + "\n".join(parts) + "\n</div>"
+    text = str(value)
+    if text.isprintable() or hasattr(value, "__html__"):
+        return value
+    return "".join(each if each.isprintable() or each == "\n" else repr(each)[1:-1] for each in text)
 
 
-def exact(value: Any) -> str:
-    """The attribute that carries a value as JSON has it; nothing for None."""
-    return "" if value is None else f' data-value="{escape(json.dumps(value, default=_plain))}"'
-
-
-_STYLE = (
-    ".eie-sim table{border-collapse:collapse;margin:.4em 0;color:inherit;font:inherit}"
-    ".eie-sim th,.eie-sim td{padding:.15em .8em .15em 0;border:0;text-align:left;vertical-align:top;white-space:nowrap}"
-    ".eie-sim th{vertical-align:bottom}"
-    ".eie-sim td.words{white-space:normal;min-width:18em}"
-    ".eie-sim thead th{border-bottom:1px solid;font-weight:600}"
-    ".eie-sim tfoot td{border-top:1px solid;font-weight:600}"
-    ".eie-sim .number{text-align:right;font-variant-numeric:tabular-nums}"
-    ".eie-sim p{margin:.2em 0;opacity:.8}"
-    ".eie-sim .alarm{color:#e0383e;font-weight:600;opacity:1}"
-)
-"""Colours are the notebook's own, light or dark, but for the red, which both can be read with."""
-
-
-def _cell(given: object) -> Cell:
-    return given if isinstance(given, Cell) else Cell(str(given))
-
-
-def _row(cells: Sequence[Cell], numbers: set[int]) -> str:
-    shown = "".join(
-        f"<td{_classes(number=at in numbers, alarm=cell.alarming, words=len(cell.text) > LONG)}{exact(cell.value)}>"
-        f"{escape(cell.text)}</td>"
-        for at, cell in enumerate(cells)
-    )
-    return f"<tr>{shown}</tr>"
+def _cells(row: Row) -> list[Cell]:
+    return [one if isinstance(one, Cell) else Cell(str(one)) for one in row]
 
 
 def _plain(value: Any) -> Any:
     """Numpy's numbers as Python's, and fractions as floats."""
     return value.item() if hasattr(value, "item") else float(value)
-
-
-def _classes(**given: bool) -> str:
-    names = " ".join(name for name, true in given.items() if true)
-    return f' class="{names}"' if names else ""
-
-
-def _lines(heading: str) -> str:
-    return escape(heading).replace("\n", "<br>")

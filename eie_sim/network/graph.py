@@ -347,9 +347,9 @@ class Graph:
         that was computed from others, as a dequantised one, is written as what it is now.
         Raise InputError for a file that cannot be written, and for arrays of more than ONNX files hold.
         """
-        from eie_sim.core.files import as_path, place_for
+        from eie_sim.core.files import place_for
 
-        self.framework.save(self, place_for("file", as_path("file", file)))
+        self.framework.save(self, place_for("file", file))
 
 
 def _identity(value: Any) -> Any:

@@ -15,8 +15,8 @@ from typing import Any
 
 from msgspec import ValidationError, convert
 
-from eie_sim.core.errors import InputError, InvariantError, require
-from eie_sim.core.files import require_own, write_whole
+from eie_sim.core.errors import InvariantError, require
+from eie_sim.core.files import require_ours, require_own, system_errors, write_whole
 from eie_sim.core.record import Result
 from eie_sim.core.spreadsheet import csv_text
 from eie_sim.energy.table import entries_csv
@@ -30,16 +30,14 @@ ENERGIES = "energy_table.csv"
 
 def require_run_folder(folder: Path) -> None:
     """Raise InputError where `folder` is no folder, or holds something other than a run."""
-    try:
+    with system_errors("out", folder, "written"):
         if not folder.exists():
             return
-        require(folder.is_dir(), "out", str(folder), "must be a folder")
+        require(folder.is_dir(), "out", folder, "must be a folder, or new")
         for name in (RECORD, LAYERS, ENERGIES):
             require_own("out", folder / name)
         ours = (folder / RECORD).exists() or all(_is_ours(path.name) for path in folder.iterdir())
-    except OSError as error:
-        raise InputError(f"out={folder}: cannot be written: {error.strerror}") from error
-    require(ours, "out", str(folder), f"must be empty or an earlier run (no {RECORD} in it)")
+    require_ours("out", folder, f"an empty folder, or an earlier run (with {RECORD} in it)", ours)
 
 
 def write_run(folder: Path, record: dict[str, Any]) -> list[Path]:
@@ -59,14 +57,12 @@ def write_run(folder: Path, record: dict[str, Any]) -> list[Path]:
     if trace is not None:
         entries = ((one["event"], one["given_pj"], one["source"]) for one in trace["given"])
         texts[folder / ENERGIES] = entries_csv(entries)  # after the record, by which the folder is known as a run's
-    try:
+    with system_errors("out", folder, "written"):
         folder.mkdir(parents=True, exist_ok=True)
         with _alone_in(folder):
             write_whole({path: text.encode() for path, text in texts.items()})
             if trace is None:
                 (folder / ENERGIES).unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(f"out={folder}: cannot be written: {error.strerror}") from error
     return list(texts)
 
 

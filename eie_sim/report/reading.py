@@ -11,6 +11,7 @@ import msgspec
 
 from eie_sim.core.arrays import one_line
 from eie_sim.core.errors import InputError, refused, require
+from eie_sim.core.files import read_bytes, system_errors
 from eie_sim.core.record import VERSION, Result
 from eie_sim.core.verification import Verification
 from eie_sim.report.folder import LAYERS, RECORD, layers_csv
@@ -29,7 +30,10 @@ def read_run(folder: Path) -> dict[str, Any]:
     cut off between the two leaves it.
     """
     where = str(refused("run", folder, f"{RECORD} is damaged: "))
-    text = _text(folder)
+    with system_errors("run", folder, "read"):
+        require(folder.exists(), "run", folder, "no such folder or file")
+        require((folder / RECORD).exists(), "run", folder, f"must be a folder of eie-sim run --out (no {RECORD} in it)")
+    text = read_bytes("run", folder / RECORD, MAX_BYTES)
     try:
         found = msgspec.json.decode(text, type=_Version).version
         if found != VERSION:
@@ -49,8 +53,8 @@ def read_run(folder: Path) -> dict[str, Any]:
         raise InputError(f"{where}{error}") from error
     _require_consistent(record, unit, where)
     layers = folder / LAYERS
-    if layers.is_file() and layers.stat().st_size <= MAX_BYTES:
-        same = layers.read_bytes() == layers_csv(msgspec.json.decode(text)).encode()
+    if layers.exists():
+        same = read_bytes("run", layers, MAX_BYTES) == layers_csv(msgspec.json.decode(text)).encode()
         rule = f"of another run than {RECORD}, or changed: run again, or take it away"
         require(same, "run", layers, rule)
     return record
@@ -60,20 +64,6 @@ class _Version(msgspec.Struct):
     """Which record it is; those of version 1 did not say."""
 
     version: int | None = None
-
-
-def _text(folder: Path) -> bytes:
-    path = folder / RECORD
-    try:
-        require(folder.exists(), "run", folder, "no such folder or file")
-        require(path.exists(), "run", folder, f"must be a folder of eie-sim run --out (no {RECORD} in it)")
-        require(path.is_file(), "run", folder, f"{RECORD} in it must be an ordinary file")
-        with path.open("rb") as file:
-            text = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise refused("run", folder, f"cannot be read: {error.strerror or type(error).__name__}") from error
-    require(len(text) <= MAX_BYTES, "run", folder, f"{RECORD} in it must be at most {MAX_BYTES:,} bytes")
-    return text
 
 
 def _require_consistent(record: dict[str, Any], unit: Unit, where: str) -> None:

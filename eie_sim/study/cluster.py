@@ -12,17 +12,16 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from contextlib import closing, contextmanager, suppress
-from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import eie_sim
 from eie_sim.core.errors import InputError, require
+from eie_sim.core.files import read_text
 from eie_sim.study.pool import WorkerDiedError
 from eie_sim.study.work import Done, Task, forget, work
 
@@ -175,12 +174,9 @@ def _connected(address: str) -> Any:
 
 def _address_in(path: str) -> str:
     """The address in a scheduler file. Raises InputError where there is none."""
+    text = read_text("scheduler", path, MOST_BYTES)
     try:
-        ordinary = Path(path).is_file() or not Path(path).exists()  # a pipe would never end
-        with Path(path if ordinary else os.devnull).open("rb") as file:
-            return str(json.loads(file.read(MAX_SCHEDULER_FILE_BYTES))["address"])
-    except OSError as error:
-        raise InputError(f"scheduler={path}: {error.strerror or 'cannot be read'}") from error
+        return str(json.loads(text)["address"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"scheduler={path}: has no scheduler's address") from error
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from eie_sim.core.errors import InputError, any_of, refused, require
-from eie_sim.core.files import as_path, place_for, written_whole
+from eie_sim.core.files import as_path, place_for, system_errors, written_whole
 from eie_sim.core.spreadsheet import csv_text
 from eie_sim.study.table import CHUNK, Row, Rows, as_rows
 
@@ -128,10 +128,6 @@ def _library(name: str, extra: str) -> Any:
 
 
 def _write(path: str | os.PathLike[str], write: Callable[[BinaryIO], Any]) -> None:
-    said = as_path("out", path)
-    file = place_for("out", said)
-    try:
-        with written_whole(file) as opened:
-            write(opened)
-    except OSError as error:
-        raise refused("out", said, f"cannot be written: {error.strerror}") from error
+    file = place_for("out", path)
+    with system_errors("out", path, "written"), written_whole(file) as opened:
+        write(opened)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from eie_sim.core.arrays import require_fraction
-from eie_sim.core.errors import InputError, refused, require, require_int, require_seed, require_type, unknown
+from eie_sim.core.errors import InputError, require, require_int, require_seed, require_type, unknown
+from eie_sim.core.files import as_path, read_text
 from eie_sim.study.axes import values_of
 
 MAX_STUDY_BYTES = 2**20
@@ -37,11 +37,11 @@ def read_study(path: str | os.PathLike[str]) -> dict[str, Any]:
     Paths in the file are relative to its folder. Raises InputError with the file's name for a file that is missing,
     damaged (with the line) or none, and for keys and values that are wrong.
     """
-    require_type("study", path, str, os.PathLike)
-    file = Path(path)
+    file = as_path("study", path)
+    text = read_text("study", file, MAX_BYTES)
     name = file.name if file.name.isprintable() else repr(file.name)
-    with _within(f"{name or file}:"):
-        table = _parsed(_text(file))
+    with _within(f"{name}:"):
+        table = _parsed(text)
         study = _read({"seed": 0, "verify": False, "grid": {}, "points": [], **table}, _KEYS, file.parent)
         require("workload" in table, "workload", "missing", "must be a preset or a file")
         rule = "must be there, or [[points]], to say what to run"
@@ -58,28 +58,6 @@ def _within(place: str) -> Iterator[None]:
         yield
     except InputError as error:
         raise InputError(f"{place} {error}") from None
-
-
-def _text(file: Path) -> str:
-    """The text of an ordinary file of at most MAX_STUDY_BYTES."""
-    try:
-        mode = file.stat().st_mode
-    except (OSError, ValueError):  # ValueError for names that no file can have
-        raise refused("study", "missing", "must be an existing file") from None
-    what = "a folder" if stat.S_ISDIR(mode) else "a pipe or device"  # a pipe would never end
-    require(stat.S_ISREG(mode), "study", what, "must be an ordinary file")
-    try:
-        with file.open("rb") as stream:
-            data = stream.read(MAX_STUDY_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror or 'the system refuses'})") from None
-    require(
-        len(data) <= MAX_STUDY_BYTES, "size", f"more than {MAX_STUDY_BYTES}", f"must be at most {MAX_STUDY_BYTES} bytes"
-    )
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise refused("line", data.count(b"\n", 0, error.start) + 1, "must be UTF-8 text") from None
 
 
 def _parsed(text: str) -> dict[str, Any]:

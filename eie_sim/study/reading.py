@@ -12,7 +12,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from eie_sim.core.errors import is_number, refused, require
-from eie_sim.core.files import as_path
+from eie_sim.core.files import as_path, require_readable, system_errors
 from eie_sim.core.record import VERSION
 from eie_sim.study.axes import unit_names
 from eie_sim.study.points import MAX_POINTS
@@ -42,14 +42,10 @@ def read_store(path: str | os.PathLike[str], *, progress: Progress = lambda step
     what holds no row of a sweep, or more than MAX_POINTS, and what cannot be read.
     """
     said = as_path("store", path)
-    try:
-        require(said.exists(), "store", said, "no such file")
-        require(said.is_file(), "store", said, "must be the store of a sweep, an ordinary file")
-        with said.open("rb") as file:
-            lines = _Lines(said, file, progress)
-            rows = Rows.of(lines)
-    except OSError as error:
-        raise refused("store", said, f"cannot be read: {error.strerror or type(error).__name__}") from error
+    require_readable("store", said)
+    with system_errors("store", said, "read"), said.open("rb") as file:
+        lines = _Lines(said, file, progress)
+        rows = Rows.of(lines)
     kept, repeated = _first(rows)
     kept &= shown(rows) & rows.where("version", lambda version: version == VERSION)
     if len(rows) and not kept.any():

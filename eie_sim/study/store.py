@@ -31,7 +31,7 @@ from weakref import WeakSet
 import msgspec
 
 from eie_sim.core.errors import refused, require
-from eie_sim.core.files import as_path, is_at, open_alone, place_for, sync_folder
+from eie_sim.core.files import as_path, is_at, open_alone, place_for, sync_folder, system_errors
 
 SYNC_S = 5.0
 """Seconds after a sync in which no append makes another."""
@@ -139,8 +139,8 @@ class Store:
         it is; where another run has the store; where it cannot be read or written.
         """
         self.path = as_path("store", path)
-        self._file = place_for("store", self.path)
-        with _said(self.path, "cannot be opened"):
+        self._file = place_for("store", path, replaced=False)
+        with _said(self.path, "opened"):
             self._handle: int | None = open_alone(self._file)
         try:
             self._load()
@@ -153,13 +153,13 @@ class Store:
 
     def _load(self) -> None:
         handle = self._held()
-        with _said(self.path, "cannot be read"):
+        with _said(self.path, "read"):
             found = scan(handle)
             size = os.fstat(handle).st_size
         require(found.is_store, "store", self.path, "must be a store of an earlier sweep, or new")
         self._rows, self._starts, self._lengths, self.damaged = found[:4]
         self._end = found.end
-        with _said(self.path, "cannot be repaired"):
+        with _said(self.path, "repaired"):
             if found.end < size:
                 os.ftruncate(handle, found.end)
             elif found.unended:  # a line of somebody else's, which stays
@@ -191,7 +191,7 @@ class Store:
         Raises KeyError for a key that is not there; InputError where the store is closed, changed or cannot be read.
         """
         place = self._rows[key]
-        with _said(self.path, "cannot be read"):
+        with _said(self.path, "read"):
             os.lseek(self._held(), self._starts[place], os.SEEK_SET)
             line = os.read(self._held(), self._lengths[place])
         row = row_of(line)
@@ -212,7 +212,7 @@ class Store:
         handle = self._held()
         if not new:
             return
-        with _said(self.path, "cannot be written"):
+        with _said(self.path, "written"):
             unchanged = is_at(self._file, handle) and os.fstat(handle).st_size == self._end
             require(unchanged, "store", self.path, CHANGED)
             self._unsynced = True
@@ -238,7 +238,7 @@ class Store:
     def sync(self) -> None:
         """Have all rows outlive a power cut. Raises InputError where the system cannot write them."""
         if self._handle is not None and self._unsynced:
-            with _said(self.path, "cannot be written"):
+            with _said(self.path, "written"):
                 os.fsync(self._handle)
             self._unsynced = False
             self._synced_s = time.monotonic()
@@ -274,11 +274,10 @@ if hasattr(os, "register_at_fork"):
 
 
 @contextmanager
-def _said(path: Path, what: str) -> Iterator[None]:
+def _said(path: Path, doing: str) -> Iterator[None]:
     """Turn the system's own errors into one line about a store."""
-    try:
-        yield
-    except BlockingIOError as error:
-        raise refused("store", path, "is in use by another run; wait for it, or give another store") from error
-    except OSError as error:
-        raise refused("store", path, f"{what}: {error.strerror or type(error).__name__}") from error
+    with system_errors("store", path, doing):
+        try:
+            yield
+        except BlockingIOError as error:
+            raise refused("store", path, "is in use by another run; wait for it, or give another store") from error

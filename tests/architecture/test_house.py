@@ -55,6 +55,7 @@ ROOMS = {
     "safetensors": {"network"},
     "rich": {"cli", "report"},
     "cyclopts": {"cli"},
+    "jinja2": {"core.html"},
     "distributed": {"study.cluster"},
     "pandas": {"study"},
     "pyarrow": {"study"},
@@ -179,7 +180,7 @@ def test_the_golden_oracle_and_the_engines_share_nothing():
 
 
 def loaded_after(code):
-    heavy = "('numba', 'simpy', 'matplotlib', 'scipy', 'pandas', 'pyarrow')"
+    heavy = "('numba', 'simpy', 'matplotlib', 'scipy', 'pandas', 'pyarrow', 'jinja2')"
     program = f"import sys\n{code}\nprint([m for m in {heavy} if m in sys.modules])"
     return subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True

@@ -133,7 +133,7 @@ def test_its_chips_give_its_cycles(ask_json):
         (["--densities", "2"], "must be in 0..1"),
         (["--layer", "fc9"], "layer=fc9: unknown"),
         (["--figure", "x.txt"], "figure=x.txt: must end in .png, .svg, .pdf"),
-        (["--figure", "/nowhere/x.png"], "must be in an existing folder"),
+        (["--figure", "/nowhere/x.png"], "must be in a folder that exists"),
     ],
 )
 def test_bad_input_is_one_line_and_code_2(ask, words, message):

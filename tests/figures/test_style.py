@@ -211,8 +211,8 @@ def test_an_svg_for_a_page_has_text_and_no_id_without_use(axes, result):
     [
         ("figure.gif", "must end in .png, .svg"),
         ("figure", "must end in .png, .svg"),
-        ("missing/figure.png", "must be in an existing folder"),
-        ("a" * 300 + ".png", "cannot be written (File name too long)"),
+        ("missing/figure.png", "must be in a folder that exists"),
+        ("a" * 300 + ".png", "cannot be written: File name too long"),
     ],
 )
 def test_bad_paths_are_refused_and_nothing_is_written(path, said, axes, tmp_path):

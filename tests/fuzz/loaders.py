@@ -208,10 +208,11 @@ def table(folder):
 
 
 def read_table(path):
-    from eie_sim.cli.shell import read_text
+    from eie_sim.cli.shell import MAX_TEXT
+    from eie_sim.core.files import read_text
     from eie_sim.energy import EnergyTable
 
-    text = read_text("energy_table", path)
+    text = read_text("energy_table", path, MAX_TEXT)
     return EnergyTable.from_csv(text, es.EieConfig(), where=f"energy_table={path}")
 
 

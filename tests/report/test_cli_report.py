@@ -105,7 +105,10 @@ def test_bad_input_is_one_line_and_exit_code_2(ask, run, swept, tmp_path):
         (["run", "--out", "none/page.html"], "out=.*: must be in a folder that exists"),
         (["run", "--figures", "notes.txt"], "figures=.*: must be a folder"),
         (["run", "--figures", "none/figures"], "figures=.*: must be a folder"),
-        (["theirs.sweep.jsonl"], "out=.*theirs.html: is there and is no report; give --out"),
+        (
+            ["theirs.sweep.jsonl"],
+            "out=.*theirs.html: must be new, or a report; something else is there",
+        ),
     ]:
         given = [word if word.startswith("--") else str(tmp_path / word) for word in arguments]
         code, out, err = ask("report", *given)

@@ -101,7 +101,22 @@ def test_what_is_no_run_folder(tmp_path):
     assert refused(tmp_path / "none") == "no such folder or file"
     assert "no run.json in it" in refused(tmp_path)
     (tmp_path / "run.json").mkdir()
-    assert "must be an ordinary file" in refused(tmp_path)
+    with pytest.raises(InputError, match=r"^run=.*/run.json: must be an ordinary file$"):
+        read_run(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["run.json", "layers.csv"])
+def test_a_file_of_a_run_that_cannot_be_read(name, tmp_path, record):
+    write_run(tmp_path / "run", record)
+    path = tmp_path / "run" / name
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(InputError, match=rf"^run=.*/{name}: must be an ordinary file$"):
+        read_run(path.parent)
+    path.rmdir()
+    path.write_bytes(b"\xff\0")
+    with pytest.raises(InputError, match=r"^run=.*: (run.json is damaged: must be JSON|of another run than run.json)"):
+        read_run(path.parent)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +160,8 @@ def test_names_in_a_record_stay_on_the_line(tmp_path, record):
 
 def test_a_record_too_large_is_not_read(tmp_path, record, monkeypatch):
     monkeypatch.setattr(reading, "MAX_BYTES", 1000)
-    assert "must be at most 1,000 bytes" in refused(written(tmp_path, json.dumps(record)))
+    with pytest.raises(InputError, match=r"^run=.*/run.json: must be at most 1,000 bytes$"):
+        read_run(written(tmp_path, json.dumps(record)))
 
 
 def test_a_record_that_contradicts_itself(tmp_path, record):

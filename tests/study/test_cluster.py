@@ -109,7 +109,7 @@ def test_a_scheduler_file(tmp_path, local, sweep):
         ("tcp://127.0.0.1:http", "cannot be reached: invalid literal"),
         ("foo://127.0.0.1:1", "cannot be reached: unknown address scheme"),
         ("127.0.0.1:8786", "must be tcp://host:port, or"),
-        ("nowhere.json", "No such file"),
+        ("nowhere.json", "no such file"),
     ],
 )
 def test_addresses_that_do_not_answer(address, said, monkeypatch):

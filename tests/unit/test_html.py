@@ -1,12 +1,16 @@
 """HTML made from text: nothing that is named in it becomes part of it, and every number is there exactly."""
 
 import json
+from fractions import Fraction
 from html.parser import HTMLParser
 
+import jinja2
+import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eie_sim.core.html import Cell, card, escape, table
+from eie_sim.core.html import Cell, card, printable, table, templates
 
 VOID = {"br", "meta", "link"}
 
@@ -34,8 +38,8 @@ class Tree(HTMLParser):
             self.texts.append(data)
 
 
-def cells(text):
-    return [(tag, attributes) for tag, attributes in Tree(text).tags if tag == "td"]
+def cells(*tables):
+    return [(tag, attributes) for tag, attributes in Tree(card("x", *tables)).tags if tag == "td"]
 
 
 @given(st.lists(st.lists(st.text(), min_size=2, max_size=2), max_size=4), st.text())
@@ -46,14 +50,16 @@ def test_no_text_becomes_a_tag(rows, title):
     shown.encode()  # halves of characters, as odd names have, can be written as UTF-8 all the same
 
 
-@given(st.text(st.characters(exclude_categories=["C", "Z"])))
+@given(st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1))
 def test_printable_text_is_read_back(name):
-    assert "".join(Tree(f"<p>{escape(name)}</p>").texts) == name
+    assert Tree(card(name)).texts.count("".join(name)) == 1
 
 
 def test_what_does_not_print_is_written_out():
-    assert escape("a\0b\u202ec\ud800") == r"a\x00b\u202ec\ud800"
-    assert escape("<script>'\"&") == "&lt;script&gt;&#x27;&quot;&amp;"
+    assert printable("a\0b\u202ec\ud800\n") == "a\\x00b\\u202ec\\ud800\n"
+    assert "<p>a\\x00 &lt;script&gt;&#39;&#34;&amp; {{ 7 * 7 }}{% x %}</p>" in card(
+        "x", lines=["a\0 <script>'\"& {{ 7 * 7 }}{% x %}"]
+    )
 
 
 @given(st.one_of(st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.lists(st.integers())))
@@ -63,12 +69,35 @@ def test_a_cell_has_its_value_exactly(value):
     assert attributes["class"] == "number"
 
 
+def test_numbers_of_numpy_and_fractions_are_as_json_has_them():
+    given = [np.float64(0.1), np.int64(-3), Fraction(1, 4)]
+    found = cells(table(["a", "b", "c"], [[Cell("x", value) for value in given]]))
+    assert [json.loads(attributes["data-value"]) for _, attributes in found] == [0.1, -3, 0.25]
+
+
+@pytest.mark.parametrize("text", ["'", '"', "' onclick='x", "</td>", "&#39;", "javascript:x"])
+def test_a_text_that_stands_for_a_value_stays_in_its_attribute(text):
+    ((_, attributes),) = cells(table(["n"], [[Cell("x", [text])]]))
+    assert set(attributes) == {"class", "data-value"}
+    assert json.loads(attributes["data-value"]) == [text]
+
+
 def test_columns_of_numbers_are_aligned_and_alarms_marked():
     shown = table(["name", "cycles"], [["fc", Cell("1,000", 1000)], ["no", ""]], foot=["x", Cell("2", 2, True)])
     assert [attributes.get("class") for _, attributes in cells(shown)] == [None, "number"] * 2 + [None, "number alarm"]
-    assert [a.get("class") for tag, a in Tree(shown).tags if tag == "th"] == [None, "number"]
+    assert [a.get("class") for tag, a in Tree(card("x", shown)).tags if tag == "th"] == [None, "number"]
+    assert [attributes.get("class") for _, attributes in cells(table(["a"], [["y" * 50], ["y" * 51]]))] == [
+        None,
+        "words",
+    ]
 
 
 def test_an_empty_table_has_its_headings():
-    assert Tree(table(["a", "b\nc"], [])).texts.count("a") == 1
-    assert "b<br>c" in table(["a", "b\nc"], [])
+    shown = card("x", table(["a", "b\nc"], []))
+    assert Tree(shown).texts.count("a") == 1
+    assert "b<br>c" in shown
+
+
+def test_a_name_that_a_template_lacks_is_an_error():
+    with pytest.raises(jinja2.UndefinedError):
+        templates().from_string("{{ missing }}").render()

@@ -11,11 +11,11 @@ import pytest
 import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from markupsafe import escape
 from run_networks import SMALL, designs, layer_of, network_of, networks, three_layers
 
 from eie_sim import archive
 from eie_sim.core import golden
-from eie_sim.core.html import escape
 from eie_sim.core.quantize import Scales
 from eie_sim.engine import simulate
 from eie_sim.pipeline import run_network

@@ -14,7 +14,7 @@ import numpy as np
 
 from eie_sim.core.arrays import MAX_NAME, one_line, shown
 from eie_sim.core.errors import InputError, few, refused, require
-from eie_sim.core.files import as_path
+from eie_sim.core.files import as_path, require_readable
 from eie_sim.network.graph import Array
 from eie_sim.network.readers.files import EXPORTS
 from eie_sim.network.readers.onnx_runtime import IR_VERSION, libraries
@@ -58,7 +58,7 @@ def read_contents(path: str | Path) -> Contents:
     file = as_path("file", path)
     onnx, _ = libraries()
     try:
-        require(file.is_file(), "file", file, "is not there, or no ordinary file")
+        require_readable("file", file)
         suffix = file.suffix.lower()
         require(suffix == ".onnx" or suffix not in EXPORTS, "file", file, f"is {EXPORTS.get(suffix)}")
         size = file.stat().st_size

@@ -14,7 +14,7 @@ import numpy as np
 
 from eie_sim.core.arrays import one_line
 from eie_sim.core.errors import InputError, require
-from eie_sim.core.files import write_whole
+from eie_sim.core.files import write_file
 from eie_sim.network.graph import Array, Graph, Node
 
 SMALL_BYTES = 1024
@@ -45,10 +45,7 @@ def save_graph(graph: Graph, file: Path) -> None:
     arrays = [*graph.constants.values(), *(one.array for one in graph.parameters.values())]
     size = sum(array.nbytes for array in arrays)
     require(size < MOST_FILE_BYTES, "file", file, f"arrays have {size:,} bytes: must be below {MOST_FILE_BYTES:,}")
-    try:
-        write_whole({file: model_of(graph).SerializeToString()})
-    except OSError as error:
-        raise InputError(f"file={file}: cannot be written: {error.strerror}") from error
+    write_file("file", file, model_of(graph).SerializeToString())
 
 
 def run_nodes(

@@ -7,7 +7,6 @@ and greys for what is no work; parts of a kind, such as weights read and weights
 from __future__ import annotations
 
 import io
-import os
 import re
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -15,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eie_sim.core.errors import InputError, refused, require, require_type
-from eie_sim.core.files import as_path, write_whole
+from eie_sim.core.errors import require, require_type
+from eie_sim.core.files import as_path, place_for, write_file
 from eie_sim.core.result import config_hash as hash_parts
 from eie_sim.units import units
 
@@ -301,12 +300,7 @@ def require_file(field: str, path: Any, suffixes: Sequence[str] = SUFFIXES) -> P
     """The path, where a figure can be written. Raises InputError for another suffix or no folder to write to."""
     found = as_path(field, path)
     require(found.suffix.lower() in suffixes, field, found, f"must end in {', '.join(suffixes)}")
-    try:
-        require(found.parent.is_dir(), field, found, "must be in an existing folder")
-        require(not found.is_dir(), field, found, "must not be a folder")
-    except OSError as error:
-        raise refused(field, found, f"cannot be written ({error.strerror})") from None
-    require(os.access(found.parent, os.W_OK), field, found, "must be in a folder that can be written to")
+    place_for(field, found)
     return found
 
 
@@ -322,10 +316,7 @@ def save(axes: Axes, path: str | Path) -> Path:
 
 def write_figure(figure: Figure, path: Path) -> None:
     """Write a figure in the format of the path's suffix: png, svg or pdf. Raises InputError where that cannot be."""
-    try:
-        write_whole({path: _drawn(figure, path.suffix.lower().removeprefix("."))})
-    except OSError as error:
-        raise InputError(f"figure={path}: cannot be written ({error.strerror})") from None
+    write_file("figure", path, _drawn(figure, path.suffix.lower().removeprefix(".")))
 
 
 def svg(axes: Axes) -> str:

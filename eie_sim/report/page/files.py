@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
-from eie_sim.core.errors import InputError, refused, require
-from eie_sim.core.files import place_for, require_own, write_whole
+from eie_sim.core.errors import require
+from eie_sim.core.files import place_for, require_ours, require_own, system_errors, write_whole
 from eie_sim.report.figures.style import drawing
 from eie_sim.report.folder import LAYERS, RECORD, REPORT
 from eie_sim.report.page.frame import MARK, Page
@@ -23,11 +22,9 @@ HEAD = 500
 
 def place_of(run: Path) -> Path:
     """What is to be shown: a run folder, also where its record was named, or a file. Raises InputError for neither."""
-    try:
+    with system_errors("run", run, "read"):
         require(run.exists(), "run", run, "no such folder or file")
-    except OSError as error:
-        raise refused("run", run, f"cannot be read: {error.strerror or type(error).__name__}") from error
-    return run.parent if run.name == RECORD and run.is_file() else run
+        return run.parent if run.name == RECORD and run.is_file() else run
 
 
 def page_of(run: Path, progress: Progress) -> Page:
@@ -48,27 +45,16 @@ def report_path(run: Path, out: Path | None) -> Path:
     if chosen is None:
         name = run.name.removesuffix(".jsonl").removesuffix(".sweep") + SUFFIX
         chosen = run / REPORT if run.is_dir() else run.with_name(name)
-    try:
-        require(chosen.suffix.lower() == SUFFIX, "out", chosen, f"must end in {SUFFIX}")
-        if out is None:
-            require_own("out", chosen)
-        else:
-            place_for("out", chosen)
-        taken = {os.path.realpath(each) for each in (run, run / RECORD, run / LAYERS)}
-        require(os.path.realpath(chosen) not in taken, "out", chosen, "must be another file than the run's own")
-        if out is None and chosen.exists():
-            with chosen.open(encoding="utf-8", errors="replace") as file:
-                ours = MARK in file.read(HEAD)
-            require(ours, "out", chosen, "is there and is no report; give --out")
-    except OSError as error:
-        raise refused("out", chosen, f"cannot be written: {error.strerror or type(error).__name__}") from error
+        require_own("out", chosen)
+    require(chosen.suffix.lower() == SUFFIX, "out", chosen, f"must end in {SUFFIX}")
+    file = place_for("out", chosen)
+    taken = {os.path.realpath(each) for each in (run, run / RECORD, run / LAYERS)}
+    require(str(file) not in taken, "out", chosen, "must be another file than the run's own")
+    if out is None and chosen.exists():
+        with system_errors("out", chosen, "read"), chosen.open(encoding="utf-8", errors="replace") as stream:
+            ours = MARK in stream.read(HEAD)
+        require_ours("out", chosen, "a report", ours)
     return chosen
-
-
-def require_figures(folder: Path) -> None:
-    """Raise InputError where `folder` is something other than a folder, or new in one that exists."""
-    ok = folder.is_dir() or (not folder.exists() and folder.parent.is_dir())
-    require(ok, "figures", folder, "must be a folder, or new in a folder that exists")
 
 
 def write_page(page: Page, out: Path, figures: Path | None) -> list[Path]:
@@ -76,26 +62,17 @@ def write_page(page: Page, out: Path, figures: Path | None) -> list[Path]:
 
     Raises InputError where they cannot be written.
     """
-    try:
-        for path in [] if figures is None else _figures_in(figures, page):
-            require_own("figures", path)
-        write_whole({out: page.html.encode()})
-    except OSError as error:
-        raise InputError(f"out={out}: cannot be written: {error.strerror}") from error
-    return [] if figures is None else _write_figures(page, figures)
-
-
-def _write_figures(page: Page, folder: Path) -> list[Path]:
     from eie_sim.report.figures import save
 
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise InputError(f"figures={folder}: cannot be written: {error.strerror}") from error
+    drawn = {}
+    if figures is not None:
+        drawn = {figures / f"{one.name}{suffix}": one.axes for one in page.pictures for suffix in (".png", ".svg")}
+    for path in drawn:
+        require_own("figures", path)
+    with system_errors("out", out, "written"):
+        write_whole({out: page.html.encode()})
+    if figures is not None:
+        with system_errors("figures", figures, "written"):
+            figures.mkdir(exist_ok=True)
     with drawing():
-        return [save(axes, path) for path, axes in _figures_in(folder, page).items()]
-
-
-def _figures_in(folder: Path, page: Page) -> dict[Path, Any]:
-    """The Axes that each file of a folder of figures is drawn from."""
-    return {folder / f"{one.name}{suffix}": one.axes for one in page.pictures for suffix in (".png", ".svg")}
+        return [save(axes, path) for path, axes in drawn.items()]

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from eie_sim.core.html import Cell, escape
+from eie_sim.core.html import Cell, Table, table
 from eie_sim.energy.table import given_lines
 from eie_sim.report import graph
 from eie_sim.report.network import (
@@ -23,49 +23,41 @@ from eie_sim.report.network import (
     total_name,
     verdict,
 )
-from eie_sim.report.page.frame import Fact, Page, document, figures, paragraphs, section, summary, titled
+from eie_sim.report.page.frame import Fact, Page, Part, document
 from eie_sim.report.page.pictures import Picture, run_pictures
 from eie_sim.study.axes import known_axes
 
 
 def run_page(record: Record) -> Page:
     """The report of a run. record : as `reading.read_run` gives it"""
-    pictures, title = run_pictures(record), record["network"]
+    pictures, name = run_pictures(record), record["network"]
     told = ("config_hash", "seed", "inputs", "not_simulated", "coverage")
-    about = {"network": title, **{name: record[name] for name in (*told, "graph") if name in record}}
+    about = {"network": name, **{field: record[field] for field in (*told, "graph") if field in record}}
     about |= {"sampled": record["total"]["sampled"]} if "sampled" in record["total"] else {}
-    shown = document(f"{title}: eie-sim", _body(record, pictures))
-    return Page(shown, list(pictures.values()), about, record["verified"])
-
-
-def _body(record: Record, pictures: dict[str, Picture]) -> Iterator[str]:
-    tables = {name: _layers_table(record, one) for name, one in sections(record).items()}
-    if "graph" in record:
-        kinds = titled("By kind, shares of the whole", graph.KINDS, graph.kinds(record))
-        tables["cycles"] = _layers_table(record, graph.products(record), total=True) + kinds + _on_host(record)
-    yield f"<h1>{escape(record['network'])}</h1>"
-    yield paragraphs([record["source"], *opening(record)[1:3]], "quiet")
     wrong = [] if record["verified"] else ["NOT VERIFIED", *(f"differs: {text}" for text in record["differs"])]
-    warnings = [f"warning: {text}" for text in record["warnings"]]
-    yield paragraphs([*wrong, *warnings, *misfits(record)], "alarm")
-    yield summary(_facts(record))
-    shown = [tables[name] for name in ("cycles", "named", "throughput", "verification", "fidelity") if name in tables]
-    yield section("Layers", *shown)
-    yield section(
-        "Where cycles and energy go",
-        figures([pictures["classes"], pictures["energy"], pictures["roofline"]]),
-        tables["classes"],
-        tables["energy"],
-        _events(record),
-    )
-    yield section("Storage", figures([pictures["storage"]]), tables["storage"], tables.get("memories", ""))
-    yield section("Provenance", *_provenance(record))
+    alarms = [*wrong, *(f"warning: {text}" for text in record["warnings"]), *misfits(record)]
+    lines = [record["source"], *opening(record)[1:3]]
+    html = document(name, "eie-sim", lines, alarms, _facts(record), _parts(record, pictures))
+    return Page(html, list(pictures.values()), about, record["verified"])
 
 
-def _on_host(record: Record) -> str:
-    """What no unit computes of a graph."""
-    left = [[one["name"], one["reason"]] for one in record["not_simulated"]]
-    return titled("On the host, without cycles or energy", ["what", "why"], left) if left else ""
+def _parts(record: Record, pictures: dict[str, Picture]) -> Iterator[Part]:
+    tables = {name: [_layers_table(record, one)] for name, one in sections(record).items()}
+    if "graph" in record:
+        kinds = table(graph.KINDS, graph.kinds(record), title="By kind, shares of the whole")
+        left = [[one["name"], one["reason"]] for one in record["not_simulated"]]
+        host = table(["what", "why"], left, title="On the host, without cycles or energy")
+        products = _layers_table(record, graph.products(record), total=True)
+        tables["cycles"] = [products, kinds, *([host] if left else [])]
+
+    def shown(*names: str) -> list[Table]:
+        return [one for name in names for one in tables.get(name, [])]
+
+    yield Part("Layers", tables=shown("cycles", "named", "throughput", "verification", "fidelity"))
+    spent = [pictures["classes"], pictures["energy"], pictures["roofline"]]
+    yield Part("Where cycles and energy go", pictures=spent, tables=[*shown("classes", "energy"), _events(record)])
+    yield Part("Storage", pictures=[pictures["storage"]], tables=shown("storage", "memories"))
+    yield _provenance(record)
 
 
 def _facts(record: Record) -> Iterator[Fact]:
@@ -100,12 +92,13 @@ def _facts(record: Record) -> Iterator[Fact]:
     yield Fact("golden product", said, state="good" if said == "verified" else "alarm")
 
 
-def _layers_table(record: Record, shown: Section, *, total: bool | None = None) -> str:
+def _layers_table(record: Record, shown: Section, *, total: bool | None = None) -> Table:
     """A row per layer, and a last one for the network where the layers add up."""
     rows = [[_name(layer), *(_cell(column, layer) for column in shown.columns)] for layer in record["layers"]]
     foot = [_total_name(record), *(_cell(column, record["total"]) for column in shown.columns)]
     total = shown.with_total and has_total(record) if total is None else total
-    return titled(shown.title, ["layer", *(c.heading for c in shown.columns)], rows, foot=foot if total else ())
+    headings = ["layer", *(column.heading for column in shown.columns)]
+    return table(headings, rows, foot=foot if total else (), title=shown.title)
 
 
 def _name(layer: Record) -> Cell:
@@ -127,7 +120,7 @@ def _cell(column: Column, record: Record) -> Cell:
     return Cell(column.form(value)) if isinstance(value, str) else Cell(column.form(value), value)
 
 
-def _events(record: Record) -> str:
+def _events(record: Record) -> Table:
     """How often what took place, over all vectors."""
     totals = record["total"]["stats"]["events"]
     rows = [
@@ -137,27 +130,27 @@ def _events(record: Record) -> str:
     ]
     foot = [_total_name(record), *(Cell(f"{count:,}", count) for count in totals.values())]
     headings = ["layer", *(name.replace("_", "\n") for name in totals)]
-    return titled("Events, all vectors", headings, rows, foot=foot if len(rows) > 1 else ())
+    return table(headings, rows, foot=foot if len(rows) > 1 else (), title="Events, all vectors")
 
 
-def _provenance(record: Record) -> Iterator[str]:
+def _provenance(record: Record) -> Part:
     """Every field of the design, versions, and where weights and inputs come from."""
     energy = record["total"]["energy"]
-    yield paragraphs(
-        [
-            f"engine {record['engine']}; seed {record['seed']}; config {record['config_hash']}; "
-            f"energy table {energy['table']}, {energy['node_nm']} nm",
-            *given_lines(record["energy_table"]),
-            *(graph.distances(record) if "graph" in record else fidelity(record)),
-            *(graph.provenance(record, len(record["not_simulated"])) if "graph" in record else not_simulated(record)),
-        ]
-    )
+    lines = [
+        f"engine {record['engine']}; seed {record['seed']}; config {record['config_hash']}; "
+        f"energy table {energy['table']}, {energy['node_nm']} nm",
+        *given_lines(record["energy_table"]),
+        *(graph.distances(record) if "graph" in record else fidelity(record)),
+        *(graph.provenance(record, len(record["not_simulated"])) if "graph" in record else not_simulated(record)),
+    ]
     sources = [[_name(layer), layer["weights"], layer["inputs"], _kind(layer)] for layer in record["layers"]]
-    headings = ["layer", "weights", "inputs", "weights are"]
-    yield titled("Weights and inputs", headings, sources)
     config = [[name, _value(value), known_axes()[name].help] for name, value in record["config"].items()]
-    yield titled("Design", ["field", "value", "meaning"], config)
-    yield titled("Versions", ["program", "version"], [[name, version] for name, version in record["versions"].items()])
+    tables = [
+        table(["layer", "weights", "inputs", "weights are"], sources, title="Weights and inputs"),
+        table(["field", "value", "meaning"], config, title="Design"),
+        table(["program", "version"], list(record["versions"].items()), title="Versions"),
+    ]
+    return Part("Provenance", lines=lines, tables=tables)
 
 
 def _kind(record: Record) -> str:

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import eie_sim
-from eie_sim.core.html import Cell, escape
+from eie_sim.core.html import Cell, table
 from eie_sim.network import drawn_preset
 from eie_sim.report.network import Record
-from eie_sim.report.page.frame import Fact, Page, document, figures, paragraphs, section, summary, titled
+from eie_sim.report.page.frame import Fact, Page, Part, document
 from eie_sim.report.page.pictures import Picture, sweep_pictures
 from eie_sim.report.sweep import damaged_lines, default_objectives, error_counts, standing_lines, together_lines
 from eie_sim.study import front, knee
@@ -54,9 +54,15 @@ def sweep_page(stored: Stored, store: str, progress: Progress = lambda step: Non
         "seed": _one_of(rows, "seed"),
     }
     progress(f"{store}: writing the page")
-    body = _body(rows, order, damaged, store, axes, groups)
-    pictures = [picture for group in groups for picture in group.pictures]
-    return Page(document(f"{', '.join(workloads[:3])}: eie-sim sweep", body), pictures, about, _verified(rows))
+    lines = [
+        "; ".join([f"sweep over {', '.join(axes) or 'a single design'}", f"rows in {store}", *together_lines(rows)])
+    ]
+    wrong = int(_differing(rows).sum())
+    alarm = f"NOT VERIFIED: {counted(wrong, 'point')} of {len(rows):,} differ from the golden product"
+    alarms = [*([alarm] if wrong else []), *damaged_lines(damaged)]
+    parts = _parts(rows, order, store, axes, groups)
+    html = document(", ".join(workloads), "eie-sim sweep", lines, alarms, _facts(rows), parts)
+    return Page(html, [picture for group in groups for picture in group.pictures], about, _verified(rows))
 
 
 def _by_axes(rows: Rows, axes: Sequence[str]) -> Places:
@@ -93,27 +99,25 @@ def _groups(rows: Rows, order: Places, progress: Progress) -> list[Group]:
     return groups
 
 
-def _body(
-    rows: Rows, order: Places, damaged: int, store: str, axes: Sequence[str], groups: Sequence[Group]
-) -> Iterator[str]:
-    yield f"<h1>{escape(', '.join(dict.fromkeys(rows.values('workload'))))}</h1>"
-    swept = f"sweep over {', '.join(axes) or 'a single design'}"
-    yield paragraphs(["; ".join([swept, f"rows in {store}", *together_lines(rows)])], "quiet")
-    wrong = int(_differing(rows).sum())
-    alarm = f"NOT VERIFIED: {counted(wrong, 'point')} of {len(rows):,} differ from the golden product"
-    yield paragraphs([alarm] * bool(wrong) + damaged_lines(damaged), "alarm")
-    yield summary(_facts(rows))
+def _parts(rows: Rows, order: Places, store: str, axes: Sequence[str], groups: Sequence[Group]) -> Iterator[Part]:
     if axes:
-        yield titled("Axes", ["axis", "values", "which", "meaning"], [_axis_row(axis, rows) for axis in axes])
-    for group in groups:
-        yield _front_section(group, axes)
+        which = [_axis_row(axis, rows) for axis in axes]
+        yield Part("Axes", tables=[table(["axis", "values", "which", "meaning"], which)])
+    yield from (_front_part(group, axes) for group in groups)
     for group in groups:
         if len(group.pictures) > 1:
-            name = f": {group.name}" if group.name else ""
-            yield section(f"What each axis does{name}", figures(group.pictures[1:]))
-    yield _rows_section(rows, order, store, axes)
-    yield _failures_section(rows)
-    yield section("Provenance", *_provenance(rows, store, axes))
+            yield Part(f"What each axis does{_of(group)}", pictures=group.pictures[1:])
+    yield _rows_part(rows, order, store, axes)
+    errors = error_counts(rows)
+    if errors:
+        shown = [[error, Cell(f"{number:,}", number)] for error, number in errors.most_common(MOST_ERRORS)]
+        more = [f"and {len(errors) - len(shown):,} other errors"] if len(errors) > len(shown) else []
+        yield Part("Failures", tables=[table(["error", "points"], shown)], notes=more)
+    yield _provenance(rows, store, axes)
+
+
+def _of(group: Group) -> str:
+    return f": {group.name}" if group.name else ""
 
 
 def _facts(rows: Rows) -> Iterator[Fact]:
@@ -167,50 +171,41 @@ def _axis_row(axis: str, rows: Rows) -> list[Any]:
     return [axis, Cell(f"{len(values):,}", len(values)), ", ".join(texts), known_axes()[axis].help]
 
 
-def _front_section(group: Group, axes: Sequence[str]) -> str:
-    best, name = group.best, f": {group.name}" if group.name else ""
-    left = [
+def _front_part(group: Group, axes: Sequence[str]) -> Part:
+    best = group.best
+    notes = [
         f"{counted(number, 'point')} left out of the front: {_WHY.get(why, f'no {why}')}"
         for why, number in best.left_out.items()
     ]
-    if group.knee is None:
-        return section(f"Front{name}", figures(group.pictures[:1]), paragraphs(left))
-    shown = best.rows[:MOST_OF_FRONT]
-    cut = [f"the first {len(shown):,} of {len(best.rows):,}"] if len(best.rows) > len(shown) else []
-    headings, cells = row_cells(shown, axes)
-    marked = [
-        [Cell("knee" if row["key"] == group.knee["key"] else ""), *own] for row, own in zip(shown, cells, strict=True)
-    ]
-    table = titled(f"Not beaten in {', '.join(best.objectives)}: {len(best.rows):,}", ["", *headings], marked)
-    near = "the knee is the nearest to the best value in every objective, each scaled from best to worst of the front"
-    return section(f"Front{name}", figures(group.pictures[:1]), table, paragraphs([near, *cut, *left], "quiet"))
+    tables = []
+    if group.knee is not None:
+        shown = best.rows[:MOST_OF_FRONT]
+        headings, cells = row_cells(shown, axes)
+        marks = ["knee" if row["key"] == group.knee["key"] else "" for row in shown]
+        rows = [[mark, *own] for mark, own in zip(marks, cells, strict=True)]
+        title = f"Not beaten in {', '.join(best.objectives)}: {len(best.rows):,}"
+        tables = [table(["", *headings], rows, title=title)]
+        near = (
+            "the knee is the nearest to the best value in every objective, each scaled from best to worst of the front"
+        )
+        cut = [f"the first {len(shown):,} of {len(best.rows):,}"] if len(best.rows) > len(shown) else []
+        notes = [near, *cut, *notes]
+    return Part(f"Front{_of(group)}", pictures=group.pictures[:1], tables=tables, notes=notes)
 
 
-def _rows_section(rows: Rows, order: Places, store: str, axes: Sequence[str]) -> str:
+def _rows_part(rows: Rows, order: Places, store: str, axes: Sequence[str]) -> Part:
     shown = rows.listed(order[:MOST_ROWS])
     headings, cells = row_cells(shown, axes)
     if len(set(rows.values("workload"))) > 1:
         headings = ["workload", *headings]
         cells = [[Cell(row["workload"]), *own] for row, own in zip(shown, cells, strict=True)]
     cut = [f"the first {len(shown):,} of {len(rows):,} rows, by axis; all are in {store}", *standing_lines(rows)]
-    return section(
-        "All points", paragraphs(cut if len(rows) > len(shown) else [], "quiet"), titled("", headings, cells)
-    )
+    return Part("All points", cut if len(rows) > len(shown) else [], tables=[table(headings, cells)])
 
 
-def _failures_section(rows: Rows) -> str:
-    errors = error_counts(rows)
-    shown = [[error, Cell(f"{number:,}", number)] for error, number in errors.most_common(MOST_ERRORS)]
-    more = len(errors) - len(shown)
-    if not shown:
-        return ""
-    cut = [f"and {more:,} other errors"] if more else []
-    return section("Failures", titled("", ["error", "points"], shown), paragraphs(cut))
-
-
-def _provenance(rows: Rows, store: str, axes: Sequence[str]) -> Iterator[str]:
+def _provenance(rows: Rows, store: str, axes: Sequence[str]) -> Part:
     """What all rows have in common, and what it was read with."""
-    yield paragraphs([f"{counted(len(rows), 'row')} of {store}, read by eie-sim {eie_sim.__version__}"])
+    line = f"{counted(len(rows), 'row')} of {store}, read by eie-sim {eie_sim.__version__}"
     known = known_axes()
     names = [name for name in ("workload", "seed", "energy_table", "config_hash", *known) if name not in axes]
     common = [name for name in names if rows.having(name).all() and len(set(rows.values(name))) == 1]
@@ -219,7 +214,9 @@ def _provenance(rows: Rows, store: str, axes: Sequence[str]) -> Iterator[str]:
         [name, cell if cell.text else "none", known[name].help if name in known else ""]
         for name, cell in zip(common, cells, strict=True)
     ]
-    yield titled("The same in all rows", ["field", "value", "meaning"], shown)
+    return Part(
+        "Provenance", [line], tables=[table(["field", "value", "meaning"], shown, title="The same in all rows")]
+    )
 
 
 def _order(value: Any) -> tuple[int, Any]:

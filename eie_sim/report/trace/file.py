@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from eie_sim.core.activity import Activity
 from eie_sim.core.errors import any_of, refused
-from eie_sim.core.files import as_path, place_for, written_whole
+from eie_sim.core.files import as_path, place_for, system_errors, written_whole
 from eie_sim.report.trace.chrome import write_chrome
 from eie_sim.report.trace.waveform import require_writer, write_waveform
 
@@ -74,9 +74,6 @@ def write_trace(
     require_trace_file(path)
     said = as_path("out", path)
     kind = kind_of(said)
-    try:
-        with written_whole(place_for("out", said)) as file:
-            count = kind.write(file, activity, first, last, about)
-    except OSError as error:
-        raise refused("out", said, f"cannot be written: {error.strerror}") from error
+    with system_errors("out", said, "written"), written_whole(place_for("out", said)) as file:
+        count = kind.write(file, activity, first, last, about)
     return {"out": str(said), "viewer": kind.viewer, "written": {kind.counted: count}}
