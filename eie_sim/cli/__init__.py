@@ -29,8 +29,25 @@ INTERRUPTS = {EXIT_INTERRUPTED: signal.SIGINT, EXIT_TERMINATED: signal.SIGTERM}
 AGAIN_S = 0.01
 """Seconds until an interrupt that was dropped is raised again."""
 
-MODULES = ("checking", "comparing", "pruning", "reporting", "simulate", "sweeping", "tracing", "validating")
-"""Each adds its commands to the app when it is imported."""
+COMMANDS = {
+    "run": "simulate",
+    "describe": "simulate",
+    "prune": "pruning",
+    "compare": "comparing",
+    "sweep": "sweeping",
+    "report": "reporting",
+    "trace": "tracing",
+    "footprint": "simulate",
+    "sensitivity": "pruning",
+    "allocate": "pruning",
+    "accuracy": "pruning",
+    "compress": "pruning",
+    "presets": "simulate",
+    "energy": "simulate",
+    "validate": "validating",
+    "check-unit": "checking",
+}
+"""The module of each command, which adds it to the app when it is imported, in the order of help."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -102,11 +119,14 @@ def _interrupts_kept(number: Callable[[], int]) -> Iterator[None]:
         sys.unraisablehook = before
 
 
-def commands() -> App:
-    """The app with every command. Imported here and not above, where an interrupt would end in a traceback."""
+def commands(asked: str = "") -> App:
+    """The app with the command that is asked for, or with every one where there is none of that name.
+
+    Imported here and not above, where an interrupt would end in a traceback.
+    """
     from eie_sim.cli.shell import app
 
-    for module in MODULES:
+    for module in [COMMANDS[asked]] if asked in COMMANDS else dict.fromkeys(COMMANDS.values()):
         import_module(f"eie_sim.cli.{module}")
     return app
 
@@ -120,11 +140,17 @@ def _answered(arguments: list[str] | None) -> int:
     code: int = 0
     line: str | None = None
     try:
-        app, words = commands(), sys.argv[1:] if arguments is None else arguments
+        words = sys.argv[1:] if arguments is None else arguments
+        name = next((word for word in words if not word.startswith("-")), "")
+        app = commands(name)
+        from eie_sim.cli import helping
         from eie_sim.cli.designs import options_for
 
-        with options_for(words):
-            code = app(words, exit_on_error=False, print_error=False, result_action="return_value") or 0
+        with options_for(words) as unit:
+            if helping.is_asked(words) and name in ("", *COMMANDS):
+                helping.show(name, COMMANDS, unit, full=helping.FULL in words)
+            else:
+                code = app(words, exit_on_error=False, print_error=False, result_action="return_value") or 0
         sys.stdout.flush()  # so that a reader that went away is noticed here, and not when Python ends
     except (CycloptsError, InputError) as error:
         return _fail(said(error))

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from tempfile import TemporaryDirectory
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from eie_sim.cli import EXIT_FAILED
-from eie_sim.cli.shell import Full, Json, app, console, print_json, print_lines, steps_shown
+from eie_sim.cli.shell import Full, Json, app, console, often, print_json, print_lines, steps_shown
+from eie_sim.units import UNITS
+
+Name = Annotated[str, Parameter(help=f"A unit: {', '.join(UNITS)} or one of another package.")]
 
 
+@often("examples", "json", "full")
 @app.command
 def check_unit(
-    name: str,
+    name: Name,
     /,
     *,
     examples: int = 25,
     json: Json = False,
     full: Full = False,
 ) -> int:
-    """Check a unit, ours or another package's: both engines agree, counts add up, bad input is refused, and more.
+    """Check a unit: engines agree, counts add up, bad input is refused.
 
     Designs are drawn from the fields of its config, workloads at random; what fails is shown as small as it was found.
     Needs hypothesis, which the extra test installs.

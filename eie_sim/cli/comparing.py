@@ -26,6 +26,7 @@ from eie_sim.cli.shell import (
     energies_of,
     graph_at,
     loaded,
+    often,
     on_given,
     print_json,
     print_lines,
@@ -34,7 +35,7 @@ from eie_sim.cli.shell import (
 )
 from eie_sim.core.errors import require, unknown
 from eie_sim.core.nm_pattern import pattern_of
-from eie_sim.units import units
+from eie_sim.units import UNITS, units
 
 CHIPS = [unit for unit in units() if unit.chip is not None]
 """Units of which a preset can be the chip that all others stand beside."""
@@ -46,19 +47,20 @@ NAMES = ", ".join(name for unit in units() for name in (unit.name, *unit.presets
 Preset = Annotated[
     str | None,
     Parameter(
-        help=f"The chip: {', '.join(PRESETS)}; {CHIPS[0].start} where left out. {BESIDE} beside it: as many PEs as it "
-        "has MACs in a cycle, at its clock and node."
+        help=f"The chip, {CHIPS[0].start} where left out. One of {', '.join(PRESETS)}. {BESIDE} beside it: as many PEs "
+        "as it has MACs in a cycle, at its clock and node."
     ),
 ]
 On = Annotated[
     str | None,
     Parameter(
-        help=f"Only these, with commas between them: {NAMES}. The one with the most MACs a cycle sets the size, and "
-        "the DRAM of all; the others stand as often as it takes to be as large."
+        help=f"Only these units and presets, as {','.join(UNITS)}. All are {NAMES}. The one with the most MACs a "
+        "cycle sets the size, and the DRAM of all; the others stand as often as it takes to be as large."
     ),
 ]
 
 
+@often("layer", "preset", "on", "patterns", "densities", "batches", "figure", "json")
 @app.command
 def compare(
     source: Source,
@@ -80,13 +82,14 @@ def compare(
     arrays: Arrays = ARRAYS,
     model: Model = MODEL,
 ) -> int:
-    """Designs of one size on the same weights, dense, in patterns, by density: time, energy, bytes, accuracy.
+    """Set designs of one size side by side on the same weights.
 
-    Accuracy is on the held-back inputs, with weights, inputs and sums as each unit stores and computes them, without
-    training after pruning.
+    Dense, in patterns, and by density: time, energy, bytes, accuracy. Accuracy is on the held-back inputs, with
+    weights, inputs and sums as each unit stores and computes them, without training after pruning.
 
-    Example: eie-sim compare digits-mlp --layer fc2 --figure compare.png, and
-    eie-sim compare model.onnx --patterns 2:4 --densities 0.3
+    Example: eie-sim compare model.onnx --patterns 2:4 --densities 0.3
+    eie-sim compare weights.npz --chain fc1,fc2 --batches 1,64
+    eie-sim compare digits-mlp --layer fc2 --figure compare.png
 
     Parameters
     ----------
@@ -95,12 +98,12 @@ def compare(
     elem_bytes
         Bytes of the chip's elements in place of the preset's: 2 (fp16) or 1 (int8).
     patterns
-        Patterns to prune to for chips that have some, as 2:4, 2 kept of 4.
+        Patterns for chips that have some. 2:4 keeps 2 of 4.
     densities
-        Densities to prune to by magnitude for the other units.
+        Densities for the other units. Weights are pruned by magnitude.
     batches
-        Vectors at once, 1, 8, 64 and 256 where left out; each array of another unit takes its share one after the
-        other. Of a graph only 1, the batch of its inputs.
+        Vectors at once, as 1,64. 1, 8, 64 and 256 where left out; each array of another unit takes its share one
+        after the other. Of a graph only 1, the batch of its inputs.
     energy_table
         CSV with the columns event, energy_pj, source that replaces energies of the design that sets the size, as
         macs or dram_bytes. They are taken as given at its node; all others, but for other designs' DRAM, stay default
@@ -108,7 +111,7 @@ def compare(
     seed
         Of whatever is drawn.
     figure
-        Draw time per vector over the batch into this file: png, svg or pdf.
+        Draw time over the batch: png, svg or pdf. Time is per vector.
     """
     from eie_sim.network.loading import is_graph
     from eie_sim.report import comparison as shown

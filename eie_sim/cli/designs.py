@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, make_dataclass, replace
 from inspect import Parameter as Argument
@@ -10,19 +10,16 @@ from inspect import signature
 from itertools import pairwise
 from typing import Annotated, Any, get_type_hints
 
-from cyclopts import Group, Parameter
+from cyclopts import Parameter
 
-from eie_sim.cli.shell import UNIT, app
+from eie_sim.cli.shell import DESIGN, UNIT, Command, app
 from eie_sim.core.errors import InputError, require, unknown
 from eie_sim.units import UNITS, faults, unit_named, units
 from eie_sim.units.unit import Unit
 
-Command = Callable[..., int]
-
 _COMMANDS: dict[str, Command] = {}
-_DESIGN = Group("Design", sort_key=2)
 _HELP = (
-    f"{' or '.join(UNITS)}, or a preset of one; another than {UNIT.name} has other options: try --unit "
+    f"{' or '.join(UNITS)}, or a preset of one. Another than {UNIT.name} has other options: try --unit "
     f"{[*UNITS][-1]} --help."
 )
 
@@ -35,19 +32,22 @@ def designed(command: Command) -> Command:
 
 
 @contextmanager
-def options_for(arguments: Sequence[str]) -> Iterator[None]:
-    """Give the command that is asked for the options of the unit that is. Raises InputError, did you mean."""
+def options_for(arguments: Sequence[str]) -> Iterator[str | None]:
+    """Give the command that is asked for the options of the unit that is, and give the unit's name, None for ours.
+
+    Raises InputError, did you mean.
+    """
     named = [after for word, after in pairwise(arguments) if word == "--unit"]
     named += [word.partition("=")[2] for word in arguments if word.startswith("--unit=")]
-    command = _COMMANDS.get(next(iter(arguments), ""))
+    command = _COMMANDS.get(next((word for word in arguments if not word.startswith("-")), ""))
     if command is None or not named or named[-1] == UNIT.name:
-        yield
+        yield None
         return
     unit = _asked(named[-1])
     try:
         del app[command.__name__]
         app.command(_with_options(command, unit))
-        yield
+        yield named[-1]
     finally:
         del app[command.__name__]
         app.command(_with_options(command, UNIT))
@@ -74,11 +74,11 @@ def _with_options(command: Command, unit: Unit) -> Command:
     ours = unit is UNIT
     kind = unit.config if ours else _texts(unit)
     none = kind()
-    presets = f"{', '.join(unit.presets)}; {unit.start} where left out."
+    presets = f"{', '.join(unit.presets)}. {unit.start} where left out."
     options = {
-        "unit": (Annotated[str, Parameter(help=_HELP, group=_DESIGN)], UNIT.name),
-        "preset": (Annotated[str | None, Parameter(help=presets, group=_DESIGN)], None),
-        "options": (Annotated[kind, Parameter(name="*", group=_DESIGN)], none),
+        "unit": (Annotated[str, Parameter(help=_HELP, group=DESIGN)], UNIT.name),
+        "preset": (Annotated[str | None, Parameter(help=presets, group=DESIGN)], None),
+        "options": (Annotated[kind, Parameter(name="*", group=DESIGN)], none),
     }
     if not unit.presets:
         del options["preset"]

@@ -20,6 +20,7 @@ from eie_sim.cli.shell import (
     Full,
     Inputs,
     Json,
+    Layers,
     Lowered,
     Model,
     Names,
@@ -29,6 +30,7 @@ from eie_sim.cli.shell import (
     graph_at,
     loaded,
     loaded_from,
+    often,
     on_given,
     print_json,
     print_lines,
@@ -53,6 +55,7 @@ STREAM_BITS = (5, 5)
 """Of codes and gaps in Deep Compression's stream (its section 5) beside a unit that stores none."""
 
 
+@often("density", "pattern", "layer_density", "criterion", "schedule", "out", "json")
 @designed
 def prune(
     source: Source,
@@ -69,18 +72,19 @@ def prune(
     recipe: Pruning = RECIPE,
     design: Any,
 ) -> int:
-    """Prune a network and compress it; show what it costs before and after, and keep it in a file that run takes.
+    """Prune a network; show what it costs before and after. --out keeps it, compressed, in a file that run takes.
 
-    Example: eie-sim prune digits-mlp --density 0.2 --pattern balanced --out pruned.eie.safetensors, and
-    eie-sim prune model.onnx --density 0.3 --out pruned.onnx
+    Example: eie-sim prune model.onnx --density 0.3 --out pruned.onnx
+    eie-sim prune weights.npz --pattern 2:4
+    eie-sim prune digits-mlp --density 0.2 --pattern balanced
 
     Parameters
     ----------
     layer_density
-        Densities of single layers, or parameters, as fc1=0.3 fc2=0.1; the others have --density.
+        Densities of single layers, as fc1=0.3,fc2=0.1. Or of parameters; the others have --density.
     out
-        Keep the pruned and compressed layers as this archive, or a pruned ONNX file, weights as floats, as another,
-        which is for inputs of the shapes that it was pruned with.
+        Keep the pruned network in this file. Layers are kept compressed, as an archive; an ONNX file as another one,
+        weights as floats, which is for inputs of the shapes that it was pruned with.
     """
     from eie_sim.network.loading import is_graph
     from eie_sim.pipeline import run_network
@@ -152,9 +156,10 @@ def _prune_graph(
     return 0 if record["verified"] else EXIT_DIFFERS
 
 
+@often("codebook_epochs", "chain", "out", "json")
 @designed
 def compress(
-    source: Source,
+    source: Layers,
     /,
     *,
     codebook_epochs: int = 0,
@@ -165,14 +170,15 @@ def compress(
     arrays: Arrays = ARRAYS,
     design: Any,
 ) -> int:
-    """Compress a pruned network in the unit's format, and show Deep Compression's stream of the same weights beside it.
+    """Compress a pruned network in the unit's format. Deep Compression's stream of the same weights stands beside it.
 
-    Example: eie-sim compress digits-mlp --out digits.eie.safetensors, and eie-sim run digits.eie.safetensors
+    Example: eie-sim compress weights.npz --out small.eie.safetensors
+    eie-sim run small.eie.safetensors
 
     Parameters
     ----------
     codebook_epochs
-        Epochs of training the codebooks on the labelled training inputs, codes staying as they are; 0 for none.
+        Epochs of training the codebooks, 0 for none. On the labelled training inputs, codes staying as they are.
     out
         Keep the compressed network in this file.
     """
@@ -212,9 +218,10 @@ def compress(
     return 0 if record["verified"] else EXIT_DIFFERS
 
 
+@often("densities", "quantity", "quality", "figure", "chain", "json")
 @designed
 def sensitivity(
-    source: Source,
+    source: Layers,
     /,
     *,
     densities: Several | None = None,
@@ -227,20 +234,21 @@ def sensitivity(
     arrays: Arrays = ARRAYS,
     design: Any,
 ) -> int:
-    """Prune one layer at a time by magnitude: accuracy, or error of the layer's outputs, beside its simulated cost.
+    """Prune one layer at a time: accuracy, or error, beside its cost.
 
-    Example: eie-sim sensitivity digits-mlp --quantity energy
+    Example: eie-sim sensitivity weights.npz --densities 0.1,0.5
+    eie-sim sensitivity digits-mlp --quantity energy
 
     Parameters
     ----------
     densities
-        Densities to try; left out, ten of them, or those of the unit's patterns.
+        Densities to try. Left out, ten of them, or those of the unit's patterns.
     quantity
-        Cost of a layer: weights, bytes, cycles or energy (pJ), the last two per vector.
+        Cost: weights, bytes, cycles or energy. Energy is in pJ; it and cycles are per vector.
     quality
-        accuracy, loss or outputs; left out, accuracy where the network has labelled inputs, else outputs.
+        accuracy, loss or outputs. Left out, accuracy where the network has labelled inputs, else outputs.
     figure
-        Draw quality and cost against sparsity into this file: png or svg.
+        Draw them into this file, png or svg. Quality and cost stand against sparsity.
     """
     from eie_sim.prune import default_quality, scan_network
     from eie_sim.prune.budget import densities_of
@@ -266,9 +274,10 @@ def sensitivity(
     return 0
 
 
+@often("quantity", "floor", "densities", "quality", "out", "json")
 @designed
 def allocate(
-    source: Source,
+    source: Layers,
     /,
     *,
     budget: float,
@@ -283,27 +292,28 @@ def allocate(
     arrays: Arrays = ARRAYS,
     design: Any,
 ) -> int:
-    """Choose a density for each layer for a budget of the whole network, by magnitude, with the simulator as cost.
+    """Choose each layer's density for a budget of the network. By magnitude, with the simulator as cost.
 
     Beside it, plain magnitude pruning of the same budget: one density for all layers, and one threshold for all.
 
-    Example: eie-sim allocate digits-mlp --budget 230 --quantity cycles
+    Example: eie-sim allocate weights.npz --budget 70000 --quantity bytes
+    eie-sim allocate digits-mlp --budget 230
 
     Parameters
     ----------
     budget
         Most that all layers together may cost.
     quantity
-        What is budgeted: weights, bytes, cycles or energy (pJ), the last two per vector.
+        Of weights, bytes, cycles or energy. Energy is in pJ; it and cycles are per vector.
     floor
         Least density of any layer.
     densities
-        Densities to choose from at first; those around the chosen ones are tried next.
+        Densities to choose from at first. Those around the chosen ones are tried next.
     quality
-        What to keep most of, on the training inputs where there are some: accuracy, loss or outputs; left out, loss
-        where inputs are labelled, else outputs.
+        What to keep: accuracy, loss or outputs. On the training inputs where there are some; left out, loss where
+        inputs are labelled, else outputs.
     out
-        Keep the network of the chosen densities, compressed, in this file.
+        Keep the network that is found in this file. It is compressed.
     """
     from eie_sim.pipeline import run_network
     from eie_sim.prune import allocate_network, default_quality
@@ -337,9 +347,10 @@ def allocate(
     return 0 if record["verified"] else EXIT_DIFFERS
 
 
+@often("patterns", "densities", "schedules", "penalties", "epochs", "json")
 @designed
 def accuracy(
-    source: Source,
+    source: Layers,
     /,
     *,
     patterns: Names = (),
@@ -352,23 +363,25 @@ def accuracy(
     arrays: Arrays = ARRAYS,
     design: Any,
 ) -> int:
-    """Accuracy and simulated cycles against density: prune the network in every combination, train what is left.
+    """Prune in every combination, train, and show accuracy and cycles.
 
-    Example: eie-sim accuracy digits-mlp --patterns element balanced --densities 0.25 0.1
+    Example: eie-sim accuracy weights.npz --chain fc1,fc2 --densities 0.25,0.1
+    eie-sim accuracy digits-mlp --patterns element,balanced
 
     Parameters
     ----------
     patterns
-        Of element, block, neuron, input, balanced, and N:M, as 2:4, whose density is its own; left out, element, 2:4,
-        1:4, neuron and, on a unit of PEs that weights can be balanced over, balanced.
+        element, block, neuron, input, balanced, N:M as 2:4. An N:M pattern has its own density; left out, element,
+        2:4, 1:4, neuron and, on a unit of PEs that weights can be balanced over, balanced.
     densities
         Fractions of the weights to keep.
     schedules
-        one-shot, or iterative: the same fraction of the survivors in each of 5 steps, with as much training in all.
+        one-shot, iterative. The second keeps the same fraction of the survivors in each of 5 steps, with as much
+        training in all.
     penalties
         L1 or L2 on the weights in training.
     epochs
-        Epochs of training in all steps together, a multiple of 5; 20 when left out.
+        Epochs of training, a multiple of 5. In all steps together; 20 when left out.
     """
     from eie_sim.prune import table_of
     from eie_sim.report.network import account_lines

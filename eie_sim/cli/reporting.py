@@ -8,11 +8,12 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from eie_sim.cli import EXIT_DIFFERS
-from eie_sim.cli.shell import Json, app, print_json, print_lines, steps_shown
+from eie_sim.cli.shell import Json, app, often, print_json, print_lines, steps_shown
 
-Run = Annotated[Path, Parameter(help="A folder of eie-sim run --out, or the store of a sweep (NAME.sweep.jsonl).")]
+Run = Annotated[Path, Parameter(help="A folder of eie-sim run --out, or a sweep (NAME.sweep.jsonl).")]
 
 
+@often("out", "figures", "json")
 @app.command
 def report(
     run: Run,
@@ -22,16 +23,18 @@ def report(
     figures: Path | None = None,
     json: Json = False,
 ) -> int:
-    """Show a run or a sweep as one HTML file that needs no network: summary, tables that sort, figures, provenance.
+    """Show a run or a sweep as one HTML file that needs no network.
 
-    A sweep may have 2,000,000 rows, as many as it may have points: the page of so many takes minutes and is small.
+    It has a summary, tables that sort, figures and provenance. A sweep may have 2,000,000 rows, as many as it may have
+    points: the page of so many takes minutes and is small.
 
-    Example: eie-sim report digits, after eie-sim run digits-mlp --out digits
+    Example: eie-sim run weights.npz --out mine
+    eie-sim report mine
 
     Parameters
     ----------
     out
-        The file, NAME.html; report.html in the run folder, or NAME.html beside a store, where left out.
+        The file, NAME.html. report.html in the run folder, or NAME.html beside a store, where left out.
     figures
         Write each figure into this folder too, as PNG and SVG.
     """

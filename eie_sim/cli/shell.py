@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from eie_sim.pipeline import Progress
     from eie_sim.report.text import Screen
 
+Command = Callable[..., int]
+
 MAX_TEXT = 2**20
 """Most bytes of a text file; tables of energies have a few hundred."""
 
@@ -45,19 +47,19 @@ def _converted(kind: Any, tokens: Sequence[Token]) -> Any:
 app = App(
     name="eie-sim",
     version=eie_sim.__version__,
-    help="What does a pruned network cost on sparse hardware? Try: eie-sim run digits-mlp",
+    help="What does a pruned network cost on sparse hardware?",
+    help_flags=[],  # `helping` prints it
     default_parameter=Parameter(negative="", converter=_converted),
     suppress_keyboard_interrupt=False,  # main() answers it
 )
 
-Source = Annotated[
-    str,
-    Parameter(
-        help="A preset (see eie-sim presets); a file: npz, npy, safetensors, mtx, smtx, mtx.gz, smtx.gz, for run, "
-        "describe, prune, footprint, sweep, compare and trace onnx; the folder or safetensors.index.json of shards; or "
-        "an archive of --out. Weights are (out, in)."
-    ),
-]
+_ALSO = (
+    "See eie-sim presets. A file may be mtx.gz, smtx.gz, the folder or safetensors.index.json of shards, or an archive "
+    "of --out, too. Weights are (out, in)."
+)
+Source = Annotated[str, Parameter(help=f"A preset or a file: onnx, npz, npy, safetensors, mtx, smtx. {_ALSO}")]
+Layers = Annotated[str, Parameter(help=f"A preset or a file: npz, npy, safetensors, mtx, smtx. {_ALSO}")]
+"""Where a graph of operators is not taken."""
 
 Energies = Annotated[
     Path | None,
@@ -97,7 +99,7 @@ class Reading:
     Parameters
     ----------
     chain
-        Layers in their order, as fc1,fc2,fc3: each takes the outputs of the one before. Arrays are no chain without
+        Layers in their order, as fc1,fc2,fc3. Each takes the outputs of the one before; arrays are no chain without
         it. A BatchNorm right after its layer is folded: name it there, fc1,bn1,fc2; its number may say so too; -bn1
         leaves it out.
     between
@@ -118,11 +120,12 @@ class OfModel:
     Parameters
     ----------
     inputs
-        File npz with an array for each input by its name, or npy of the only one; what is not given is drawn.
+        File npz with an array for each input, or npy of one. Arrays have the names of the inputs; what is not
+        given is drawn.
     shape
         Of an input that is drawn, as name=1x3x224x224; a side that neither this nor the file says is 1.
     batch
-        First side of inputs that are drawn, where the file leaves it free.
+        First side of inputs that are drawn. Where the file leaves it free.
     calibration
         File with other inputs of the same shapes to choose fixed-point scales from.
     labels
@@ -143,7 +146,8 @@ class Lowering:
     Parameters
     ----------
     positions
-        Time and check only so many positions of each product, spread evenly; outputs are of all, figures are scaled.
+        Time and check only so many positions of each product. They are spread evenly; outputs are of all, figures are
+        scaled.
     no_fold
         Leave BatchNorms to the host.
     depthwise_as_gemm
@@ -179,11 +183,25 @@ Engine = Annotated[
 UNIT: Unit = found_at(next(iter(UNITS.values())))
 """The unit that commands run a network on: ours, so that no other package is looked for before a command runs."""
 
+DESIGN = Group("Design", sort_key=2)
+OFTEN: dict[str, tuple[str, ...]] = {}
+"""Options that the short help of a command shows, by the command."""
+
 INPUTS = Given()
 ARRAYS = Reading()
 MODEL = OfModel()
 LOWERING = Lowering()
 """The defaults of every command; frozen, so they share them."""
+
+
+def often(*options: str) -> Callable[[Command], Command]:
+    """Have the short help of a command show these options, a line each, and those of its design that come first."""
+
+    def noted(command: Command) -> Command:
+        OFTEN[command.__name__.replace("_", "-")] = options
+        return command
+
+    return noted
 
 
 @contextmanager

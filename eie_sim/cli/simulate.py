@@ -30,6 +30,7 @@ from eie_sim.cli.shell import (
     energies_of,
     graph_at,
     loaded,
+    often,
     print_json,
     print_lines,
     require_layers,
@@ -40,6 +41,7 @@ from eie_sim.core.nm_pattern import pattern_of
 from eie_sim.units import unit_of
 
 
+@often("density", "pattern", "chain", "inputs", "out", "json")
 @designed
 def run(
     source: Source,
@@ -63,19 +65,20 @@ def run(
     lowering: Lowered = LOWERING,
     design: Any,
 ) -> int:
-    """Simulate a network or layer on a unit: cycles, energy, memory, verified against the golden product.
+    """Simulate a network on a unit: cycles, energy, memory, verified.
 
-    Example: eie-sim run alex-7 --queue-depth 16, eie-sim run weights.npz --chain fc1,fc2,fc3,
-    eie-sim run model.onnx --density 0.3, and eie-sim run digits-mlp --pattern 2:4 --unit nm --preset rtx3090
+    Example: eie-sim run model.onnx --density 0.3
+    eie-sim run weights.npz --chain fc1,fc2,fc3
+    eie-sim run digits-mlp --pattern 2:4 --unit nm --preset rtx3090
 
     Parameters
     ----------
     layer
         Run only this layer.
     pattern
-        Prune each layer by magnitude to N:M first, N kept of each M inputs, as 2:4.
+        Prune each layer to N:M first, as 2:4. By magnitude: N are kept of each M inputs.
     density
-        Prune each layer by magnitude to this density first, 0 to 1.
+        Prune each layer to this density first, 0 to 1. By magnitude.
     everywhere
         Rank the weights of all layers together: the density is that of the whole network.
     conv
@@ -84,7 +87,7 @@ def run(
     seed
         Of everything random.
     out
-        Keep the run in this folder: run.json, layers.csv, and the energies of --energy-table as energy_table.csv.
+        Keep the run in this folder. Files are run.json, layers.csv, and, of --energy-table, energy_table.csv.
     every
         Print all products of a graph, also where they are more than 40, and all host work; files and --json always
         have all.
@@ -124,6 +127,7 @@ def run(
     return 0 if done.verified else EXIT_DIFFERS
 
 
+@often("shape", "batch", "chain", "json")
 @designed
 def describe(
     source: Source,
@@ -136,9 +140,12 @@ def describe(
     model: Model = MODEL,
     design: Any,
 ) -> int:
-    """Say what a network is: operators, parameters, MACs by kind, and what of them a unit covers. Nothing is simulated.
+    """Say what is in a network, and what of it a unit covers.
+
+    Operators, parameters and MACs by kind; nothing is simulated.
 
     Example: eie-sim describe model.onnx --shape input=1x3x224x224
+    eie-sim describe weights.npz
 
     Parameters
     ----------
@@ -168,11 +175,13 @@ def describe(
     return 0
 
 
+@often("json", "full")
 @app.command
 def presets(*, json: Json = False, full: Full = False) -> int:
     """List the networks and layers that come with the package.
 
     Example: eie-sim presets
+    eie-sim run digits-mlp
     """
     from eie_sim.network import presets as known
     from eie_sim.report.text import presets_table
@@ -185,6 +194,7 @@ def presets(*, json: Json = False, full: Full = False) -> int:
     return 0
 
 
+@often("layer", "density", "pattern", "value_bits", "figure", "json")
 @designed
 def footprint(
     source: Source,
@@ -201,24 +211,26 @@ def footprint(
     model: Model = MODEL,
     design: Any,
 ) -> int:
-    """Count the bits of each layer in the unit's encoding and, from the same mask, in the usual formats.
+    """Count the bits of each layer in every storage format.
 
-    Of an ONNX file also what stays floats, state, and the most live activations.
+    The unit's encoding and, from the same mask, the usual formats; of an ONNX file also what stays floats, state, and
+    the most live activations.
 
-    Example: eie-sim footprint digits-mlp --layer fc2, and eie-sim footprint model.onnx --density 0.3
+    Example: eie-sim footprint model.onnx --density 0.3
+    eie-sim footprint weights.npz --figure bits.png
 
     Parameters
     ----------
     layer
         Count only this layer.
     density
-        Prune each layer by magnitude to this density first, 0 to 1.
+        Prune each layer to this density first, 0 to 1. By magnitude.
     pattern
-        Of the N:M format: N kept of each M inputs; 2:4, or that of the unit's matrix, where left out.
+        Of the N:M format, as 2:4. N are kept of each M inputs; 2:4, or that of the unit's matrix, where left out.
     value_bits
-        Width of a value in the uncompressed formats; 16, or that of the unit's matrix, where left out.
+        Width of a value in the uncompressed formats. 16, or that of the unit's matrix, where left out.
     figure
-        Draw them into this file, a picture for each layer: png or svg.
+        Draw them into this file, png or svg. It has a picture for each layer.
     """
     from eie_sim.core.result import config_hash
     from eie_sim.formats import footprint as count
@@ -315,6 +327,7 @@ def _footprint_of_graph(
     return 0
 
 
+@often("csv", "json")
 @designed
 def energy(
     *,
@@ -323,9 +336,10 @@ def energy(
     full: Full = False,
     design: Any,
 ) -> int:
-    """Show the energy per event with the source of every constant, and the area of a design.
+    """Show the energy per event with its source, and the area.
 
-    Example: eie-sim energy --csv > table.csv, edit it, and eie-sim run alex-7 --energy-table table.csv
+    Example: eie-sim energy --csv > table.csv
+    eie-sim run weights.npz --energy-table table.csv
 
     Parameters
     ----------

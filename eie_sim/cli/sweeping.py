@@ -26,6 +26,7 @@ from eie_sim.cli.shell import (
     app,
     console,
     energies_of,
+    often,
     shapes_of,
 )
 from eie_sim.core.errors import InputError, require
@@ -38,10 +39,11 @@ if TYPE_CHECKING:
 STUDY_SUFFIX = ".toml"
 
 Study = Annotated[
-    str, Parameter(help="A preset (see eie-sim presets), a file or archive with weights, or a study (TOML).")
+    str, Parameter(help="A preset, a file (onnx, npz, ...), or a study (TOML). Or an archive; see eie-sim presets.")
 ]
 
 
+@often("density", "pattern", "unit", "n_pe", "queue_depth", "pareto", "optimize", "store", "out", "json")
 @app.command
 def sweep(
     source: Study,
@@ -66,13 +68,14 @@ def sweep(
     arrays: Arrays = ARRAYS,
     model: Model = MODEL,
 ) -> int:
-    """Sweep pruning and hardware: figures of every combination, kept in a file, from which the same command goes on.
+    """Run every combination of pruning and hardware; keep the rows. The same command goes on from the file.
 
     Values are lists (1,2,8), ranges (1..16), so many even steps (0.02:0.5:20, 1:256:9:log), or go on as they begin
     (1,2,4,...,256).
 
-    Example: eie-sim sweep alex-7 --density 0.02:0.5:20 --n-pe 1,2,4,...,256 --queue-depth 1..256, and
-    eie-sim sweep model.onnx --n-pe 16,32,64 --density 0.1,0.3
+    Example: eie-sim sweep model.onnx --n-pe 16,32,64 --density 0.1,0.3
+    eie-sim sweep weights.npz --queue-depth 1..16 --out rows.csv
+    eie-sim sweep alex-7 --density 0.02:0.5:20 --n-pe 1,2,4,...,256
 
     Parameters
     ----------
@@ -85,23 +88,23 @@ def sweep(
     verify
         Encode every layer, multiply, and compare with the golden product; slower. Else entries are only counted.
     store
-        File that keeps the rows, one JSON object a line; NAME.sweep.jsonl where left out.
+        File that keeps the rows. One JSON object a line; NAME.sweep.jsonl where left out.
     workers
         Most worker processes, as many as there are cores where left out; they start where they save time.
     scheduler
         Run on the Dask cluster at this address (tcp://host:port, tls://host:port), or with this scheduler file. Dask
         pickles both ways: who reaches the scheduler runs code on its workers, and here. Use tls:// on a shared network.
     pareto
-        Print the designs that no other beats in these: two or more of cycles, time_us, energy_nj, area_mm2, bytes,
-        accuracy, load_balance, effective_gops, utilisation, as cycles,energy_nj.
+        Print designs that no other beats in cycles,energy_nj. Two or more of cycles, time_us, energy_nj, area_mm2,
+        bytes, accuracy, load_balance, effective_gops, utilisation.
     optimize
-        Search the axes for such designs instead of running all of them (needs optuna).
+        Search for such designs instead of running all. It needs optuna.
     trials
         Designs that a search runs; 200 where left out.
     unfit
         Let designs that do not fit their memories take part in --pareto and --optimize.
     out
-        Write the rows as a table too: csv or parquet.
+        Write the rows as a table too, csv or parquet.
     """
     require(model.batch is None, "batch", model.batch, "must be left out of a sweep: --shape says it")
     options: dict[str, Any] = {

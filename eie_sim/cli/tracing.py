@@ -23,6 +23,7 @@ from eie_sim.cli.shell import (
     Model,
     Source,
     graph_at,
+    often,
     print_json,
     print_lines,
     require_layers,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from eie_sim.tracing import Traced
 
 
+@often("layer", "vector", "density", "first", "last", "out", "text", "json")
 @designed
 def trace(
     source: Source,
@@ -58,20 +60,20 @@ def trace(
     model: Model = MODEL,
     design: Any,
 ) -> int:
-    """Show what happens when, for one vector: broadcasts, queues and PEs over time, as a file or as text.
+    """Show what happens in which cycle, for one vector. Broadcasts, queues and PEs over time, as a file or as text.
 
-    Example: eie-sim trace hand-8x8 --n-pe 4 --queue-depth 2 --text, and
-    eie-sim trace model.onnx --layer conv1 --position 100
+    Example: eie-sim trace model.onnx --layer conv1 --position 100
+    eie-sim trace hand-8x8 --n-pe 4 --queue-depth 2 --text
 
     Parameters
     ----------
     layer
-        The layer, or the product of a graph, the first where none is named.
+        The layer, or the product of a graph. The first where none is named.
     vector
-        Which of the vectors that a run gives the layer, from 0; of a convolution its positions: batch, then output
-        rows and columns.
+        Which vector of the layer, from 0. Of those that a run gives it; of a convolution its positions: batch, then
+        output rows and columns.
     density
-        Prune each layer by magnitude to this density first, 0 to 1.
+        Prune each layer to this density first, 0 to 1. By magnitude.
     seed
         Of everything random.
     first
@@ -79,8 +81,8 @@ def trace(
     last
         Last cycle to show.
     out
-        .json.gz or .json: Chrome trace JSON, which the Perfetto UI opens; .vcd: for waveform viewers (needs pyvcd).
-        Without it, and without --text, NAME.trace.json.gz in the current folder.
+        File: .json.gz, .json (for Perfetto) or .vcd. Chrome trace JSON, which the Perfetto UI opens, or a file for
+        waveform viewers, which needs pyvcd. Without it, and without --text, NAME.trace.json.gz in the current folder.
     text
         Print every cycle to be read, on at most 16 PEs.
     step

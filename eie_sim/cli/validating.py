@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from eie_sim.cli.shell import Full, Json, app, console, print_json, steps_shown
+from eie_sim.cli.shell import Full, Json, app, console, often, print_json, steps_shown
 from eie_sim.core.errors import any_of, require, require_one_of, require_seed
 from eie_sim.units import UNITS
 
@@ -17,12 +17,13 @@ ALL, SIZES = "all", "deep-compression"
 Paper = Annotated[
     str,
     Parameter(
-        help=f"{ALL}, a unit with published figures ({', '.join(UNITS)} or one of another package), or {SIZES} (Han et "
-        "al., ICLR 2016)."
+        help=f"{', '.join([ALL, *UNITS])} or {SIZES}. A unit of another package too, if it has published figures; "
+        "the last is Han et al., ICLR 2016."
     ),
 ]
 
 
+@often("summary", "figure", "seed", "json")
 @app.command
 def validate(
     paper: Paper = ALL,
@@ -34,22 +35,23 @@ def validate(
     json: Json = False,
     full: Full = False,
 ) -> int:
-    """Rerun every published figure that the simulator is set beside: published, simulated, error and verdict.
+    """Rerun published figures: published, simulated, error, verdict.
 
     Of each unit: times, power, energies and studies of its paper, measured products, other simulators' cycles and
     energies, own measurements, as far as they are published; and Deep Compression's sizes.
     With the name of one of them, more of it: how each size comes about, or the source of every value of the presets.
 
     Example: eie-sim validate --summary --figure validation.png
+    eie-sim validate deep-compression
 
     Parameters
     ----------
     seed
-        Of the synthetic weights, activations and masks, where a unit is held against some.
+        Of synthetic weights, activations and masks. Where a unit is held against some.
     summary
-        Print the errors of each group and the studies, without the rows.
+        Print errors and studies without the rows. Errors are those of each group.
     figure
-        Draw published against simulated, and the studies, into this file: png or svg.
+        Draw published against simulated into this file, png or svg. The studies too.
     """
     from eie_sim.core.result import config_hash
     from eie_sim.report.figures.style import require_file

@@ -36,11 +36,11 @@ class Recipe:
     density
         Fraction of the weights to keep, 0 to 1; an N:M pattern fixes its own.
     pattern
-        element, per_row, block, neuron (hidden ones of a chain), input, balanced (as many weights for every PE of the
-        design), or N:M, as 2:4, the best 2 of every 4 inputs.
+        element, per_row, block, neuron, input, balanced, or N:M. Neurons are hidden ones of a chain; balanced leaves as
+        many weights for every PE of the design; 2:4 the best 2 of every 4 inputs.
     criterion
-        l1, l2, wanda (inputs' norm, compared within rows), taylor or obd (gradients of labelled training inputs), apoz
-        (of neurons), random.
+        l1, l2, wanda, taylor, obd, apoz or random. wanda takes the inputs' norm and compares within rows, taylor and
+        obd take gradients of labelled training inputs, apoz is of neurons.
     scope
         local (every layer to the density) or global (one threshold over all layers).
     floor
@@ -52,7 +52,7 @@ class Recipe:
     window
         Columns over which balanced counts are equal; all where left out.
     schedule
-        one-shot, linear, cubic or iterative (the same fraction of the survivors at every step).
+        one-shot, linear, cubic or iterative. The last keeps the same fraction of the survivors at every step.
     steps
         Steps of any other schedule than one-shot.
     epochs

@@ -5,8 +5,6 @@ A field that a recipe or a design gains is an axis by itself, with the help that
 
 from __future__ import annotations
 
-import inspect
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
@@ -14,6 +12,7 @@ from functools import lru_cache
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from eie_sim.core.docstrings import parameters_of
 from eie_sim.core.errors import unknown
 from eie_sim.prune.recipe import CRITERIA, SCHEDULES, SCOPES, Recipe
 from eie_sim.study.values import FRAMES, KIND_OF_NAME, KIND_OF_TYPE, NAMES, Kind, values_in, word_kind
@@ -99,9 +98,7 @@ def _axes_of(of: Any, group: str, units: tuple[str, ...], words: Mapping[str, tu
 
     words : values of fields that are words
     """
-    said = inspect.cleandoc(of.__doc__ or "").partition("Parameters\n----------\n")[2]
-    helps = {name: " ".join(text.split()) for name, text in re.findall(r"^(\w+)\n((?: .*\n?|\n)*)", said, re.M)}
-    hints = get_type_hints(of)
+    helps, hints = parameters_of(of), get_type_hints(of)
     for name, hint in ((field.name, hints[field.name]) for field in fields(of)):
         members = frozenset(get_args(hint) if get_origin(hint) in (Union, UnionType) else {hint})
         kind = (

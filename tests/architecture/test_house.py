@@ -196,11 +196,6 @@ def test_only_the_reference_engine_loads_simpy():
     assert "simpy" not in loaded_after(program)
 
 
-@pytest.mark.parametrize("words", ["", "run", "presets", "sweep", "trace", "report"])
-def test_help_loads_nothing_heavy(words):
-    assert loaded_after(f"from eie_sim.cli import main\nmain({[*words.split(), '--help']})") == "[]"
-
-
 def test_the_version_loads_nothing_heavy():
     assert loaded_after("from eie_sim.cli import main\nmain(['--version'])") == "[]"
 

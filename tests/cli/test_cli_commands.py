@@ -1,14 +1,9 @@
 """eie-sim help, version, presets, footprint, energy and validate."""
 
-import re
-
 import pytest
 
 import eie_sim
-from eie_sim.cli import commands
 from eie_sim.network import preset_names
-
-COMMANDS = sorted(name for name in commands() if not name.startswith("-"))
 
 
 def without(tree, *names):
@@ -16,22 +11,6 @@ def without(tree, *names):
     if isinstance(tree, dict):
         return {key: without(value, *names) for key, value in tree.items() if key not in names}
     return [without(value, *names) for value in tree] if isinstance(tree, list) else tree
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_help_of_every_command_shows_an_example(ask, command):
-    code, out, err = ask(command, "--help")
-    assert (code, err) == (0, "")
-    assert f"Usage: eie-sim {command}" in out
-    assert f"Example: eie-sim {command}" in " ".join(out.split())
-
-
-@pytest.mark.parametrize("arguments", [["--help"], []])
-def test_help_lists_every_command(ask, arguments):
-    code, out, err = ask(*arguments)
-    assert (code, err) == (0, "")
-    assert all(re.search(rf"^\W*{command}\b", out, re.MULTILINE) for command in COMMANDS)
-    assert {"run", "presets", "footprint", "energy", "validate"} <= set(COMMANDS)
 
 
 def test_version(ask):

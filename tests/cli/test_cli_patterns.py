@@ -33,7 +33,7 @@ def test_what_is_no_n_of_m_is_one_line_with_the_rule(ask, tmp_path, monkeypatch,
 
 @pytest.mark.parametrize("command", ["run", "prune", "footprint", "accuracy", "compare", "sweep", "sensitivity"])
 def test_help_knows_no_other_spelling(ask, command):
-    _, out, _ = ask(command, "--help")
+    _, out, _ = ask(command, "--help", "--full")
     assert not {"--n-keep", "--m-group"} & set(out.split())
     assert "2:4" in out or command == "sensitivity"
 

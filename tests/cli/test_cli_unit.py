@@ -1,8 +1,6 @@
 """`--unit NAME`: the same commands on another unit, with its own options, and errors of a line for what is none."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
@@ -46,11 +44,11 @@ def test_options_are_the_fields_of_the_units_design(ask, ask_json):
 
 
 def test_help_shows_the_units_options(ask):
-    ours, theirs = ask("run", "--help")[1], ask("run", "--unit", "nm", "--help")[1]
+    ours, theirs = ask("run", "--help", "--full")[1], ask("run", "--unit", "nm", "--help", "--full")[1]
     assert "--spmat-bytes" in ours
     assert "--spmat-bytes" not in theirs
     assert "--macs-per-cycle" in theirs
-    assert "rtx3090, a100-sxm" in " ".join(theirs.replace("│", " ").split())
+    assert "rtx3090, a100-sxm" in " ".join(theirs.split())
 
 
 @pytest.mark.parametrize(
@@ -132,18 +130,6 @@ def test_what_the_unit_does_not_do_is_said(ask):
         code, out, err = ask(*given)
         assert (code, out) == (2, "")
         assert err.startswith(f"error: {line}"), err
-
-
-def test_help_is_instant():
-    """It loads neither numpy nor msgspec."""
-    program = """
-import sys
-from eie_sim.cli import main
-main(["run", "--help"])
-print([name for name in ("numpy", "numba", "msgspec", "matplotlib") if name in sys.modules])
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_a_preset_names_its_unit(ask):

@@ -146,9 +146,3 @@ def test_neither_settings_nor_displays_nor_hash_seeds_change_a_byte(ask, run, tm
     assert (done.returncode, done.stdout.splitlines()[0], done.stderr) == (0, "report: page.html", "")
     assert ask("report", run)[0] == 0
     assert (tmp_path / "page.html").read_bytes() == (run / "report.html").read_bytes()
-
-
-def test_help_has_an_example(ask):
-    code, out, _ = ask("report", "--help")
-    assert code == 0
-    assert "eie-sim report digits" in out
