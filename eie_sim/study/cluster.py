@@ -174,7 +174,7 @@ def _connected(address: str) -> Any:
 
 def _address_in(path: str) -> str:
     """The address in a scheduler file. Raises InputError where there is none."""
-    text = read_text("scheduler", path, MOST_BYTES)
+    text = read_text("scheduler", path, MAX_SCHEDULER_FILE_BYTES)
     try:
         return str(json.loads(text)["address"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:

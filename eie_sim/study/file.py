@@ -38,7 +38,7 @@ def read_study(path: str | os.PathLike[str]) -> dict[str, Any]:
     damaged (with the line) or none, and for keys and values that are wrong.
     """
     file = as_path("study", path)
-    text = read_text("study", file, MAX_BYTES)
+    text = read_text("study", file, MAX_STUDY_BYTES)
     name = file.name if file.name.isprintable() else repr(file.name)
     with _within(f"{name}:"):
         table = _parsed(text)

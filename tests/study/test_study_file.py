@@ -183,7 +183,7 @@ def test_what_is_no_file(tmp_path):
         assert refused(read_study, path).endswith(": must be a path")
     for text, rule in (
         (LEAST.encode() + b"a = 1\n# \xff", "must be UTF-8 text: line 4 is not"),
-        (b"#" * (MAX_BYTES + 1), "must be at most 1,048,576 bytes"),
+        (b"#" * (MAX_STUDY_BYTES + 1), "must be at most 1,048,576 bytes"),
     ):
         (tmp_path / "study.toml").write_bytes(text)
         assert refused(read_study, tmp_path / "study.toml") == f"study={tmp_path / 'study.toml'}: {rule}"
