@@ -25,7 +25,7 @@ from eie_sim.core.record import (
     Storage,
 )
 from eie_sim.core.storage import Format
-from eie_sim.energy import EnergyReport, total_of
+from eie_sim.energy import total_of
 from eie_sim.limit import limit_of
 from eie_sim.network import Network
 from eie_sim.units import unit_of
@@ -140,7 +140,7 @@ def total_of_layers(runs: Sequence[LayerRun]) -> RunCosts:
 
 
 def _shared(runs: Sequence[LayerRun], vectors: int) -> dict[str, Any]:
-    """RunCosts of a layer, or of all together."""
+    """Return the costs of a layer, or of all together, by field of `RunCosts`."""
     results, stored = [run.result for run in runs], [run for run in runs if not run.again] or runs
     cycles, time_us = sum(one.cycles for one in results), sum(one.time_us for one in results)
     macs, dense_macs = sum(one.effectual_macs for one in results), sum(one.dense_macs for one in results)
@@ -150,7 +150,7 @@ def _shared(runs: Sequence[LayerRun], vectors: int) -> dict[str, Any]:
             summed = stats.setdefault(group, dict.fromkeys(totals, 0))
             for name, count in totals.items():
                 summed[name] += count
-    busy = [one.busy for one in results]
+    busy, energy = [one.busy for one in results], total_of([run.energy for run in runs])
     most, all_cycles = sum(int(each.max()) for each in busy), sum(one.cycles * one.n_unit for one in results)
     return {
         "n_vector": vectors,
@@ -166,7 +166,7 @@ def _shared(runs: Sequence[LayerRun], vectors: int) -> dict[str, Any]:
         "dense_macs": dense_macs,
         "effective_gops": 2 * macs / (time_us * 1e3) if time_us else 0.0,
         "dense_equivalent_gops": 2 * dense_macs / (time_us * 1e3) if time_us else 0.0,
-        "energy": _energy(total_of([run.energy for run in runs]), vectors),
+        "energy": Energy(**energy.to_dict(), total_nj_per_vector=energy.total_pj / 1e3 / max(vectors, 1)),
         "storage": _storage([run.storage for run in stored]),
         "fits": all(one.fits for one in results),
         "passes": max(one.passes for one in results),
@@ -186,10 +186,6 @@ def _sampled(runs: Sequence[LayerRun]) -> Sampled | UnsetType:
         of=sum(one.of for one in samples),
         cycles_half_interval=sum(known) ** 0.5 if len(known) == len(halves) else None,
     )
-
-
-def _energy(report: EnergyReport, vectors: int) -> Energy:
-    return Energy(**report.to_dict(), total_nj_per_vector=report.total_pj / 1e3 / max(vectors, 1))
 
 
 def _storage(formats: Sequence[Format]) -> Storage:

@@ -341,7 +341,7 @@ def _transposed(roles: Roles, matrix: str, layout: str | None) -> str:
 
 
 def _shape(roles: Roles, matrix: str, layout: str | None) -> tuple[int, int]:
-    """(n_out, n_in) of a matrix, as far as that can be roles."""
+    """(n_out, n_in) of a matrix, as far as that can be told."""
     rows, columns = roles.arrays[matrix].shape
     try:
         return (columns, rows) if _transposed(roles, matrix, layout) else (rows, columns)

@@ -95,7 +95,8 @@ def _normalised(parts: Parts) -> None:
             axes = tuple(axis for axis in range(v.ndim) if g.ndim != v.ndim or g.shape[axis] == 1)
             with np.errstate(invalid="ignore", divide="ignore"):  # a direction of zeros is refused later, by name
                 whole = v * (g / np.sqrt((v * v).sum(axis=axes, keepdims=True)))
-            _put(parts, f"{stem}weight", whole.astype(_float_type(parts.arrays[other])), "weight_norm", (name, other))
+            whole = whole if parts.arrays[other].dtype == np.float64 else whole.astype(np.float32)
+            _put(parts, f"{stem}weight", whole, "weight_norm", (name, other))
 
 
 def _pruned_by_torch(parts: Parts) -> None:
@@ -288,7 +289,3 @@ def _pointwise(parts: Parts) -> None:
         if set(taps) == {1} and sides[1] > 1:
             _put(parts, name, array.reshape(sides), "1x1 convolution of one group", ())
             parts.maps[name] = 0 if kernel else array.ndim  # Keras and Flax have channels last
-
-
-def _float_type(array: Any) -> Any:
-    return np.float64 if array.dtype == np.float64 else np.float32
