@@ -130,7 +130,8 @@ def many(designs: Sequence[EieConfig], swept: Swept) -> Callable[[EieConfig], Fi
     The engine has run when it returns. Raises InputError where none can be run; a figure does where its design cannot.
     """
     design, by_depth = designs[0], sorted({each.queue_depth for each in designs})
-    size = max(FEWEST_DEPTHS, int(SLICE_STEPS / max(_steps(swept, design), 1.0)))
+    steps = sum((1 if swept.vector is not None else layer.n_vector) * layer.shape()[1] for layer in swept.layers)
+    size = max(FEWEST_DEPTHS, int(SLICE_STEPS / max(steps * design.n_pe, 1)))
     parts = [_shared(swept, design, by_depth[at : at + size]) for at in range(0, len(by_depth), size)]
     part_of = {depth: (at, part) for at, part in enumerate(parts) for depth in part.depths}
     sized: dict[tuple[int, Any], _Sized] = {}
@@ -145,12 +146,6 @@ def many(designs: Sequence[EieConfig], swept: Swept) -> Callable[[EieConfig], Fi
         return _of_depth(shared, found, design, _pe_mm2(design.queue_depth, sizes)), found.figures
 
     return figures_of
-
-
-def _steps(swept: Swept, design: EieConfig) -> float:
-    """Steps of PEs that one depth may take."""
-    steps = sum((1 if swept.vector is not None else layer.n_vector) * layer.shape()[1] for layer in swept.layers)
-    return float(steps * design.n_pe)
 
 
 # All designs of a group run the same items through the same counts: what differs by queue depth is cycles, classes and

@@ -187,15 +187,11 @@ def _column(activity: Activity, item: int) -> str:
 def _queue(activity: Activity, oldest: int, queued: int, taken: int) -> str:
     """The columns in a queue, oldest first."""
     items = range(oldest, oldest + min(queued, QUEUE_SHOWN))
-    names = [_short(activity, item) for item in items]
+    columns = activity.columns[items.start : items.stop].tolist()
+    names = ["bias" if column == activity.matrix.n_in else str(column) for column in columns]
     shown = [f"({name})" if item == taken else name for item, name in zip(items, names, strict=True)]
     more = queued - len(shown)
     return " ".join([*shown, *([f"+{more}"] if more else [])]) or "-"
-
-
-def _short(activity: Activity, item: int) -> str:
-    column = int(activity.columns[item])
-    return "bias" if column == activity.matrix.n_in else str(column)
 
 
 def _queue_width(activity: Activity) -> int:

@@ -116,7 +116,10 @@ def _speedups(rows: Rows) -> Study:
 
 
 def _padding(rows: Rows) -> Study:
-    shares = [_mean(rows, _padding_share, n_pe=n_pe) for n_pe in sorted({row["n_pe"] for row in rows})]
+    def share(row: dict[str, Any]) -> float:
+        return float(row["padding_cycles"] / (row["padding_cycles"] + row["weight_cycles"]))
+
+    shares = [_mean(rows, share, n_pe=n_pe) for n_pe in sorted({row["n_pe"] for row in rows})]
     found = (
         f"padding of entries issued {100 * shares[0]:.0f} % with one PE, {100 * shares[-1]:.1f} % with 256 (means of "
         "the layers)"
@@ -145,10 +148,6 @@ def _working(row: dict[str, Any]) -> float:
     """Share of PE-cycles that are not lost to waiting, drain left out."""
     working = row["weight_cycles"] + row["padding_cycles"] + row["empty_cycles"]
     return float(working / (working + row["waiting_cycles"]))
-
-
-def _padding_share(row: dict[str, Any]) -> float:
-    return float(row["padding_cycles"] / (row["padding_cycles"] + row["weight_cycles"]))
 
 
 def _mean(rows: Rows, figure: Callable[[dict[str, Any]], float], **where: Any) -> float:

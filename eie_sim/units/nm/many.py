@@ -38,7 +38,8 @@ def _figures_of(config: TensorCoreConfig, swept: Swept) -> dict[str, Any]:
     balanced = swept.recipe is not None and swept.recipe.pattern == "balanced"
     require(not balanced, "pattern", "balanced", "must be another for the N:M unit, which has no PEs to balance")
     results, n_weight, kept, stored_bits, size, dense_macs, most = [], 0, 0, 0, 0, 0, 0
-    for group in _launches(swept.layers):
+    for _, together in groupby(swept.layers, lambda layer: layer.launch or layer.name):
+        group = list(together)
         of_graph = group[0].n_weight is not None
         result, bits, count = _of_products(group, swept, config) if of_graph else _of_layer(group[0], swept, config)
         results.append(result)
@@ -62,11 +63,6 @@ def _figures_of(config: TensorCoreConfig, swept: Swept) -> dict[str, Any]:
         "dense_macs": dense_macs,
         "verified": verified,
     }
-
-
-def _launches(layers: Sequence[SweptLayer]) -> list[list[SweptLayer]]:
-    """Layers one by one, and together those that are one launch."""
-    return [list(group) for _, group in groupby(layers, lambda layer: layer.launch or layer.name)]
 
 
 def _of_layer(layer: SweptLayer, swept: Swept, config: TensorCoreConfig) -> tuple[SimResult, int, int]:

@@ -107,7 +107,8 @@ def gemm_times(config: TensorCoreConfig | None = None) -> list[GemmComparison]:
 def summaries(compared: Sequence[GemmComparison]) -> list[Summary]:
     """Mean and worst absolute error of each pattern."""
     names = dict.fromkeys(one.pattern for one in compared)
-    return [_summary(name, [one for one in compared if one.pattern == name]) for name in names]
+    errors = {name: [abs(one.error) for one in compared if one.pattern == name] for name in names}
+    return [Summary(name, len(of), sum(of) / len(of), max(of)) for name, of in errors.items()]
 
 
 def choices(presets: Sequence[str] = tuple(PRESETS)) -> list[Choice]:
@@ -158,8 +159,3 @@ def _compared(row: dict[str, str], column: str, pattern: Pattern, config: Tensor
         tile=(bm, bn),
         bound=result.named["bound"],
     )
-
-
-def _summary(pattern: str, compared: Sequence[GemmComparison]) -> Summary:
-    errors = [abs(one.error) for one in compared]
-    return Summary(pattern, len(errors), sum(errors) / len(errors), max(errors))

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from eie_sim.core.errors import InputError, as_array, require, require_type
+from eie_sim.core.errors import as_array, require, require_type
 from eie_sim.units.nm.matrix import NmMatrix
 
 WORDS: dict[np.dtype[Any], tuple[type[np.int16] | type[np.int32], int]] = {
@@ -37,7 +37,9 @@ def to_vendor(matrix: NmMatrix) -> tuple[NDArray[Any], NDArray[np.int16 | np.int
     multiple of 32 (int8: 64), two words.
     """
     require_type("matrix", matrix, NmMatrix)
-    _require_2_4(matrix)
+    n_keep, m_group = matrix.pattern
+    rule = "must be 2:4, 2 kept of 4, for the vendor's layout"
+    require(matrix.pattern == (2, 4), "pattern", f"{n_keep}:{m_group}", rule)
     kind, block = WORDS[matrix.values.dtype]
     shape = _require_whole_blocks(matrix.values)
     words = matrix.metadata().view(np.dtype(kind).newbyteorder("<")).astype(kind)
@@ -62,12 +64,6 @@ def from_vendor(values: ArrayLike, metadata: ArrayLike) -> NmMatrix:
     words = np.ascontiguousarray(moved).reshape(-1)[_places(*shape, block)]
     packed = words.astype(words.dtype.newbyteorder("<")).view(np.uint8)
     return NmMatrix.from_metadata(kept, packed)
-
-
-def _require_2_4(matrix: NmMatrix) -> None:
-    if matrix.pattern != (2, 4):
-        n_keep, m_group = matrix.pattern
-        raise InputError(f"pattern={n_keep}:{m_group}: must be 2:4, 2 kept of 4, for the vendor's layout")
 
 
 def _require_whole_blocks(values: NDArray[Any]) -> tuple[int, int]:
