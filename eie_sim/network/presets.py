@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from eie_sim.core.arrays import Floats, as_floats, shown
+from eie_sim.core.brief import shows
 from eie_sim.core.errors import require, require_type, unknown
 from eie_sim.network import mnist
 from eie_sim.network.folders import data_folder
@@ -70,6 +71,8 @@ class Preset:
     activation_density: tuple[float | None, ...]
     source: str
     inputs: str = ""
+
+    __repr__ = shows()
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain data for JSON and tables; densities to four places."""

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from eie_sim.core.brief import shows
 from eie_sim.core.errors import require, require_int
 from eie_sim.units.eie.encoding import count_entries
 
@@ -44,6 +45,8 @@ class EieCounts:
     pointers: NDArray[np.int32]
     padding: NDArray[np.int32]
     prepared: dict[Any, Any] = field(default_factory=dict, repr=False)
+
+    __repr__ = shows("shape", "n_pe", "weight_bits", "index_bits", "has_bias", "n_weight", "n_entry")
 
     @property
     def n_out(self) -> int:

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from eie_sim.core import quantize
 from eie_sim.core.arrays import require_finite
+from eie_sim.core.brief import shows
 from eie_sim.core.errors import InputError, as_array, require, require_int
 from eie_sim.core.fixed import from_fixed, to_fixed
 from eie_sim.core.html import Cell, card, table
@@ -63,6 +64,10 @@ class EieMatrix:
     padding: NDArray[np.int32]
     weights: Columns
     prepared: dict[Any, Any] = field(default_factory=dict, repr=False)
+
+    __repr__ = shows(
+        "shape", "n_pe", "weight_bits", "index_bits", "has_bias", "n_weight", "density", "n_padding", "scales"
+    )
 
     def __post_init__(self) -> None:
         if self.has_bias:
