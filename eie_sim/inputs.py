@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from eie_sim.core.arrays import Floats
+from eie_sim.core.brief import shows
 from eie_sim.core.errors import InputError, require_type
 from eie_sim.engine import simulate
 from eie_sim.network import Network, independent, independent_by_column
@@ -42,6 +43,10 @@ class InputCost(NamedTuple):
     cycles_per_vector: float
     load_balance: float
     cycles_ratio: float
+
+    def __repr__(self) -> str:
+        """In short."""
+        return shows(*self._fields)(self)
 
 
 def compare_inputs(network: Network, config: Any, *, seed: int = 0) -> list[InputCost]:

@@ -11,6 +11,7 @@ import numpy as np
 from msgspec import UnsetType, to_builtins
 from numpy.typing import NDArray
 
+from eie_sim.core.brief import shows
 from eie_sim.core.html import Cell, Row, card, table
 from eie_sim.core.record import Accuracy, Coverage, GraphRecord, LayerResult, Positions, Result, RunCosts, Sampled
 from eie_sim.core.result import SimResult, config_hash
@@ -55,6 +56,8 @@ class LayerRun:
     samples: tuple[Sample, ...] = ()
     gathered: int = 0
 
+    __repr__ = shows("inputs", "kind", layer="layer.name", cycles="result.cycles", verified="verification.ok")
+
     @property
     def n_vector(self) -> int:
         """Vectors run."""
@@ -86,6 +89,19 @@ class Run:
     graph: GraphRecord | None = None
     covered: Coverage | None = None
     outputs: Mapping[str, NDArray[Any]] | None = None
+
+    __repr__ = shows(
+        network="network.name",
+        cycles="cycles",
+        time_us="record.total.time_us",
+        energy_pj="record.total.energy.total_pj",
+        layers=lambda self: {row.name: row.cycles for row in self.rows},
+        accuracy=lambda self: self.accuracy and self.accuracy.compressed,
+        distance="distance",
+        not_simulated=lambda self: self.coverage and self.coverage["share_not_simulated"],
+        verified="verified",
+        design="record.design",
+    )
 
     @cached_property
     def record(self) -> Result:

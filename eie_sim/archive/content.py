@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from eie_sim import __version__
+from eie_sim.core.brief import shows
 from eie_sim.core.errors import InputError, require, require_type
 from eie_sim.network import Layer, Network, SharedWeights
 from eie_sim.units import unit_of
@@ -37,6 +38,8 @@ class Archive:
     source_sha256: str
     recipe: Mapping[str, Any] = field(default_factory=dict)
     package: str = f"eie_sim {__version__}"
+
+    __repr__ = shows("network", "source_sha256", "recipe", "package")
 
     def __post_init__(self) -> None:
         require_type("network", self.network, Network)

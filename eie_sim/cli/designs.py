@@ -64,7 +64,8 @@ def _asked(name: str) -> Unit:
         if str(error) in faults():
             raise
         known = [each for unit in units() for each in (unit.name, *unit.presets)]
-        raise unknown("unit", name, known) from None
+        near, all_of_them = str(unknown("unit", name, known)), f"units and presets: {', '.join(known)}"
+        raise InputError(f"{near} {all_of_them}" if near.endswith("?") else near) from None
 
 
 def _with_options(command: Command, unit: Unit) -> Command:

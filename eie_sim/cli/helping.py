@@ -26,6 +26,7 @@ UNKNOWN_WIDTH, WIDEST, NARROW = 80, 120, 60
 """Columns where nobody says how many, at most, and below which the text of an option stands under its name."""
 KINDS = {bool: "", int: "INT", float: "FLOAT", Path: "PATH"}
 EXAMPLE = "Example: "
+LISTS = "Values of a list have commas between them: 1,64."
 TITLES = {"Parameters": "Options"}
 
 
@@ -74,7 +75,7 @@ def _of_command(command: App, name: str, unit: str | None, width: int, *, full: 
         for group in sorted(dict.fromkeys(group_of.values()), key=_place):
             rows = [_row(one, helps) for one in options if group_of[one.name] == group]
             lines += [*wrap(TITLES.get(group.name, group.name), width), *_table(rows, width), ""]
-        return lines[:-1]
+        return [*lines, *wrap(LISTS, width)]
     of_design = [one for one in options if group_of[one.name] == DESIGN][:OF_DESIGN]
     often = [one for at in OFTEN.get(name, ()) for one in options if one.field_info.name == at]
     shown = [*(one for one in options if one.required and one.index is None), *often, *of_design]

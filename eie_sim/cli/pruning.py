@@ -185,8 +185,8 @@ def compress(
     from eie_sim.deep_compression import compress_layer
     from eie_sim.pipeline import run_network
     from eie_sim.prune import with_trained_codebooks
-    from eie_sim.report.network import closing, not_simulated
-    from eie_sim.report.pruning import compressed_record, source_lines, streams_table
+    from eie_sim.report.network import closing, not_simulated, source_lines
+    from eie_sim.report.pruning import compressed_record, streams_table
     from eie_sim.report.text import storage_table
 
     _require_archive(out, design)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 from cyclopts import App, CoercionError, Group, Parameter, Token, convert
 
@@ -34,14 +35,28 @@ MAX_TEXT = 2**20
 
 
 def _converted(kind: Any, tokens: Sequence[Token]) -> Any:
-    """What cyclopts makes of the words, but 1.5 is no integer, it would be rounded, and an empty word is no path."""
+    """What cyclopts makes of the words, but 1.5 is no integer, it would be rounded, and an empty word is no path.
+
+    The words of a list may have commas between them.
+    """
     kinds = (kind, *get_args(kind))  # of Path | None both
+    if get_origin(kind) is tuple:
+        tokens = [token.evolve(value=value) for token in tokens for value in listed(token.value)]
     for token in tokens:
         if Path in kinds and not token.value:
             raise CoercionError(token=token, target_type=Path)
         if int in kinds and "." in token.value:
             raise CoercionError(token=token, target_type=int)
     return convert(kind, tokens)
+
+
+def listed(word: str) -> list[str]:
+    """The values between commas; of fc1=0.3,fc2=0.1 each with its name, which may have commas itself."""
+    word = word.removesuffix(",")
+    if "=" not in word:
+        return word.split(",")
+    pairs = re.findall(r"([^=]+=[^=,]+)(?:,|$)", word)
+    return pairs if ",".join(pairs) == word else [word]
 
 
 app = App(
@@ -266,7 +281,7 @@ def graph_at(source: str, model: OfModel, progress: Progress, arrays: Reading, *
 def require_layers(model: OfModel) -> None:
     """Raise InputError where inputs of a graph are given with what is none."""
     for name, value in asdict(model).items():
-        require(not value, name, value, "must be left out: it is of an ONNX file")
+        require(not value, name, value, "must be left out: the network is no ONNX file")
 
 
 def on_given(network: Network, inputs: Given) -> Network:

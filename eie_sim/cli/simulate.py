@@ -191,6 +191,8 @@ def presets(*, json: Json = False, full: Full = False) -> int:
         print_json(records)
     else:
         console(full).print(presets_table(records))
+        measured = [f"{one['name']}: {one['inputs']}" for one in records if one["inputs"]]
+        print_lines(["", f"inputs active (--full) are of {'; '.join(measured)}", "a run says which inputs it has"])
     return 0
 
 

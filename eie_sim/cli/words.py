@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, get_args, get_origin
 
-from cyclopts import CoercionError
+from cyclopts import CoercionError, UnusedCliTokensError
 
 from eie_sim.core.errors import any_of, refused
 
@@ -19,6 +19,8 @@ RULES = {
 
 def said(error: Exception) -> str:
     """One line about `error`; where a word is at fault, with the name its value has in the library."""
+    if isinstance(error, UnusedCliTokensError) and all(word[:1].isdecimal() for word in error.unused_tokens or ()):
+        return f"{error} Values of a list have commas between them: 1,64"
     if not isinstance(error, CoercionError) or error.token is None or error.argument is None:
         return str(error)
     rule = _rule(error.target_type)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, to_builtins
 
+from eie_sim.core.brief import shows
 from eie_sim.core.verification import Amount, Count, Verification
 
 VERSION = 2
@@ -115,6 +116,10 @@ class RunCosts(Struct, frozen=True, kw_only=True):
     passes: Count
     sampled: Sampled | UnsetType = UNSET
 
+    __repr__ = shows(
+        "n_vector", "n_weight", "cycles", "time_us", "utilisation", "load_balance", energy_pj="energy.total_pj"
+    )
+
 
 class LayerResult(RunCosts, frozen=True, kw_only=True):
     """One layer on one unit.
@@ -149,6 +154,22 @@ class LayerResult(RunCosts, frozen=True, kw_only=True):
     positions: Positions | UnsetType = UNSET
     map_buffer_bits: Count | UnsetType = UNSET
     steps: str | UnsetType = UNSET
+
+    __repr__ = shows(
+        "name",
+        "kind",
+        "n_out",
+        "n_in",
+        "weight_density",
+        "n_vector",
+        "cycles",
+        "time_us",
+        "utilisation",
+        "weights",
+        "inputs",
+        energy_pj="energy.total_pj",
+        verified="verification.ok",
+    )
 
 
 class Accuracy(Struct, frozen=True, kw_only=True):
@@ -312,6 +333,10 @@ class Result(Account, frozen=True, kw_only=True):
     warnings: list[str]
     graph: GraphRecord | UnsetType = UNSET
     limit: Limit | None = None
+
+    __repr__ = shows(
+        "network", "source", "unit", "design", "verified", cycles="total.cycles", layers=lambda self: len(self.layers)
+    )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as JSON has it: what something is stands before its figures."""

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from eie_sim.core.brief import shows
 from eie_sim.core.html import Cell, card, table
 
 Timeline = tuple[NDArray[np.int64], NDArray[np.int64]]
@@ -97,6 +98,20 @@ class SimResult:
     extra: dict[str, dict[str, int]] = field(default_factory=dict)
     named: dict[str, Any] = field(default_factory=dict)
     timeline: Timeline | list[Timeline] | None = field(default=None, repr=False)
+
+    __repr__ = shows(
+        "unit",
+        "engine",
+        "cycles",
+        "n_vector",
+        "time_us",
+        "utilisation",
+        "load_balance",
+        "fits",
+        "output",
+        "inputs",
+        "config",
+    )
 
     def __post_init__(self) -> None:
         """Numbers of numpy become Python's, so that every record of a result can be written."""

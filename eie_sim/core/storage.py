@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
+from eie_sim.core.brief import shows
 from eie_sim.core.html import Cell, card, table
 
 
@@ -27,6 +28,8 @@ class Format:
     note: str
     valid: bool = True
     violations: int = 0
+
+    __repr__ = shows("name", "total_bits", "dense_bits", "parts", "note", "valid")
 
     @property
     def total_bits(self) -> int:
@@ -62,6 +65,8 @@ class Format:
 
 class Footprint(dict[str, Format]):
     """A layer in several storage formats, by name; a dict that notebooks show as a table."""
+
+    __repr__ = shows(bits=lambda self: {name: one.total_bits for name, one in self.items()})
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""

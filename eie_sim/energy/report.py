@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from eie_sim.core.brief import shows
 from eie_sim.core.errors import InputError, hold, require, require_type
 from eie_sim.core.html import Cell, card, table
 from eie_sim.core.result import SimResult
@@ -39,6 +40,10 @@ class EnergyReport:
     pe_cycle_pj: float
     by_component: dict[str, float]
     given: dict[str, Any] | None = None
+
+    __repr__ = shows(
+        "table", "total_pj", "time_us", "power_mw", "pj_per_effectual_mac", "node_nm", "n_pe", "by_component"
+    )
 
     @property
     def leakage_pj(self) -> float:

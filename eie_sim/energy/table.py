@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from eie_sim.core.brief import shows
 from eie_sim.core.errors import InputError, is_number, require, unknown
 from eie_sim.core.spreadsheet import csv_text, unquoted
 from eie_sim.units import unit_of
@@ -51,6 +52,8 @@ class EnergyTable:
     rows: tuple[EnergyRow, ...]
     default: tuple[EnergyRow, ...] = ()
     listed: tuple[str, ...] = ()
+
+    __repr__ = shows("name", "node_nm", "clock_mhz", "energy_pj")
 
     def __post_init__(self) -> None:
         seen: set[str] = set()

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eie_sim.core.arrays import as_dtype, shown
+from eie_sim.core.brief import shows
 from eie_sim.core.errors import InputError, as_array, as_floats, require, unknown
 from eie_sim.core.sparse import is_sparse
 from eie_sim.network.layers import Layer
@@ -161,6 +162,16 @@ class Graph:
     layers: Mapping[str, Layer] = field(default_factory=dict)
     about: Mapping[str, str] = field(default_factory=dict)
     labels: Labels | None = None
+
+    __repr__ = shows(
+        "name",
+        "source",
+        "notes",
+        inputs=lambda self: {name: self.values[name].shape for name in self.inputs},
+        outputs=lambda self: {name: self.values[name].shape for name in self.outputs},
+        nodes=lambda self: len(self.nodes),
+        weights=lambda self: sum(one.array.size for one in self.parameters.values()),
+    )
 
     @cached_property
     def readers(self) -> dict[str, tuple[Node, ...]]:

@@ -21,6 +21,7 @@ from eie_sim.core.arrays import (
     require_plain,
     shown,
 )
+from eie_sim.core.brief import shows
 from eie_sim.core.errors import require, require_one_of, require_seed, require_type, unknown
 from eie_sim.core.sparse import checked, is_sparse
 from eie_sim.network.shared import SharedWeights
@@ -72,6 +73,8 @@ class Layer:
     synthetic: bool
     stored: SharedWeights | None = None
     maps: int = 0
+
+    __repr__ = shows("name", "n_out", "n_in", "density", "weights_source", "activations", "activations_source")
 
     def __post_init__(self) -> None:
         require_name("layer", self.name)
@@ -178,6 +181,16 @@ class Network:
     calibration: Floats | None = None
     seed: int = 0
     between: str = RELU
+
+    __repr__ = shows(
+        "name",
+        "source",
+        "chained",
+        "test_inputs",
+        layers=lambda self: {one.name: f"{one.n_out}x{one.n_in}" for one in self.layers},
+        weights=lambda self: sum(one.n_out * one.n_in for one in self.layers),
+        not_simulated=lambda self: len(self.not_simulated),
+    )
 
     def __post_init__(self) -> None:
         require_name("network", self.name)

@@ -58,7 +58,7 @@ def load(
     of_file = {"inputs": inputs, "shapes": shapes, "calibration": calibration, "labels": labels, "batch": batch}
     if not is_graph(source):
         for name, value in of_file.items():
-            require(value is None, name, type(value).__name__, "must be left out: they are of an ONNX file")
+            require(value is None, name, type(value).__name__, "must be left out: the network is no ONNX file")
         return layer_loading.load(source, seed=seed, **given)
     for name, value in given.items():
         if value is not None:
@@ -73,7 +73,7 @@ def load(
         folder = graph_folder(source)
         if folder is not None and graph.about and calibration is None:
             calibration = folder / "calibration.npz"
-    found, classes = arrays_at(calibration), arrays_at(labels)
+    found, classes = arrays_at("calibration", calibration), arrays_at("labels", labels)
     if isinstance(classes, Mapping) and LABELS in classes:
         classes = classes[LABELS]
     if found is not None:
@@ -91,7 +91,7 @@ def _read(source: str | os.PathLike[str], inputs: Any, **drawn: Any) -> tuple[Gr
     names = [info.name for info in contents.inputs if info.name not in contents.arrays]
     if folder is not None and inputs is None and drawn["shapes"] is None and drawn["batch"] is None:
         inputs, about = folder / "test.npz", dict.fromkeys(names, GRAPHS_READ)
-    found, labels = arrays_at(inputs), None
+    found, labels = arrays_at("inputs", inputs), None
     if isinstance(found, Mapping) and LABELS in found and LABELS not in names:
         found = dict(found)
         labels = found.pop(LABELS)
@@ -99,13 +99,16 @@ def _read(source: str | os.PathLike[str], inputs: Any, **drawn: Any) -> tuple[Gr
     return graph if folder is None else replace(graph, source=GRAPHS[folder.name], about=about), labels
 
 
-def arrays_at(inputs: Any) -> Any:
-    """The inputs themselves, or those in an npz or npy file: by name, or the only one."""
-    if not isinstance(inputs, (str, os.PathLike)):
-        return inputs
-    found: dict[str, Array] = read_arrays(Path(inputs))
+def arrays_at(field: str, given: Any) -> Any:
+    """What is given for a field itself, or the arrays in an npz or npy file: by name, or the only one."""
+    if not isinstance(given, (str, os.PathLike)):
+        return given
+    suffix = Path(given).suffix.lower()
+    holds = "the right class of each input" if field == "labels" else "arrays of inputs"
+    require(suffix != SUFFIX, field, given, f"must be an npz or npy file with {holds}, not a network")
+    found: dict[str, Array] = read_arrays(Path(given))
     for name, array in found.items():
         if isinstance(array, Unread):
-            raise InputError(f"{inputs}: {shown(name)}: {array.reason}")
-    alone = Path(inputs).suffix.lower() == ".npy" and len(found) == 1
+            raise InputError(f"{given}: {shown(name)}: {array.reason}")
+    alone = suffix == ".npy" and len(found) == 1
     return np.asarray(next(iter(found.values()))) if alone else found

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from eie_sim.core.arrays import Floats, as_floats, shown
+from eie_sim.core.brief import shows
 from eie_sim.core.errors import require, require_type, unknown
 from eie_sim.network import mnist
 from eie_sim.network.folders import data_folder
@@ -59,6 +60,7 @@ class Preset:
     shapes : (n_out, n_in)
     weight_density, activation_density : fractions not zero, measured (None where none are recorded), or
         asked for of one that is drawn
+    inputs : which inputs `activation_density` is measured on, a run may have others; empty where it is asked for
     """
 
     name: str
@@ -68,6 +70,9 @@ class Preset:
     weight_density: tuple[float, ...]
     activation_density: tuple[float | None, ...]
     source: str
+    inputs: str = ""
+
+    __repr__ = shows()
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain data for JSON and tables; densities to four places."""
@@ -78,6 +83,7 @@ class Preset:
             "shapes": [list(shape) for shape in self.shapes],
             "weight_density": [round(density, 4) for density in self.weight_density],
             "activation_density": [None if d is None else round(d, 4) for d in self.activation_density],
+            "inputs": self.inputs,
             "source": self.source,
         }
 
@@ -277,4 +283,5 @@ def _stored_record(network: Network) -> Preset:
         weight_density=tuple(layer.density for layer in network.layers),
         activation_density=tuple(layer.activation_density for layer in network.layers),
         source=network.source,
+        inputs="" if network.layers[0].activations is None else network.layers[0].activations_source,
     )

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from eie_sim.core.brief import shows
 from eie_sim.core.nm_pattern import DENSE, Pattern, whole_groups
 from eie_sim.core.sparse import is_sparse
 from eie_sim.core.steps import Steps
@@ -135,6 +136,8 @@ class Product:
     steps: Steps | None = None
     map_size: int = 0
     whole: bool = False
+
+    __repr__ = shows("name", "kind", "n_out", "n_in", "n_weight", "positions")
 
     @property
     def weight(self) -> NDArray[np.float32]:

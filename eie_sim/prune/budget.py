@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from eie_sim.core.brief import shows
 from eie_sim.core.errors import require, require_type
 from eie_sim.core.nm_pattern import Pattern
 from eie_sim.network import Network
@@ -73,6 +74,8 @@ class Choice:
     quality: float
     network: Network
     warnings: tuple[str, ...]
+
+    __repr__ = shows("name", "densities", "cost", "quality", "warnings")
 
 
 def scan_network(

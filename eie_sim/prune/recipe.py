@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from eie_sim.core.brief import shows
 from eie_sim.core.errors import (
     InputError,
     is_number,
@@ -88,6 +89,8 @@ class Recipe:
     distillation: float = 0.0
     remove: bool = False
     seed: int = 0
+
+    __repr__ = shows()
 
     def __post_init__(self) -> None:
         if not isinstance(self.pattern, str) or (self.n_of_m is None and self.pattern not in PATTERNS):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from eie_sim.core.brief import shows
 from eie_sim.core.html import Cell, Row, card, table
 
 
@@ -23,6 +24,8 @@ class PruneResult:
     asked: float
     kept: int
     total: int
+
+    __repr__ = shows("asked", "achieved", "kept", "total", "mask")
 
     @property
     def achieved(self) -> float:
@@ -47,6 +50,15 @@ class Selection:
     layers: dict[str, PruneResult]
     asked: float
     warnings: tuple[str, ...] = ()
+
+    __repr__ = shows(
+        "asked",
+        "achieved",
+        "kept",
+        "total",
+        "warnings",
+        layers=lambda self: {name: one.achieved for name, one in self.layers.items()},
+    )
 
     @property
     def masks(self) -> dict[str, NDArray[np.bool_]]:

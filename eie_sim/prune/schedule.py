@@ -20,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
+from eie_sim.core.brief import shows
 from eie_sim.core.errors import require, require_int
 from eie_sim.prune.counts import fraction
 
@@ -45,6 +46,8 @@ class Schedule:
     final: float
     steps: int
     curve: Curve
+
+    __repr__ = shows("initial", "final", "steps", "densities")
 
     def __post_init__(self) -> None:
         require_int("steps", self.steps, 1, MAX_STEPS)

@@ -17,7 +17,7 @@ from eie_sim.prune.measure import inputs_in_words
 from eie_sim.record import account_of, versions
 from eie_sim.report import figures
 from eie_sim.report.figures.style import drawing, named, write_figure
-from eie_sim.report.network import Record, account_lines, percent
+from eie_sim.report.network import Record, account_lines, percent, weights_line
 from eie_sim.report.text import TextTable
 from eie_sim.study.compare import Compared
 from eie_sim.study.instances import Instances
@@ -222,7 +222,7 @@ def comparison_lines(record: Record, compared: Compared) -> list[str]:
     held = "; ".join(f"{name}: {phrase}" for name, phrase in record["held_against"].items())
     lines = [
         f"{record['network']}{layer}: {record['source']}",
-        *(f"{name}: weights {source}" for name, source in record["weights"].items()),
+        *(weights_line(name, source) for name, source in record["weights"].items()),
         *account_lines(record),
         *_size_lines(record, designs, listed=compared.listed),
         f"SRAM: all weights where they are used, {record['weights_in']['sram']}. DRAM: {record['weights_in']['dram']}",

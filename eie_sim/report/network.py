@@ -47,8 +47,17 @@ def opening(record: Record) -> list[str]:
         f"{weights}engine {record['engine']}; seed {record['seed']}; config {record['config_hash']}",
     ]
     lines += given_lines(record["energy_table"])
-    lines += [f"{layer['name']}: weights {layer['weights']}; inputs {layer['inputs']}" for layer in record["layers"]]
-    return [*lines, *not_simulated(record)]
+    return [*lines, *source_lines(record), *not_simulated(record)]
+
+
+def source_lines(record: Record) -> list[str]:
+    """What the weights and inputs of each layer are."""
+    return [f"{weights_line(layer['name'], layer['weights'])}; inputs {layer['inputs']}" for layer in record["layers"]]
+
+
+def weights_line(name: str, source: str) -> str:
+    """What the weights of a layer are; a file of one matrix may have named the layer weights."""
+    return f"{name}: {source}" if name == "weights" else f"{name}: weights {source}"
 
 
 MOST_NAMES = 8

@@ -19,7 +19,16 @@ from eie_sim.prune.sensitivity import Sensitivity
 from eie_sim.record import account_of, versions
 from eie_sim.report import figures
 from eie_sim.report.figures.style import drawing
-from eie_sim.report.network import MOST_NAMES, Record, account_lines, not_simulated, percent, total_name, verdict
+from eie_sim.report.network import (
+    MOST_NAMES,
+    Record,
+    account_lines,
+    not_simulated,
+    percent,
+    source_lines,
+    total_name,
+    verdict,
+)
 from eie_sim.report.text import TextTable
 from eie_sim.runs import Run
 from eie_sim.units import unit_of
@@ -85,11 +94,6 @@ def _off(errors: Mapping[str, float | None]) -> str:
     said = {name: "-" if error is None else percent(error, 2) for name, error in errors.items()}
     listed = said.get("end to end") or few([f"{name} {share}" for name, share in said.items()], MOST_NAMES)
     return f"outputs {listed} off those before pruning (rms, in floats)"
-
-
-def source_lines(record: Record) -> list[str]:
-    """What the weights and inputs of each layer are."""
-    return [f"{layer['name']}: weights {layer['weights']}; inputs {layer['inputs']}" for layer in record["layers"]]
 
 
 def accuracy_lines(accuracy: Mapping[str, Any], judged: str = "held-back images") -> list[str]:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from eie_sim.core.brief import shows
 from eie_sim.core.errors import InputError, require, require_int, require_type
 from eie_sim.core.nm_pattern import DENSE, Pattern, require_pattern, said
 from eie_sim.core.result import SimResult
@@ -54,6 +55,18 @@ class Compared(NamedTuple):
     not_compared: list[str]
     network: Network | Graph
     layer: str | None
+
+    def __repr__(self) -> str:
+        """In short."""
+        said = shows(
+            "layer",
+            "not_compared",
+            network="network.name",
+            size="size.title",
+            designs=lambda self: [one.title for one in self.designs],
+            rows=lambda self: len(self.rows),
+        )
+        return said(self)
 
 
 class _Pruned(NamedTuple):

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from eie_sim.core.brief import shows
 from eie_sim.core.nm_pattern import Pattern, said
 from eie_sim.core.result import SimResult
 from eie_sim.energy import account, total_of
@@ -73,6 +74,10 @@ class Row:
     covers: float | None = None
     distance: float | None = None
     distance_unpruned: float | None = None
+
+    __repr__ = shows(
+        "name", "batch", "density", "accuracy", "cycles", "time_us", "energy_nj", "dram_bytes", "utilisation"
+    )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

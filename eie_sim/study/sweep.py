@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from eie_sim.core.brief import shows
 from eie_sim.core.errors import refused, require_callable, require_type
 from eie_sim.energy.table import EnergyTable, given_lines
 from eie_sim.study.evaluator import line_of
@@ -58,6 +59,8 @@ class Sweep:
     store: Path | None = None
     damaged: int = 0
     energy_table: dict[str, Any] | None = None
+
+    __repr__ = shows("axes", "reused", "failed", "store", "seed", points=lambda self: len(self.lines))
 
     @cached_property
     def rows(self) -> Rows:

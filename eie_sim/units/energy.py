@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
+from eie_sim.core.brief import shows
+
 PE_CYCLE = "pe_cycle"
 LEAKAGE = "leakage"
 
@@ -67,6 +69,8 @@ class AreaReport:
     by_module_mm2: dict[str, float]
     n_pe: int
     node_nm: int
+
+    __repr__ = shows("total_mm2", "pe_mm2", "n_pe", "node_nm", "by_module_mm2")
 
     @property
     def pe_mm2(self) -> float:

@@ -31,6 +31,13 @@ def test_presets_lists_every_preset(ask, ask_json):
         assert record["kind"] in row
 
 
+def test_presets_say_which_inputs_their_densities_are_of(ask, ask_json):
+    by_name = {record["name"]: record for record in ask_json("presets")}
+    assert by_name["digits-mlp"]["inputs"] == "recorded, 64 held-back images"
+    assert by_name["alex-6"]["inputs"] == ""
+    assert "digits-mlp: recorded, 64 held-back images" in " ".join(ask("presets")[1].split())
+
+
 def test_footprint_counts_every_format_of_every_layer(ask, ask_json, chain):
     records = ask_json("footprint", chain, "--n-pe", 8)["layers"]
     assert [record["name"] for record in records] == ["fc1", "fc2"]

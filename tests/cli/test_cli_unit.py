@@ -55,6 +55,10 @@ def test_help_shows_the_units_options(ask):
     ("given", "line"),
     [
         (("--unit", "nn"), "unit=nn: unknown; did you mean nm?"),
+        (
+            ("--unit", "nm64"),
+            "unit=nm64: unknown; did you mean nm-64 or nm? units and presets: eie, nm, rtx3090, a100-sxm, h100-sxm",
+        ),
         (("--unit", "tpu"), "unit=tpu: unknown; must be one of a100-sxm, eie, h100-sxm, nm, nm-64, rtx3090"),
         (("--unit", "rtx309"), "unit=rtx309: unknown; did you mean rtx3090"),
         (("--unit", "rtx3090", "--preset", "nm-64"), "Unknown option: --preset"),

@@ -146,7 +146,7 @@ def test_the_record_has_rows_and_coverage(saved, capsys):
     [
         (["net.onnx", "--batches", "8"], "batches=8: must be 1"),
         (["net.onnx", "--activation-density", "0.5"], "activation_density=0.5: must be left out"),
-        (["digits-mlp", "--shape", "x=1"], "must be left out: it is of an ONNX file"),
+        (["digits-mlp", "--shape", "x=1"], "must be left out: the network is no ONNX file"),
     ],
 )
 def test_the_command_refuses_in_one_line(saved, capsys, words, said):

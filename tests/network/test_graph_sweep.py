@@ -198,7 +198,7 @@ def test_what_makes_no_sense_is_refused(grid, more, said):
 
 
 def test_layers_take_no_inputs_of_a_graph():
-    with pytest.raises(InputError, match="inputs=dict: must be left out: they are of an ONNX file"):
+    with pytest.raises(InputError, match="inputs=dict: must be left out: the network is no ONNX file"):
         es.sweep.run("digits-mlp", grid={"n_pe": 4}, inputs={})
 
 

@@ -93,7 +93,7 @@ def test_the_command_takes_a_layer_and_a_position(saved, capsys):
         (["net.onnx", "--unit", "nm"], "unit=nm: must be another, N:M keeps no timeline"),
         (["net.onnx", "--activation-density", "0.5"], "activation_density=0.5: must be left out"),
         (["net.onnx", "--chain", "a,b"], "chain=a,b: must be left out"),
-        (["digits-mlp", "--inputs", "x.npz"], "inputs=x.npz: must be left out: it is of an ONNX file"),
+        (["digits-mlp", "--inputs", "x.npz"], "inputs=x.npz: must be left out: the network is no ONNX file"),
     ],
 )
 def test_the_command_refuses_in_one_line(saved, capsys, words, said):

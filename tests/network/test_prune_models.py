@@ -191,4 +191,4 @@ def test_bad_input_to_prune_is_one_line(saved, capsys, monkeypatch, words, said)
 
 def test_inputs_of_an_onnx_file_are_refused_for_layers(saved, capsys):
     assert main(["prune", "digits-mlp", "--density", "0.5", "--inputs", str(saved[0] / "x.npz")]) == 2
-    assert "must be left out: it is of an ONNX file" in capsys.readouterr().err
+    assert "must be left out: the network is no ONNX file" in capsys.readouterr().err

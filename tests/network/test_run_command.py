@@ -156,7 +156,7 @@ def test_describe_simulates_nothing(saved, capsys, monkeypatch):
         (["run", "digits-mlp", "--global", "--pattern", "2:4"], "scope=global: must be local without a density"),
         (["run", "{model}", "--inputs", "{folder}/none.npz"], "none.npz: file=missing"),
         (["run", "digits-mlp", "--shape", "x=4x16"], "must be left out"),
-        (["describe", "digits-mlp", "--shape", "x=4x16"], "must be left out: it is of an ONNX file"),
+        (["describe", "digits-mlp", "--shape", "x=4x16"], "must be left out: the network is no ONNX file"),
         (["compress", "{model}"], "compare and trace take"),
         (["sensitivity", "{model}"], "compare and trace take"),
         (["allocate", "{model}", "--budget", "9"], "compare and trace take"),

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from eie_sim.core.brief import shows
 from eie_sim.core.errors import as_array, require, require_int, require_type
 from eie_sim.core.fixed import one
 from eie_sim.core.result import SimResult
@@ -54,6 +55,8 @@ class Activity:
     matrix: EieMatrix
     result: SimResult
     label: str
+
+    __repr__ = shows("label", "cycles", "n_item", "n_pe", "queue_depth", "config_hash")
 
     @property
     def n_pe(self) -> int:

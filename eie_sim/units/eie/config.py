@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from eie_sim.core.brief import shows
 from eie_sim.core.errors import few, is_number, require, require_int, require_one_of
 
 if TYPE_CHECKING:
@@ -79,6 +80,8 @@ class EieConfig:
     register_entries: int = 64
     clock_mhz: float = 800.0
     node_nm: int = 45
+
+    __repr__ = shows()
 
     def __post_init__(self) -> None:
         require_int("n_pe", self.n_pe, 1, 65536)

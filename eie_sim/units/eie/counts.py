@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from eie_sim.core.brief import shows
 from eie_sim.core.errors import require, require_int
 from eie_sim.units.eie.encoding import count_entries
 
@@ -42,6 +43,8 @@ class EieCounts:
     n_weight: int
     pointers: NDArray[np.int32]
     padding: NDArray[np.int32]
+
+    __repr__ = shows("shape", "n_pe", "weight_bits", "index_bits", "has_bias", "n_weight", "n_entry")
 
     @property
     def n_out(self) -> int:

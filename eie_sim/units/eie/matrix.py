@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from eie_sim.core import quantize
 from eie_sim.core.arrays import require_finite
+from eie_sim.core.brief import shows
 from eie_sim.core.errors import InputError, as_array, require, require_int, require_type
 from eie_sim.core.fixed import from_fixed, to_fixed
 from eie_sim.core.html import Cell, card, table
@@ -52,6 +53,10 @@ class EieMatrix:
     gaps: NDArray[np.uint8]
     pe_starts: NDArray[np.int64]
     weights: Columns
+
+    __repr__ = shows(
+        "shape", "n_pe", "weight_bits", "index_bits", "has_bias", "n_weight", "density", "n_padding", "scales"
+    )
 
     def __post_init__(self) -> None:
         if self.has_bias:

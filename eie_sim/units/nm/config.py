@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from fractions import Fraction
 from typing import Any
 
+from eie_sim.core.brief import shows
 from eie_sim.core.errors import few, is_number, refused, require, require_int, require_one_of, unknown
 from eie_sim.core.nm_pattern import DENSE, Pattern, require_pattern, said
 
@@ -111,6 +112,8 @@ class TensorCoreConfig:
     board_watts: float | None = None
     smem_bytes: int = 64 * 1024
     l2_bytes: int = 64 * 1024
+
+    __repr__ = shows()
 
     def __post_init__(self) -> None:
         for name in ("n_core", "tc_per_core", "macs_per_cycle", "bk", "wm", "wn", "stages"):

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from eie_sim.core.brief import shows
 from eie_sim.core.errors import InputError, as_array, require, require_one_of
 from eie_sim.core.html import Cell, card, table
 from eie_sim.core.nm_pattern import position_bits, require_pattern, said
@@ -60,6 +61,8 @@ class NmMatrix:
     element: str
     weight_scale: float = 1.0
     activation_scale: float | None = None
+
+    __repr__ = shows("shape", "pattern", "element", "n_weight", "density", "total_bits")
 
     def __post_init__(self) -> None:
         """Kernels read where positions point: they must point into their group."""
