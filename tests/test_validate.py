@@ -382,7 +382,7 @@ def test_bad_words_are_one_line_and_code_2(words, said, capsys):
 def test_every_row_is_a_point_of_the_parity_figure(quick):
     axes = es.figures.parity(quick, Figure().subplots())
     points = np.concatenate([one.get_offsets() for one in axes.collections if len(one.get_offsets())])
-    ratios = points[:, 1]
+    ratios = points[:, 0]
     assert sorted(np.round(ratios, 9)) == sorted(np.round([100 * (1 + row.error) for row in quick], 9))
     empty = es.figures.parity([], Figure().subplots())
     assert [text.get_text() for text in empty.texts] == ["no rows"]

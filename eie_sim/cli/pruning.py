@@ -358,6 +358,7 @@ def accuracy(
     schedules: Names = ("one-shot", "iterative"),
     penalties: Names = ("L1", "L2"),
     epochs: int | None = None,
+    figure: Path | None = None,
     json: Json = False,
     full: Full = False,
     arrays: Arrays = ARRAYS,
@@ -382,11 +383,16 @@ def accuracy(
         L1 or L2 on the weights in training.
     epochs
         Epochs of training, a multiple of 5. In all steps together; 20 when left out.
+    figure
+        Draw accuracy against density, and against cycles, into this file: png or svg.
     """
     from eie_sim.prune import table_of
+    from eie_sim.report.figures.style import require_file
     from eie_sim.report.network import account_lines
-    from eie_sim.report.pruning import accuracies_record, accuracies_table
+    from eie_sim.report.pruning import accuracies_record, accuracies_table, draw_accuracies
 
+    if figure is not None:
+        require_file("figure", figure)
     with steps_shown() as progress:
         network = loaded(source, progress, arrays)
         records, left_out = table_of(
@@ -400,6 +406,8 @@ def accuracy(
             progress=progress,
         )
     record = accuracies_record(records, left_out, network, design)
+    if figure is not None:
+        draw_accuracies(records, figure, config_hash=record["config_hash"])
     if json:
         print_json(record)
     else:

@@ -16,7 +16,7 @@ from eie_sim.network.products import Style
 from eie_sim.prune.measure import inputs_in_words
 from eie_sim.record import account_of, versions
 from eie_sim.report import figures
-from eie_sim.report.figures.style import drawing, named, write_figure
+from eie_sim.report.figures.style import INK, PAGE, drawing, named, write_figure
 from eie_sim.report.network import Record, account_lines, percent, weights_line
 from eie_sim.report.text import TextTable
 from eie_sim.study.compare import Compared
@@ -322,7 +322,7 @@ def draw_comparison(record: Record, path: Path) -> None:
     """Time per vector over the batch, a line per candidate, weights in SRAM and from DRAM. Raises InputError."""
     from matplotlib.figure import Figure
 
-    drawn = Figure(figsize=(9, 4.4), layout="constrained")
+    drawn = Figure(figsize=(PAGE, 4.2), layout="constrained")
     left, right = drawn.subplots(1, 2, sharey=True)
     figures.batches(record["rows"], left, key="time_us")
     figures.batches(record["rows"], right, key="time_us_dram", config_hash=record["config_hash"])
@@ -331,5 +331,5 @@ def draw_comparison(record: Record, path: Path) -> None:
     layer = "" if record["layer"] is None else f"/{record['layer']}"
     given = named(f"{record['network']}{layer}")
     words = f"{given}: {record['macs_per_cycle']:,} MACs a cycle, {' and '.join(record['held_against'])}"
-    drawn.suptitle(words, parse_math=False)
+    drawn.suptitle(words, fontsize=10, color=INK, parse_math=False)
     write_figure(drawn, path)

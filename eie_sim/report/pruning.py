@@ -18,7 +18,7 @@ from eie_sim.prune.recipe import Recipe
 from eie_sim.prune.sensitivity import Sensitivity
 from eie_sim.record import account_of, versions
 from eie_sim.report import figures
-from eie_sim.report.figures.style import drawing
+from eie_sim.report.figures.style import PAGE, drawing, write_figure
 from eie_sim.report.network import (
     MOST_NAMES,
     Record,
@@ -188,10 +188,12 @@ def draw_points(points: Sequence[Sensitivity], record: Record, path: Path) -> No
     """Quality and cost of a scan against sparsity, as PNG or SVG. Raises InputError."""
     from matplotlib.figure import Figure
 
-    axes = Figure(figsize=(7, 4.5), layout="constrained").subplots()
+    drawn = Figure(figsize=(PAGE, 4.5), layout="constrained")
     cost = heading_of(record["quantity"])
-    figures.sensitivity(list(points), axes, quality=record["quality"], cost=cost, config_hash=record["config_hash"])
-    figures.save(axes, path)
+    figures.sensitivity(
+        list(points), drawn.subplots(), quality=record["quality"], cost=cost, config_hash=record["config_hash"]
+    )
+    write_figure(drawn, path)
 
 
 def quality_of(record: Record, point: Record) -> str:
@@ -292,6 +294,21 @@ def accuracies_table(record: Record) -> TextTable:
     ]
     rank = {"accuracy\ntrained": 1, "cycles/\nvector": 1, "asked": 3, "penalty": 3}
     return TextTable([*headings, "accuracy\ntrained", "cycles/\nvector"], cells, text={0, 1, 2}, rank=rank)
+
+
+@drawing()
+def draw_accuracies(records: Sequence[AccuracyRecord], path: Path, *, config_hash: str) -> None:
+    """Draw accuracy against density, and beside it against cycles, as PNG or SVG. Raises InputError."""
+    from matplotlib.figure import Figure
+
+    drawn = Figure(figsize=(PAGE, 4.2), layout="constrained")
+    left, right = drawn.subplots(1, 2, sharey=True)
+    figures.accuracy(records, left)
+    figures.accuracy(records, right, against="cycles", config_hash=config_hash)
+    right.set_ylabel("")
+    if (twice := right.get_legend()) is not None:
+        twice.remove()
+    write_figure(drawn, path)
 
 
 def _of(network: Network, config: Any) -> Record:

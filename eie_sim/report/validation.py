@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 from eie_sim.core.published import (
     KIND_MEANINGS,
@@ -21,7 +20,7 @@ from eie_sim.core.published import (
 from eie_sim.core.published import Table as PlainTable
 from eie_sim.record import versions
 from eie_sim.report import figures
-from eie_sim.report.figures.style import write_figure
+from eie_sim.report.figures.style import PAGE, drawing, write_figure
 from eie_sim.report.network import Record
 from eie_sim.report.text import Screen, TextTable
 
@@ -152,6 +151,9 @@ def validation_lines(record: Record, *, notes: bool = True) -> list[str]:
     return lines
 
 
+ROW_HEIGHT, STUDY_HEIGHT = 0.15, 3.2
+"""Inches of a group in the figure, and of a study."""
+
 FEW = 12
 """Most rows that are named one by one."""
 
@@ -161,10 +163,11 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
+@drawing()
 def draw_validation(
     compared: Sequence[Comparison], rerun: Sequence[Study], path: Path, *, config_hash: str = ""
 ) -> None:
-    """Published against simulated, and the studies rerun, as PNG or SVG; studies of one sweep are drawn once.
+    """Published against simulated, and below it the studies rerun, as PNG or SVG; those of one sweep are drawn once.
 
     Raises InputError.
     """
@@ -173,15 +176,14 @@ def draw_validation(
     drawings: dict[tuple[str, str], list[Study]] = {}
     for study in rerun:
         drawings.setdefault((study.drawn, study.varies), []).append(study)
-    names = [own[0].figure for own in drawings.values()]
-    below = [[*names[at : at + 3], ".", "."][:3] for at in range(1, len(names), 3)]
-    drawn = Figure(figsize=(20, 11), layout="constrained")
-    layout: Any = [["rows", "rows", *(names[:1] or ["rows"])], *below]
-    places = drawn.subplot_mosaic(layout)
-    figures.parity(compared, places["rows"], config_hash=config_hash)
-    for (draw, varies), own in drawings.items():
+    high, rows = 1.5 + ROW_HEIGHT * len({row.group for row in compared}), -(-len(drawings) // 2)
+    drawn = Figure(figsize=(PAGE, high + STUDY_HEIGHT * rows), layout="constrained")
+    parts = drawn.subfigures(1 + rows, 1, height_ratios=[high, *[STUDY_HEIGHT] * rows], squeeze=False)[:, 0]
+    figures.parity(compared, parts[0].subplots(), config_hash=config_hash)
+    for at, ((draw, varies), own) in enumerate(drawings.items()):
         numbers = " and ".join(study.figure for study in own)
         title = f"Fig{'s' if len(own) > 1 else '.'} {numbers} of the paper, rerun"
         by = {"by": varies} if draw == "balance" else {}
-        getattr(figures, draw)(list(own[0].rows), places[own[0].figure], title=title, **by)
+        axes = parts[1 + at // 2].add_subplot(1, 2, 1 + at % 2)
+        getattr(figures, draw)(list(own[0].rows), axes, title=title, **by)
     write_figure(drawn, path)

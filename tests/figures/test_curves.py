@@ -4,7 +4,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from drawn import labels, line, texts
+from drawn import ACCURACIES, labels, line, texts
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
@@ -129,7 +129,7 @@ def test_scaling_is_cycles_over_those_of_the_fewest_pes(axes, designs):
 def test_points_that_do_not_fit_are_hollow(axes, designs):
     rows = [row | {"fits": row["density"] != 1.0} for row in of(designs, unit="eie", n_pe=4, queue_depth=4)]
     es.figures.sparsity(rows, axes)
-    x, _ = line(axes, UNFIT_NOTE)
+    x, _ = line(axes, f"_{UNFIT_NOTE}")
     assert x.tolist() == [0.0]
 
 
@@ -172,3 +172,45 @@ def test_a_sweep_is_as_good_as_its_rows(designs):
     pictures = [es.figures.svg(es.figures.sparsity(given, Figure().subplots())) for given in (found, found.rows)]
     assert pictures[0] == pictures[1]
     assert "EIE" in labels(es.figures.sparsity(found, Figure().subplots()))
+
+
+def note(axes):
+    """What is written below the axes, as one line."""
+    return next(text.get_text() for text in axes.texts if text.get_gid() == "notes").replace("\n", " ")
+
+
+def test_a_sweep_says_what_is_held_fixed(axes, designs):
+    own = of(designs, unit="eie", n_pe=64, density=0.1)
+    held = "held fixed: digits-mlp, pattern element, density 0.1, n_pe 64, weight_bits 4, index_bits 4"
+    assert note(es.figures.balance(own, axes)).endswith(held)
+    slow = [row | {"clock_mhz": 400.0} for row in own]
+    assert note(es.figures.balance(slow, Figure().subplots())).endswith(f"{held}, clock_mhz 400")
+    several = note(es.figures.sparsity(of(designs, unit="eie"), Figure().subplots()))
+    assert "n_pe" not in several and "queue_depth" not in several and "density" not in several
+
+
+def test_what_kinds_of_lines_mean_is_written_below(axes, designs):
+    own = of(designs, unit="eie", queue_depth=4, density=0.5)
+    said = note(es.figures.scaling(own, axes))
+    assert said.startswith("solid: speedup; dotted: ideal; dashed: load balance; dash-dotted: padding of entries held")
+    unfit = [row | {"fits": False} for row in own]
+    assert UNFIT_NOTE in note(es.figures.scaling(unfit, Figure().subplots()))
+
+
+def test_accuracy_has_a_line_for_each_recipe_and_a_colour_for_each_pattern(axes):
+    es.figures.accuracy(ACCURACIES, axes)
+    drawn = [one for one in axes.lines if len(one.get_xdata())]
+    assert {tuple(map(round, one.get_xdata())) for one in drawn} == {(10, 50)}
+    found = {(one.get_color(), one.get_linestyle()) for one in drawn}
+    assert len(found) == len(drawn) == 4
+    assert labels(axes) == ["element", "balanced"]
+    assert sorted(y for one in drawn for y in one.get_ydata()) == pytest.approx(
+        sorted(100 * one.accuracy for one in ACCURACIES)
+    )
+    assert note(axes) == "solid: one-shot; dashed: iterative; circles: L1"
+    cycles = es.figures.accuracy(ACCURACIES, Figure().subplots(), against="cycles")
+    assert sorted(x for one in cycles.lines for x in one.get_xdata()) == sorted(one.cost for one in ACCURACIES)
+    with pytest.raises(InputError, match=r"^against=time: must be density or cycles$"):
+        es.figures.accuracy(ACCURACIES, axes, against="time")
+    with pytest.raises(InputError, match=r"^records\[0\]=int: must be AccuracyRecord"):
+        es.figures.accuracy([3], axes)

@@ -32,12 +32,26 @@ def test_a_front_brings_its_objectives(axes, designs):
 def test_what_does_not_fit_is_hollow_and_not_on_the_front(axes, designs):
     rows = [row | {"fits": row["n_pe"] == 64} for row in designs if row["unit"] == "eie"]
     es.figures.pareto(rows, axes=axes)
-    hollow = next(one for one in axes.collections if one.get_label() == UNFIT_NOTE)
+    hollow = next(one for one in axes.collections if one.get_label() == f"_{UNFIT_NOTE}")
     assert len(hollow.get_offsets()) == sum(not row["fits"] for row in rows)
     x, _ = next(one for one in axes.lines if str(one.get_label()).startswith("not beaten")).get_data()
     assert set(x) <= {row["cycles"] for row in rows if row["fits"]}
     nothing = es.figures.pareto([row | {"fits": False} for row in rows], axes=Figure().subplots())
     assert texts(nothing) == ["no point fits the memories"]
+
+
+def test_a_front_of_three_has_the_third_as_a_colour_with_its_unit(axes, designs):
+    rows = [row for row in designs if row["unit"] == "eie"]
+    names = ("cycles", "energy_nj", "area_mm2")
+    es.figures.pareto(rows, names, axes, unfit=True)
+    best = es.sweep.front(rows, names, all_rows=True).rows
+    points = next(one for one in axes.collections if str(one.get_label()).startswith("not beaten"))
+    assert points.get_array().tolist() == [row["area_mm2"] for row in best]
+    assert [tuple(at) for at in points.get_offsets()] == [(row["cycles"], row["energy_nj"]) for row in best]
+    (bar,) = (one for one in axes.figure.axes if one is not axes)
+    assert bar.get_ylabel() == "area, mm2"
+    four = es.figures.pareto(rows, (*names, "accuracy"), Figure().subplots())
+    assert any("not drawn: accuracy, %" in text for text in texts(four))
 
 
 def test_a_roof_by_hand(axes):

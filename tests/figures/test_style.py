@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from drawn import texts
+from drawn import everything, texts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
@@ -19,7 +19,6 @@ from matplotlib.figure import Figure
 import eie_sim as es
 from eie_sim.prune.sensitivity import Sensitivity
 from eie_sim.report.figures.style import COLOURS, HAIR_SPACE, LINES, LONG, joint_hash, named, printable, short, unit_for
-from eie_sim.units.nm.published import products
 
 # Simulation of missing cones in linear RGB: Machado, Oliveira, Fernandes 2009, table 1, severity 1.
 MISSING_CONES = {
@@ -70,37 +69,6 @@ def test_every_component_that_a_result_can_have_has_a_colour(result, matrix):
     for each in es.footprint(matrix).values():
         assert set(each.parts) <= known
     assert len(set(LINES)) == len(LINES)
-
-
-def everything(matrix, activity, result, designs, weights):
-    """Every figure once, with its name."""
-    f, report = es.figures, es.energy.account(result)
-    eie = [row for row in designs if row["unit"] == "eie"]
-    drawn = {
-        "classes": lambda a: f.classes({"fc1": result.stats["classes"]}, a, config_hash=result.config_hash),
-        "energy": lambda a: f.energy({"fc1": report.by_component}, a, config_hash=result.config_hash),
-        "storage": lambda a: f.storage({"fc1": {"weights": 8}}, a, config_hash=result.config_hash),
-        "sensitivity": lambda a: f.sensitivity(
-            [Sensitivity("fc1", 0.5, 0.5, 50, 0.9, 120.0)], a, config_hash=result.config_hash
-        ),
-        "batches": lambda a: f.batches(
-            [{"name": "2:4", "unit": "nm", "batch": 1, "time_us": 2.0}], a, config_hash=result.config_hash
-        ),
-        "footprint": lambda a: f.footprint(es.footprint(matrix), a, config_hash=result.config_hash),
-        "roofline": lambda a: f.roofline({"fc1": result}, a, config_hash=result.config_hash),
-        "spy": lambda a: f.spy(matrix, a, config_hash=result.config_hash),
-        "weights": lambda a: f.weights(weights, weights, a, config_hash=result.config_hash),
-        "occupancy": lambda a: f.occupancy(activity, a),
-        "queues": lambda a: f.queues(activity, a),
-        "sparsity": lambda a: f.sparsity(designs, a),
-        "balance": lambda a: f.balance(eie, a),
-        "scaling": lambda a: f.scaling(eie, a),
-        "pareto": lambda a: f.pareto(eie, axes=a),
-        "widths": lambda a: f.widths(eie, a),
-        "parity": lambda a: f.parity(products(), a, config_hash=result.config_hash),
-    }
-    assert {*drawn} == {*f.__all__} - {"COLOURS", "save", "svg"}
-    return drawn.items()
 
 
 def test_every_figure_draws_on_its_axes_and_names_its_config(matrix, activity, result, designs, weights):

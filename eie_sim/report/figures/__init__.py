@@ -8,7 +8,7 @@ es.figures.save(axes, "sparsity.svg")
 
 from eie_sim.report.figures.bars import classes, energy, footprint, storage
 from eie_sim.report.figures.comparison import batches
-from eie_sim.report.figures.curves import balance, scaling, sensitivity, sparsity
+from eie_sim.report.figures.curves import accuracy, balance, scaling, sensitivity, sparsity
 from eie_sim.report.figures.fronts import pareto, roofline
 from eie_sim.report.figures.matrices import spy, weights
 from eie_sim.report.figures.style import COLOURS, save, svg
@@ -17,6 +17,7 @@ from eie_sim.report.figures.validated import parity, widths
 
 __all__ = [
     "COLOURS",
+    "accuracy",
     "balance",
     "batches",
     "classes",

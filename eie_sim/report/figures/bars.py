@@ -12,6 +12,7 @@ from eie_sim.core.errors import is_number, require, require_type
 from eie_sim.core.storage import Format
 from eie_sim.report.figures.style import (
     LETTER,
+    PAGE,
     SMALL,
     by_colour,
     colour_of,
@@ -124,7 +125,7 @@ def write_footprints(layers: Mapping[str, Mapping[str, Format]], path: Path, *, 
     require(
         len(layers) <= MAX_PICTURES, "figure", path, f"takes at most {MAX_PICTURES} layers, there are {len(layers)}"
     )
-    figure = Figure(figsize=(8, 4 * len(layers)), layout="constrained")
+    figure = Figure(figsize=(PAGE, 4 * len(layers)), layout="constrained")
     for axes, (name, formats) in zip(figure.subplots(len(layers), squeeze=False).flat, layers.items(), strict=True):
         footprint(formats, axes, config_hash=config_hash, title=f"{named(name)}: storage by format and part")
     write_figure(figure, path)

@@ -11,14 +11,8 @@ from eie_sim.report.figures.style import finish, named, nothing, on, plain_ticks
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-DENSE = ("#8c8c8c",)
-SHADES = (
-    ("#9ecae1", "#4292c6", "#08519c"),
-    ("#fdae6b", "#f16913", "#a63603"),
-    ("#a1d99b", "#41ab5d", "#006d2c"),
-    ("#bcbddc", "#807dba", "#54278f"),
-)
-"""Of a unit's candidates, units in the order in which they come: blue, orange, green, purple."""
+DENSE, SHADES = "Greys", ("Blues", "Oranges", "Greens", "Purples")
+"""Scales of colours: of dense rows, and of a unit's candidates, units in the order in which they come."""
 MARKERS = ("o", "^", "D", "v")
 PLACES = {"time_us": "weights in SRAM", "time_us_dram": "weights from DRAM"}
 
@@ -33,21 +27,24 @@ def batches(
     rows : to_dict() of the rows that `es.compare` returns, or the rows of `eie-sim compare --json`
     key : time_us (weights in SRAM) or time_us_dram
     """
+    from matplotlib import colormaps
+
     require_type("rows", rows, list, tuple)
     require_all("rows", rows, dict)
     require(key in PLACES, "key", key, f"must be {any_of(PLACES)}")
     axes = on(axes)
     if not rows:
         return nothing(axes, "no candidates", title=PLACES[key])
-    seen: dict[str, int] = {}
-    units = [unit for unit in dict.fromkeys(row.get("on", row["unit"]) for row in rows) if unit != "dense"]
-    for name in dict.fromkeys(row["name"] for row in rows):
-        own = [row for row in rows if row["name"] == name]
-        unit = own[0].get("on", own[0]["unit"])
+    names: dict[str, list[str]] = {}
+    for row in rows:
+        own_names = names.setdefault(row.get("on", row["unit"]), [])
+        own_names += [] if row["name"] in own_names else [row["name"]]
+    units = [unit for unit in names if unit != "dense"]
+    for unit, name in ((unit, name) for unit, each in names.items() for name in each):
+        own = [row for row in rows if row["name"] == name and row.get("on", row["unit"]) == unit]
         at = 0 if unit == "dense" else units.index(unit) % len(SHADES)
-        shades, marker = (DENSE, "s") if unit == "dense" else (SHADES[at], MARKERS[at])
-        shade = shades[min(seen.get(unit, 0), len(shades) - 1)]
-        seen[unit] = seen.get(unit, 0) + 1
+        scale, marker = (DENSE, "s") if unit == "dense" else (SHADES[at], MARKERS[at])
+        shade = colormaps[scale](0.4 + 0.5 * (names[unit].index(name) + 1) / len(names[unit]))
         times = [row[key] / row["batch"] for row in own]
         axes.plot(
             [row["batch"] for row in own],

@@ -8,23 +8,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.core.errors import require_all, require_type, unknown
+from eie_sim.core.errors import require_all, require_one_of, require_type, unknown
+from eie_sim.prune.accuracy_table import AccuracyRecord
 from eie_sim.prune.sensitivity import Sensitivity
-from eie_sim.report.figures.rows import MANY, Series, as_rows, hash_of, of_pes, series_of
+from eie_sim.report.figures.rows import MANY, Series, as_rows, hash_of, held_fixed, of_pes, series_of
 from eie_sim.report.figures.style import (
-    DARK,
     GREY,
     INK,
     SMALL,
     UNFIT_NOTE,
     finish,
-    line_style,
+    line_styles,
     named,
     nothing,
     on,
     plain_ticks,
     printable,
 )
+from eie_sim.study.showing import varying
 from eie_sim.study.table import Rows
 from eie_sim.units import unit_named
 
@@ -37,12 +38,15 @@ BESIDE = (((6, 6), "left"), ((-6, -24), "right"), ((6, 30), "left"))
 """Where the words go beside crossings, in order, so that those at one place can be read; more are only marked."""
 
 DASHES = ("--", "-.", (0, (7, 1.5, 1, 1.5, 1, 1.5)), (0, (2, 1)))
-SHADES = (INK, GREY, DARK)
-"""Of level lines, in order: together 12 kinds, of which no two look alike."""
-
+"""Level lines, in order; each has a colour of its own besides."""
 
 BALANCED_OVER = {"queue_depth": ("queue depth", "queue depth, entries"), "n_pe": ("PEs", "PEs")}
 """Axes of `balance`: in titles, and at the axis."""
+
+
+KINDS = {"solid": "-", "dashed": "--"}
+MARKS = {"circles": "o", "squares": "s"}
+"""Of the schedules and of the penalties of recipes, in order."""
 
 
 WORKING = ("weight_cycles", "padding_cycles", "empty_cycles")
@@ -65,17 +69,19 @@ def sparsity(
         return nothing(axes, "no points of units with PEs", title=title)
     several = len(set(rows.values("clock_mhz"))) > 1
     quantity, name = ("time_us", "time, us") if several else ("cycles", "cycles")
-    levels = _levels(axes, lines, quantity)
+    each, levels = series_of(curves, "density", by="weight_density"), _levels(lines, quantity)
+    styles = line_styles(len(each) + len(levels))
     crossings = []
-    for at, series in enumerate(series_of(curves, "density", by="weight_density")):
+    for series, style in zip(each, styles, strict=False):
         x, y = 100 * (1 - series.rows.numbers("weight_density")), series.rows.numbers(quantity)
         ideal = series.rows.numbers("effectual_macs") / series.rows.numbers("n_pe")
         ideal = ideal / series.rows.numbers("clock_mhz") if quantity == "time_us" else ideal
-        style = line_style(at)
         _line(axes, x, y, series, style, f"{unit_named(series.rows[0]['unit']).title}{series.named}")
         _beside(axes, x, ideal, style, linestyle=":", linewidth=1.2)
         crossings += [(meets, *level) for level in levels for meets in _crossings(x, y, level[0])]
-    axes.plot([], [], color=INK, linestyle=":", linewidth=1.2, label="ideal: effectual MACs / PEs")
+    for at, (level, line) in enumerate(levels):
+        colour, dashes = styles[len(each) + at]["color"], DASHES[at % len(DASHES)]
+        axes.axhline(level, color=colour, linestyle=dashes, linewidth=1.2, label=line)
     for at, (meets, level, line) in enumerate(crossings):
         axes.plot(meets, level, marker="o", markersize=8, fillstyle="none", color=INK)
         if len(crossings) <= len(BESIDE):
@@ -91,22 +97,21 @@ def sparsity(
         xlabel="sparsity of the weights, %",
         ylabel=f"{name} (all vectors)",
         config_hash=hash_of(rows, config_hash),
+        notes=_notes(curves, "dotted: ideal, effectual MACs / PEs"),
     )
 
 
-def _levels(axes: Axes, rows: Rows, quantity: str) -> list[tuple[float, str]]:
-    """Draw a level line for each kind of product of other units, one for those as fast; their values and names."""
+def _levels(rows: Rows, quantity: str) -> list[tuple[float, str]]:
+    """A level and a name for each kind of product of other units; one level for those that are as fast."""
     names: dict[float, list[str]] = {}
-    for series in series_of(rows, "density", "pattern", "n_keep", "m_group", "chip"):
+    chips = [rows.take(own) for own in rows.groups(["chip"])]
+    of_chips = [name for name in varying(rows) if all(len(own.distinct(name)[0]) < 2 for own in chips)]
+    for series in series_of(rows, "density", "pattern", "n_keep", "m_group", "chip", *of_chips):
         for row in series.rows:
             unit = unit_named(row["unit"])
             told = " ".join(str(row[name]) for name in unit.words.texts) or unit.title
             names.setdefault(float(row[quantity]), []).append(named(told) + series.named)
-    levels = [(level, "; ".join(dict.fromkeys(own))) for level, own in names.items()]
-    for at, (level, name) in enumerate(levels):
-        style: dict[str, Any] = {"color": SHADES[at % len(SHADES)], "linestyle": DASHES[at % len(DASHES)]}
-        axes.axhline(level, linewidth=1.2, label=name, **style)
-    return levels
+    return [(level, "; ".join(dict.fromkeys(own))) for level, own in names.items()]
 
 
 def _crossings(x: Floats, y: Floats, level: float) -> list[float]:
@@ -142,19 +147,24 @@ def balance(
     curves = of_pes(rows, *WORKING, "waiting_cycles", "load_balance")
     if not curves:
         return nothing(axes, "no points of units with PEs", title=title)
-    for at, series in enumerate(series_of(curves, by)):
-        x, style = series.rows.numbers(by), line_style(at)
+    each = series_of(curves, by)
+    for series, style in zip(each, line_styles(len(each)), strict=True):
+        x = series.rows.numbers(by)
         working = sum(series.rows.numbers(name) for name in WORKING)
         waiting = series.rows.numbers("waiting_cycles")
-        _line(axes, x, 100 * _share(working, working + waiting), series, style, f"not waiting{series.named}")
+        _line(axes, x, 100 * _share(working, working + waiting), series, style, series.named[2:] or "not waiting")
         _beside(axes, x, 100 * series.rows.numbers("load_balance"), style, linestyle="--")
-    axes.plot([], [], color=INK, linestyle="--", linewidth=1, label="mean over max busy PE")
     axes.set_xscale("log", base=2)
     plain_ticks(axes.xaxis, curves.values(by))
-    axes.set_ylim(0, 102)
+    axes.set_ylim(max(0.0, axes.dataLim.y0 - 10), 102)
     axes.grid(alpha=0.25)
     return finish(
-        axes, title=title, xlabel=unit, ylabel="share of PE-cycles, %", config_hash=hash_of(rows, config_hash)
+        axes,
+        title=title,
+        xlabel=unit,
+        ylabel="not waiting; load balance, %",
+        config_hash=hash_of(rows, config_hash),
+        notes=_notes(curves, "solid: PE-cycles not lost to waiting; dashed: load balance"),
     )
 
 
@@ -173,21 +183,20 @@ def scaling(
     if not curves:
         return nothing(axes, "no points of units with PEs", title=title)
     second = axes.twinx()
-    for at, series in enumerate(series_of(curves, "n_pe")):
-        x, cycles, style = series.rows.numbers("n_pe"), series.rows.numbers("cycles"), line_style(at)
-        _line(axes, x, cycles[0] / cycles, series, style, f"speedup{series.named}")
+    each = series_of(curves, "n_pe")
+    for series, style in zip(each, line_styles(len(each)), strict=True):
+        x, cycles = series.rows.numbers("n_pe"), series.rows.numbers("cycles")
+        _line(axes, x, cycles[0] / cycles, series, style, series.named[2:] or "speedup")
         axes.plot(x, x / x[0], color=GREY, linestyle=":", linewidth=1)
         weight, padding = series.rows.numbers("weight_cycles"), series.rows.numbers("padding_cycles")
         _beside(second, x, 100 * _share(padding, padding + weight), style, linestyle="-.")
         _beside(second, x, 100 * series.rows.numbers("load_balance"), style, linestyle="--")
-    for linestyle, label in ((":", "ideal"), ("--", "load balance"), ("-.", "padding")):
-        axes.plot([], [], color=INK, linestyle=linestyle, linewidth=1, label=label)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log", base=2)
     plain_ticks(axes.xaxis, curves.values("n_pe"))
     plain_ticks(axes.yaxis)
     axes.grid(alpha=0.25)
-    _second(second, "load balance; padding of entries issued, %", (0, 102))
+    _second(second, "load balance; padding, %", (0, 102))
     fewest = min(curves.values("n_pe"))
     return finish(
         axes,
@@ -195,6 +204,7 @@ def scaling(
         xlabel="PEs",
         ylabel=f"speedup over {fewest} PE{'' if fewest == 1 else 's'}",
         config_hash=hash_of(rows, config_hash),
+        notes=_notes(curves, "solid: speedup; dotted: ideal; dashed: load balance; dash-dotted: padding of entries"),
     )
 
 
@@ -218,12 +228,12 @@ def sensitivity(
         return nothing(axes, "no points", title=title)
     second, cost = axes.twinx(), named(cost)
     scale = 100 if quality == "accuracy" else 1
-    for at, layer in enumerate(dict.fromkeys(point.layer for point in points)):
+    layers = list(dict.fromkeys(point.layer for point in points))
+    for layer, style in zip(layers, line_styles(len(layers)), strict=True):
         own = sorted((point for point in points if point.layer == layer), key=lambda point: point.achieved)
-        x, style = [100 * (1 - point.achieved) for point in own], line_style(at)
+        x = [100 * (1 - point.achieved) for point in own]
         axes.plot(x, [scale * point.quality for point in own], label=named(layer), **style)
         second.plot(x, [point.cost for point in own], color=style["color"], linestyle="--", linewidth=1)
-    axes.plot([], [], color=INK, linestyle="--", linewidth=1, label=printable(f"{cost} of the layer"))
     axes.grid(alpha=0.25)
     _second(second, f"{cost} of the layer", (0, None))
     return finish(
@@ -232,6 +242,52 @@ def sensitivity(
         xlabel="sparsity of the layer, %",
         ylabel=f"{quality} of the network{', %' if scale == 100 else ''}",
         config_hash=config_hash,
+        notes=[f"solid: {named(quality)} of the network; dashed: {cost} of the layer; other layers unpruned"],
+    )
+
+
+def accuracy(
+    records: Sequence[AccuracyRecord], axes: Axes | None = None, *, against: str = "density", config_hash: str = ""
+) -> Axes:
+    """Accuracy of pruned and trained networks: a colour for each pattern, a line for each recipe.
+
+    records : what `es.prune.accuracy_table` returns
+    against : density, or cycles, which the records then need as their cost
+
+    Raises InputError for another axis.
+    """
+    title = f"Accuracy against {against}"
+    require_one_of("against", against, ("density", "cycles"))
+    require_type("records", records, list, tuple)
+    require_all("records", records, AccuracyRecord)
+    axes = on(axes)
+    shown = [one for one in records if against == "density" or one.cost is not None]
+    if not shown:
+        return nothing(axes, "no pruned networks", title=title)
+    recipes: dict[tuple[str, str, str], list[AccuracyRecord]] = {}
+    for one in shown:
+        recipes.setdefault((one.pattern, one.schedule, one.regulariser), []).append(one)
+    patterns, schedules, penalties = (list(dict.fromkeys(names)) for names in zip(*recipes, strict=True))
+    styles = dict(zip(patterns, line_styles(len(patterns)), strict=True))
+    for pattern, style in styles.items():
+        axes.plot([], [], color=style["color"], linewidth=2.5, label=named(pattern))
+    dashes, markers = dict(zip(schedules, KINDS, strict=False)), dict(zip(penalties, MARKS, strict=False))
+    for (pattern, schedule, penalty), own in sorted(
+        recipes.items(), key=lambda one: -len(one[1])
+    ):  # single ones on top
+        own.sort(key=lambda one: one.density)
+        x = np.array([100 * one.density if against == "density" else one.cost for one in own], np.float64)
+        kind = {"linestyle": KINDS[dashes[schedule]], "marker": MARKS[markers[penalty]], "linewidth": 1.2}
+        axes.plot(x, [100 * one.accuracy for one in own], **styles[pattern] | kind)
+    axes.grid(alpha=0.25)
+    kinds = [f"{word}: {name}" for name, word in (*dashes.items(), *markers.items())]
+    return finish(
+        axes,
+        title=title,
+        xlabel="density of the weights, %" if against == "density" else "cycles per vector",
+        ylabel="accuracy after training, %",
+        config_hash=config_hash,
+        notes=["; ".join(kinds)],
     )
 
 
@@ -239,18 +295,22 @@ def _second(axes: Axes, label: str, limits: tuple[float, float | None]) -> None:
     """The second axis: its label, and no frame of its own."""
     axes.set_ylabel(printable(label), fontsize=9, parse_math=False)
     axes.set_ylim(*limits)
-    axes.tick_params(labelsize=8, colors=INK)
+    axes.tick_params(labelsize=SMALL, colors=INK)
     axes.spines["top"].set_visible(False)
 
 
 def _line(axes: Axes, x: Floats, y: Floats, series: Series, style: dict[str, Any], label: str) -> None:
-    """A curve; points that do not fit the memories are hollow, and the legend says so once."""
+    """A curve; points that do not fit the memories are hollow."""
     axes.plot(x, y, label=label, rasterized=len(x) > MANY, **style)
     unfit = ~series.rows.where("fits", bool)
     if unfit.any():
-        noted = UNFIT_NOTE in axes.get_legend_handles_labels()[1]
         hollow = {**style, "markerfacecolor": "white", "linestyle": "none"}
-        axes.plot(x[unfit], y[unfit], label=None if noted else UNFIT_NOTE, rasterized=len(x) > MANY, **hollow)
+        axes.plot(x[unfit], y[unfit], label=f"_{UNFIT_NOTE}", rasterized=len(x) > MANY, **hollow)
+
+
+def _notes(rows: Rows, kinds: str) -> list[str]:
+    """What kinds of lines and points mean, and what is held fixed."""
+    return [kinds if rows.where("fits", bool).all() else f"{kinds}; {UNFIT_NOTE}", held_fixed(rows)]
 
 
 def _beside(axes: Axes, x: Floats, y: Floats, style: dict[str, Any], *, linestyle: str, linewidth: float = 1) -> None:

@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from eie_sim.core.errors import InputError, require_type
 from eie_sim.core.result import SimResult
-from eie_sim.report.figures.rows import MANY, as_rows, hash_of, words_for
+from eie_sim.report.figures.rows import MANY, as_rows, hash_of, held_fixed, words_for
 from eie_sim.report.figures.style import (
     BLUE,
-    GREY,
     INK,
     PALE,
     RED,
@@ -21,11 +20,12 @@ from eie_sim.report.figures.style import (
     UNFIT_NOTE,
     finish,
     joint_hash,
-    line_style,
+    line_styles,
     named,
     nothing,
     on,
     plain_ticks,
+    wrapped,
 )
 from eie_sim.study import Sweep, table
 from eie_sim.study import front as front_of
@@ -54,7 +54,7 @@ def pareto(
 ) -> Axes:
     """All points in two objectives, the front of those that no other beats, and its knee by name.
 
-    found : a Sweep, its rows, or a Front, which brings its own objectives; of more than two the first two are drawn
+    found : a Sweep, its rows, or a Front, which brings its own objectives; the third is drawn as a colour
     unfit : let designs whose memories do not hold the layer onto the front; else they are drawn hollow, and left out
     """
     if isinstance(found, Front):
@@ -63,7 +63,7 @@ def pareto(
     rows = as_rows(found.rows if isinstance(found, Front | Sweep) else found)
     there = ~np.isnan(np.stack([rows.numbers(name) for name in names])).any(axis=0)
     rows = rows.take(np.flatnonzero(there))
-    title = "Pareto front" if len(names) == 2 else f"Pareto front of {', '.join(names)}"
+    title = "Pareto front" if len(names) == 2 else f"Pareto front of {', '.join(map(_words, names))}"
     axes = on(axes)
     best = front_of(rows, names, all_rows=unfit).rows
     if not best:
@@ -72,49 +72,60 @@ def pareto(
     fits, xs, ys = rows.where("fits", bool), _values(rows, x), _values(rows, y)
     pixels: dict[str, Any] = {"s": 12, "rasterized": len(rows) > MANY}
     axes.scatter(xs[fits], ys[fits], color=PALE, label=f"points: {fits.sum():,}", **pixels)
-    if not fits.all():
-        axes.scatter(xs[~fits], ys[~fits], facecolors="none", edgecolors=PALE, label=UNFIT_NOTE, **pixels)
+    axes.scatter(xs[~fits], ys[~fits], facecolors="none", edgecolors=PALE, label=f"_{UNFIT_NOTE}", **pixels)
     best_x, best_y = _values(best, x), _values(best, y)
-    order = np.argsort(best_x, kind="stable")
-    line = "-" if len(names) == 2 else "none"
-    axes.plot(
-        best_x[order], best_y[order], linestyle=line, marker="o", markersize=4.5, color=BLUE,
-        label=f"not beaten: {len(best):,}", rasterized=len(best) > MANY,
-    )  # fmt: skip
+    said: dict[str, Any] = {"label": f"not beaten: {len(best):,}", "rasterized": len(best) > MANY}
+    if len(names) == 2:
+        order = np.argsort(best_x, kind="stable")
+        axes.plot(best_x[order], best_y[order], marker="o", markersize=4.5, color=BLUE, **said)
+    else:
+        third = _values(best, names[2])
+        scale = "log" if _wide(names[2], third) else "linear"
+        shown = axes.scatter(best_x, best_y, c=third, s=26, cmap="viridis", norm=scale, zorder=3, **said)
+        bar = axes.figure.colorbar(shown, ax=axes, pad=0.02)
+        bar.set_label(_label(names[2]), fontsize=9)
+        bar.ax.tick_params(labelsize=SMALL)
+        plain_ticks(bar.ax.yaxis)
     knee = knee_of(best, names)
     at = float(_values([knee], x)[0]), float(_values([knee], y)[0])
     axes.plot(*at, marker="*", markersize=13, color=RED, linestyle="none", label="knee")
     aside = (9, -16 if OBJECTIVES[y].maximise else 9)  # where the front does not go on
-    words = _wrapped(words_for(knee, varying(rows))) or "knee"
+    words = "\n".join(wrapped(words_for(knee, varying(rows)), WRAPPED)) or "knee"
     box = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1}
     axes.annotate(words, at, xytext=aside, textcoords="offset points", fontsize=SMALL, color=RED, bbox=box)
     for axis, set_scale, name, values in ((axes.xaxis, axes.set_xscale, x, xs), (axes.yaxis, axes.set_yscale, y, ys)):
-        if name not in SHARES and values.min() > 0 and values.max() > 3 * values.min():
+        if _wide(name, values):
             set_scale("log")
         plain_ticks(axis)
     axes.grid(alpha=0.25)
-    return finish(axes, title=title, xlabel=_label(x), ylabel=_label(y), config_hash=hash_of(rows, config_hash))
+    beyond = f"not drawn: {'; '.join(map(_label, names[3:]))}" if names[3:] else ""
+    return finish(
+        axes,
+        title=title,
+        xlabel=_label(x),
+        ylabel=_label(y),
+        config_hash=hash_of(rows, config_hash),
+        notes=["" if fits.all() else UNFIT_NOTE, beyond, held_fixed(rows)],
+    )
+
+
+def _wide(name: str, values: NDArray[np.float64]) -> bool:
+    """Whether a log scale shows more of the values of an objective."""
+    return name not in SHARES and values.min() > 0 and bool(values.max() > 3 * values.min())
 
 
 def _values(rows: Sequence[Mapping[str, Any]], name: str) -> NDArray[np.float64]:
     return (100 if name in SHARES else 1) * table.as_rows(rows, (name,)).numbers(name)
 
 
+def _words(name: str) -> str:
+    return name.removesuffix("_nj").removesuffix("_us").removesuffix("_mm2").replace("_", " ")
+
+
 def _label(name: str) -> str:
-    words = name.removesuffix("_nj").removesuffix("_us").removesuffix("_mm2").replace("_", " ")
+    words = _words(name)
     unit = "%" if name in SHARES else OBJECTIVES[name].unit
     return words if unit == words else f"{words}, {unit}"
-
-
-def _wrapped(words: str) -> str:
-    """The name of a knee, a few axes a line."""
-    lines = [""]
-    for part in words.split(", "):
-        if lines[-1] and len(lines[-1]) + len(part) > WRAPPED:
-            lines.append(part)
-        else:
-            lines[-1] += f", {part}" if lines[-1] else part
-    return "\n".join(lines)
 
 
 class Roof(NamedTuple):
@@ -157,15 +168,14 @@ def roofline(results: Mapping[str, Any], axes: Axes | None = None, *, config_has
         color=INK,
         label=f"dense: {peak:,.1f} GOP/s, {memory} {bandwidth / 1e3:,.1f} GB/s",
     )
-    for at, (name, roof) in enumerate(roofs.items()):
-        style = line_style(at) | {"linestyle": "none"}
-        words = f"{named(name)}: {roof.gops:,.1f}, dense-equivalent {roof.dense_gops:,.1f}"
+    for (name, roof), style in zip(roofs.items(), line_styles(len(roofs)), strict=True):
+        style["linestyle"] = "none"
+        words = f"{named(name)}: {roof.gops:,.3g}, hollow {roof.dense_gops:,.3g}"
         axes.plot(roof.ops_per_byte, roof.gops, label=words, **style | {"markersize": 6})
         hollow = {"markersize": 9, "markerfacecolor": "none"}  # around the other, where no zero is skipped
         axes.plot(roof.ops_per_byte, roof.dense_gops, **style | hollow)
         ceiling = np.minimum(roof.dense_peak_gops, x * bandwidth / 1e3 * roof.dense_peak_gops / peak)
         axes.plot(x, ceiling, color=style["color"], linestyle="--", linewidth=0.9)
-    axes.plot([], [], color=GREY, linestyle="--", linewidth=0.9, label="effective ceiling, dense MACs")
     axes.set_xscale("log")
     axes.set_yscale("log")
     plain_ticks(axes.xaxis)
@@ -176,9 +186,13 @@ def roofline(results: Mapping[str, Any], axes: Axes | None = None, *, config_has
     return finish(
         axes,
         title=title,
-        xlabel=f"effectual operations per byte read from {memory}",
+        xlabel=f"effectual operations per byte of {memory}",
         ylabel="GOP/s (1 MAC = 2 operations)",
         config_hash=config_hash,
+        notes=[
+            "Filled marks count effectual MACs and stay below the black roof. Hollow marks count dense MACs in the "
+            "same time, as if no zero were skipped, and stay below the dashed line of their colour."
+        ],
     )
 
 

@@ -12,8 +12,8 @@ from eie_sim.report.figures.style import (
     BLUE,
     FAINT,
     GREY,
-    LINES,
     SMALL,
+    colours,
     finish,
     ink_on,
     nothing,
@@ -52,16 +52,16 @@ def spy(matrix: Any, axes: Axes | None = None, *, window: int = 128, config_hash
         title += f"; the first {n_out} x {n_in} of {matrix.n_out:,} x {matrix.n_in:,}"
     axes = on(axes)
     placed = unit.placed(matrix, n_out, n_in)
-    if placed.kept.size == 0:
+    if not placed.kept.any():
         return nothing(axes, "no weights", title=title)
-    colours = _colours(int(placed.owner.max()) + 1)
-    painted = _painted(np.where(placed.kept, placed.owner, -1), colours)
+    inks = colours(int(placed.owner.max()) + 1)
+    painted = _painted(np.where(placed.kept, placed.owner, -1), inks)
     few = max(placed.kept.shape) <= WRITTEN
     axes.imshow(painted, interpolation="nearest", aspect="equal" if few else "auto")
     ylabel = "row (output)" if few else f"row (output), {placed.rule}"
     if few:
         for row, column in np.argwhere(placed.kept):
-            value, ink = placed.values[row, column], ink_on(colours[placed.owner[row, column]])
+            value, ink = placed.values[row, column], ink_on(inks[placed.owner[row, column]])
             axes.text(column, row, short(float(value)), ha="center", va="center", fontsize=SMALL, color=ink)
         axes.set_xticks(range(n_in))
         axes.set_yticks(range(n_out), [f"{row}  PE {placed.owner[row, 0]}" for row in range(n_out)])
@@ -71,20 +71,10 @@ def spy(matrix: Any, axes: Axes | None = None, *, window: int = 128, config_hash
     )
 
 
-def _colours(number: int) -> list[str]:
-    """As many colours as there are owners: those of lines for a few, else along a scale."""
-    from matplotlib import colormaps
-    from matplotlib.colors import to_hex
-
-    if number <= len(LINES):
-        return list(LINES[:number])
-    return [to_hex(colormaps["viridis"](at / (number - 1))) for at in range(number)]
-
-
-def _painted(owner: NDArray[np.int64], colours: list[str]) -> NDArray[np.float64]:
+def _painted(owner: NDArray[np.int64], inks: list[str]) -> NDArray[np.float64]:
     from matplotlib.colors import to_rgb
 
-    return np.array([to_rgb(colour) for colour in [*colours, "white"]])[owner]
+    return np.array([to_rgb(colour) for colour in [*inks, "white"]])[owner]
 
 
 def weights(before: ArrayLike, after: ArrayLike, axes: Axes | None = None, *, config_hash: str = "") -> Axes:

@@ -8,15 +8,25 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from eie_sim.core.errors import InputError
+from eie_sim.prune.recipe import Recipe
 from eie_sim.report.figures.style import joint_hash, named
 from eie_sim.study import Sweep, table
-from eie_sim.study.axes import text_of
+from eie_sim.study.axes import design_axes, known_axes, text_of
 from eie_sim.study.reading import missing_from, shown
 from eie_sim.study.showing import varying
 from eie_sim.study.table import Row, Rows
+from eie_sim.units import unit_named
 
 MANY = 4000
 """Points from which they are drawn as pixels, in an SVG too: each by itself takes a hundred bytes."""
+
+
+SIZES = 4
+"""Sizes of a design that are told even where they are usual."""
+
+
+ALL = "all"
+"""Layers or frames, which goes without saying."""
 
 
 class Series(NamedTuple):
@@ -66,6 +76,28 @@ def _told(names: Sequence[str], row: Row) -> str:
 def words_for(row: Row, names: Sequence[str]) -> str:
     """Values of axes in words: n_pe 64, queue_depth 8."""
     return ", ".join(f"{name} {named(_text(name, row))}" for name in names if row.get(name) is not None)
+
+
+def held_fixed(rows: Rows) -> str:
+    """Return in words what all rows share: the network, its pruning, and the design.
+
+    Of the design the first sizes, and of everything else what is unlike that which a sweep begins with.
+    """
+    if not rows:
+        return ""
+    row = rows[0]
+    unit = unit_named(row["unit"])
+    start: Any = unit.config.preset(row["chip"]) if row.get("chip") in unit.presets else unit.config()
+    usual = {name: getattr(Recipe(), name, getattr(start, name, None)) for name in known_axes()}
+    first = ["workload", "layer", "chip", "pattern", "density", *list(design_axes(unit))[:SIZES]]
+    said = []
+    for name in dict.fromkeys([*first, *usual]):
+        unlike = usual.get(name) is not None and _text(name, row) != _text(name, {name: usual[name]})
+        told = row.get(name) not in (None, ALL, row.get("workload") if name == "layer" else None)
+        if told and (name in first or unlike) and len(rows.distinct(name)[0]) == 1:
+            said.append((name, row[name] if name == "workload" else _text(name, row)))
+    words = [named(text) if name == "workload" else f"{name} {named(text)}" for name, text in said]
+    return f"held fixed: {', '.join(words)}" if words else ""
 
 
 def hash_of(rows: Rows, given: str | None) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import textwrap
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -59,8 +60,8 @@ COLOURS = {
 }
 """The colour of each component, the same in every figure; stacked in this order."""
 
-LINES = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY, INK, GREY)
-"""Colours of lines that are no component, in order; with MARKERS there are 8 x 7 kinds."""
+LINES = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY, "#8c510a", "#a6d96a", "#5e3c99", "#f4b6c2", GREY)
+"""Colours of lines that are no component, in order."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 SUFFIXES = (".png", ".svg")
@@ -68,22 +69,26 @@ MOST_IN_TITLE = 120
 """Letters of a title, or of what is beside an axis."""
 
 MOST_ROWS = 8
-NOTES = 4
-"""Lines of a legend above the axes; of more names than these hold, the first are shown, and so many of the last, which
-tell what kinds of lines mean."""
+"""Lines of a legend above the axes; of more names than these hold, the first are shown."""
 
 BACKENDS = {"png": "agg", "svg": "svg", "pdf": "pdf"}
 """What draws each kind of file, whichever draws on the screen."""
 
 DPI = 150
-SMALL = 7.5
-"""Points of the text on bars, in legends and in the corner."""
+PAGE = 7.2
+"""Inches; the width of a figure that fills a page of A4 or letter paper between its margins, printed as it is."""
+
+SMALL = 8.0
+"""Points of the smallest text, as printed."""
 
 LETTER = 0.6
 """Width of a letter, or a digit, over the size of the text."""
 
-LEGEND_ROW = 11.7
+LEGEND_ROW = 12.4
 """Points that a row of a legend takes."""
+
+NOTE_ROW = 10.0
+"""Points that a line of the notes takes."""
 
 LONG = 40
 """Letters of a name from which its middle is left out."""
@@ -98,6 +103,7 @@ HAIR_SPACE = "\u200a"
 """Goes before a name that a legend would leave out: one that is empty, or begins with an underscore."""
 
 UNFIT_NOTE = "hollow: does not fit the memories"
+"""Also the label of such points, which begins with an underscore: a legend leaves it out."""
 
 
 @contextmanager
@@ -134,9 +140,22 @@ def colour_of(name: str) -> str:
     return COLOURS.get(name, GREY)
 
 
-def line_style(at: int) -> dict[str, Any]:
-    """Colour and marker of the line number `at`."""
-    return {"color": LINES[at % len(LINES)], "marker": MARKERS[at % len(MARKERS)], "markersize": 4.5, "linewidth": 1.5}
+def colours(number: int) -> list[str]:
+    """Return as many different colours: those of LINES for a few, else along a scale."""
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    if number <= len(LINES):
+        return list(LINES[:number])
+    return [to_hex(colormaps["viridis"](at / (number - 1))) for at in range(number)]
+
+
+def line_styles(number: int) -> list[dict[str, Any]]:
+    """Return a colour of its own and a marker for each of so many lines."""
+    return [
+        {"color": colour, "marker": MARKERS[at % len(MARKERS)], "markersize": 4.5, "linewidth": 1.5}
+        for at, colour in enumerate(colours(number))
+    ]
 
 
 def printable(text: str) -> str:
@@ -155,6 +174,17 @@ def named(name: str) -> str:
     return HAIR_SPACE + shown if shown[:1] in ("", "_") else shown
 
 
+def wrapped(text: str, letters: int) -> list[str]:
+    """Lines of at most so many letters, broken behind commas and semicolons, and elsewhere where there are too few."""
+    lines = [""]
+    for part in re.split("(?<=[,;]) ", text):
+        if lines[-1] and len(lines[-1]) + 1 + len(part) > letters:
+            lines.append(part)
+        else:
+            lines[-1] += f" {part}" if lines[-1] else part
+    return [part for line in lines for part in (textwrap.wrap(line, letters) if len(line) > letters else [line])]
+
+
 def joint_hash(hashes: str | Collection[str]) -> str:
     """The hash of one design as it is, of several designs a hash of all together, of none nothing."""
     distinct = sorted({hashes} if isinstance(hashes, str) else set(hashes))
@@ -168,77 +198,85 @@ def finish(
     xlabel: str,
     ylabel: str,
     config_hash: str | Collection[str] = "",
-    legend_above: bool = True,
+    notes: Iterable[str] = (),
 ) -> Axes:
-    """Title, axes with units, a quiet frame, the config hash in the corner, and a legend where it hides nothing.
+    """Title, axes with units, a quiet frame, and a legend where it hides nothing; below, notes and the config hash.
+
+    notes : what kinds of lines mean and what is held fixed; empty ones are left out
 
     No text becomes a formula, whatever signs the names in it have.
     """
     pad = 6.0
     handles, names = axes.get_legend_handles_labels()
-    if legend_above and names:
+    if names:
+        letters = int(width_points(axes) / (LETTER * SMALL))
+        names = [shortened(name, letters) for name in names]
         columns = _columns(axes, names)
         handles, names = _fewer(handles, names, columns * MOST_ROWS)
         pad += LEGEND_ROW * -(-len(names) // columns)
         placed: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (-0.01, 1.0), "borderaxespad": 0.1}
-        legend(axes, handles=handles, labels=names, ncols=columns, columnspacing=1.2, **placed)
+        found = axes.legend(
+            handles, names, ncols=columns, columnspacing=1.2, frameon=False, fontsize=SMALL, handlelength=1.4, **placed
+        )
+        for text in found.get_texts():
+            text.set_parse_math(False)
     title, xlabel, ylabel = (shortened(printable(text), MOST_IN_TITLE) for text in (title, xlabel, ylabel))
-    axes.set_title(title, loc="left", fontsize=10, color=INK, pad=pad, parse_math=False)
+    letters = max(20, int(1.2 * width_points(axes) / (10 * LETTER)))
+    axes.set_title("\n".join(wrapped(title, letters)), loc="left", fontsize=10, color=INK, pad=pad, parse_math=False)
     axes.set_xlabel(xlabel, fontsize=9, parse_math=False)
     axes.set_ylabel(ylabel, fontsize=9, parse_math=False)
-    axes.tick_params(labelsize=8, colors=INK)
+    axes.tick_params(labelsize=SMALL, colors=INK)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     axes.set_axisbelow(True)
-    if (shown := joint_hash(config_hash)) != "":
-        corner(axes, shown)
+    _below(axes, [printable(note) for note in notes if note], joint_hash(config_hash))
     for text in axes.texts:
         text.set_parse_math(False)
     return axes
 
 
+def _below(axes: Axes, notes: Sequence[str], config_hash: str) -> None:
+    """Write the notes, and at the right end of the line after them the config hash, below the label of the x axis."""
+    beside = LETTER * SMALL * max((len(text.get_text()) for text in axes.get_yticklabels()), default=0)
+    room = min(width_points(axes), 1.29 * width_points(axes) - beside - 20)
+    letters = max(20, int(room / (0.85 * LETTER * SMALL)))
+    lines = [line for note in notes for line in wrapped(note, letters)]
+    said = [(0, 0, "\n".join(lines), DARK, "notes")] if lines else []
+    said += [(1, len(lines), f"config {named(config_hash)}", GREY, "config-hash")] if config_hash else []
+    for side, before, words, colour, gid in said:
+        axes.annotate(
+            words,
+            (side, 0),
+            xytext=(0, -2 - NOTE_ROW * before),
+            xycoords=("axes fraction", axes.xaxis.label),
+            textcoords="offset points",
+            ha="right" if side else "left",
+            va="top",
+            fontsize=SMALL,
+            color=colour,
+            gid=gid,
+        )
+
+
 def _columns(axes: Axes, names: Sequence[str]) -> int:
     """Columns of a legend that are no wider than the axes, as wide as these are before anything is laid out."""
     longest = max(len(name) for name in names)
-    return min(len(names), 6, max(1, int(width_points(axes) / (28 + LETTER * SMALL * longest))))
+    return min(len(names), 6, max(1, int(1.1 * width_points(axes) / (28 + LETTER * SMALL * longest))))
 
 
 def width_points(axes: Axes) -> float:
     """Width of an Axes in points before anything is laid out."""
-    return float(72 * axes.get_position().width * _figure_of(axes).get_figwidth())
+    figure: Any = axes.figure
+    return float(72 * axes.get_position().width * figure.bbox.width / figure.dpi)
 
 
 def _fewer(handles: list[Any], names: list[str], most: int) -> tuple[list[Any], list[str]]:
-    """The first and the last of more entries than a legend holds, and between them how many there are."""
+    """The first of more entries than a legend holds, and behind them how many more there are."""
     if len(names) <= most:
         return handles, names
     from matplotlib.lines import Line2D
 
-    first, last = most - NOTES - 1, len(names) - NOTES
-    more = f"... {last - first:,} more"
-    return [*handles[:first], Line2D([], [], alpha=0), *handles[last:]], [*names[:first], more, *names[last:]]
-
-
-def legend(axes: Axes, **given: Any) -> None:
-    """A legend without a frame. given : as `Axes.legend` takes it."""
-    for text in axes.legend(frameon=False, fontsize=SMALL, handlelength=1.4, **given).get_texts():
-        text.set_parse_math(False)
-
-
-def corner(axes: Axes, config_hash: str) -> None:
-    """The config hash, small, at the right end of the x axis and below its label, wherever that ends."""
-    axes.annotate(
-        f"config {named(config_hash)}",
-        (1, 0),
-        xytext=(0, -2),
-        xycoords=("axes fraction", axes.xaxis.label),
-        textcoords="offset points",
-        ha="right",
-        va="top",
-        fontsize=6,
-        color=GREY,
-        gid="config-hash",
-    )
+    return [*handles[: most - 1], Line2D([], [], alpha=0)], [*names[: most - 1], f"... {len(names) - most + 1:,} more"]
 
 
 def nothing(axes: Axes, why: str, *, title: str) -> Axes:
@@ -255,11 +293,11 @@ def nothing(axes: Axes, why: str, *, title: str) -> Axes:
 
 
 def short(value: float) -> str:
-    """A number of three digits with k, M or G: 12.3k."""
+    """A number of three digits with k, M or G: 12.3k; negative zero is 0."""
     for power, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= 0.9995 * power:
             return f"{value / power:.3g}{letter}"
-    return f"{value:.3g}"
+    return f"{value + 0.0:.3g}"
 
 
 def plain_ticks(axis: Any, values: Sequence[float] | None = None) -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from eie_sim.core.activity import Activity
 from eie_sim.core.errors import require, require_int, require_type
-from eie_sim.report.figures.style import BLUE, RED, SKY, finish, named, nothing, on
+from eie_sim.report.figures.style import BLUE, INK, RED, SKY, SMALL, finish, named, nothing, on
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +36,7 @@ def occupancy(activity: Activity, axes: Axes | None = None, *, bins: int = BINS)
     image = axes.imshow(shares, aspect="auto", interpolation="nearest", extent=extent, cmap="cividis", vmin=0, vmax=100)
     bar = axes.figure.colorbar(image, ax=axes, pad=0.02)
     bar.set_label("cycles issuing entries, %", fontsize=9)
-    bar.ax.tick_params(labelsize=8)
+    bar.ax.tick_params(labelsize=SMALL)
     if activity.n_pe <= 16:
         axes.set_yticks(range(activity.n_pe))
     return finish(
@@ -68,7 +68,7 @@ def queues(activity: Any, axes: Axes | None = None, *, bins: int = BINS) -> Axes
     second.stairs(full, ends, color=RED, linewidth=1)
     second.set_ylabel("full queues, % of PEs", fontsize=9, color=RED)
     second.set_ylim(0, 102)
-    second.tick_params(labelsize=8)
+    second.tick_params(labelsize=SMALL)
     second.spines["top"].set_visible(False)
     axes.set_zorder(second.get_zorder() + 1)
     axes.patch.set_visible(False)
@@ -83,7 +83,7 @@ def queues(activity: Any, axes: Axes | None = None, *, bins: int = BINS) -> Axes
     )
     axes.stairs(queued.mean(axis=0), ends, color=BLUE, linewidth=1.4, label="mean of all PEs")
     axes.stairs([], [0], color=RED, linewidth=1, label=f"full queues, {_over_time(full, edges):.1f} % over all")
-    axes.axhline(activity.queue_depth, color=BLUE, linestyle=":", linewidth=1, label="queue depth")
+    axes.axhline(activity.queue_depth, color=INK, linestyle=":", linewidth=1, label="queue depth")
     axes.set_ylim(0, 1.08 * activity.queue_depth)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlim(0.5, activity.cycles + 0.5)
