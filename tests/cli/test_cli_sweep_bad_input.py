@@ -40,7 +40,8 @@ def test_a_scheduler_file_that_is_none(ask, tmp_path, kind):
     else:
         file.write_text("[" * 10_000)
     code, _, err = ask(*SWEEP[:-2], "--scheduler", "x.json")
-    assert (code, err) == (2, "error: scheduler=x.json: has no scheduler's address\n")
+    rule = "has no scheduler's address" if kind == "text" else "must be an ordinary file"
+    assert (code, err) == (2, f"error: scheduler=x.json: {rule}\n")
     assert [each.name for each in tmp_path.iterdir()] == ["x.json"]
 
 

@@ -38,8 +38,8 @@ def test_a_file_is_named_in_every_refusal(tmp_path):
     path = put(tmp_path, small().SerializeToString()[:-7])
     said = refused("is no ONNX file, or cut off|damaged|must", read_onnx, path)
     assert said.startswith(f"file={path}: ") and said.count("file=") == 1
-    refused("is not there", read_onnx, tmp_path / "none.onnx")
-    refused("is not there", read_onnx, tmp_path)
+    refused("no such file", read_onnx, tmp_path / "none.onnx")
+    refused("must be an ordinary file", read_onnx, tmp_path)
     refused("is no ONNX file", read_onnx, put(tmp_path, b"PK\3\4 and more"))
     refused("must have nodes", read_onnx, put(tmp_path, b""))
 

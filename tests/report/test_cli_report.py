@@ -117,6 +117,23 @@ def test_bad_input_is_one_line_and_exit_code_2(ask, run, swept, tmp_path):
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.parametrize("text", ["{", "[]", '{"version": 3}', "\xff"])
+def test_a_damaged_run_is_one_line_and_no_page(ask, run, text):
+    (run / "run.json").write_text(text)
+    code, out, err = ask("report", run)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"error: run={run}: ")
+    assert names(run) == ["layers.csv", "run.json"]
+
+
+def test_a_file_that_the_user_names_is_replaced_also_through_a_link(ask, run, tmp_path, undrawn):
+    (tmp_path / "old.html").write_text("old")
+    (tmp_path / "page.html").symlink_to("old.html")
+    assert ask("report", run, "--out", tmp_path / "page.html")[0] == 0
+    assert (tmp_path / "old.html").read_text().endswith("</html>\n")
+    assert (tmp_path / "page.html").is_symlink() and names(tmp_path) == ["old.html", "page.html", "run"]
+
+
 def test_a_store_is_never_written_over(ask, swept, tmp_path):
     store = tmp_path / "fc.html"
     store.write_bytes(swept.read_bytes())
