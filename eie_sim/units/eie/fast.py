@@ -296,7 +296,7 @@ def _at_depths(items, depths, entries, pes, vector):
         if last_issue > 0:
             vector.cycles[d, 0] = last_issue + DRAIN_CYCLES
             for p in range(len(pes.busy_until)):
-                late = _late_empty(items, entries, p, pes.busy_until[p], last_issue)
+                late = _late_empty(items.columns, items.broadcast_at, entries[:, p], pes.busy_until[p], last_issue)
                 vector.empty[d, p] = vector.sums[2, p] - late
 
 
@@ -404,15 +404,15 @@ def _add_block(columns, asked, narrow):
 # entry: it takes one in each cycle from busy_until on, or later as they come. The first one taken too late tells how
 # many are, as those behind it are later still. They count in no class, for the cycles after the last issue drain.
 @kernel
-def _late_empty(items, entries, p, busy_until, last_issue):
-    """Return how many items without entries a PE takes after the last issue."""
-    n_item = len(items.columns)
+def _late_empty(columns, broadcast_at, entries, busy_until, last_issue):
+    """Return how many items without entries a PE takes after the last issue; entries : [n_column], of the PE."""
+    n_item = len(columns)
     k = n_item
-    while k > 0 and entries[items.columns[k - 1], p] == 0:
+    while k > 0 and entries[columns[k - 1]] == 0:
         k -= 1
     free_at = np.int64(busy_until)
     for later in range(k, n_item):
-        taken = max(np.int64(items.broadcast_at[later]) + 1, free_at)
+        taken = max(np.int64(broadcast_at[later]) + 1, free_at)
         if taken > last_issue:
             return n_item - later
         free_at = taken + 1
