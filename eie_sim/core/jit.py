@@ -10,9 +10,11 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -66,6 +68,15 @@ def _is_ours(folder: Path) -> bool:
     return os.access(folder, os.W_OK)
 
 
+@cache
+def say_compiling() -> None:
+    """Say on a terminal, once, why the first run takes seconds; workers of a sweep leave it to the process above."""
+    if sys.stderr is not None and sys.stderr.isatty() and parent_process() is None:
+        kept = "once" if cache_folder() else "for this process: no folder to keep them in"
+        with suppress(OSError, ValueError):
+            sys.stderr.write(f"compiling kernels, {kept}\n")
+
+
 class _Files(numba_caching.CompileResultCacheImpl):  # type: ignore[misc]  # numba has no types
     """Kernels in our folder, and never beside the sources, where an edit of another module would not be noticed."""
 
@@ -79,17 +90,28 @@ class _Cache(numba_caching.FunctionCache):  # type: ignore[misc]  # numba has no
 
     def load_overload(self, *wanted: Any) -> Any:
         """The compiled kernel, or None; a damaged index is emptied, so that the next run finds a kernel again."""
+        found = None
         try:
-            return super().load_overload(*wanted)
+            found = super().load_overload(*wanted)
         except Exception:  # bytes that were overwritten can raise anything
             with suppress(OSError):
                 self.flush()
-            return None
+        if found is None:
+            say_compiling()
+        return found
 
     def save_overload(self, *made: Any) -> None:
         """Keep a compiled kernel, where that is possible."""
         with suppress(Exception):  # a full disk, or a damaged index that could not be emptied
             super().save_overload(*made)
+
+
+class _NoCache(numba_caching.NullCache):  # type: ignore[misc]  # numba has no types
+    """Where nothing can be kept."""
+
+    def load_overload(self, *wanted: Any) -> None:
+        """Nothing is there."""
+        say_compiling()
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -100,7 +122,10 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """
     compiled: Any = numba.njit(nogil=True)(function)
     folder, before = cache_folder(), numba_config.CACHE_DIR
-    if folder is None or not hasattr(compiled, "enable_caching"):  # a plain function under NUMBA_DISABLE_JIT
+    if not hasattr(compiled, "enable_caching"):  # a plain function under NUMBA_DISABLE_JIT
+        return compiled  # type: ignore[no-any-return]  # numba has no types
+    compiled._cache = _NoCache()
+    if folder is None:
         return compiled  # type: ignore[no-any-return]  # numba has no types
     numba_config.CACHE_DIR = str(folder)
     try:

@@ -119,7 +119,7 @@ def test_a_lack_of_memory_is_said_when_what_filled_it_is_free(monkeypatch):
 
     kept, alive = [], []
 
-    def commands():
+    def commands(asked=""):
         large = Large()
         kept.append(weakref.ref(large))
         raise MemoryError
