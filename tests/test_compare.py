@@ -338,7 +338,7 @@ def test_an_eie_may_set_the_size_and_reads_lpddr4():
     assert found.designs[1].chip.dram_bytes_per_cycle == 16
     assert [row.name for row in found.rows[:3]] == ["EIE 25 %", "dense", "2:4"]
     lines = comparison_lines(comparison_record(found), found)
-    assert any("DRAM 32 (LPDDR4) bytes a cycle" in line for line in lines)
+    assert any("DRAM (LPDDR4) 32 bytes a cycle" in line for line in lines)
 
 
 def test_a_wrong_product_ends_the_comparison(monkeypatch):

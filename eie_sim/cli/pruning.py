@@ -395,16 +395,9 @@ def accuracy(
         require_file("figure", figure)
     with steps_shown() as progress:
         network = loaded(source, progress, arrays)
-        records, left_out = table_of(
-            network,
-            design,
-            patterns=patterns or (*PATTERNS, *(("balanced",) if hasattr(design, "n_pe") else ())),
-            densities=densities,
-            schedules=schedules,
-            penalties=penalties,
-            epochs=epochs,
-            progress=progress,
-        )
+        tried = patterns or (*PATTERNS, *(("balanced",) if hasattr(design, "n_pe") else ()))
+        asked: dict[str, Any] = {"densities": densities, "schedules": schedules, "penalties": penalties}
+        records, left_out = table_of(network, design, patterns=tried, **asked, epochs=epochs, progress=progress)
     record = accuracies_record(records, left_out, network, design)
     if figure is not None:
         draw_accuracies(records, figure, config_hash=record["config_hash"])

@@ -126,7 +126,7 @@ def _outputs(network: Network, samples: Samples | None) -> Quality:
 _MAKERS = {"accuracy": _accuracy, "loss": _loss, "outputs": _outputs}
 
 QUALITIES = {
-    "accuracy": "share of the labelled inputs answered rightly",
+    "accuracy": "share of the labelled inputs classified as labelled",
     "loss": "minus the mean cross-entropy of the labelled inputs",
     "outputs": "minus the relative squared error of the layers' outputs, added up",
 }
@@ -156,7 +156,7 @@ def measured_on(name: str, network: Network, samples: Samples | None = None) -> 
         return costed_on(network)
     if samples is None:
         return f"{len(require_held_back(network, name))} held-back inputs"
-    return f"{len(samples)} training inputs"
+    return f"{len(samples):,} training inputs"
 
 
 def inputs_in_words(network: Network) -> dict[str, str]:

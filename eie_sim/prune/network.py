@@ -225,7 +225,7 @@ def _network_of(
             layer,
             weights=weights[layer.name],
             bias=biases[layer.name],
-            weights_source=f"{source.weights_source}, {said[layer.name]}",
+            weights_source=f"{source.weights_source.removesuffix(', not pruned')}, {said[layer.name]}",
             stored=None,
         )
         for layer, source in zip(network.layers, before, strict=True)

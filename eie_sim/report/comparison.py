@@ -17,7 +17,7 @@ from eie_sim.prune.measure import inputs_in_words
 from eie_sim.record import account_of, versions
 from eie_sim.report import figures
 from eie_sim.report.figures.style import INK, PAGE, drawing, named, write_figure
-from eie_sim.report.network import Record, account_lines, percent, weights_line
+from eie_sim.report.network import Record, account_lines, number, percent, weights_line
 from eie_sim.report.text import TextTable
 from eie_sim.study.compare import Compared
 from eie_sim.study.instances import Instances
@@ -173,14 +173,14 @@ def comparison_table(record: Record) -> TextTable:
         own = ["" if batch == before else str(batch), row["name"], row["precision"]]
         own += [percent(row["density"]), percent(row["kept_l1"])]
         if labelled:
-            own += ["" if row["accuracy"] is None else f"{100 * row['accuracy']:.2f} %"]
+            own += ["" if row["accuracy"] is None else percent(row["accuracy"], 2)]
         if of_graph:
             own += ["-" if row[off] is None else percent(row[off], 2) for off in ("distance", "distance_unpruned")]
             own += [percent(row["covers"])]
-        own += [f"{row['weight_bytes'] / 1e3:,.1f}", percent(row["utilisation"])]
-        own += [f"{row[time] / batch:,.3f}" for time in ("time_us", "time_us_dram")]
+        own += [number(row["weight_bytes"] / 1e3, 1), percent(row["utilisation"])]
+        own += [number(row[time] / batch, 3) for time in ("time_us", "time_us_dram")]
         own += [_energy(row, where, batch) for where in ("", "_dram")]
-        own += [f"{row['dram_bytes'] / batch / 1e3:,.2f}"]
+        own += [number(row["dram_bytes"] / batch / 1e3, 2)]
         both = ((row[what], row[f"{what}_dram"]) for what in ("tile", "bound"))
         own += [sram if sram == dram else f"{sram} | {dram}" for sram, dram in both]
         cells.append([*own, "" if row["scaled_from"] is None else f"from {row['scaled_from']}"])
@@ -204,7 +204,7 @@ def comparison_table(record: Record) -> TextTable:
 def _energy(row: Record, where: str, batch: int) -> str:
     """Of a vector: modelled parts, up to the board's bound where there is one."""
     parts, bound = row[f"energy_nj{where}"], row[f"board_nj{where}"]
-    return f"{parts / batch:,.1f}" + ("" if bound is None else f" to {bound / batch:,.0f}")
+    return number(parts / batch, 1) + ("" if bound is None else f" to {number(bound / batch, 0)}")
 
 
 def _judged(record: Record) -> str:
@@ -277,8 +277,8 @@ Designs = Sequence[tuple[str, Instances]]
 def _size_lines(record: Record, designs: Designs, *, listed: bool) -> list[str]:
     """How large the designs are, and the DRAM that they share."""
     own, dram = (record[name].get("dram") for name in ("config", "config_dram"))
-    added = f" ({(dram or 'lpddr4').upper()})" if own != dram or dram is None else ""
-    rate = f"{record['dram_bytes_per_cycle']:,.4g}{added} bytes"
+    kind = f"({(dram or 'lpddr4').upper()}) " if own != dram or dram is None else ""
+    rate = f"{kind}{record['dram_bytes_per_cycle']:,.4g} bytes"
     end = f"; seed {record['seed']}; config {record['config_hash']}"
     clocks = [f"{one.design.clock_mhz:g} MHz, {one.design.node_nm} nm" for _, one in designs]
     macs = [f"{one.macs_per_cycle:,} MACs a cycle" for _, one in designs]

@@ -8,7 +8,7 @@ from typing import Any
 
 from eie_sim.core.arrays import shown
 from eie_sim.core.errors import few
-from eie_sim.report.network import MOST_NAMES, WEIGHTS, Column, Record, Section, decibels, percent, share
+from eie_sim.report.network import MOST_NAMES, WEIGHTS, Column, Record, Section, decibels, number, percent, share, to
 
 MOST_ROWS = 40
 LARGEST = 20
@@ -38,8 +38,8 @@ def products(record: Record) -> Section:
         Column("cycles", lambda r: r["cycles"], _count, rank=1),
         Column("utilisation", lambda r: r["utilisation"], percent, rank=1),
         Column("load\nbalance", lambda r: r["load_balance"], percent, rank=4),
-        Column("time us", lambda r: r["time_us"], "{:,.1f}".format, rank=3),
-        Column("energy\nuJ", lambda r: r["energy"]["total_pj"] / 1e6, "{:,.3f}".format, rank=1),
+        Column("time us", lambda r: r["time_us"], to(1), rank=3),
+        Column("energy\nuJ", lambda r: r["energy"]["total_pj"] / 1e6, to(3), rank=1),
         Column("fits", lambda r: "yes" if r["fits"] else f"no: {r['passes']}"),
         Column("map, kB\n(outside)", lambda r: r.get("map_buffer_bits", ""), _kilobytes, rank=4),
         Column("", _checked, rank=1),
@@ -136,7 +136,7 @@ def lowerings(record: Record) -> tuple[list[list[str]], str]:
             one["node"],
             *(f"{one[name]:,}" for name in names[:2]),
             percent(one["winograd_cycles"] / max(1, one["im2col_cycles"])),
-            *(f"{one[name] / 1e6:,.3f}" for name in names[2:]),
+            *(number(one[name] / 1e6, 3) for name in names[2:]),
             percent(one["winograd_pj"] / max(1e-30, one["im2col_pj"])),
         ]
         for one in (*shown, whole)

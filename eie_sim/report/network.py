@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from math import log10
 from typing import Any, NamedTuple
 
@@ -211,9 +212,23 @@ def accuracy(record: Record) -> str:
     )
 
 
+def number(value: float | str, decimals: int) -> str:
+    """A number with so many decimals, or with three digits where those would all be 0; a word as it is."""
+    if isinstance(value, str):
+        return value
+    shown = f"{value + 0.0:,.{decimals}f}"  # + 0.0: no -0.0
+    return f"{value:.3g}" if value and not shown.strip("-0.") else shown
+
+
+def to(decimals: int) -> Callable[[float | str], str]:
+    """`number` with so many decimals, as the form of a column."""
+    return partial(number, decimals=decimals)
+
+
 def percent(share: float, decimals: int = 1) -> str:
-    """A share of one, in percent."""
-    return f"{100 * share:.{decimals}f} %"
+    """A share of one, in percent; below what the decimals show, <0.1 %, as its digits may be those of rounding."""
+    least = 10.0**-decimals
+    return f"<{least:.{decimals}f} %" if 0 < 100 * share < least / 2 else f"{100 * share + 0.0:.{decimals}f} %"
 
 
 def share(value: float | str) -> str:
@@ -223,7 +238,7 @@ def share(value: float | str) -> str:
 
 def decibels(error: float | None) -> str:
     """Signal to noise of a relative error, 20 log10 of its inverse; nothing where there is no error, or no signal."""
-    return f"{round(-20 * log10(error), 1) + 0.0:.1f}" if error else "-"  # + 0.0: no -0.0
+    return number(round(-20 * log10(error), 1), 1) if error else "-"
 
 
 def per_vector(record: Record, figure: float) -> float:
@@ -237,22 +252,22 @@ CYCLES = [
     WEIGHTS,
     Column("inputs\nactive", lambda r: r["activation_density"], percent),
     Column("vectors", lambda r: r["n_vector"], rank=3),
-    Column("cycles", lambda r: r["cycles_per_vector"]["mean"], "{:,.1f}".format),
+    Column("cycles", lambda r: r["cycles_per_vector"]["mean"], to(1)),
     Column(
         "min-max",
         lambda r: [r["cycles_per_vector"]["min"], r["cycles_per_vector"]["max"]],
         lambda ends: "" if None in ends else "{:,}-{:,}".format(*ends),
     ),
-    Column("time us", lambda r: r["time_us_per_vector"], "{:.3f}".format),
+    Column("time us", lambda r: r["time_us_per_vector"], to(3)),
     Column("utilisation", lambda r: r["utilisation"], percent, rank=1),
     Column("load\nbalance", lambda r: r["load_balance"], percent),
 ]
 
 THROUGHPUT = [
-    Column("effectual\nMACs/vector", lambda r: per_vector(r, r["effectual_macs"]), "{:,.1f}".format),
+    Column("effectual\nMACs/vector", lambda r: per_vector(r, r["effectual_macs"]), to(1)),
     Column("dense\nMACs/vector", lambda r: per_vector(r, r["dense_macs"]), "{:,.0f}".format),
-    Column("effective\n(effectual MACs)", lambda r: r["effective_gops"], "{:.2f}".format),
-    Column("dense-equivalent\n(dense MACs)", lambda r: r["dense_equivalent_gops"], "{:.2f}".format),
+    Column("effective\n(effectual MACs)", lambda r: r["effective_gops"], to(2)),
+    Column("dense-equivalent\n(dense MACs)", lambda r: r["dense_equivalent_gops"], to(2)),
 ]
 
 
@@ -260,7 +275,7 @@ def classes(record: Record) -> list[Column]:
     """A column per cycle class."""
 
     def share(name: str) -> Column:
-        return Column(name, lambda r: r["classes_percent"][name], "{:.1f}".format)
+        return Column(name, lambda r: r["classes_percent"][name], to(1))
 
     return [share(name) for name in record["layers"][0]["classes_percent"]]
 
@@ -282,15 +297,19 @@ def energy(record: Record) -> list[Column]:
     """A column per component that took some, the total, and per effectual MAC."""
 
     def component(name: str) -> Column:
-        return Column(name, lambda r: per_vector(r, r["energy"]["by_component_pj"][name] / 1e3), "{:.3f}".format)
+        return Column(name, lambda r: per_vector(r, r["energy"]["by_component_pj"][name] / 1e3), to(3))
 
     per_lane = f"mW/{unit_named(record['unit']).words.lane}"
     return [
         *(component(name) for name, pj in record["total"]["energy"]["by_component_pj"].items() if pj),
-        Column("total nJ", lambda r: r["energy"]["total_nj_per_vector"], "{:.3f}".format, 1),
-        Column("pJ per\neffectual MAC", lambda r: r["energy"]["pj_per_effectual_mac"], "{:.2f}".format),
-        Column(per_lane, lambda r: r["energy"]["power_mw_per_pe"], "{:.2f}".format),
+        Column("total nJ", lambda r: r["energy"]["total_nj_per_vector"], to(3), 1),
+        Column("pJ per\neffectual MAC", _per_mac, to(2)),
+        Column(per_lane, lambda r: r["energy"]["power_mw_per_pe"], to(2)),
     ]
+
+
+def _per_mac(record: Record) -> float | str:
+    return float(record["energy"]["pj_per_effectual_mac"]) if record["effectual_macs"] else "-"
 
 
 def on_chip(record: Record) -> list[Column]:
@@ -315,11 +334,11 @@ def storage(record: Record) -> Section:
     bias = "bias included, in dense too" if unit_named(record["unit"]).takes_bias else "the bias in neither"
 
     def share(part: str) -> Column:
-        return Column(f"{part}\n%", lambda r: r["storage"]["percent"][part], "{:.1f}".format)
+        return Column(f"{part}\n%", lambda r: r["storage"]["percent"][part], to(1))
 
     def smaller(bits: int, rank: int) -> Column:
         heading = f"times smaller\nthan {bits}-bit dense"
-        return Column(heading, lambda r: r["storage"][f"compression_vs_dense{bits}"], "{:.2f}".format, rank)
+        return Column(heading, lambda r: r["storage"][f"compression_vs_dense{bits}"], to(2), rank)
 
     total = Column("total\nbits", lambda r: r["storage"]["total_bits"], "{:,}".format, 1)
     return Section(

@@ -10,7 +10,7 @@ from eie_sim.network.graph import Graph
 from eie_sim.prune import Selection
 from eie_sim.prune.recipe import Recipe
 from eie_sim.report import graph
-from eie_sim.report.network import Record, decibels, not_simulated, percent, verdict
+from eie_sim.report.network import Record, decibels, not_simulated, number, percent, verdict
 from eie_sim.report.pruning import accuracy_lines
 from eie_sim.report.text import TextTable
 from eie_sim.runs import Run
@@ -120,7 +120,7 @@ def _changes(row: Record) -> list[str]:
         f"{old['weights']:,} => {new['weights']:,}",
         f"{old['bits']:,} => {new['bits']:,}{mark}",
         f"{old['cycles']:,} => {new['cycles']:,}",
-        f"{old['energy_nj'] / 1e3:,.3f} => {new['energy_nj'] / 1e3:,.3f}",
+        f"{number(old['energy_nj'] / 1e3, 3)} => {number(new['energy_nj'] / 1e3, 3)}",
     ]
 
 

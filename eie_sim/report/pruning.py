@@ -24,6 +24,7 @@ from eie_sim.report.network import (
     Record,
     account_lines,
     not_simulated,
+    number,
     percent,
     source_lines,
     total_name,
@@ -32,6 +33,9 @@ from eie_sim.report.network import (
 from eie_sim.report.text import TextTable
 from eie_sim.runs import Run
 from eie_sim.units import unit_of
+
+SHOWN_AS = {"accuracy": "accuracy", "loss": "minus\nloss", "outputs": "minus error\nof outputs"}
+"""Headings of qualities, of which more is better."""
 
 
 def pruned_record(before: Run, after: Run, kept: Selection, recipe: Recipe) -> Record:
@@ -171,15 +175,16 @@ def points_table(record: Record) -> TextTable:
     cells = [
         [
             r["layer"],
-            f"{r['asked']:g}",
-            f"{r['achieved']:.4f}",
+            percent(r["asked"]),
+            _percent(r["achieved"]),
             f"{r['kept']:,}",
             quality_of(record, r),
-            f"{r['cost']:,.1f}",
+            number(r["cost"], 1),
         ]
         for r in record["points"]
     ]
-    headings = ["layer", "density", "achieved", "weights kept", record["quality"], heading_of(record["quantity"])]
+    headings = ["layer", "asked", "density", "weights kept", SHOWN_AS[record["quality"]]]
+    headings.append(heading_of(record["quantity"]))
     return TextTable(headings, cells, text={0})
 
 
@@ -198,7 +203,7 @@ def draw_points(points: Sequence[Sensitivity], record: Record, path: Path) -> No
 
 def quality_of(record: Record, point: Record) -> str:
     """A quality in its unit."""
-    return f"{100 * point['quality']:.2f} %" if record["quality"] == "accuracy" else f"{point['quality']:.4f}"
+    return f"{100 * point['quality']:.2f} %" if record["quality"] == "accuracy" else number(point["quality"], 4)
 
 
 def heading_of(quantity: str) -> str:
@@ -247,17 +252,22 @@ def choices_table(record: Record) -> TextTable:
     """A row per choice: densities, what was budgeted, and what the whole network takes when it is simulated."""
     layers = list(record["choices"][0]["densities"])
     headings = ["choice", *(f"{layer}\ndensity" for layer in layers), f"budgeted\n{heading_of(record['quantity'])}"]
-    headings += [record["quality"], "weights\nand biases", "cycles/\nvector", "energy\nnJ/vector"]
+    headings += [
+        SHOWN_AS[record["quality"]],
+        "weights\nand biases",
+        "cycles/\nvector",
+        "energy\nnJ/vector",
+    ]
     headings += ["accuracy\nfloat", "accuracy\nsimulated"]
     cells = [
         [
             choice["name"],
             *(f"{choice['densities'][layer]:.3f}" for layer in layers),
-            f"{choice['cost']:,.1f}",
+            number(choice["cost"], 1),
             quality_of(record, choice),
             f"{choice['weights']:,}",
             f"{choice['cycles_per_vector']:,.1f}",
-            f"{choice['energy_nj_per_vector']:,.2f}",
+            number(choice["energy_nj_per_vector"], 2),
             *(
                 "" if choice["accuracy"] is None else _percent(choice["accuracy"][kind])
                 for kind in ("pruned", "compressed")
@@ -288,7 +298,7 @@ def accuracies_table(record: Record) -> TextTable:
             _percent(one["density"]),
             _percent(one["accuracy_untrained"]),
             _percent(one["accuracy"]),
-            f"{one['cost']:,.1f}",
+            number(one["cost"], 1),
         ]
         for one in record["records"]
     ]
@@ -362,7 +372,7 @@ def _changes(row: Record) -> list[str]:
         f"{old['weights']:,} => {new['weights']:,}",
         f"{old['bits']:,} => {new['bits']:,}{mark}",
         f"{old['cycles_per_vector']:,.1f} => {new['cycles_per_vector']:,.1f}",
-        f"{old['energy_nj_per_vector']:,.2f} => {new['energy_nj_per_vector']:,.2f}",
+        " => ".join(number(one["energy_nj_per_vector"], 2) for one in (old, new)),
     ]
 
 

@@ -25,6 +25,7 @@ from eie_sim.report.network import (
     hints,
     limit,
     not_simulated,
+    number,
     opening,
     percent,
     sections,
@@ -279,7 +280,7 @@ def presets_table(records: list[Record]) -> TextTable:
 def energy_table(records: list[Record]) -> TextTable:
     """Energies per event with their sources; chosen constants are marked."""
     cells = [
-        [r["event"], r["component"], f"{r['energy_pj']:.4f}", "chosen" if r["chosen"] else "", r["source"]]
+        [r["event"], r["component"], number(r["energy_pj"], 4), "chosen" if r["chosen"] else "", r["source"]]
         for r in records
     ]
     return TextTable(["event", "component", "pJ", "", "source"], cells, text={0, 1, 3, 4}, wrapped={4})
@@ -287,8 +288,8 @@ def energy_table(records: list[Record]) -> TextTable:
 
 def area_table(record: Record) -> TextTable:
     """Area of a design by module."""
-    cells = [[module, f"{mm2:.6f}"] for module, mm2 in record["by_module_mm2"].items()]
-    cells += [["one PE", f"{record['pe_mm2']:.6f}"], [f"{record['n_pe']} PEs", f"{record['total_mm2']:.3f}"]]
+    cells = [[module, number(mm2, 6)] for module, mm2 in record["by_module_mm2"].items()]
+    cells += [["one PE", number(record["pe_mm2"], 6)], [f"{record['n_pe']} PEs", number(record["total_mm2"], 3)]]
     return TextTable(["module", "mm2"], cells, text={0})
 
 
@@ -299,7 +300,7 @@ def formats_table(record: Record) -> TextTable:
             layer["name"] if at == 0 else "",
             one["name"],
             f"{one['total_bits']:,}",
-            "" if one["ratio_to_dense"] is None else f"{100 * one['ratio_to_dense']:.2f} %",
+            "" if one["ratio_to_dense"] is None else percent(one["ratio_to_dense"], 2),
             ", ".join(f"{part} {bits:,}" for part, bits in one["parts"].items()),
             "yes" if one["valid"] else f"no: {one['violations']:,} violations",
         ]

@@ -21,7 +21,7 @@ from eie_sim.core.published import Table as PlainTable
 from eie_sim.record import versions
 from eie_sim.report import figures
 from eie_sim.report.figures.style import PAGE, drawing, write_figure
-from eie_sim.report.network import Record
+from eie_sim.report.network import Record, percent
 from eie_sim.report.text import Screen, TextTable
 
 
@@ -99,7 +99,7 @@ def _cells(own: Iterable[Record], number: Mapping[str, int]) -> list[list[str]]:
             r["unit"],
             _number(r["published"]),
             _number(r["simulated"]),
-            f"{100 * r['error']:+.1f} %",
+            f"{round(100 * r['error'], 1) + 0.0:+.1f} %",
             r["verdict"],
             "" if r["fits"] else "no",
             f"[{number[r['note']]}]",
@@ -114,7 +114,7 @@ def groups_table(record: Record, title: str | None = None) -> TextTable:
     headings = ["group", "kind", "rows", within, "mean\nerror", "worst\nerror", "worst row"]
     cells = [
         [one["group"], one["kind"], str(one["n_row"]), str(one["n_agree"])]
-        + [f"{100 * one[error]:.1f} %" for error in ("mean_error", "worst_error")]
+        + [percent(one[error]) for error in ("mean_error", "worst_error")]
         + [one["worst_row"]]
         for one in record["groups"]
     ]

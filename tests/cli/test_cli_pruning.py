@@ -102,7 +102,7 @@ def test_an_allocation_as_a_table(ask):
     assert code == 0
     assert [line.split()[0] for line in out.splitlines()[2:5]] == ["budgeted", "uniform", "global"]
     assert "budget 215 cycles" in out
-    assert "accuracy: share of the labelled inputs answered rightly; on 1437 training inputs" in out
+    assert "accuracy: share of the labelled inputs classified as labelled; on 1,437 training inputs" in out
 
 
 def test_layers_may_have_densities_of_their_own(ask):

@@ -182,7 +182,7 @@ def test_training_brings_accuracy_back_and_no_weight():
         np.testing.assert_array_equal(same.layers[layer.name].mask, kept.layers[layer.name].mask)
         assert not layer.weights[~same.layers[layer.name].mask].any()
     assert learnt.layers[0].weights_source.endswith(
-        "not pruned, pruned: element, l1, local, density 0.09998, trained 4 epochs"
+        "real, trained, pruned: element, l1, local, density 0.09998, trained 4 epochs"
     )
     again, _ = prune_network(DIGITS, replace(recipe, epochs=4), DESIGN)
     other, _ = prune_network(DIGITS, replace(recipe, epochs=4, seed=1), DESIGN)
