@@ -1,0 +1,122 @@
+"""What holds of a removal: units are alike, silenced ones are gone, shapes and counts are as foretold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eie_sim.core.errors import hold
+from eie_sim.network.floatrun import LOWERED_TOLERANCE, apart, run, shapes_of
+from eie_sim.network.graph import Graph
+from eie_sim.network.operators import operator_of
+from eie_sim.prune.dimensions import taken
+from eie_sim.prune.groups import Group, Structure
+
+READ = ("in", "hidden")
+"""Labels of the axes along which weights read."""
+
+
+def verify_removal(structure: Structure, units: Mapping[str, Iterable[int]], after: Graph) -> None:
+    """Raise InvariantError unless a removal holds, with the examples of the graph as inputs.
+
+    Shapes are those that the new graph has when it runs; as many elements left as members have; two units of each
+    group, exchanged in all members, change no output; and where the weights that read a unit are all that reads it,
+    the old graph with these at zero has the outputs of the new one. Outputs differ by 1e-4 of the largest at most.
+
+    units : those that left, by name of group; after : the graph without them
+    """
+    from eie_sim.prune.removing import kept_units, without
+
+    graph = structure.graph
+    gone = {name: sorted(set(one)) for name, one in units.items()}
+    groups = [group for group in structure.groups if gone.get(group.name)]
+    for name, value in shapes_of(after).items():
+        foretold = after.values[name].shape if name in after.values else value.shape
+        hold(value.shape == foretold, f"shape of {name}", value.shape, f"must be {foretold}, as was foretold")
+    for name, parameter in graph.parameters.items():
+        left = parameter.array.size - foretold_count(parameter.array.shape, name, groups, gone)
+        found = after.parameters[name].array.size
+        hold(found == left, f"elements of {name}", found, f"must be {left}, as its groups say")
+    before = run(graph)
+    _require_alike(
+        before, run(exchanged(structure, {group.name: (0, group.size - 1) for group in groups})), "exchanged"
+    )
+    silent = {group.name: gone[group.name] for group in groups if can_be_silenced(graph, group)}
+    if silent:
+        smaller = after if len(silent) == len(groups) else without(structure, kept_units(structure, silent))
+        _require_alike(run(silenced(structure, silent)), run(smaller), "silenced")
+
+
+def foretold_count(
+    shape: tuple[int, ...], name: str, groups: Iterable[Group], gone: Mapping[str, Iterable[int]]
+) -> int:
+    """How many elements of a parameter are in units that leave; those in several count once."""
+    left = [np.ones(size, dtype=bool) for size in shape]
+    for group in groups:
+        for member in group.members:
+            if member.parameter == name:
+                left[member.axis][member.positions[list(gone[group.name])]] = False
+    return prod(shape) - prod(int(one.sum()) for one in left)
+
+
+def exchanged(structure: Structure, pairs: Mapping[str, tuple[int, int]]) -> Graph:
+    """The graph with two units of groups in each other's place."""
+    orders = {}
+    for name, (one, other) in pairs.items():
+        order = np.arange(structure.atoms[name].size)
+        order[[one, other]] = order[[other, one]]
+        orders[structure.atoms[name]] = order
+    parameters = {}
+    for name, parameter in structure.graph.parameters.items():
+        array = parameter.array
+        for axis in range(array.ndim):
+            array = np.take(array, taken(structure.axes[name, axis], orders), axis)
+        parameters[name] = replace(parameter, array=array)
+    return replace(structure.graph, parameters=parameters)
+
+
+def silenced(structure: Structure, units: Mapping[str, Iterable[int]]) -> Graph:
+    """The graph whose weights read nothing of some units."""
+    graph = structure.graph
+    arrays = {name: parameter.array.copy() for name, parameter in graph.parameters.items()}
+    for group in structure.groups:
+        for member in readers_of(graph, group) if group.name in units else ():
+            lines = np.moveaxis(arrays[member.parameter], member.axis, 0)
+            lines[member.positions[list(units[group.name])].reshape(-1)] = 0
+    return replace(graph, parameters={name: replace(one, array=arrays[name]) for name, one in graph.parameters.items()})
+
+
+def readers_of(graph: Graph, group: Group) -> list[Any]:
+    """Members along whose axis a parameter reads."""
+    return [one for one in group.members if graph.parameters[one.parameter].axes[one.axis] in READ]
+
+
+def can_be_silenced(graph: Graph, group: Group) -> bool:
+    """True where its readers are all that reads a group, so that the units are gone when these are zero."""
+    readers = readers_of(graph, group)
+    floats = all(graph.parameters[one.parameter].array.dtype.kind == "f" for one in readers)
+    return bool(readers) and floats and not (group.normalised or group.matched or _has_two_roles(graph, group))
+
+
+def _has_two_roles(graph: Graph, group: Group) -> bool:
+    """True where a parameter, such as a tied head, is read by several nodes that name its axes apart."""
+    names = {one.parameter for one in group.members}
+    labels: dict[str, set[tuple[str, ...]]] = {}
+    for node in graph.nodes:
+        for place, said in operator_of(node).labels(graph, node).items():
+            for name in graph.origins(node.reading(place)) if graph.is_constant(node.reading(place)) else ():
+                labels.setdefault(name, set()).add(said)
+    return any(len(labels.get(name, ())) > 1 for name in names)
+
+
+def _require_alike(before: Mapping[str, NDArray[Any]], after: Mapping[str, NDArray[Any]], what: str) -> None:
+    for name, array in before.items():
+        if array.dtype.kind == "f":
+            off = apart(after[name], array)
+            rule = f"must be at most {LOWERED_TOLERANCE:.0e} of its largest"
+            hold(off <= LOWERED_TOLERANCE, f"output {name} with units {what} is off by", off, rule)
