@@ -224,6 +224,8 @@ def convolved(graph: Graph, node: Node) -> Iterator[Relation]:
         yield Regrouped((w[0],), (groups, Axis(f"{node.name}:in a group", 0, w[0].size // group)))
     if node.reading(2):
         yield Same(axis_of(graph, node.inputs[2], 0), y[1])
+    if node.kind == "two_activations":
+        yield Pinned(x[1], MATCHED, free=True)
 
 
 def on_integers(same: Rule) -> Rule:
@@ -380,6 +382,7 @@ def recurrent(graph: Graph, node: Node) -> Iterator[Relation]:
         Regrouped((r[1],), (gates, hidden)),
     )
     yield from (Pinned(axis, "directions") for axis in (w[0], r[0]))
+    yield from (Pinned(axis_of(graph, node.inputs[place], 0), "directions") for place in (3, 7) if node.reading(place))
     yield from (Pinned(axis, reason) for axis, reason in zip(x, ("sequence", "batch"), strict=False))
     if node.reading(3):
         both = Axis(f"{node.name}:biases", 0, 2)

@@ -156,27 +156,36 @@ def end_to_end(first: Dimension, second: Dimension) -> Pairs:
 def _cut(dimension: Dimension, at: int) -> tuple[Dimension, ...] | None:
     """The first `at` places of a dimension and the rest; None where a dimension inside another would be cut."""
     dimension = found(dimension)
+    if at in (0, dimension.size):
+        ends = (Dimension(0), dimension)
+        return ends if at == 0 else ends[::-1]
     if not dimension.how:
         pieces = (Dimension(at), Dimension(dimension.size - at))
         dimension.same = summed(pieces)
         return pieces
     if dimension.how == "product":
-        outer, *inner = listed(dimension, "product")
-        outer_at, rest = divmod(at, dimension.size // outer.size)
-        outers = None if rest else _cut(outer, outer_at)
-        return None if outers is None else tuple(product((one, *inner)) for one in outers)
-    before: list[Dimension] = []
-    after = listed(dimension, "sum")
+        return _cut_product(dimension, at)
+    before, after = [], listed(dimension, "sum")
     while at >= after[0].size:
         at -= after[0].size
         before.append(after.pop(0))
-    if at > 0:
-        inside = _cut(after[0], at)
-        if inside is None:
-            return None
-        before.append(inside[0])
-        after[0] = inside[1]
-    return summed(before), summed(after)
+    inside = _cut(after[0], at)
+    return None if inside is None else (summed([*before, inside[0]]), summed([inside[1], *after[1:]]))
+
+
+def _cut_product(dimension: Dimension, at: int) -> tuple[Dimension, ...] | None:
+    """A product in two. Its innermost dimension is never cut; one around that is, and is a sum everywhere then."""
+    outer, *inside = listed(dimension, "product")
+    inner = product(inside)
+    whole, rest = divmod(at, inner.size)
+    start = _cut(outer, whole)
+    if start is None or rest == 0:
+        return None if start is None else tuple(product((one, inner)) for one in start)
+    end, halves = _cut(start[1], 1), _cut(inner, rest) if inner.how else None
+    if end is None or halves is None:
+        return None
+    before, after = product((start[0], inner)), product((end[1], inner))
+    return summed((before, halves[0])), summed((halves[1], after))
 
 
 def atoms(dimension: Dimension) -> list[Dimension]:

@@ -15,9 +15,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from eie_sim.core.errors import InputError
+from eie_sim.core.errors import InputError, require_type
 from eie_sim.network.axes import MATCHED, NORMALISED, Axis, Joined, Pinned, Regrouped, Relation, Same
 from eie_sim.network.graph import Graph
+from eie_sim.network.layered import graph_of
+from eie_sim.network.layers import Network
 from eie_sim.network.operators import operator_of, relations
 from eie_sim.prune.dimensions import Dimension, align, atoms, numbered, places, product, summed
 
@@ -79,17 +81,19 @@ class Structure:
     atoms: dict[str, Dimension]
 
 
-def groups(graph: Graph) -> list[Group]:
+def groups(graph: Graph | Network) -> list[Group]:
     """Return all groups of a graph, those of which nothing can leave among them, by parameter, axis and dimension.
 
-    Raise InputError for a graph with a cycle, a parameter that is used with two layouts, and a reshape whose target
+    Layers are taken as the graph that they are. Raise InputError for a graph with a cycle, a parameter that is used with two layouts, and a reshape whose target
     is computed from data.
     """
     return list(structure_of(graph).groups)
 
 
-def structure_of(graph: Graph) -> Structure:
+def structure_of(graph: Graph | Network) -> Structure:
     """Return all axes of a graph as dimensions, and their groups. Raise InputError as `groups`."""
+    require_type("graph", graph, Graph, Network)
+    graph = graph_of(graph) if isinstance(graph, Network) else graph
     _require_order(graph)
     _require_one_layout(graph)
     reading = Reading(graph)

@@ -14,6 +14,7 @@ from eie_sim.core.arrays import fresh
 from eie_sim.core.errors import InputError, few, require, require_int, unknown
 from eie_sim.network.floatrun import value_of
 from eie_sim.network.graph import PRUNED, Graph, Node, Parameter, Value
+from eie_sim.network.layers import Network
 from eie_sim.prune.dimensions import Dimension, atoms, taken
 from eie_sim.prune.groups import Structure, structure_of
 
@@ -21,7 +22,7 @@ Units = Mapping[str, Iterable[int]]
 Kept = dict[Dimension, NDArray[np.int64]]
 
 
-def remove(graph: Graph, units: Units, *, verify: bool = False) -> Graph:
+def remove(graph: Graph | Network, units: Units, *, verify: bool = False) -> Graph:
     """Return the graph without units of groups, with every size that its nodes state changed to fit.
 
     units : numbers of the units that leave, by name of group, as in the graph that is given
@@ -45,10 +46,10 @@ def parameter_count(graph: Graph) -> int:
     return sum(one.array.size for name, one in graph.parameters.items() if name not in buffers)
 
 
-def removal_count(graph: Graph, units: Units) -> int:
+def removal_count(graph: Graph | Network, units: Units) -> int:
     """How many elements of parameters, buffers not among them, would leave with units; what overlaps counts once."""
     structure = structure_of(graph)
-    return parameter_count(graph) - parameter_count(without(structure, kept_units(structure, units)))
+    return parameter_count(structure.graph) - parameter_count(without(structure, kept_units(structure, units)))
 
 
 def kept_units(structure: Structure, units: Units) -> Kept:
@@ -85,7 +86,7 @@ def without(structure: Structure, kept: Kept) -> Graph:
         name: Value(name, tuple(after.size(name, axis) for axis in range(len(value.shape))), value.dtype)
         for name, value in graph.values.items()
     }
-    values |= {name: value_of(name, array) for name, array in constants.items() if name not in values}
+    values |= {name: value_of(name, array) for name, array in constants.items()}
     n_gone = sum(dimension.size - len(units) for dimension, units in kept.items())
     said = [graph.metadata[PRUNED]] if PRUNED in graph.metadata else []
     said.append(f"{n_gone} units of {len(kept)} groups removed, by eie-sim {eie_sim.__version__}")
