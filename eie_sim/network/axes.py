@@ -255,10 +255,9 @@ def channel_norm(graph: Graph, node: Node) -> Iterator[Relation]:
     yield from map(Same, x, axes_of(graph, node.outputs[0]))
     if node.op == "InstanceNormalization":
         yield from (Pinned(axis, NORMALISED, free=True) for axis in x[2:])
-    groups = Axis(f"{node.name}:groups", 0, node.attributes.get("num_groups", 1))
-    for axis in (axis_of(graph, name, 0) for name in node.inputs[1:]):
-        yield Same(axis, x[1] if axis.size == x[1].size else groups)  # up to opset 20 there is one for each group
+    yield from (Same(x[1], axis_of(graph, name, 0)) for name in node.inputs[1:])
     if node.op == "GroupNormalization":
+        groups = Axis(f"{node.name}:groups", 0, node.attributes["num_groups"])
         inside = Axis(f"{node.name}:in a group", 0, x[1].size // groups.size)
         yield Regrouped((x[1],), (groups, inside))
         yield from (Pinned(groups, "groups of a norm"), Pinned(inside, NORMALISED, free=True))

@@ -178,11 +178,13 @@ def _cut_product(dimension: Dimension, at: int) -> tuple[Dimension, ...] | None:
     outer, *inside = listed(dimension, "product")
     inner = product(inside)
     whole, rest = divmod(at, inner.size)
-    start = _cut(outer, whole)
-    if start is None or rest == 0:
-        return None if start is None else tuple(product((one, inner)) for one in start)
-    end, halves = _cut(start[1], 1), _cut(inner, rest) if inner.how else None
-    if end is None or halves is None:
+    if rest == 0:
+        outers = _cut(outer, whole)
+        return None if outers is None else tuple(product((one, inner)) for one in outers)
+    halves = _cut(inner, rest) if inner.how else None
+    start = None if halves is None else _cut(outer, whole)
+    end = None if start is None else _cut(start[1], 1)
+    if halves is None or start is None or end is None:
         return None
     before, after = product((start[0], inner)), product((end[1], inner))
     return summed((before, halves[0])), summed((halves[1], after))

@@ -84,8 +84,8 @@ class Structure:
 def groups(graph: Graph | Network) -> list[Group]:
     """Return all groups of a graph, those of which nothing can leave among them, by parameter, axis and dimension.
 
-    Layers are taken as the graph that they are. Raise InputError for a graph with a cycle, a parameter that is used with two layouts, and a reshape whose target
-    is computed from data.
+    Layers are taken as the graph that they are. Raise InputError for a graph with a cycle, a parameter that is used
+    with two layouts, and a reshape whose target is computed from data.
     """
     return list(structure_of(graph).groups)
 

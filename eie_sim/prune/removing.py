@@ -22,7 +22,7 @@ Units = Mapping[str, Iterable[int]]
 Kept = dict[Dimension, NDArray[np.int64]]
 
 
-def remove(graph: Graph | Network, units: Units, *, verify: bool = False) -> Graph:
+def remove(graph: Graph | Network, units: Units, verify: bool = False) -> Graph:
     """Return the graph without units of groups, with every size that its nodes state changed to fit.
 
     units : numbers of the units that leave, by name of group, as in the graph that is given
@@ -32,11 +32,12 @@ def remove(graph: Graph | Network, units: Units, *, verify: bool = False) -> Gra
     units than it has, a group that would be left without units, and what `es.groups` refuses.
     """
     structure = structure_of(graph)
-    after = without(structure, kept_units(structure, units))
+    kept = kept_units(structure, units)
+    after = without(structure, kept)
     if verify:
         from eie_sim.prune.verifying import verify_removal
 
-        verify_removal(structure, {name: [*one] for name, one in units.items()}, after)
+        verify_removal(structure, kept, after)
     return after
 
 
@@ -64,12 +65,14 @@ def kept_units(structure: Structure, units: Units) -> Kept:
     for name, asked in units.items():
         if name not in known:
             raise unknown("group", name, free)
-        group, gone = known[name], sorted(set(asked))
+        group = known[name]
         if group.pinned is not None:
             raise InputError(f"group={name}: is pinned: {group.pinned}")
+        require(isinstance(asked, Iterable), f"group {name}", type(asked).__name__, "must be numbers of units")
+        gone = [*dict.fromkeys(asked)]
         for unit in gone:
             require_int(f"group {name}: unit", unit, 0, group.size - 1)
-        require(len(gone) < group.size, f"group {name}", f"{len(gone)} units", "must leave one at least")
+        require(len(gone) < group.size, f"group {name}", f"{len(gone)} units", "must be fewer: one is left at least")
         if gone:
             kept[structure.atoms[name]] = np.delete(np.arange(group.size), gone)
     return kept
