@@ -198,7 +198,7 @@ def lettered(graph: Graph, node: Node) -> Iterator[Relation]:
                 yield Same(known, axis)
     if node.kind == "two_activations":
         yield from (Pinned(axis, MATCHED, free=True) for letter, axis in first.items() if letter not in letters[1])
-    if node.op == "Gemm" and node.reading(2):
+    if node.op == "Gemm" and node.reading(2) and not is_zero(graph, node.inputs[2]):
         for mine, made in zip(
             axes_of(graph, node.inputs[2])[::-1], axes_of(graph, node.outputs[0])[::-1], strict=False
         ):
@@ -222,7 +222,7 @@ def convolved(graph: Graph, node: Node) -> Iterator[Relation]:
         groups = Axis(f"{node.name}:groups", 0, group)
         yield Regrouped((other,), (groups, w[1]))
         yield Regrouped((w[0],), (groups, Axis(f"{node.name}:in a group", 0, w[0].size // group)))
-    if node.reading(2):
+    if node.reading(2) and not is_zero(graph, node.inputs[2]):
         yield Same(axis_of(graph, node.inputs[2], 0), y[1])
     if node.kind == "two_activations":
         yield Pinned(x[1], MATCHED, free=True)
@@ -397,14 +397,14 @@ def recurrent(graph: Graph, node: Node) -> Iterator[Relation]:
         three = Axis(f"{node.name}:peepholes", 0, 3)
         yield from (Regrouped((axis_of(graph, node.inputs[7], 1),), (three, hidden)), Pinned(three, "gates"))
     for name in (*node.makes, *node.inputs[5:7]):
-        if name and not _is_zero(graph, name):
+        if name and not is_zero(graph, name):
             *others, last = axes_of(graph, name)
             yield Same(last, hidden)
             yield from (Pinned(axis, "sequence, direction or batch") for axis in others)
 
 
-def _is_zero(graph: Graph, name: str) -> bool:
-    """True for a constant state of zeros, which is what a state that is left out stands for."""
+def is_zero(graph: Graph, name: str) -> bool:
+    """True for a constant bias or state of zeros, which exporters write for one that is left out: it has no axes."""
     return name in graph.constants and not graph.constants[name].any()
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 import eie_sim
 from eie_sim.core.arrays import fresh
 from eie_sim.core.errors import InputError, few, require, require_int, unknown
+from eie_sim.network.axes import is_zero
 from eie_sim.network.floatrun import value_of
 from eie_sim.network.graph import PRUNED, Graph, Node, Parameter, Value
 from eie_sim.network.layers import Network
@@ -221,21 +222,34 @@ def _of_slice(node: Node, after: After) -> Stated:
 
 
 def _of_recurrent(node: Node, after: After) -> Stated:
-    graph = after.structure.graph
-    hidden = after.size(node.makes[0], len(graph.values[node.makes[0]].shape) - 1)
+    hidden = after.size(node.makes[0], len(after.structure.graph.values[node.makes[0]].shape) - 1)
     yield 0, "hidden_size", hidden
     for place, name in ((5, "initial_h"), (6, "initial_c")):
-        if node.reading(place) in graph.constants:  # zeros, or it is pinned
-            state = graph.constants[node.inputs[place]]
-            yield place, name, state[..., :hidden].tolist()
+        yield from _of_zeros(node, after, place, name, (-1, -1, hidden))
 
 
-def _of_pseudo(attribute: str, axis: str) -> Callable[[Node, After], Stated]:
-    def sizes(node: Node, after: After) -> Stated:
-        if (f"{node.name}:{axis}", 0) in after.structure.axes:
-            yield 0, attribute, after.size(f"{node.name}:{axis}", 0)
+def _of_gemm(node: Node, after: After) -> Stated:
+    yield from _of_zeros(node, after, 2, "bias", tuple(after.size(node.outputs[0], axis) for axis in (0, 1)))
 
-    return sizes
+
+def _of_conv(node: Node, after: After) -> Stated:
+    if (f"{node.name}:groups", 0) in after.structure.axes:
+        yield 0, "group", after.size(f"{node.name}:groups", 0)
+    yield from _of_zeros(node, after, 2, "bias", (after.size(node.outputs[0], 1),))
+
+
+def _of_zeros(node: Node, after: After, place: int, name: str, sizes: tuple[int, ...]) -> Stated:
+    """A constant of zeros, which has the last of some sizes where it is not broadcast; -1 for any."""
+    graph = after.structure.graph
+    if node.reading(place) in graph.constants and is_zero(graph, node.inputs[place]):
+        zeros = graph.constants[node.inputs[place]]
+        cuts = zip(zeros.shape, sizes[len(sizes) - zeros.ndim :], strict=True)
+        yield place, name, zeros[tuple(slice(min(side, size) if size > 0 else side) for side, size in cuts)].tolist()
+
+
+def _of_rotary(node: Node, after: After) -> Stated:
+    if (f"{node.name}:heads", 0) in after.structure.axes:
+        yield 0, "num_heads", after.size(f"{node.name}:heads", 0)
 
 
 _SIZES: dict[str, Callable[[Node, After], Stated]] = {
@@ -246,7 +260,8 @@ _SIZES: dict[str, Callable[[Node, After], Stated]] = {
     "Split": _of_split,
     "Slice": _of_slice,
     **dict.fromkeys(("GRU", "LSTM", "RNN", "DynamicQuantizeLSTM"), _of_recurrent),
-    **dict.fromkeys(("Conv", "ConvTranspose", "ConvInteger", "QLinearConv"), _of_pseudo("group", "groups")),
-    "RotaryEmbedding": _of_pseudo("num_heads", "heads"),
+    **dict.fromkeys(("Conv", "ConvTranspose", "ConvInteger", "QLinearConv"), _of_conv),
+    "Gemm": _of_gemm,
+    "RotaryEmbedding": _of_rotary,
 }
 """(node, sizes after) -> its numbers that are sizes, by operator."""
