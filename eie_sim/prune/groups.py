@@ -192,13 +192,12 @@ def _axes_of(relation: Relation) -> Iterator[Axis]:
 
 def _positions(dimension: Dimension) -> Iterator[tuple[Dimension, Places]]:
     """Yield the atoms of an axis that have more than one unit, in order, and where each unit is."""
-    where: dict[Dimension, list[tuple[Places, Places]]] = {}
+    size, where = dimension.size, dict[Dimension, list[Places]]()
     for atom, at, units in places(dimension):
         if atom.size > 1:
-            where.setdefault(atom, []).append((units, at))
-    for atom, found_at in where.items():
-        pairs = np.concatenate([np.stack(one, axis=1) for one in found_at])
-        yield atom, np.unique(pairs, axis=0)[:, 1].reshape(atom.size, -1)
+            where.setdefault(atom, []).append(units * size + at)
+    for atom, numbers in where.items():
+        yield atom, np.unique(np.concatenate(numbers)).reshape(atom.size, -1) % size
 
 
 def parameters_in_order(graph: Graph) -> list[str]:

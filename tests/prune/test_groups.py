@@ -52,6 +52,17 @@ def test_a_convolution_a_norm_and_a_flatten():
     assert reasons["b.weight:1:1"] == reasons["b.weight:1:2"] == "spatial"
 
 
+def test_a_bias_of_zeros_that_an_exporter_writes_is_no_axis():
+    net = Net()
+    zeros = net.add("ConstantOfShape", net.constant([4]))
+    x = net.add("Conv", net.input("x", *X4), net.weight("a.weight", 4, 3, 3, 3), zeros, pads=[1] * 4)
+    graph = net.graph(net.linear(net.add("Flatten", x), "b", 144, 3))
+    (group,) = free(graph).values()
+    assert [member[:2] for member in group.members] == [("a.weight", 0), ("b.weight", 1)]
+    after = es.prune.remove(graph, {group.name: [0, 2]}, verify=True)
+    assert after.constants[zeros].shape == (2,)
+
+
 def test_a_grouped_convolution_has_groups_and_places_in_every_group():
     net = Net()
     x = net.conv(net.conv(net.input("x", *X4), "a", 3, 8, 1), "b", 8, 12, 1, group=4)

@@ -74,6 +74,22 @@ class Recurrent(nn.Module):
         return self.head(self.cell(x)[0][:, -1])
 
 
+class Fused(nn.Module):
+    """Queries, keys and values of one layer, split as a sequence."""
+
+    def __init__(self):
+        super().__init__()
+        self.into, self.qkv = nn.Linear(6, 12), nn.Linear(12, 36)
+        self.out, self.head = nn.Linear(12, 12), nn.Linear(12, 2)
+
+    def forward(self, x):
+        x = self.into(x)
+        b, t, c = x.shape
+        q, k, v = (part.reshape(b, t, 3, 4).transpose(1, 2) for part in self.qkv(x).chunk(3, -1))
+        y = nn.functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, t, c)
+        return self.head(torch.tanh(x + self.out(y)))
+
+
 def drawn(module):
     torch.manual_seed(0)
     for parameter in module.parameters():
@@ -114,6 +130,17 @@ def test_an_encoder_layer_has_heads_of_one_fused_projection():
     heads = found["layer.self_attn.in_proj_weight:0:1"]
     assert heads.members[0].positions[1].tolist() == [at for start in (8, 24, 40) for at in range(start, start + 8)]
     es.prune.remove(graph, {name: range(group.size // 2) for name, group in found.items()}, verify=True)
+
+
+def test_a_chunk_of_one_layer_has_heads_and_two_widths():
+    graph = es.from_torch(drawn(Fused()), torch.randn(2, 5, 6))
+    assert {name: group.size for name, group in free(graph).items()} == {
+        "into.weight:0:0": 12,
+        "qkv.weight:0:0": 3,
+        "qkv.weight:0:1": 4,
+        "qkv.weight:0:2": 4,
+    }
+    es.prune.remove(graph, {name: [0] for name in free(graph)}, verify=True)
 
 
 @pytest.mark.parametrize(("more", "left"), [({}, 104), ({"bidirectional": True}, None), ({"num_layers": 2}, None)])
