@@ -311,3 +311,20 @@ def test_a_cycle_is_refused():
 def test_what_is_no_graph_is_refused():
     with pytest.raises(InputError, match="graph=str: must be Graph or Network"):
         es.groups("net.onnx")
+
+
+def test_a_class_token_that_is_expanded_is_a_parameter():
+    net = Net()
+    x = net.reshape(net.conv(net.input("x", 2, 3, 4, 4), "patch", 3, 6, 1), 2, 6, 16)
+    token = net.add("Expand", net.weight("token", 1, 1, 6), net.constant([2, 1, 6]))
+    x = net.add("Concat", token, net.add("Transpose", x, perm=[0, 2, 1]), axis=1)
+    x = net.add("Add", x, net.weight("place", 1, 17, 6))
+    graph = net.graph(net.linear(net.add("Gather", x, net.constant(0), axis=1), "head", 6, 2))
+    (group,) = free(graph).values()
+    assert [member[:2] for member in group.members] == [
+        ("patch.weight", 0),
+        ("token", 2),
+        ("place", 2),
+        ("head.weight", 1),
+    ]
+    es.prune.remove(graph, {group.name: [1, 4]}, verify=True)
