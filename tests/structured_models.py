@@ -82,7 +82,8 @@ class Net:
             one.ClearField("type")
         tensors = [numpy_helper.from_array(array, name) for name, array in self.arrays.items()]
         graph = helper.make_graph(self.nodes, "net", infos, made, tensors)
-        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
+        imports = [helper.make_opsetid(domain, n) for domain, n in (("", opset), ("com.microsoft", 1))]
+        return helper.make_model(graph, opset_imports=imports, ir_version=10)
 
     def graph(self, *outputs, opset=17):
         return graph_of(contents_of(self.model(*outputs, opset=opset), "test"), self.inputs)

@@ -430,7 +430,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("Concat", "Split"), joined),
     **dict.fromkeys(("Softmax", "LogSoftmax"), softmaxed),
     **dict.fromkeys(("RotaryEmbedding", "com.microsoft.RotaryEmbedding"), rotated),
-    **dict.fromkeys(("com.microsoft.Gelu", "com.microsoft.BiasGelu", "com.microsoft.QuickGelu"), aligned),
+    **dict.fromkeys((f"com.microsoft.{op}Gelu" for op in ("", "Bias", "Fast", "Quick")), aligned),
     "CumSum": summed_up,
     "Slice": sliced,
     "Tile": tiled,

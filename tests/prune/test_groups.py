@@ -328,3 +328,23 @@ def test_a_class_token_that_is_expanded_is_a_parameter():
         ("head.weight", 1),
     ]
     es.prune.remove(graph, {group.name: [1, 4]}, verify=True)
+
+
+@pytest.mark.parametrize("op", ["Attention", "MultiHeadAttention", "fused Attention"])
+def test_fused_attention_has_the_units_of_the_plain_one(op):
+    net = Net()
+    x = net.matmul(net.input("x", 1, 5, 4), "in", 4, 16)
+    if op == "Attention":
+        q, k, v = (net.matmul(x, name, 16, width) for name, width in (("q", 16), ("k", 8), ("v", 8)))
+        y = net.add(op, q, k, v, q_num_heads=4, kv_num_heads=2)
+    elif op == "MultiHeadAttention":
+        y = net.add(op, *(net.matmul(x, name, 16, 16) for name in "qkv"), num_heads=4, domain="com.microsoft")
+    else:
+        y = net.add("Attention", x, net.weight("w", 16, 48), net.weight("b", 48), num_heads=4, domain="com.microsoft")
+    norm = [net.weight(name, 16, around=around) for name, around in (("g", 1), ("s", 0), ("c", 0))]
+    y = net.add("SkipLayerNormalization", net.matmul(y, "o", 16, 16), x, *norm, domain="com.microsoft")
+    y = net.add("BiasGelu", net.matmul(y, "up", 16, 24), net.weight("up.bias", 24), domain="com.microsoft")
+    graph = net.graph(net.matmul(y, "down", 24, 3), opset=23 if op == "Attention" else 17)
+    sizes = [group.size for group in free(graph).values()]
+    assert sizes == ([16, 2, 2, 4, 4, 24] if op == "Attention" else [16, 4, 4, 4, 24])
+    es.prune.remove(graph, {name: [0] for name in free(graph)}, verify=True)
