@@ -18,6 +18,10 @@ def _reshape(arrays: Arrays, attributes: Attributes, shapes: Shapes) -> list[Arr
     return [_first(arrays).reshape(shapes[0])]
 
 
+def _expand(arrays: Arrays, attributes: Attributes, shapes: Shapes) -> list[Array]:
+    return [np.broadcast_to(_first(arrays), shapes[0])]
+
+
 def _transpose(arrays: Arrays, attributes: Attributes, shapes: Shapes) -> list[Array]:
     return [_first(arrays).transpose(attributes.get("perm"))]
 
@@ -62,6 +66,7 @@ def _first(arrays: Arrays) -> Array:
 
 MOVES: dict[str, Callable[[Arrays, Attributes, Shapes], list[Array]]] = {
     "Concat": _concat,
+    "Expand": _expand,
     "Flatten": _reshape,
     "Gather": _gather,
     "Identity": _reshape,

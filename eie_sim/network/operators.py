@@ -371,7 +371,7 @@ OPERATORS: Mapping[str, Operator] = {
     "GroupNormalization": Operator(labels=_same("norm", 1, 2), axes=together.channel_norm),
     "LayerNormalization": Operator(labels=_same("norm", 1, 2), axes=together.last_norm),
     "RMSNormalization": Operator(labels=_same("norm", 1), axes=together.last_norm),
-    "com.microsoft.SkipLayerNormalization": Operator(labels=_same("norm", 2, 3)),
+    "com.microsoft.SkipLayerNormalization": Operator(labels=_same("norm", 2, 3), axes=together.last_norm),
     "Add": Operator(labels=_along_one("out"), axes=together.aligned),
     "Mul": Operator(labels=_along_one("norm"), axes=together.aligned),
     "Relu": Operator(axes=together.aligned, forward=lambda node, x: np.maximum(x, 0)),
