@@ -6,17 +6,21 @@ Order is (score, group, index), stable: of equal scores the earlier goes first. 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-import eie_sim
 from eie_sim.core.errors import InputError, as_floats, refused, require, require_int, require_one_of, unknown
 from eie_sim.network.graph import Graph
+from eie_sim.network.layered import graph_of
+from eie_sim.network.layers import Network
 from eie_sim.prune.counts import fraction, least_count, prune_count
+from eie_sim.prune.groups import Group, groups
 from eie_sim.prune.ranking import importance
+from eie_sim.prune.removing import remove
 
 Units = NDArray[np.int64]
 Ratio = float | Fraction
@@ -69,25 +73,25 @@ def select(
         for name in given:
             if name not in importance:
                 raise unknown(field, name, importance)
-    groups = {name: _ranked(name, values, sizes.get(name), floor) for name, values in importance.items()}
+    ranked = {name: _ranked(name, values, sizes.get(name), floor) for name, values in importance.items()}
     asked = {name: fraction(f"ratio of {name}", ratios[name]) for name in ratios}
-    shared = {name: group for name, group in groups.items() if name not in ratios}
-    lost = {name: _lost_of_all({name: groups[name]}, asked[name])[name] for name in ratios}
+    shared = {name: group for name, group in ranked.items() if name not in ratios}
+    lost = {name: _lost_of_all({name: ranked[name]}, asked[name])[name] for name in ratios}
     if scope == "local":
         lost |= _lost_of_each(shared, overall)
     else:
         for pool in [shared] if scope == "global" else _pools(shared, alike or _alike(importance)):
             lost |= _lost_of_all(pool, overall)
-    for name, group in groups.items():
+    for name, group in ranked.items():
         kept = group.now - lost[name]
         rounded = kept // round_to * round_to
         if rounded < (group.least if preset else kept):
             rounded += round_to
         lost[name] = group.now - min(group.now, rounded)
-    total = sum(group.initial for group in groups.values())
-    wanted = sum(asked.get(name, overall) * group.initial for name, group in groups.items())
-    gone = total - sum(group.now - lost[name] for name, group in groups.items())
-    units = {name: np.sort(group.order[: lost[name]]) for name, group in groups.items()}
+    total = sum(group.initial for group in ranked.values())
+    wanted = sum(asked.get(name, overall) * group.initial for name, group in ranked.items())
+    gone = total - sum(group.now - lost[name] for name, group in ranked.items())
+    units = {name: np.sort(group.order[: lost[name]]) for name, group in ranked.items()}
     return Chosen(units, float(wanted / total), gone / total)
 
 
@@ -170,13 +174,14 @@ class Pruned(NamedTuple):
 
 
 def structured(
-    graph: Graph,
+    graph: Graph | Network,
     ratio: Ratio,
     *,
     steps: int = 1,
     callback: Callable[[Graph, int], Graph | None] | None = None,
-    scored: Callable[[Graph, Sequence[Any]], Mapping[str, Any]] = importance,
-    groups: Sequence[str] | None = None,
+    scored: Callable[[Graph, list[Group]], Mapping[str, Any]] = importance,
+    only: Sequence[str] | None = None,
+    ratios: Mapping[str, Ratio] | None = None,
     verify: bool = False,
     **how: Any,
 ) -> Pruned:
@@ -184,43 +189,64 @@ def structured(
 
     callback : (graph, number of the step from 1) -> graph or None, between two steps, to train it
     scored : (graph, groups) -> scores by name of group, anew in each step: `importance`, or one with other settings
-    groups : names of those that are pruned; all that can be where it is left out
-    verify : check each removal
-    how : as `select` has it: scope, floor, round_to, ratios, preset
+    only : names of the groups that are pruned; left out, all that can be
+    verify : check each removal, see `remove`
+    ratios, how : as `select` has them: scope, floor, round_to, preset
 
-    Raise InputError as `importance`, `select` and `remove`.
+    Groups keep the names that they have at first. Raise InputError as `importance`, `select` and `remove`.
     """
     require_int("steps", steps, 1)
-    of_groups = how.pop("ratios", None) or {}
+    graph = graph_of(graph) if isinstance(graph, Network) else graph
+    present = _named(groups(graph), only)
     live: dict[str, Units] = {}
-    gone: dict[str, Units] = {}
     for step in range(1, steps + 1):
         part = Fraction(step, steps)
-        scores = scored(graph, _named(eie_sim.groups(graph), list(live) if live else groups))
+        scores = scored(graph, [replace(group, name=name) for name, group in present.items()])
         if step == 1:
             live = {name: np.arange(len(values)) for name, values in scores.items()}
             gone = dict.fromkeys(live, np.empty(0, dtype=np.int64))
             initial = {"sizes": {name: len(units) for name, units in live.items()}, "alike": _alike(scores)}
-        present = {
-            name: scores.get(name, np.zeros(len(units))) for name, units in live.items()
-        }  # of one unit: no score
-        ratios = {name: fraction("ratios", one) * part for name, one in of_groups.items()}
-        chosen = select(present, fraction("ratio", ratio) * part, ratios=ratios, **{**initial, **how})
-        graph = eie_sim.prune.remove(graph, {name: one for name, one in chosen.items() if len(one)}, verify=verify)
-        for name, units in chosen.items():
-            gone[name] = np.sort(np.append(gone[name], live[name][units]))
-            live[name] = np.delete(live[name], units)
-        if callback is not None and step < steps:
-            graph = callback(graph, step) or graph
+        known = {name: scores.get(name, np.zeros(len(units))) for name, units in live.items()}  # one unit: no score
+        of_step = {name: fraction(f"ratio of {name}", one) * part for name, one in (ratios or {}).items()}
+        chosen = select(known, fraction("ratio", ratio) * part, ratios=of_step, **{**initial, **how})
+        units = {present[name].name: one for name, one in chosen.items() if len(one)}
+        graph = remove(graph, units, verify=verify)
+        for name, one in chosen.items():
+            gone[name] = np.sort(np.append(gone[name], live[name][one]))
+            live[name] = np.delete(live[name], one)
+        if step < steps:
+            present = _followed(present, chosen, groups(graph))
+            graph = (callback(graph, step) if callback is not None else None) or graph
     return Pruned(graph, Chosen(gone, chosen.asked, chosen.achieved))
 
 
-def _named(groups: Sequence[Any], names: Sequence[str] | None) -> list[Any]:
-    """Groups by name, or all. Raise InputError for unknown ones, and pinned ones, which nothing can leave."""
-    known = {group.name: group for group in groups}
+def _named(found: Sequence[Group], names: Sequence[str] | None) -> dict[str, Group]:
+    """Groups by name, or all that units can leave. Raise InputError for unknown and for pinned ones."""
+    known = {group.name: group for group in found}
     for name in names or ():
         if name not in known:
-            raise unknown("groups", name, known)
-        if known[name].pinned and known[name].size > 1:
-            raise InputError(f"groups={name}: nothing can leave, it is pinned: {known[name].pinned}")
-    return list(known.values()) if names is None else [known[name] for name in names]
+            raise unknown("only", name, known)
+        require(known[name].pinned is None, "only", name, f"must not be pinned, as it is: {known[name].pinned}")
+    return known if names is None else {name: known[name] for name in names}
+
+
+def _followed(before: Mapping[str, Group], chosen: Mapping[str, Units], now: Sequence[Group]) -> dict[str, Group]:
+    """The same groups by the same names in the graph that units have left, those of one unit left out.
+
+    Names say numbers of dimensions, which change where one has a single unit: it is none any more. So a group is known
+    by where its units are now.
+    """
+    gone: dict[tuple[str, int], list[Units]] = {}
+    for name, group in before.items():
+        for parameter, axis, positions in group.members:
+            gone.setdefault((parameter, axis), []).append(positions[chosen.get(name, [])].reshape(-1))
+    places = {(*one.members[0][:2], one.members[0].positions.tobytes()): one for one in now}
+    found = {}
+    for name, group in before.items():
+        parameter, axis, positions = group.members[0]
+        left = np.delete(positions, chosen.get(name, []), axis=0)
+        away = np.unique(np.concatenate(gone[parameter, axis]))
+        where = left[~np.isin(left, away)].reshape(len(left), -1)
+        if len(left) > 1:
+            found[name] = places[parameter, axis, (where - np.searchsorted(away, where)).tobytes()]
+    return found

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from eie_sim.core.errors import InputError, as_array, as_floats, require, require_int, require_seed, unknown
 from eie_sim.core.jit import kernel
 from eie_sim.network.graph import Graph
+from eie_sim.prune.groups import Group
 
 Floats = NDArray[np.float64]
 Order = NDArray[np.int64]
@@ -153,7 +154,7 @@ def gain_pairs(columns, order, halves, n_keep, pairs, kept, stale, gains, ways):
                 best, gains[at], ways[at] = found, found - base, way
 
 
-def readers(graph: Graph, group: Any) -> list[Floats]:
+def readers(graph: Graph, group: Group) -> list[Floats]:
     """Return the weights that read a group's units, [rows, units] each: what `permute` searches an order for.
 
     Places outside the units, as heads, and of the kernel are rows. Raise InputError where a pinned group is given, no
@@ -172,7 +173,7 @@ def readers(graph: Graph, group: Any) -> list[Floats]:
     return found
 
 
-def permuted(graph: Graph, group: Any, order: ArrayLike) -> Graph:
+def permuted(graph: Graph, group: Group, order: ArrayLike) -> Graph:
     """Return the graph with the units of a group in another order, in all its members: it computes the same.
 
     order : int64 [units], which unit comes to each place
@@ -193,7 +194,7 @@ def permuted(graph: Graph, group: Any, order: ArrayLike) -> Graph:
     return graph.with_parameters(arrays)
 
 
-def _require_free(graph: Graph, group: Any) -> None:
+def _require_free(graph: Graph, group: Group) -> None:
     for name, *_ in group.members:
         if name not in graph.parameters:
             raise unknown(f"parameter of group {group.name}", name, graph.parameters)

@@ -20,8 +20,11 @@ from numpy.typing import NDArray
 from eie_sim.core.errors import InputError, as_floats, few, refused, require, require_one_of, require_seed, unknown
 from eie_sim.network.graph import Graph, Node
 from eie_sim.network.integers import magnitudes_of
+from eie_sim.network.layered import graph_of
+from eie_sim.network.layers import Network
 from eie_sim.network.operators import operator_of
 from eie_sim.prune.counts import fraction
+from eie_sim.prune.groups import Group, Member
 from eie_sim.prune.score import as_finite
 
 Scores = NDArray[np.float64]
@@ -42,8 +45,8 @@ class Importance(dict[str, Scores]):
 
 
 def importance(
-    graph: Graph,
-    groups: Iterable[Any],
+    graph: Graph | Network,
+    groups: Iterable[Group],
     score: str = "l2",
     gradients: Mapping[str, Any] | None = None,
     aggregate: str = "mean",
@@ -74,6 +77,7 @@ def importance(
     _require_known(score, gradients, aggregate, normalise, also)
     require_seed(seed)
     power = as_finite("p", p, above=0) if score == "lp" else 2.0
+    graph = graph_of(graph) if isinstance(graph, Network) else graph
     free = _free(graph, groups)
     uses = _uses(graph)
     scored_roles = {"weight", "gamma", *also}
@@ -130,7 +134,7 @@ class _Elements:
         self.graph, self.how, self.gradients, self.p = graph, score, gradients, p
         self.known: dict[str, Scores] = {}
 
-    def score(self, member: Any, channels: bool) -> Scores:
+    def score(self, member: Member, channels: bool) -> Scores:
         """Of every unit of a member, float64 [units]."""
         name, axis, positions = member
         elements = self._of(name)
@@ -210,7 +214,7 @@ def _require_known(score: str, gradients: object, aggregate: str, normalise: str
     require(not wanted or isinstance(gradients, Mapping), "gradients", gradients, f"must be by name for score {score}")
 
 
-def _free(graph: Graph, groups: Iterable[Any]) -> list[Any]:
+def _free(graph: Graph, groups: Iterable[Group]) -> list[Group]:
     """Groups of which units can leave, whose members are of the graph."""
     given = list(groups)
     require(len(given) > 0, "groups", "none", "must be one or more, as es.groups lists them")
@@ -275,7 +279,7 @@ def _is_normalised(graph: Graph, name: str) -> bool:
     return maker is not None and computed and maker.op in ("Div", "Mul")
 
 
-def _structure(graph: Graph, group: Any, uses: Mapping[str, list[Use]]) -> Hashable:
+def _structure(graph: Graph, group: Group, uses: Mapping[str, list[Use]]) -> Hashable:
     """What groups have in common that share a ranking: their members' operators, axes and sizes."""
     return tuple(
         (
