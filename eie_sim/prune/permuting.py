@@ -24,6 +24,9 @@ Order = NDArray[np.int64]
 LEAST_GAIN = 1e-4
 """Splits that gain no more are left: rounding would make them go round in circles."""
 
+EQUAL = 1e-12
+"""Sums that differ by less, relative to them, are equal: their terms are the same in another order."""
+
 
 def permute(
     ws: ArrayLike | Sequence[ArrayLike], m_group: int = 4, n_keep: int = 2, kicks: int = 0, seed: int = 0
@@ -56,7 +59,7 @@ def permute(
         first, second = stripes * m_group + rng.integers(m_group, size=2)
         tried[[first, second]] = tried[[second, first]]
         found = _search(columns, tried, halves, n_keep)
-        if found > kept:
+        if found > kept + EQUAL * kept:
             order, kept = tried, found
     return order, kept
 
@@ -150,7 +153,7 @@ def gain_pairs(columns, order, halves, n_keep, pairs, kept, stale, gains, ways):
         for way in range(1, ways_of):
             half = both[halves[way]]
             found = stripe_kept(columns, half[:m_group], n_keep) + stripe_kept(columns, half[m_group:], n_keep)
-            if found > best:
+            if found > best + EQUAL * base:
                 best, gains[at], ways[at] = found, found - base, way
 
 

@@ -200,4 +200,3 @@ def test_bad_input_is_refused_in_one_line(given, message):
 def test_a_bias_of_another_size_is_refused():
     with pytest.raises(InputError, match=r"bias=given: must be \(4,\)"):
         lasso_channels(X, W, Y, 1, bias=[1])
-
