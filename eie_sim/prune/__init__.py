@@ -11,6 +11,11 @@ A score is an array, a pattern turns scores into a mask, a schedule turns a step
     locally({"fc1": scores, "fc2": others}, 0.1).achieved       # or globally, with one threshold
     schedule.cubic(0.1, steps=5).densities                      # what to prune to, step by step
 
+Whole units, as channels and heads, leave a graph with all that is theirs:
+
+    scores = importance(graph, es.groups(graph))                # by name of group, a number for each unit
+    smaller = remove(graph, select(scores, 0.5))                # or in steps, structured(graph, 0.5, steps=4)
+
 `prune_network` does it to a network as a `Recipe` says, `allocate_network` for a budget of cycles, energy or bytes.
 
 Counts are exact and order is (score, index), stable: of equal scores the lower index is pruned first.
@@ -54,6 +59,7 @@ if TYPE_CHECKING:
     from eie_sim.prune.permuting import permute as permute
     from eie_sim.prune.permuting import permuted as permuted
     from eie_sim.prune.permuting import readers as readers
+    from eie_sim.prune.queries import sorted_queries as sorted_queries
     from eie_sim.prune.ranking import importance as importance
     from eie_sim.prune.recipe import Recipe as Recipe
     from eie_sim.prune.removing import parameter_count as parameter_count
@@ -72,8 +78,8 @@ if TYPE_CHECKING:
 _MODULES = ("counts", "normalise", "pattern", "schedule", "score")
 _HOME = {
     "budget": ("Choice", "allocate_network", "scan_network"),
-    "counts": ("keep_count", "nearest_density", "prune_count"),
     "choosing": ("select", "structured"),
+    "counts": ("keep_count", "nearest_density", "prune_count"),
     "equal_cost": ("AtCost", "at_equal_cost"),
     "kinds": ("Grouped", "Pattern", "Quota"),
     "lasso": ("lasso_channels",),
@@ -82,11 +88,12 @@ _HOME = {
     "network": ("prune_network", "unpruned"),
     "pattern": ("check_nm", "is_nm"),
     "permuting": ("permute", "permuted", "readers"),
+    "queries": ("sorted_queries",),
+    "ranking": ("importance",),
     "recipe": ("Recipe",),
     "removing": ("parameter_count", "removal_count", "remove"),
     "result": ("PruneResult", "Selection"),
     "schedule": ("Schedule",),
-    "ranking": ("importance",),
     "selection": ("globally", "locally", "magnitude"),
     "shared": ("with_trained_codebooks",),
     "smaller": ("without_dead",),

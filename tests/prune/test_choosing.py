@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -253,3 +254,11 @@ def test_unknown_and_pinned_groups_are_refused_by_name():
         structured(graph, 0.5, only=["embed.weight:0:0"])
     with pytest.raises(InputError, match="steps=0"):
         structured(graph, 0.5, steps=0)
+
+
+def test_no_public_function_has_the_name_of_a_module_which_would_take_its_place():
+    folder = Path(es.prune.__file__).parent
+    modules = {path.stem for path in folder.glob("*.py")}
+    functions = {name for name in es.prune.__all__ if callable(getattr(es.prune, name))}
+    assert {"select", "importance", "remove", "permute", "lasso_channels"} <= functions
+    assert functions & modules == set()
