@@ -1,7 +1,5 @@
 """Channels by LASSO: the conditions of its optimum, another solver, least squares by their definition."""
 
-import warnings
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -139,16 +137,16 @@ def test_a_channel_that_is_zero_goes_first_and_keep_is_lowered():
     assert found.weights.shape == (6, 6, 4)
 
 
-def test_equal_channels_are_told_apart_by_their_index():
-    """No alpha leaves both, so the largest |b| is kept, and of what is 0 the higher index."""
-    x, w, y = layer(c=3)
-    x, w = x[:, [0, 0, 1]], w[:, [0, 0, 1]]
-    y = np.einsum("nck,ock->no", x, w)
-    found = lasso_channels(x, w, y, 3)
-    assert found.kept.tolist() == [0, 1, 2]
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert len(lasso_channels(x, w, y, 2).kept) == 2
+def test_of_equal_factors_the_higher_index_is_kept_where_no_alpha_leaves_as_many():
+    """Two of three channels give nothing that is in y, so that their factors are 0 whatever alpha is."""
+    x, w = np.eye(3)[:, :, None], np.ones((1, 3, 1))
+    found = lasso_channels(x, w, [[1.0], [0.0], [0.0]], 2)
+    assert found.b.tolist() == [1, 0, 0]
+    assert found.kept.tolist() == [0, 2]
+    assert found.alpha == 0
+    found = lasso_channels(x, w, [[2.0], [2.0], [1.0]], 1)  # both of the larger ones are 0 or neither
+    assert found.b[0] == found.b[1] > 0
+    assert found.kept.tolist() == [1]
 
 
 def test_fewer_numbers_than_channels_are_underdetermined_and_no_more_can_stay():
