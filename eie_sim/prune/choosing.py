@@ -206,6 +206,7 @@ def structured(
             live = {name: np.arange(len(values)) for name, values in scores.items()}
             gone = dict.fromkeys(live, np.empty(0, dtype=np.int64))
             initial = {"sizes": {name: len(units) for name, units in live.items()}, "alike": _alike(scores)}
+            select(scores, ratio, ratios=ratios, **{**initial, **how})  # out of reach is said before anybody trains
         known = {name: scores.get(name, np.zeros(len(units))) for name, units in live.items()}  # one unit: no score
         of_step = {name: fraction(f"ratio of {name}", one) * part for name, one in (ratios or {}).items()}
         chosen = select(known, fraction("ratio", ratio) * part, ratios=of_step, **{**initial, **how})

@@ -216,6 +216,13 @@ def test_a_callback_may_change_the_weights_of_the_next_step():
     assert stays[0] in found.units[name]
 
 
+def test_a_ratio_out_of_reach_is_refused_before_the_first_step():
+    graph, called = llama(), []
+    with pytest.raises(InputError, match=r"ratio=0.9: must be at most 0.75"):
+        structured(graph, 0.9, steps=3, only=["block0.q.weight:0:1"], callback=lambda *given: called.append(given))
+    assert called == []
+
+
 BAD = [
     (({}, 0.5), {}, "importance=none"),
     ((HAND, 1.5), {}, r"ratio=1.5: must be in 0..1"),
