@@ -18,6 +18,7 @@ from eie_sim.core.files import as_path
 from eie_sim.network.graph import Array
 from eie_sim.network.readers.files import EXPORTS
 from eie_sim.network.readers.onnx_runtime import IR_VERSION, libraries
+from eie_sim.network.readers.sequences import sliced
 
 MAX_BYTES = 2**31
 MOST_NODES = 100_000
@@ -113,6 +114,7 @@ def _contents(model: Any, source: str, folder: Path | None) -> Contents:
     _require_known(onnx, nodes, opsets)
     for node in nodes:
         _make_single(onnx, node, folder, narrowed)
+    nodes = sliced(onnx, nodes, arrays)
     return Contents(
         name=shown(model.graph.name) or "network",
         source=source,
