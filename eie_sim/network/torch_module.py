@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
 from copy import deepcopy
 from importlib import import_module
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from eie_sim.core.arrays import one_line
-from eie_sim.core.errors import InputError, few, refused, require, require_type
+from eie_sim.core.errors import InputError, as_array, few, refused, require, require_type
 from eie_sim.core.files import as_path, place_for, write_whole
 from eie_sim.network.floatrun import LOWERED_TOLERANCE, apart, run
 from eie_sim.network.graph import Array, Graph
@@ -49,11 +48,7 @@ def to_torch(module: Any, graph: Graph, *, example: Any = None, verify: bool = T
     if verify:
         _require_alike(torch, made, graph, example, strange)
     elif strange:
-        raise refused(
-            "parameter",
-            few(strange),
-            "none of the module's: must be checked with verify=True, which tells whether it matters",
-        )
+        raise refused("parameter", few(strange), "is none of the module's: verify=True tells whether that matters")
     return made
 
 
@@ -98,7 +93,7 @@ def _put(torch: Any, tensor: Any, names: list[str], graph: Graph) -> bool:
     same = torch.zeros(new.shape, dtype=torch.bool) if resized else own.to(new.dtype) == new  # graphs have float32
     if not same.all():
         new = new.to(own.dtype)
-        tensor.data = (new if resized else torch.where(same, own, new)).to(tensor.device)
+        tensor.grad, tensor.data = None, (new if resized else torch.where(same, own, new)).to(tensor.device)
     return resized
 
 
@@ -122,7 +117,8 @@ def _state_sizes(torch: Any, name: str, part: Any, graph: Graph, weights: list[s
         case nn.modules.batchnorm._NormBase():
             (part.num_features,) = shape or part.running_mean.shape
         case nn.modules.conv._ConvNd():
-            part.groups = _groups(graph, weights, part.groups)
+            nodes = [node for name in weights for node in graph.readers.get(name, ()) if "Conv" in node.op]
+            part.groups = nodes[0].attributes.get("group", 1) if nodes else part.groups
             channels = [shape[0], shape[1] * part.groups]
             part.in_channels, part.out_channels = channels if part.transposed else channels[::-1]
         case nn.RNNBase():
@@ -139,60 +135,41 @@ def _state_sizes(torch: Any, name: str, part: Any, graph: Graph, weights: list[s
             rule = f"must be of one width, a multiple of {part.head_dim}: torch has no other MultiheadAttention"
             require(fits, "module", name, f"weights {few([*map(str, shapes)])}: {rule}")
             part.embed_dim, part.num_heads = width, width // part.head_dim
-            part.kdim, part.vdim = (
-                (part.k_proj_weight.shape[1], part.v_proj_weight.shape[1]) if keys else (width, width)
-            )
-
-
-def _groups(graph: Graph, weights: list[str], before: int) -> int:
-    """Groups of a convolution as its node has them."""
-    nodes = [node for name in weights for node in graph.readers.get(name, ())]
-    for node in nodes:  # which grows by readers of what is moved
-        if node.kind == "move":
-            nodes += [reader for made in node.makes for reader in graph.readers.get(made, ())]
-    return next((node.attributes.get("group", 1) for node in nodes if node.op in ("Conv", "ConvTranspose")), before)
+            part.kdim, part.vdim = width, width
+            if keys:
+                part.kdim, part.vdim = part.k_proj_weight.shape[1], part.v_proj_weight.shape[1]
 
 
 def _require_alike(torch: Any, made: Any, graph: Graph, example: Any, strange: list[str]) -> None:
     """Raise InputError, which names the part, where a module cannot run or gives other outputs than the graph."""
-    given, inputs = _inputs(torch, graph, example)
-    probe = _copied(made).cpu().float().eval()
+
+    def arrays(values: Any) -> list[Array]:
+        tensors = [one for one in torch.utils._pytree.tree_leaves(values) if isinstance(one, torch.Tensor)]
+        return [as_array("tensor", one) for one in tensors]
+
+    given = example if isinstance(example, tuple) else (example,)
+    if example is None:
+        given = tuple(torch.from_numpy(np.array(array)) for array in graph.examples.values())
+    given = tuple(one.float() if torch.is_tensor(one) and one.is_floating_point() else one for one in given)
+    inputs = [one for one in arrays(given) if one.ndim or one.dtype.kind == "f"]  # others are constants of the graph
+    shapes, wanted = [one.shape for one in inputs], [one.shape for one in graph.examples.values()]
+    require(shapes == wanted, "example", f"shapes {shapes}", f"must be of {wanted}, as the graph's inputs are")
+    probe, name = _copied(made).cpu().float().eval(), type(made).__name__
+    rule = "a forward that states sizes in Python keeps them, and verify=False returns the module as it is"
     try:
         with torch.no_grad():
-            leaves = torch.utils._pytree.tree_leaves(probe(*given))
+            found = arrays(probe(*(one.cpu() if torch.is_tensor(one) else one for one in given)))
     except Exception as error:  # whatever a forward raises
-        parts = {id(part): name for name, part in probe.named_modules()}
+        parts = {id(part): part_name for part_name, part in probe.named_modules()}
         selves = [id(frame.f_locals.get("self")) for frame, _ in traceback.walk_tb(error.__traceback__)]
-        name = [parts[one] for one in selves if one in parts][-1:]
-        rule = "a forward that states sizes in Python keeps them, and verify=False returns the module unrun"
-        rule += "" if example is not None else "; example says what it is called with"
-        said = f"cannot run with the arrays of the graph: {one_line(error)}: {rule}"
-        raise refused("module", "".join(name) or type(made).__name__, said) from error
-    found = [leaf.numpy() for leaf in leaves if isinstance(leaf, torch.Tensor)]
-    wanted = list(run(graph, inputs=inputs).values())
-    rule = f"gives {len(found)} outputs, the graph {len(wanted)}"
-    require(len(found) == len(wanted), "module", type(made).__name__, rule)
-    for one, other in zip(found, wanted, strict=True):
-        if not _alike(one, other):
-            said = f"differs from the graph by {apart(one, other):.1e} of its largest output"
-            said += f"; the graph also has {few(strange)}, none of the module's parameters" if strange else ""
-            raise refused("module", type(made).__name__, said)
-
-
-def _inputs(torch: Any, graph: Graph, example: Any) -> tuple[tuple[Any, ...], Mapping[str, Array]]:
-    """What a module is called with, in float32, and the same as inputs of the graph."""
-    if example is None:
-        return tuple(torch.from_numpy(np.array(array)) for array in graph.examples.values()), graph.examples
-    given = example if isinstance(example, tuple) else (example,)
-    given = tuple(one.detach().cpu() if isinstance(one, torch.Tensor) else one for one in given)
-    given = tuple(one.float() if isinstance(one, torch.Tensor) and one.is_floating_point() else one for one in given)
-    arrays = [one.numpy() for one in given if isinstance(one, torch.Tensor) and (one.ndim or one.is_floating_point())]
-    shapes = {name: array.shape for name, array in graph.examples.items()}
-    said = [array.shape for array in arrays]
-    require(said == [*shapes.values()], "example", f"shapes {said}", f"must be as the graph's inputs: {shapes}")
-    return given, dict(zip(shapes, arrays, strict=True))
-
-
-def _alike(one: Array, other: Array) -> bool:
-    largest = np.abs(other[np.isfinite(other)]).max(initial=0)
-    return one.shape == other.shape and np.allclose(one, other, 0, LOWERED_TOLERANCE * largest, equal_nan=True)
+        inner = "".join([parts[one] for one in selves if one in parts][-1:]) or name
+        rule += "; example says what it is called with" if example is None else ""
+        raise refused("module", inner, f"cannot run with the graph's arrays: {one_line(error)}: {rule}") from error
+    outputs = list(run(graph, inputs=dict(zip(graph.examples, inputs, strict=True))).values())
+    require(len(found) == len(outputs), "module", name, f"gives {len(found)} outputs, the graph {len(outputs)}")
+    for one, other in zip(found, outputs, strict=True):
+        most = LOWERED_TOLERANCE * np.abs(other[np.isfinite(other)]).max(initial=0)
+        if one.shape != other.shape or not np.allclose(one, other, 0, most, equal_nan=True):
+            also = f"; the graph also has {few(strange)}, none of the module's parameters" if strange else ""
+            said = f"differs from the graph by {apart(one, other):.1e} of its largest output{also}"
+            raise refused("module", name, f"{said}: {rule}")

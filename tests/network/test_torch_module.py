@@ -120,6 +120,17 @@ def crossed(width, heads):
     return Calls(call, **parts, attention=cross)
 
 
+def lines(c, m):
+    return nn.Sequential(
+        nn.Conv1d(3, c, 3),
+        nn.Unflatten(2, (2, 2)),
+        nn.Flatten(2),
+        nn.Conv1d(c, m, 1, groups=2),
+        nn.Flatten(),
+        nn.Linear(4 * m, 2),
+    )
+
+
 def bilinear(h, k):
     return Calls(
         lambda self, x: self.both(self.a(x), self.b(x)), a=nn.Linear(6, h), b=nn.Linear(6, k), both=nn.Bilinear(h, k, 2)
@@ -138,6 +149,7 @@ NETWORKS = [
     (transformer, (16, 0), (9, 0), (2, 4, 8)),
     (attention, (12, 3), (8, 2), None),
     (crossed, (12, 3), (8, 2), (2, 4, 6)),
+    (lines, (8, 6), (6, 4), (2, 3, 6)),
     (bilinear, (5, 4), (3, 2), (2, 6)),
 ]
 IDS = [f"{at}-{make.__qualname__.split('.')[0]}" for at, (make, *_) in enumerate(NETWORKS)]
@@ -166,6 +178,9 @@ def test_a_part_states_the_sizes_of_the_arrays_it_gets(make, large, small, shape
     assert all(torch.equal(tensor, before[name]) for name, tensor in big.state_dict().items())  # a copy
     made.train()(x).sum().backward()
     assert all(one.grad is not None and one.grad.shape == one.shape for one in made.parameters())
+    again = es.to_torch(made, es.from_torch(big, x))  # larger, in training, without gradients that do not fit
+    assert again.training and not any(one.training for one in big.modules())
+    again(x).sum().backward()
 
 
 @pytest.mark.parametrize(("make", "large", "small", "shape"), NETWORKS, ids=IDS)
@@ -295,7 +310,10 @@ def test_a_forward_that_states_sizes_is_named_and_can_be_mended():
 
 def test_a_module_that_computes_something_else_is_refused():
     module, graph = halved()
-    with pytest.raises(InputError, match=r"module=Sequential: differs from the graph by .* of its largest output$"):
+    with pytest.raises(
+        InputError,
+        match=r"module=Sequential: differs from the graph by .* of its largest output: a forward that states",
+    ):
         es.to_torch(nn.Sequential(*module, nn.Tanh()), es.from_torch(module, torch.randn(3, 6)))
     with pytest.raises(InputError, match="gives 2 outputs, the graph 1"):
         es.to_torch(Calls(lambda self, x: (x, x)), graph)
@@ -310,7 +328,7 @@ def test_a_weight_that_is_computed_is_refused_once_it_changes():
     masked = graph.with_parameters({name: graph.parameters[name].array * (np.arange(6) < 3)})
     with pytest.raises(InputError, match=rf"differs .*; the graph also has {name}, none of the module"):
         es.to_torch(module, masked)
-    with pytest.raises(InputError, match=rf"parameter={name}: none of the module's: must be checked with verify=True"):
+    with pytest.raises(InputError, match=rf"parameter={name}: is none of the module's: verify=True tells"):
         es.to_torch(module, masked, verify=False)
 
 
@@ -362,7 +380,7 @@ def test_an_example_says_what_else_a_module_is_called_with():
     assert es.to_torch(module, graph, example=given) is not module
     with pytest.raises(InputError, match=r"missing 2 required .*; example says what it is called with"):
         es.to_torch(module, graph)
-    with pytest.raises(InputError, match=r"example=shapes \[\(3, 6\)\]: must be as the graph's inputs"):
+    with pytest.raises(InputError, match=r"example=shapes \[\(3, 6\)\]: must be of \[\(4, 6\)\], as"):
         es.to_torch(module, graph, example=(torch.randn(3, 6), True, torch.tensor(3)))
 
 
