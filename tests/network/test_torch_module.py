@@ -222,6 +222,20 @@ def test_channels_that_are_cut_by_hand():
     require_equal(made, cut, x)
 
 
+@pytest.mark.skipif(not hasattr(es.prune, "remove"), reason="no removal of units yet")
+@pytest.mark.parametrize(("make", "large", "small", "shape"), [NETWORKS[at] for at in (0, 2, 4, 6)])
+def test_half_of_all_units_leave(make, large, small, shape):
+    torch.manual_seed(0)
+    module, x = drawn(make(*large)), example(shape)
+    graph = es.from_torch(module, x)
+    units = {group.name: range(group.size // 2) for group in es.groups(graph) if group.pinned is None}
+    cut = es.prune.remove(graph, units)
+    made = es.to_torch(module, cut)
+    sizes = [sum(one.numel() for one in each.parameters()) for each in (module, made)]
+    assert sizes[0] - sizes[1] == es.prune.removal_count(graph, units) > 0
+    require_equal(made, cut, x)
+
+
 def tied():
     module = Calls(
         lambda self, t: self.head(torch.tanh(self.embed(t))), embed=nn.Embedding(11, 8), head=nn.Linear(8, 11)
