@@ -1,7 +1,8 @@
-"""Parts that exporters split off as a sequence, as slices: `chunk` and `split` of torch become such nodes."""
+"""Pieces of an array that are taken out of a list: torch splits so, and onnxruntime gives no lists."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,49 +11,52 @@ from eie_sim.core.arrays import fresh
 from eie_sim.network.graph import Array
 
 
-def without_sequences(onnx: Any, nodes: list[Any], arrays: dict[str, Array]) -> list[Any]:
-    """Return the nodes with a Slice in place of each SequenceAt of a SplitToSequence, where both say constants.
+def sliced(onnx: Any, nodes: list[Any], arrays: dict[str, Array]) -> list[Any]:
+    """Return nodes with a Slice in place of each SequenceAt with a fixed place in what a SplitToSequence makes.
 
-    arrays : initializers by name; bounds of slices are added. A sequence that is read otherwise stays.
+    arrays : by name; where slices begin and end comes to them
     """
-    if any(one.type == onnx.AttributeProto.GRAPH for node in nodes for one in node.attribute):
-        return nodes  # a graph inside may read a sequence
-    known = {**arrays, **{node.output[0]: array for node in nodes if (array := _constant(onnx, node)) is not None}}
     splits = {node.output[0]: node for node in nodes if node.op_type == "SplitToSequence" and not node.domain}
-    names = {*arrays, *(name for node in nodes for name in (*node.input, *node.output))}
-    found = []
+    inside = any(one.type == onnx.AttributeProto.GRAPH for node in nodes for one in node.attribute)
+    if not splits or inside:  # a graph inside a node may read a list
+        return nodes
+    asked = {name for node in nodes if node.op_type in ("SplitToSequence", "SequenceAt") for name in node.input[1:]}
+    constants = [node for node in nodes if node.op_type == "Constant" and node.output[0] in asked]
+    known = {node.output[0]: one.t for node in constants for one in node.attribute if one.name == "value"}
+    numbers = {name: onnx.numpy_helper.to_array(tensor) for name, tensor in known.items()} | arrays
+    taken = {*arrays, *(name for node in nodes for name in (*node.input, *node.output))}
+    made = []
     for node in nodes:
-        split = splits.get(node.input[0]) if node.op_type == "SequenceAt" else None
-        cut = None if split is None else _bounds(split, node, known)
-        if split is not None and cut is not None:
-            axis = next((one.i for one in split.attribute if one.name == "axis"), 0)
-            parts = [split.input[0]]
-            for what, number in zip(("start", "end", "axis"), (*cut, axis), strict=True):
-                parts.append(fresh(f"{node.output[0]}.{what}", names))
-                arrays[parts[-1]] = np.array([number], dtype=np.int64)
-            found.append(onnx.helper.make_node("Slice", parts, node.output, name=node.name))
-        else:
-            found.append(node)
-    read = {name for node in found if node.op_type != "SplitToSequence" for name in node.input}
-    return [node for node in found if node.op_type != "SplitToSequence" or node.output[0] in read]
+        split = splits.get(node.input[0]) if node.input else None
+        piece = None if split is None else _piece(split, node, numbers)
+        if split is None or piece is None:
+            made.append(node)
+            continue
+        names = [fresh(f"{node.output[0]}.{key}", taken) for key in ("begin", "end", "axis")]
+        piece = (*piece, _attribute(split, "axis", 0))
+        arrays.update((name, np.array([number], np.int64)) for name, number in zip(names, piece, strict=True))
+        made.append(onnx.helper.make_node("Slice", [split.input[0], *names], node.output, node.name))
+    read = {name for node in made for name in node.input}
+    return [node for node in made if node.output[0] in read or node.output[0] not in splits]
 
 
-def _bounds(split: Any, node: Any, known: dict[str, Array]) -> tuple[int, int] | None:
-    """Where a part begins and ends; None where that is not constant."""
-    if len(split.input) < 2 or split.input[1] not in known or node.input[1] not in known:
+def _piece(split: Any, reader: Any, numbers: Mapping[str, Array]) -> tuple[int, ...] | None:
+    """Where a piece begins and ends; None for other readers, and where that is computed or the axis would vanish."""
+    if reader.op_type != "SequenceAt" or reader.input[1] not in numbers:
         return None
-    sizes, at = known[split.input[1]], int(known[node.input[1]].reshape(-1)[0])
-    if at < 0 or (sizes.ndim and at >= len(sizes)):
+    at, sizes = int(numbers[reader.input[1]].item()), np.array(1)
+    if len(split.input) > 1:
+        if split.input[1] not in numbers:
+            return None
+        sizes = numbers[split.input[1]]
+    elif not _attribute(split, "keepdims", 1):
         return None
-    ends = np.cumsum([0, *sizes]) if sizes.ndim else np.array([at * sizes, (at + 1) * sizes])
-    first = at if sizes.ndim else 0
-    return int(ends[first]), int(ends[first + 1])
+    if at < 0 or (sizes.ndim and at >= sizes.size):
+        return None
+    return (
+        (int(sizes[:at].sum()), int(sizes[: at + 1].sum())) if sizes.ndim else (at * int(sizes), (at + 1) * int(sizes))
+    )
 
 
-def _constant(onnx: Any, node: Any) -> Array | None:
-    """The whole numbers of a Constant node."""
-    if node.op_type != "Constant" or len(node.attribute) != 1:
-        return None
-    value = onnx.helper.get_attribute_value(node.attribute[0])
-    array = onnx.numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else np.asarray(value)
-    return array if array.dtype.kind == "i" and array.size else None
+def _attribute(node: Any, name: str, default: int) -> int:
+    return next((int(one.i) for one in node.attribute if one.name == name), default)
