@@ -12,7 +12,7 @@ from reports import Read, column
 
 import eie_sim
 from eie_sim.report.figures.style import drawing
-from eie_sim.report.network import sections
+from eie_sim.report.network import limit, sections
 from eie_sim.report.page.pictures import Picture
 from eie_sim.report.page.run import run_page
 from eie_sim.report.page.sweep import MOST_ROWS, sweep_page
@@ -54,6 +54,8 @@ def test_the_summary_comes_first_and_provenance_last(report, record):
     assert {name: page.facts[name].value for name in expected} == expected
     assert (page.facts["golden product"].text, page.facts["weights"].text) == ("verified", "synthetic")
     assert page.alarms == []
+    (said,) = limit(record)
+    assert page.text.index(said) < places[0]
 
 
 def test_every_cell_has_what_the_json_has(report, record):

@@ -15,6 +15,7 @@ from eie_sim.report.network import (
     Section,
     fidelity,
     has_total,
+    limit,
     misfits,
     not_simulated,
     opening,
@@ -36,7 +37,7 @@ def run_page(record: Record) -> Page:
     about |= {"sampled": record["total"]["sampled"]} if "sampled" in record["total"] else {}
     wrong = [] if record["verified"] else ["NOT VERIFIED", *(f"differs: {text}" for text in record["differs"])]
     alarms = [*wrong, *(f"warning: {text}" for text in record["warnings"]), *misfits(record)]
-    lines = [record["source"], *opening(record)[1:3]]
+    lines = [record["source"], *opening(record)[1:3], *limit(record)]
     html = document(name, "eie-sim", lines, alarms, _facts(record), _parts(record, pictures))
     return Page(html, list(pictures.values()), about, record["verified"])
 
