@@ -108,7 +108,8 @@ def _sort(found: Found, into: Sorted, name: str, trained: bool, derived: bool, k
     maker = found.constant_nodes.get(name)
     if maker is not None and maker.op in MOVES and not maker.domain:
         data = [one for place, one in enumerate(maker.inputs) if one and moves_data(maker.op, place)]
-        inside = [_sort(found, into, one, trained, derived, kinds) for one in data]
+        spread = maker.op == "Expand" and found.values[data[0]].size < 2  # exporters write a zero bias so
+        inside = [_sort(found, into, one, trained and not spread, derived, kinds) for one in data]
         if any(inside):
             for place, one in enumerate(maker.inputs):
                 if one and not moves_data(maker.op, place):
