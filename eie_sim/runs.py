@@ -12,7 +12,7 @@ from msgspec import UnsetType, to_builtins
 from numpy.typing import NDArray
 
 from eie_sim.core.brief import shows
-from eie_sim.core.html import Cell, Row, card, table
+from eie_sim.core.html import Cell, Row, card, figure, table
 from eie_sim.core.record import Accuracy, Coverage, GraphRecord, LayerResult, Positions, Result, RunCosts, Sampled
 from eie_sim.core.result import SimResult, config_hash
 from eie_sim.core.storage import Format
@@ -221,7 +221,7 @@ def _costs(figures: RunCosts) -> Row:
     energy_nj, bits = figures.energy.total_pj / 1e3, figures.storage.total_bits
     return [
         Cell(f"{figures.cycles:,}", figures.cycles),
-        Cell(f"{figures.time_us:,.3f}", figures.time_us),
-        Cell(f"{energy_nj:,.3f}", energy_nj),
+        figure(figures.time_us, 3),
+        figure(energy_nj, 3),
         Cell(f"{bits:,}", bits),
     ]

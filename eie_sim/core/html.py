@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from eie_sim.core.numbers import number, percent
+
 if TYPE_CHECKING:
     from jinja2 import Environment
 
@@ -21,6 +23,16 @@ class Cell(NamedTuple):
     text: str
     value: Any = None
     alarming: bool = False
+
+
+def figure(value: float, decimals: int) -> Cell:
+    """Return a number as a cell, with so many decimals as `number` shows it."""
+    return Cell(number(value, decimals), value)
+
+
+def share(value: float, decimals: int = 1) -> Cell:
+    """Return a share of one as a cell, in percent."""
+    return Cell(percent(value, decimals), value)
 
 
 Row = Sequence[object]

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eie_sim.core.brief import shows
-from eie_sim.core.html import Cell, card, table
+from eie_sim.core.html import Cell, card, figure, share, table
+from eie_sim.core.numbers import number, percent
 
 Timeline = tuple[NDArray[np.int64], NDArray[np.int64]]
 """(T int64[n_item], L int64[n_item, n_pe]): cycle of each broadcast, cycle in which each PE takes the item."""
@@ -181,18 +182,18 @@ class SimResult:
         """A few lines for a person, figures with units."""
         stats = self.stats
         total = sum(stats["classes"].values())
-        split = ", ".join(f"{name} {100 * _ratio(count, total):.1f} %" for name, count in stats["classes"].items())
+        split = ", ".join(f"{name} {percent(_ratio(count, total))}" for name, count in stats["classes"].items())
         fits = "fits" if self.fits else f"does not fit: {self.passes} passes"
         return "\n".join(
             [
                 f"{self.unit}, {self.engine} engine: {self.cycles} cycles, "
-                f"{self.time_us:.2f} us at {self.config.clock_mhz:g} MHz",
+                f"{number(self.time_us, 2)} us at {self.config.clock_mhz:g} MHz",
                 f"inputs: {self.inputs}; {fits}; config {self.config_hash}",
                 *([", ".join(f"{name} {_words(value)}" for name, value in self.named.items())] if self.named else []),
                 f"cycles by class: {split}",
-                f"utilisation {100 * self.utilisation:.1f} %, load balance {100 * self.load_balance:.1f} %",
-                f"effective {self.effective_gops:.1f} GOP/s (effectual MACs), "
-                f"dense-equivalent {self.dense_equivalent_gops:.1f} GOP/s (dense MACs)",
+                f"utilisation {percent(self.utilisation)}, load balance {percent(self.load_balance)}",
+                f"effective {number(self.effective_gops, 1)} GOP/s (effectual MACs), "
+                f"dense-equivalent {number(self.dense_equivalent_gops, 1)} GOP/s (dense MACs)",
             ]
         )
 
@@ -203,11 +204,11 @@ class SimResult:
         figures = [
             Cell(f"{self.n_vector:,}", self.n_vector),
             Cell(f"{self.cycles:,}", self.cycles),
-            Cell(f"{self.time_us:,.3f}", self.time_us),
-            Cell(f"{100 * self.utilisation:.1f} %", self.utilisation),
-            Cell(f"{100 * self.load_balance:.1f} %", self.load_balance),
-            Cell(f"{self.effective_gops:,.2f}", self.effective_gops),
-            Cell(f"{self.dense_equivalent_gops:,.2f}", self.dense_equivalent_gops),
+            figure(self.time_us, 3),
+            share(self.utilisation),
+            share(self.load_balance),
+            figure(self.effective_gops, 2),
+            figure(self.dense_equivalent_gops, 2),
             *(Cell(_words(value), value if isinstance(value, int) else None) for value in self.named.values()),
         ]
         headings = [*_HEADINGS, *(name.replace("_", " ") for name in self.named)]
@@ -215,7 +216,7 @@ class SimResult:
         return card(
             f"{self.unit}, {self.engine} engine",
             table(headings, [figures]),
-            table([f"{name}\n% of cycles" for name in classes], [[Cell(f"{share:.1f}", share) for share in shares]]),
+            table([f"{name}\n% of cycles" for name in classes], [[figure(one, 1) for one in shares]]),
             lines=[f"inputs: {self.inputs}; {self.config.clock_mhz:g} MHz; config {self.config_hash}"],
             alarms=[] if self.fits else [f"does not fit: {self.passes} passes, whose cost no cycle contains"],
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from eie_sim.core.brief import shows
-from eie_sim.core.html import Cell, card, table
+from eie_sim.core.html import Cell, card, figure, share, table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +74,7 @@ class Footprint(dict[str, Format]):
             [
                 one.name,
                 Cell(f"{one.total_bits:,}", one.total_bits),
-                "" if (ratio := one.ratio_to_dense) is None else Cell(f"{100 * float(ratio):.2f} %", float(ratio)),
+                "" if (ratio := one.ratio_to_dense) is None else share(float(ratio), 2),
                 ", ".join(f"{part} {bits:,}" for part, bits in one.parts.items()),
                 "yes" if one.valid else Cell(_broken(one), alarming=True),
             ]
@@ -88,5 +88,4 @@ def _broken(one: Format) -> str:
 
 
 def _shares(bits: int, total: int) -> tuple[Cell, Cell]:
-    share = 100 * bits / total if total else 0.0
-    return Cell(f"{bits:,}", bits), Cell(f"{share:.1f}", share)
+    return Cell(f"{bits:,}", bits), figure(100 * bits / total if total else 0.0, 1)

@@ -9,7 +9,8 @@ from typing import Any
 
 from eie_sim.core.brief import shows
 from eie_sim.core.errors import InputError, hold, require, require_type
-from eie_sim.core.html import Cell, card, table
+from eie_sim.core.html import card, figure, table
+from eie_sim.core.numbers import number
 from eie_sim.core.result import SimResult
 from eie_sim.energy.table import EnergyTable, given_lines
 from eie_sim.units import unit_of
@@ -73,17 +74,15 @@ class EnergyReport:
     def _repr_html_(self) -> str:
         """Return the table of a notebook."""
         total = self.total_pj
+        per_mac = number(self.pj_per_effectual_mac, 2) if self.effectual_macs else "-"
         shares = {name: 100 * pj / total if total else 0.0 for name, pj in self.by_component.items()}
-        rows = [
-            [name, Cell(f"{pj / 1e3:,.3f}", pj / 1e3), Cell(f"{shares[name]:.1f}", shares[name])]
-            for name, pj in self.by_component.items()
-            if pj
-        ]
+        rows = [[name, figure(pj / 1e3, 3), figure(shares[name], 1)] for name, pj in self.by_component.items() if pj]
         return card(
-            f"energy: {total / 1e3:,.3f} nJ, {self.pj_per_effectual_mac:,.2f} pJ per effectual MAC",
-            table(["component", "nJ", "%"], rows, foot=["total", Cell(f"{total / 1e3:,.3f}", total / 1e3), ""]),
+            f"energy: {number(total / 1e3, 3)} nJ, {per_mac} pJ per effectual MAC",
+            table(["component", "nJ", "%"], rows, foot=["total", figure(total / 1e3, 3), ""]),
             lines=[
-                f"{self.power_mw:,.2f} mW, {self.power_mw_per_pe:,.2f} mW/PE over {self.time_us:,.3f} us; "
+                f"{number(self.power_mw, 2)} mW, {number(self.power_mw_per_pe, 2)} mW/PE over "
+                f"{number(self.time_us, 3)} us; "
                 f"table {self.table}, {self.node_nm} nm",
                 *given_lines(self.given),
             ],

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eie_sim.core.brief import shows
-from eie_sim.core.html import Cell, Row, card, table
+from eie_sim.core.html import Cell, Row, card, share, table
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -92,5 +92,5 @@ _HEADINGS = ("asked", "kept", "weights\nkept", "weights")
 
 def _figures(result: PruneResult | Selection) -> Row:
     achieved = result.kept / result.total if result.total else 0.0
-    shares = [Cell(f"{100 * share:.2f} %", share) for share in (float(result.asked), achieved)]
+    shares = [share(one, 2) for one in (float(result.asked), achieved)]
     return [*shares, *(Cell(f"{n:,}", n) for n in (result.kept, result.total))]

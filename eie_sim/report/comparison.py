@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from eie_sim.core.numbers import number, percent
 from eie_sim.core.result import config_hash
 from eie_sim.energy.report import table_for
 from eie_sim.energy.table import given_lines, hashed
@@ -17,7 +18,7 @@ from eie_sim.prune.measure import inputs_in_words
 from eie_sim.record import account_of, versions
 from eie_sim.report import figures
 from eie_sim.report.figures.style import INK, PAGE, drawing, named, write_figure
-from eie_sim.report.network import Record, account_lines, number, percent, weights_line
+from eie_sim.report.network import Record, account_lines, weights_line
 from eie_sim.report.text import TextTable
 from eie_sim.study.compare import Compared
 from eie_sim.study.instances import Instances

@@ -8,7 +8,8 @@ from typing import Any
 
 from eie_sim.core.arrays import shown
 from eie_sim.core.errors import few
-from eie_sim.report.network import MOST_NAMES, WEIGHTS, Column, Record, Section, decibels, number, percent, share, to
+from eie_sim.core.numbers import number, percent, share, to
+from eie_sim.report.network import MOST_NAMES, WEIGHTS, Column, Record, Section, decibels
 
 MOST_ROWS = 40
 LARGEST = 20
@@ -83,7 +84,7 @@ def sampled(row: Record) -> str:
 
 
 def _kilobytes(bits: Any) -> str:
-    return f"{bits / 8e3:,.1f}" if isinstance(bits, int) else bits
+    return number(bits / 8e3, 1) if isinstance(bits, int) else bits
 
 
 def _count(value: Any) -> str:

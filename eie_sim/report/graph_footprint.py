@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from eie_sim.core.arrays import shown
 from eie_sim.core.errors import few
+from eie_sim.core.numbers import number, percent
 from eie_sim.report import graph
-from eie_sim.report.network import MOST_NAMES, Record, percent
+from eie_sim.report.network import MOST_NAMES, Record
 from eie_sim.report.text import TextTable
 
 SHOWN = ("csr", "bitmap")
@@ -57,7 +58,7 @@ def _short(name: str, most: int = NAME) -> str:
 
 def _kilobytes(one: Record, name: str) -> str:
     (bits,) = (each["total_bits"] for each in one["formats"] if each["name"] == name)
-    return f"{bits / 8e3:,.1f}"
+    return number(bits / 8e3, 1)
 
 
 def _kept(record: Record) -> list[list[str]]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from math import log10
 from typing import Any, NamedTuple
 
 from eie_sim.core.errors import few
+from eie_sim.core.numbers import number, percent, share, to
 from eie_sim.energy.table import given_lines
 from eie_sim.units import unit_named
 
@@ -210,30 +210,6 @@ def accuracy(record: Record) -> str:
         f"accuracy on {shares['images']} {'labelled inputs' if of_graph else 'held-back images'}: {', '.join(floats)}, "
         f"compressed and simulated {100 * shares['compressed']:.2f} %"
     )
-
-
-def number(value: float | str, decimals: int) -> str:
-    """A number with so many decimals, or with three digits where those would all be 0; a word as it is."""
-    if isinstance(value, str):
-        return value
-    shown = f"{value + 0.0:,.{decimals}f}"  # + 0.0: no -0.0
-    return f"{value:.3g}" if value and not shown.strip("-0.") else shown
-
-
-def to(decimals: int) -> Callable[[float | str], str]:
-    """`number` with so many decimals, as the form of a column."""
-    return partial(number, decimals=decimals)
-
-
-def percent(share: float, decimals: int = 1) -> str:
-    """A share of one, in percent; below what the decimals show, <0.1 %, as its digits may be those of rounding."""
-    least = 10.0**-decimals
-    return f"<{least:.{decimals}f} %" if 0 < 100 * share < least / 2 else f"{100 * share + 0.0:.{decimals}f} %"
-
-
-def share(value: float | str) -> str:
-    """A share of one, in percent; a word in place of one as it is."""
-    return value if isinstance(value, str) else percent(value)
 
 
 def decibels(error: float | None) -> str:

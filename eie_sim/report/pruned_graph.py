@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from eie_sim.core.arrays import shown
+from eie_sim.core.numbers import number, percent
 from eie_sim.network.graph import Graph
 from eie_sim.prune import Selection
 from eie_sim.prune.recipe import Recipe
 from eie_sim.report import graph
-from eie_sim.report.network import Record, decibels, not_simulated, number, percent, verdict
+from eie_sim.report.network import Record, decibels, not_simulated, verdict
 from eie_sim.report.pruning import accuracy_lines
 from eie_sim.report.text import TextTable
 from eie_sim.runs import Run

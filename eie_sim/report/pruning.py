@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from eie_sim.core.errors import few
+from eie_sim.core.numbers import number, percent
 from eie_sim.core.result import config_hash
 from eie_sim.deep_compression import Sizes
 from eie_sim.network import Network
@@ -24,8 +25,6 @@ from eie_sim.report.network import (
     Record,
     account_lines,
     not_simulated,
-    number,
-    percent,
     source_lines,
     total_name,
     verdict,
@@ -266,7 +265,7 @@ def choices_table(record: Record) -> TextTable:
             number(choice["cost"], 1),
             quality_of(record, choice),
             f"{choice['weights']:,}",
-            f"{choice['cycles_per_vector']:,.1f}",
+            number(choice["cycles_per_vector"], 1),
             number(choice["energy_nj_per_vector"], 2),
             *(
                 "" if choice["accuracy"] is None else _percent(choice["accuracy"][kind])
@@ -371,7 +370,7 @@ def _changes(row: Record) -> list[str]:
     return [
         f"{old['weights']:,} => {new['weights']:,}",
         f"{old['bits']:,} => {new['bits']:,}{mark}",
-        f"{old['cycles_per_vector']:,.1f} => {new['cycles_per_vector']:,.1f}",
+        " => ".join(number(one["cycles_per_vector"], 1) for one in (old, new)),
         " => ".join(number(one["energy_nj_per_vector"], 2) for one in (old, new)),
     ]
 

@@ -9,11 +9,12 @@ from typing import IO, Any
 
 import numpy as np
 
+from eie_sim.core.numbers import percent
 from eie_sim.energy.table import given_lines
 from eie_sim.graphs import mac_share, style_of
 from eie_sim.network.graph import Graph
 from eie_sim.record import account_of, versions
-from eie_sim.report.network import Record, account_lines, percent
+from eie_sim.report.network import Record, account_lines
 from eie_sim.report.text import Screen, TextTable
 from eie_sim.study import Sweep, front
 from eie_sim.study.axes import PRUNING, WORKLOAD, known_axes

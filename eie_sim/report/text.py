@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from eie_sim.core.arrays import shown
+from eie_sim.core.numbers import number, percent
 from eie_sim.energy.table import given_lines
 from eie_sim.report import graph
 from eie_sim.report.network import (
@@ -25,9 +26,7 @@ from eie_sim.report.network import (
     hints,
     limit,
     not_simulated,
-    number,
     opening,
-    percent,
     sections,
     storage,
     total_name,

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
+from eie_sim.core.numbers import percent
 from eie_sim.core.published import (
     KIND_MEANINGS,
     Comparison,
@@ -21,7 +22,7 @@ from eie_sim.core.published import Table as PlainTable
 from eie_sim.record import versions
 from eie_sim.report import figures
 from eie_sim.report.figures.style import PAGE, drawing, write_figure
-from eie_sim.report.network import Record, percent
+from eie_sim.report.network import Record
 from eie_sim.report.text import Screen, TextTable
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from eie_sim.core.errors import is_number
 from eie_sim.core.html import Cell, card, table
+from eie_sim.core.numbers import number, percent, to
 from eie_sim.study.axes import known_axes, text_of
 from eie_sim.study.table import Row, as_rows
 
@@ -18,7 +19,7 @@ FIGURES = {
     "power_mw": "mean power, milliwatts",
     "area_mm2": "area of the design, mm2; null of a unit whose area is not known",
     "bytes": "compressed weights with all that belongs to them, and a bias that is stored",
-    "accuracy": "share of the held-back inputs answered rightly by the compressed network; a labelled chain only",
+    "accuracy": "share of the held-back inputs classified as labelled by the compressed network; a labelled chain only",
     "n_weight": "weights stored, with those of a bias that is stored",
     "weight_density": "weights kept over all weights, the bias left out of both",
     "effectual_macs": "MACs that count: of kept weights, and where the unit skips zero inputs of the other inputs only",
@@ -36,20 +37,20 @@ FIGURES = {
 SHARES = ("accuracy", "utilisation", "load_balance", "weight_density")
 """Figures from 0 to 1, shown in percent."""
 
-USUAL = {
-    "weight_density": ("weights\nkept", ""),
-    "cycles": ("cycles", ",d"),
-    "time_us": ("time\nus", ",.3f"),
-    "energy_nj": ("energy\nnJ", ",.1f"),
-    "board_nj": ("board\nnJ", ",.1f"),
-    "area_mm2": ("area\nmm2", ",.2f"),
-    "bytes": ("weights\nkB", ""),
-    "accuracy": ("accuracy", ""),
-    "utilisation": ("useful\ncycles", ""),
-    "load_balance": ("load\nbalance", ""),
-    "bound": ("bound", ""),
+USUAL: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "weight_density": ("weights\nkept", percent),
+    "cycles": ("cycles", "{:,d}".format),
+    "time_us": ("time\nus", to(3)),
+    "energy_nj": ("energy\nnJ", to(1)),
+    "board_nj": ("board\nnJ", to(1)),
+    "area_mm2": ("area\nmm2", to(2)),
+    "bytes": ("weights\nkB", lambda size: number(size / 1e3, 1)),
+    "accuracy": ("accuracy", percent),
+    "utilisation": ("useful\ncycles", percent),
+    "load_balance": ("load\nbalance", percent),
+    "bound": ("bound", str),
 }
-"""Figures that are shown wherever they are, with heading, its unit, and format."""
+"""Figures that are shown wherever they are, with heading, its unit, and how a number reads."""
 
 FIRST_ROWS = 10
 """Rows that a notebook shows."""
@@ -66,11 +67,11 @@ def row_cells(
     axes = list(axes)
     first = [name for name in ("layer", "unit") if name in axes or len({row.get(name) for row in shown}) > 1]
     keys = [name for name in dict.fromkeys([*first, *axes]) if any(name in row for row in shown)]
-    wanted = USUAL | {name: (name, ",.4g") for name in more if name not in USUAL}
+    wanted = USUAL | {name: (name, "{:,.4g}".format) for name in more if name not in USUAL}
     figures = [name for name in wanted if any(row.get(name) is not None for row in shown)]
     return [*keys, *(wanted[name][0] for name in figures), ""], [
         [*(axis_cell(name, row.get(name)) for name in keys)]
-        + [_figure(name, row.get(name), wanted[name][1]) for name in figures]
+        + [_figure(row.get(name), wanted[name][1]) for name in figures]
         + [_mark(row)]
         for row in shown
     ]
@@ -118,12 +119,10 @@ def _mark(row: Row) -> Cell:
     return Cell("") if row.get("fits", True) else Cell(f"does not fit: {row.get('misfit', '')}", alarming=True)
 
 
-def _figure(name: str, value: Any, form: str) -> Cell:
+def _figure(value: Any, form: Callable[[Any], str]) -> Cell:
     if not is_number(value):
         return Cell("" if value is None else str(value))
-    if name in SHARES:
-        return Cell(f"{100 * value:.1f} %", value)
-    return Cell(f"{value / 1e3:,.1f}" if name == "bytes" else format(value, form), value)
+    return Cell(form(value), value)
 
 
 def _hashable(value: Any) -> Any:

@@ -4,7 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eie_sim.report.network import decibels, energy, number, percent
+from eie_sim.core.html import Cell, figure, share
+from eie_sim.core.numbers import number, percent
+from eie_sim.report.network import decibels, energy
+from eie_sim.study.showing import row_cells
 
 
 @pytest.mark.parametrize(
@@ -49,3 +52,20 @@ def test_energy_per_effectual_mac_is_a_dash_where_none_took_place():
     assert columns["mW/PE"].cell(record) == "0.001"
     some = record | {"effectual_macs": 3, "energy": per_mac | {"pj_per_effectual_mac": 0.0012345}}
     assert columns["pJ per\neffectual MAC"].cell(some) == "0.00123"
+
+
+def test_cells_of_notebooks_and_pages_read_as_the_tables_do():
+    assert figure(0.0000123, 3) == Cell("1.23e-05", 0.0000123)
+    assert share(0.0003) == Cell("<0.1 %", 0.0003)
+    assert share(0.5, 2) == Cell("50.00 %", 0.5)
+
+
+def test_rows_of_a_sweep_show_no_zero_that_is_none():
+    row = {"cycles": 12345, "time_us": 0.0000123, "energy_nj": -0.0, "bytes": 4, "accuracy": 0.0003, "unit": "eie"}
+    headings, [cells] = row_cells([row], ())
+    shown = dict(zip(headings, (cell.text for cell in cells), strict=True))
+    assert shown["cycles"] == "12,345"
+    assert shown["time\nus"] == "1.23e-05"
+    assert shown["energy\nnJ"] == "0.0"
+    assert shown["weights\nkB"] == "0.004"
+    assert shown["accuracy"] == "<0.1 %"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from eie_sim.core.html import Cell, Table, table
+from eie_sim.core.numbers import number, percent
 from eie_sim.energy.table import given_lines
 from eie_sim.report import graph
 from eie_sim.report.network import (
@@ -19,7 +20,6 @@ from eie_sim.report.network import (
     misfits,
     not_simulated,
     opening,
-    percent,
     sections,
     total_name,
     verdict,
@@ -67,15 +67,17 @@ def _facts(record: Record) -> Iterator[Fact]:
     sampled = graph.sampled(total)
     if has_total(record) or len(layers) == 1:
         mean = total["cycles_per_vector"]["mean"]
-        yield Fact(f"cycles per vector{sampled}", f"{mean:,.1f}", mean)
-        yield Fact(f"time per vector{sampled}", f"{total['time_us_per_vector']:,.3f} us", total["time_us_per_vector"])
+        yield Fact(f"cycles per vector{sampled}", number(mean, 1), mean)
+        yield Fact(
+            f"time per vector{sampled}", f"{number(total['time_us_per_vector'], 3)} us", total["time_us_per_vector"]
+        )
         energy = total["energy"]["total_nj_per_vector"]
-        yield Fact(f"energy per vector{sampled}", f"{energy:,.3f} nJ", energy)
+        yield Fact(f"energy per vector{sampled}", f"{number(energy, 3)} nJ", energy)
     else:
         yield Fact(f"cycles, all vectors{sampled}", f"{total['cycles']:,}", total["cycles"])
-        yield Fact(f"time, all vectors{sampled}", f"{total['time_us']:,.3f} us", total["time_us"])
+        yield Fact(f"time, all vectors{sampled}", f"{number(total['time_us'], 3)} us", total["time_us"])
         energy = total["energy"]["total_pj"]
-        yield Fact(f"energy, all vectors{sampled}", f"{energy / 1e3:,.3f} nJ", energy)
+        yield Fact(f"energy, all vectors{sampled}", f"{number(energy / 1e3, 3)} nJ", energy)
     stored = total["storage"]["total_bits"] / 8
     yield Fact("compressed weights", f"{stored:,.0f} bytes", stored)
     if record["accuracy"] is not None:

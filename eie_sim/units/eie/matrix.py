@@ -18,7 +18,7 @@ from eie_sim.core.arrays import require_finite
 from eie_sim.core.brief import shows
 from eie_sim.core.errors import InputError, as_array, require, require_int, require_type
 from eie_sim.core.fixed import from_fixed, to_fixed
-from eie_sim.core.html import Cell, card, table
+from eie_sim.core.html import Cell, card, share, table
 from eie_sim.core.quantize import Scales
 from eie_sim.core.storage import Format
 from eie_sim.units.eie import encoding
@@ -341,7 +341,7 @@ class EieMatrix:
         figures = [
             Cell(f"{self.n_out}x{self.n_in}", list(self.shape)),
             Cell(f"{self.n_pe:,}", self.n_pe),
-            Cell(f"{100 * self.density:.1f} %", self.density),
+            share(self.density),
             *(Cell(f"{n:,}", n) for n in (self.n_weight, self.n_padding, self.weight_bits, self.index_bits)),
         ]
         bits = ", ".join(f"{name} {'open' if n is None else n}" for name, n in self.scales.to_dict().items())

@@ -7,6 +7,7 @@ from typing import Any
 
 import eie_sim
 from eie_sim.core.errors import require
+from eie_sim.core.numbers import number
 from eie_sim.core.published import Comparison, Details, Groups, Progress, Rows, Table, notes_of, rows_record
 from eie_sim.units.nm.measured import (
     PRESET,
@@ -104,11 +105,11 @@ def power_table(record: Record) -> Table:
         [
             one["preset"],
             one["product"],
-            f"{one['time_us'] / 1e3:.3f}",
-            *(f"{one['parts_watts'][part]:.1f}" for part in parts),
-            f"{one['modelled_watts']:.0f}",
-            f"{one['board_watts']:.0f}",
-            *("" if one[name] is None else f"{one[name]:.{digits}f}" for name, digits in MEASURED_COLUMNS.items()),
+            number(one["time_us"] / 1e3, 3),
+            *(number(one["parts_watts"][part], 1) for part in parts),
+            number(one["modelled_watts"], 0),
+            number(one["board_watts"], 0),
+            *("" if one[name] is None else number(one[name], digits) for name, digits in MEASURED_COLUMNS.items()),
         ]
         for one in record["power"]
     ]
@@ -149,7 +150,7 @@ def choice_lines(record: Record) -> list[str]:
 
 def _times(one: Record) -> list[str]:
     bm, bn = one["tile"]
-    times = (f"{one['measured_ms']:.4f}", f"{one['simulated_ms']:.4f}", f"{100 * one['error']:+.2f} %")
+    times = (*(number(one[name], 4) for name in ("measured_ms", "simulated_ms")), f"{100 * one['error']:+.2f} %")
     return [*times, f"{bm}x{bn}", one["bound"]]
 
 

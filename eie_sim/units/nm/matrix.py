@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from eie_sim.core.brief import shows
 from eie_sim.core.errors import InputError, as_array, require, require_one_of
-from eie_sim.core.html import Cell, card, table
+from eie_sim.core.html import Cell, card, figure, table
 from eie_sim.core.nm_pattern import position_bits, require_pattern, said
 from eie_sim.core.sparse import checked, is_sparse, require_sides
 from eie_sim.core.storage import Format
@@ -262,7 +262,7 @@ class NmMatrix:
             Cell(f"{self.n_out}x{self.n_in}", list(self.shape)),
             "dense" if self.n_keep == self.m_group else f"{self.n_keep}:{self.m_group}",
             *(Cell(f"{n:,}", n) for n in (stored, self.value_bits)),
-            *(Cell(f"{bits / 8e3:,.1f}", bits / 8e3) for bits in (values, metadata)),
+            *(figure(bits / 8e3, 1) for bits in (values, metadata)),
         ]
         return card(f"N:M matrix, {self.element}", table(headings, [figures]))
 
