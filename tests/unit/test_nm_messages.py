@@ -216,7 +216,7 @@ class Card(HTMLParser):
         (
             es.NmMatrix.from_dense(np.zeros((2, 3), np.int8), n_keep=3, m_group=3),
             "N:M matrix, int8",
-            [("2x3", "[2, 3]"), ("dense", None), ("6", "6"), ("8", "8"), ("0.0", "0.006"), ("0.0", "0.0")],
+            [("2x3", "[2, 3]"), ("dense", None), ("6", "6"), ("8", "8"), ("0.006", "0.006"), ("0.0", "0.0")],
         ),
     ],
 )
