@@ -164,7 +164,8 @@ def hints(record: Record) -> list[str]:
     drawn = [one["name"] for one in record["layers"] if one["inputs"].startswith("drawn")]
     lines = unit_named(record["unit"]).advice(record)
     if drawn:
-        lines.append(f"inputs of {few(drawn)} are drawn, all active: give --activations, or --activation-density")
+        whose = f"inputs of {few(drawn)}" if len(record["layers"]) > 1 else "the inputs"
+        lines.append(f"{whose} are drawn, all active: give --activations, or --activation-density")
     return lines
 
 

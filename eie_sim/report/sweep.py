@@ -18,7 +18,7 @@ from eie_sim.report.network import Record, account_lines
 from eie_sim.report.text import Screen, TextTable
 from eie_sim.study import Sweep, front
 from eie_sim.study.axes import PRUNING, WORKLOAD, known_axes
-from eie_sim.study.showing import axis_cell, counted, row_cells
+from eie_sim.study.showing import axis_cell, counted, heading, row_cells
 from eie_sim.study.table import Rows
 from eie_sim.units import units
 
@@ -85,7 +85,7 @@ def print_sweep(record: Record, console: Screen, *, with_front: bool) -> None:
         fewer = f", {SHOWN} of them from end to end" if len(best) > SHOWN else ""
         console.print()
         title = f"not beaten in {', '.join(record['objectives'])}: {len(best)}{fewer}"
-        console.print(sweep_table(shown, axes, title) if shown else title)
+        console.print(sweep_table(shown, axes, title, record["objectives"]) if shown else title)
     console.print()
     for line in (*sweep_lines(record), *failure_lines(found)):
         console.print(line)
@@ -132,13 +132,20 @@ def default_objectives(found: Rows) -> tuple[str, ...]:
     return ("cycles", "energy_nj", "accuracy") if several else ("cycles", "energy_nj")
 
 
-def sweep_table(shown: Sequence[Record], axes: Sequence[str], title: str | None = None) -> TextTable:
-    """A row for each point: the axes that were given, then figures that any of them has, then what does not fit."""
-    headings, cells = row_cells(shown, axes)
+def sweep_table(
+    shown: Sequence[Record], axes: Sequence[str], title: str | None = None, objectives: Sequence[str] = ()
+) -> TextTable:
+    """Return a row for each point: the axes that were given, then figures that any of them has, then what is wrong.
+
+    objectives : figures that a narrow terminal shows before the others, as it does the faults of points
+    """
+    headings, cells = row_cells(shown, axes, objectives)
     words = {at for row in cells for at, cell in enumerate(row) if cell.text and cell.value is None}
     last = len(headings) - 1
     texts = [[cell.text for cell in row] for row in cells]
-    return TextTable(headings, texts, text=words | {last}, wrapped={last}, title=title)
+    first = [heading(name) for name in objectives] + [headings[last]] * any(row[last] for row in texts)
+    rank = dict.fromkeys(first, 1)
+    return TextTable(headings, texts, text=words | {last}, wrapped={last}, rank=rank, title=title)
 
 
 def sweep_lines(record: Record) -> list[str]:

@@ -190,8 +190,9 @@ def roofline(results: Mapping[str, Any], axes: Axes | None = None, *, config_has
         ylabel="GOP/s (1 MAC = 2 operations)",
         config_hash=config_hash,
         notes=[
-            "Filled marks count effectual MACs and stay below the black roof. Hollow marks count dense MACs in the "
-            "same time, as if no zero were skipped, and stay below the dashed line of their colour."
+            "Filled marks count effectual MACs and stay below the black roof.",
+            "Hollow marks count dense MACs in the same time, as if no zero were skipped, and stay below the dashed "
+            "line of their colour.",
         ],
     )
 
