@@ -1,4 +1,4 @@
-"""What limits a run, and what other designs would take: their times and energies on a sample of its vectors."""
+"""The limit of a run, and the times and energies of other designs on a sample of its vectors."""
 
 from __future__ import annotations
 

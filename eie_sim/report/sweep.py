@@ -149,7 +149,7 @@ def sweep_table(
 
 
 def sweep_lines(record: Record) -> list[str]:
-    """What was swept, what came of it, and where it is kept."""
+    """Return the lines below the tables: the sources, how many points failed or were reused, and the store."""
     points, failed = record["points"], record["failed"]
     lines = [
         f"{record['workload']}: {counted(points, 'point')}, {record['reused']:,} of them reused, {failed:,} failed; "
@@ -168,18 +168,18 @@ def sweep_lines(record: Record) -> list[str]:
 
 
 def together_lines(found: Rows) -> list[str]:
-    """That figures are of several input vectors, where they are."""
+    """Return a line that says how many vectors figures are of; none if it is one."""
     most = max((value or 0 for value in found.values("n_vector")), default=0)
     return [f"cycles, time and energy are of all {most:,} input vectors together"] if most > 1 else []
 
 
 def damaged_lines(number: int) -> list[str]:
-    """That lines of a store are left out, where some are."""
+    """Return a line that says how many lines of a store are left out; none if all are read."""
     return [f"{counted(number, 'line')} of the store left out: damaged, or not written to the end"] if number else []
 
 
 def standing_lines(found: Rows) -> list[str]:
-    """What times of the presets were held against, and what their energies leave out."""
+    """Return what times of the presets were held against, and what their energies leave out."""
     firsts = found.groups(("chip", "held_against")) if found.values("held_against") else []
     shown = (found[int(own[0])] for own in firsts)
     held = [f"{row['chip']}: {row['held_against']}" for row in shown if row.get("held_against")]
@@ -191,7 +191,7 @@ def standing_lines(found: Rows) -> list[str]:
 
 
 def error_counts(found: Rows) -> Counter[str]:
-    """How many points have each error."""
+    """Return each error and its number of points."""
     errors, codes = found.distinct("error")
     numbers = np.bincount(codes + 1, minlength=len(errors) + 1)[1:].tolist()
     return Counter({error: number for error, number in zip(errors, numbers, strict=True) if error is not None})
