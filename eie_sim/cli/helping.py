@@ -72,7 +72,8 @@ def _of_command(command: App, name: str, unit: str | None, width: int, *, full: 
         lines += wrap(text, width, initial_indent=before, subsequent_indent="    ", break_on_hyphens=False)
     lines.append("")
     if full:
-        for group in sorted(dict.fromkeys(group_of.values()), key=_place):
+        own = {group: group.sort_key if isinstance(group.sort_key, int) else 0 for group in group_of.values()}
+        for group in sorted(own, key=own.__getitem__):  # those of cyclopts, arguments and options, first
             rows = [_row(one, helps) for one in options if group_of[one.name] == group]
             lines += [*wrap(TITLES.get(group.name, group.name), width), *_table(rows, width), ""]
         return [*lines, *wrap(LISTS, width)]
@@ -88,11 +89,6 @@ def _of_command(command: App, name: str, unit: str | None, width: int, *, full: 
     asking = " ".join(["eie-sim", name, *([] if unit is None else ["--unit", unit]), "--help", FULL])
     more = f"{_counted(len(left), 'option')} more, in {_counted(len({*left}), 'group')}: {asking}"
     return [*lines, *wrap(more, width, break_on_hyphens=False)]
-
-
-def _place(group: Any) -> int:
-    """Return the place of a group in the help; arguments and options, the groups that cyclopts makes, come first."""
-    return group.sort_key if isinstance(group.sort_key, int) else 0
 
 
 def _told(command: App) -> tuple[list[str], list[str]]:

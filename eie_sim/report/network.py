@@ -145,18 +145,16 @@ def limit(record: Record) -> list[str]:
     found = record.get("limit")
     if found is None or not record["verified"]:
         return []
-    shown = [f"{one['option']} would take {_times(one)}" for one in found["tried"]]
+    shown = [
+        f"{one['option']} would take {one['cycles_ratio']:.2g} x the cycles and {one['energy_ratio']:.2g} x the energy"
+        for one in found["tried"]
+    ]
     better = [one["cycles_ratio"] * one["energy_ratio"] / one["times"] ** 2 < WORTH for one in found["tried"]]
     if not shown:
-        return [f"{found['said']}"]
+        return [str(found["said"])]
     if better[0]:
         return [f"{found['said']}: {shown[0]}"]
     return [f"{found['said']}; no better: {', '.join(shown)}"]
-
-
-def _times(one: Record) -> str:
-    """Cycles and energy of a design that was timed, of those of the run."""
-    return f"{one['cycles_ratio']:.2g} x the cycles and {one['energy_ratio']:.2g} x the energy"
 
 
 def hints(record: Record) -> list[str]:
@@ -276,17 +274,16 @@ def energy(record: Record) -> list[Column]:
     def component(name: str) -> Column:
         return Column(name, lambda r: per_vector(r, r["energy"]["by_component_pj"][name] / 1e3), to(3))
 
+    def per_mac(layer: Record) -> Any:
+        return layer["energy"]["pj_per_effectual_mac"] if layer["effectual_macs"] else "-"
+
     per_lane = f"mW/{unit_named(record['unit']).words.lane}"
     return [
         *(component(name) for name, pj in record["total"]["energy"]["by_component_pj"].items() if pj),
         Column("total nJ", lambda r: r["energy"]["total_nj_per_vector"], to(3), 1),
-        Column("pJ per\neffectual MAC", _per_mac, to(2)),
+        Column("pJ per\neffectual MAC", per_mac, to(2)),
         Column(per_lane, lambda r: r["energy"]["power_mw_per_pe"], to(2)),
     ]
-
-
-def _per_mac(record: Record) -> float | str:
-    return float(record["energy"]["pj_per_effectual_mac"]) if record["effectual_macs"] else "-"
 
 
 def on_chip(record: Record) -> list[Column]:

@@ -85,7 +85,12 @@ def pruned_graph_tables(record: Record) -> list[TextTable | str]:
     """Return a table of what is kept of each parameter, then one of products and the network, before => after."""
     parameters, more = graph.largest(record["parameters"], lambda one: one["total"])
     cells = [
-        [shown(one["name"]), "x".join(map(str, one["shape"])), *_shares(one), f"{one['kept']:,}", f"{one['total']:,}"]
+        [
+            shown(one["name"]),
+            "x".join(map(str, one["shape"])),
+            *(percent(one[which], 2) for which in ("asked", "achieved")),
+            *(f"{one[which]:,}" for which in ("kept", "total")),
+        ]
         for one in [*parameters, {**record, "name": "network", "shape": [], "total": record["total_weights"]}]
     ]
     found: list[TextTable | str] = [
@@ -105,10 +110,6 @@ def pruned_graph_tables(record: Record) -> list[TextTable | str]:
     title = f"Before => after, all vectors together, one product after the other{graph.covers(record)}{sampled}"
     rank = {"cycles": 1, "energy uJ": 1, "out x in": 3, "vectors": 3}
     return [*found, TextTable(headings, cells, text={0}, title=title, rank=rank), *([more] if more else [])]
-
-
-def _shares(one: Record) -> list[str]:
-    return [percent(one["asked"], 2), percent(one["achieved"], 2)]
 
 
 def _changes(row: Record) -> list[str]:

@@ -53,7 +53,7 @@ def pruned_record(before: Run, after: Run, kept: Selection, recipe: Recipe) -> R
                 "name": was["name"],
                 "weights": now["weights"],
                 "inputs": now["inputs"],
-                **_counts(kept, was["name"]),
+                **{of: getattr(kept.layers[was["name"]], of) for of in ("asked", "achieved", "kept", "total")},
                 "before": _size(was),
                 "after": _size(now),
             }
@@ -339,11 +339,6 @@ def _of(network: Network, config: Any) -> Record:
 def _provenance(record: Record) -> Record:
     names = ("network", "source", "chained", "seed", "unit", "design", "config", "config_hash", "versions")
     return {key: record[key] for key in (*names, "inputs", "not_simulated", "coverage")}
-
-
-def _counts(kept: Selection, name: str) -> Record:
-    layer = kept.layers[name]
-    return {"asked": layer.asked, "achieved": layer.achieved, "kept": layer.kept, "total": layer.total}
 
 
 def _size(record: Record) -> Record:
