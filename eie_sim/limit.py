@@ -1,4 +1,4 @@
-"""What limits a run, and what other designs would take: their times and energies on a sample of its vectors."""
+"""The limit of a run, and the times and energies of other designs on a sample of its vectors."""
 
 from __future__ import annotations
 
@@ -21,10 +21,13 @@ if TYPE_CHECKING:
 def limit_of(layers: Sequence[LayerRun], config: Any, table: EnergyTable) -> Limit | None:
     """Return what limits a run, and the designs that its unit would try, by cycles x energy of a vector.
 
-    Designs that the memories of the run's own hold better are left out. table : energies of the run
+    None where the unit does not say it, or no cycle was run. Designs that the memories of the run's own hold better
+    are left out. table : energies of the run
     """
     unit = unit_of(config)
     if unit.limit is None or unit.timed is None or not all(layer.samples for layer in layers):
+        return None
+    if not any(layer.result.cycles for layer in layers):
         return None
     said, tries = unit.limit(config, [layer.result for layer in layers], [layer.samples for layer in layers])
     own = _cost(layers, Try("", config), table) if tries else None

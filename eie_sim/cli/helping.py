@@ -72,7 +72,8 @@ def _of_command(command: App, name: str, unit: str | None, width: int, *, full: 
         lines += wrap(text, width, initial_indent=before, subsequent_indent="    ", break_on_hyphens=False)
     lines.append("")
     if full:
-        for group in sorted(dict.fromkeys(group_of.values()), key=_place):
+        own = {group: group.sort_key if isinstance(group.sort_key, int) else 0 for group in group_of.values()}
+        for group in sorted(own, key=own.__getitem__):  # those of cyclopts, arguments and options, first
             rows = [_row(one, helps) for one in options if group_of[one.name] == group]
             lines += [*wrap(TITLES.get(group.name, group.name), width), *_table(rows, width), ""]
         return [*lines, *wrap(LISTS, width)]
@@ -90,13 +91,8 @@ def _of_command(command: App, name: str, unit: str | None, width: int, *, full: 
     return [*lines, *wrap(more, width, break_on_hyphens=False)]
 
 
-def _place(group: Any) -> int:
-    """Where a group stands: those that cyclopts makes, of arguments and options, first."""
-    return group.sort_key if isinstance(group.sort_key, int) else 0
-
-
 def _told(command: App) -> tuple[list[str], list[str]]:
-    """What the docstring of a command says, its first sentence by itself, and its examples, a command line each."""
+    """Return the paragraphs of a command's docstring, its first sentence apart, and its examples, a line each."""
     parts = inspect.cleandoc(command.help).partition("\n\nParameters\n")[0].split("\n\n")
     texts = [" ".join(part.split()) for part in parts if not part.startswith(EXAMPLE)]
     examples = "\n".join(part.removeprefix(EXAMPLE) for part in parts if part.startswith(EXAMPLE))
@@ -105,7 +101,7 @@ def _told(command: App) -> tuple[list[str], list[str]]:
 
 
 def _row(option: Any, helps: dict[str, str], *, short: bool = False) -> tuple[str, str]:
-    """How an option is written, and what it does: all of it, or the first clause where it is short."""
+    """Return an option as it is written, and its help: all of it, or the first clause if `short`."""
     kind = option.hint
     if get_origin(kind) in (Union, UnionType):
         kind = next(one for one in get_args(kind) if one is not type(None))

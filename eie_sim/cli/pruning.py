@@ -52,7 +52,7 @@ SCANNED = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
 TABLED = (0.5, 0.25, 0.1)
 PATTERNS = ("element", "2:4", "1:4", "neuron")
 STREAM_BITS = (5, 5)
-"""Of codes and gaps in Deep Compression's stream (its section 5) beside a unit that stores none."""
+"""Bits of codes and gaps in Deep Compression's stream (its section 5), for units that store neither."""
 
 
 @often("density", "pattern", "layer_density", "criterion", "schedule", "out", "json")

@@ -1,4 +1,4 @@
-"""What all commands share: the app, the design's options, progress, tables and JSON."""
+"""The parts that all commands share: the app, the design's options, progress, tables and JSON."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MAX_TEXT = 2**20
 
 
 def _converted(kind: Any, tokens: Sequence[Token]) -> Any:
-    """What cyclopts makes of the words, but 1.5 is no integer, it would be rounded, and an empty word is no path.
+    """Return the value that cyclopts makes of the words; refuse an empty path, and 1.5 as an integer, which it rounds.
 
     The words of a list may have commas between them.
     """
@@ -74,7 +74,7 @@ _ALSO = (
 )
 Source = Annotated[str, Parameter(help=f"A preset or a file: onnx, npz, npy, safetensors, mtx, smtx. {_ALSO}")]
 Layers = Annotated[str, Parameter(help=f"A preset or a file: npz, npy, safetensors, mtx, smtx. {_ALSO}")]
-"""Where a graph of operators is not taken."""
+"""A source that may not be a graph of operators."""
 
 Energies = Annotated[
     Path | None,
@@ -109,7 +109,7 @@ class Given:
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """What the arrays of a file are read as, as `network.load` takes it.
+    """Options that say how to read the arrays of a file, as `network.load` takes them.
 
     Parameters
     ----------
@@ -156,7 +156,7 @@ class OfModel:
 
 @dataclass(frozen=True, kw_only=True)
 class Lowering:
-    """How a graph of operators is handed to a unit, as `eie_sim.run` takes it.
+    """Options that say how a unit gets a graph of operators, as `eie_sim.run` takes them.
 
     Parameters
     ----------
@@ -178,7 +178,7 @@ class Lowering:
 
     @property
     def options(self) -> dict[str, Any]:
-        """As keywords of `eie_sim.run`."""
+        """Keywords of `eie_sim.run`."""
         return {
             "positions": self.positions,
             "fold": not self.no_fold,
@@ -290,7 +290,7 @@ def on_given(network: Network, inputs: Given) -> Network:
 
 
 def console(full: bool = False) -> Screen:
-    """Where tables are printed. full : with all columns"""
+    """Return the console that prints tables. full : with all columns"""
     from eie_sim.report.text import Screen
 
     return Screen(full=full)

@@ -143,7 +143,7 @@ def sweep(
 
 
 def _asked(source: str, axes: Any, options: dict[str, Any], optimize: str | None, trials: int | None) -> dict[str, Any]:
-    """What `run` and `search` take: of the study, where the source is one, and of the options, which go before it.
+    """Return the arguments of `run` and `search`: those of the study, if the source is one, replaced by options given.
 
     options : None where one was not given
     """

@@ -12,7 +12,7 @@ from eie_sim.core.errors import any_of, require, require_one_of, require_seed
 from eie_sim.units import UNITS
 
 ALL, SIZES = "all", "deep-compression"
-"""What is asked for beside units: every figure, and sizes, which belong to no unit."""
+"""Names that are no unit's: every figure, and the sizes of Deep Compression."""
 
 Paper = Annotated[
     str,

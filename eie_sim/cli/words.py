@@ -1,4 +1,4 @@
-"""What the parser could not read, said in the words of every other error: field=value: rule."""
+"""Errors of the parser in the form of every other error: field=value: rule."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def said(error: Exception) -> str:
 
 
 def _rule(kind: object) -> str | None:
-    """What a word for a parameter of this type must be, or for one of the types of a union or tuple."""
+    """Return the rule for a word of this type, or of one of the types of a union or tuple."""
     if get_origin(kind) is Literal:
         return f"must be {any_of(get_args(kind))}"
     kinds = (kind, *get_args(kind))

@@ -1,1 +1,1 @@
-"""What every room shares: errors, files, arrays, arithmetic, the golden oracle, results."""
+"""The ground that all packages share: errors, files, arrays, arithmetic, the golden oracle, results."""

@@ -1,4 +1,4 @@
-"""What happened when while one vector ran, as the timeline of any unit gives it to files, text and figures."""
+"""The timeline of one vector on any unit, for files, text and figures."""
 
 from __future__ import annotations
 
@@ -56,15 +56,15 @@ class Activity(Protocol):
 
     @property
     def label(self) -> str:
-        """What ran, in words."""
+        """Name of the vector that ran, as `256x64, vector 0`."""
 
     @property
     def config_hash(self) -> str:
-        """Of the result."""
+        """Hash of the design, as the result has it."""
 
     @property
     def cycles(self) -> int:
-        """Of the vector; 0 where nothing happened."""
+        """Cycles of the vector; 0 if nothing happened."""
 
     @property
     def n_pe(self) -> int:
@@ -80,7 +80,7 @@ class Activity(Protocol):
         """Share of each bin's cycles in which the PE works, float64[n_pe, n_bin], 0 to 1."""
 
     def tracks(self, first: int, last: int) -> Iterator[Track]:
-        """What overlaps the cycles, part by part."""
+        """Tracks that overlap the cycles, part by part."""
 
     def signals(self) -> Sequence[Signal]:
         """Lines of a waveform."""
@@ -89,10 +89,10 @@ class Activity(Protocol):
         """The value of each signal in each cycle, int64[n_cycle]."""
 
     def notes(self) -> Sequence[str]:
-        """What a reader of the waveform must know, a line each."""
+        """Notes for the reader of the waveform, a line each."""
 
     def legend(self) -> list[str]:
-        """How to read `blocks`, a line each."""
+        """Explanation of `blocks`, a line each."""
 
     def blocks(self, first: int, last: int) -> Iterator[list[str]]:
         """The lines of each cycle, to be read."""

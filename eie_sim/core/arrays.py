@@ -78,7 +78,7 @@ def as_dtype(field: str, values: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 def one_line(error: BaseException, limit: int = 160) -> str:
-    """What an exception says, on one line."""
+    """Return the message of an exception on one line."""
     return shown(" ".join(str(error).split()) or type(error).__name__, limit)
 
 

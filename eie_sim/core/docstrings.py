@@ -1,4 +1,4 @@
-"""What docstrings say of parameters: the help of options and axes."""
+"""Descriptions of parameters in docstrings: the help of options and axes."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ UNFOLLOWED = BINARY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0
 
 
 def as_path(field: str, value: Any) -> Path:
-    """What somebody gave as a path. Raises InputError for what can be none."""
+    """Return what the user gave as a path. Raises InputError if it cannot be one."""
     try:
         text = os.fspath(value)
     except TypeError:

@@ -19,7 +19,7 @@ MANY = 16
 """Vectors from which on they are taken side by side."""
 
 SPARSE = 32
-"""Where fewer than one weight in so many is not 0, sums over those are faster than a product of matrices."""
+"""If fewer than one weight in so many is not 0, sums over those are faster than a product of matrices."""
 
 DENSE = 2**20
 """Most weights that are held dense at once, where a row has no more."""

@@ -38,7 +38,7 @@ def source_hash(package: Path) -> str:
 
 @cache
 def cache_folder() -> Path | None:
-    """Where this version of the package keeps its compiled kernels: created, writable, ours.
+    """Return the folder of this version's compiled kernels: it exists, is writable, and nobody else may write to it.
 
     None where that fails, or where somebody else than we or root may write around it.
     """
@@ -107,7 +107,7 @@ class _Cache(numba_caching.FunctionCache):  # type: ignore[misc]  # numba has no
 
 
 class _NoCache(numba_caching.NullCache):  # type: ignore[misc]  # numba has no types
-    """Where nothing can be kept."""
+    """A cache that keeps nothing, for a disk that takes nothing."""
 
     def load_overload(self, *wanted: Any) -> None:
         """Nothing is there."""

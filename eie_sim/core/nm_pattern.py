@@ -24,7 +24,7 @@ FEW_ROWS = 16
 """Looked at first: of weights that do not meet a pattern these hardly ever do."""
 
 MAX_GROUP = 256
-"""Of M: positions in a group are bytes."""
+"""Largest M: positions in a group are bytes."""
 
 FORM = re.compile("([1-9][0-9]{0,2}):([1-9][0-9]{0,2})")
 RULE = f"must be N:M, N kept of each M, as 2:4, with 1 <= N <= M <= {MAX_GROUP}"
@@ -41,7 +41,7 @@ def pattern_of(field: str, text: str) -> Pattern:
 
 
 def meant(text: str) -> bool:
-    """Whether somebody who wrote this had an N:M pattern in mind, right or wrong; no other pattern has digits."""
+    """True if this is meant as an N:M pattern, right or wrong; no other pattern has digits."""
     return text.lower() == "nm" or re.search("[0-9:]", text) is not None
 
 
@@ -98,7 +98,7 @@ def sparsest(
 
 
 def meets(weights: NDArray[Any], pattern: Pattern) -> bool:
-    """Whether weights [n_out, n_in] have at most as many non-zeros as the pattern keeps in every group along n_in."""
+    """True if weights [n_out, n_in] have at most as many non-zeros as the pattern keeps in every group along n_in."""
     import numpy as np
 
     kept, group = pattern

@@ -94,7 +94,7 @@ def _errors(group: str, kind: str, rows: list[Comparison]) -> GroupErrors:
 
 
 part_of = itemgetter("group", "source", "quantity")
-"""Of a row as plain values: what has a table of its own."""
+"""Return the part of the figures that a row, as plain values, belongs to: each part has a table of its own."""
 
 
 def rows_record(compared: Sequence[Comparison]) -> dict[str, Any]:

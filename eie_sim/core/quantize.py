@@ -16,7 +16,7 @@ from eie_sim.core.errors import require, require_int
 from eie_sim.core.fixed import MAX_FRACTIONAL_BITS, MIN_FRACTIONAL_BITS, largest_fractional_bits
 
 MAX_ROUNDS = 300
-"""Of k-means, which ends there where its centroids still move."""
+"""Most iterations of k-means, which then ends although its centroids still move."""
 
 FEW = 64
 """Thresholds that it is faster to compare every weight with than to search."""

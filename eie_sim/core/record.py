@@ -13,7 +13,7 @@ from eie_sim.core.brief import shows
 from eie_sim.core.verification import Amount, Count, Verification
 
 VERSION = 2
-"""Of the record. One of another version is refused: it says other things, or says them by other names."""
+"""Version of the record. A record of another version is refused: it has other fields, or other names for them."""
 
 Number = Annotated[float, Meta(gt=-1e30, lt=1e30)]
 Totals = dict[str, Count]
@@ -28,7 +28,7 @@ class PerVector(Struct, frozen=True, kw_only=True):
 
 
 class Memory(Struct, frozen=True, kw_only=True):
-    """What the layer needs of a memory of a PE, in its own unit, and the passes it would take."""
+    """Need of a layer for a memory of a PE, in the memory's own unit, and the passes it would take."""
 
     memory: str
     needed: Count
@@ -70,7 +70,7 @@ class Storage(Struct, frozen=True, kw_only=True):
 
 
 class Sampled(Struct, frozen=True, kw_only=True):
-    """How many positions were timed and checked, of how many that figures stand for; half of a 95 % interval."""
+    """Number of positions that were timed and checked, of how many that figures stand for; half of a 95 % interval."""
 
     positions: Count
     of: Count
@@ -89,7 +89,7 @@ class Positions(Struct, frozen=True, kw_only=True):
 
 
 class RunCosts(Struct, frozen=True, kw_only=True):
-    """What a layer has, and all layers together, one after the other on the same design.
+    """Costs of a layer, or of all layers, one after the other on the same design.
 
     stats : totals by name: `events`, `classes` in cycles of all PEs, and the unit's own
     classes_percent : shares of the classes, which add to 100
@@ -182,7 +182,7 @@ class Accuracy(Struct, frozen=True, kw_only=True):
 
 
 class Coverage(Struct, frozen=True, kw_only=True):
-    """How much of a file is simulated, in numbers of weights, biases left out.
+    """Share of a file that is simulated, in numbers of weights, biases left out.
 
     share_of_macs_not_simulated : None where weights are left, as a file of arrays does not say how often each is used
     """
@@ -212,7 +212,7 @@ class MacShare(Struct, frozen=True, kw_only=True):
 
 
 class OutputError(Struct, frozen=True, kw_only=True):
-    """How far an output of a graph is from floats: root mean squares relative to the floats, None where those are 0.
+    """Distance of a graph's output from floats: root mean squares relative to the floats, None where those are 0.
 
     error : from the float run of the masked network; original_error : from that before pruning, None without one
     largest_difference : from the masked network, in real values; None where that is no finite number
@@ -239,7 +239,7 @@ class Lowerings(Struct, frozen=True, kw_only=True):
 
 
 class GraphRecord(Struct, frozen=True, kw_only=True):
-    """What only a graph of operators has.
+    """The part of a record that only a graph of operators has.
 
     lowered_error : largest difference of a node from its products in floats, of the node's largest output, and where
     notes : what was assumed of the inputs
@@ -267,7 +267,7 @@ class Tried(Struct, frozen=True, kw_only=True):
 
 
 class Limit(Struct, frozen=True, kw_only=True):
-    """What limits a run, in a clause, and other designs that were timed on a sample of its vectors, the best first."""
+    """The limit of a run, in a clause, and other designs that were timed on a sample of its vectors, the best first."""
 
     said: str
     tried: list[Tried]
@@ -283,7 +283,7 @@ class GivenEnergy(Struct, frozen=True, kw_only=True):
 
 
 class EnergyTrace(Struct, frozen=True, kw_only=True):
-    """What of the energies is the user's: given, and so changed, or the default ones."""
+    """Energies that the user gave, those of them that differ from the defaults, and events that keep the defaults."""
 
     name: str
     node_nm: Count
@@ -294,7 +294,10 @@ class EnergyTrace(Struct, frozen=True, kw_only=True):
 
 
 class Account(Struct, frozen=True, kw_only=True):
-    """What each layer's inputs are, in words, and what of a file is not simulated; coverage : None if not counted."""
+    """Sources of the layers' inputs, in words, and parts of a file that are not simulated.
+
+    coverage : None if not counted
+    """
 
     inputs: dict[str, str]
     not_simulated: list[NotSimulated]

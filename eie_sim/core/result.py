@@ -1,4 +1,4 @@
-"""What a simulation returns; each unit has the words for its own events and cycle classes.
+"""The result of a simulation; each unit has the words for its own events and cycle classes.
 
 Models only count. Ratios, energy, tables and figures are made from these counts afterwards.
 """
@@ -24,7 +24,7 @@ Timeline = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 class MemoryFit(NamedTuple):
-    """Whether one memory of a PE holds what the layer needs, in the memory's own unit, and the passes it would take."""
+    """Need of a layer for one memory of a PE, in the memory's unit, whether it fits, and the passes it would take."""
 
     memory: str
     needed: int
@@ -148,7 +148,7 @@ class SimResult:
 
     @property
     def bound(self) -> str | None:
-        """What limits the unit, such as its busiest part; None of one that names none."""
+        """The limit of the unit, such as its busiest part; None if the unit names none."""
         return self.named.get("bound")
 
     @property
@@ -198,7 +198,7 @@ class SimResult:
         )
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
+        """Return the table of a notebook."""
         classes = self.stats["classes"]
         total = sum(classes.values())
         figures = [

@@ -24,7 +24,7 @@ MAX_COLUMNS = 2**27
 """Most columns where each has a pointer."""
 
 INVALID = (ValueError, TypeError, IndexError, AttributeError, OverflowError, ZeroDivisionError)
-"""What numpy and scipy raise for parts that are none or do not fit each other."""
+"""Exceptions of numpy and scipy for parts that are no arrays or do not fit each other."""
 
 COMPRESSED = ("csr", "csc", "bsr")
 
@@ -36,7 +36,7 @@ def is_sparse(value: Any) -> bool:
 
 
 def weights_digest(weights: Any, bias: NDArray[Any] | None) -> bytes:
-    """What tells weights [n_out, n_in], an array or a csc_array, and their bias from others."""
+    """Return a digest of weights [n_out, n_in], an array or a csc_array, and their bias."""
     parts = (weights.indptr, weights.indices, weights.data) if is_sparse(weights) else (weights,)
     found = sha256(repr(weights.shape).encode())
     for array in (*parts, *(() if bias is None else (bias,))):
@@ -141,7 +141,7 @@ def _rebuilt(field: str, kind: str, data: Any, indices: tuple[Any, ...], *, shap
 
 
 def _require_rising(field: str, pointers: NDArray[Any]) -> None:
-    """What scipy's own check leaves out where the last pointer is 0."""
+    """Raise InputError if pointers fall, which scipy's own check leaves out where the last pointer is 0."""
     if pointers.ndim != 1 or (np.diff(pointers.astype(np.int64)) < 0).any() or (pointers < 0).any():
         raise _damaged(field, "pointers must be rising integers >= 0")
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 FORMULA = re.compile("'*[=+\\-@\t\r]")
-"""How a text begins that gets a quote; those that have some get one more, so that reading takes none too many."""
+"""Beginnings of a text that get a quote; those with quotes get one more, so that reading takes off exactly one."""
 
 
 def csv_text(rows: Iterable[Iterable[Any]]) -> str:
@@ -23,7 +23,7 @@ def csv_text(rows: Iterable[Iterable[Any]]) -> str:
 
 
 class _Lines(NamedTuple):
-    """What the writer takes for a file, to which it writes a row at a time."""
+    """A file in the eyes of the csv writer, which writes a row at a time to it."""
 
     write: Callable[[str], None]
 

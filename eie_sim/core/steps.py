@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Steps(NamedTuple):
-    """How vectors of a product are made of outputs of those before, as the states of a sequence are.
+    """Order of a product's vectors that are made of outputs of earlier ones, as the states of a sequence are.
 
     sizes : vectors of each step, in order; those of one step are there at once
     rows : of all weights that a step reads, those of products beside this one included

@@ -1,4 +1,4 @@
-"""How big a layer is in a storage format, by part: what `formats` counts."""
+"""Size of a layer in a storage format, by part, as `formats` counts it."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Format:
         }
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
+        """Return the table of a notebook."""
         rows = [[part, *_shares(bits, self.total_bits)] for part, bits in self.parts.items()]
         shown = table(["part", "bits", "%"], rows, foot=["total", *_shares(self.total_bits, self.total_bits)])
         alarms = [] if self.valid else [f"holds the layer: {_broken(self)}"]
@@ -69,7 +69,7 @@ class Footprint(dict[str, Format]):
     __repr__ = shows(bits=lambda self: {name: one.total_bits for name, one in self.items()})
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
+        """Return the table of a notebook."""
         rows = [
             [
                 one.name,

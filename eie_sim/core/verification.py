@@ -1,4 +1,4 @@
-"""How a simulated layer compares with its own weights and with the oracle: counted by units, judged here."""
+"""Comparison of a simulated layer with its own weights and with the oracle: counted by units, judged here."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Amount = Annotated[float, msgspec.Meta(ge=0, lt=1e200)]
 
 
 class Verification(msgspec.Struct, frozen=True, kw_only=True):
-    """How a simulated layer compares with its weights, with the oracle, and with the float layer of its own weights.
+    """Comparison of a simulated layer with its weights, with the oracle, and with the float layer of its own weights.
 
     wrong_weights : weights stored wrongly, out of `weights`
     wrong_inputs : inputs that differ from the oracle's write-back of the layer before
@@ -74,7 +74,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
         return cls(ok=wrong == 0, **counts)
 
     def differs(self) -> str:
-        """What differs, in words; empty where nothing does."""
+        """Return the differences in words; empty if there are none."""
         faults = [
             (self.wrong_weights, f"of {self.weights} weights stored wrongly"),
             (self.wrong_inputs, "inputs differ from the golden write-back of the layer before"),
@@ -84,7 +84,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
         return "; ".join(f"{count} {text}" for count, text in faults if count)
 
     def warns(self, stored: str) -> str:
-        """Why the outputs mean little although nothing differs, in words; empty where they do not.
+        """Return the reasons why outputs mean little although nothing differs, in words; empty without any.
 
         stored : what stored values are rounded to
         """

@@ -100,7 +100,7 @@ def _read(source: str | os.PathLike[str], inputs: Any, **drawn: Any) -> tuple[Gr
 
 
 def arrays_at(field: str, given: Any) -> Any:
-    """What is given for a field itself, or the arrays in an npz or npy file: by name, or the only one."""
+    """Return the value of a field as it is, or the arrays of an npz or npy file: by name, or the only one."""
     if not isinstance(given, (str, os.PathLike)):
         return given
     suffix = Path(given).suffix.lower()

@@ -89,7 +89,7 @@ def comparison_record(compared: Compared, *, preset: str | None = None) -> Recor
 
 
 def _of_layers(network: Network, layer: str | None) -> Record:
-    """What is compared, and where its weights and inputs come from."""
+    """Return the source of the compared layers, of their weights and of their inputs."""
     inputs = inputs_in_words(network)  # of the whole network, in which a layer reads what the ones before pass on
     part, before = network if layer is None else network.layer(layer), network.dense_layers or network.layers
     return {
@@ -124,7 +124,7 @@ def _of_graph(graph: Graph, compared: Compared) -> Record:
 
 
 def _weights_in(designs: Sequence[Instances]) -> Record:
-    """Where weights are in each design, in words."""
+    """Return the places of the weights in each design, in words."""
     chips = [one.chip for one in designs if one.chip is not None]
     arrays = [one for one in designs if one.chip is None]
     near = [f"{one.title}'s {one.unit.words.lane}s" for one in arrays] + [chip.near_words for chip in chips]
@@ -203,13 +203,13 @@ def comparison_table(record: Record) -> TextTable:
 
 
 def _energy(row: Record, where: str, batch: int) -> str:
-    """Of a vector: modelled parts, up to the board's bound where there is one."""
+    """Return the energy of a vector: that of modelled parts, and the board's bound if it has one."""
     parts, bound = row[f"energy_nj{where}"], row[f"board_nj{where}"]
     return number(parts / batch, 1) + ("" if bound is None else f" to {number(bound / batch, 0)}")
 
 
 def _judged(record: Record) -> str:
-    """What the columns say of the outputs."""
+    """Return the meaning of the columns about outputs."""
     if "covers" not in record:
         return JUDGED
     labelled = any(row["accuracy"] is not None for row in record["rows"])
@@ -217,7 +217,7 @@ def _judged(record: Record) -> str:
 
 
 def comparison_lines(record: Record, compared: Compared) -> list[str]:
-    """What was compared, and which is fastest when. record : of what is compared"""
+    """Return the lines below the table: what was compared, and which design is fastest at which batch."""
     designs = [(record["preset"] if one is compared.size else one.title, one) for one in compared.designs]
     layer = "" if record["layer"] is None else f"/{record['layer']}"
     held = "; ".join(f"{name}: {phrase}" for name, phrase in record["held_against"].items())
@@ -255,7 +255,7 @@ def comparison_lines(record: Record, compared: Compared) -> list[str]:
 
 
 def _graph_lines(record: Record) -> list[str]:
-    """How positions are shared out, and which designs compute unlike shares of the MACs."""
+    """Return how positions are shared out, and which designs compute unlike shares of the MACs."""
     covers = record["covers"]
     said = ", ".join(f"{name} {percent(share)}" for name, share in covers.items())
     lines = [
@@ -276,7 +276,7 @@ Designs = Sequence[tuple[str, Instances]]
 
 
 def _size_lines(record: Record, designs: Designs, *, listed: bool) -> list[str]:
-    """How large the designs are, and the DRAM that they share."""
+    """Return the sizes of the designs, and the DRAM that they share."""
     own, dram = (record[name].get("dram") for name in ("config", "config_dram"))
     kind = f"({(dram or 'lpddr4').upper()}) " if own != dram or dram is None else ""
     rate = f"{kind}{record['dram_bytes_per_cycle']:,.4g} bytes"
@@ -295,7 +295,7 @@ def _size_lines(record: Record, designs: Designs, *, listed: bool) -> list[str]:
 
 
 def _board_lines(designs: Designs) -> list[str]:
-    """Which joules are of modelled parts alone, and which have a board's limit beside them."""
+    """Return which energies are of modelled parts alone, and which have a board's limit beside them."""
     watts = {title: one.number * one.chip.board_watts for title, one in designs if one.chip and one.chip.board_watts}
     others = " and ".join(title for title, _ in designs if title not in watts)
     alone = f" nJ of {others}: modelled parts alone." if others else ""
@@ -306,7 +306,7 @@ def _board_lines(designs: Designs) -> list[str]:
 
 
 def _bias_lines(designs: Designs, *, listed: bool) -> list[str]:
-    """Which units have a bias in their figures."""
+    """Return which units have a bias in their figures."""
     inside = " and ".join(f"{title}'s" for title, one in designs if one.unit.takes_bias)
     outside = " and ".join(title for title, one in designs if not one.unit.takes_bias)
     outside = "the chip" if not listed and outside == designs[0][0] else outside

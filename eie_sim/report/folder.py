@@ -25,7 +25,7 @@ RECORD = "run.json"
 LAYERS = "layers.csv"
 REPORT = "report.html"
 ENERGIES = "energy_table.csv"
-"""What the user gave of the energies, with which the run can be repeated; not there where all were default."""
+"""File of the energies that the user gave, which repeats the run; absent if all were default."""
 
 
 def require_run_folder(folder: Path) -> None:

@@ -22,7 +22,7 @@ FAR = 0.1
 
 
 def covers(record: Record) -> str:
-    """What part of the MACs the totals are of, where that is not nearly all."""
+    """Return the share of the MACs that totals cover, in words; empty if it is nearly all."""
     left = record["coverage"]["share_of_macs_not_simulated"]
     return f", covers {percent(1 - left)} of MACs" if 1 - left < WHOLE else ""
 
@@ -71,14 +71,14 @@ def _checked(row: Record) -> str:
 
 
 def sample(row: Record) -> str:
-    """How many positions stand for how many, and half of the interval of the cycles that this leaves."""
+    """Return how many positions stand for how many, and half of the interval of the cycles that this leaves."""
     half = row["sampled"]["cycles_half_interval"]
     interval = "" if half is None else f", cycles +-{percent(half / max(1, row['cycles']))}"
     return f"{row['sampled']['positions']:,} of {row['sampled']['of']:,}{interval}"
 
 
 def sampled(row: Record) -> str:
-    """What follows the name of a row whose figures are of a sample; nothing where they are of all positions."""
+    """Return the words after the name of a row whose figures are of a sample; empty if they are of all positions."""
     taken = row.get("sampled")
     return "" if taken is None else f", sampled {taken['positions']:,} of {taken['of']:,}"
 
@@ -127,7 +127,7 @@ LOWERINGS = ["node", "im2col\ncycles", "Winograd\ncycles", "of\nim2col", "im2col
 
 
 def lowerings(record: Record) -> tuple[list[list[str]], str]:
-    """What convolutions take as im2col and as Winograd, the last row of all of them, and what that says in a line."""
+    """Return cycles and energy of convolutions as im2col and as Winograd, the last row of all, and a line on them."""
     each = record["graph"]["lowerings"]
     names = ("im2col_cycles", "winograd_cycles", "im2col_pj", "winograd_pj")
     whole = {"node": "all of them", **{name: sum(one[name] for one in each) for name in names}}
@@ -170,7 +170,7 @@ def distances(record: Record) -> list[str]:
 
 
 def advice(record: Record) -> list[str]:
-    """What would bring outputs nearer to floats where they are far, by which error of the products is the largest."""
+    """Return what brings outputs nearer to floats if they are far, by which error of the products is the largest."""
     far = max((one["error"] or 0.0 for one in record["graph"]["outputs"]), default=0.0) > FAR
     checks = [layer["verification"] for layer in record["layers"]]
     stored, rounded = (max(one[of] or 0.0 for one in checks) for of in ("stored_error", "rounding_error"))
@@ -187,7 +187,7 @@ def advice(record: Record) -> list[str]:
 
 
 def provenance(record: Record, most: int = MOST_NAMES) -> list[str]:
-    """What the inputs were, that products are what the framework computes, and so much of what is left to the host."""
+    """Return the sources of the inputs, the difference of products from the framework, and parts left to the host."""
     graph, coverage = record["graph"], record["coverage"]
     lines = list(graph["notes"])
     lines.append(

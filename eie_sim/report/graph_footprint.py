@@ -75,7 +75,7 @@ def _kept(record: Record) -> list[list[str]]:
 
 
 def _left(record: Record) -> list[str]:
-    """What share of the MACs products are of, and what is left to the host."""
+    """Return the share of the MACs that products have, and the operators left to the host."""
     total = max(1, sum(one["macs"] for one in record["macs"]))
     left = [
         f"{one['kind']} ({one['reason']}, {percent(one['macs'] / total)})" for one in record["macs"] if one["reason"]

@@ -40,7 +40,7 @@ class Section(NamedTuple):
 
 
 def opening(record: Record) -> list[str]:
-    """What ran on what."""
+    """Return the first lines of a run: network, design, engine, sources of weights and inputs."""
     weights = "synthetic weights; " if record["synthetic"] else ""
     lines = [
         f"{record['network']}: {record['source']}",
@@ -52,21 +52,21 @@ def opening(record: Record) -> list[str]:
 
 
 def source_lines(record: Record) -> list[str]:
-    """What the weights and inputs of each layer are."""
+    """Return the sources of the weights and inputs of each layer, a line each."""
     return [f"{weights_line(layer['name'], layer['weights'])}; inputs {layer['inputs']}" for layer in record["layers"]]
 
 
 def weights_line(name: str, source: str) -> str:
-    """What the weights of a layer are; a file of one matrix may have named the layer weights."""
+    """Return the source of a layer's weights; the layer itself may be called weights, as in a file of one matrix."""
     return f"{name}: {source}" if name == "weights" else f"{name}: weights {source}"
 
 
 MOST_NAMES = 8
-"""Of layers or arrays in one line."""
+"""Most names of layers or arrays in one line."""
 
 
 def account_lines(record: Record) -> list[str]:
-    """What the inputs of the layers are, those of like ones in one line, and what of the file is not simulated."""
+    """Return the sources of the layers' inputs, equal ones in one line, and what of the file is not simulated."""
     layers: dict[str, list[str]] = {}
     for name, words in record["inputs"].items():
         layers.setdefault(words, []).append(name)
@@ -94,7 +94,7 @@ def not_simulated(record: Record) -> list[str]:
 
 
 def total_name(record: Record) -> str:
-    """What the row of all layers together is called: layers that are neither chain nor graph are no network."""
+    """Return the name of the row of all layers: layers that are neither chain nor graph are no network."""
     return "network" if record["chained"] or "graph" in record else "all layers"
 
 
@@ -125,7 +125,7 @@ MEMORIES = "On chip: needed / available on the fullest PE"
 
 
 def has_total(record: Record) -> bool:
-    """Whether the layers add up: several of them, that ran the same number of vectors."""
+    """True if the layers add up: there are several, and they ran the same number of vectors."""
     return len(record["layers"]) > 1 and len({layer["n_vector"] for layer in record["layers"]}) == 1
 
 
@@ -145,26 +145,25 @@ def limit(record: Record) -> list[str]:
     found = record.get("limit")
     if found is None or not record["verified"]:
         return []
-    shown = [f"{one['option']} would take {_times(one)}" for one in found["tried"]]
+    shown = [
+        f"{one['option']} would take {one['cycles_ratio']:.2g} x the cycles and {one['energy_ratio']:.2g} x the energy"
+        for one in found["tried"]
+    ]
     better = [one["cycles_ratio"] * one["energy_ratio"] / one["times"] ** 2 < WORTH for one in found["tried"]]
     if not shown:
-        return [f"{found['said']}"]
+        return [str(found["said"])]
     if better[0]:
         return [f"{found['said']}: {shown[0]}"]
     return [f"{found['said']}; no better: {', '.join(shown)}"]
 
 
-def _times(one: Record) -> str:
-    """Cycles and energy of a design that was timed, of those of the run."""
-    return f"{one['cycles_ratio']:.2g} x the cycles and {one['energy_ratio']:.2g} x the energy"
-
-
 def hints(record: Record) -> list[str]:
-    """What would bring the run nearer to the user's network."""
+    """Return options that bring the run nearer to the user's network."""
     drawn = [one["name"] for one in record["layers"] if one["inputs"].startswith("drawn")]
     lines = unit_named(record["unit"]).advice(record)
     if drawn:
-        lines.append(f"inputs of {few(drawn)} are drawn, all active: give --activations, or --activation-density")
+        whose = f"inputs of {few(drawn)}" if len(record["layers"]) > 1 else "the inputs"
+        lines.append(f"{whose} are drawn, all active: give --activations, or --activation-density")
     return lines
 
 
@@ -275,17 +274,16 @@ def energy(record: Record) -> list[Column]:
     def component(name: str) -> Column:
         return Column(name, lambda r: per_vector(r, r["energy"]["by_component_pj"][name] / 1e3), to(3))
 
+    def per_mac(layer: Record) -> Any:
+        return layer["energy"]["pj_per_effectual_mac"] if layer["effectual_macs"] else "-"
+
     per_lane = f"mW/{unit_named(record['unit']).words.lane}"
     return [
         *(component(name) for name, pj in record["total"]["energy"]["by_component_pj"].items() if pj),
         Column("total nJ", lambda r: r["energy"]["total_nj_per_vector"], to(3), 1),
-        Column("pJ per\neffectual MAC", _per_mac, to(2)),
+        Column("pJ per\neffectual MAC", per_mac, to(2)),
         Column(per_lane, lambda r: r["energy"]["power_mw_per_pe"], to(2)),
     ]
-
-
-def _per_mac(record: Record) -> float | str:
-    return float(record["energy"]["pj_per_effectual_mac"]) if record["effectual_macs"] else "-"
 
 
 def on_chip(record: Record) -> list[Column]:
@@ -325,7 +323,7 @@ def storage(record: Record) -> Section:
 
 
 def verification(scales: str) -> list[Column]:
-    """What was compared and what differs. scales : heading of the layers' scales; empty where they have none"""
+    """Return the table of what was compared and what differs. scales : heading of the layers' scales, empty for none"""
     shown = Column(scales, lambda r: list(r["scales"].values()), lambda each: " / ".join(f"{one:.4g}" for one in each))
     return [*VERIFICATION[:3], *([shown] if scales else []), *VERIFICATION[3:]]
 
@@ -354,7 +352,7 @@ def _part_of(heading: str, name: str, whole: str = "outputs") -> Column:
 
 
 def fidelity_of(stored: str) -> list[Column]:
-    """How far outputs are from floats, and by what. stored : what weights are rounded to"""
+    """Return the table of the outputs' distance from floats, by cause. stored : what weights are rounded to"""
     return [
         _part("error", "relative_error"),
         Column("signal to\nnoise dB", lambda r: r["verification"]["relative_error"], decibels),

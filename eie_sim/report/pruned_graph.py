@@ -1,4 +1,4 @@
-"""What pruning did to a graph of operators, as plain data and as tables: parameters, and products before and after."""
+"""A pruned graph of operators as plain data and as tables: parameters, and products before and after."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def pruned_graph_record(
 
 
 def _costs(record: Record) -> Record:
-    """Of all vectors together."""
+    """Return the costs of all vectors together."""
     return {
         **({"shape": [record["n_out"], record["n_in"]]} if "n_out" in record else {}),
         "vectors": record["n_vector"],
@@ -82,10 +82,15 @@ def _costs(record: Record) -> Record:
 
 
 def pruned_graph_tables(record: Record) -> list[TextTable | str]:
-    """What is kept of each parameter; then a row per product and one for the network, before => after."""
+    """Return a table of what is kept of each parameter, then one of products and the network, before => after."""
     parameters, more = graph.largest(record["parameters"], lambda one: one["total"])
     cells = [
-        [shown(one["name"]), "x".join(map(str, one["shape"])), *_shares(one), f"{one['kept']:,}", f"{one['total']:,}"]
+        [
+            shown(one["name"]),
+            "x".join(map(str, one["shape"])),
+            *(percent(one[which], 2) for which in ("asked", "achieved")),
+            *(f"{one[which]:,}" for which in ("kept", "total")),
+        ]
         for one in [*parameters, {**record, "name": "network", "shape": [], "total": record["total_weights"]}]
     ]
     found: list[TextTable | str] = [
@@ -105,10 +110,6 @@ def pruned_graph_tables(record: Record) -> list[TextTable | str]:
     title = f"Before => after, all vectors together, one product after the other{graph.covers(record)}{sampled}"
     rank = {"cycles": 1, "energy uJ": 1, "out x in": 3, "vectors": 3}
     return [*found, TextTable(headings, cells, text={0}, title=title, rank=rank), *([more] if more else [])]
-
-
-def _shares(one: Record) -> list[str]:
-    return [percent(one["asked"], 2), percent(one["achieved"], 2)]
 
 
 def _changes(row: Record) -> list[str]:

@@ -1,4 +1,4 @@
-"""What pruning and compressing did to a network, as plain data and as tables."""
+"""Effects of pruning and compressing on a network, as plain data and as tables."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def pruned_record(before: Run, after: Run, kept: Selection, recipe: Recipe) -> R
                 "name": was["name"],
                 "weights": now["weights"],
                 "inputs": now["inputs"],
-                **_counts(kept, was["name"]),
+                **{of: getattr(kept.layers[was["name"]], of) for of in ("asked", "achieved", "kept", "total")},
                 "before": _size(was),
                 "after": _size(now),
             }
@@ -79,7 +79,7 @@ def pruned_table(record: Record) -> TextTable:
 
 
 def pruned_lines(record: Record) -> list[str]:
-    """What the table has no room for: counts, accuracy, warnings."""
+    """Return the lines below the table: counts, accuracy, warnings."""
     recipe = record["recipe"]
     lines = [
         f"{record['network']}: {recipe['pattern']}, {recipe['criterion']}, {recipe['scope']}; "
@@ -93,7 +93,7 @@ def pruned_lines(record: Record) -> list[str]:
 
 
 def _off(errors: Mapping[str, float | None]) -> str:
-    """How far outputs are from those before pruning, for a network whose accuracy nobody can tell."""
+    """Return the distance of outputs from those before pruning, for a network without labels."""
     said = {name: "-" if error is None else percent(error, 2) for name, error in errors.items()}
     listed = said.get("end to end") or few([f"{name} {share}" for name, share in said.items()], MOST_NAMES)
     return f"outputs {listed} off those before pruning (rms, in floats)"
@@ -160,7 +160,7 @@ def points_record(
 
 
 def measured_lines(record: Record) -> list[str]:
-    """What quality and cost are, and what they were measured on."""
+    """Return the meaning of quality and cost, and what they were measured on."""
     return [
         f"{record['quality']}: {record['quality_is']}; on {record['quality_on']}",
         f"{record['quantity']}: on {record['cost_on']}; {record['source']}",
@@ -339,11 +339,6 @@ def _of(network: Network, config: Any) -> Record:
 def _provenance(record: Record) -> Record:
     names = ("network", "source", "chained", "seed", "unit", "design", "config", "config_hash", "versions")
     return {key: record[key] for key in (*names, "inputs", "not_simulated", "coverage")}
-
-
-def _counts(kept: Selection, name: str) -> Record:
-    layer = kept.layers[name]
-    return {"asked": layer.asked, "achieved": layer.achieved, "kept": layer.kept, "total": layer.total}
 
 
 def _size(record: Record) -> Record:

@@ -19,7 +19,7 @@ from eie_sim.units import unit_named
 from eie_sim.units.unit import Unit
 
 MAX_BYTES = 2**26
-"""Of a record; one of a thousand layers has a tenth of it."""
+"""Most bytes of a record; one of a thousand layers has a tenth of it."""
 
 
 def read_run(folder: Path) -> dict[str, Any]:
@@ -61,13 +61,13 @@ def read_run(folder: Path) -> dict[str, Any]:
 
 
 class _Version(msgspec.Struct):
-    """Which record it is; those of version 1 did not say."""
+    """Version of a record; those of version 1 have none."""
 
     version: int | None = None
 
 
 def _require_consistent(record: dict[str, Any], unit: Unit, where: str) -> None:
-    """What one part of a record says must be what another says."""
+    """Raise InputError if parts of a record contradict each other."""
     alike = set(record["config"]) == {field.name for field in fields(unit.config)}
     require(alike, f"{where}config", len(record["config"]), "must have the fields of a design")
     try:
@@ -104,4 +104,4 @@ _ALIKE: dict[str, Callable[[Any], Any]] = {
     "named": set,
     "memories": lambda memories: [(one["memory"], one["unit"]) for one in memories],
 }
-"""What all layers, and the total where it has them, have the same names of."""
+"""Fields whose names must be the same in all layers, and in the total if it has them."""

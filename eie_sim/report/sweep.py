@@ -18,7 +18,7 @@ from eie_sim.report.network import Record, account_lines
 from eie_sim.report.text import Screen, TextTable
 from eie_sim.study import Sweep, front
 from eie_sim.study.axes import PRUNING, WORKLOAD, known_axes
-from eie_sim.study.showing import axis_cell, counted, row_cells
+from eie_sim.study.showing import axis_cell, counted, heading, row_cells
 from eie_sim.study.table import Rows
 from eie_sim.units import units
 
@@ -85,7 +85,7 @@ def print_sweep(record: Record, console: Screen, *, with_front: bool) -> None:
         fewer = f", {SHOWN} of them from end to end" if len(best) > SHOWN else ""
         console.print()
         title = f"not beaten in {', '.join(record['objectives'])}: {len(best)}{fewer}"
-        console.print(sweep_table(shown, axes, title) if shown else title)
+        console.print(sweep_table(shown, axes, title, record["objectives"]) if shown else title)
     console.print()
     for line in (*sweep_lines(record), *failure_lines(found)):
         console.print(line)
@@ -132,17 +132,24 @@ def default_objectives(found: Rows) -> tuple[str, ...]:
     return ("cycles", "energy_nj", "accuracy") if several else ("cycles", "energy_nj")
 
 
-def sweep_table(shown: Sequence[Record], axes: Sequence[str], title: str | None = None) -> TextTable:
-    """A row for each point: the axes that were given, then figures that any of them has, then what does not fit."""
-    headings, cells = row_cells(shown, axes)
+def sweep_table(
+    shown: Sequence[Record], axes: Sequence[str], title: str | None = None, objectives: Sequence[str] = ()
+) -> TextTable:
+    """Return a row for each point: the axes that were given, then figures that any of them has, then what is wrong.
+
+    objectives : figures that a narrow terminal shows before the others, as it does the faults of points
+    """
+    headings, cells = row_cells(shown, axes, objectives)
     words = {at for row in cells for at, cell in enumerate(row) if cell.text and cell.value is None}
     last = len(headings) - 1
     texts = [[cell.text for cell in row] for row in cells]
-    return TextTable(headings, texts, text=words | {last}, wrapped={last}, title=title)
+    first = [heading(name) for name in objectives] + [headings[last]] * any(row[last] for row in texts)
+    rank = dict.fromkeys(first, 1)
+    return TextTable(headings, texts, text=words | {last}, wrapped={last}, rank=rank, title=title)
 
 
 def sweep_lines(record: Record) -> list[str]:
-    """What was swept, what came of it, and where it is kept."""
+    """Return the lines below the tables: the sources, how many points failed or were reused, and the store."""
     points, failed = record["points"], record["failed"]
     lines = [
         f"{record['workload']}: {counted(points, 'point')}, {record['reused']:,} of them reused, {failed:,} failed; "
@@ -161,18 +168,18 @@ def sweep_lines(record: Record) -> list[str]:
 
 
 def together_lines(found: Rows) -> list[str]:
-    """That figures are of several input vectors, where they are."""
+    """Return a line that says how many vectors figures are of; none if it is one."""
     most = max((value or 0 for value in found.values("n_vector")), default=0)
     return [f"cycles, time and energy are of all {most:,} input vectors together"] if most > 1 else []
 
 
 def damaged_lines(number: int) -> list[str]:
-    """That lines of a store are left out, where some are."""
+    """Return a line that says how many lines of a store are left out; none if all are read."""
     return [f"{counted(number, 'line')} of the store left out: damaged, or not written to the end"] if number else []
 
 
 def standing_lines(found: Rows) -> list[str]:
-    """What times of the presets were held against, and what their energies leave out."""
+    """Return what times of the presets were held against, and what their energies leave out."""
     firsts = found.groups(("chip", "held_against")) if found.values("held_against") else []
     shown = (found[int(own[0])] for own in firsts)
     held = [f"{row['chip']}: {row['held_against']}" for row in shown if row.get("held_against")]
@@ -184,7 +191,7 @@ def standing_lines(found: Rows) -> list[str]:
 
 
 def error_counts(found: Rows) -> Counter[str]:
-    """How many points have each error."""
+    """Return each error and its number of points."""
     errors, codes = found.distinct("error")
     numbers = np.bincount(codes + 1, minlength=len(errors) + 1)[1:].tolist()
     return Counter({error: number for error, number in zip(errors, numbers, strict=True) if error is not None})

@@ -101,7 +101,7 @@ class TextTable:
             yield Text(f"{left} column{'s' if left > 1 else ''} more: --full")
 
     def _widths(self, most: int) -> list[int]:
-        """Of each column: all that it needs, less of a name where there is little room."""
+        """Return the width of each column: all that it needs, less for names if there is little room."""
         found = []
         for at, column in enumerate(zip(self.headings, *self.cells, *self.beside, strict=True)):
             needed = max(cell_len(line) for cell in column for line in cell.split("\n"))
@@ -204,7 +204,7 @@ def _table(section: Section, layers: Sequence[Record], total: Record | None, nam
 
 
 def description_tables(record: Record) -> list[TextTable | str]:
-    """What a graph is: its inputs, its operators, and MACs by kind."""
+    """Return the tables of a graph: its inputs, its operators, and MACs by kind."""
     sides = [
         f"{kind} {shown(one['name'])}: {' x '.join(map(str, one['shape'])) or 'one number'}"
         + (f", {one['what']}" if one.get("what") else "")
@@ -256,7 +256,7 @@ def _or_blank(column: Column, total: Record) -> str:
 
 
 def presets_table(records: list[Record]) -> TextTable:
-    """What `eie-sim presets` lists: a row per layer."""
+    """Return the table of `eie-sim presets`, a row per layer."""
     headings = ["name", "kind", "layer", "out x in", "weights\nnon-zero", "inputs\nactive", "source"]
     cells = [
         [

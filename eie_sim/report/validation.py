@@ -123,7 +123,7 @@ def groups_table(record: Record, title: str | None = None) -> TextTable:
 
 
 def studies_table(record: Record) -> TextTable:
-    """What the text of the publication says of its studies, and what the rerun shows."""
+    """Return a table of claims in the text of the publication, and what the rerun shows."""
     cells = [
         [f"Fig. {one['figure']}", "holds" if one["holds"] else "differs", one["says"], one["found"]]
         for one in record["studies"]
@@ -132,7 +132,7 @@ def studies_table(record: Record) -> TextTable:
 
 
 def validation_lines(record: Record, *, notes: bool = True) -> list[str]:
-    """What kinds and verdicts mean, which groups follow from others, what was simulated, and the notes."""
+    """Return the meaning of kinds and verdicts, which groups follow from others, what was simulated, and the notes."""
     lines = [f"{kind}: {meaning}" for kind, meaning in record["kinds"].items()]
     lines.append(
         f"agrees: error of at most {100 * record['agrees_within']:g} %; seed {record['seed']}; "

@@ -52,6 +52,12 @@ USUAL: dict[str, tuple[str, Callable[[Any], str]]] = {
 }
 """Figures that are shown wherever they are, with heading, its unit, and how a number reads."""
 
+
+def heading(name: str) -> str:
+    """Return the heading of a figure in tables."""
+    return USUAL[name][0] if name in USUAL else name
+
+
 FIRST_ROWS = 10
 """Rows that a notebook shows."""
 

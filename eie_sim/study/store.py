@@ -70,7 +70,7 @@ def pieces(stream: IO[bytes]) -> Iterator[tuple[bytes, dict[str, Any] | None, bo
 
 
 class Found(NamedTuple):
-    """What a file holds.
+    """The content of a store's file.
 
     rows : place of each row in `starts` and `lengths`, bytes, by key; damaged : lines that are left out
     end : bytes up to a last line that was cut off, or all; unended : whether the last of these has no line feed

@@ -69,7 +69,7 @@ def units() -> tuple[Unit, ...]:
 
 
 def faults() -> tuple[str, ...]:
-    """Why units that other packages offer cannot be used, a line each."""
+    """Return why units of other packages cannot be used, a line each."""
     return tuple(str(fault) for fault in _tried() if isinstance(fault, InputError))
 
 

@@ -1,4 +1,4 @@
-"""What a chip says of itself in a comparison: its memories, and products of its size."""
+"""The parts of a unit that a comparison asks for: its memories, and products of its size."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from eie_sim.core.steps import Steps
 from eie_sim.units.energy import constants
 
 LPDDR4_BYTES_PER_CYCLE = 32
-"""Of a design without DRAM, for the figures with it: 25.6 GB/s at 800 MHz, what LPDDR4 gives on 64 bits."""
+"""DRAM bytes a cycle of designs without DRAM, for figures with it: 25.6 GB/s at 800 MHz, as LPDDR4 gives on 64 bits."""
 
 
 def lpddr4_pj_per_byte() -> float:

@@ -1,4 +1,4 @@
-"""What a sweep lends a unit that gives the figures of many designs at once: its member `many`."""
+"""The tools of a sweep for a unit's member `many`, which gives the figures of many designs at once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Kept:
         self._kinds: dict[str, OrderedDict[Hashable, Any]] = {}
 
     def get(self, kind: str, key: Hashable, make: Callable[[], Made], *, most: int = 1) -> Made:
-        """What is kept under a key, made now where it is not; no more than `most` of the kind are kept."""
+        """Return the value of a key, which is made now if it is not kept; at most `most` of the kind are kept."""
         kept = self._kinds.setdefault(kind, OrderedDict())
         if key not in kept:
             while len(kept) >= most:
@@ -77,7 +77,7 @@ class SweptLayer:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Swept:
-    """What points that differ in their designs alone have in common.
+    """The common part of points that differ in their designs alone.
 
     layers : run one after the other on the same design
     vector : the one input vector that is run, by its index; None for all

@@ -1,4 +1,4 @@
-"""What SRAM costs at 45 nm, and what changes at another node; both from package data with sources."""
+"""Costs of SRAM at 45 nm, and scaling to other nodes; both from package data with sources."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ RULES: dict[Rule, str] = {
 """By rule, what it is tried on."""
 
 MOST_FAULTS = 20
-"""Of one check, that are said."""
+"""Most faults of one check that are printed."""
 
 Progress = Callable[[str], None]
 
@@ -75,7 +75,7 @@ class Report:
 
     @property
     def line(self) -> str:
-        """What it comes to."""
+        """The verdict in one line."""
         failed = sum(bool(check.faults) for check in self.checks)
         found = f"{failed} of them failed" if failed else "all passed"
         return f"unit {self.unit}: {len(self.checks)} checks, {found}"
@@ -122,7 +122,7 @@ def require_hypothesis() -> None:
 
 
 def _tried(rule: Rule, unit: Unit, examples: int) -> tuple[int, tuple[str, ...]]:
-    """How many examples a rule was tried on, and the faults that it found."""
+    """Return the number of examples that a rule was tried on, and the faults that it found."""
     kind = RULES[rule]
     if kind in testing_cases.LISTED:
         try:

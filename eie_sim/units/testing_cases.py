@@ -1,4 +1,4 @@
-"""What a unit is checked on: designs near those that it has, small workloads, and bad values of every field."""
+"""Cases that a unit is checked on: designs near those that it has, small workloads, and bad values of every field."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ def beside(unit: Unit, config: Any, field: str) -> Iterable[Any]:
 
 
 def bad_values(unit: Unit) -> list[Bad]:
-    """Of every field: other types, no numbers, numbers that no quantity has, and words that are no choice."""
+    """Return bad values of every field: other types, no numbers, numbers out of range, and words that are no choice."""
     kinds = {name: set(_kinds(hint)) for name, hint in get_type_hints(unit.config).items()}
     return [
         Bad(field.name, value, must_fail)

@@ -1,4 +1,4 @@
-"""What must be so of a record, its fields and its words: each rule yields a line for each fault in one example."""
+"""Rules for a record, its fields and its words: each yields a line for each fault in one example."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def bad_fields(unit: Unit, bad: Bad) -> Faults:
 
 
 def refused(field: str, given: str, call: Callable[[], Any], *, or_taken: bool = False) -> Faults:
-    """What is wrong with how `call` is refused. field : how the line must begin"""
+    """Yield a fault if `call` is not refused with an InputError. field : how the line must begin"""
     try:
         call()
     except InputError as error:

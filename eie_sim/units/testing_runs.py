@@ -1,4 +1,4 @@
-"""What must be so of every run of a unit: each rule yields a line for each fault that it finds in one workload."""
+"""Rules for every run of a unit: each yields a line for each fault that it finds in one workload."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from eie_sim.units.testing_runs import answer_other_process
 answer_other_process(sys.argv[1])
 """
 HASH_SEED = "1"
-"""Of the other process: sets of words have another order there."""
+"""Seed of hashes in the other process: sets of words have another order there."""
 
 
 def storage(unit: Unit, case: Case) -> Faults:
@@ -254,7 +254,7 @@ def _sent(array: Any) -> tuple[Any, str]:
 
 
 def _digest(unit: Unit, case: Case) -> list[str]:
-    """Of what each engine returns, all of it."""
+    """Return a digest of all that each engine returns."""
     matrix = _compressed(unit, case)
     return [
         hashlib.sha256(repr(_plain(_simulated(unit, matrix, case, engine))).encode()).hexdigest() for engine in ENGINES

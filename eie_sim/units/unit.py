@@ -1,4 +1,4 @@
-"""What a unit is: one record of functions and words, `UNIT` of its folder; the registry has a line for it."""
+"""The record of a unit: functions and words, `UNIT` of its folder; the registry has a line for it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class MapBuffer(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Words:
-    """What a unit calls the things that it counts."""
+    """Names of a unit for the things that it counts."""
 
     events: type[Word]
     classes: type[Word]  # what a processing element spends a cycle on
@@ -87,7 +87,7 @@ def late(place: str) -> Callable[..., Any]:
 
 @cache
 def found_at(place: str) -> Any:
-    """What is called `name` in the module of `module:name`."""
+    """Return the object that `module:name` names."""
     module, _, name = place.partition(":")
     return getattr(import_module(module), name)
 

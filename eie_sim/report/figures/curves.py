@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 BESIDE = (((6, 6), "left"), ((-6, -24), "right"), ((6, 30), "left"))
-"""Where the words go beside crossings, in order, so that those at one place can be read; more are only marked."""
+"""Offsets of the words beside crossings, in order, so that several at one place can be read; more are only marked."""
 
 DASHES = ("--", "-.", (0, (7, 1.5, 1, 1.5, 1, 1.5)), (0, (2, 1)))
 """Level lines, in order; each has a colour of its own besides."""
@@ -46,7 +46,7 @@ BALANCED_OVER = {"queue_depth": ("queue depth", "queue depth, entries"), "n_pe":
 
 KINDS = {"solid": "-", "dashed": "--"}
 MARKS = {"circles": "o", "squares": "s"}
-"""Of the schedules and of the penalties of recipes, in order."""
+"""Lines of the schedules and marks of the penalties of recipes, in order."""
 
 
 WORKING = ("weight_cycles", "padding_cycles", "empty_cycles")
@@ -115,7 +115,7 @@ def _levels(rows: Rows, quantity: str) -> list[tuple[float, str]]:
 
 
 def _crossings(x: Floats, y: Floats, level: float) -> list[float]:
-    """Where a curve through points meets a level; straight in between on the log scale that it is drawn on."""
+    """Return where a curve through points meets a level; it is straight between them on the log scale of the figure."""
     above = np.log(y) - np.log(level)
     left = np.flatnonzero(above[:-1] * above[1:] < 0)
     share = above[left] / (above[left] - above[left + 1])
@@ -309,7 +309,7 @@ def _line(axes: Axes, x: Floats, y: Floats, series: Series, style: dict[str, Any
 
 
 def _notes(rows: Rows, kinds: str) -> list[str]:
-    """What kinds of lines and points mean, and what is held fixed."""
+    """Return the meaning of lines and marks, and what is held fixed."""
     return [kinds if rows.where("fits", bool).all() else f"{kinds}; {UNFIT_NOTE}", held_fixed(rows)]
 
 

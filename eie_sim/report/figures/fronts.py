@@ -110,7 +110,7 @@ def pareto(
 
 
 def _wide(name: str, values: NDArray[np.float64]) -> bool:
-    """Whether a log scale shows more of the values of an objective."""
+    """True if a log scale shows more of the values of an objective."""
     return name not in SHARES and values.min() > 0 and bool(values.max() > 3 * values.min())
 
 
@@ -129,7 +129,7 @@ def _label(name: str) -> str:
 
 
 class Roof(NamedTuple):
-    """What a design can do, and what a layer made of it."""
+    """The peak of a design, and the rate that a layer reached on it."""
 
     peak_gops: float  # every MAC unit in every cycle, dense
     bytes_per_us: float  # of `memory`
@@ -190,8 +190,9 @@ def roofline(results: Mapping[str, Any], axes: Axes | None = None, *, config_has
         ylabel="GOP/s (1 MAC = 2 operations)",
         config_hash=config_hash,
         notes=[
-            "Filled marks count effectual MACs and stay below the black roof. Hollow marks count dense MACs in the "
-            "same time, as if no zero were skipped, and stay below the dashed line of their colour."
+            "Filled marks count effectual MACs and stay below the black roof.",
+            "Hollow marks count dense MACs in the same time, as if no zero were skipped, and stay below the dashed "
+            "line of their colour.",
         ],
     )
 

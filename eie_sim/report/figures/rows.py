@@ -101,7 +101,7 @@ def held_fixed(rows: Rows) -> str:
 
 
 def hash_of(rows: Rows, given: str | None) -> str:
-    """What was given for the corner, or the hash of the one design, or of all rows' designs together."""
+    """Return the hash for the corner: the one that was given, else that of the rows' designs together."""
     return joint_hash(rows.values("config_hash")) if given is None else given
 
 

@@ -1,4 +1,4 @@
-"""What all figures share: one colour for each component, an Axes to draw on, the corner, and files.
+"""The style of all figures: one colour for each component, an Axes to draw on, the corner, and files.
 
 Nothing here needs a display. Colours are those of Okabe and Ito (2008), which people with any colour vision tell apart,
 and greys for what is no work; parts of a kind, such as weights read and weights stored, share one.
@@ -72,7 +72,7 @@ MOST_ROWS = 8
 """Lines of a legend above the axes; of more names than these hold, the first are shown."""
 
 BACKENDS = {"png": "agg", "svg": "svg", "pdf": "pdf"}
-"""What draws each kind of file, whichever draws on the screen."""
+"""Backend of each kind of file, whichever draws on the screen."""
 
 DPI = 150
 PAGE = 7.2

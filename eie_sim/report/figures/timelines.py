@@ -1,4 +1,4 @@
-"""What happens when: how busy each PE is over time, and how full the queues are."""
+"""Figures of a timeline: how busy each PE is over time, and how full the queues are."""
 
 from __future__ import annotations
 

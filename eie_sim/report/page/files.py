@@ -1,4 +1,4 @@
-"""Where a report is read from and written to."""
+"""Paths that a report is read from and written to."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HEAD = 500
 
 
 def place_of(run: Path) -> Path:
-    """What is to be shown: a run folder, also where its record was named, or a file. Raises InputError for neither."""
+    """Return the folder of a run, of which its record may be given, or a file. Raises InputError if there is none."""
     with system_errors("run", run, "read"):
         require(run.exists(), "run", run, "no such folder or file")
         return run.parent if run.name == RECORD and run.is_file() else run
@@ -36,7 +36,7 @@ def page_of(run: Path, progress: Progress) -> Page:
 
 
 def report_path(run: Path, out: Path | None) -> Path:
-    """Where the report goes: `out`, which may be a link, else into the run folder, or beside the store.
+    """Return the path of the report: `out`, which may be a link, else in the run folder, or beside the store.
 
     Raises InputError, before anything is drawn, for another suffix, a missing folder, or what would be overwritten: the
     run itself, or, where no `out` was given, a file that is no report.

@@ -13,7 +13,7 @@ from eie_sim.core.html import Table, templates
 from eie_sim.report.page.pictures import Picture
 
 MARK = '<meta name="generator" content="eie-sim'
-"""What a report has near its beginning, so that no other file is taken for one."""
+"""Mark near the beginning of a report, by which files that are none are left alone."""
 
 
 class Fact(NamedTuple):

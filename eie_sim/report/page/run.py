@@ -124,7 +124,7 @@ def _cell(column: Column, record: Record) -> Cell:
 
 
 def _events(record: Record) -> Table:
-    """How often what took place, over all vectors."""
+    """Return the table of event counts, over all vectors."""
     totals = record["total"]["stats"]["events"]
     rows = [
         [_name(layer), *(Cell(f"{events[name]:,}", events[name]) for name in totals)]

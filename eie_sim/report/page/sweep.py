@@ -204,7 +204,7 @@ def _rows_part(rows: Rows, order: Places, store: str, axes: Sequence[str]) -> Pa
 
 
 def _provenance(rows: Rows, store: str, axes: Sequence[str]) -> Part:
-    """What all rows have in common, and what it was read with."""
+    """Return what all rows have in common, and the version that read them."""
     line = f"{counted(len(rows), 'row')} of {store}, read by eie-sim {eie_sim.__version__}"
     known = known_axes()
     names = [name for name in ("workload", "seed", "energy_table", "config_hash", *known) if name not in axes]

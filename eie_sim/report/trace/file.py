@@ -42,7 +42,7 @@ KINDS = {
 
 
 def default_file(name: str) -> Path:
-    """Where a timeline goes that nobody named a file for: the current folder."""
+    """Return the file of a timeline if the user names none: in the current folder."""
     return Path(f"{re.sub(r'[^A-Za-z0-9._-]+', '-', name)[:MAX_STEM]}.trace.json.gz")
 
 

@@ -1,4 +1,4 @@
-"""What a timeline is of, as plain data: kept in the file itself, printed as JSON, and told in a few lines."""
+"""Description of a timeline as plain data: kept in the file itself, printed as JSON, and as a few lines."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def window_of(cycles: int, first: int | None, last: int | None) -> Window:
 
 
 def about(traced: Traced, window: Window) -> Record:
-    """What ran, on what, and which part of it is kept."""
+    """Return what ran on which design, and which cycles are kept."""
     result, layer = traced.result, traced.layer
     return {
         "name": traced.name,
@@ -95,7 +95,7 @@ def trace_record(traced: Traced, window: Window, file: Record) -> Record:
 
 
 def heading(record: Record, activity: Activity) -> list[str]:
-    """What is shown."""
+    """Return the lines above a timeline."""
     window, (design, totals) = record["window"], activity.words()
     whole = window["first"] == 1 and window["last"] == record["cycles"]
     shown = "" if whole else f"; shown {window['first']}..{window['last']}"

@@ -75,7 +75,7 @@ def changes(activity: Activity, first: int, last: int) -> Iterator[tuple[int, in
 
 
 def _changes(values: NDArray[np.int64], before: NDArray[np.int64] | None) -> NDArray[np.intp]:
-    """Where a signal changes, given its last value before."""
+    """Return the places at which a signal changes, given its last value before."""
     earlier = values[:1] - 1 if before is None else before
     return np.flatnonzero(np.diff(values, prepend=earlier))
 

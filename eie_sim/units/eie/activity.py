@@ -155,7 +155,7 @@ class Activity:
         return np.diff(before)
 
     def first_entry(self, pe: int) -> NDArray[np.int64]:
-        """Where each item's entries on a PE begin in the matrix's `codes` and `gaps`, int64[n_item]."""
+        """Return the first place of each item's entries on a PE in the matrix's `codes` and `gaps`, int64[n_item]."""
         return np.asarray(self.matrix.pe_starts[pe] + self.matrix.pointers[self.columns, pe])
 
     # What `eie_sim.core.activity` asks for beside all this.

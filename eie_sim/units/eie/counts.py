@@ -68,7 +68,7 @@ class EieCounts:
 
     @cached_property
     def used(self) -> NDArray[np.bool_]:
-        """Whether any PE has entries of a column, bool[n_column]."""
+        """True for columns of which any PE has entries, bool[n_column]."""
         return np.asarray((self.pointers[1:] > self.pointers[:-1]).any(axis=1))
 
 

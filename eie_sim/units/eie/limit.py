@@ -1,4 +1,4 @@
-"""What limits a run on EIE, by its PE-cycles, and other designs that are timed on counts of their entries alone."""
+"""The limit of a run on EIE, by its PE-cycles, and other designs that are timed on counts of their entries alone."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SAID = {
     EieClass.WAITING: "{share} of PE-cycles wait for inputs or for the busiest PE",
     EieClass.DRAIN: "{share} of PE-cycles drain the pipeline, as vectors are short",
 }
-"""What is said of the class that most PE-cycles are in."""
+"""Sentence about the class that most PE-cycles are in."""
 
 
 def limit(

@@ -74,7 +74,7 @@ _OF_DEPTH = (
 
 
 class _Places(NamedTuple):
-    """Where the weights of a layer are, column by column, a bias being one more column.
+    """Places of the weights of a layer, column by column, a bias being one more column.
 
     starts : int64[n_column + 1]; rows : int32[n_weight]
     """

@@ -223,7 +223,7 @@ class EieMatrix:
 
     @property
     def pointers(self) -> NDArray[np.int32]:
-        """Where each column starts in a PE's entries, int32[n_column + 1, n_pe]."""
+        """First place of each column in a PE's entries, int32[n_column + 1, n_pe]."""
         return self.counts.pointers
 
     @property

@@ -1,4 +1,4 @@
-"""Whether a layer fits the memories of a PE (Han et al. 2016, section V: capacities; Table II: the SRAMs).
+"""Fit of a layer into the memories of a PE (Han et al. 2016, section V: capacities; Table II: the SRAMs).
 
 Cycles contain no cost for passes, like the paper's own table; a layer that does not fit is simulated and marked.
 """

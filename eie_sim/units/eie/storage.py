@@ -1,4 +1,4 @@
-"""How many bits a layer takes in the encoding of the PEs: exact, by part. Source: Han et al. 2016, section III."""
+"""Bits of a layer in the encoding of the PEs: exact, by part. Source: Han et al. 2016, section III."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a simulated layer is what its weights and inputs say, to the bit, and how far it is from the float layer."""
+"""Check of a simulated layer against its weights and inputs, to the bit, and its distance from the float layer."""
 
 from __future__ import annotations
 

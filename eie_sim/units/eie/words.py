@@ -31,7 +31,7 @@ class EieEvent(Word):
 
 
 class EieClass(Word):
-    """What a PE spends a cycle on; each cycle is in exactly one class."""
+    """Classes of a PE's cycles; each cycle is in exactly one."""
 
     WEIGHT = 0, "issuing a weight entry"
     PADDING = 1, "issuing a padding entry"
@@ -41,7 +41,7 @@ class EieClass(Word):
 
 
 class EieBroadcast(Word):
-    """What the central control unit spends its time on."""
+    """Times of the central control unit."""
 
     SENT = 0, "items broadcast"
     BLOCKED_CYCLES = 1, "an item was ready and some queue was full"
@@ -66,7 +66,7 @@ class EieTiming(NamedTuple):
 
 
 class EieRun(NamedTuple):
-    """What an engine returns for one activation vector: raw accumulators int64[n_out], and their timing."""
+    """Result of an engine for one activation vector: raw accumulators int64[n_out], and their timing."""
 
     output: NDArray[np.int64]
     timing: EieTiming
@@ -106,7 +106,7 @@ COMPONENTS = {
     PE_CYCLE: ("arithm_unit", "act_rw"),
     LEAKAGE: (LEAKAGE,),
 }
-"""Where an event's energy belongs, in equal shares: modules of Table II, the map's buffer outside of the PEs, leakage.
+"""Components and their events: modules of Table II, the map's buffer outside of the PEs, leakage. Shares are equal.
 
 The last two are per PE-cycle.
 """

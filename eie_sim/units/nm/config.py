@@ -200,12 +200,13 @@ class TensorCoreConfig:
 
 
 def advice(record: Mapping[str, Any]) -> list[str]:
-    """A pattern for weights that run dense, where the chip has some. record : `Result` as plain data"""
+    """Return a pattern for weights that run dense, where the chip has some. record : `Result` as plain data"""
     dense = [one["name"] for one in record["layers"] if one["named"]["runs_as"] == "dense"]
     if not dense or not record["config"]["patterns"]:
         return []
     pattern = said(record["config"]["patterns"][0])
-    return [f"weights of {few(dense)} fit no pattern of the chip and run dense: --pattern {pattern} prunes them to one"]
+    whose = f"weights of {few(dense)}" if len(record["layers"]) > 1 else "the weights"
+    return [f"{whose} fit no pattern of the chip and run dense: --pattern {pattern} prunes them to one"]
 
 
 def roof(config: Mapping[str, Any], events: Mapping[str, int]) -> tuple[float, float, str, float]:

@@ -29,7 +29,7 @@ def rows(config: TensorCoreConfig) -> tuple[EnergyRow, ...]:
 
 
 def counts(result: SimResult) -> dict[str, float]:
-    """How often each event of `COMPONENTS` took place, but for the last two.
+    """Return the count of each event of `COMPONENTS`, except the last two.
 
     Registers: an instruction reads its operands once, and reads and writes a 4-byte accumulator for every sum, so that
     bytes follow from its shape and the MACs.

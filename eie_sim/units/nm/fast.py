@@ -105,7 +105,7 @@ class _Product(NamedTuple):
         return size if size <= self.l2 else 0
 
     def reads_row(self, row: int, column: int) -> bool:
-        """Whether a tile reads its block row, not having it from the block column before."""
+        """True if a tile reads its block row; else it has it from the block column before."""
         if self.a_held:
             return False
         if column == 0 or self.height(row) * self.row > self.l2:
@@ -114,7 +114,7 @@ class _Product(NamedTuple):
         return since + (row > 0) * self.held(self.width(column) * self.column) > self.l2
 
     def reads_column(self, row: int, column: int) -> bool:
-        """Whether a tile reads its block column, not having it from the block row above."""
+        """True if a tile reads its block column; else it has it from the block row above."""
         return row == 0 or self.width(column) * self.column + self.held(self.height(row) * self.row) > self.l2
 
 
@@ -366,7 +366,7 @@ def _counts(step: _Step, times: int, *, sparse: bool) -> tuple[int, ...]:
 
 
 def _up(amount: int, size: int) -> int:
-    """How many of `size` cover `amount`."""
+    """Return how many pieces of `size` cover `amount`."""
     return -(-amount // size)
 
 

@@ -1,4 +1,4 @@
-"""What limits a run on a chip of N:M tensor cores, by its busiest part, and other patterns and batches, by shape."""
+"""The limit of a run on a chip of N:M tensor cores, by its busiest part, and other patterns and batches, by shape."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SAID = {
     "dram": "DRAM limits {what}",
     "latency": "latencies limit {what}, no part of the chip is busy for half of the time",
 }
-"""What is said of the bound of most cycles."""
+"""Sentence about the bound of most cycles."""
 
 
 def limit(
@@ -73,5 +73,5 @@ def timed(samples: Sequence[Sample], one: Try, config: TensorCoreConfig) -> Time
 
 
 def _pattern(sample: Sample) -> Pattern:
-    """That of the weights; activations are dense."""
+    """Return the pattern of the weights; activations are dense."""
     return DENSE if sample.matrix is None else (sample.matrix.n_keep, sample.matrix.m_group)

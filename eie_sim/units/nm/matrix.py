@@ -119,7 +119,7 @@ class NmMatrix:
 
     @classmethod
     def scaled(cls, w: Any, *, n_keep: int = 2, m_group: int = 4) -> NmMatrix:
-        """As `from_dense`, int8 with one scale for all weights, so that the largest magnitude is 127 of them."""
+        """Return a matrix as `from_dense` does, int8, with one scale that makes the largest magnitude 127."""
         dense = as_dense("weights", w).astype(np.float64)
         scale = scale_of("weights", dense)
         held = np.rint(dense / scale).astype(np.int8)

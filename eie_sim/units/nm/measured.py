@@ -121,7 +121,7 @@ def choices(presets: Sequence[str] = tuple(PRESETS)) -> list[Choice]:
 
 
 def dense_note(compared: Sequence[GemmComparison]) -> str:
-    """Why dense times are met less well, with the largest fall of measured throughput from one K to the next."""
+    """Return why dense times are met less well, with the largest fall of measured throughput from one K to the next."""
     dense = [one for one in compared if one.pattern == said(DENSE)]
     pairs = [(a, b) for a, b in pairwise(dense) if a.figure == b.figure and a.k < b.k]
     before, after = max(pairs, key=lambda pair: pair[0].measured_tflops / pair[1].measured_tflops)

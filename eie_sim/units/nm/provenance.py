@@ -1,4 +1,4 @@
-"""Where each value of each preset of tensor cores comes from: a data sheet, a measurement of ours, or a choice.
+"""Source of each value of each preset of tensor cores: a data sheet, a measurement of ours, or a choice.
 
 Rates of MACs, core counts and DRAM of the GPUs are facts. What their makers do not publish is chosen, and so is
 which of several published values is taken: a clock, an instruction. The designs that are no product are

@@ -329,7 +329,7 @@ def _result(
 
 
 def _stay(steps: Steps, k: int, pattern: Pattern, config: TensorCoreConfig) -> bool:
-    """Whether weights of k inputs stay in L2 from step to step: all that a step reads must fit."""
+    """True if weights of k inputs stay in L2 from step to step: all that a step reads must fit."""
     kept = whole_groups(k, pattern) // pattern[1] * pattern[0]
     return steps.rows * kept * (8 * config.elem_bytes + position_bits(pattern)) <= 8 * config.l2_bytes
 

@@ -78,7 +78,7 @@ def _require_whole_blocks(values: NDArray[Any]) -> tuple[int, int]:
 
 
 def _places(n_row: int, n_column: int, block: int) -> NDArray[np.int64]:
-    """Where each word of row-major metadata goes, int64[n_row * n_column]."""
+    """Return the place of each word of row-major metadata, int64[n_row * n_column]."""
     row, column = np.indices((n_row, n_column))
     row = row // block * block + row % 8 * (block // 8) + row % block // 8
     off_diagonal = row % 2 != column % 2

@@ -1,4 +1,4 @@
-"""Whether a product on tensor cores is what its weights and inputs say, on every vector, and how far from floats."""
+"""Check of a product on tensor cores against its weights and inputs, on every vector, and its distance from floats."""
 
 from __future__ import annotations
 

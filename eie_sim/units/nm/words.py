@@ -36,7 +36,7 @@ class NmPart(Word):
 
 
 class NmClass(Word):
-    """What core 0 spends a cycle on."""
+    """Classes of the cycles of core 0."""
 
     TENSOR = 0, "core 0 issues instructions"
     WAITING = 1, "for data, operands, stores, other cores, DRAM or the launch"
@@ -75,7 +75,7 @@ COMPONENTS = {
     PE_CYCLE: ("clock",),
     LEAKAGE: (LEAKAGE,),
 }
-"""Where an event's energy belongs. Bytes of values leave out those of metadata; the last two are per lane and cycle."""
+"""Components and their events. Bytes of values leave out those of metadata; the last two are per lane and cycle."""
 
 WORDS = Words(
     events=NmEvent,
