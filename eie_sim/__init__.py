@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from eie_sim.network.readers.torch_reader import from_torch as from_torch
     from eie_sim.pipeline import run as run
     from eie_sim.pipeline import run_network as run_network
+    from eie_sim.prune.groups import groups as groups
     from eie_sim.report import figures as figures
     from eie_sim.report import trace as trace
     from eie_sim.study import validate as validate
@@ -61,6 +62,7 @@ _HOME = {
     "compare_inputs": "eie_sim.inputs",
     "footprint": "eie_sim.footprints",
     "from_torch": "eie_sim.network.readers.torch_reader",
+    "groups": "eie_sim.prune.groups",
     "load": "eie_sim.network.loading",
     "lower": "eie_sim.graphs",
     "presets": "eie_sim.network",

@@ -49,6 +49,9 @@ if TYPE_CHECKING:
     from eie_sim.prune.pattern import check_nm as check_nm
     from eie_sim.prune.pattern import is_nm as is_nm
     from eie_sim.prune.recipe import Recipe as Recipe
+    from eie_sim.prune.removing import parameter_count as parameter_count
+    from eie_sim.prune.removing import removal_count as removal_count
+    from eie_sim.prune.removing import remove as remove
     from eie_sim.prune.result import PruneResult as PruneResult
     from eie_sim.prune.result import Selection as Selection
     from eie_sim.prune.schedule import Schedule as Schedule
@@ -70,6 +73,7 @@ _HOME = {
     "network": ("prune_network", "unpruned"),
     "pattern": ("check_nm", "is_nm"),
     "recipe": ("Recipe",),
+    "removing": ("parameter_count", "removal_count", "remove"),
     "result": ("PruneResult", "Selection"),
     "schedule": ("Schedule",),
     "select": ("globally", "locally", "magnitude"),

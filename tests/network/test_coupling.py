@@ -136,7 +136,7 @@ def test_axes_that_are_one_are_permuted_together(nodes, x, arrays):
                 axis for one in found if isinstance(one, Same) and group & {one.first, one.second} for axis in one
             }
         others = [
-            one for one in found if not isinstance(one, Same) and not (isinstance(one, Pinned) and one.normalised)
+            one for one in found if not isinstance(one, Same) and not (isinstance(one, Pinned) and one.free)
         ]
         axes = {
             axis

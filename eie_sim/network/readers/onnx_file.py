@@ -18,6 +18,7 @@ from eie_sim.core.files import as_path, require_readable
 from eie_sim.network.graph import Array
 from eie_sim.network.readers.files import EXPORTS
 from eie_sim.network.readers.onnx_runtime import IR_VERSION, libraries
+from eie_sim.network.readers.sequences import without_sequences
 
 MAX_ONNX_BYTES = 2**31
 """Most bytes of a file, and of all its arrays: protobuf messages end there."""
@@ -115,6 +116,7 @@ def _contents(model: Any, source: str, folder: Path | None) -> Contents:
     _require_known(onnx, nodes, opsets)
     for node in nodes:
         _make_single(onnx, node, folder, narrowed)
+    nodes = without_sequences(onnx, nodes, arrays)
     return Contents(
         name=shown(model.graph.name) or "network",
         source=source,

@@ -107,11 +107,16 @@ def _outputs(
 def model_of(graph: Graph) -> Any:
     """The graph as an ONNX model for inputs of its shapes, with its name and metadata."""
     onnx, _ = libraries()
-    arrays = {**{name: one.array for name, one in graph.parameters.items()}, **graph.constants}
+    arrays = {name: one.array for name, one in graph.parameters.items()}
+    arrays |= {name: array for name, array in graph.constants.items() if array.dtype.kind != "f" or array.size < 2}
+    tables = [name for name in graph.constants if name not in arrays]  # as initializers they would be read as trained
     outputs = [
         _info(onnx, graph.values[name].shape, np.dtype(graph.values[name].dtype), name) for name in graph.outputs
     ]
     model = _model(graph.nodes, arrays, _infos(dict(graph.examples)), outputs, graph.framework.opsets)
+    for name in tables:
+        value = onnx.numpy_helper.from_array(np.ascontiguousarray(graph.constants[name]))
+        model.graph.node.insert(0, onnx.helper.make_node("Constant", [], [name], name=name, value=value))
     model.graph.name = graph.name
     onnx.helper.set_model_props(model, dict(graph.metadata))
     return model
