@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from eie_sim.network.loading import load as load
     from eie_sim.network.presets import presets as presets
     from eie_sim.network.readers.torch_reader import from_torch as from_torch
+    from eie_sim.network.torch_module import save_state_dict as save_state_dict
+    from eie_sim.network.torch_module import to_torch as to_torch
     from eie_sim.pipeline import run as run
     from eie_sim.pipeline import run_network as run_network
     from eie_sim.prune.groups import groups as groups
@@ -68,9 +70,11 @@ _HOME = {
     "presets": "eie_sim.network",
     "run": "eie_sim.pipeline",
     "run_network": "eie_sim.pipeline",
+    "save_state_dict": "eie_sim.network.torch_module",
     "simulate": "eie_sim.engine",
     "simulate_gemm": "eie_sim.units.nm.unit",
     "simulate_gemms": "eie_sim.units.nm.unit",
+    "to_torch": "eie_sim.network.torch_module",
 }
 _MODULES = {name: f"eie_sim.{name}" for name in ("archive", "deep_compression", "energy", "network", "prune")} | {
     "figures": "eie_sim.report.figures",

@@ -11,12 +11,13 @@ from readme import put_network
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "bring_your_own.md"
 BLOCK = re.compile(
-    r"^## (?P<way>\w+)$(?:(?!^## ).)*?^```python\n(?P<code>.*?)```\n```text\n(?P<printed>.*?)```\n", re.M | re.S
+    r"^## (?P<way>[\w ]+)$(?:(?!^## ).)*?^```python\n(?P<code>.*?)```\n```text\n(?P<printed>.*?)```\n", re.M | re.S
 )
 WAYS = {match["way"]: match for match in BLOCK.finditer(PAGE.read_text())}
 NEEDS = {
     "torch": ("torch", "onnxscript", "onnx", "onnxruntime"),
     "ONNX": ("onnx", "onnxruntime"),
+    "Back into torch": ("torch", "onnxscript", "onnx", "onnxruntime"),
     "Keras": ("keras", "torch", "onnxscript", "onnx", "onnxruntime"),
 }
 DRAWN = ("torch", "Keras")
@@ -24,7 +25,7 @@ DRAWN = ("torch", "Keras")
 
 
 def test_all_ways_are_there_in_six_lines():
-    assert list(WAYS) == ["torch", "ONNX", "safetensors", "Keras"]
+    assert list(WAYS) == ["torch", "ONNX", "safetensors", "Keras", "Back into torch"]
     assert {len(match["code"].splitlines()) for match in WAYS.values()} == {6}
 
 

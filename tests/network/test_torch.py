@@ -119,3 +119,38 @@ def test_a_torch_module_runs_on_a_unit():
     assert run.verified
     assert run.distance < 0.05
     assert {row.weights.partition(";")[0] for row in run.rows} >= {"0.conv1.weight", "0.down.weight", "3.weight"}
+
+
+def halves(module, x):
+    left, right = module(x).chunk(2, -1)
+    return left * torch.tanh(right)
+
+
+def thirds(module, x):
+    q, k, v = module(x).split(4, -1)
+    return q @ k.transpose(-1, -2) @ v
+
+
+def uneven(module, x):
+    first, _, last = module(x).split([3, 4, 5], -1)
+    return torch.cat([last, first], -1)
+
+
+@pytest.mark.parametrize("call", [halves, thirds, uneven])
+def test_pieces_of_a_split_are_slices(call):
+    class Pieces(nn.Linear):
+        def forward(self, x):
+            return call(super().forward, x)
+
+    torch.manual_seed(0)
+    graph = agrees(Pieces(6, 12).eval(), torch.randn(3, 2, 6))
+    assert set(graph.parameters) == {"weight", "bias"}
+    assert {node.op for node in graph.nodes} & {"Slice", "SplitToSequence", "SequenceAt"} == {"Slice"}
+
+
+def test_gains_of_a_group_norm_are_parameters():
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(3, 8, 3), nn.GroupNorm(2, 8)).eval()
+    module[1].weight.data.normal_()
+    graph = agrees(module, torch.randn(2, 3, 6, 6))
+    assert {"1.weight", "1.bias"} <= set(graph.parameters)

@@ -47,6 +47,7 @@ class Sorted:
 
 def assembled(found: Found, **rest: Any) -> Graph:
     """Return the graph; `rest` are its other fields. Raise InputError for weights that are NaN or infinite."""
+    found = replace(found, constant_nodes={name: _uncast(found, node) for name, node in found.constant_nodes.items()})
     everything = Graph(
         nodes=tuple(found.nodes),
         values=found.values,
@@ -82,6 +83,14 @@ def assembled(found: Found, **rest: Any) -> Graph:
     graph = classified(_labelled(graph, labels))
     _require_finite(graph)
     return graph
+
+
+def _uncast(found: Found, node: Node) -> Node:
+    """A node, or Identity in place of a cast to the type that an array has, which torch writes after many a weight."""
+    if node.op not in ("Cast", "CastLike") or node.domain:
+        return node
+    same = found.values[node.inputs[0]].dtype == found.values[node.outputs[0]].dtype
+    return replace(node, op="Identity", inputs=node.inputs[:1], attributes={}) if same else node
 
 
 def _sort(found: Found, into: Sorted, name: str, trained: bool, derived: bool, kinds: str = "f") -> bool:

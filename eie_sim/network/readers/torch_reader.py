@@ -23,12 +23,7 @@ def from_torch(module: Any, example: Any) -> Graph:
     example : a tensor, or a tuple of what `module` is called with
     Raise InputError where torch is missing, a module within is in training mode, or torch cannot export it.
     """
-    try:
-        torch = import_module("torch")
-        import_module("onnxscript")
-    except ImportError as error:
-        raise InputError('torch and onnxscript are not installed: pip install "eie-sim[torch]"') from error
-    require(isinstance(module, torch.nn.Module), "module", type(module).__name__, "must be a torch.nn.Module")
+    torch = torch_for(module)
     source = f"torch module {type(module).__name__}"
     for name, part in module.named_modules():
         require(not part.training, "module", name or type(module).__name__, "is in training mode: call eval() first")
@@ -45,6 +40,17 @@ def from_torch(module: Any, example: Any) -> Graph:
         len(names) == len(tensors), "example", f"{len(tensors)} tensors", f"must be {len(names)}: {', '.join(names)}"
     )
     return graph_of(contents, dict(zip(names, tensors, strict=True)))
+
+
+def torch_for(module: Any) -> Any:
+    """Return torch. Raise InputError where it is missing, which says what to install, and for what is no module."""
+    try:
+        torch = import_module("torch")
+        import_module("onnxscript")
+    except ImportError as error:
+        raise InputError('torch and onnxscript are not installed: pip install "eie-sim[torch]"') from error
+    require(isinstance(module, torch.nn.Module), "module", type(module).__name__, "must be a torch.nn.Module")
+    return torch
 
 
 @contextlib.contextmanager
