@@ -38,6 +38,7 @@ COMMANDS = {
     "report": "reporting",
     "trace": "tracing",
     "footprint": "simulate",
+    "groups": "graphs",
     "sensitivity": "pruning",
     "allocate": "pruning",
     "accuracy": "pruning",

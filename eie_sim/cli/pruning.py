@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +10,7 @@ from cyclopts import Group, Parameter
 
 from eie_sim.cli import EXIT_DIFFERS
 from eie_sim.cli.designs import designed
+from eie_sim.cli.graphs import OnGraph, numbers_of, prune_structured, prune_weights
 from eie_sim.cli.shell import (
     ARRAYS,
     INPUTS,
@@ -27,7 +27,6 @@ from eie_sim.cli.shell import (
     Several,
     Source,
     console,
-    graph_at,
     loaded,
     loaded_from,
     often,
@@ -37,8 +36,8 @@ from eie_sim.cli.shell import (
     require_layers,
     steps_shown,
 )
-from eie_sim.core.errors import InputError, require
-from eie_sim.core.files import place_for
+from eie_sim.core.errors import require
+from eie_sim.prune.group_recipe import GroupRecipe
 from eie_sim.prune.recipe import Recipe
 from eie_sim.units import unit_of
 
@@ -46,8 +45,10 @@ if TYPE_CHECKING:
     from eie_sim.archive import Archive
 
 Pruning = Annotated[Recipe, Parameter(name="*", group=Group("Pruning", sort_key=1))]
+Units = Annotated[GroupRecipe, Parameter(name="*", group=Group("Pruning of units", sort_key=1))]
 
 RECIPE = Recipe()
+UNITS_LEFT = GroupRecipe()
 SCANNED = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
 TABLED = (0.5, 0.25, 0.1)
 PATTERNS = ("element", "2:4", "1:4", "neuron")
@@ -55,13 +56,15 @@ STREAM_BITS = (5, 5)
 """Bits of codes and gaps in Deep Compression's stream (its section 5), for units that store neither."""
 
 
-@often("density", "pattern", "layer_density", "criterion", "schedule", "out", "json")
+@often("density", "pattern", "criterion", "structured", "ratio", "out", "json")
 @designed
 def prune(
     source: Source,
     /,
     *,
     layer_density: Names = (),
+    permute: bool = False,
+    group_ratio: Names = (),
     out: Path | None = None,
     inputs: Inputs = INPUTS,
     json: Json = False,
@@ -70,18 +73,23 @@ def prune(
     model: Model = MODEL,
     lowering: Lowered = LOWERING,
     recipe: Pruning = RECIPE,
+    units: Units = UNITS_LEFT,
     design: Any,
 ) -> int:
     """Prune a network; show what it costs before and after. --out keeps it, compressed, in a file that run takes.
 
     Example: eie-sim prune model.onnx --density 0.3 --out pruned.onnx
+    eie-sim prune model.onnx --structured --ratio 0.5 --out small.onnx
     eie-sim prune weights.npz --pattern 2:4
-    eie-sim prune digits-mlp --density 0.2 --pattern balanced
 
     Parameters
     ----------
     layer_density
         Densities of single layers, as fc1=0.3,fc2=0.1. Or of parameters; the others have --density.
+    permute
+        Put the channels of an ONNX file first in an order in which an N:M pattern keeps more.
+    group_ratio
+        Ratios of single groups of --structured, as stem.weight:0:0=0.3. The others have --ratio, or stay without it.
     out
         Keep the pruned network in this file. Layers are kept compressed, as an archive; an ONNX file as another one,
         weights as floats, which is for inputs of the shapes that it was pruned with.
@@ -91,12 +99,17 @@ def prune(
     from eie_sim.prune import prune_network, unpruned
     from eie_sim.report.pruning import pruned_lines, pruned_record, pruned_table
 
-    densities = _densities_of_layers(layer_density)
+    densities = numbers_of("layer_density", layer_density)
+    how = OnGraph(out=out, design=design, model=model, lowering=lowering, arrays=arrays, json=json, full=full)
+    given = {"seed": recipe.seed, **asdict(inputs)}
+    if units.structured:
+        require(not densities, "layer_density", ",".join(layer_density), "must be left out with --structured")
+        require(not permute, "permute", permute, "must be left out with --structured")
+        return prune_structured(source, units, recipe, numbers_of("group_ratio", group_ratio), how, given)
+    require(not group_ratio, "group_ratio", ",".join(group_ratio), "must be given with --structured")
     if is_graph(source):
-        given = {"seed": recipe.seed, **asdict(inputs)}
-        return _prune_graph(
-            source, recipe, densities, out, design, arrays, model, lowering, given, json=json, full=full
-        )
+        return prune_weights(source, recipe, densities, how, given, permute=permute)
+    require(not permute, "permute", permute, "must be left out: the network is no ONNX file")
     require_layers(model)
     _require_archive(out, design)
     with steps_shown() as progress:
@@ -112,47 +125,6 @@ def prune(
     else:
         console(full).print(pruned_table(record))
         print_lines(["", *pruned_lines(record)])
-    return 0 if record["verified"] else EXIT_DIFFERS
-
-
-def _prune_graph(
-    source: str,
-    recipe: Recipe,
-    densities: dict[str, float],
-    out: Path | None,
-    design: Any,
-    arrays: Arrays,
-    model: Model,
-    lowering: Lowered,
-    given: dict[str, Any],
-    *,
-    json: bool,
-    full: bool,
-) -> int:
-    """`prune` of an ONNX file."""
-    from eie_sim.pipeline import run_network
-    from eie_sim.prune import prune_network
-    from eie_sim.prune.parameters import graph_outputs_off
-    from eie_sim.report.pruned_graph import pruned_graph_lines, pruned_graph_record, pruned_graph_tables
-
-    if out is not None:
-        require(out.suffix == ".onnx", "out", out, "must end in .onnx: a graph of operators is kept as one")
-        place_for("out", out)
-    with steps_shown() as progress:
-        graph = graph_at(source, model, progress, arrays, **given)
-        pruned, kept = prune_network(graph, recipe, design, layer_density=densities, progress=progress)
-        off = graph_outputs_off(graph, pruned)
-        before, after = (run_network(each, design, **lowering.options, progress=progress) for each in (graph, pruned))
-        if out is not None:
-            progress(f"{out}: writing")
-            pruned.save(out)
-    record = pruned_graph_record(graph, before, after, kept, recipe, off)
-    if json:
-        print_json(record)
-    else:
-        for shown in pruned_graph_tables(record):
-            console(full).print(shown)
-        print_lines(["", *pruned_graph_lines(record)])
     return 0 if record["verified"] else EXIT_DIFFERS
 
 
@@ -407,19 +379,6 @@ def accuracy(
         console(full).print(accuracies_table(record))
         print_lines(["", *account_lines(record), *(f"left out: {words}" for words in left_out)])
     return 0
-
-
-def _densities_of_layers(words: tuple[str, ...]) -> dict[str, float]:
-    """Each fc1=0.3 as a name and a number."""
-    found: dict[str, float] = {}
-    for word in words:
-        name, _, number = word.rpartition("=")
-        if not re.fullmatch(r"[0-9.]+(e-?[0-9]+)?", number):
-            raise InputError(f"layer_density={word}: must be as fc1=0.3")
-        if name in found:
-            raise InputError(f"layer_density={word}: {name} is there already")
-        found[name] = float(number)
-    return found
 
 
 def _require_archive(out: Path | None, design: Any) -> None:

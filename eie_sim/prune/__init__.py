@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from eie_sim.prune.counts import prune_count as prune_count
     from eie_sim.prune.equal_cost import AtCost as AtCost
     from eie_sim.prune.equal_cost import at_equal_cost as at_equal_cost
+    from eie_sim.prune.fitting import lasso_graph as lasso_graph
+    from eie_sim.prune.group_recipe import GroupRecipe as GroupRecipe
     from eie_sim.prune.kinds import Grouped as Grouped
     from eie_sim.prune.kinds import Pattern as Pattern
     from eie_sim.prune.kinds import Quota as Quota
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
     from eie_sim.prune.pattern import check_nm as check_nm
     from eie_sim.prune.pattern import is_nm as is_nm
     from eie_sim.prune.permuting import permute as permute
+    from eie_sim.prune.permuting import permute_graph as permute_graph
     from eie_sim.prune.permuting import permuted as permuted
     from eie_sim.prune.permuting import readers as readers
     from eie_sim.prune.queries import sorted_queries as sorted_queries
@@ -72,6 +75,7 @@ if TYPE_CHECKING:
     from eie_sim.prune.selection import locally as locally
     from eie_sim.prune.selection import magnitude as magnitude
     from eie_sim.prune.shared import with_trained_codebooks as with_trained_codebooks
+    from eie_sim.prune.shrinking import shrink as shrink
     from eie_sim.prune.smaller import without_dead as without_dead
     from eie_sim.prune.table import table_of as table_of
 
@@ -81,13 +85,15 @@ _HOME = {
     "choosing": ("select", "structured"),
     "counts": ("keep_count", "nearest_density", "prune_count"),
     "equal_cost": ("AtCost", "at_equal_cost"),
+    "fitting": ("lasso_graph",),
+    "group_recipe": ("GroupRecipe",),
     "kinds": ("Grouped", "Pattern", "Quota"),
     "lasso": ("lasso_channels",),
     "layout": ("Layout",),
     "measure": ("QUALITIES", "costed_on", "default_quality", "measured_on", "training"),
     "network": ("prune_network", "unpruned"),
     "pattern": ("check_nm", "is_nm"),
-    "permuting": ("permute", "permuted", "readers"),
+    "permuting": ("permute", "permute_graph", "permuted", "readers"),
     "queries": ("sorted_queries",),
     "ranking": ("importance",),
     "recipe": ("Recipe",),
@@ -95,6 +101,7 @@ _HOME = {
     "result": ("PruneResult", "Selection"),
     "schedule": ("Schedule",),
     "selection": ("globally", "locally", "magnitude"),
+    "shrinking": ("shrink",),
     "shared": ("with_trained_codebooks",),
     "smaller": ("without_dead",),
     "table": ("table_of",),

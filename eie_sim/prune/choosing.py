@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from eie_sim.core.brief import shows
 from eie_sim.core.errors import InputError, as_floats, refused, require, require_int, require_one_of, unknown
 from eie_sim.network.graph import Graph
 from eie_sim.network.layered import graph_of
@@ -35,6 +36,8 @@ class Chosen(dict[str, Units]):
     def __init__(self, units: Mapping[str, Units], asked: float, achieved: float) -> None:
         super().__init__(units)
         self.asked, self.achieved = asked, achieved
+
+    __repr__ = shows("asked", "achieved", units=lambda self: {name: len(one) for name, one in self.items()})
 
 
 def select(
@@ -171,6 +174,9 @@ class Pruned(NamedTuple):
 
     graph: Graph
     units: Chosen
+
+    def __repr__(self) -> str:
+        return f"Pruned(graph={self.graph.name}, units={self.units!r})"
 
 
 def structured(

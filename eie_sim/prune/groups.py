@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from eie_sim.core.brief import shows
 from eie_sim.core.errors import InputError, require_type
 from eie_sim.network.axes import MATCHED, NORMALISED, Axis, Joined, Pinned, Regrouped, Relation, Same
 from eie_sim.network.graph import Graph
@@ -25,6 +26,8 @@ from eie_sim.prune.dimensions import Dimension, align, atoms, numbered, places, 
 
 Places = NDArray[np.int64]
 CUT = "cut through a sum"
+MOST_SHOWN = 8
+"""Groups that the repr of a list has, a line each."""
 
 
 class Member(NamedTuple):
@@ -65,6 +68,13 @@ class Group:
     normalised: bool = False
     matched: bool = False
 
+    __repr__ = shows(
+        "name",
+        "size",
+        pinned=lambda self: str(self.pinned) if self.pinned else None,
+        members=lambda self: [f"{one.parameter}:{one.axis}" for one in self.members],
+    )
+
     @property
     def units(self) -> range:
         """Numbers of its units."""
@@ -81,13 +91,24 @@ class Structure:
     atoms: dict[str, Dimension]
 
 
-def groups(graph: Graph | Network) -> list[Group]:
+class Groups(list[Group]):
+    """Groups in order, shown in ten lines."""
+
+    def __repr__(self) -> str:
+        free = [group for group in self if group.pinned is None]
+        lines = [f"{len(self)} groups, units can leave {len(free)} of them:"]
+        lines += [f"  {one.name}, {one.size} units, {len(one.members)} members" for one in free[:MOST_SHOWN]]
+        lines += [f"  and {len(free) - MOST_SHOWN} more"] if len(free) > MOST_SHOWN else []
+        return "\n".join(lines)
+
+
+def groups(graph: Graph | Network) -> Groups:
     """Return all groups of a graph, those of which nothing can leave among them, by parameter, axis and dimension.
 
     Layers are taken as the graph that they are. Raise InputError for a graph with a cycle, a parameter that is used
     with two layouts, and a reshape whose target is computed from data.
     """
-    return list(structure_of(graph).groups)
+    return Groups(structure_of(graph).groups)
 
 
 def structure_of(graph: Graph | Network) -> Structure:

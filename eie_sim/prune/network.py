@@ -93,6 +93,7 @@ def prune_network(
     """
     require_type("network", network, Network, Graph)
     require_type("recipe", recipe, Recipe)
+    recipe.require_of_weights()
     if isinstance(network, Graph):
         for field, own in (("scores_of", scores_of), ("shape", shape), ("update", update)):
             require(own is None, field, type(own).__name__, "must be left out for a graph")

@@ -6,17 +6,23 @@ every member of a group, so that the network computes the same.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from eie_sim.core.brief import shows
 from eie_sim.core.errors import InputError, as_array, as_floats, require, require_int, require_seed, unknown
 from eie_sim.core.jit import kernel
+from eie_sim.network.floatrun import run
 from eie_sim.network.graph import Graph
-from eie_sim.prune.groups import Group
+from eie_sim.network.layered import graph_of
+from eie_sim.network.layers import Network
+from eie_sim.prune.groups import Group, groups
+from eie_sim.prune.verifying import READ, require_alike
 
 Floats = NDArray[np.float64]
 Order = NDArray[np.int64]
@@ -167,7 +173,7 @@ def readers(graph: Graph, group: Group) -> list[Floats]:
     found = []
     for name, axis, positions in group.members:
         parameter, places = graph.parameters[name], np.asarray(positions)
-        if parameter.axes[axis] in ("in", "hidden"):
+        if parameter.axes[axis] in READ:
             beside = bool((np.diff(places, axis=0) == 1).all())
             require(beside, f"group {group.name}", f"axis {axis} of {name}", "must have its units side by side")
             taken = np.moveaxis(parameter.array, axis, -1)[..., places]  # [.., units, places]
@@ -195,6 +201,62 @@ def permuted(graph: Graph, group: Group, order: ArrayLike) -> Graph:
         index[places] = places[given]
         arrays[name] = np.take(array, index, axis=axis)
     return graph.with_parameters(arrays)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Reordered:
+    """A graph whose channels are in another order.
+
+    kept : by name of group, the sum of |w| of its readers that N:M keeps, before and after
+    left : by name of group, why its order is as it was
+    """
+
+    graph: Graph
+    kept: dict[str, tuple[float, float]]
+    left: dict[str, str]
+
+    __repr__ = shows(graph="graph.name", kept="kept", left="left")
+
+
+def permute_graph(
+    graph: Graph | Network,
+    m_group: int = 4,
+    n_keep: int = 2,
+    kicks: int = 0,
+    seed: int = 0,
+    progress: Callable[[str], None] = lambda step: None,
+) -> Reordered:
+    """Return the graph with the units of every group that can move in the order that `permute` finds for its readers.
+
+    The new network computes the same, which is checked on its examples. Groups are left whose units are no multiple of
+    m_group, lie in a reader across its groups of M, or apart, or are read by no weights. Raise InputError as `permute`,
+    and InvariantError where outputs differ.
+    """
+    graph = graph_of(graph) if isinstance(graph, Network) else graph
+    now, kept, left = graph, dict[str, tuple[float, float]](), dict[str, str]()
+    permute(np.zeros((1, m_group)), m_group, n_keep, kicks, seed)  # settings are refused before anything is done
+    for group in groups(graph):
+        if group.pinned is not None:
+            continue
+        try:
+            weights = readers(now, group)
+        except InputError as error:
+            left[group.name] = str(error).partition(": ")[2]
+            continue
+        reading = [one for one in group.members if now.parameters[one.parameter].axes[one.axis] in READ]
+        starts = np.concatenate([np.asarray(one.positions)[0] for one in reading])
+        if group.size % m_group or (starts % m_group).any():
+            left[group.name] = f"has {group.size} units, or begins, at no multiple of {m_group}"
+            continue
+        progress(f"{graph.name}: order of {group.name}")
+        columns = _columns(weights)
+        stripes = np.arange(group.size).reshape(-1, m_group)
+        before = float(sum(stripe_kept(columns, one, n_keep) for one in stripes))
+        order, after = permute(weights, m_group, n_keep, kicks, seed)
+        kept[group.name] = (before, after)
+        now = permuted(now, group, order)
+    require_alike(run(graph), run(now), "in another order")
+    return Reordered(graph=now, kept=kept, left=left)
 
 
 def _require_free(graph: Graph, group: Group) -> None:

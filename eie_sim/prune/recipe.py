@@ -22,6 +22,9 @@ PATTERNS = ("element", "per_row", "block", "neuron", "input", "balanced")
 """By name; N:M is written `2:4`."""
 CRITERIA = ("l1", "l2", "wanda", "taylor", "obd", "apoz", "random")
 SCOPES = ("local", "global")
+OF_GROUPS = "isomorphic"
+"""A scope of groups of units only."""
+_NOT_GLOBAL = "scope=global: needs a density and a pattern of groups, not {}"
 MAX_NUMBER = 1e30
 """Largest rate or penalty; infinity and NaN are beyond it."""
 
@@ -97,7 +100,7 @@ class Recipe:
             raise unknown("pattern", self.pattern, (*PATTERNS, "2:4"))
         if not isinstance(self.criterion, str) or self.criterion not in CRITERIA:
             raise unknown("criterion", self.criterion, CRITERIA)
-        require_one_of("scope", self.scope, SCOPES)
+        require_one_of("scope", self.scope, (*SCOPES, OF_GROUPS))
         require_one_of("schedule", self.schedule, SCHEDULES)
         require_type("remove", self.remove, bool)
         require_seed(self.seed)
@@ -139,10 +142,14 @@ class Recipe:
             require(self.density != 0, "density", self.density, "must be above 0, iterative steps always leave some")
         if self.criterion == "apoz":
             require(self.pattern == "neuron", "pattern", self.pattern, "must be neuron where the criterion is apoz")
-        if self.scope == "global" and (
-            self.density is None or self.n_of_m is not None or self.pattern in ("balanced", "per_row")
-        ):
-            raise InputError(f"scope=global: needs a density and a pattern of groups, not {self.pattern}")
+        if self.scope == "global" and (self.n_of_m is not None or self.pattern in ("balanced", "per_row")):
+            raise InputError(_NOT_GLOBAL.format(self.pattern))
+
+    def require_of_weights(self) -> None:
+        """Raise InputError where its scope is of units of groups, or it has no density."""
+        require(self.scope in SCOPES, "scope", self.scope, "must be local or global: it is of groups of units")
+        if self.scope == "global" and self.density is None:
+            raise InputError(_NOT_GLOBAL.format(self.pattern))
 
     @property
     def n_of_m(self) -> Pattern | None:

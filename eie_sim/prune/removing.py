@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from eie_sim.network.floatrun import value_of
 from eie_sim.network.graph import PRUNED, Graph, Node, Parameter, Value
 from eie_sim.network.layers import Network
 from eie_sim.prune.dimensions import Dimension, atoms, taken
-from eie_sim.prune.groups import Structure, structure_of
+from eie_sim.prune.groups import Group, Structure, structure_of
 
 Units = Mapping[str, Iterable[int]]
 Kept = dict[Dimension, NDArray[np.int64]]
@@ -44,8 +45,34 @@ def remove(graph: Graph | Network, units: Units, verify: bool = False) -> Graph:
 
 def parameter_count(graph: Graph) -> int:
     """Elements of all parameters, without means and variances of BatchNorm, which are buffers."""
-    buffers = {name for node in graph.nodes if node.op == "BatchNormalization" for name in node.inputs[3:5]}
-    return sum(one.array.size for name, one in graph.parameters.items() if name not in buffers)
+    return sum(graph.parameters[name].array.size for name in graph.parameters.keys() - _buffers(graph))
+
+
+def _buffers(graph: Graph) -> set[str]:
+    return {name for node in graph.nodes if node.op == "BatchNormalization" for name in node.inputs[3:5]}
+
+
+def unit_count(graph: Graph, group: Group) -> int:
+    """How many elements of parameters, buffers not among them, leave with one unit of a group, whichever it is."""
+    return _inside(graph, {(one.parameter, one.axis): one.positions[:1] for one in group.members})
+
+
+def prunable_count(graph: Graph, found: Iterable[Group]) -> int:
+    """How many elements of parameters, buffers not among them, are in units that can leave."""
+    where: dict[tuple[str, int], NDArray[np.int64]] = {}
+    for group in found:
+        for name, axis, positions in group.members if group.pinned is None else ():
+            where[name, axis] = np.union1d(where.get((name, axis), ()), positions)
+    return _inside(graph, where)
+
+
+def _inside(graph: Graph, where: Mapping[tuple[str, int], NDArray[np.int64]]) -> int:
+    """Elements of parameters at places of axes, by parameter and axis; those at places of several count once."""
+    counted, total = {name for name, _ in where} - _buffers(graph), 0
+    for name in counted:
+        shape = graph.parameters[name].array.shape
+        total += prod(shape) - prod(size - np.size(where.get((name, axis), ())) for axis, size in enumerate(shape))
+    return total
 
 
 def removal_count(graph: Graph | Network, units: Units) -> int:

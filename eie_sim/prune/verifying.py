@@ -47,12 +47,12 @@ def verify_removal(structure: Structure, kept: Kept, after: Graph) -> None:
         found = after.parameters[name].array.size
         hold(found == left, f"elements of {name}", found, f"must be {left}, as its groups say")
     pairs = {group.name: (0, group.size - 1) for group in groups}
-    _require_alike(run(graph), run(exchanged(structure, pairs)), "exchanged")
+    require_alike(run(graph), run(exchanged(structure, pairs)), "exchanged")
     silent = {group.name: gone[group.name] for group in groups if can_be_silenced(graph, group)}
     if silent:
         some = {structure.atoms[name]: kept[structure.atoms[name]] for name in silent}
         smaller = after if len(some) == len(kept) else without(structure, some)
-        _require_alike(run(silenced(structure, silent)), run(smaller), "silenced")
+        require_alike(run(silenced(structure, silent)), run(smaller), "silenced")
 
 
 def foretold_count(shape: tuple[int, ...], name: str, groups: Iterable[Group], gone: Mapping[str, Units]) -> int:
@@ -115,7 +115,8 @@ def _has_two_roles(graph: Graph, group: Group) -> bool:
     return any(len(labels.get(name, ())) > 1 for name in names)
 
 
-def _require_alike(before: Mapping[str, NDArray[Any]], after: Mapping[str, NDArray[Any]], what: str) -> None:
+def require_alike(before: Mapping[str, NDArray[Any]], after: Mapping[str, NDArray[Any]], what: str) -> None:
+    """Raise InvariantError where finite outputs differ by more than 1e-4 of the largest, and LEAST."""
     for name, array in before.items():
         if array.dtype.kind == "f" and np.isfinite(array).all():
             most = max(LOWERED_TOLERANCE * float(np.abs(array).max(initial=0)), LEAST)

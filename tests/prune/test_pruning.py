@@ -276,7 +276,7 @@ def test_what_is_chosen_on_is_not_what_is_judged_on():
     [
         ({"pattern": "blok"}, "pattern=blok: unknown; did you mean block?"),
         ({"criterion": "l3"}, "criterion=l3: unknown"),
-        ({"scope": "both"}, "scope=both: must be local or global"),
+        ({"scope": "both"}, "scope=both: must be local, global or isomorphic"),
         ({"schedule": "slow"}, "schedule=slow: must be one-shot, linear, cubic or iterative"),
         ({"steps": 0}, r"steps=0: must be an integer in 1\.\.1000"),
         ({"epochs": -1}, "epochs=-1: must be an integer"),
@@ -299,7 +299,6 @@ def test_what_is_chosen_on_is_not_what_is_judged_on():
         ({"criterion": "apoz"}, "pattern=element: must be neuron where the criterion is apoz"),
         ({"criterion": "wanda"}, "pattern=element: must be per_row or as 2:4, wanda compares in rows"),
         ({"schedule": "cubic", "epochs": 3}, "epochs=3: must be 0, or one for each of the 5 steps or more"),
-        ({"scope": "global"}, "scope=global: needs a density"),
         ({"scope": "global", "density": 0.1, "pattern": "balanced"}, "a pattern of groups, not balanced"),
     ],
 )
@@ -318,6 +317,8 @@ def test_a_recipe_is_checked_where_it_is_written(fields, message):
         (Recipe(density=0.5, pattern="neuron"), {"fc3": 0.5}, "layer_density of fc3=0.5: must be left out"),
         (Recipe(density=0.5, schedule="iterative"), {"fc1": 0}, "layer_density of fc1=0: must be above 0"),
         (Recipe(density=0.5, scope="global"), {"fc1": 0.1}, "scope=global: must be local"),
+        (Recipe(scope="global"), None, "scope=global: needs a density"),
+        (Recipe(density=0.5, scope="isomorphic"), None, "scope=isomorphic: must be local or global"),
         (Recipe(density=0.5, epochs=1), None, "train_labels=none: epochs=1 needs a chain"),
         (Recipe(density=0.5, criterion="taylor"), None, "train_labels=none: criterion=taylor needs"),
     ],
