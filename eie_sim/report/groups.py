@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from eie_sim.core.arrays import shown
+from eie_sim.core.numbers import percent
 from eie_sim.core.errors import few
 from eie_sim.network.graph import Graph
 from eie_sim.prune.group_recipe import GroupRecipe
@@ -15,7 +16,7 @@ from eie_sim.prune.removing import parameter_count, prunable_count, unit_count
 from eie_sim.prune.shrinking import Shrunk
 from eie_sim.prune.verifying import READ
 from eie_sim.report import graph as of_graph
-from eie_sim.report.network import Record, percent
+from eie_sim.report.network import Record
 from eie_sim.report.pruned_graph import SHARED, changes, changes_table, ending
 from eie_sim.report.text import TextTable
 from eie_sim.runs import Run
