@@ -10,13 +10,13 @@ from cyclopts import Parameter
 from eie_sim.cli import EXIT_DIFFERS
 from eie_sim.cli.shell import Json, app, often, print_json, print_lines, steps_shown
 
-Run = Annotated[Path, Parameter(help="A folder of eie-sim run --out, or a sweep (NAME.sweep.jsonl).")]
+Shown = Annotated[Path, Parameter(help="A folder of eie-sim run --out, or a sweep (NAME.sweep.jsonl).")]
 
 
 @often("out", "figures", "json")
 @app.command
 def report(
-    run: Run,
+    run: Shown,
     /,
     *,
     out: Path | None = None,

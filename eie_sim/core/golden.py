@@ -21,7 +21,7 @@ MANY = 16
 SPARSE = 32
 """If fewer than one weight in so many is not 0, sums over those are faster than a product of matrices."""
 
-DENSE = 2**20
+MAX_DENSE = 2**20
 """Most weights that are held dense at once, where a row has no more."""
 
 Products = Callable[[NDArray[np.uint8], NDArray[np.int32]], NDArray[np.int64]]
@@ -271,7 +271,7 @@ def _float_sums(held: NonZeros, factors: list[tuple[NDArray[Any], NDArray[np.flo
                     total[: len(at)] += value[at, None] * x[held.columns[at]]
             sums[:, rows] = total.T
         return sums
-    height = max(1, DENSE // max(1, n_column))
+    height = max(1, MAX_DENSE // max(1, n_column))
     for top in range(0, held.shape[0], height):
         starts = held.starts[top : top + height + 1]
         entries, n_row = slice(starts[0], starts[-1]), len(starts) - 1

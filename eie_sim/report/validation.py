@@ -173,12 +173,14 @@ def draw_validation(
     Raises InputError.
     """
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     drawings: dict[tuple[str, str], list[Study]] = {}
     for study in rerun:
         drawings.setdefault((study.drawn, study.varies), []).append(study)
     high, rows = 1.5 + ROW_HEIGHT * len({row.group for row in compared}), -(-len(drawings) // 2)
-    drawn = Figure(figsize=(PAGE, high + STUDY_HEIGHT * rows), layout="constrained")
+    apart = ConstrainedLayoutEngine(w_pad=0.12)  # labels of a second axis and of the figure to its right
+    drawn = Figure(figsize=(PAGE, high + STUDY_HEIGHT * rows), layout=apart)
     parts = drawn.subfigures(1 + rows, 1, height_ratios=[high, *[STUDY_HEIGHT] * rows], squeeze=False)[:, 0]
     figures.parity(compared, parts[0].subplots(), config_hash=config_hash)
     for at, ((draw, varies), own) in enumerate(drawings.items()):

@@ -54,6 +54,14 @@ def test_a_front_of_three_has_the_third_as_a_colour_with_its_unit(axes, designs)
     assert any("not drawn: accuracy, %" in text for text in texts(four))
 
 
+def test_the_words_of_the_knee_hide_no_point_of_the_front(designs):
+    rows = [row for row in designs if row["unit"] == "eie"]
+    for names in (("cycles", "energy_nj"), ("cycles", "energy_nj", "area_mm2")):
+        drawn = es.figures.pareto(rows, names, Figure().subplots())
+        front = next(one for one in (*drawn.lines, *drawn.collections) if str(one.get_label()).startswith("not beaten"))
+        assert all(front.get_zorder() > text.get_zorder() for text in drawn.texts)
+
+
 def test_a_roof_by_hand(axes):
     """4 PEs at 100 MHz: 0.8 GOP/s, 64-bit rows 3.2 GB/s; 30 rows of 8 bytes for 120 MACs are 1 operation a byte."""
     given = {

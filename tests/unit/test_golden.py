@@ -144,7 +144,7 @@ def batches(draw):
 def test_both_ways_give_the_same(case, at_once, sparse, dense):
     plain = taken(golden.row_after_row, *case)
     most = (np.abs(plain.x) @ np.abs(case[1][case[0]]).T).max(initial=0)
-    found = taken(golden.side_by_side, *case, AT_ONCE=at_once, SPARSE=sparse, DENSE=dense)
+    found = taken(golden.side_by_side, *case, AT_ONCE=at_once, SPARSE=sparse, MAX_DENSE=dense)
     np.testing.assert_array_equal(found.output, plain.output)
     np.testing.assert_array_equal(found.saturated, plain.saturated)
     np.testing.assert_array_equal(found.x, plain.x)

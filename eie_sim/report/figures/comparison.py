@@ -11,7 +11,7 @@ from eie_sim.report.figures.style import finish, named, nothing, on, plain_ticks
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-DENSE, SHADES = "Greys", ("Blues", "Oranges", "Greens", "Purples")
+GREYS, SHADES = "Greys", ("Blues", "Oranges", "Greens", "Purples")
 """Scales of colours: of dense rows, and of a unit's candidates, units in the order in which they come."""
 MARKERS = ("o", "^", "D", "v")
 PLACES = {"time_us": "weights in SRAM", "time_us_dram": "weights from DRAM"}
@@ -43,7 +43,7 @@ def batches(
     for unit, name in ((unit, name) for unit, each in names.items() for name in each):
         own = [row for row in rows if row["name"] == name and row.get("on", row["unit"]) == unit]
         at = 0 if unit == "dense" else units.index(unit) % len(SHADES)
-        scale, marker = (DENSE, "s") if unit == "dense" else (SHADES[at], MARKERS[at])
+        scale, marker = (GREYS, "s") if unit == "dense" else (SHADES[at], MARKERS[at])
         shade = colormaps[scale](0.4 + 0.5 * (names[unit].index(name) + 1) / len(names[unit]))
         times = [row[key] / row["batch"] for row in own]
         axes.plot(

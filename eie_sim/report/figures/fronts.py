@@ -74,14 +74,15 @@ def pareto(
     axes.scatter(xs[fits], ys[fits], color=PALE, label=f"points: {fits.sum():,}", **pixels)
     axes.scatter(xs[~fits], ys[~fits], facecolors="none", edgecolors=PALE, label=f"_{UNFIT_NOTE}", **pixels)
     best_x, best_y = _values(best, x), _values(best, y)
-    said: dict[str, Any] = {"label": f"not beaten: {len(best):,}", "rasterized": len(best) > MANY}
+    over: dict[str, Any] = {"zorder": 4}  # the knee's words, which hide no point of the front
+    over |= {"label": f"not beaten: {len(best):,}", "rasterized": len(best) > MANY}
     if len(names) == 2:
         order = np.argsort(best_x, kind="stable")
-        axes.plot(best_x[order], best_y[order], marker="o", markersize=4.5, color=BLUE, **said)
+        axes.plot(best_x[order], best_y[order], marker="o", markersize=4.5, color=BLUE, **over)
     else:
         third = _values(best, names[2])
         scale = "log" if _wide(names[2], third) else "linear"
-        shown = axes.scatter(best_x, best_y, c=third, s=26, cmap="viridis", norm=scale, zorder=3, **said)
+        shown = axes.scatter(best_x, best_y, c=third, s=26, cmap="viridis", norm=scale, **over)
         bar = axes.figure.colorbar(shown, ax=axes, pad=0.02)
         bar.set_label(_label(names[2]), fontsize=9)
         bar.ax.tick_params(labelsize=SMALL)

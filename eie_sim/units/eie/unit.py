@@ -20,7 +20,7 @@ from eie_sim.units.eie.memories import memories
 from eie_sim.units.eie.words import WORDS, EieBroadcast, EieClass, EieEvent, EieRun
 from eie_sim.units.unit import Placed, require_engine
 
-Run = Callable[[EieMatrix, NDArray[np.int16], EieConfig], EieRun]
+Engine = Callable[[EieMatrix, NDArray[np.int16], EieConfig], EieRun]
 """An engine, for one vector."""
 
 FIXED_BY_MATRIX = ("n_pe", "index_bits", "weight_bits")
@@ -183,7 +183,7 @@ def _run_with_timeline(matrix: EieMatrix, raw: NDArray[np.int16], config: EieCon
     return EieRun(functional.accumulate(matrix, raw, config), fast.run(matrix.counts, raw, config, timeline=True))
 
 
-def _one_by_one(matrix: EieMatrix, batch: NDArray[np.int16], config: EieConfig, run: Run) -> _Batch:
+def _one_by_one(matrix: EieMatrix, batch: NDArray[np.int16], config: EieConfig, run: Engine) -> _Batch:
     """Every vector after the other. Counts are added up at once: those of 65536 PEs take megabytes a vector."""
     done = _Batch(
         output=np.zeros((len(batch), matrix.n_out), dtype=_sum_type(config)),

@@ -45,7 +45,7 @@ Tile = tuple[int, int]
 Shape = tuple[int, int, int]
 """Rows of A, inputs, columns of B."""
 
-Run = Callable[[Sequence[Shape], Pattern, Tile, TensorCoreConfig, bool], NmTiming]
+Engine = Callable[[Sequence[Shape], Pattern, Tile, TensorCoreConfig, bool], NmTiming]
 """An engine: products of one launch, the pattern they run as, the tile, the design, whether L2 has every A already."""
 
 
@@ -123,7 +123,7 @@ Part = tuple[_Product, int, int]
 
 
 def fewest_cycles(
-    engine: Run, shapes: Sequence[Shape], pattern: Pattern, config: TensorCoreConfig, a_held: bool = False
+    engine: Engine, shapes: Sequence[Shape], pattern: Pattern, config: TensorCoreConfig, a_held: bool = False
 ) -> tuple[NmTiming, Tile]:
     """Timing and tile of the fewest cycles among the tiles to be taken, the first on a tie.
 

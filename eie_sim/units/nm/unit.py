@@ -334,7 +334,7 @@ def _stay(steps: Steps, k: int, pattern: Pattern, config: TensorCoreConfig) -> b
     return steps.rows * kept * (8 * config.elem_bytes + position_bits(pattern)) <= 8 * config.l2_bytes
 
 
-def _engine(name: str) -> fast.Run:
+def _engine(name: str) -> fast.Engine:
     require_engine(name)
     if name == "reference":
         from eie_sim.units.nm import reference  # SimPy is loaded only where it is used
