@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from eie_sim.core.arrays import shown
-from eie_sim.core.numbers import percent
 from eie_sim.core.errors import few
+from eie_sim.core.numbers import percent
 from eie_sim.network.graph import Graph
 from eie_sim.prune.group_recipe import GroupRecipe
 from eie_sim.prune.groups import Group
