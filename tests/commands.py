@@ -63,6 +63,7 @@ ONCE = (  # describe wants an ONNX file, which only some installations read: tha
     "report hand",
     "report digits-mlp.sweep.jsonl",
     "describe chain.npz",
+    "groups chain.npz",
 )
 
 

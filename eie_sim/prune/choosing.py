@@ -222,7 +222,7 @@ def structured(
             gone[name] = np.sort(np.append(gone[name], live[name][one]))
             live[name] = np.delete(live[name], one)
         if step < steps:
-            present = _followed(present, chosen, groups(graph))
+            present = followed(present, chosen, groups(graph))
             graph = (callback(graph, step) if callback is not None else None) or graph
     return Pruned(graph, Chosen(gone, chosen.asked, chosen.achieved))
 
@@ -237,7 +237,7 @@ def _named(found: Sequence[Group], names: Sequence[str] | None) -> dict[str, Gro
     return known if names is None else {name: known[name] for name in names}
 
 
-def _followed(before: Mapping[str, Group], chosen: Mapping[str, Units], now: Sequence[Group]) -> dict[str, Group]:
+def followed(before: Mapping[str, Group], chosen: Mapping[str, Units], now: Sequence[Group]) -> dict[str, Group]:
     """The same groups by the same names in the graph that units have left, those of one unit left out.
 
     Names say numbers of dimensions, which change where one has a single unit: it is none any more. So a group is known

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from eie_sim.core.brief import shows
 from eie_sim.core.errors import InputError, few, require_int, require_seed, unknown
 from eie_sim.network import floatrun
-from eie_sim.network.graph import Graph
+from eie_sim.network.graph import COMPUTED, Graph
 from eie_sim.network.layered import graph_of
 from eie_sim.network.layers import Network
 from eie_sim.network.lower import steps_of
 from eie_sim.network.products import Product, Step, Style
-from eie_sim.prune.choosing import Chosen, Ratio, select
+from eie_sim.prune.choosing import Chosen, Ratio, followed, select
 from eie_sim.prune.dimensions import atoms
 from eie_sim.prune.groups import Group, Structure, structure_of
 from eie_sim.prune.lasso import Channels, lasso_channels
@@ -117,6 +117,7 @@ def lasso_graph(
     counts = select({name: np.zeros(known[name].size) for name in readers}, ratio, "local", floor, round_to, ratios)
     old = _sampled(graph, readers.values(), n_position, seed)
     before = {name: old[one.parameter] @ np.asarray(one.product.weight, np.float64).T for name, one in readers.items()}
+    present = {name: known[name] for name in counts}
     gone: dict[str, NDArray[np.int64]] = {}
     errors: dict[str, tuple[float, float]] = {}
     for name, units in counts.items():
@@ -124,13 +125,16 @@ def lasso_graph(
         if not len(units):
             continue
         progress(f"{graph.name}: channels of {name}")
-        now = structure_of(graph)
-        group, reader = _same(now, readers[name].parameter)
+        group = present[name]
+        reader = _reader(structure, group, _steps(graph))
+        assert isinstance(reader, Reader)  # as before: other groups are smaller, and that is all
         keep = group.size - len(units)
         channels = _fitted(graph, reader, before[name], keep, n_position, seed, rounds, normalise)
         gone[name] = np.setdiff1d(group.units, channels.kept)
         graph = remove(_with_weights(graph, reader, channels), {group.name: gone[name]}, verify)
         errors[name] = channels.errors
+        structure = structure_of(graph)
+        present = followed(present, {name: gone[name]}, structure.groups)
     achieved = sum(map(len, gone.values())) / sum(known[name].size for name in gone)
     return Fitted(graph=graph, units=Chosen(gone, counts.asked, achieved), errors=errors, left=left)
 
@@ -182,27 +186,20 @@ def _reader(structure: Structure, group: Group, steps: Mapping[str, list[Step]])
 
 
 def _is_stage(structure: Structure, group: Group) -> bool:
-    """True where two activations that have the group's units are added."""
+    """True where outputs of different layers that have the group's units are added; halves of a rotation are of one."""
     graph, atom = structure.graph, structure.atoms[group.name]
+    made: dict[str, frozenset[str]] = {}  # the layers that a value comes from, by its name
     for node in graph.nodes:
-        read = [name for name in node.reads if not graph.is_constant(name)]
-        if node.op in ("Add", "Sum") and len(read) > 1:
+        read = [made.get(name, frozenset({name})) for name in node.reads if not graph.is_constant(name)]
+        layer = node.kind in COMPUTED or node.kind == "lookup"
+        comes = frozenset({node.name}) if layer else frozenset[str]().union(*read)
+        made |= dict.fromkeys(node.makes, comes)
+        if node.op in ("Add", "Sum") and len({*read}) > 1:
             y = node.outputs[0]
             axes = (structure.axes.get((y, axis)) for axis in range(len(graph.values[y].shape)))
             if any(atom in atoms(one) for one in axes if one is not None):
                 return True
     return False
-
-
-def _same(structure: Structure, parameter: str) -> tuple[Group, Reader]:
-    """The group that a parameter reads, by the name that it has now, and its reader."""
-    steps = _steps(structure.graph)
-    for group in _free(structure):
-        reads = any(one.parameter == parameter for one in group.members)
-        reader = _reader(structure, group, steps) if reads else ""
-        if isinstance(reader, Reader) and reader.parameter == parameter:
-            return group, reader
-    raise AssertionError(parameter)  # removal of other groups leaves it as it is
 
 
 def _sampled(graph: Graph, readers: Iterable[Reader], most: int, seed: int) -> dict[str, Floats]:

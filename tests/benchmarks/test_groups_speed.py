@@ -1,58 +1,56 @@
-"""Run with: pytest tests/benchmarks -m slow --benchmark-enable
+"""Run with: pytest tests/benchmarks -m slow --benchmark-enable"""
 
-Groups and removal alone: what the framework runs is not timed.
-"""
-
-import time
-
+import numpy as np
 import pytest
 from structured_models import Net, resnet18
 
-import eie_sim as es
+from eie_sim.prune import importance, permute, remove, select
+from eie_sim.prune.groups import groups
 
 pytestmark = pytest.mark.slow
 
 
-def residual(n_block):
-    """Two convolutions in each block, a norm after each."""
+def plain(n_layer):
+    """Convolutions with BatchNorm and ReLU, every second pair around a residual add."""
     net = Net()
-    x = net.conv(net.input("x", 1, 3, 4, 4), "stem", 3, 32)
-    for block in range(n_block):
-        y = x
-        for part in "ab":
-            name = f"{block}.{part}"
-            y = net.add("Relu", net.batch_norm(net.conv(y, name, 32, 32), f"{name}.norm", 32))
-        x = net.add("Add", x, y)
-    return net.graph(net.linear(net.reshape(net.add("GlobalAveragePool", x), 1, 32), "fc", 32, 10))
+    x = net.conv(net.input("x", 1, 3, 8, 8), "stem", 3, 16)
+    for at in range(n_layer // 2):
+        y = net.add("Relu", net.batch_norm(net.conv(x, f"{at}.a", 16, 16), f"{at}.bn1", 16))
+        y = net.batch_norm(net.conv(y, f"{at}.b", 16, 16), f"{at}.bn2", 16)
+        x = net.add("Relu", net.add("Add", x, y) if at % 2 else y)
+    return net.graph(net.linear(net.add("Flatten", net.add("GlobalAveragePool", x)), "fc", 16, 10))
 
 
 def halved(graph):
-    units = {group.name: range(group.size // 2) for group in es.groups(graph) if group.pinned is None}
-    return es.prune.remove(graph, units)
+    return remove(graph, select(importance(graph, groups(graph)), 0.5))
 
 
-def seconds(call, *given):
-    times = []
-    for _ in range(3):
-        start = time.perf_counter()
-        call(*given)
-        times.append(time.perf_counter() - start)
-    return min(times)
+@pytest.mark.parametrize(
+    ("name", "make", "most"), [("ResNet-18", lambda: resnet18(False), 1), ("100 layers", lambda: plain(100), 5)]
+)
+def test_groups_and_removal(benchmark, note, name, make, most):
+    graph = make()
+    benchmark.pedantic(halved, args=[graph], rounds=3, warmup_rounds=1)
+    if benchmark.stats is not None:
+        note(f"groups, importance and removal of {name}: {benchmark.stats.stats.max:.2f} s")
+        assert benchmark.stats.stats.max < most
 
 
-def test_resnet18_takes_less_than_a_second(benchmark):
-    graph = resnet18(False)
-    benchmark(halved, graph)
-    assert seconds(halved, graph) < 1
+def test_time_grows_with_the_operators(ratio):
+    small, large = plain(50), plain(200)
+    ratio(
+        "groups and removal, 200 layers / 50 layers",
+        lambda: halved(large),
+        lambda: halved(small),
+        at_most=6,
+        aim=4,
+        rounds=5,
+    )
 
 
-def test_a_hundred_layers_take_less_than_five_seconds(benchmark):
-    graph = residual(50)
-    benchmark(halved, graph)
-    assert seconds(halved, graph) < 5
-
-
-def test_time_grows_as_the_operators_do():
-    few, many = residual(25), residual(200)
-    growth = len(many.nodes) / len(few.nodes)
-    assert seconds(halved, many) < 2 * growth * seconds(halved, few)
+def test_permutation(benchmark, note):
+    weights = np.random.default_rng(1).random((128, 64))
+    benchmark.pedantic(permute, args=[weights], rounds=3, warmup_rounds=1)
+    if benchmark.stats is not None:
+        note(f"permutation of 128 x 64: {benchmark.stats.stats.max:.3f} s")
+        assert benchmark.stats.stats.max < 0.5
