@@ -116,7 +116,7 @@ def _contents(model: Any, source: str, folder: Path | None) -> Contents:
     for node in nodes:
         _make_single(onnx, node, folder, narrowed)
     return Contents(
-        name=shown(model.graph.name) or "network",
+        name=shown(shown(model.graph.name)) or "network",  # what does not print is longer where it is quoted
         source=source,
         nodes=nodes,
         inputs=[_copy(info) for info in model.graph.input],
