@@ -27,7 +27,7 @@ def limit_of(layers: Sequence[LayerRun], config: Any, table: EnergyTable) -> Lim
     unit = unit_of(config)
     if unit.limit is None or unit.timed is None or not all(layer.samples for layer in layers):
         return None
-    if not any(layer.result.cycles for layer in layers):
+    if not any(layer.result.cycles for layer in layers):  # nothing limits what takes no time
         return None
     said, tries = unit.limit(config, [layer.result for layer in layers], [layer.samples for layer in layers])
     own = _cost(layers, Try("", config), table) if tries else None

@@ -61,6 +61,10 @@ def test_designs_that_were_tried_take_what_their_own_runs_take(seed, n_out, n_in
         assert one.energy_ratio == pytest.approx(energies[0] / energies[1], rel=1e-9)
 
 
+def test_nothing_is_said_to_limit_a_run_without_cycles():
+    assert es.run(chain_of(0, 8, 8, -1.0, 2), es.EieConfig(n_pe=4)).record.limit is None
+
+
 def test_a_pattern_that_was_tried_takes_what_its_own_run_takes():
     network, config = chain_of(0, 512, 256, 1.0, 128), es.TensorCoreConfig.preset("nm-64")
     run = es.run(network, config)

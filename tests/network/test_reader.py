@@ -447,3 +447,15 @@ def test_values_are_dropped_after_their_last_use():
 
     assert set(run(graph, steps_of(graph), compute)) == {"y"}
     assert seen == [["x"], ["r"]]  # r is read once more, h is not
+
+
+@pytest.mark.parametrize("name", ["\u200d" * 60, "a\u202e" * 100, "L" * 3000, "\n", "{{ x }}"])
+def test_a_graph_may_have_any_name(name, tmp_path):
+    file = tmp_path / "odd.onnx"
+    info = [helper.make_tensor_value_info(one, TensorProto.FLOAT, [1, 4]) for one in "xy"]
+    onnx.save(
+        helper.make_model(helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], name, info[:1], info[1:])), file
+    )
+    found = read_onnx(file).name
+    assert 0 < len(found) <= 200
+    assert found.isprintable()

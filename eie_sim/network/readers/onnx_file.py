@@ -118,7 +118,7 @@ def _contents(model: Any, source: str, folder: Path | None) -> Contents:
         _make_single(onnx, node, folder, narrowed)
     nodes = sliced(onnx, nodes, arrays)
     return Contents(
-        name=shown(model.graph.name) or "network",
+        name=shown(shown(model.graph.name)) or "network",  # what does not print is longer where it is quoted
         source=source,
         nodes=nodes,
         inputs=[_copy(info) for info in model.graph.input],
