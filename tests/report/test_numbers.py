@@ -38,6 +38,7 @@ def test_shares_and_decibels_are_numbers_too():
     assert percent(0.0003) == "<0.1 %"
     assert percent(1e-12, 2) == "<0.01 %"
     assert percent(-0.0) == "0.0 %"
+    assert percent(-1e-9) == "0.0 %"
     assert percent(0.0006) == "0.1 %"
     assert percent(0.9, 2) == "90.00 %"
     assert decibels(1.0) == "0.0"
