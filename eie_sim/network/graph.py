@@ -285,7 +285,8 @@ class Graph:
             replace(node, attributes={**node.attributes, **attributes[node.name]}) if node.name in attributes else node
             for node in self.nodes
         )
-        graph = replace(self, parameters=parameters, constants={**self.constants, **plain}, nodes=nodes)
+        left = {} if arrays else self.layers  # they have the arrays that were there
+        graph = replace(self, parameters=parameters, constants={**self.constants, **plain}, nodes=nodes, layers=left)
         same = all(parameter.array.shape == self.parameters[name].array.shape for name, parameter in parameters.items())
         return graph if same and not plain and not attributes else graph.reshaped()
 

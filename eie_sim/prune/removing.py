@@ -127,6 +127,7 @@ def without(structure: Structure, kept: Kept) -> Graph:
         constants=constants,
         parameters=parameters,
         values=values,
+        layers={},
         metadata={**graph.metadata, PRUNED: "; then ".join(said)},
     )
 

@@ -103,8 +103,8 @@ def test_groups_that_it_is_not_for_are_said_with_the_reason():
         lasso_graph(mlp(), 0.5, only=["fc1.weight:0"])
     with pytest.raises(InputError, match="n_position=0: must be an integer >= 1"):
         lasso_graph(mlp(), 0.5, n_position=0)
-    with pytest.raises(InputError, match=r"ratio=0.95: must be at most"):
-        lasso_graph(mlp(), 0.95)
+    with pytest.raises(InputError, match=r"ratio=0.99: must be at most"):
+        lasso_graph(mlp(), 0.99)
 
 
 def test_a_sample_is_of_the_seed():
@@ -120,6 +120,11 @@ def test_a_sample_is_of_the_seed():
 def test_layers_are_taken_as_the_graph_that_they_are():
     fitted = lasso_graph(es.load("digits-mlp"), 0.5)
     assert [len(units) for units in fitted.units.values()] == [128, 64]
+    reordered = permute_graph(es.load("digits-mlp")).graph
+    for graph, rows in ((fitted.graph, [128, 64, 10]), (reordered, [256, 128, 10])):
+        layers = es.run(graph, es.EieConfig(), positions=8).network.layers
+        assert [len(layer.weights) for layer in layers] == rows  # as they are now, not as the preset has them
+        np.testing.assert_array_equal(layers[1].weights, graph.parameters["fc2.weight"].array)
 
 
 def test_a_graph_is_permuted_for_all_readers_of_every_axis():

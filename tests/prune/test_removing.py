@@ -189,6 +189,11 @@ def test_layers_of_a_preset_shrink():
         (128, 64),
         (128, 128),
     ]
+    assert [row.weights.shape for row in es.run(after, es.EieConfig()).network.layers] == [
+        (128, 64),
+        (128, 128),
+        (10, 128),
+    ]
 
 
 def test_nothing_asked_leaves_the_graph_as_it_is():
