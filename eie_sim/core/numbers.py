@@ -22,7 +22,9 @@ def to(decimals: int) -> Callable[[float | str], str]:
 def percent(share: float, decimals: int = 1) -> str:
     """Return a share of one in percent; below what the decimals show, <0.1 %: its digits may be those of rounding."""
     least = 10.0**-decimals
-    return f"<{least:.{decimals}f} %" if 0 < 100 * share < least / 2 else f"{round(100 * share, decimals) + 0.0:.{decimals}f} %"
+    if 0 < 100 * share < least / 2:
+        return f"<{least:.{decimals}f} %"
+    return f"{round(100 * share, decimals) + 0.0:.{decimals}f} %"  # + 0.0: no -0.0
 
 
 def share(value: float | str) -> str:
