@@ -41,6 +41,9 @@ def _converted(kind: Any, tokens: Sequence[Token]) -> Any:
     """
     kinds = (kind, *get_args(kind))  # of Path | None both
     if get_origin(kind) is tuple:
+        for token in tokens:
+            name = (token.keyword or "").removeprefix("--").replace("-", "_")
+            require(all(listed(token.value)), name, token.value, "must have a value on either side of every comma")
         tokens = [token.evolve(value=value) for token in tokens for value in listed(token.value)]
     for token in tokens:
         if Path in kinds and not token.value:

@@ -227,14 +227,14 @@ CYCLES = [
     WEIGHTS,
     Column("inputs\nactive", lambda r: r["activation_density"], percent),
     Column("vectors", lambda r: r["n_vector"], rank=3),
-    Column("cycles", lambda r: r["cycles_per_vector"]["mean"], to(1)),
+    Column("cycles", lambda r: r["cycles_per_vector"]["mean"], to(1), rank=1),
     Column(
         "min-max",
         lambda r: [r["cycles_per_vector"]["min"], r["cycles_per_vector"]["max"]],
         lambda ends: "" if None in ends else "{:,}-{:,}".format(*ends),
     ),
     Column("time us", lambda r: r["time_us_per_vector"], to(3)),
-    Column("utilisation", lambda r: r["utilisation"], percent, rank=1),
+    Column("utilisation", lambda r: r["utilisation"], percent),
     Column("load\nbalance", lambda r: r["load_balance"], percent),
 ]
 

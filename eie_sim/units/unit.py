@@ -9,6 +9,7 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+from eie_sim.core.brief import shows
 from eie_sim.core.errors import unknown
 from eie_sim.core.nm_pattern import Pattern
 from eie_sim.core.steps import Steps
@@ -113,6 +114,8 @@ class Sample(NamedTuple):
     words: NDArray[Any] | None
     n_vector: int
     steps: Steps | None
+
+    __repr__ = shows("matrix", "shape", "words", "n_vector", "steps")
 
 
 class Try(NamedTuple):

@@ -77,7 +77,7 @@ BAD_INPUT = [
     (f"run good.npy --out {'long' * 80}", "cannot be written: File name too long"),
     ("compare digits-mlp --batches 1 x", "batches=x: must be an integer"),
     ("compare digits-mlp --batches 1,x", "batches=x: must be an integer"),
-    ("compare digits-mlp --batches 1,,8", "batches=: must be an integer"),
+    ("compare digits-mlp --batches 1,,8", "batches=1,,8: must have a value on either side of every comma"),
     ("compare digits-mlp --batches 1,2.5", "batches=2.5: must be an integer"),
     ("sweep digits-mlp --n-pe 1 2", "Unused Tokens: ['2']. Values of a list have commas between them: 1,64"),
     ("prune digits-mlp --layer-density fc1=0.3,fc2", "layer_density=fc1=0.3,fc2: must be as fc1=0.3"),

@@ -51,7 +51,7 @@ def test_a_terminal_of_20_columns_has_a_name_and_a_figure(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "20")
     lines = printed(capsys, "run", "digits-mlp")
     assert max(map(cell_len, lines)) <= 20
-    assert "fc1           38.4 %" in lines
+    assert "fc1        58.5" in lines
 
 
 cells = st.lists(st.lists(st.text("ab 1", max_size=12), min_size=4, max_size=4), min_size=1, max_size=4)
