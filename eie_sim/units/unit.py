@@ -115,7 +115,8 @@ class Sample(NamedTuple):
     n_vector: int
     steps: Steps | None
 
-    __repr__ = shows("matrix", "shape", "words", "n_vector", "steps")
+    def __repr__(self) -> str:
+        return shows(*self._fields)(self)
 
 
 class Try(NamedTuple):
