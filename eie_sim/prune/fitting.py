@@ -23,10 +23,9 @@ from eie_sim.network.lower import steps_of
 from eie_sim.network.products import Product, Step, Style
 from eie_sim.prune.choosing import Chosen, Ratio, followed, select
 from eie_sim.prune.dimensions import atoms
-from eie_sim.prune.groups import Group, Structure, structure_of
+from eie_sim.prune.groups import Group, Structure, readers_of, structure_of
 from eie_sim.prune.lasso import Channels, lasso_channels
 from eie_sim.prune.removing import remove
-from eie_sim.prune.verifying import READ
 
 Floats = NDArray[np.float64]
 
@@ -155,7 +154,7 @@ def _steps(graph: Graph) -> dict[str, list[Step]]:
 def _reader(structure: Structure, group: Group, steps: Mapping[str, list[Step]]) -> Reader | str:
     """The product that reads a group, or why LASSO is not for it."""
     graph = structure.graph
-    reading = [one for one in group.members if graph.parameters[one.parameter].axes[one.axis] in READ]
+    reading = readers_of(graph, group)
     names = few([one.parameter for one in reading])
     if _is_stage(structure, group):
         return "is a residual stage: what is cut from its readers stays in the sum"

@@ -25,6 +25,8 @@ from eie_sim.network.operators import operator_of, relations
 from eie_sim.prune.dimensions import Dimension, align, atoms, numbered, places, product, summed
 
 Places = NDArray[np.int64]
+READ = ("in", "hidden")
+"""Labels of the axes along which weights read."""
 CUT = "cut through a sum"
 MOST_SHOWN = 8
 """Groups that the repr of a list has, a line each."""
@@ -200,6 +202,16 @@ class Reading:
             groups=found_groups,
             atoms={name: atom for atom, name in names.items()},
         )
+
+
+def reads(graph: Graph, member: Member) -> bool:
+    """True where a parameter reads along the axis of a member, as weights do along their inputs."""
+    return graph.parameters[member.parameter].axes[member.axis] in READ
+
+
+def readers_of(graph: Graph, group: Group) -> list[Member]:
+    """Return the members along whose axis a parameter reads."""
+    return [member for member in group.members if reads(graph, member)]
 
 
 def _axes_of(relation: Relation) -> Iterator[Axis]:

@@ -21,8 +21,8 @@ from eie_sim.network.floatrun import run
 from eie_sim.network.graph import Graph
 from eie_sim.network.layered import graph_of
 from eie_sim.network.layers import Network
-from eie_sim.prune.groups import Group, groups
-from eie_sim.prune.verifying import READ, require_alike
+from eie_sim.prune.groups import Group, groups, readers_of
+from eie_sim.prune.verifying import require_alike
 
 Floats = NDArray[np.float64]
 Order = NDArray[np.int64]
@@ -49,12 +49,21 @@ def permute(
     Raise InputError for weights that are not finite, columns that differ in number, and those that m_group does not
     divide.
     """
+    _require_settings(m_group, n_keep, kicks, seed)
+    columns = _columns(ws)
+    require(len(columns) % m_group == 0, "columns", len(columns), f"must be a multiple of m_group={m_group}")
+    return _best_order(columns, m_group, n_keep, kicks, seed)
+
+
+def _require_settings(m_group: int, n_keep: int, kicks: int, seed: int) -> None:
     require_int("m_group", m_group, 2, 4)
     require_int("n_keep", n_keep, 1, m_group - 1)
     require_int("kicks", kicks, 0)
     require_seed(seed)
-    columns = _columns(ws)
-    require(len(columns) % m_group == 0, "columns", len(columns), f"must be a multiple of m_group={m_group}")
+
+
+def _best_order(columns: Floats, m_group: int, n_keep: int, kicks: int, seed: int) -> tuple[Order, float]:
+    """Return the order of `permute` for columns |w| [in, rows], and the sum that is kept in it."""
     halves = _halves(m_group)
     order = np.arange(len(columns))
     kept = _search(columns, order, halves, n_keep)
@@ -171,13 +180,12 @@ def readers(graph: Graph, group: Group) -> list[Floats]:
     """
     _require_free(graph, group)
     found = []
-    for name, axis, positions in group.members:
-        parameter, places = graph.parameters[name], np.asarray(positions)
-        if parameter.axes[axis] in READ:
-            beside = bool((np.diff(places, axis=0) == 1).all())
-            require(beside, f"group {group.name}", f"axis {axis} of {name}", "must have its units side by side")
-            taken = np.moveaxis(parameter.array, axis, -1)[..., places]  # [.., units, places]
-            found.append(as_floats(name, np.moveaxis(taken, -2, -1).reshape(-1, group.size)))
+    for name, axis, positions in readers_of(graph, group):
+        places = np.asarray(positions)
+        beside = bool((np.diff(places, axis=0) == 1).all())
+        require(beside, f"group {group.name}", f"axis {axis} of {name}", "must have its units side by side")
+        taken = np.moveaxis(graph.parameters[name].array, axis, -1)[..., places]  # [.., units, places]
+        found.append(as_floats(name, np.moveaxis(taken, -2, -1).reshape(-1, group.size)))
     require(len(found) > 0, f"group {group.name}", "no readers", "must have weights that read its units")
     return found
 
@@ -232,9 +240,9 @@ def permute_graph(
     m_group, lie in a reader across its groups of M, or apart, or are read by no weights. Raise InputError as `permute`,
     and InvariantError where outputs differ.
     """
+    _require_settings(m_group, n_keep, kicks, seed)
     graph = graph_of(graph) if isinstance(graph, Network) else graph
     now, kept, left = graph, dict[str, tuple[float, float]](), dict[str, str]()
-    permute(np.zeros((1, m_group)), m_group, n_keep, kicks, seed)  # settings are refused before anything is done
     for group in groups(graph):
         if group.pinned is not None:
             continue
@@ -243,8 +251,7 @@ def permute_graph(
         except InputError as error:
             left[group.name] = str(error).partition(": ")[2]
             continue
-        reading = [one for one in group.members if now.parameters[one.parameter].axes[one.axis] in READ]
-        starts = np.concatenate([np.asarray(one.positions)[0] for one in reading])
+        starts = np.concatenate([np.asarray(one.positions)[0] for one in readers_of(now, group)])
         if group.size % m_group or (starts % m_group).any():
             left[group.name] = f"has {group.size} units, or begins, at no multiple of {m_group}"
             continue
@@ -252,7 +259,7 @@ def permute_graph(
         columns = _columns(weights)
         stripes = np.arange(group.size).reshape(-1, m_group)
         before = float(sum(stripe_kept(columns, one, n_keep) for one in stripes))
-        order, after = permute(weights, m_group, n_keep, kicks, seed)
+        order, after = _best_order(columns, m_group, n_keep, kicks, seed)
         kept[group.name] = (before, after)
         now = permuted(now, group, order)
     require_alike(run(graph), run(now), "in another order")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -14,16 +13,13 @@ from eie_sim.core.errors import hold
 from eie_sim.network.floatrun import LOWERED_TOLERANCE, run, shapes_of
 from eie_sim.network.graph import Graph
 from eie_sim.network.operators import operator_of
-from eie_sim.prune.dimensions import taken
-from eie_sim.prune.groups import Group, Structure
-from eie_sim.prune.removing import Kept, without
+from eie_sim.prune.groups import Group, Structure, readers_of
+from eie_sim.prune.removing import After, Kept, without
 
 Units = NDArray[np.int64]
 
 LEAST = 1e-6
 """What outputs may differ by, however small they are: a saturated sigmoid has no more digits."""
-READ = ("in", "hidden")
-"""Labels of the axes along which weights read."""
 
 
 def verify_removal(structure: Structure, kept: Kept, after: Graph) -> None:
@@ -72,13 +68,8 @@ def exchanged(structure: Structure, pairs: Mapping[str, tuple[int, int]]) -> Gra
         order = np.arange(structure.atoms[name].size)
         order[[one, other]] = order[[other, one]]
         orders[structure.atoms[name]] = order
-    parameters = {}
-    for name, parameter in structure.graph.parameters.items():
-        array = parameter.array
-        for axis in range(array.ndim):
-            array = np.take(array, taken(structure.axes[name, axis], orders), axis)
-        parameters[name] = replace(parameter, array=array)
-    return replace(structure.graph, parameters=parameters)
+    graph, after = structure.graph, After(structure, orders)
+    return graph.with_parameters({name: after.array(parameter) for name, parameter in graph.parameters.items()})
 
 
 def silenced(structure: Structure, units: Mapping[str, Units]) -> Graph:
@@ -89,12 +80,7 @@ def silenced(structure: Structure, units: Mapping[str, Units]) -> Graph:
         for member in readers_of(graph, group) if group.name in units else ():
             lines = np.moveaxis(arrays[member.parameter], member.axis, 0)
             lines[member.positions[units[group.name]].reshape(-1)] = 0
-    return replace(graph, parameters={name: replace(one, array=arrays[name]) for name, one in graph.parameters.items()})
-
-
-def readers_of(graph: Graph, group: Group) -> list[Any]:
-    """Members along whose axis a parameter reads."""
-    return [one for one in group.members if graph.parameters[one.parameter].axes[one.axis] in READ]
+    return graph.with_parameters(arrays)
 
 
 def can_be_silenced(graph: Graph, group: Group) -> bool:

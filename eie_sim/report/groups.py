@@ -10,11 +10,10 @@ from eie_sim.core.errors import few
 from eie_sim.core.numbers import percent
 from eie_sim.network.graph import Graph
 from eie_sim.prune.group_recipe import GroupRecipe
-from eie_sim.prune.groups import Group
+from eie_sim.prune.groups import Group, reads
 from eie_sim.prune.recipe import Recipe
 from eie_sim.prune.removing import parameter_count, prunable_count, unit_count
 from eie_sim.prune.shrinking import Shrunk
-from eie_sim.prune.verifying import READ
 from eie_sim.report import graph as of_graph
 from eie_sim.report.network import Record
 from eie_sim.report.pruned_graph import SHARED, changes, changes_table, ending
@@ -43,12 +42,12 @@ def _group(graph: Graph, group: Group) -> Record:
         "unit_parameters": unit_count(graph, group),
         "members": [
             {
-                "parameter": name,
-                "axis": axis,
-                "places_of_a_unit": positions.shape[1],
-                "reads": graph.parameters[name].axes[axis] in READ,
+                "parameter": one.parameter,
+                "axis": one.axis,
+                "places_of_a_unit": one.positions.shape[1],
+                "reads": reads(graph, one),
             }
-            for name, axis, positions in group.members
+            for one in group.members
         ],
         "normalised": group.normalised,
         "pinned": None if group.pinned is None else group.pinned._asdict(),
@@ -184,7 +183,7 @@ def shrunk_lines(record: Record) -> list[str]:
     if by == "importance":
         by = f"{recipe['score']}, {recipe['aggregate']} over members, normalised by {recipe['normalise']}"
         by += f"; {recipe['scope']}" + (f", {recipe['steps']} steps" if recipe["steps"] > 1 else "")
-    units, gone = sum(one["size"] for one in free if one["asked"] is not None), 0
+    units = sum(one["size"] for one in free if one["asked"] is not None)
     gone = sum(len(one["removed"]) for one in free)
     return [
         f"{record['network']}: {record['source']}",
