@@ -47,7 +47,7 @@ def _cost(layers: Sequence[LayerRun], one: Try, table: EnergyTable) -> tuple[flo
     unit, cycles, energies = unit_of(one.config), Fraction(0), []
     assert unit.timed is not None
     try:
-        priced = EnergyTable.for_config(one.config) if not table.given else table.at(one.config)
+        priced = table.at(one.config)
         for layer in layers:
             timed = unit.timed(layer.samples, one, layer.result.config)
             if layer.result.fits and not timed.fits:

@@ -21,7 +21,7 @@ from eie_sim.energy import EnergyTable, account
 from eie_sim.engine import compress, simulate
 from eie_sim.network import Layer, floatrun
 from eie_sim.network.graph import Graph
-from eie_sim.network.products import Product, Step, chunks_of
+from eie_sim.network.products import Product, Step, chunks_of, taking
 from eie_sim.runs import LayerRun
 from eie_sim.units import unit_of
 from eie_sim.units.unit import Sample
@@ -258,7 +258,7 @@ def run_product(
     if unit.in_turn and unit.timed is not None:
         wanted = stratified(min(TRIED_VECTORS, product.positions), product.positions, 0)
         if product.steps is None:
-            chunks = _watched(chunks, wanted, taken)
+            chunks = taking(chunks, wanted, taken)
         else:
             taken.append(x[wanted])
     try:
@@ -298,18 +298,6 @@ def run_product(
         )
     except InputError as error:
         raise InputError(f"{ready.about}: {error}") from None
-
-
-def _watched(
-    chunks: Iterator[NDArray[Any]], wanted: NDArray[np.int64], taken: list[NDArray[Any]]
-) -> Iterator[NDArray[Any]]:
-    """The same chunks, of which vectors at the wanted positions are taken."""
-    first = 0
-    for chunk in chunks:
-        taken.append(chunk[wanted[(wanted >= first) & (wanted < first + len(chunk))] - first])
-        first += len(chunk)
-        yield chunk
-        del chunk  # before the next is made
 
 
 def _stepped(
@@ -400,11 +388,8 @@ def _sampled(
     n_position = ready.product.positions
     assert how.positions is not None
     wanted = stratified(how.positions, n_position, how.seed)
-    taken, outputs, first = [], [], 0
-    for chunk in chunks:
-        taken.append(chunk[wanted[(wanted >= first) & (wanted < first + len(chunk))] - first])
-        first += len(chunk)
-        outputs.append(_real_outputs(ready.matrix, chunk, design))
+    taken: list[NDArray[Any]] = []
+    outputs = [_real_outputs(ready.matrix, chunk, design) for chunk in taking(chunks, wanted, taken)]
     result, verification, _ = _part(ready, np.concatenate(taken), design, how.engine, None, 0)
     words = np.concatenate(outputs) / result.output_scale  # exact, a power of two
     each = result.cycles_per_vector

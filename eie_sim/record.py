@@ -51,7 +51,7 @@ def record_of(run: Run) -> Result:
         config_hash=run.config_hash,
         energy_table=None if run.table.trace is None else convert(run.table.trace, EnergyTrace),
         versions=versions(),
-        layers=[_layer(layer) for layer in run.layers],
+        layers=run.rows,
         total=total_of_layers(run.layers),
         accuracy=run.accuracy,
         end_to_end_error=run.end_to_end_error,
@@ -95,7 +95,7 @@ def _account(network: Network | None, inputs: Mapping[str, str]) -> Account:
     )
 
 
-def _layer(run: LayerRun) -> LayerResult:
+def row_of(run: LayerRun) -> LayerResult:
     """One layer: shape, sources, figures per vector and in all, energy, storage, memories, verification."""
     result, matrix, each = run.result, run.matrix, run.result.cycles_per_vector
     buffer = unit_of(result.config).words.map_buffer

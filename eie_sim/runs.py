@@ -20,7 +20,7 @@ from eie_sim.core.verification import MOST_ERROR, Verification
 from eie_sim.energy import EnergyReport, EnergyTable
 from eie_sim.energy.table import given_lines, hashed
 from eie_sim.network import Layer, Network
-from eie_sim.record import record_of
+from eie_sim.record import record_of, row_of
 from eie_sim.units import unit_of
 from eie_sim.units.unit import Sample
 
@@ -108,10 +108,10 @@ class Run:
         """The run as plain data, which tables, files and pages read."""
         return record_of(self)
 
-    @property
+    @cached_property
     def rows(self) -> list[LayerResult]:
         """A layer each, as plain data."""
-        return self.record.layers
+        return [row_of(layer) for layer in self.layers]
 
     @property
     def by_kind(self) -> dict[str, dict[str, float]]:
@@ -178,7 +178,7 @@ class Run:
     @property
     def cycles(self) -> int:
         """Cycles of all layers and vectors."""
-        return self.record.total.cycles
+        return sum(layer.result.cycles for layer in self.layers)
 
     def _repr_html_(self) -> str:
         """Return the table of a notebook: a row per layer, figures of all vectors together."""

@@ -12,8 +12,7 @@ from eie_sim.core.record import Limit
 from eie_sim.energy import EnergyTable
 from eie_sim.network import Layer, Network
 from eie_sim.report.network import limit as last_line
-from eie_sim.units.eie import limit as of_eie
-from eie_sim.units.nm import limit as of_nm
+from eie_sim.units import unit
 
 SIZES = st.integers(4, 80)
 
@@ -102,10 +101,11 @@ def test_a_design_whose_memories_do_not_hold_a_layer_is_not_advised():
 
 def test_what_would_take_more_than_a_tenth_of_the_run_is_left_out(monkeypatch):
     network = chain_of(0, 32, 32, 0.1, 1)
-    for module, config in ((of_eie, es.EieConfig(n_pe=2**15)), (of_nm, es.TensorCoreConfig())):
+    for config in (es.EieConfig(n_pe=2**15), es.TensorCoreConfig()):
         assert es.run(network, config).record.limit.tried
-        monkeypatch.setattr(module, "LEAST_US", 0.0)
-        found = es.run(network, config).record.limit
+        with monkeypatch.context() as patched:
+            patched.setattr(unit, "LEAST_US", 0.0)
+            found = es.run(network, config).record.limit
         assert found.said
         assert found.tried == []
 
@@ -121,6 +121,12 @@ def test_energies_of_the_user_are_those_of_the_other_design_too():
         other = es.run(network, design, table=table.at(design))
         energies = [sum(layer.energy.total_pj for layer in each.layers) for each in (other, run)]
         assert one.energy_ratio == pytest.approx(energies[0] / energies[1], rel=1e-9)
+
+
+def test_rows_of_a_run_time_no_other_design(monkeypatch):
+    monkeypatch.setattr("eie_sim.record.limit_of", None)
+    run = es.run(chain_of(0, 16, 16, 0.3, 2), es.EieConfig(n_pe=4))
+    assert sum(row.cycles for row in run.rows) == run.cycles == run.by_kind["fc"]["cycles"]
 
 
 def said(*tried: tuple[str, float, float]) -> list[str]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 from eie_sim.cli.shell import DESIGN, OFTEN, app
 from eie_sim.core.docstrings import parameters_of
+from eie_sim.core.numbers import counted
 
 if TYPE_CHECKING:
     from cyclopts import App
@@ -87,7 +88,7 @@ def _of_command(command: App, name: str, unit: str | None, width: int, *, full: 
     if not left:
         return lines[:-1]
     asking = " ".join(["eie-sim", name, *([] if unit is None else ["--unit", unit]), "--help", FULL])
-    more = f"{_counted(len(left), 'option')} more, in {_counted(len({*left}), 'group')}: {asking}"
+    more = f"{counted(len(left), 'option')} more, in {counted(len({*left}), 'group')}: {asking}"
     return [*lines, *wrap(more, width, break_on_hyphens=False)]
 
 
@@ -136,7 +137,3 @@ def _table(rows: Iterable[tuple[str, str]], width: int) -> list[str]:
             subsequent_indent=" " * column,
         )
     return lines
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -30,3 +30,8 @@ def percent(share: float, decimals: int = 1) -> str:
 def share(value: float | str) -> str:
     """Return a share of one in percent; a word in place of one as it is."""
     return value if isinstance(value, str) else percent(value)
+
+
+def counted(number: int, what: str) -> str:
+    """Return a number and what it counts, in the plural where there is not one."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -340,6 +340,11 @@ class Graph:
             raise InputError(f"labels={outside[0]}: must be 0 to {n_class - 1}, a class of {shown(name)}")
         return replace(self, labels=Labels(name, array.astype(np.int64)))
 
+    def metadata_with(self, pruned: str) -> dict[str, str]:
+        """Return the metadata, where what was done to the weights comes after what was done before."""
+        earlier = [self.metadata[PRUNED]] if PRUNED in self.metadata else []
+        return {**self.metadata, PRUNED: "; then ".join([*earlier, pruned])}
+
     def right(self, outputs: Mapping[str, Array]) -> float | None:
         """Share of examples that outputs, by name, classify as labelled; None without labels."""
         if self.labels is None:

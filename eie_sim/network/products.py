@@ -245,6 +245,16 @@ def chunks_of(rows: Array, most: int) -> Iterator[Array]:
         yield rows[start : start + most]
 
 
+def taking(chunks: Iterator[Array], wanted: Array, taken: list[Array]) -> Iterator[Array]:
+    """Yield chunks of vectors, and add those at the wanted positions, int64 and ascending, to `taken`."""
+    first = 0
+    for chunk in chunks:
+        taken.append(chunk[wanted[(wanted >= first) & (wanted < first + len(chunk))] - first])
+        first += len(chunk)
+        yield chunk
+        del chunk  # before the next is made
+
+
 def blocks_of(shape: tuple[int, ...], most: int) -> Iterator[tuple[slice, ...]]:
     """Cut an array of positions into blocks of at most `most`, each whole along all inner axes but one, in C order."""
     if not shape:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from eie_sim.core.arrays import one_line
-from eie_sim.core.errors import InputError, as_array, few, refused, require, require_type
-from eie_sim.core.files import as_path, place_for, write_whole
+from eie_sim.core.errors import as_array, few, refused, require, require_type
+from eie_sim.core.files import place_for, write_file
 from eie_sim.network.floatrun import LOWERED_TOLERANCE, apart, run
 from eie_sim.network.graph import Array, Graph
 from eie_sim.network.readers.torch_reader import torch_for
@@ -58,16 +58,13 @@ def save_state_dict(module: Any, file: str | Path) -> None:
     Raise InputError for another suffix, a file that cannot be written, and a state that is no tensor.
     """
     torch = torch_for(module)
-    path = place_for("file", as_path("file", file))
+    path = place_for("file", file)
     require(path.suffix == ".safetensors", "file", path.name, "must end in .safetensors")
     tensors = {}
     for name, tensor in module.state_dict().items():
         require(isinstance(tensor, torch.Tensor), f"state {name}", type(tensor).__name__, "must be a tensor")
         tensors[name] = tensor.cpu().clone(memory_format=torch.contiguous_format)
-    try:
-        write_whole({path: import_module("safetensors.torch").save(tensors)})
-    except OSError as error:
-        raise InputError(f"file={file}: cannot be written: {error.strerror}") from error
+    write_file("file", file, import_module("safetensors.torch").save(tensors))
 
 
 def _copied(module: Any) -> Any:

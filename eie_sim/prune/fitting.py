@@ -20,7 +20,7 @@ from eie_sim.network.graph import COMPUTED, Graph
 from eie_sim.network.layered import graph_of
 from eie_sim.network.layers import Network
 from eie_sim.network.lower import steps_of
-from eie_sim.network.products import Product, Step, Style
+from eie_sim.network.products import Product, Step, Style, taking
 from eie_sim.prune.choosing import Chosen, Ratio, followed, select
 from eie_sim.prune.dimensions import atoms
 from eie_sim.prune.groups import Group, Structure, readers_of, structure_of
@@ -210,11 +210,9 @@ def _sampled(graph: Graph, readers: Iterable[Reader], most: int, seed: int) -> d
         def multiply(product: Product, x: NDArray[Any]) -> NDArray[Any]:
             n = product.positions
             chosen = np.sort(np.random.default_rng(seed).choice(n, size=min(n, most), replace=False))
-            parts, start = [], 0
-            for chunk in product.vectors(x):
-                inside = chosen[(chosen >= start) & (chosen < start + len(chunk))] - start
-                parts.append(chunk[inside])
-                start += len(chunk)
+            parts: list[NDArray[Any]] = []
+            for _ in taking(product.vectors(x), chosen, parts):
+                pass
             found[of_product[id(product)].parameter] = np.concatenate(parts).astype(np.float64)
             return product.multiply(x)
 

@@ -15,7 +15,7 @@ import eie_sim
 from eie_sim.core.errors import require
 from eie_sim.core.verification import relative_error
 from eie_sim.network import floatrun
-from eie_sim.network.graph import PRUNED, Graph
+from eie_sim.network.graph import Graph
 from eie_sim.network.integers import magnitudes_of, with_zeros
 from eie_sim.network.lower import steps_of
 from eie_sim.network.products import Product, Step, Style
@@ -71,8 +71,7 @@ def prune_graph(
 
     asked = densities_by_step(recipe, names, density_of)
     weights, kept = in_steps(weights, asked, select, progress=lambda step: progress(f"{graph.name}: {step}"))
-    earlier = [graph.metadata[PRUNED]] if PRUNED in graph.metadata else []
-    metadata = {**graph.metadata, PRUNED: "; then ".join([*earlier, _recipe_in_words(recipe, density_of)])}
+    metadata = graph.metadata_with(_recipe_in_words(recipe, density_of))
     return replace(with_zeros(graph, weights), metadata=metadata), kept
 
 

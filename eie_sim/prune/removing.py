@@ -15,7 +15,7 @@ from eie_sim.core.arrays import fresh
 from eie_sim.core.errors import InputError, few, require, require_int, unknown
 from eie_sim.network.axes import is_zero
 from eie_sim.network.floatrun import value_of
-from eie_sim.network.graph import PRUNED, Graph, Node, Parameter, Value
+from eie_sim.network.graph import Graph, Node, Parameter, Value
 from eie_sim.network.layers import Network
 from eie_sim.prune.dimensions import Dimension, atoms, taken
 from eie_sim.prune.groups import Group, Structure, structure_of
@@ -119,8 +119,7 @@ def without(structure: Structure, kept: Kept) -> Graph:
     }
     values |= {name: value_of(name, array) for name, array in constants.items()}
     n_gone = sum(dimension.size - len(units) for dimension, units in kept.items())
-    said = [graph.metadata[PRUNED]] if PRUNED in graph.metadata else []
-    said.append(f"{n_gone} units of {len(kept)} groups removed, by eie-sim {eie_sim.__version__}")
+    said = f"{n_gone} units of {len(kept)} groups removed, by eie-sim {eie_sim.__version__}"
     return replace(
         graph,
         nodes=nodes,
@@ -128,7 +127,7 @@ def without(structure: Structure, kept: Kept) -> Graph:
         parameters=parameters,
         values=values,
         layers={},
-        metadata={**graph.metadata, PRUNED: "; then ".join(said)},
+        metadata=graph.metadata_with(said),
     )
 
 

@@ -9,7 +9,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from eie_sim.core.numbers import percent
+from eie_sim.core.numbers import counted, percent
 from eie_sim.energy.table import given_lines
 from eie_sim.graphs import mac_share, style_of
 from eie_sim.network.graph import Graph
@@ -18,7 +18,7 @@ from eie_sim.report.network import Record, account_lines
 from eie_sim.report.text import Screen, TextTable
 from eie_sim.study import Sweep, front
 from eie_sim.study.axes import PRUNING, WORKLOAD, known_axes
-from eie_sim.study.showing import axis_cell, counted, heading, row_cells
+from eie_sim.study.showing import axis_cell, heading, row_cells
 from eie_sim.study.table import Rows
 from eie_sim.units import units
 

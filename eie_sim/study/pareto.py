@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from eie_sim.core.errors import as_floats, require, require_type, unknown
-from eie_sim.study.showing import FIRST_ROWS, counted, rows_card, varying
+from eie_sim.core.numbers import counted
+from eie_sim.study.showing import FIRST_ROWS, rows_card, varying
 from eie_sim.study.table import Bools, Floats, Places, Row, Rows, as_rows
 
 CHUNK = 1024

@@ -111,11 +111,6 @@ def rows_card(
     return card(title, *([table(headings, cells)] if cells else []), lines=[*cut, *lines])
 
 
-def counted(number: int, what: str) -> str:
-    """A number and what it counts, in the plural where there is not one."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
 def _mark(row: Row) -> Cell:
     """Return the fault of a point as a cell, empty without any."""
     if row.get("error") is not None:

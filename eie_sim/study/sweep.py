@@ -14,11 +14,12 @@ import msgspec
 
 from eie_sim.core.brief import shows
 from eie_sim.core.errors import refused, require_callable, require_type
+from eie_sim.core.numbers import counted
 from eie_sim.energy.table import EnergyTable, given_lines
 from eie_sim.study.evaluator import line_of
 from eie_sim.study.points import Point, bundles_of, densities_of, points_of, read_axes
 from eie_sim.study.reading import require_version, shown
-from eie_sim.study.showing import FIRST_ROWS, counted, rows_card
+from eie_sim.study.showing import FIRST_ROWS, rows_card
 from eie_sim.study.store import Store
 from eie_sim.study.subject import Subject, subject_of
 from eie_sim.study.table import Rows

@@ -139,6 +139,15 @@ class Timed(NamedTuple):
     fits: bool = True
 
 
+LEAST_US = 20_000.0
+"""Time that a run may always spend on other designs, as nobody notices it."""
+
+
+def spare_us(run_us: float) -> float:
+    """Return how long a run of so many us may spend on other designs: a tenth of that, or what nobody notices."""
+    return max(LEAST_US, run_us / 10)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Unit:
     """An accelerator: everything that the rest of the house may ask of it. What may be left out stands last.

@@ -222,7 +222,6 @@ def test_channels_that_are_cut_by_hand():
     require_equal(made, cut, x)
 
 
-@pytest.mark.skipif(not hasattr(es.prune, "remove"), reason="no removal of units yet")
 @pytest.mark.parametrize(("make", "large", "small", "shape"), [NETWORKS[at] for at in (0, 2, 4, 6)])
 def test_half_of_all_units_leave(make, large, small, shape):
     torch.manual_seed(0)

@@ -10,6 +10,7 @@ import numpy as np
 
 import eie_sim
 from eie_sim.core.html import Cell, table
+from eie_sim.core.numbers import counted
 from eie_sim.network import drawn_preset
 from eie_sim.report.network import Record
 from eie_sim.report.page.frame import Fact, Page, Part, document
@@ -19,7 +20,7 @@ from eie_sim.study import front, knee
 from eie_sim.study.axes import known_axes
 from eie_sim.study.pareto import Front
 from eie_sim.study.reading import Progress, Stored
-from eie_sim.study.showing import axis_cell, counted, row_cells, varying
+from eie_sim.study.showing import axis_cell, row_cells, varying
 from eie_sim.study.table import Bools, Places, Rows, as_rows
 
 MOST_ROWS = 2000

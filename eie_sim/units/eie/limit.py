@@ -14,10 +14,7 @@ from eie_sim.units.eie.config import EieConfig
 from eie_sim.units.eie.counts import EieCounts, counted
 from eie_sim.units.eie.memories import memories
 from eie_sim.units.eie.words import EieClass, EieEvent
-from eie_sim.units.unit import Sample, Timed, Try
-
-LEAST_US = 20_000.0
-"""Time that a run may always spend on other designs, as nobody notices it; else a tenth of its own."""
+from eie_sim.units.unit import Sample, Timed, Try, spare_us
 
 SAID = {
     EieClass.WEIGHT: "{share} of PE-cycles multiply weights",
@@ -45,7 +42,7 @@ def limit(
     bits = min(config.index_bits + 2, 8, config.spmat_width_bits - config.weight_bits)
     if most is EieClass.PADDING and bits > config.index_bits:
         tries.insert(0, Try(f"--index-bits {bits}", replace(config, index_bits=bits)))
-    left = max(LEAST_US, _run_us(results, layers) / 10)
+    left = spare_us(_run_us(results, layers))
     afforded = []
     for one in tries:
         left -= (cost := _try_us(one.config, layers))

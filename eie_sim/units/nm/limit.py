@@ -11,10 +11,7 @@ from eie_sim.core.result import SimResult
 from eie_sim.units.nm.config import TensorCoreConfig
 from eie_sim.units.nm.energy import counts
 from eie_sim.units.nm.unit import simulate_gemms, simulate_steps
-from eie_sim.units.unit import Sample, Timed, Try
-
-LEAST_US = 20_000.0
-"""Time that a run may always spend on other designs, as nobody notices it; else a tenth of its own."""
+from eie_sim.units.unit import Sample, Timed, Try, spare_us
 
 TRY_US, RUN_US, WEIGHT_US, MAC_US = 500.0, 1000.0, 0.03, 1e-4
 """Time of a product by shape; and of one that runs, of each of its weights, and of each of its MACs, on one core."""
@@ -53,7 +50,7 @@ def limit(
     macs = sum(result.dense_macs for result in results)
     weights = sum(shape[0] * shape[1] for samples in layers for _, shape, *_ in samples)
     run_us = RUN_US * n_product + WEIGHT_US * weights + MAC_US * macs
-    if (len(tries) + 1) * TRY_US * n_product > max(LEAST_US, run_us / 10):
+    if (len(tries) + 1) * TRY_US * n_product > spare_us(run_us):
         tries = []
     what = "the run" if most == total else f"products that take {100 * most / total:.0f} % of the cycles"
     return SAID[bound].format(what=what), tuple(tries)
